@@ -1,0 +1,60 @@
+"""Body framing and event framing: resumable state machines over bytes, zero-copy where a read holds a whole line."""
+
+from collections.abc import Buffer
+
+from lens._core.signals import SignalSet
+from lens._core.tape import Tape
+
+class Decoder:
+    """Cuts one HTTP/1.1 body into events, asks the rules what each carries, writes the tape.
+
+    Any cut of the bytes gives the same events; the stamp of an event is that of the feed
+    which completed its data line.
+    """
+
+    def __init__(self, tape: Tape, *, keep_all: bool = False, max_event_bytes: int = 16777216) -> None: ...
+    def begin(self, body: str, length: int, events: str, signals: SignalSet | None, *, encoded: bool = False) -> None:
+        """body: "length", "chunked", "close" or "none"; events: "sse", "ndjson", "json_array", "aws" or "document".
+
+        With `encoded` the body's payload is not cut but handed out by take_encoded, to be
+        decompressed and given back through feed_payload with its own stamps.
+        """
+
+    def feed(self, data: Buffer, arrived_ns: int, seen_ns: int) -> int:
+        """Takes the bytes of one read; returns how many belong to this body (the rest came after its end)."""
+
+    def take_encoded(self) -> list[tuple[bytes, int, int]]:
+        """(payload, arrived_ns, seen_ns) since the last call."""
+
+    def feed_payload(self, data: Buffer, arrived_ns: int, seen_ns: int) -> None: ...
+    def finish(self, arrived_ns: int) -> None:
+        """The peer closed: ends a "close" body; any other becomes an error "incomplete"."""
+
+    @property
+    def ended(self) -> bool:
+        """The body ended as its framing promised."""
+    @property
+    def error(self) -> str | None:
+        """What was against the protocol: "bad chunk size", "incomplete body", "event too long", ..."""
+    @property
+    def end_ns(self) -> int:
+        """Arrival of the byte that ended the body; -1 before."""
+    @property
+    def last_content_ns(self) -> int:
+        """Arrival of the newest event with content; -1 when none came."""
+    @property
+    def done(self) -> bool:
+        """An event with the DONE signal was seen."""
+    @property
+    def comments(self) -> int: ...
+    @property
+    def body_bytes(self) -> int:
+        """Payload bytes, framing excluded."""
+    @property
+    def document(self) -> bytes:
+        """The whole payload, where events is "document"; else the first 64 KiB of a body that gave no event."""
+    @property
+    def error_field(self) -> bytes:
+        """Value of an SSE field named "error" (old llama.cpp); b"" when none came."""
+    @property
+    def trailers(self) -> bytes: ...

@@ -1,0 +1,32 @@
+"""The tape: one request's events in one native block, delta coded."""
+
+from array import array
+
+class Tape:
+    """Events in the order they were dispatched, and the frames that were kept whole.
+
+    At most 8 bytes an event on average at streaming rates; `arrived` is kept to the nanosecond,
+    the lag (seen - arrived) to 128 ns.
+    """
+
+    def __init__(self) -> None: ...
+    def event(self, arrived_ns: int, seen_ns: int, read: int, signals: int, chars: int) -> None:
+        """Append one event. Reads are numbered from 0 and never fall."""
+
+    def keep(self, index: int, name: bytes, data: bytes) -> None:
+        """Keep event `index` whole."""
+
+    def columns(self, start_ns: int) -> tuple[array[int], array[int], array[int], array[int], array[int]]:
+        """(arrived 'q' after start_ns, lag 'q', signals 'H', chars 'I', read 'I')."""
+
+    def frames(self) -> list[tuple[int, bytes, bytes]]:
+        """(index, name, data) of every kept event."""
+
+    @property
+    def tape_bytes(self) -> int:
+        """Bytes in use for the events themselves (without kept frames)."""
+
+    @property
+    def kept_bytes(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of events."""

@@ -1,0 +1,99 @@
+"""What can go wrong, and whose it is.
+
+A class says what a program should do about it: the exit code, the category that a record
+gets, and whether trying again can help. Foreign exceptions become ours where they enter.
+No message ever holds a key, a header value or a body that may hold one.
+"""
+
+from __future__ import annotations
+
+
+class ExitCode:
+    """The exit codes of the command line (CLI.md)."""
+
+    OK = 0
+    NOTHING_MEASURED = 1
+    USAGE = 2
+    THRESHOLD = 3
+    BUDGET = 4
+    INTERRUPTED = 130
+
+
+class LensError(Exception):
+    """Base of ours."""
+
+    exit_code = ExitCode.NOTHING_MEASURED
+    category = "network_error"
+    retryable = False
+
+
+class ConfigError(LensError):
+    """The user asked for something that cannot be: flags, files, environment."""
+
+    exit_code = ExitCode.USAGE
+    category = "invalid_request"
+
+
+class MissingKey(ConfigError):
+    """A provider needs a key and none was given."""
+
+    category = "auth"
+
+
+class FileError(ConfigError):
+    """A file could not be read or written."""
+
+
+class BudgetError(LensError):
+    """A spending limit would be passed."""
+
+    exit_code = ExitCode.BUDGET
+    category = "cancelled"
+
+
+class ThresholdError(LensError):
+    """A threshold, SLA or regression gate failed."""
+
+    exit_code = ExitCode.THRESHOLD
+
+
+class TransportError(LensError):
+    """The network let us down before an answer was complete."""
+
+    retryable = True
+
+
+class ResolveError(TransportError):
+    """The host's name has no address."""
+
+
+class ConnectError(TransportError):
+    """No address accepted a connection."""
+
+
+class ProxyError(TransportError):
+    """The proxy refused or broke off."""
+
+
+class TlsError(TransportError):
+    """The handshake failed; a bad certificate is not worth a retry."""
+
+    retryable = False
+
+
+class TimedOut(TransportError):
+    """One of the user's time limits passed."""
+
+    category = "timeout"
+
+
+class PeerClosed(TransportError):
+    """The peer ended or reset the connection too early."""
+
+    category = "truncated"
+
+
+class ProtocolError(LensError):
+    """The peer sent what its protocol does not allow."""
+
+    category = "protocol_error"

@@ -1,0 +1,300 @@
+"""The nouns that flow: what one request did, and the circumstances of a run.
+
+Frozen structs and nothing else. Times are int nanoseconds on CLOCK_MONOTONIC of the
+machine that measured; what was not measured is None, never 0. The reading leg
+(metrics, export, analysis) knows only what stands in this file.
+"""
+
+from __future__ import annotations
+
+import enum
+from array import array
+from typing import Any, Literal
+
+import msgspec
+
+# Number of the run-file layout; raised when a reader of the old layout would misread the new one.
+SCHEMA = 1
+
+
+class Signal(enum.IntFlag):
+    """What an event carries, as bits. The core sets them from the provider's rules."""
+
+    TEXT = 1  # visible text
+    REASONING = 2  # thinking a reader may see before the answer
+    TOOL = 4  # a tool's name or arguments
+    REFUSAL = 8  # visible text that declines
+    AUDIO = 16
+    USAGE = 32  # token counts
+    FINISH = 64  # a reason to stop
+    ERROR = 128  # an error object inside the stream
+    DONE = 256  # the protocol's own end
+    MALFORMED = 512  # not what the protocol promises (bad JSON, bad checksum)
+
+
+# An event is a token event when it has one of these, and one character at least.
+CONTENT = Signal.TEXT | Signal.REASONING | Signal.TOOL | Signal.REFUSAL | Signal.AUDIO
+# What a reader sees as the answer: everything but the thinking.
+OUTPUT = CONTENT & ~Signal.REASONING
+
+
+class Status(enum.StrEnum):
+    """How a request ended, in the plan's words (PLAN 2.2.4), and two more of ours."""
+
+    SUCCESS = "Success"
+    RATE_LIMITED = "RateLimited"
+    NETWORK_ERROR = "NetworkError"
+    AUTH_ERROR = "AuthError"
+    SERVER_ERROR = "ServerError"
+    INVALID_REQUEST = "InvalidRequest"  # a 4xx that the caller caused
+    CANCELLED = "Cancelled"  # stopped by us
+
+
+# The finer outcome, and the status it belongs to.
+STATUS_OF_CATEGORY: dict[str, Status] = {
+    "success": Status.SUCCESS,
+    "rate_limited": Status.RATE_LIMITED,
+    "quota_exceeded": Status.RATE_LIMITED,
+    "auth": Status.AUTH_ERROR,
+    "permission": Status.AUTH_ERROR,
+    "not_found": Status.INVALID_REQUEST,
+    "invalid_request": Status.INVALID_REQUEST,
+    "context_length": Status.INVALID_REQUEST,
+    "content_filtered": Status.INVALID_REQUEST,
+    "overloaded": Status.SERVER_ERROR,
+    "server_error": Status.SERVER_ERROR,
+    "stream_error": Status.SERVER_ERROR,
+    "protocol_error": Status.SERVER_ERROR,
+    "empty": Status.SERVER_ERROR,
+    "timeout": Status.NETWORK_ERROR,
+    "network_error": Status.NETWORK_ERROR,
+    "truncated": Status.NETWORK_ERROR,
+    "cancelled": Status.CANCELLED,
+}
+
+
+class Noun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of everything here: immutable, fields by name, absent when not measured."""
+
+
+class Stamps(Noun):
+    """When each step of one request happened (METRICS.md, "Stamps"); absolute ns."""
+
+    start: int  # work on it began, before a connection was asked for
+    intended: int | None = None  # when the schedule wanted it to start
+    dns_start: int | None = None
+    dns_end: int | None = None
+    tcp_start: int | None = None  # of the attempt that won
+    tcp_end: int | None = None
+    proxy_start: int | None = None
+    proxy_end: int | None = None
+    tls_start: int | None = None
+    tls_end: int | None = None
+    send_start: int | None = None  # first byte of the request handed to the kernel
+    send_end: int | None = None  # last byte accepted by it
+    first_byte: int | None = None  # of the final response; a 1xx has its own stamp
+    informational: int | None = None  # first byte of a 1xx response, where one came
+    head_end: int | None = None
+    end: int | None = None  # the byte that ends the body, or when it was given up
+
+
+def _column(code: str) -> Any:
+    return msgspec.field(default_factory=lambda: array(code))
+
+
+class Events(Noun):
+    """Every dispatched event of the body, a column each, all of one length.
+
+    Columns are array.array, so numpy reads them without a copy (numpy.frombuffer).
+    """
+
+    arrived_ns: array[int] = _column("q")  # after Stamps.start; of the read that completed the data line
+    lag_ns: array[int] = _column("q")  # seen - arrived: how late this client read it
+    signals: array[int] = _column("H")  # Signal bits
+    chars: array[int] = _column("I")  # characters of content
+    read: array[int] = _column("I")  # number of the read; equal numbers came together
+
+    def __len__(self) -> int:
+        return len(self.arrived_ns)
+
+
+class Attempt(Noun):
+    """One try to connect to one address."""
+
+    address: str
+    family: Literal["ipv4", "ipv6", "unix"]
+    start_ns: int
+    end_ns: int
+    error: str | None = None  # None: it connected
+
+
+class TcpInfo(Noun):
+    """What the kernel knows of the connection (Linux TCP_INFO), in microseconds."""
+
+    rtt_us: int
+    min_rtt_us: int | None = None
+    rttvar_us: int | None = None
+    retransmits: int = 0  # since the connection began
+
+
+class Connection(Noun):
+    """The connection that carried the request."""
+
+    reused: bool
+    peer: str | None = None  # address:port, or the path of a unix socket
+    family: str | None = None
+    addresses: tuple[str, ...] = ()  # every address the name had
+    attempts: tuple[Attempt, ...] = ()
+    via_proxy: str | None = None  # without credentials
+    tls_version: str | None = None
+    tls_cipher: str | None = None
+    alpn: str | None = None
+    tls_resumed: bool | None = None
+    verified: bool | None = None  # False under --insecure
+    tcp_at_send: TcpInfo | None = None
+    tcp_at_end: TcpInfo | None = None
+
+
+class Usage(Noun):
+    """Token counts, normalised (WIRE 4). Absent is None: never zero, never a guess."""
+
+    input_tokens: int | None = None  # all of the prompt, cached or not
+    output_tokens: int | None = None  # everything billed as output, thinking too
+    total_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None  # a part of output_tokens
+    audio_input_tokens: int | None = None
+    audio_output_tokens: int | None = None
+
+
+class Failure(Noun):
+    """What went wrong, in the words of whoever said it. Never holds a secret."""
+
+    message: str
+    type: str | None = None
+    code: str | int | None = None
+    where: Literal["http", "stream", "body", "protocol", "transport", "client"] = "transport"
+    retryable: bool = False
+    retry_after_s: float | None = None
+
+
+class ToolCall(Noun):
+    """A tool call as assembled from its fragments; arguments is the JSON text."""
+
+    name: str
+    arguments: str = ""
+    id: str | None = None
+
+
+class Limit(Noun):
+    """One rate limit that the provider's headers told of."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_s: float | None = None
+
+
+class Try(Noun):
+    """An earlier attempt of a retried request."""
+
+    start_ns: int
+    end_ns: int
+    category: str
+    http_status: int | None = None
+    message: str | None = None
+    wait_ns: int = 0  # waited before the next one; never part of a latency
+
+
+class Record(Noun):
+    """Everything that was measured of one request, whatever became of it."""
+
+    request_id: str  # UUID
+    index: int  # place in the schedule
+    provider: str
+    model: str
+    timestamp: str  # RFC 3339, UTC, of Stamps.start
+    stamps: Stamps
+    status: Status
+    category: str  # key of STATUS_OF_CATEGORY
+    events: Events = msgspec.field(default_factory=Events)
+    connection: Connection | None = None
+    target: int = 0  # index into RunInfo.targets
+    http_status: int | None = None
+    failure: Failure | None = None
+    usage: Usage | None = None
+    token_source: str | None = None  # who counted: "usage", "deltas", "estimated:NAME"
+    tokens_per_event: array[int] | None = None  # per content event, where the server or a tokenizer told
+    finish_reason: str | None = None
+    served_model: str | None = None  # what the answer said it was
+    stream: bool = True
+    stamp_kind: Literal["kernel", "read"] = "read"
+    clock_stepped: bool = False  # the wall clock was set meanwhile; read times were used
+    comments: int = 0  # keep-alive comment lines of the stream
+    wire_bytes: int = 0  # received, head and framing included
+    content_encoding: str | None = None  # a compressed stream may batch its tokens
+    headers: dict[str, str] = {}  # response headers worth keeping; redacted
+    rate_limits: dict[str, Limit] = {}
+    server_timing_ms: dict[str, float] = {}  # name of the source -> milliseconds
+    provider_request_id: str | None = None
+    reported_cost_usd: str | None = None  # exact decimal, where the provider says what it billed
+    text: str | None = None  # saved on request only
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_id: str | None = None
+    tries: tuple[Try, ...] = ()  # earlier attempts; stamps are those of the last
+    labels: dict[str, str] = {}
+
+
+class Target(Noun):
+    """What was measured, without its secrets."""
+
+    provider: str
+    model: str
+    url: str
+    api: str | None = None
+
+
+class Machine(Noun):
+    """Where the instrument ran."""
+
+    hostname: str
+    system: str
+    kernel: str
+    cpus: int
+    python: str
+    clock_resolution_ns: int
+    clock_cost_ns: int
+
+
+class RunInfo(Noun):
+    """The circumstances of a run: the header of a run file."""
+
+    schema: int
+    version: str  # of this program
+    run_id: str
+    started_at: str  # RFC 3339, UTC
+    started_ns: int  # the same instant on CLOCK_MONOTONIC
+    targets: tuple[Target, ...]
+    command: str = ""
+    config: dict[str, Any] = {}  # the plan's settings, secrets removed
+    machine: Machine | None = None
+    ended_at: str | None = None
+    ended_ns: int | None = None
+    calibration: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+def encode_hook(value: object) -> object:
+    """For msgspec encoders: columns become lists."""
+    if isinstance(value, array):
+        return value.tolist()
+    raise TypeError(f"cannot encode {type(value).__name__}")
+
+
+def decode_hook(kind: type, value: object) -> object:
+    """For msgspec decoders: lists become columns of int64."""
+    if kind is array or getattr(kind, "__origin__", None) is array:
+        return array("q", value)  # type: ignore[arg-type]
+    raise TypeError(f"cannot decode {kind}")

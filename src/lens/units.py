@@ -1,0 +1,78 @@
+"""Nanoseconds inside, people's units at the edge; converted here and nowhere else."""
+
+from __future__ import annotations
+
+import re
+
+NS_PER_US = 1_000
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+_UNIT_NS = {
+    "ns": 1,
+    "us": NS_PER_US,
+    "ms": NS_PER_MS,
+    "s": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "min": 60 * NS_PER_S,
+    "h": 3600 * NS_PER_S,
+    "d": 86400 * NS_PER_S,
+}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)")
+
+
+def ms(ns: int | float) -> float:
+    """Nanoseconds as milliseconds."""
+    return ns / NS_PER_MS
+
+
+def us(ns: int | float) -> float:
+    """Nanoseconds as microseconds."""
+    return ns / NS_PER_US
+
+
+def seconds(ns: int | float) -> float:
+    """Nanoseconds as seconds."""
+    return ns / NS_PER_S
+
+
+def parse_duration_ns(text: str) -> int:
+    """A duration as people write it: "60" (seconds), "60s", "1m30s", "500ms", "1.5h".
+
+    Raises:
+        ValueError: it is not a duration; the message says what would be one.
+    """
+    stripped = text.strip()
+    try:
+        if re.fullmatch(r"\d+(\.\d*)?|\.\d+", stripped):
+            return round(float(stripped) * NS_PER_S)
+        parts = list(_PART.finditer(stripped))
+        if parts and "".join(p.group(0) for p in parts).replace(" ", "") == stripped.replace(" ", ""):
+            return round(sum(float(p.group(1)) * _UNIT_NS[p.group(2)] for p in parts))
+    except OverflowError:
+        pass
+    raise ValueError(f"{text!r} is not a duration; write 60, 60s, 1m30s or 500ms")
+
+
+def parse_rate_per_s(text: str) -> float:
+    """Requests per second from "10", "10/s", "600/m" or "36000/h".
+
+    Raises:
+        ValueError: it is not a rate above zero.
+    """
+    number, _, per = text.strip().partition("/")
+    try:
+        rate = float(number) / {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}[per.strip()]
+    except (ValueError, KeyError):
+        raise ValueError(f"{text!r} is not a rate; write 10, 10/s or 600/m") from None
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"{text!r} is not a rate above zero")
+    return rate
+
+
+def human_duration(ns: int | float) -> str:
+    """A duration in the unit that leaves one to three digits before the point."""
+    for unit, size in (("s", NS_PER_S), ("ms", NS_PER_MS), ("us", NS_PER_US)):
+        if abs(ns) >= size:
+            return f"{ns / size:.2f} {unit}"
+    return f"{ns:.0f} ns"
