@@ -1,14 +1,19 @@
-"""Start times that are kept: a timerfd, and a short spin at the end of each wait."""
+"""Start times that are kept: a timerfd instead of a poll timeout, which would round to a millisecond."""
 
 from collections.abc import Buffer
 
 class Pacer:
     """A timerfd armed with one start time after another (absolute, CLOCK_MONOTONIC).
 
-    `times_ns` holds ascending int64. fileno() becomes readable `spin_us` before a start time.
+    `times_ns` holds ascending int64. fileno() becomes readable `early_ns` before each start time
+    and due() then spins until it has come, so that the wake-up's own delay does not make it late.
+
+    Raises:
+        ValueError: the times are not whole int64s in ascending order.
+        OSError: the system has no timerfd (only Linux has); use `native` to ask first.
     """
 
-    def __init__(self, times_ns: Buffer, *, spin_us: int = 0) -> None: ...
+    def __init__(self, times_ns: Buffer, *, early_ns: int = 0) -> None: ...
     def fileno(self) -> int: ...
     def due(self) -> tuple[int, int]:
         """(first, past-the-last) index of the start times that have come since the last call; re-arms."""
@@ -17,5 +22,8 @@ class Pacer:
     def remaining(self) -> int: ...
     def close(self) -> None: ...
 
+native: bool
+"""True where timerfd exists (Linux)."""
+
 def fine_timers() -> bool:
-    """Ask the kernel for 1 ns timer slack on this thread (Linux); False where that is not possible."""
+    """Ask the kernel for 1 ns timer slack on this thread; False where that is not possible."""

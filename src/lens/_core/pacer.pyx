@@ -1,0 +1,86 @@
+# cython: language_level=3
+"""Start times that are kept: a timerfd in the caller's loop.
+
+Poll timeouts are rounded to a millisecond; a timerfd is not. It fires a little early and the rest
+is spun away, because waking an idle processor takes tens of microseconds.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from lens._core.clock cimport mono_ns
+
+native = bool(LENS_HAS_TIMERFD)
+
+
+cdef class Pacer:
+    def __cinit__(self, times_ns, *, int64_t early_ns=0):
+        cdef Py_buffer view
+        cdef Py_ssize_t i
+        self.timer = -1
+        self.early_ns = early_ns
+        PyObject_GetBuffer(times_ns, &view, PyBUF_SIMPLE)
+        try:
+            if view.len % <Py_ssize_t>sizeof(int64_t):
+                raise ValueError("times_ns must hold whole int64s")
+            self.n = view.len // <Py_ssize_t>sizeof(int64_t)
+            self.times = <int64_t *>malloc(view.len or 1)
+            if self.times == NULL:
+                raise MemoryError()
+            memcpy(self.times, view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        for i in range(1, self.n):
+            if self.times[i] < self.times[i - 1]:
+                raise ValueError(f"times_ns must ascend; number {i} is earlier than the one before it")
+        self.timer = timer_open()
+        if self.timer < 0:
+            PyErr_SetFromErrno(OSError)
+        self._rearm()
+
+    def __dealloc__(self):
+        if self.timer >= 0:
+            timer_close(self.timer)
+        free(self.times)
+
+    cdef int _rearm(self) except -1:
+        cdef int64_t at = 0
+        if self.next < self.n:
+            # 0 would disarm the timer; a time in the past fires at once.
+            at = max(self.times[self.next] - self.early_ns, 1)
+        if timer_arm(self.timer, at) < 0:
+            PyErr_SetFromErrno(OSError)
+        return 0
+
+    def fileno(self):
+        return self.timer
+
+    def due(self):
+        cdef Py_ssize_t first = self.next
+        if self.timer < 0:
+            raise ValueError("the pacer is closed")
+        with nogil:
+            timer_clear(self.timer)
+            if self.next < self.n and self.times[self.next] - mono_ns() <= self.early_ns:
+                while mono_ns() < self.times[self.next]:
+                    pass
+            while self.next < self.n and self.times[self.next] <= mono_ns():
+                self.next += 1
+        self._rearm()
+        return first, self.next
+
+    @property
+    def remaining(self):
+        return self.n - self.next
+
+    def close(self):
+        if self.timer >= 0:
+            timer_close(self.timer)
+            self.timer = -1
+
+
+def fine_timers():
+    return set_fine_timers() == 0
