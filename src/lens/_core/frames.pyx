@@ -10,7 +10,6 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 
-from lens._core.frames cimport *
 from lens._core.signals cimport CONTENT_BITS, DONE_BIT, ERROR_BIT, MALFORMED_BIT, SignalSet, found_t, rules_scan
 from lens._core.tape cimport Tape, buf_add, buf_free, tape_event, tape_keep
 

@@ -9,8 +9,6 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from lens._core.signals cimport found_t, guard_t, node_t, rule_t, rules_scan, rules_t, trie_key_t
-
 _EACH = "[]"
 _INNER = "(base64)"
 _KNOWN_BITS = 0x3FF

@@ -10,8 +10,6 @@ from array import array
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from lens._core.tape cimport get_varint, tape_columns, tape_event, tape_free, tape_keep, tape_start
-
 
 cdef class Tape:
     def __cinit__(self):
