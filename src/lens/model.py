@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import enum
 from array import array
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
+
+if TYPE_CHECKING:
+    Column = array[int]
+else:
+    Column = array  # not subscriptable before Python 3.12, and msgspec asks for the type when it runs
 
 # Number of the run-file layout; raised when a reader of the old layout would misread the new one.
 SCHEMA = 1
@@ -77,7 +82,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of everything here: immutable, fields by name, absent when not measured."""
 
 
-class Stamps(Noun):
+class Stamps(Noun, frozen=True):
     """When each step of one request happened (METRICS.md, "Stamps"); absolute ns."""
 
     start: int  # work on it began, before a connection was asked for
@@ -102,23 +107,23 @@ def _column(code: str) -> Any:
     return msgspec.field(default_factory=lambda: array(code))
 
 
-class Events(Noun):
+class Events(Noun, frozen=True):
     """Every dispatched event of the body, a column each, all of one length.
 
     Columns are array.array, so numpy reads them without a copy (numpy.frombuffer).
     """
 
-    arrived_ns: array[int] = _column("q")  # after Stamps.start; of the read that completed the data line
-    lag_ns: array[int] = _column("q")  # seen - arrived: how late this client read it
-    signals: array[int] = _column("H")  # Signal bits
-    chars: array[int] = _column("I")  # characters of content
-    read: array[int] = _column("I")  # number of the read; equal numbers came together
+    arrived_ns: Column = _column("q")  # after Stamps.start; of the read that completed the data line
+    lag_ns: Column = _column("q")  # seen - arrived: how late this client read it
+    signals: Column = _column("H")  # Signal bits
+    chars: Column = _column("I")  # characters of content
+    read: Column = _column("I")  # number of the read; equal numbers came together
 
     def __len__(self) -> int:
         return len(self.arrived_ns)
 
 
-class Attempt(Noun):
+class Attempt(Noun, frozen=True):
     """One try to connect to one address."""
 
     address: str
@@ -128,7 +133,7 @@ class Attempt(Noun):
     error: str | None = None  # None: it connected
 
 
-class TcpInfo(Noun):
+class TcpInfo(Noun, frozen=True):
     """What the kernel knows of the connection (Linux TCP_INFO), in microseconds."""
 
     rtt_us: int
@@ -137,7 +142,7 @@ class TcpInfo(Noun):
     retransmits: int = 0  # since the connection began
 
 
-class Connection(Noun):
+class Connection(Noun, frozen=True):
     """The connection that carried the request."""
 
     reused: bool
@@ -155,7 +160,7 @@ class Connection(Noun):
     tcp_at_end: TcpInfo | None = None
 
 
-class Usage(Noun):
+class Usage(Noun, frozen=True):
     """Token counts, normalised (WIRE 4). Absent is None: never zero, never a guess."""
 
     input_tokens: int | None = None  # all of the prompt, cached or not
@@ -168,7 +173,7 @@ class Usage(Noun):
     audio_output_tokens: int | None = None
 
 
-class Failure(Noun):
+class Failure(Noun, frozen=True):
     """What went wrong, in the words of whoever said it. Never holds a secret."""
 
     message: str
@@ -179,7 +184,7 @@ class Failure(Noun):
     retry_after_s: float | None = None
 
 
-class ToolCall(Noun):
+class ToolCall(Noun, frozen=True):
     """A tool call as assembled from its fragments; arguments is the JSON text."""
 
     name: str
@@ -187,7 +192,7 @@ class ToolCall(Noun):
     id: str | None = None
 
 
-class Limit(Noun):
+class Limit(Noun, frozen=True):
     """One rate limit that the provider's headers told of."""
 
     limit: int | None = None
@@ -195,7 +200,7 @@ class Limit(Noun):
     reset_s: float | None = None
 
 
-class Try(Noun):
+class Try(Noun, frozen=True):
     """An earlier attempt of a retried request."""
 
     start_ns: int
@@ -206,7 +211,7 @@ class Try(Noun):
     wait_ns: int = 0  # waited before the next one; never part of a latency
 
 
-class Record(Noun):
+class Record(Noun, frozen=True):
     """Everything that was measured of one request, whatever became of it."""
 
     request_id: str  # UUID
@@ -224,7 +229,7 @@ class Record(Noun):
     failure: Failure | None = None
     usage: Usage | None = None
     token_source: str | None = None  # who counted: "usage", "deltas", "estimated:NAME"
-    tokens_per_event: array[int] | None = None  # per content event, where the server or a tokenizer told
+    tokens_per_event: Column | None = None  # per content event, where the server or a tokenizer told
     finish_reason: str | None = None
     served_model: str | None = None  # what the answer said it was
     stream: bool = True
@@ -246,7 +251,7 @@ class Record(Noun):
     labels: dict[str, str] = {}
 
 
-class Target(Noun):
+class Target(Noun, frozen=True):
     """What was measured, without its secrets."""
 
     provider: str
@@ -255,7 +260,7 @@ class Target(Noun):
     api: str | None = None
 
 
-class Machine(Noun):
+class Machine(Noun, frozen=True):
     """Where the instrument ran."""
 
     hostname: str
@@ -267,7 +272,7 @@ class Machine(Noun):
     clock_cost_ns: int
 
 
-class RunInfo(Noun):
+class RunInfo(Noun, frozen=True):
     """The circumstances of a run: the header of a run file."""
 
     schema: int
@@ -295,6 +300,6 @@ def encode_hook(value: object) -> object:
 
 def decode_hook(kind: type, value: object) -> object:
     """For msgspec decoders: lists become columns of int64."""
-    if kind is array or getattr(kind, "__origin__", None) is array:
-        return array("q", value)  # type: ignore[arg-type]
+    if kind is array:
+        return array("q", cast(list[int], value))
     raise TypeError(f"cannot decode {kind}")
