@@ -1,0 +1,257 @@
+"""Where requests go and by which way: a URL and its route, checked once before anything is sent.
+
+Data only: no socket, no lookup. An Endpoint is hashable, because connections are pooled by it,
+and holds no secret in the clear, because it is printed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from lens.errors import ConfigError
+from lens.wire import Secret
+
+Family = Literal["any", "ipv4", "ipv6"]
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# SOCKS and proxies behind TLS are other protocols than the CONNECT that is spoken here.
+PROXY_PORT = 8080
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    """An HTTP proxy that is asked to CONNECT."""
+
+    host: str
+    port: int
+    credentials: Secret | None = None  # "user:password"
+
+    @property
+    def label(self) -> str:
+        """The proxy as it may be shown."""
+        return f"http://{authority(self.host, self.port)}"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One host as requests reach it. Connections are shared by equal endpoints."""
+
+    scheme: Literal["http", "https"]
+    host: str  # lower case; IPv6 without brackets
+    port: int
+    base_path: str = ""  # of the URL, without a slash at the end; requests carry their whole path
+    unix_socket: str | None = None  # connect here, whatever the host
+    connect_to: tuple[str, ...] = ()  # HOST1:PORT1:HOST2:PORT2, as in curl
+    resolve: tuple[str, ...] = ()  # HOST:PORT:ADDRESS[,ADDRESS], as in curl
+    family: Family = "any"
+    proxy: Proxy | None = None
+    cafile: str | None = None
+    cert: str | None = None  # of the client; may hold its key too
+    client_key: str | None = None
+    insecure: bool = False  # certificates are not checked
+    server_name: str | None = None  # name to ask and check the certificate for; default: host
+
+    @property
+    def authority(self) -> str:
+        """Value of the Host header: the port only where it is not the scheme's own."""
+        return authority(self.host, self.port, DEFAULT_PORTS[self.scheme])
+
+    @property
+    def label(self) -> str:
+        """host:port, for messages."""
+        return self.unix_socket or authority(self.host, self.port)
+
+    def dial_target(self) -> tuple[str, int]:
+        """Host and port to connect to: the URL's own, or what the first matching connect_to says."""
+        for rule in self.connect_to:
+            host, port, other_host, other_port = split_connect_to(rule)
+            if host in ("", self.host) and port in ("", str(self.port)):
+                return other_host or self.host, int(other_port or self.port)
+        return self.host, self.port
+
+    def pinned(self, host: str, port: int) -> tuple[str, ...]:
+        """Addresses that --resolve gives this name; () when it says nothing."""
+        for rule in self.resolve:
+            name, rule_port, addresses = split_resolve(rule)
+            if name in ("*", host) and rule_port == port:
+                return addresses
+        return ()
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits in ns; None: none."""
+
+    total_ns: int | None = None  # from the start to the end of the body
+    connect_ns: int | None = None  # lookup, connect, proxy and TLS together
+    ttft_ns: int | None = None  # from the last byte sent to the first event with content
+    idle_ns: int | None = None  # between events with content
+
+
+NO_TIMEOUTS = Timeouts()
+
+
+def authority(host: str, port: int, default_port: int | None = None) -> str:
+    """host:port as URLs write it; the port is left out where it is the default."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port == default_port else f"{name}:{port}"
+
+
+def parse_endpoint(
+    url: str,
+    *,
+    unix_socket: str | None = None,
+    connect_to: Sequence[str] = (),
+    resolve: Sequence[str] = (),
+    family: Family = "any",
+    proxy: str | None = None,
+    cafile: str | None = None,
+    cert: str | None = None,
+    client_key: str | None = None,
+    insecure: bool = False,
+    server_name: str | None = None,
+) -> Endpoint:
+    """An Endpoint from a URL and the route options as a user writes them.
+
+    Path and query belong to the provider; only the path is kept, as base_path.
+
+    Raises:
+        ConfigError: a part cannot be; the message names it and what would work.
+    """
+    scheme, parts = _split_url(url, "base URL", ("http", "https"))
+    for rule in connect_to:
+        split_connect_to(rule)
+    for rule in resolve:
+        split_resolve(rule)
+    if unix_socket is not None and proxy:
+        raise ConfigError("--unix-socket and --proxy exclude each other: a socket file is reached directly")
+    if client_key and not cert:
+        raise ConfigError("--client-key needs the certificate it belongs to: --cert FILE")
+    if family not in ("any", "ipv4", "ipv6"):
+        raise ConfigError(f"address family {family!r}: there are any, ipv4, ipv6")
+    return Endpoint(
+        scheme="https" if scheme == "https" else "http",
+        host=_ascii_host(parts.hostname or "", url),
+        port=_port(parts, url) or DEFAULT_PORTS[scheme],
+        base_path=parts.path.rstrip("/"),
+        unix_socket=unix_socket,
+        connect_to=tuple(connect_to),
+        resolve=tuple(resolve),
+        family=family,
+        proxy=parse_proxy(proxy) if proxy else None,
+        cafile=cafile,
+        cert=cert,
+        client_key=client_key,
+        insecure=insecure,
+        server_name=server_name,
+    )
+
+
+def parse_proxy(url: str) -> Proxy:
+    """A Proxy from http://[user:password@]host[:port]; the scheme may be left out, as in curl.
+
+    Raises:
+        ConfigError: it is none, or one of a kind that is not spoken here.
+    """
+    _, parts = _split_url(url if "://" in url else f"http://{url}", "proxy", ("http",))
+    credentials = None
+    if parts.username is not None:
+        credentials = Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+    shown = f"{parts.scheme}://{parts.hostname}"
+    return Proxy(_ascii_host(parts.hostname or "", shown), _port(parts, shown) or PROXY_PORT, credentials)
+
+
+def split_connect_to(rule: str) -> tuple[str, str, str, str]:
+    """(host, port, other host, other port); an empty one stands for any, or for the same.
+
+    Raises:
+        ConfigError: it is not HOST1:PORT1:HOST2:PORT2.
+    """
+    parts = _colon_parts(rule)
+    if len(parts) != 4 or not all(_is_port(p) for p in (parts[1], parts[3]) if p):
+        raise ConfigError(f"--connect-to {rule!r}: write HOST1:PORT1:HOST2:PORT2; IPv6 in brackets, parts may be empty")
+    return parts[0].lower(), parts[1], parts[2].lower(), parts[3]
+
+
+def split_resolve(rule: str) -> tuple[str, int, tuple[str, ...]]:
+    """(host, port, addresses) of HOST:PORT:ADDRESS[,ADDRESS].
+
+    Raises:
+        ConfigError: it is not that, or an address is none.
+    """
+    head = _colon_parts(rule, most=3)
+    if len(head) != 3 or not head[0] or not _is_port(head[1]):
+        raise ConfigError(f"--resolve {rule!r}: write HOST:PORT:ADDRESS[,ADDRESS]")
+    addresses = tuple(a.strip().strip("[]") for a in head[2].split(","))
+    for address in addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise ConfigError(f"--resolve {rule!r}: {address!r} is not an IP address") from None
+    return head[0].lower(), int(head[1]), addresses
+
+
+def _split_url(url: str, what: str, schemes: tuple[str, ...]) -> tuple[str, SplitResult]:
+    """The parts of a URL; no message shows what stands before an @."""
+    try:
+        parts = urlsplit(url.strip())
+        scheme, host, has_user = parts.scheme.lower(), parts.hostname, parts.username is not None
+    except ValueError:
+        raise ConfigError(f"{what}: that is not a URL; write {schemes[-1]}://host[:port]") from None
+    if scheme not in schemes:
+        raise ConfigError(f"{what} {_hidden(url)!r}: write {' or '.join(s + '://' for s in schemes)}host[:port]")
+    if not host:
+        raise ConfigError(f"{what} {_hidden(url)!r} names no host")
+    if has_user and what != "proxy":
+        raise ConfigError(f"{what} {_hidden(url)!r}: credentials do not belong there; use --api-key or --header")
+    return scheme, parts
+
+
+def _hidden(url: str) -> str:
+    """The URL without credentials and query."""
+    head, slashes, rest = url.partition("://")
+    if not slashes:
+        head, rest = "", head
+    rest = rest.partition("?")[0].rpartition("@")[2]
+    return f"{head}{slashes}{rest}"
+
+
+def _port(parts: SplitResult, shown: str) -> int | None:
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ConfigError(f"{_hidden(shown)!r}: the port is not between 1 and 65535")
+    return port
+
+
+def _ascii_host(host: str, shown: str) -> str:
+    """The host as it goes on the wire; other alphabets become their IDNA form."""
+    if host.isascii():
+        if any(c.isspace() or not c.isprintable() for c in host):
+            raise ConfigError(f"{_hidden(shown)!r}: {host!r} is not a host name")
+        return host.lower()
+    try:
+        return host.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        raise ConfigError(f"{_hidden(shown)!r}: {host!r} is not a host name") from None
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+
+
+def _colon_parts(rule: str, most: int = 0) -> list[str]:
+    """Split at colons that are not within brackets; the brackets go. At most `most` parts when given."""
+    parts: list[str] = []
+    current, depth = "", 0
+    for c in rule:
+        if c == ":" and depth == 0 and (not most or len(parts) < most - 1):
+            parts.append(current)
+            current = ""
+            continue
+        depth += (c == "[") - (c == "]")
+        current += c
+    return [p[1:-1] if p.startswith("[") and p.endswith("]") else p for p in [*parts, current]]

@@ -1,0 +1,196 @@
+"""HTTP/1.1 heads, both ways, through h11, and what a response head says of its body.
+
+No sockets and no clock: bytes in, bytes or facts out. The body is never seen here; the core cuts
+it by the framing (RFC 9112, section 6.3) that is decided here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import h11
+import msgspec
+
+from lens.errors import ConfigError, ProtocolError
+from lens.transport.dial import USER_AGENT
+from lens.wire import EventFraming, WireRequest
+
+BodyFraming = Literal["none", "length", "chunked", "close"]
+
+# How many rendered heads are kept; one for each body length and target in use.
+RENDERED_MOST = 4096
+
+_EVENT_FRAMINGS: dict[str, EventFraming] = {
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+    "application/vnd.amazon.eventstream": "aws",
+}
+_DECODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "identity": "", "": ""}
+_OURS = (b"host", b"content-length", b"transfer-encoding", b"connection")
+
+
+class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What the final head says."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...]  # names in lower case
+    body: BodyFraming
+    length: int  # of the body where framing is "length"; else 0
+    events: EventFraming
+    coding: str  # Content-Encoding as the peer wrote it; "" when none
+    encoding: str  # the same for the core: "", "gzip" or "deflate"
+    keep_alive: bool  # the connection may serve another request
+
+
+class HeadWriter:
+    """Renders request heads, each distinct one once."""
+
+    def __init__(self) -> None:
+        self._rendered: dict[tuple[object, ...], bytes] = {}
+
+    def render(self, request: WireRequest, authority: str) -> bytes:
+        """The head of this request, signed anew where the request asks for it.
+
+        Raises:
+            ConfigError: a header or the path cannot go on the wire; its value is not shown.
+        """
+        headers = request.headers
+        if request.sign is not None:
+            return _render(request, laid_over(headers, request.sign(request)), authority)
+        key = (request.method, request.path, headers, len(request.body), authority)
+        head = self._rendered.get(key)
+        if head is None:
+            if len(self._rendered) >= RENDERED_MOST:
+                self._rendered.clear()
+            head = self._rendered[key] = _render(request, headers, authority)
+        return head
+
+
+def laid_over(
+    headers: tuple[tuple[bytes, bytes], ...], newer: tuple[tuple[bytes, bytes], ...]
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Headers, where those of `newer` take the place of those with the same name."""
+    names = {name.lower() for name, _ in newer}
+    return (*(h for h in headers if h[0].lower() not in names), *newer)
+
+
+def _render(request: WireRequest, headers: tuple[tuple[bytes, bytes], ...], authority: str) -> bytes:
+    given = {name.lower() for name, _ in headers}
+    rows = [(b"host", authority.encode("ascii"))]
+    if b"user-agent" not in given:
+        rows.append((b"user-agent", USER_AGENT))
+    if b"accept-encoding" not in given:
+        rows.append((b"accept-encoding", b"identity"))  # compression batches tokens
+    rows += [h for h in headers if h[0].lower() not in _OURS]
+    if request.body or request.method not in ("GET", "HEAD"):
+        rows.append((b"content-length", str(len(request.body)).encode()))
+    try:
+        head = h11.Connection(h11.CLIENT).send(h11.Request(method=request.method, target=request.path, headers=rows))
+    except h11.LocalProtocolError:
+        # h11 shows the value in its message, and the value may be a key.
+        raise ConfigError(_what_cannot_be_sent(request, rows)) from None
+    return head or b""
+
+
+def _what_cannot_be_sent(request: WireRequest, rows: list[tuple[bytes, bytes]]) -> str:
+    for name, value in rows:
+        try:
+            h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x"), (name, value)])
+        except h11.LocalProtocolError:
+            shown = name.decode("ascii", "backslashreplace")
+            return f"header {shown!r}: its name or value has a character that no header may have (a line break?)"
+    return f"request {request.method} {request.path!r}: method or path has a character that no URL may have"
+
+
+# h11 reads a response only after a request; which one makes no difference to the head.
+_ANY_REQUEST = h11.Request(method=b"POST", target=b"/", headers=[(b"host", b"x"), (b"content-length", b"0")])
+# A head longer than this is refused by the core already.
+_HEAD_MOST = 1 << 20
+
+
+def parse_head(data: bytes) -> h11.Response | h11.InformationalResponse:
+    """One whole head, blank line included.
+
+    Raises:
+        ProtocolError: it is not an HTTP/1.x response.
+    """
+    link = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MOST)
+    link.send(_ANY_REQUEST)
+    link.receive_data(data)
+    try:
+        event = link.next_event()
+    except h11.RemoteProtocolError as error:
+        # What stands behind the colon is the answer's own bytes, a cookie perhaps.
+        raise ProtocolError(f"the answer is not HTTP/1.1: {str(error).partition(':')[0]}") from None
+    if isinstance(event, h11.Response | h11.InformationalResponse):
+        return event
+    raise ProtocolError("the answer is not HTTP/1.1: its head has no status line")
+
+
+def understand(response: h11.Response, request: WireRequest) -> ResponseHead:
+    """How the body must be cut, and whether the connection may stay.
+
+    Raises:
+        ProtocolError: the framing contradicts itself, or the coding is none that we know.
+    """
+    headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers])
+    status = response.status_code
+    body, length = _body_framing(headers, status, request.method)
+    coding = ", ".join(v.strip().lower() for n, v in headers if n == "content-encoding")
+    if coding not in _DECODINGS:
+        raise ProtocolError(f"the body has Content-Encoding {coding[:40]!r}, where identity was asked for")
+    return ResponseHead(
+        status=status,
+        reason=response.reason.decode("latin-1"),
+        headers=headers,
+        body=body,
+        length=length,
+        events=_event_framing(headers, status, request),
+        coding=coding,
+        encoding=_DECODINGS[coding],
+        keep_alive=_keep_alive(headers, response.http_version) and body != "close",
+    )
+
+
+def _body_framing(headers: tuple[tuple[str, str], ...], status: int, method: str) -> tuple[BodyFraming, int]:
+    """RFC 9112, section 6.3, in its order."""
+    if method == "HEAD" or status in (204, 304):
+        return "none", 0
+    transfer = [v.strip().lower() for n, v in headers if n == "transfer-encoding"]
+    lengths = {p.strip() for n, v in headers if n == "content-length" for p in v.split(",")}
+    if transfer and lengths:
+        raise ProtocolError("the answer has both Transfer-Encoding and Content-Length")
+    if transfer:
+        if transfer != ["chunked"]:
+            raise ProtocolError(
+                f"the answer has Transfer-Encoding {', '.join(transfer)[:40]!r}, which nobody asked for"
+            )
+        return "chunked", 0
+    if not lengths:
+        return "close", 0
+    text = lengths.pop()
+    if lengths or not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ProtocolError("the answer's Content-Length is not one number")
+    return "length", int(text)
+
+
+def _event_framing(headers: tuple[tuple[str, str], ...], status: int, request: WireRequest) -> EventFraming:
+    """An error is one document, whatever it calls itself; a body without a type is what was asked for."""
+    if status != 200:
+        return "document"
+    media = next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
+    if not media:
+        return request.framing
+    if media == "application/json" and request.framing == "json_array":
+        return "json_array"
+    return _EVENT_FRAMINGS.get(media, "document")
+
+
+def _keep_alive(headers: tuple[tuple[str, str], ...], version: bytes) -> bool:
+    tokens = {t.strip().lower() for n, v in headers if n == "connection" for t in v.split(",")}
+    if "close" in tokens:
+        return False
+    return version >= b"1.1" or "keep-alive" in tokens

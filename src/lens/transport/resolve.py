@@ -1,0 +1,108 @@
+"""From a host's name to its addresses, with the time it took.
+
+The system's own resolver runs in a worker thread and is stamped inside that thread, so that
+the hop there and back is not part of the lookup. An IP literal is no lookup and has no stamps.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+import msgspec
+import trio
+
+from lens._core.clock import now_ns
+from lens.errors import ResolveError
+from lens.transport.endpoint import Family
+
+_FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+_SHOWN_FAMILIES = {"any": "address", "ipv4": "IPv4 address", "ipv6": "IPv6 address"}
+# The name exists nowhere, or has no address; codes differ between systems.
+_NOT_KNOWN = {getattr(socket, n) for n in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, n)}
+
+
+class Address(msgspec.Struct, frozen=True):
+    """One address to connect to, as the socket module wants it."""
+
+    family: int
+    sockaddr: tuple[str, int] | tuple[str, int, int, int]
+
+    @property
+    def text(self) -> str:
+        return self.sockaddr[0]
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """What a name's lookup gave; without stamps when there was nothing to look up."""
+
+    addresses: tuple[Address, ...]
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+async def resolve(host: str, port: int, family: Family = "any", pinned: Sequence[str] = ()) -> Lookup:
+    """Every address of the host in the resolver's order; `pinned` ones take the place of a lookup.
+
+    Raises:
+        ResolveError: the name has no address, or none of this family.
+    """
+    literals = tuple(pinned) or ((host,) if _is_literal(host) else ())
+    if literals:
+        return Lookup(_of_family([_literal(a, port) for a in literals], host, family))
+    start, end, found = await trio.to_thread.run_sync(_look_up, host, port, family, abandon_on_cancel=True)
+    if isinstance(found, Exception):
+        raise ResolveError(f"host {host!r}: {_why(found, family)}") from None
+    return Lookup(_of_family(found, host, family), start, end)
+
+
+def _look_up(host: str, port: int, family: Family) -> tuple[int, int, list[Address] | Exception]:
+    """Runs in the worker thread, which is why the error is a value: the stamps go with it."""
+    found: list[Address] | Exception
+    start = now_ns()
+    try:
+        rows = socket.getaddrinfo(host, port, _FAMILIES[family], socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that IDNA forbids
+        found = error
+        end = now_ns()
+    else:
+        end = now_ns()
+        known = (socket.AF_INET, socket.AF_INET6)
+        found = list(dict.fromkeys(Address(r[0], r[4]) for r in rows if r[0] in known))  # type: ignore[arg-type]
+    return start, end, found
+
+
+def _of_family(addresses: Sequence[Address], host: str, family: Family) -> tuple[Address, ...]:
+    wanted = _FAMILIES[family]
+    kept = tuple(a for a in addresses if wanted in (socket.AF_UNSPEC, a.family))
+    if not kept:
+        raise ResolveError(f"host {host!r}: it has no {_SHOWN_FAMILIES[family]}")
+    return kept
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _literal(address: str, port: int) -> Address:
+    if ipaddress.ip_address(address).version == 4:
+        return Address(socket.AF_INET, (address, port))
+    # Only the resolver understands a scope ("fe80::1%eth0"); for a literal it looks nothing up.
+    rows = socket.getaddrinfo(address, port, socket.AF_INET6, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    return Address(socket.AF_INET6, rows[0][4])  # type: ignore[arg-type]
+
+
+def _why(error: Exception, family: Family) -> str:
+    if not isinstance(error, OSError):
+        return "that is not a host name"
+    if error.errno in _NOT_KNOWN:
+        which = "" if family == "any" else f", or it has no {_SHOWN_FAMILIES[family]}"
+        return f"name not known{which}"
+    if error.errno == socket.EAI_AGAIN:
+        return "the name server did not answer"
+    return (error.strerror or "the lookup failed").lower()
