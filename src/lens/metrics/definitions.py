@@ -315,6 +315,12 @@ def metric_named(name: str) -> Metric:
     return METRICS[_ALIASES.get(name, name)]
 
 
+def measure(name: str, record: Record) -> float | int | None:
+    """One metric of one record, by name; the mean where it is a distribution."""
+    of = metric_named(name).of
+    return of(record) if of else None
+
+
 def pooled_values(metric: Metric, record: Record) -> NDArray[Any]:
     """All gaps or lags of one record in the metric's unit, as an array of float64."""
     line = timeline(record)

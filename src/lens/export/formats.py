@@ -1,0 +1,84 @@
+"""The formats there are, and the one contract they keep.
+
+An export takes records as they come and gives bytes back; it opens nothing and writes nothing,
+so the same class serves a file, a pipe, a push and a test. A format's module is loaded when it
+is asked for. Others may add theirs through the entry-point group "lens.exporters".
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Protocol
+
+import msgspec
+
+from lens import plugins
+from lens.errors import ConfigError
+from lens.metrics.summary import Summary
+from lens.model import Record, RunInfo
+from lens.pricing import PriceBook
+
+
+class Export(Protocol):
+    """One run in one format. Called in this order: begin, add for each record, end."""
+
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool) -> None:
+        """single: the run is one request, and the format may show it without a list around it."""
+
+    def begin(self) -> bytes: ...
+
+    def add(self, record: Record) -> bytes: ...
+
+    def end(self, info: RunInfo, summary: Summary) -> bytes:
+        """info: the header again, now that the run has ended."""
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """A format as it is chosen and found."""
+
+    name: str
+    suffix: str  # of its files
+    where: str  # "module:class"
+    says: str  # one line for people
+
+
+_BUILT_IN = (
+    Format(name="json", suffix=".json", where="lens.export.json_document:JsonDocument", says="one document, all of it"),
+    Format(name="jsonl", suffix=".jsonl", where="lens.export.json_lines:JsonLines", says="run file, a line a request"),
+    Format(name="msgpack", suffix=".msgpack", where="lens.export.json_lines:Packed", says="a run file, smaller"),
+    Format(name="csv", suffix=".csv", where="lens.export.csv_table:CsvTable", says="a row a request"),
+    Format(name="prometheus", suffix=".prom", where="lens.export.prometheus:Prometheus", says="exposition text"),
+    Format(name="influxdb", suffix=".influx", where="lens.export.influx:Influx", says="line protocol"),
+)
+FORMATS: dict[str, Format] = {f.name: f for f in _BUILT_IN}
+# As the plan's own enum and other tools spell them.
+_ALIASES = {"jsonlines": "jsonl", "json-lines": "jsonl", "ndjson": "jsonl", "prom": "prometheus", "influx": "influxdb"}
+GROUP = "lens.exporters"
+
+
+def format_named(name: str) -> Format:
+    """The format of this name, built in or a plugin's.
+
+    Raises:
+        ConfigError: there is none; the message lists what there is.
+    """
+    key = name.strip().lower()
+    key = _ALIASES.get(key, key)
+    if key in FORMATS:
+        return FORMATS[key]
+    if key in plugins.names(GROUP):
+        return Format(name=key, suffix=f".{key}", where=f"{GROUP}:{key}", says="from a plugin")
+    known = ", ".join([*FORMATS, *plugins.names(GROUP)])
+    raise ConfigError(f"--export {name}: no such format; there are {known}")
+
+
+def format_of_suffix(suffix: str) -> Format | None:
+    """The format whose files end like this, None when no format's do."""
+    return next((f for f in FORMATS.values() if f.suffix == suffix.lower()), None)
+
+
+def open_export(chosen: Format, info: RunInfo, book: PriceBook, *, single: bool = False) -> Export:
+    """An export of this format, ready to begin."""
+    module, _, name = chosen.where.partition(":")
+    kind: type[Export] = plugins.load(GROUP, name) if module == GROUP else getattr(import_module(module), name)
+    return kind(info, book, single=single)
