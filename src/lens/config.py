@@ -1,0 +1,223 @@
+"""What a user may say: targets, load, prompts, output; one typed struct each, read from every source.
+
+The rule: every source (flags, environment, file) becomes the same plain tree of sections and fields,
+the trees are laid over each other (flag before environment before file before default), and one
+conversion checks the result. A key that nothing knows is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from lens.errors import ConfigError
+from lens.units import NS_PER_S
+from lens.wire import Secret
+
+Pattern = Literal["single", "iterations", "burst", "rate", "ramp", "sweep", "replay"]
+Arrival = Literal["constant", "poisson", "gamma"]
+ConnectionPolicy = Literal["reuse", "fresh", "both"]
+Tree = dict[str, Any]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+PositiveNs = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section."""
+
+
+class TargetConfig(Section, frozen=True):
+    """One endpoint and model, how it is reached and how it is asked."""
+
+    provider: str
+    model: str = ""
+    api: str | None = None
+    base_url: str | None = None  # None: the provider's own
+    api_key: Secret | None = None  # before api_key_env, before api_key_file, before the provider's variable
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    # The way there.
+    unix_socket: str | None = None
+    connect_to: tuple[str, ...] = ()
+    resolve: tuple[str, ...] = ()
+    family: Literal["any", "ipv4", "ipv6"] = "any"
+    proxy: str | None = None  # None: as the environment says; "": none
+    cacert: str | None = None
+    cert: str | None = None
+    client_key: str | None = None
+    insecure: bool = False
+    server_name: str | None = None
+    # The asking.
+    stream: bool = True
+    max_tokens: AtLeastOne | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    extra_body: dict[str, Any] = {}
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class LoadConfig(Section, frozen=True):
+    """How many requests, when, over which connections, and how long to wait for them."""
+
+    pattern: Pattern | None = None  # None: what the numbers below ask for
+    iterations: AtLeastOne = 10  # requests; of a burst: waves
+    concurrency: AtLeastOne = 1  # requests at a time in a closed loop; of a burst: requests a wave
+    rate_per_s: Positive | None = None
+    arrival: Arrival = "constant"
+    burstiness: Positive = 1.0  # shape of gamma gaps: 1 is Poisson, below it burstier
+    duration_ns: PositiveNs | None = None
+    ramp_to_per_s: Positive | None = None  # the rate goes from rate_per_s to this within the duration
+    sweep_min_per_s: Positive | None = None
+    sweep_max_per_s: Positive | None = None
+    sweep_step_per_s: Positive | None = None
+    sweep_concurrency: tuple[AtLeastOne, ...] = ()
+    step_duration_ns: PositiveNs | None = (
+        None  # of a sweep; in a sweep over concurrency `iterations` may end a step first
+    )
+    trace: str | None = None  # file with timestamps to replay
+    speedup: Positive = 1.0  # of a replay
+    warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results
+    connection: ConnectionPolicy = "reuse"
+    connections: Count | None = None  # opened before measuring; None: as many as may be in flight at first
+    timeout_ns: PositiveNs | None = None
+    connect_timeout_ns: PositiveNs | None = None
+    ttft_timeout_ns: PositiveNs | None = None
+    idle_timeout_ns: PositiveNs | None = None
+    retries: Count = 0
+    seed: int = 0
+    max_cost_usd: str | None = None  # exact decimal
+
+
+class PromptConfig(Section, frozen=True):
+    """What is asked: texts, a file, or made-up prompts of a given length."""
+
+    texts: tuple[str, ...] = ()
+    system: str | None = None
+    file: str | None = None
+    whole: bool = False  # a text file is one prompt, not one a line
+    input_tokens: str | None = None  # "550", "550:50" (mean:deviation), "100-900"
+    output_tokens: str | None = None
+    shared_prefix_tokens: Count = 0  # of made-up prompts: the same beginning for all
+    order: Literal["in_turn", "random"] = "in_turn"
+
+
+class ExportConfig(Section, frozen=True):
+    """One thing to write or to push to."""
+
+    format: str
+    file: str | None = None
+    endpoint: str | None = None
+    database: str | None = None
+
+
+class OutputConfig(Section, frozen=True):
+    """What becomes of the results."""
+
+    exports: tuple[ExportConfig, ...] = ()
+    dir: str | None = None
+    real_time: bool = False
+    save_text: bool = False
+    log_level: str | None = None
+
+
+class MonitorConfig(Section, frozen=True):
+    """Probes for ever."""
+
+    interval_ns: PositiveNs = 60 * NS_PER_S
+
+
+class RunConfig(Section, frozen=True):
+    """Everything one command does."""
+
+    targets: tuple[TargetConfig, ...] = ()
+    load: LoadConfig = LoadConfig()
+    prompts: PromptConfig = PromptConfig()
+    output: OutputConfig = OutputConfig()
+    monitor: MonitorConfig | None = None
+    thresholds: tuple[str, ...] = ()  # "ttft_p95<1000"
+    labels: dict[str, str] = {}
+    name: str | None = None
+    description: str | None = None
+
+
+def make_config(
+    flags: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> RunConfig:
+    """Flags over environment over file over defaults.
+
+    `flags` is a tree of sections: {"target": {...} for every target, "targets": [...], "load": {...},
+    "prompts": {...}, "output": {...}, "thresholds": [...], "labels": {...}}; None means not said.
+
+    Raises:
+        ConfigError: a value cannot be; FileError: the file cannot be read.
+    """
+    named = environ.get("LLL_CONFIG_FILE")
+    path = file or (Path(named) if named else None)
+    tree: Tree = {}
+    if path:
+        from lens.config_file import read_tree
+
+        tree = read_tree(path, environ)
+    lay(tree, _from_environment(environ))
+    lay(tree, _said(flags))
+    target = tree.pop("target", {})
+    wanted = target.get("provider")
+    targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
+    tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
+    return _convert(tree, RunConfig, str(path) if path else "")
+
+
+def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfig:
+    """What a file says, over the environment's absence; see make_config."""
+    return make_config({}, file=path, environ=environ)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Tree:
+    """The variables of PLAN 6.2.2; keys stay where they are until a target asks for one."""
+    tree: Tree = {"load": {}, "output": {}}
+    concurrency = environ.get("LLL_CONCURRENCY")
+    if concurrency:
+        if not concurrency.isdigit() or not int(concurrency):
+            raise ConfigError(f"LLL_CONCURRENCY={concurrency!r}: write a number of 1 or more")
+        tree["load"]["concurrency"] = int(concurrency)
+    if environ.get("LLL_EXPORT_FORMAT"):
+        tree["output"]["exports"] = [{"format": f.strip()} for f in environ["LLL_EXPORT_FORMAT"].split(",")]
+    for variable, field in (("LLL_OUTPUT_DIR", "dir"), ("LLL_LOG_LEVEL", "log_level")):
+        if environ.get(variable):
+            tree["output"][field] = environ[variable]
+    return tree
+
+
+def lay(under: Tree, over: Mapping[str, Any]) -> None:
+    """Sections of `over` over those of `under`, field by field; lists and values as a whole."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(under.get(key), dict):
+            under[key].update(value)
+        else:
+            under[key] = dict(value) if isinstance(value, dict) else value
+
+
+def _said(flags: Mapping[str, Any]) -> Tree:
+    """The flags without those that were not given."""
+    sections = {
+        k: {f: v for f, v in s.items() if v is not None} if isinstance(s, dict) else s for k, s in flags.items()
+    }
+    return {k: s for k, s in sections.items() if s is not None}
+
+
+def _convert(tree: Tree, kind: type[RunConfig], source: str) -> RunConfig:
+    def hook(wanted: type, value: object) -> object:
+        return Secret(value) if wanted is Secret and isinstance(value, str) else value
+
+    try:
+        return msgspec.convert(tree, kind, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        said, _, at = str(error).partition(" - at `$.")
+        where = ": ".join(part for part in (source, at.rstrip("`")) if part)
+        raise ConfigError(f"{where}: {said[:1].lower()}{said[1:].replace('`', '')}") from None
