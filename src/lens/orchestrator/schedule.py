@@ -1,0 +1,307 @@
+"""Arrival patterns: from a LoadConfig to stages, and from a stage to the times at which requests start.
+
+Pure: no clock is read here and nothing is sent. Times are int nanoseconds after the start of their
+stage, so a pattern is tested by reading its first ten numbers. Random patterns are seeded: the same
+numbers in, the same times out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lens.config import Arrival, LoadConfig, Pattern
+from lens.errors import ConfigError
+from lens.units import NS_PER_S, human_duration, parse_duration_ns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Times = NDArray[Any]  # int64, ascending
+
+# A rate or sweep without a duration lasts this long a step; the field's tools take 10 to 60 s.
+DEFAULT_STEP_NS = 30 * NS_PER_S
+# More starts than this in one stage are a slip of the keyboard; they would need 800 MB.
+MAX_STARTS = 100_000_000
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of the run under one setting. Stages follow one another; each is answered before the next."""
+
+    name: str
+    rate_per_s: float | None = None  # open loop: starts come at this mean rate, whatever the answers do
+    to_per_s: float | None = None  # the rate at the end, where it rises or falls
+    arrival: Arrival = "constant"
+    burstiness: float = 1.0
+    times_ns: tuple[int, ...] | None = None  # open loop at exactly these times
+    concurrency: int | None = None  # closed loop: so many at a time, the next as soon as one is answered
+    count: int | None = None  # ends after so many starts
+    duration_ns: int | None = None  # no start at or after this
+    seed: int = 0
+    warmup: bool = False  # sent, and left out of the results
+    warmup_ns: int = 0  # of an open loop: starts before this are warm-up
+
+    @property
+    def open_loop(self) -> bool:
+        return self.concurrency is None
+
+
+def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ...]:
+    """What the load asks for, stage by stage, warm-up first.
+
+    Raises:
+        ConfigError: numbers that the pattern needs are missing or contradict each other.
+    """
+    pattern = pattern_of(load)
+    measured = _MEASURED[pattern](load, trace_ns)
+    return _with_warmup(load, measured)
+
+
+def pattern_of(load: LoadConfig) -> Pattern:
+    """The pattern that was named, or the one that the given numbers mean."""
+    if load.pattern is not None:
+        return load.pattern
+    if load.trace is not None:
+        return "replay"
+    if load.sweep_concurrency or load.sweep_min_per_s is not None or load.sweep_max_per_s is not None:
+        return "sweep"
+    if load.rate_per_s is not None:
+        return "rate" if load.ramp_to_per_s is None else "ramp"
+    return "iterations"
+
+
+def times_ns(stage: Stage) -> Times:
+    """When each request of an open-loop stage is to start, after the stage's start.
+
+    Raises:
+        ValueError: the stage is a closed loop: its starts depend on the answers.
+    """
+    import numpy as np
+
+    if stage.times_ns is not None:
+        return np.asarray(stage.times_ns, dtype=np.int64)
+    if stage.rate_per_s is None:
+        raise ValueError(f"stage {stage.name} is a closed loop")
+    if stage.to_per_s is not None:
+        return ramp(stage.rate_per_s, stage.to_per_s, stage.duration_ns or DEFAULT_STEP_NS)
+    if stage.arrival == "constant":
+        return constant(stage.rate_per_s, stage.duration_ns, stage.count)
+    shape = 1.0 if stage.arrival == "poisson" else stage.burstiness
+    return gamma(stage.rate_per_s, stage.duration_ns, stage.count, shape=shape, seed=stage.seed)
+
+
+def constant(rate_per_s: float, duration_ns: int | None, count: int | None = None) -> Times:
+    """Equal gaps, the first start at 0. Each time is rounded by itself, so that errors do not add up."""
+    import numpy as np
+
+    n = starts_within(rate_per_s, duration_ns, count)
+    return np.rint(np.arange(n, dtype=np.float64) * (NS_PER_S / rate_per_s)).astype(np.int64)
+
+
+def gamma(rate_per_s: float, duration_ns: int | None, count: int | None = None, *, shape: float, seed: int) -> Times:
+    """Independent gamma gaps with the mean 1/rate; shape 1 is Poisson, below 1 is burstier.
+
+    The first start comes after the first gap: a Poisson process does not begin with an event.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    scale_ns = NS_PER_S / rate_per_s / shape
+    if duration_ns is None:
+        gaps = generator.gamma(shape, scale_ns, starts_within(rate_per_s, None, count))
+        return np.rint(np.cumsum(gaps)).astype(np.int64)
+    expected = starts_within(rate_per_s, duration_ns, None)
+    at = np.zeros(0)
+    last = 0.0
+    while last < duration_ns:
+        more = last + np.cumsum(generator.gamma(shape, scale_ns, max(expected, 16)))
+        at, last = np.concatenate([at, more]), float(more[-1])
+    times = np.rint(at).astype(np.int64)
+    times = times[times < duration_ns]
+    return times[:count] if count is not None else times
+
+
+def ramp(from_per_s: float, to_per_s: float, duration_ns: int) -> Times:
+    """The rate goes linearly from one to the other; start k comes where the expected number of starts is k.
+
+    With rate r(t) = a + b t the number of starts until t is a t + b t^2 / 2; solved for t.
+    """
+    import numpy as np
+
+    span_s = duration_ns / NS_PER_S
+    a, b = from_per_s, (to_per_s - from_per_s) / span_s
+    n = ceil((from_per_s + to_per_s) / 2 * span_s - 1e-9)
+    _check_starts(n)
+    k = np.arange(n, dtype=np.float64)
+    # The form without cancellation when b is small: t = 2k / (a + sqrt(a^2 + 2 b k)).
+    at = 2 * k / (a + np.sqrt(np.maximum(a * a + 2 * b * k, 0)))
+    times = np.rint(at * NS_PER_S).astype(np.int64)
+    return times[times < duration_ns]
+
+
+def replayed(trace_ns: Sequence[int], speedup: float = 1.0) -> tuple[int, ...]:
+    """Times of a trace, the first at 0, in ascending order, `speedup` times as fast."""
+    if not trace_ns:
+        raise ConfigError("replay: the trace holds no timestamps")
+    ordered = sorted(trace_ns)
+    return tuple(round((at - ordered[0]) / speedup) for at in ordered)
+
+
+def sweep_rates(low: float, high: float, step: float) -> tuple[float, ...]:
+    """low, low + step, ... up to high, and high itself where the steps miss it."""
+    if high < low:
+        raise ConfigError(f"sweep: --sweep-max {high:g} is below --sweep-min {low:g}")
+    steps = floor((high - low) / step + 1e-9)
+    rates = [low + i * step for i in range(steps + 1)]
+    if rates[-1] < high * (1 - 1e-9):
+        rates.append(high)
+    return tuple(round(rate, 9) for rate in rates)
+
+
+def starts_within(rate_per_s: float, duration_ns: int | None, count: int | None) -> int:
+    """How many starts a constant rate has; the end of the duration is not part of it."""
+    n = count
+    if duration_ns is not None:
+        # 10/s for 1 s are 10 starts, at 0 to 0.9 s; the small number forgives the rounding of the division.
+        within = ceil(duration_ns * rate_per_s / NS_PER_S - 1e-9)
+        n = within if count is None else min(within, count)
+    if n is None:
+        raise ConfigError("a rate needs an end: give --duration or --iterations")
+    _check_starts(n)
+    return n
+
+
+def _check_starts(n: int) -> None:
+    if n > MAX_STARTS:
+        raise ConfigError(f"{n:,} requests are more than this can hold ({MAX_STARTS:,}); lower --rate or --duration")
+
+
+def _single(_load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    return [Stage(name="single", concurrency=1, count=1)]
+
+
+def _iterations(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    """With a duration, the duration ends it."""
+    count = None if load.duration_ns is not None else load.iterations
+    return [Stage(name="iterations", concurrency=load.concurrency, count=count, duration_ns=load.duration_ns)]
+
+
+def _burst(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    waves = load.iterations
+    return [Stage(name=f"burst {i + 1}", times_ns=(0,) * load.concurrency) for i in range(waves)]
+
+
+def _rate(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    if load.rate_per_s is None:
+        raise ConfigError("a constant rate needs a number: --rate 10")
+    return [
+        Stage(
+            name=f"{load.rate_per_s:g}/s",
+            rate_per_s=load.rate_per_s,
+            arrival=load.arrival,
+            burstiness=load.burstiness,
+            count=load.iterations if load.duration_ns is None else None,
+            duration_ns=load.duration_ns,
+            seed=load.seed,
+        )
+    ]
+
+
+def _ramp(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    if load.rate_per_s is None or load.ramp_to_per_s is None:
+        raise ConfigError("a ramp needs two rates: --rate 1 --ramp-to 10")
+    return [
+        Stage(
+            name=f"{load.rate_per_s:g}/s to {load.ramp_to_per_s:g}/s",
+            rate_per_s=load.rate_per_s,
+            to_per_s=load.ramp_to_per_s,
+            duration_ns=load.duration_ns or DEFAULT_STEP_NS,
+        )
+    ]
+
+
+def _sweep(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    if load.sweep_concurrency:
+        count = load.iterations if load.step_duration_ns is None else None
+        return [
+            Stage(name=f"{c} at a time", concurrency=c, count=count, duration_ns=load.step_duration_ns)
+            for c in load.sweep_concurrency
+        ]
+    low, high, step = load.sweep_min_per_s, load.sweep_max_per_s, load.sweep_step_per_s
+    if high is None:
+        raise ConfigError("a sweep needs an end: --sweep-max 50, or --sweep-concurrency 1,2,4")
+    low = low if low is not None else (step or 1.0)
+    rates = sweep_rates(low, high, step if step is not None else max((high - low) / 9, low / 1e6))
+    span = load.step_duration_ns or load.duration_ns or DEFAULT_STEP_NS
+    return [
+        Stage(
+            name=f"{rate:g}/s",
+            rate_per_s=rate,
+            arrival=load.arrival,
+            burstiness=load.burstiness,
+            duration_ns=span,
+            seed=load.seed + i,
+        )
+        for i, rate in enumerate(rates)
+    ]
+
+
+def _replay(load: LoadConfig, trace: Sequence[int]) -> list[Stage]:
+    return [Stage(name="replay", times_ns=replayed(trace, load.speedup))]
+
+
+_MEASURED = {
+    "single": _single,
+    "iterations": _iterations,
+    "burst": _burst,
+    "rate": _rate,
+    "ramp": _ramp,
+    "sweep": _sweep,
+    "replay": _replay,
+}
+
+
+def _with_warmup(load: LoadConfig, measured: list[Stage]) -> tuple[Stage, ...]:
+    """Requests before a closed loop; of an open loop, the first starts by number, time or share."""
+    requests, span_ns, share = parse_warmup(load.warmup)
+    if not (requests or span_ns or share):
+        return tuple(measured)
+    first = measured[0]
+    if first.open_loop and not requests and first.times_ns is None:
+        whole = first.duration_ns or round((first.count or 0) / (first.rate_per_s or 1) * NS_PER_S)
+        cut = span_ns or round(whole * share)
+        if cut >= whole:
+            raise ConfigError(f"--warmup {load.warmup} leaves nothing to measure of {human_duration(whole)}")
+        return (msgspec.structs.replace(first, warmup_ns=cut), *measured[1:])
+    total = first.count or len(first.times_ns or ())
+    before = Stage(
+        name="warm-up",
+        concurrency=first.concurrency or 1,
+        count=requests or (ceil(total * share) if total and share else None),
+        duration_ns=span_ns or (round((first.duration_ns or 0) * share) or None),
+        warmup=True,
+    )
+    return (before, *measured)
+
+
+def parse_warmup(text: str) -> tuple[int, int, float]:
+    """(requests, ns, share) of "3", "10s" or "10%"; two of them are 0.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    said = text.strip()
+    try:
+        if said.isdigit():
+            return int(said), 0, 0.0
+        if not said.endswith("%"):
+            return 0, parse_duration_ns(said), 0.0
+        share = float(said[:-1]) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise ConfigError(f"--warmup {text!r}: write a number of requests, 10s or 10%")
+    return 0, 0, share

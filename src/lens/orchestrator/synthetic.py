@@ -1,0 +1,62 @@
+"""Made-up prompts of a given length: the same seed gives the same text, and no two begin alike.
+
+Lengths are in tokens of nobody's tokenizer: one common English word counts as one, which is within
+some percent for the tokenizers in use; the server's own count is what a record holds. Prompts begin
+differently so that a prefix cache cannot answer for the model, unless a shared prefix is asked for.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+from lens.errors import ConfigError
+
+# Common words that are one token, with the space before them, in the vocabularies of today.
+_COMMON = (
+    "time year people way day man thing woman life child world school state family student group country problem hand "
+    "part place case week company system program question work government number night point home water room mother "
+    "area money story fact month lot right study book eye job word business issue side kind head house service friend "
+    "father power hour game line end member law car city community name president team minute idea body information "
+    "back parent face others level office door health person art war history party result change morning reason "
+    "research girl guy moment air teacher force education foot boy age policy music table rate road field north south"
+)
+WORDS = tuple(_COMMON.split())
+_RANGE = re.compile(r"(\d+)(?:-(\d+)|:(\d+))?")
+# The plan's standard scenario (PLAN 8.3, Anyscale LLMPerf): 550 tokens in, 150 out.
+PRESETS = {"standard": ("550", "150")}
+
+
+def lengths(spec: str, count: int, seed: int = 0) -> list[int]:
+    """`count` lengths of "550", "100-900" (even) or "550:50" (normal, mean and deviation); never below 1.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    match = _RANGE.fullmatch(spec.replace(" ", ""))
+    if match is None:
+        raise ConfigError(f"length {spec!r}: write 550, 550:50 (mean:deviation) or 100-900")
+    first, last, deviation = int(match[1]), match[2], match[3]
+    if first < 1 or (last is not None and int(last) < first):
+        raise ConfigError(f"length {spec!r}: at least 1, and from less to more")
+    generator = random.Random(seed)
+    if last is not None:
+        return [generator.randint(first, int(last)) for _ in range(count)]
+    if deviation is not None:
+        return [max(1, round(generator.gauss(first, int(deviation)))) for _ in range(count)]
+    return [first] * count
+
+
+def made_up(sizes: list[int], *, seed: int = 0, prefix_tokens: int = 0) -> list[str]:
+    """A text for each size, in words. The first `prefix_tokens` words are the same in all of them."""
+    shared = _words(random.Random(f"{seed} prefix"), prefix_tokens)
+    texts = []
+    for i, size in enumerate(sizes):
+        # The number makes them differ from the first own word on.
+        own = [str(i), *_words(random.Random(f"{seed} {i}"), max(size - prefix_tokens - 1, 0))]
+        texts.append(" ".join([*shared, *own][:size]))
+    return texts
+
+
+def _words(generator: random.Random, count: int) -> list[str]:
+    return [generator.choice(WORDS) for _ in range(count)]
