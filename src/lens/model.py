@@ -249,6 +249,8 @@ class Record(Noun, frozen=True):
     prompt_id: str | None = None
     tries: tuple[Try, ...] = ()  # earlier attempts; stamps are those of the last
     labels: dict[str, str] = {}
+    warmup: bool = False  # sent before the measured window; not part of the results
+    stage: str | None = None  # of a run with several settings: under which one
 
 
 class Target(Noun, frozen=True):
