@@ -1,0 +1,188 @@
+"""A running simulator from outside: in a process of its own (start) or in a thread (start_thread).
+
+The process ends when its parent does, however that dies: it reads a pipe that only the
+parent holds open. Both forms are used alike, and both bind to loopback unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from lens.simulator.log import Log
+from lens.simulator.script import Script
+from lens.simulator.server import Server, listen_on
+from lens.simulator.tls import make_context
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+class Handle:
+    """A simulator that runs; a context manager that stops it.
+
+    `url` has no path: the OpenAI dialect is below url + "/v1". `ca_file` is the PEM to
+    trust for TLS. `pid` is None for a thread.
+    """
+
+    def __init__(self, facts: dict[str, Any], *, process: subprocess.Popen[str] | None = None) -> None:
+        self.url: str = facts["url"]
+        self.host: str = facts["host"]
+        self.port: int = facts["port"]
+        self.unix: str | None = facts.get("unix")
+        self.ca_file: str | None = facts.get("ca_file")
+        self.pid: int | None = process.pid if process else None
+        self.final_stats: dict[str, Any] | None = None
+        self._process = process
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+        self._folder: str | None = facts.get("folder")
+
+    def log(self, last: int | None = None) -> list[dict[str, Any]]:
+        """The records of the requests so far; see log.Record.as_dict for their form."""
+        records: list[dict[str, Any]] = self._ask("log" if last is None else f"log?last={last}")
+        return records
+
+    def stats(self) -> dict[str, Any]:
+        """Requests, writes, and how late the writes were."""
+        stats: dict[str, Any] = self._ask("stats")
+        return stats
+
+    def reset(self) -> None:
+        """Forget the log, and all that limits and faults have counted."""
+        self._ask("reset")
+
+    def stop(self) -> None:
+        """Stop it and wait until it has stopped; again is harmless."""
+        if self._server and self._thread and self._thread.is_alive():
+            self._server.stop()
+            self._thread.join(STOP_TIMEOUT_S)
+            self.final_stats = self._server.log.stats()
+        if self._process:
+            self._stop_process(self._process)
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _stop_process(self, process: subprocess.Popen[str]) -> None:
+        if process.returncode is None:
+            try:
+                last_words, _ = process.communicate(timeout=STOP_TIMEOUT_S)  # closes its stdin, which ends it
+                self.final_stats = json.loads(last_words.splitlines()[-1])["stats"] if last_words.strip() else None
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+    def _ask(self, what: str) -> Any:
+        """GET /_lens/WHAT on a connection of its own."""
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(self._connected())
+            if self.ca_file:
+                context = ssl.create_default_context(cafile=self.ca_file)
+                sock = stack.enter_context(context.wrap_socket(sock, server_hostname="localhost"))
+            sock.sendall(f"GET /_lens/{what} HTTP/1.1\r\nHost: simulator\r\n\r\n".encode())
+            with sock.makefile("rb") as answer:
+                status = answer.readline().split()[1]
+                length = 0
+                while (line := answer.readline().strip()) != b"":
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                body = answer.read(length)
+        if status != b"200":
+            raise RuntimeError(f"the simulator at {self.url} answered /_lens/{what} with {status.decode()}")
+        return json.loads(body)
+
+    def _connected(self) -> socket.socket:
+        if self.unix:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.connect(self.unix)
+            return sock
+        return socket.create_connection((self.host, self.port), timeout=60)
+
+
+def facts_of(listener: socket.socket, *, tls: bool, unix: str | None, ca_file: str | None) -> dict[str, Any]:
+    """Where a listening simulator is found."""
+    if unix:
+        return {"url": "http://localhost", "host": "", "port": 0, "unix": unix, "ca_file": ca_file}
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return {"url": f"{'https' if tls else 'http'}://{shown}:{port}", "host": host, "port": port, "ca_file": ca_file}
+
+
+def start(
+    script: Script | None = None,
+    *,
+    tls: bool = False,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    unix: str | None = None,
+    log_file: str | None = None,
+    spin_us: int = 0,
+    seconds: float | None = None,
+) -> Handle:
+    """Start a simulator in a process of its own and wait until it listens.
+
+    Raises:
+        RuntimeError: it did not start; the message holds its last words.
+    """
+    command = [sys.executable, "-m", "lens.simulator", "--host", host, "--port", str(port), "--leash"]
+    command += ["--script-json", msgspec.json.encode(script or Script()).decode(), "--spin-us", str(spin_us)]
+    folder = tempfile.mkdtemp(prefix="lens-simulator-") if tls else None
+    command += ["--tls", "--ca-file", f"{folder}/ca.pem"] if folder else []
+    command += ["--unix", unix] if unix else []
+    command += ["--log", log_file] if log_file else []
+    command += ["--seconds", str(seconds)] if seconds is not None else []
+    process = subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    first_line = process.stdout.readline()
+    if not first_line:
+        _, complaint = process.communicate(timeout=START_TIMEOUT_S)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise RuntimeError(f"the simulator did not start: {complaint.strip()[-2000:]}")
+    return Handle({**json.loads(first_line), "folder": folder}, process=process)
+
+
+def start_thread(
+    script: Script | None = None,
+    *,
+    tls: bool = False,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    unix: str | None = None,
+    log_file: str | None = None,
+) -> Handle:
+    """Start a simulator in a thread: quicker to start than a process, but it shares this one's interpreter lock."""
+    folder = tempfile.mkdtemp(prefix="lens-simulator-") if tls else None
+    ca_file = Path(folder) / "ca.pem" if folder else None
+    context = make_context(ca_file, LOCAL_NAMES) if ca_file else None
+    listener = listen_on(host, port, unix)
+    handle = Handle(facts_of(listener, tls=tls, unix=unix, ca_file=str(ca_file) if ca_file else None))
+    handle._folder = folder
+    handle._server = Server(script or Script(), listener, tls=context, log=Log(log_file))
+    handle._thread = threading.Thread(target=handle._server.run, name="lens-simulator", daemon=True)
+    handle._thread.start()
+    return handle

@@ -1,0 +1,143 @@
+"""The truth: when each write was due, and when it really began and ended.
+
+Stamps are CLOCK_MONOTONIC nanoseconds, comparable between all processes of one machine.
+While a stream plays a write adds two integers; people's form is made when someone asks.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections import deque
+from typing import IO, Any
+
+from lens.simulator.answer import Write
+
+# Requests that are kept in memory; the log file has them all.
+RING_REQUESTS = 20_000
+# Lateness is counted in microseconds up to this; what is later is counted here, its maximum is exact.
+LATE_BINS = 100_000
+
+
+class Record:
+    """One request and its answer."""
+
+    __slots__ = ("accepted_ns", "base_ns", "complete_ns", "conn", "dialect", "due_ns", "end", "end_ns", "first_byte_ns",
+                 "head_due_ns", "head_ns", "method", "model", "number", "path", "stamps", "status", "stream",
+                 "tls_done_ns", "tls_hello_ns", "tokens", "writes")  # fmt: skip
+
+    def __init__(self, conn: int, number: int, method: str, path: str) -> None:
+        self.conn, self.number, self.method, self.path = conn, number, method, path
+        self.dialect = self.model = ""
+        self.status = 0
+        self.stream = False
+        self.accepted_ns = self.first_byte_ns = self.complete_ns = self.base_ns = 0
+        self.tls_hello_ns: int | None = None
+        self.tls_done_ns: int | None = None
+        self.head_ns: tuple[int, int] | None = None  # before and after
+        self.head_due_ns = 0
+        self.writes: tuple[Write, ...] = ()
+        self.due_ns: tuple[int, ...] = ()  # of each write, after base_ns
+        self.stamps = array("q")  # before, after, before, after, ... of the writes that were made
+        self.tokens: dict[str, int] = {}
+        self.end = "open"  # "complete", "reset", "truncated", "client_closed"
+        self.end_ns: int | None = None
+
+    def events(self) -> list[list[Any]]:
+        """[due, before, after, kind, wire index] of each event that was sent."""
+        rows: list[list[Any]] = []
+        for k in range(len(self.stamps) // 2):
+            due = self.base_ns + self.due_ns[k]
+            before, after = self.stamps[2 * k], self.stamps[2 * k + 1]
+            rows += [[due, before, after, kind, index] for kind, index, _ in self.writes[k].events]
+        return rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """People's form, ready for JSON."""
+        return {
+            "conn": self.conn,
+            "request_no": self.number,
+            "method": self.method,
+            "path": self.path,
+            "dialect": self.dialect,
+            "model": self.model,
+            "status": self.status,
+            "stream": self.stream,
+            "accepted_ns": self.accepted_ns,
+            "tls_hello_ns": self.tls_hello_ns,
+            "tls_done_ns": self.tls_done_ns,
+            "first_byte_ns": self.first_byte_ns,
+            "request_complete_ns": self.complete_ns,
+            "base_ns": self.base_ns,
+            "head_write_ns": list(self.head_ns) if self.head_ns else None,
+            "tokens": self.tokens,
+            "events": self.events(),
+            "end": self.end,
+            "end_ns": self.end_ns,
+        }
+
+
+class Log:
+    """The last records, the file with all of them, and how punctual the server was."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self.records: deque[Record] = deque(maxlen=RING_REQUESTS)
+        self.late_us = array("Q", bytes(8 * (LATE_BINS + 1)))
+        self.max_late_ns = 0
+        self.requests = 0
+        self._unwritten: list[Record] = []
+        self._file: IO[str] | None = open(path, "w", encoding="utf-8") if path else None  # noqa: SIM115
+
+    def add(self, record: Record) -> None:
+        """Keep a record from its request's start; it fills while the answer plays."""
+        self.requests += 1
+        self.records.append(record)
+
+    def done(self, record: Record) -> None:
+        """The record is complete."""
+        if self._file:
+            self._unwritten.append(record)
+
+    def flush(self) -> None:
+        """Write what is due to the file; called when there is time."""
+        if self._file and self._unwritten:
+            for record in self._unwritten:
+                self._file.write(json.dumps(record.as_dict(), separators=(",", ":")) + "\n")
+            self._file.flush()
+            self._unwritten.clear()
+
+    def behind(self) -> int:
+        """Records that wait for the file."""
+        return len(self._unwritten)
+
+    def close(self) -> None:
+        self.flush()
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def reset(self) -> None:
+        """Forget everything but the file."""
+        self.records.clear()
+        self.late_us = array("Q", bytes(8 * (LATE_BINS + 1)))
+        self.max_late_ns = self.requests = 0
+
+    def stats(self) -> dict[str, Any]:
+        """How many, and how late the writes were (before - due), in microseconds."""
+        writes = sum(self.late_us)
+        return {
+            "requests": self.requests,
+            "writes": writes,
+            "late_p50_us": self._late_us(0.50, writes),
+            "late_p99_us": self._late_us(0.99, writes),
+            "late_max_us": round(self.max_late_ns / 1000, 1) if writes else None,
+        }
+
+    def _late_us(self, q: float, writes: int) -> int | None:
+        """Nearest rank."""
+        passed = 0
+        for us, count in enumerate(self.late_us):
+            passed += count
+            if writes and passed >= q * writes:
+                return us
+        return None

@@ -1,0 +1,272 @@
+"""The script: what the simulator is to do, as data, and how people write it.
+
+Every option stands once, in OPTIONS; the command line, script files and the request header
+`x-lens-script` all read it there. Times are nanoseconds inside; a bare number is seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+Usage = Literal["asked", "always", "never"]
+Framing = Literal["chunked", "length", "close"]
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer's course, and the server's manners. Hashable, so that answers are laid out once."""
+
+    # When. Offsets count from the last byte of the request.
+    ttft_ns: int = 200 * NS_PER_MS  # to the first event with content
+    itl_ns: int = 20 * NS_PER_MS  # per token; a chunk of k tokens comes k of these after the one before
+    jitter_ns: int = 0  # each gap is drawn evenly from itl - jitter to itl + jitter, by seed and request
+    stalls: tuple[tuple[int, int], ...] = ()  # (after this many tokens, extra wait)
+    head_ns: int | None = 0  # when the response head leaves; None: together with the first event
+    role_lead_ns: int = 0  # how long before the first content the opening events leave
+    tail_ns: int = 0  # from the last content to the closing events
+    comment_ns: int = 0  # an SSE comment every so often until the first content; 0: none
+
+    # What.
+    tokens: int = 100  # of visible text
+    from_request: bool = False  # the request's own limit takes the place of `tokens`
+    tokens_per_chunk: int = 1
+    reasoning_tokens: int = 0  # sent before the text
+    tool_tokens: int = 0  # fragments of one tool call's arguments, after the text
+    cached_tokens: int = 0  # prompt tokens reported as read from a cache
+    usage: Usage = "asked"
+    seed: int = 0
+
+    # In which shape.
+    framing: Framing = "chunked"
+    gzip: bool = False
+    coalesce: int = 1  # events held back and sent in one write, as a buffering proxy does
+    cut: int = 0  # HTTP chunks of 1..cut bytes, so that events are cut at odd places; 0: one chunk a write
+    trickle: bool = False  # one byte a write
+    crlf: bool = False  # SSE lines end in CR LF
+    flood: bool = False  # no pacing after the first content; large writes, logged as such
+    close: bool = False  # the connection ends with the answer
+    keep_alive_ns: int = 0  # an idle connection is closed after this; 0: never
+    tls_delay_ns: int = 0  # between ClientHello and ServerHello
+
+    # What goes wrong. `fail_first` and `fail_rate` choose the requests; without them, all.
+    status: int = 200
+    retry_after_s: float | None = None
+    error: str = ""  # the kind of the error, where the status alone does not say: "quota", "context", ...
+    error_at: int | None = None  # an error event after so many tokens
+    reset_at: int | None = None  # TCP RST after so many tokens
+    truncate_at: int | None = None  # FIN after so many tokens, without a terminator
+    malformed_at: int | None = None  # an event that is not JSON after so many tokens
+    html: bool = False  # 200 with a web page
+    fail_first: int = 0  # only the first N requests
+    fail_rate: float = 0.0  # a share of the requests, chosen by seed
+
+    # Load.
+    cold_start_ns: int = 0  # extra wait of the first request, and after idle_ns without any
+    idle_ns: int = 0  # 0: it never cools down again
+    rate_limit: int = 0  # requests in one window, then 429; 0: no limit
+    rate_window_ns: int = NS_PER_S
+    slots: int = 0  # answers at a time, the others queue; 0: no limit
+    key: str = ""  # the one key that is accepted; empty: any
+
+    def faulty(self) -> bool:
+        """Whether this script names any fault of its own."""
+        marks = (self.error_at, self.reset_at, self.truncate_at, self.malformed_at)
+        return self.status != 200 or self.html or any(m is not None for m in marks)
+
+    def selective(self) -> bool:
+        """Whether the fault strikes only some requests."""
+        return self.fail_first > 0 or self.fail_rate > 0
+
+    def expected_text(self, max_tokens: int | None = None) -> str:
+        """The visible text of a complete answer; max_tokens counts where tokens=request."""
+        from lens.simulator.words import text_of
+
+        return text_of("text", self.seed, self.token_count(max_tokens))
+
+    def expected_reasoning(self) -> str:
+        """The reasoning text of a complete answer."""
+        from lens.simulator.words import text_of
+
+        return text_of("reasoning", self.seed, self.reasoning_tokens)
+
+    def expected_arguments(self) -> str:
+        """The tool call's arguments, a JSON text; empty when there is no tool call."""
+        from lens.simulator.words import arguments_of
+
+        return "".join(arguments_of(self.seed, self.tool_tokens))
+
+    def token_count(self, max_tokens: int | None = None) -> int:
+        """How many tokens of text an answer has."""
+        return max_tokens if self.from_request and max_tokens is not None else self.tokens
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|min|s|m|h)")
+_UNIT_NS = {"ns": 1, "us": 1000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PER_S, "min": 60 * NS_PER_S}
+_UNIT_NS["h"] = 3600 * NS_PER_S
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds from "50ms", "1m30s" or "2" (seconds).
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    compact = text.replace(" ", "")
+    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", compact):
+        return round(float(compact) * NS_PER_S)
+    parts = _DURATION.findall(compact)
+    if not parts or "".join(n + u for n, u in parts) != compact:
+        raise ValueError(f"{text!r} is not a duration; write 50ms, 1.5s or 2 (seconds)")
+    return round(sum(float(n) * _UNIT_NS[u] for n, u in parts))
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdigit():
+        raise ValueError(f"{text!r} is not a count; write 0, 1, 2, ...")
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    value = {"": True, "1": True, "yes": True, "true": True, "on": True}.get(text.strip().lower())
+    if value is None and text.strip().lower() not in ("0", "no", "false", "off"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return bool(value)
+
+
+def _number(text: str) -> float:
+    number = float(text.removesuffix("s"))
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{text!r} is not a number of zero or more")
+    return number
+
+
+def _share(text: str) -> float:
+    share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    if not 0 <= share <= 1:
+        raise ValueError(f"{text!r} is not a share; write 0.1 or 10%")
+    return share
+
+
+def _stalls(text: str) -> tuple[tuple[int, int], ...]:
+    pairs = [part.partition(":") for part in text.split("+") if part]
+    if not all(after.isdigit() and wait for after, _, wait in pairs):
+        raise ValueError(f"{text!r} is not a list of stalls; write 10:500ms, or 10:500ms+20:1s for two")
+    return tuple((int(after), duration_ns(wait)) for after, _, wait in pairs)
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _rate(text: str) -> tuple[int, int]:
+    count, _, per = text.partition("/")
+    window = {"": NS_PER_S, "s": NS_PER_S, "m": 60 * NS_PER_S, "min": 60 * NS_PER_S}.get(per) or duration_ns(per)
+    return _count(count), window
+
+
+class Option(NamedTuple):
+    """How a field is written: the field or fields, how to read the value, and one line of help."""
+
+    fields: tuple[str, ...]
+    read: Callable[[str], Any]
+    help: str
+
+
+OPTIONS: dict[str, Option] = {
+    "ttft": Option(("ttft_ns",), duration_ns, "time from the request to the first content"),
+    "itl": Option(("itl_ns",), duration_ns, "time per token after the first"),
+    "jitter": Option(("jitter_ns",), duration_ns, "draw each gap evenly from itl +- this"),
+    "stall": Option(("stalls",), _stalls, "wait once more after a token: 10:500ms, or 10:500ms+20:1s"),
+    "head": Option(
+        ("head_ns",), lambda t: None if t == "first" else duration_ns(t), "when the head leaves, or 'first'"
+    ),
+    "role-lead": Option(("role_lead_ns",), duration_ns, "how long before the first content the role event leaves"),
+    "tail": Option(("tail_ns",), duration_ns, "time from the last content to the closing events"),
+    "comment": Option(("comment_ns",), duration_ns, "send an SSE comment this often until the first content"),
+    "tokens": Option(
+        ("tokens", "from_request"),
+        lambda t: (100, True) if t == "request" else (_count(t), False),
+        "tokens of text, or 'request' for what the request asks",
+    ),
+    "per-chunk": Option(("tokens_per_chunk",), _count, "tokens in one event"),
+    "reasoning": Option(("reasoning_tokens",), _count, "reasoning tokens before the text"),
+    "tool": Option(("tool_tokens",), _count, "fragments of a tool call's arguments after the text"),
+    "cached": Option(("cached_tokens",), _count, "prompt tokens reported as cached"),
+    "usage": Option(("usage",), _one_of("asked", "always", "never"), "send usage: asked, always or never"),
+    "seed": Option(("seed",), _count, "chooses words, jitter and failing requests"),
+    "framing": Option(("framing",), _one_of("chunked", "length", "close"), "body framing: chunked, length or close"),
+    "gzip": Option(("gzip",), _switch, "compress the body, flushed per write"),
+    "coalesce": Option(("coalesce",), _count, "events sent in one write, as a buffering proxy does"),
+    "cut": Option(("cut",), _count, "HTTP chunks of at most this many bytes"),
+    "trickle": Option(("trickle",), _switch, "one byte a write"),
+    "crlf": Option(("crlf",), _switch, "SSE lines end in CR LF"),
+    "flood": Option(("flood",), _switch, "no pacing after the first content"),
+    "close": Option(("close",), _switch, "close the connection after each answer"),
+    "keep-alive": Option(("keep_alive_ns",), duration_ns, "close an idle connection after this"),
+    "tls-delay": Option(("tls_delay_ns",), duration_ns, "wait between ClientHello and ServerHello"),
+    "status": Option(("status",), _count, "answer with this HTTP status"),
+    "retry-after": Option(("retry_after_s",), _number, "Retry-After of a failing answer, in seconds"),
+    "error": Option(("error",), str, "kind of the error: quota, context, permission, ..."),
+    "error-at": Option(("error_at",), _count, "an error event after so many tokens"),
+    "reset-at": Option(("reset_at",), _count, "TCP reset after so many tokens"),
+    "truncate-at": Option(("truncate_at",), _count, "end of the connection after so many tokens"),
+    "malformed-at": Option(("malformed_at",), _count, "an event that is not JSON after so many tokens"),
+    "html": Option(("html",), _switch, "answer 200 with a web page"),
+    "fail-first": Option(("fail_first",), _count, "only the first N requests fail"),
+    "fail-rate": Option(("fail_rate",), _share, "only this share of the requests fails"),
+    "cold-start": Option(("cold_start_ns",), duration_ns, "extra wait of the first request"),
+    "idle": Option(("idle_ns",), duration_ns, "cold again after this long without a request"),
+    "rate-limit": Option(("rate_limit", "rate_window_ns"), _rate, "then 429: 10 (a second), 600/m or 5/200ms"),
+    "slots": Option(("slots",), _count, "answers at a time; other requests queue"),
+    "key": Option(("key",), str, "the only key that is accepted"),
+}
+
+
+class ScriptError(ValueError):
+    """What was written is no script; the message says what would be."""
+
+
+def fields_of(options: Mapping[str, object]) -> dict[str, Any]:
+    """Script fields from options as people write them; values may be text, numbers or booleans.
+
+    Raises:
+        ScriptError: an unknown option or a value that does not fit.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in options.items():
+        option = OPTIONS.get(name.strip().replace("_", "-"))
+        if option is None:
+            raise ScriptError(f"script option {name!r}: unknown; there are {', '.join(OPTIONS)}")
+        text = ("yes" if value else "no") if isinstance(value, bool) else str(value).strip()
+        try:
+            read = option.read(text)
+        except ValueError as wrong:
+            raise ScriptError(f"script option {name}={text}: {wrong}") from None
+        fields.update(zip(option.fields, read if len(option.fields) > 1 else (read,), strict=True))
+    if fields.get("tokens_per_chunk") == 0 or fields.get("coalesce") == 0:
+        raise ScriptError("script options per-chunk and coalesce: write 1 or more")
+    return fields
+
+
+@lru_cache(maxsize=512)
+def amended(script: Script, text: str) -> Script:
+    """The script with "ttft=50ms,itl=5ms,gzip" laid over it: the form of `x-lens-script`."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    return msgspec.structs.replace(script, **fields_of({name: value for name, _, value in pairs}))
+
+
+def make_script(**options: object) -> Script:
+    """A script from options: make_script(ttft="50ms", itl="5ms", tokens=10)."""
+    return Script(**fields_of(options))
