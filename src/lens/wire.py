@@ -33,8 +33,10 @@ class SignalRule(msgspec.Struct, frozen=True):
     """Where in an event's JSON a signal stands; data, compiled once by the core.
 
     `path` is keys joined by dots, `[]` after a key (or alone, at the root) for every element:
-    "choices[].delta.content". `takes`: "string" wants a string of one character or more and
-    counts its characters; "value" wants anything but null, false, "", {} and [], and counts none.
+    "choices[].delta.content". "(base64)" after a key stands for the JSON inside that string; in an
+    AWS event stream the first key is the event type: "chunk.bytes(base64).delta.text".
+    `takes`: "string" wants a string of one character or more and counts its characters; "value"
+    wants anything but null, false, "", {} and [], and counts none.
     Characters of one signal are summed within a group; of several groups the largest
     counts, so that two names for the same text do not count twice.
     """

@@ -52,6 +52,7 @@ static inline int array_next(cut_t *c, piece_t *in, event_t *out) {
         }
         stop = element_end(c, start, in->end);
         n = (size_t)((stop ? stop : in->end) - start);
+        LENS_ASSERT(n <= (size_t)(in->end - start));
         in->p = start + n;
         if (!stop || cut_carries(c)) cut_carry(c, in, start, n);
         if (!stop) return 0;

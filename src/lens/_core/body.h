@@ -142,6 +142,7 @@ static inline size_t body_take(body_t *b, const unsigned char *data, size_t n, c
     LENS_ASSERT(b->left > 0);
     if ((uint64_t)b->left < *piece_n) *piece_n = (size_t)b->left;
     b->left -= (int64_t)*piece_n;
+    LENS_ASSERT(i + *piece_n <= n);
     if (b->left == 0) {
         if (b->kind == BODY_CHUNKED) b->state = CHUNK_END;
         else b->ended = 1;

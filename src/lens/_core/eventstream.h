@@ -29,7 +29,7 @@ static inline uint32_t big32(const unsigned char *p) {
 
 /* The frame's length by its prelude, 0 and an error when that is wrong. */
 static inline size_t aws_total(cut_t *c, const unsigned char *p) {
-    uint32_t total = big32(p), headers = big32(p + 4);
+    uint32_t total = big32(p), headers = big32(p + 4); /* the caller has 12 bytes */
     if (crc32_of(p, 8) != big32(p + 8)) c->error = ERROR_CHECKSUM;
     else if (headers > AWS_HEADERS_MOST || total < AWS_LEAST || headers > total - AWS_LEAST) c->error = ERROR_EVENT_LENGTH;
     else if (total > c->most) c->error = ERROR_EVENT_LONG;
@@ -70,6 +70,7 @@ static inline int aws_headers(const unsigned char *p, const unsigned char *end, 
         if (bad) return -1;
         value.p = p;
         p += value.n;
+        LENS_ASSERT(p <= end);
         for (i = 0; type == 7 && i < 5; i++) {
             if (!span_is(name, wanted[i])) continue;
             found[i].p = value.p + 2;

@@ -10,9 +10,15 @@ class Decoder:
 
     Any cut of the bytes gives the same events; the stamp of an event is that of the feed
     which completed its data line.
+
+    Kept whole on the tape, unless keep_all: events without content, and those with USAGE, FINISH, ERROR,
+    MALFORMED or DONE; of events that signal nothing known (or only MALFORMED) the first 1024. An AWS frame
+    is named "event:TYPE", "exception:TYPE" or "error:CODE"; the last two carry ERROR, and an error without
+    payload has its message for data. After the data that `signals` calls done nothing more is cut.
     """
 
-    def __init__(self, tape: Tape, *, keep_all: bool = False, max_event_bytes: int = 16777216) -> None: ...
+    def __init__(self, tape: Tape, *, keep_all: bool = False, max_event_bytes: int = 16777216) -> None:
+        """max_event_bytes bounds a line, an event's joined data, an element, a frame, and a document."""
     def begin(self, body: str, length: int, events: str, signals: SignalSet | None, *, encoded: bool = False) -> None:
         """body: "length", "chunked", "close" or "none"; events: "sse", "ndjson", "json_array", "aws" or "document".
 
@@ -28,17 +34,25 @@ class Decoder:
 
     def feed_payload(self, data: Buffer, arrived_ns: int, seen_ns: int) -> None: ...
     def finish(self, arrived_ns: int) -> None:
-        """The peer closed: ends a "close" body; any other becomes an error "incomplete"."""
+        """No more will come. Ends a "close" body; any other that has not ended becomes "incomplete body".
+
+        After an encoded body: all its payload was given back (the last NDJSON line may lack its end).
+        """
 
     @property
     def ended(self) -> bool:
         """The body ended as its framing promised."""
     @property
     def error(self) -> str | None:
-        """What was against the protocol: "bad chunk size", "incomplete body", "event too long", ..."""
+        """What was against the protocol; nothing is taken after it.
+
+        "bad chunk size", "bad chunk end", "chunk extension too long", "bad trailers", "trailers too long",
+        "incomplete body", "event too long", "body too long", "bad checksum", "bad event length",
+        "bad event headers", "incomplete event" (the body ended well, inside an AWS frame), "out of memory".
+        """
     @property
     def end_ns(self) -> int:
-        """Arrival of the byte that ended the body; -1 before."""
+        """Arrival of the byte that ended the body; -1 before, and for a body that has none."""
     @property
     def last_content_ns(self) -> int:
         """Arrival of the newest event with content; -1 when none came."""
@@ -48,6 +62,9 @@ class Decoder:
     @property
     def comments(self) -> int: ...
     @property
+    def unkept(self) -> int:
+        """Events that signalled nothing known and came after the 1024 that were kept."""
+    @property
     def body_bytes(self) -> int:
         """Payload bytes, framing excluded."""
     @property
@@ -55,6 +72,7 @@ class Decoder:
         """The whole payload, where events is "document"; else the first 64 KiB of a body that gave no event."""
     @property
     def error_field(self) -> bytes:
-        """Value of an SSE field named "error" (old llama.cpp); b"" when none came."""
+        """Value of the first SSE field named "error" (old llama.cpp); b"" when none came."""
     @property
-    def trailers(self) -> bytes: ...
+    def trailers(self) -> bytes:
+        """The trailer lines as they came, without the blank one."""

@@ -113,6 +113,7 @@ static inline size_t unescape_one(const unsigned char *p, const unsigned char *e
         *point = at ? to[at - from] : p[1];
         return 2;
     }
+    LENS_ASSERT(end - p >= 6);
     *point = hex4(p + 2);
     if (is_high(*point) && end - p >= 12 && p[6] == '\\' && p[7] == 'u' && is_low(hex4(p + 8))) {
         *point = 0x10000 + ((*point - 0xD800) << 10) + (hex4(p + 8) - 0xDC00);
