@@ -1,0 +1,106 @@
+"""How a command looks: options in named groups, other tools' names as hidden aliases, one example.
+
+An option carries its destination in the settings tree of `lens.config` ("load.rate_per_s"), so
+that a command hands over what was said without naming each option again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from lens.cli.errors import remember_secret
+
+
+class Option(click.Option):
+    """An option with a group, a destination and hidden aliases."""
+
+    def __init__(
+        self,
+        *names: str,
+        group: str,
+        to: str | None = None,
+        aliases: Sequence[str] = (),
+        stands_for: Any = None,
+        secret: bool = False,
+        **more: Any,
+    ) -> None:
+        """
+        to: "section.field" of the settings tree; None: the command reads it itself.
+        stands_for: of a flag: the value that it sets in place of True.
+        """
+        super().__init__([*names, *aliases], **more)
+        self.group, self.to, self.stands_for, self.secret = group, to, stands_for, secret
+        self.aliases = frozenset(aliases)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The help without the aliases."""
+        shown, self.opts = self.opts, [o for o in self.opts if o not in self.aliases]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = shown
+
+
+class Command(click.Command):
+    """A command whose options are listed by group, with its example at the end."""
+
+    def __init__(self, *args: Any, example: str = "", **more: Any) -> None:
+        more.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100})
+        super().__init__(*args, **more)
+        self.example = inspect.cleandoc(example)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A section a group, in the order in which the groups first appear."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record:
+                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        if self.example:
+            with formatter.section("Example"):
+                for line in self.example.splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+def with_options(*groups: Sequence[Option]) -> Callable[[click.Command], click.Command]:
+    """Add the options of these groups to a command."""
+
+    def add(command: click.Command) -> click.Command:
+        command.params.extend(option for group in groups for option in group)
+        return command
+
+    return add
+
+
+def said(ctx: click.Context) -> dict[str, Any]:
+    """What the command line says, as the tree of sections that lens.config takes.
+
+    An option that was left out is absent; the environment and the config file speak for it.
+    """
+    tree: dict[str, Any] = {}
+    for parameter in ctx.command.params:
+        if not isinstance(parameter, Option) or parameter.name is None:
+            continue
+        value = ctx.params.get(parameter.name)
+        if parameter.secret:
+            remember_secret(value)
+        given = ctx.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+        if parameter.to is None or value is None or not given:
+            continue
+        section, _, field = parameter.to.partition(".")
+        chosen = value if parameter.stands_for is None else parameter.stands_for
+        if field:
+            tree.setdefault(section, {})[field] = chosen
+        else:
+            tree[section] = chosen
+    return tree

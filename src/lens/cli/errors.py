@@ -1,0 +1,120 @@
+"""The one place where an exception becomes a line on stderr and an exit code.
+
+No traceback is shown unless --log-level debug asks for it, and whatever is shown has its
+secrets masked: those this process knows, and whatever looks like one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import click
+
+from lens.errors import ExitCode, LensError
+
+PROGRAM = "lll"
+# What keys of the providers look like; the last resort, behind the keys we know.
+_LOOKS_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|nvapi|hf|r8|pplx|fw|csk)[-_][A-Za-z0-9_-]{8,}|\bAIza[A-Za-z0-9_-]{10,}"
+    r"|(?<=Bearer )[^\s'\",]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+_MASK = "***"
+_known: set[str] = set()
+
+
+def remember_secret(value: str | None) -> None:
+    """From now on this never appears in what `mask` gives; short values would mask innocent text."""
+    if value and len(value) >= 6:
+        _known.add(value)
+
+
+def mask(text: str) -> str:
+    """The text without secrets."""
+    for secret in sorted(_known, key=len, reverse=True):
+        text = text.replace(secret, _MASK)
+    return _LOOKS_SECRET.sub(_MASK, text)
+
+
+def one_line(text: str) -> str:
+    """Masked, without line breaks and control characters."""
+    return mask(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
+
+
+def run(group: click.Group, arguments: Sequence[str]) -> int:
+    """Run the command line; every way it can end comes back as an exit code."""
+    try:
+        code = group.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+    except BaseException as error:
+        return _ended_by(error, arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        return _ended_by(error, arguments)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say what went wrong, in one line, and give the exit code."""
+    causes = list(_causes(error))
+    ours = next((c for c in causes if isinstance(c, LensError)), None)
+    if any(isinstance(c, KeyboardInterrupt | click.Abort) for c in causes):
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    if any(isinstance(c, SystemExit) for c in causes):
+        raise error
+    if any(isinstance(c, BrokenPipeError) for c in causes):
+        # Who read our output has enough of it; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        return _say(_usage_text(error), ExitCode.USAGE)
+    if wants_debug(arguments):
+        _show_traceback(error)
+    if ours is not None:
+        return _say(str(ours), ours.exit_code)
+    cause = causes[0]
+    hint = "" if wants_debug(arguments) else "; this is a bug, --log-level debug shows where"
+    return _say(f"{type(cause).__name__}: {cause}{hint}", ExitCode.NOTHING_MEASURED)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The errors themselves; a nursery wraps them in groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _causes(inner)
+    else:
+        yield error
+
+
+def _usage_text(error: click.ClickException) -> str:
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{text}; see {context.command_path} --help" if context is not None else text
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(f"{PROGRAM}: {one_line(text)}", err=True)
+    return code
+
+
+def wants_debug(arguments: Sequence[str]) -> bool:
+    """Whether the command line or the environment asks for debug or trace."""
+    levels = {"debug", "trace"}
+    pairs = pairwise(arguments)
+    if any(name == "--log-level" and value.lower() in levels for name, value in pairs):
+        return True
+    if any(a.lower() in {f"--log-level={level}" for level in levels} for a in arguments):
+        return True
+    return os.environ.get("LLL_LOG_LEVEL", "").lower() in levels
+
+
+def _show_traceback(error: BaseException) -> None:
+    import traceback
+
+    for line in traceback.format_exception(error):
+        click.echo(mask(line.rstrip("\n")), err=True)

@@ -1,0 +1,71 @@
+"""The command group. A command's module is imported when the command runs, not before.
+
+The table below holds a command's line of help too, so that `lll --help` reads no other file.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+
+import click
+
+import lens
+
+# Name -> where it is, what it is for; in the order in which --help lists them.
+COMMANDS = {
+    "profile": ("lens.cli.profile:command", "Measure one request and draw where its time went."),
+    "benchmark": ("lens.cli.benchmark:command", "Put load on an endpoint and sum up what came of it."),
+    "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
+    "simulate": ("lens.cli.simulate:command", "Serve a loopback endpoint that keeps a known script."),
+    "providers": ("lens.cli.providers:command", "List the providers that are built in."),
+}
+EXAMPLE = """\b
+Example:
+  lll profile --provider openai --model gpt-4o-mini --prompt "Say hello"
+"""
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and loads the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EXAMPLE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(lens.__version__, "-V", "--version", prog_name="llm-latency-lens", message="%(prog)s %(version)s")
+@click.option("--config", metavar="FILE", help="Settings from a TOML or YAML file (LLL_CONFIG_FILE).")
+@click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (LLL_LOG_LEVEL).")
+@click.pass_context
+def lll(ctx: click.Context, config: str | None, log_level: str | None) -> None:
+    """An oscilloscope for streaming LLM endpoints: where each millisecond of an answer goes.
+
+    Every command explains its own options: lll COMMAND --help.
+    """
+    # A command may repeat these two; its own win.
+    ctx.obj = {"config": config, "log_level": log_level}

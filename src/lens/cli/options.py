@@ -1,0 +1,187 @@
+"""Every option that more than one command takes, once, in the groups in which --help lists them.
+
+Names are the plan's (PLAN 9.1); names that users of other tools would type are hidden aliases.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lens.cli.command import Option
+from lens.units import parse_duration_ns, parse_rate_per_s
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """A value read by one of our parsers, whose ValueError is the message."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self._parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _header(text: str) -> tuple[str, str]:
+    """ "K: V" as curl takes it, or K=V."""
+    colon, equals = text.find(":"), text.find("=")
+    at = min((i for i in (colon, equals) if i > 0), default=-1)
+    if at < 0:
+        raise ValueError("a header is written 'Name: value'")
+    return text[:at].strip(), text[at + 1 :].strip()
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """JSON, or @FILE that holds it."""
+    try:
+        if text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        value = json.loads(text)
+    except OSError as error:
+        raise ValueError(f"cannot read {text[1:]}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"this is not JSON ({error}); write an object like '{{\"top_p\": 0.9}}'") from None
+    if not isinstance(value, dict):
+        raise ValueError(  # noqa: TRY004 - what parsers of options raise
+            "a JSON object is wanted, like '{\"top_p\": 0.9}'"
+        )
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"{text!r} is not KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+DURATION = Parsed("DURATION", parse_duration_ns)
+RATE = Parsed("RATE", parse_rate_per_s)
+HEADER = Parsed("'K: V'", _header)
+JSON_OBJECT = Parsed("JSON", _json_object)
+PAIR = Parsed("K=V", _pair)
+
+_target = partial(Option, group="Target")
+TARGET = (
+    _target("--provider", to="target.provider", metavar="NAME", aliases=["--endpoint-type", "--backend"],
+           help="openai, anthropic, ...: see `lll providers`; `simulator` needs no server."),
+    _target("--model", "-m", to="target.model", metavar="NAME", aliases=["--served-model-name"],
+           help="Model to ask."),
+    _target("--base-url", to="target.base_url", metavar="URL",
+           aliases=["--url", "--target", "--api-base", "--endpoint"], help="Where the API is, e.g. http://host:8000/v1."),
+    _target("--api", to="target.api", metavar="NAME",
+           help="chat, completions, responses, messages or embeddings."),
+    _target("--api-key", "-k", to="target.api_key", metavar="KEY", secret=True,
+           help="Key; others on this machine can see it, the provider's variable is better."),
+    _target("--api-key-env", to="target.api_key_env", metavar="NAME", help="Variable with the key."),
+    _target("--api-key-file", to="target.api_key_file", metavar="FILE", help="File with the key."),
+)  # fmt: skip
+
+_ask = partial(Option, group="Prompt")
+PROMPT = (
+    _ask("--prompt", "-p", multiple=True, metavar="TEXT", help="What to ask; - reads standard input."),
+    _ask("--prompt-file", "-f", to="prompts.file", metavar="FILE",
+           aliases=["--test-file", "--input-file", "--dataset-path", "--data"], help="txt, jsonl, csv or ShareGPT."),
+    _ask("--system", to="prompts.system", metavar="TEXT", help="System prompt."),
+    _ask("--input-tokens", to="prompts.input_tokens", metavar="N|N:SD|A-B",
+           aliases=["--isl", "--input-len", "--random-input-len"], help="Make prompts of about this length up."),
+    _ask("--output-tokens", to="prompts.output_tokens", metavar="N|N:SD|A-B",
+           aliases=["--osl", "--output-len", "--random-output-len"], help="Ask for answers of this length."),
+    _ask("--max-tokens", to="target.max_tokens", type=click.IntRange(min=1), metavar="N",
+           help="Longest answer."),
+    _ask("--temperature", to="target.temperature", type=float, metavar="T", help="Sampling temperature."),
+    _ask("--seed", to="target.seed", type=int, metavar="N", aliases=["--random-seed"],
+           help="Seed of sampling and of made-up prompts."),
+    _ask("--no-stream", to="target.stream", is_flag=True, stands_for=False,
+           help="Ask for the answer in one piece."),
+    _ask("--extra-body", to="target.extra_body", type=JSON_OBJECT, metavar="JSON|@FILE",
+           aliases=["--extra-inputs"], help="Fields laid over the request's body."),
+    _ask("--header", "-H", to="target.headers", type=HEADER, multiple=True, metavar="'K: V'",
+           help="A header more, or in place of ours."),
+)  # fmt: skip
+
+_load = partial(Option, group="Load")
+LOAD = (
+    _load("--iterations", "-n", to="load.iterations", type=click.IntRange(min=1), metavar="N",
+           aliases=["--requests", "--num-prompts", "--request-count", "--num-requests", "--number", "--max-requests"],
+           help="Requests in all (default: 10)."),
+    _load("--concurrent", "-c", to="load.concurrency", type=click.IntRange(min=1), metavar="N",
+           aliases=["--concurrency", "--max-concurrency", "--parallel", "--vus", "--users"],
+           help="Requests at a time (default: 1; LLL_CONCURRENCY)."),
+    _load("--rate", "-r", to="load.rate_per_s", type=RATE, metavar="R",
+           aliases=["--request-rate", "--target-qps", "--qps"], help="Requests a second, come what may: 10, 600/m."),
+    _load("--duration", "-d", to="load.duration_ns", type=DURATION, metavar="TIME",
+           aliases=["--max-seconds", "--benchmark-duration"], help="For how long: 60, 60s, 1m30s."),
+    _load("--arrival", to="load.arrival", type=click.Choice(["constant", "poisson", "gamma"]),
+           aliases=["--request-rate-mode"], help="How the gaps of --rate are spread."),
+    _load("--burstiness", to="load.burstiness", type=float, metavar="B",
+           help="Shape of gamma gaps; 1 is Poisson, below it burstier."),
+    _load("--warmup", to="load.warmup", metavar="N|TIME|%",
+           aliases=["--num-warmups", "--warmup-requests", "--warmup-request-count"],
+           help="Sent first and left out of the figures: 5, 10s or 10%."),
+    _load("--retries", to="load.retries", type=click.IntRange(min=0), metavar="N",
+           help="New attempts of a request that may succeed then (default: 0)."),
+)  # fmt: skip
+
+_way = partial(Option, group="Connection")
+CONNECTION = (
+    _way("--connection", to="load.connection", type=click.Choice(["reuse", "fresh", "both"]),
+           aliases=["--connection-reuse-strategy"], help="Keep connections, or one for each request."),
+    _way("--disable-keepalive", to="load.connection", is_flag=True, stands_for="fresh", hidden=True),
+    _way("--proxy", to="target.proxy", metavar="URL", help="Proxy; '' for none in spite of the environment."),
+    _way("--connect-to", to="target.connect_to", multiple=True, metavar="HOST:PORT:HOST2:PORT2",
+           help="Connect there instead; the request stays as it is."),
+    _way("--resolve", to="target.resolve", multiple=True, metavar="HOST:PORT:ADDRESS",
+           help="Take this address for the name."),
+    _way("--unix-socket", to="target.unix_socket", metavar="PATH", help="Connect to a unix socket."),
+    _way("--ipv4", "-4", to="target.family", is_flag=True, stands_for="ipv4", help="Only IPv4 addresses."),
+    _way("--ipv6", "-6", to="target.family", is_flag=True, stands_for="ipv6", help="Only IPv6 addresses."),
+    _way("--cacert", to="target.cacert", metavar="FILE", help="Trust these certificates."),
+    _way("--cert", to="target.cert", metavar="FILE", help="Certificate of this client."),
+    _way("--client-key", to="target.client_key", metavar="FILE", help="Key of that certificate."),
+    _way("--insecure", to="target.insecure", is_flag=True, stands_for=True,
+           help="Do not verify the certificate; the result says so."),
+    _way("--timeout", to="load.timeout_ns", type=DURATION, metavar="TIME", help="For a whole request."),
+    _way("--connect-timeout", to="load.connect_timeout_ns", type=DURATION, metavar="TIME",
+           help="Until connected."),
+    _way("--ttft-timeout", to="load.ttft_timeout_ns", type=DURATION, metavar="TIME",
+           help="Until the first token."),
+    _way("--idle-timeout", to="load.idle_timeout_ns", type=DURATION, metavar="TIME",
+           help="Between two pieces of an answer."),
+)  # fmt: skip
+
+_out = partial(Option, group="Output")
+OUTPUT = (
+    _out("--export", "-e", metavar="FMT[,FMT]",
+           help="json, jsonl, csv, prometheus, influxdb, msgpack (LLL_EXPORT_FORMAT)."),
+    _out("--output", "-o", metavar="FILE", help="Where to write it; without it, standard output."),
+    _out("--output-dir", to="output.dir", metavar="DIR",
+           aliases=["--result-dir", "--artifact-dir", "--results-dir"], help="A new file in there (LLL_OUTPUT_DIR)."),
+    _out("--force", is_flag=True, help="Replace files that exist."),
+    _out("--price", metavar="in=USD,out=USD", help="Price for a million tokens; also cached=, thinking=."),
+    _out("--label", type=PAIR, multiple=True, metavar="K=V", aliases=["--metadata", "--tag"],
+           help="Written with the run."),
+    _out("--save-text", to="output.save_text", is_flag=True, stands_for=True,
+           help="Keep the answers' texts in the records."),
+)  # fmt: skip
+UI = (
+    _out("--ui", type=click.Choice(["live", "plain", "none"]),
+           help="Progress on standard error (default: live on a terminal)."),
+    _out("--no-tui", is_flag=True, hidden=True, aliases=["--disable-tqdm"]),
+)  # fmt: skip
+
+_program = partial(Option, group="Program")
+COMMON = (
+    _program("--config", metavar="FILE", help="Settings from a file (LLL_CONFIG_FILE)."),
+    _program("--log-level", to="output.log_level", metavar="LEVEL", help="error, warn, info, debug or trace."),
+)

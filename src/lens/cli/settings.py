@@ -1,0 +1,111 @@
+"""From what was typed to what a command works with: the config, the price book, the outputs wanted.
+
+Read once, before anything is connected to, so that a mistake costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from lens.cli.command import said
+from lens.cli.errors import remember_secret
+from lens.config import ExportConfig, RunConfig, make_config
+from lens.errors import ConfigError, FileError
+from lens.pricing import PriceBook, parse_price
+
+LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
+
+
+class Settings(NamedTuple):
+    """Everything that was said."""
+
+    config: RunConfig
+    book: PriceBook
+    exports: tuple[ExportConfig, ...]
+    output: str | None  # --output
+    force: bool
+    ui: str  # "live", "plain" or "none"
+
+
+def settings_of(ctx: click.Context, **load: Any) -> Settings:
+    """Flags over environment over file over defaults; `load` is what the command itself decides.
+
+    Raises:
+        ConfigError: something cannot be.
+    """
+    tree = said(ctx)
+    above = ctx.obj or {}
+    tree.setdefault("load", {}).update(load)
+    if ctx.params.get("prompt"):
+        tree.setdefault("prompts", {})["texts"] = [_prompt(text) for text in ctx.params["prompt"]]
+    if ctx.params.get("label"):
+        tree["labels"] = dict(ctx.params["label"])
+    if above.get("log_level"):
+        tree.setdefault("output", {}).setdefault("log_level", above["log_level"])
+    output = ctx.params.get("output")
+    formats = _formats(ctx.params.get("export"), output)
+    if formats:
+        tree.setdefault("output", {})["exports"] = [{"format": name} for name in formats]
+    file = ctx.params.get("config") or above.get("config")
+    config = make_config(tree, file=Path(file) if file else None)
+    _check(config)
+    price = ctx.params.get("price")
+    return Settings(
+        config=config,
+        book=PriceBook([parse_price(price)] if price else []),
+        exports=config.output.exports,
+        output=output,
+        force=bool(ctx.params.get("force")),
+        ui=_ui(ctx),
+    )
+
+
+def _prompt(text: str) -> str:
+    """The text, or standard input for "-"."""
+    if text != "-":
+        return text
+    try:
+        found = sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"--prompt -: cannot read standard input: {error}") from error
+    if not found.strip():
+        raise ConfigError("--prompt -: standard input was empty; pipe a text in")
+    return found.removesuffix("\n")
+
+
+def _formats(export: str | None, output: str | None) -> list[str]:
+    """--export's list; without it, what the name of --output asks for."""
+    from lens.export.formats import format_of_suffix
+
+    if export:
+        return [name for name in export.split(",") if name.strip()]
+    if output and not os.environ.get("LLL_EXPORT_FORMAT"):
+        by_suffix = format_of_suffix(Path(output).suffix)
+        return [by_suffix.name if by_suffix else "json"]
+    return []
+
+
+def _check(config: RunConfig) -> None:
+    level = config.output.log_level
+    if level is not None and level.lower() not in LOG_LEVELS:
+        raise ConfigError(f"log level {level!r}; there are {', '.join(LOG_LEVELS)}")
+    if not config.targets:
+        raise ConfigError("no target; name one: --provider openai --model gpt-4o-mini, or --provider simulator")
+    for target in config.targets:
+        remember_secret(target.api_key.reveal() if target.api_key else None)
+        if not target.model and target.provider != "simulator":
+            raise ConfigError(f"--provider {target.provider} needs a --model, the name of what is to answer")
+
+
+def _ui(ctx: click.Context) -> str:
+    """Live drawings need a terminal; asked for elsewhere they become plain lines."""
+    wanted = "none" if ctx.params.get("no_tui") else ctx.params.get("ui")
+    live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if wanted in (None, "live"):
+        return "live" if live else "plain"
+    return str(wanted)

@@ -1,0 +1,148 @@
+"""Each metric against a record whose stamps were chosen so that the figure can be read off."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+from handmade import MS, REASONING, START, TEXT, events, failed_record, full_record, record, stamps
+
+from lens.metrics.definitions import METRICS, PER_REQUEST, counts, figures, measure, metric_named
+from lens.model import Connection, TcpInfo, Usage
+from lens.pricing import PriceBook, parse_price
+
+FULL = {
+    "dns_ms": 12,
+    "tcp_ms": 8,
+    "proxy_ms": None,
+    "tls_ms": 25,
+    "connect_ms": 45,
+    "send_ms": 0.1,
+    "ttfb_ms": 200,
+    "ttft_ms": 240,
+    "ttft_from_send_ms": 240 - 45.2,
+    "ttft_from_schedule_ms": None,
+    "ttfo_ms": 300,
+    "thinking_ms": 60,
+    "inter_chunk_ms": (660 - 240) / 5,
+    "itl_ms": (660 - 240) / 5,
+    "tpot_ms": (660 - 240) / 5,
+    "total_latency_ms": 665,
+    "total_latency_from_schedule_ms": None,
+    "tokens_per_second": 6 / 0.665,
+    "decode_tokens_per_second": 5 / 0.42,
+    "stall_count": 1,
+    "stall_ms": 320,
+    "longest_gap_ms": 320,
+    "coalescing": 0,
+    "schedule_lag_us": None,
+    "client_lag_us": 20,
+    "rtt_ms": 8.3,
+    "min_rtt_ms": 7.9,
+    "retransmits": 1,
+    "input_tokens": 42,
+    "output_tokens": 6,
+    "thinking_tokens": 2,
+    "cached_tokens": None,
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_figure_is_the_one_on_paper(name):
+    found = measure(name, full_record())
+    assert found == (None if FULL[name] is None else pytest.approx(FULL[name]))
+
+
+@pytest.mark.parametrize("name", [m.name for m in PER_REQUEST if m.of and m.name not in ("ttfb_ms", "send_ms")])
+def test_what_was_not_measured_is_none_and_not_zero(name):
+    bare = failed_record(stamps=stamps(), connection=None)
+    assert measure(name, bare) is None
+
+
+def test_a_late_schedule_counts_in_the_latency_from_schedule_only():
+    late = record((100, 110), stamps=stamps(intended=-30, send_start=1, send_end=2, end=120))
+    assert measure("ttft_ms", late) == 100
+    assert measure("ttft_from_schedule_ms", late) == 130
+    assert measure("schedule_lag_us", late) == 31_000
+
+
+def test_tpot_is_absent_when_all_tokens_came_in_the_first_event():
+    assert measure("tpot_ms", record((100, 110), tokens_per_event=array("q", [2, 0]), tokens=2)) is None
+    assert measure("tpot_ms", record((100,), tokens=9)) is None
+
+
+def test_the_end_token_without_text_counts_in_tpot_but_is_no_gap():
+    ended = record((100, 110, 120), tokens=4)
+    assert measure("tpot_ms", ended) == pytest.approx(20 / 3)
+    assert measure("itl_ms", ended) == pytest.approx(10)
+
+
+def test_a_short_gap_is_no_stall_even_when_it_is_many_times_the_median():
+    assert measure("stall_count", record((0, 1, 2, 3, 103))) == 0
+    assert measure("stall_count", record((0, 1, 2, 3, 204))) == 1
+
+
+def test_a_reader_of_5_tokens_a_second_misses_what_comes_later_than_200_ms_after_the_last():
+    slow = record((0, 100, 500, 600, 700, 2000))  # wanted at 0 200 400 600 800 1000
+    assert measure("reading_misses_5", slow) == 2
+    assert measure("reading_misses_20", slow) == 5
+
+
+def test_a_reader_does_not_read_the_thinking():
+    stream = events((0, REASONING, 4), (5000, TEXT, 4), (5100, TEXT, 4))
+    assert measure("reading_misses_5", record(events=stream)) == 0
+
+
+def test_coalescing_is_the_share_that_came_in_one_read_with_the_one_before():
+    stream = events((1, TEXT, 1), (1, TEXT, 1), (2, TEXT, 1), (2, TEXT, 1), reads=[1, 1, 2, 2])
+    assert measure("coalescing", record(events=stream)) == 0.5
+
+
+def test_client_lag_is_unknown_without_kernel_stamps():
+    assert measure("client_lag_us", record(stamp_kind="read")) is None
+
+
+def test_retransmits_of_a_reused_connection_are_those_of_this_request():
+    before, after = TcpInfo(rtt_us=1, retransmits=3), TcpInfo(rtt_us=1, retransmits=4)
+    reused = Connection(reused=True, tcp_at_send=before, tcp_at_end=after)
+    assert measure("retransmits", record(connection=reused)) == 1
+
+
+def test_a_stream_that_broke_still_speaks_for_its_first_token():
+    broken = failed_record(events=events((100, TEXT, 4)))
+    assert counts(METRICS["ttft_ms"], broken)
+    assert not counts(METRICS["total_latency_ms"], broken)
+    assert measure("ttft_ms", broken) == 100
+
+
+def test_costs_are_among_the_figures():
+    priced = record(usage=Usage(input_tokens=1000, output_tokens=1000, reasoning_tokens=100))
+    found = {m.name: v for m, v in figures(priced, PriceBook([parse_price("in=3,out=15")]))}
+    assert [str(found[n]) for n in ("input_cost", "output_cost", "thinking_cost", "total_cost")] == [
+        "0.003",
+        "0.0150",
+        "0.0015",
+        "0.0180",
+    ]
+
+
+def test_every_metric_says_all_there_is_to_know():
+    for metric in METRICS.values():
+        assert metric.formula
+        assert metric.source
+        assert metric.unit in ("ms", "us", "tokens", "tokens/s", "requests/s", "count", "share", "USD")
+        if metric.unit in ("ms", "us"):
+            assert metric.name.endswith(f"_{metric.unit}")
+
+
+def test_aliases_lead_to_metrics():
+    assert metric_named("ttft").name == "ttft_ms"
+    assert metric_named("e2el").name == "total_latency_ms"
+    assert metric_named("cost_per_request").name == "total_cost"
+    with pytest.raises(KeyError):
+        metric_named("ttfp")
+
+
+def test_stamps_are_relative_to_the_start_of_the_request():
+    assert measure("ttft_from_send_ms", record((100,))) == pytest.approx(100 - 41)
+    assert START % MS == 0
