@@ -129,14 +129,15 @@ def _print_waterfall(console: Console, record: Record) -> None:
         line = Text(f"{'tokens':<11}  {'':>9}  {int(tokens.tokens.sum()):>9}  ")
         line.append(terminal.sparkline(cells, fine=fine), style="green")
         console.print(line, no_wrap=True, overflow="crop")
-    console.print(Text(" " * 35 + _axis(zero - record.stamps.start, span, width), style="dim"))
+    axis = _axis(zero - record.stamps.start, span, width)
+    console.print(Text(f"{'':35}{axis}", style="dim"), no_wrap=True, overflow="crop")
 
 
 def _axis(zero_ns: int, span_ns: int, width: int) -> str:
     """Times along the bars: at the left, in the middle, at the right."""
     left, middle, right = (terminal.number(ms(zero_ns + span_ns * part / 2)) for part in (0, 1, 2))
     gap = width - len(left) - len(right) - 3
-    return f"{left}{middle:^{gap}}{right} ms"
+    return f"{left}{middle if gap > len(middle) + 1 else '':^{max(gap, 1)}}{right} ms"
 
 
 def _print_latency(console: Console, record: Record) -> None:

@@ -1,0 +1,115 @@
+"""Run files: what was written is read back, cut or not; and nothing is replaced unasked."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from handmade import INFO, failed_record, full_record, record
+
+from lens.errors import FileError
+from lens.history import PARTIAL, NewFile, read_run, write_run
+
+RECORDS = [full_record(), failed_record("ünïcode\nand a line"), record((1, 2, 3), index=2)]
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
+def test_what_was_written_is_read_back(tmp_path, name):
+    write_run(tmp_path / name, INFO, RECORDS)
+    run = read_run(tmp_path / name)
+    assert run.info == INFO
+    assert run.records == RECORDS
+    assert run.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
+def test_a_file_cut_anywhere_keeps_what_was_whole(tmp_path, name):
+    path = tmp_path / name
+    write_run(path, INFO, RECORDS)
+    data = path.read_bytes()
+    for cut in (len(data) - 1, len(data) - 7, len(data) * 3 // 4):
+        path.write_bytes(data[:cut])
+        run = read_run(path)
+        assert run.info == INFO
+        assert run.records == RECORDS[: len(run.records)]
+        assert len(run.records) < len(RECORDS) or name == "run.jsonl"
+        if len(run.records) < len(RECORDS):
+            assert "cut off" in run.warnings[0]
+
+
+def test_a_broken_line_in_the_middle_costs_that_line_only(tmp_path):
+    path = tmp_path / "run.jsonl"
+    write_run(path, INFO, RECORDS)
+    lines = path.read_bytes().splitlines()
+    lines[2] = lines[2][:20]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    run = read_run(path)
+    assert run.records == [RECORDS[0], RECORDS[2]]
+    assert run.warnings[0].startswith("line 3 cannot be read")
+
+
+def test_keys_in_another_order_and_unknown_ones_are_read(tmp_path):
+    path = tmp_path / "run.jsonl"
+    write_run(path, INFO, RECORDS)
+    lines = [json.dumps(json.loads(x) | {"new": 1}, sort_keys=True) for x in path.read_text().splitlines()]
+    path.write_text("\n".join(lines))
+    run = read_run(path)
+    assert (run.info, run.records) == (INFO, RECORDS)
+
+
+def test_the_last_header_counts(tmp_path):
+    path = tmp_path / "run.jsonl"
+    write_run(path, INFO, RECORDS)
+    ended = msgspec.structs.replace(INFO, ended_at="2025-11-07T18:31:00Z")
+    path.write_bytes(path.read_bytes() + msgspec.json.encode(ended) + b"\n")
+    assert read_run(path).info.ended_at == "2025-11-07T18:31:00Z"
+
+
+def test_a_file_is_not_replaced_unless_told_to(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text("precious")
+    with pytest.raises(FileError, match="--force"):
+        write_run(path, INFO, [])
+    assert path.read_text() == "precious"
+    write_run(path, INFO, [], force=True)
+    assert read_run(path).info == INFO
+
+
+def test_what_was_interrupted_keeps_another_name(tmp_path):
+    path = tmp_path / "run.jsonl"
+    file = NewFile(path)
+    file.write(b"half")
+    file.__exit__(KeyboardInterrupt, None, None)
+    assert not path.exists()
+    assert path.with_name("run.jsonl" + PARTIAL).read_bytes() == b"half"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot read"),
+        (b"", "empty"),
+        (b"hello\n", "no run file"),
+        (b"[]", "no run file"),
+        (b"{}", "no run file"),
+    ],
+)
+def test_what_is_no_run_file_is_refused(tmp_path, content, says):
+    path = tmp_path / "run.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FileError, match=says):
+        read_run(path)
+
+
+def test_a_layout_from_the_future_is_refused(tmp_path):
+    path = tmp_path / "run.jsonl"
+    write_run(path, msgspec.structs.replace(INFO, schema=99), RECORDS)
+    with pytest.raises(FileError, match="newer"):
+        read_run(path)
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(FileError, match="No such file"):
+        NewFile(tmp_path / "absent" / "run.jsonl")
