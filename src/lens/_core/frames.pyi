@@ -1,6 +1,6 @@
 """Body framing and event framing: resumable state machines over bytes, zero-copy where a read holds a whole line."""
 
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 from lens._core.signals import SignalSet
 from lens._core.tape import Tape
