@@ -85,10 +85,11 @@ class LoadConfig(Section, frozen=True):
     warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results
     connection: ConnectionPolicy = "reuse"
     connections: Count | None = None  # opened before measuring; None: as many as may be in flight at first
-    timeout_ns: PositiveNs | None = None
-    connect_timeout_ns: PositiveNs | None = None
-    ttft_timeout_ns: PositiveNs | None = None
-    idle_timeout_ns: PositiveNs | None = None
+    # Limits; 0 is none. The defaults are those of the openai client, and only end what would never end.
+    timeout_ns: Count = 600 * NS_PER_S
+    connect_timeout_ns: Count = 30 * NS_PER_S
+    ttft_timeout_ns: Count = 0
+    idle_timeout_ns: Count = 0
     retries: Count = 0
     seed: int = 0
     max_cost_usd: str | None = None  # exact decimal

@@ -37,12 +37,12 @@ _PLAN_PATTERNS = {
 }
 _PLAN_LOAD = {
     "requests_per_second": "rate_per_s",
-    "duration_seconds": "duration_ns",
+    "duration_seconds": "duration",
     "concurrent_requests": "concurrency",
     "min_rps": "sweep_min_per_s",
     "max_rps": "sweep_max_per_s",
     "step": "sweep_step_per_s",
-    "duration_per_step": "step_duration_ns",
+    "duration_per_step": "step_duration",
 }
 _PLAN_PROMPTS = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
 _SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
@@ -205,7 +205,7 @@ def _fields(value: Any, kind: type[Section], where: str, also: tuple[str, ...] =
         if name is None:
             raise ConfigError(_unknown(where, key, (*known, *also)))
         try:
-            if name.endswith("_ns") and (name != key or isinstance(said, str) or key in also):
+            if name.endswith("_ns") and (name != key or isinstance(said, str)):
                 said = parse_duration_ns(str(said))
             elif name.endswith("_per_s") and isinstance(said, str):
                 said = parse_rate_per_s(said)

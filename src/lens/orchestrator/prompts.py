@@ -134,7 +134,7 @@ def _document(text: str, where: str) -> Iterator[Prompt]:
     """One object: a test file with a list under a name of its own, or JSON Lines under another suffix."""
     try:
         document = msgspec.json.decode(text.encode())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 yield prompt_of(_decoded(line.encode(), f"{where}: line {number}"), f"{where}: line {number}")
@@ -148,18 +148,21 @@ def _document(text: str, where: str) -> Iterator[Prompt]:
 
 def _rows(text: str, where: str) -> Iterator[Prompt]:
     """CSV with a header line; the other columns of a known name count too."""
-    reader = csv.DictReader(io.StringIO(text))
-    names = reader.fieldnames or []
+    try:
+        reader = csv.DictReader(io.StringIO(text))
+        names, rows = reader.fieldnames or [], list(reader)
+    except csv.Error as error:
+        raise FileError(f"{where}: {error}") from None
     if not any(key in names for key in _TEXT_KEYS):
         raise FileError(f"{where}: no column {', '.join(_TEXT_KEYS[:3])}; its columns are {', '.join(names) or 'none'}")
-    for row in reader:
+    for number, row in enumerate(rows, 1):
         filled: dict[str, Any] = {k: v for k, v in row.items() if v and (k in _TEXT_KEYS or k in ("id", "system"))}
         limit = row.get("max_tokens") or ""
         if limit:
             if not limit.isdigit():
-                raise FileError(f"{where}: line {reader.line_num}: max_tokens {limit!r} is no number")
+                raise FileError(f"{where}: row {number}: max_tokens {limit!r} is no number")
             filled["max_tokens"] = int(limit)
-        yield prompt_of(filled, f"{where}: line {reader.line_num}")
+        yield prompt_of(filled, f"{where}: row {number}")
 
 
 def prompt_of(item: Any, where: str) -> Prompt:
@@ -213,5 +216,5 @@ def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
 def _decoded(data: bytes, where: str, kind: Any = dict[str, Any]) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise FileError(f"{where}: {error}") from None

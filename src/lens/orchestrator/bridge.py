@@ -1,0 +1,92 @@
+"""Calling the instrument from other worlds: plain code, trio, asyncio.
+
+The instrument runs under trio and only there. A caller under asyncio gets an awaitable whose work
+happens in a thread with a loop of its own; a blocking caller inside a running loop gets such a
+thread too. Cancelling the asyncio task asks the run to stop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+import sniffio
+import trio
+
+from lens.orchestrator.stop import Stop
+
+T = TypeVar("T")
+Work = Callable[[Stop], Awaitable[T]]
+
+
+async def anywhere(work: Work[T], stop: Stop | None = None) -> T:
+    """Await `work` from trio directly, from asyncio through a thread."""
+    if _library() == "trio":
+        return await work(stop or Stop())
+    import asyncio
+
+    runner = _Threaded(work, stop)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, runner.run)
+    except asyncio.CancelledError:
+        runner.ask_to_stop("cancelled")
+        raise
+
+
+def blocking(work: Work[T]) -> T:
+    """Do `work` and wait for it."""
+    runner = _Threaded(work, None)
+    if _library() is None:
+        return runner.run()
+    thread = threading.Thread(target=runner.run_kept, name="lens")
+    thread.start()
+    thread.join()
+    return runner.result()
+
+
+def _library() -> str | None:
+    try:
+        return sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return None
+
+
+class _Threaded(Generic[T]):
+    """One trio run, wherever it happens."""
+
+    def __init__(self, work: Work[T], stop: Stop | None) -> None:
+        self._work, self._stop = work, stop or Stop()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._answer: list[Any] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> T:
+        return trio.run(self._main)
+
+    def run_kept(self) -> None:
+        """For a thread: keeps the result or the error for result()."""
+        try:
+            self._answer.append(self.run())
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> T:
+        if self._error is not None:
+            raise self._error
+        answer: T = self._answer[0]
+        return answer
+
+    def ask_to_stop(self, why: str) -> None:
+        """From another thread."""
+        if self._token is None:
+            self._stop.why = self._stop.why or why  # it has not begun: it will not start anything
+            return
+        try:
+            self._token.run_sync_soon(self._stop.ask, why)
+        except trio.RunFinishedError:
+            return
+
+    async def _main(self) -> T:
+        self._token = trio.lowlevel.current_trio_token()
+        return await self._work(self._stop)

@@ -1,0 +1,95 @@
+"""From what came off the wire to a Record: the waist after measuring.
+
+Everything that is known goes in, whatever became of the request; what was not measured stays None.
+The provider says what the bytes mean; this only puts it where the model wants it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from array import array
+from datetime import UTC, datetime
+
+from lens._core.clock import now_ns, realtime_ns
+from lens.model import STATUS_OF_CATEGORY, Record, Status, Try
+from lens.orchestrator.plan import PlanTarget, Slot
+from lens.units import NS_PER_S, NS_PER_US
+from lens.wire import Exchange, Prompt, Reading, WireRequest
+
+
+def record_of(
+    slot: Slot,
+    target: PlanTarget,
+    request: WireRequest,
+    exchange: Exchange,
+    reading: Reading,
+    *,
+    prompt: Prompt,
+    tries: tuple[Try, ...] = (),
+    keep_text: bool = False,
+    labels: dict[str, str] | None = None,
+) -> Record:
+    """The Record of one request, from its last attempt; `tries` are the earlier ones."""
+    # A request that we stopped ourselves is cancelled, whatever its half of an answer looks like.
+    stopped = exchange.category == "cancelled"
+    category = "cancelled" if stopped else reading.category
+    per_event = reading.tokens_per_event
+    return Record(
+        request_id=str(uuid.uuid4()),
+        index=slot.index,
+        provider=target.info.provider,
+        model=target.info.model,
+        timestamp=timestamp_of(exchange.stamps.start),
+        stamps=exchange.stamps,
+        status=STATUS_OF_CATEGORY.get(category, Status.SERVER_ERROR),
+        category=category,
+        events=exchange.events,
+        connection=exchange.connection,
+        target=slot.target,
+        http_status=exchange.status,
+        failure=exchange.failure if stopped else reading.failure,
+        usage=reading.usage,
+        token_source=reading.token_source,
+        tokens_per_event=array("q", per_event) if per_event is not None else None,
+        finish_reason=reading.finish_reason,
+        served_model=reading.served_model,
+        stream=request.stream,
+        stamp_kind=exchange.stamp_kind,
+        clock_stepped=exchange.clock_stepped,
+        comments=exchange.comments,
+        wire_bytes=exchange.wire_bytes,
+        content_encoding=exchange.content_encoding,
+        headers=reading.headers,
+        rate_limits=reading.rate_limits,
+        server_timing_ms=reading.server_timing_ms,
+        provider_request_id=reading.provider_request_id,
+        reported_cost_usd=reading.reported_cost_usd,
+        text=reading.text if keep_text else None,
+        reasoning=(reading.reasoning or None) if keep_text else None,
+        tool_calls=reading.tool_calls if keep_text else (),
+        prompt_id=prompt.id,
+        tries=tries,
+        labels=labels or {},
+        warmup=slot.warmup,
+        stage=slot.stage.name,
+    )
+
+
+def try_of(record: Record, wait_ns: int) -> Try:
+    """What stays of an attempt that is followed by another."""
+    return Try(
+        start_ns=record.stamps.start,
+        end_ns=record.stamps.end if record.stamps.end is not None else record.stamps.start,
+        category=record.category,
+        http_status=record.http_status,
+        message=record.failure.message if record.failure else None,
+        wait_ns=wait_ns,
+    )
+
+
+def timestamp_of(at_ns: int) -> str:
+    """A stamp of the monotonic clock as RFC 3339 in UTC, to the microsecond."""
+    wall_ns = realtime_ns() - (now_ns() - at_ns)
+    seconds, rest_ns = divmod(wall_ns, NS_PER_S)
+    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{whole}.{rest_ns // NS_PER_US:06d}Z"

@@ -1,0 +1,314 @@
+"""Runs a Plan: one trio task a request, and a Record for every request that was begun.
+
+The rule: whatever happens to a request (refused, cut off, cancelled, not understood) it ends in a
+Record with what had been measured. In a closed loop the next request waits for an answer; in an open
+loop nothing waits for answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from lens._core.clock import now_ns
+from lens.errors import BudgetError, LensError, ProtocolError, TransportError
+from lens.model import Failure, Record, Status, Try
+from lens.orchestrator.collect import record_of, try_of
+from lens.orchestrator.limits import LimitsSeen, SpendCeiling
+from lens.orchestrator.plan import Plan, PlanTarget, Slot
+from lens.orchestrator.quiet import GarbageWatch, quiet
+from lens.orchestrator.retry import retry_wait_ns
+from lens.orchestrator.schedule import Stage, times_ns
+from lens.orchestrator.starts import starts
+from lens.orchestrator.stop import Stop
+from lens.transport.http1 import perform
+from lens.transport.pool import Pool, open_pool
+from lens.transport.progress import Progress
+from lens.units import NS_PER_MS, NS_PER_S
+from lens.wire import Exchange, Reading, WireRequest
+
+# An open-loop stage begins this long after it was set up, so that its first start is not late.
+LEAD_NS = 5 * NS_PER_MS
+# How often whoever looks on is told.
+TICK_S = 0.1
+# A closed loop that is ended only by time waits this long after a request that got no answer at all,
+# so that a dead server does not fill a file with refusals.
+AFTER_REFUSAL_S = 0.05
+
+OnRecord = Callable[[Record], None]
+
+
+class RunState:
+    """How far a run is; changes while it goes on."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total = total  # None: time ends it
+        self.stage: Stage | None = None
+        self.started_ns = now_ns()
+        self.begun = 0
+        self.done = 0
+        self.failed = 0
+        self.warmup_done = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self.begun - self.done
+
+    @property
+    def elapsed_ns(self) -> int:
+        return now_ns() - self.started_ns
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a run as a whole."""
+
+    started_ns: int
+    ended_ns: int
+    requests: int  # records that were handed out, warm-up included
+    stopped_by: str | None = None  # a signal's name or a reason; None: it ran to its end
+    over_budget: str | None = None  # why the spend ceiling ended it
+    warnings: tuple[str, ...] = ()
+
+
+async def run_plan(
+    plan: Plan,
+    *,
+    on_record: OnRecord,
+    on_warmup: OnRecord | None = None,
+    on_progress: Callable[[RunState], None] | None = None,
+    stop: Stop | None = None,
+    ceiling: SpendCeiling | None = None,
+    worst_nusd: Callable[[Slot], int] | None = None,
+    kernel_stamps: bool = True,
+    fallback: bool = False,
+) -> Outcome:
+    """Do everything the plan says, calling on_record for each request as it ends.
+
+    Warm-up requests go to on_warmup. With a ceiling, `worst_nusd` says what a request may cost at most.
+
+    Raises:
+        ConfigError: a request cannot be written, or a certificate file cannot be used.
+        LensError: what on_record raised, once everything under way has ended.
+    """
+    stop = stop or Stop()
+    with quiet() as garbage:
+        async with open_pool(kernel_stamps=kernel_stamps, fallback=fallback) as pool:
+            run = _Run(plan, pool, stop, garbage, on_record, on_warmup)
+            run.ceiling, run.worst_nusd = ceiling, worst_nusd
+            async with trio.open_nursery() as beside:
+                if on_progress is not None:
+                    beside.start_soon(_tell, run.state, on_progress)
+                await run.all_stages()
+                beside.cancel_scope.cancel()
+    if on_progress is not None:
+        on_progress(run.state)
+    if run.broken is not None:
+        raise run.broken
+    return run.outcome()
+
+
+class _Run:
+    """What the tasks of one run share."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        pool: Pool,
+        stop: Stop,
+        garbage: GarbageWatch,
+        on_record: OnRecord,
+        on_warmup: OnRecord | None,
+    ) -> None:
+        self.plan, self.pool, self.stop, self.garbage = plan, pool, stop, garbage
+        self.state = RunState(plan.total)
+        self.limits = LimitsSeen()
+        self.ceiling: SpendCeiling | None = None
+        self.worst_nusd: Callable[[Slot], int] | None = None
+        self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
+        self.over_budget: str | None = None
+        self._on_record, self._on_warmup = on_record, on_warmup
+
+    async def all_stages(self) -> None:
+        """Stage after stage; when asked to stop, what is under way is cancelled and recorded."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_asked, nursery.cancel_scope)
+            await self._warm()
+            self.state.started_ns = now_ns()
+            for stage in self.plan.stages:
+                if self.stop.asked:
+                    break
+                self.state.stage = stage
+                await (self._open_loop(stage) if stage.open_loop else self._closed_loop(stage))
+            nursery.cancel_scope.cancel()
+
+    async def _cancel_when_asked(self, scope: trio.CancelScope) -> None:
+        await self.stop.wait()
+        scope.cancel()
+
+    async def _warm(self) -> None:
+        """Connections ahead of the first request. Where that fails, the requests themselves will tell."""
+        if not self.plan.warm_connections:
+            return
+        for endpoint in {target.endpoint for target in self.plan.targets}:
+            try:
+                await self.pool.warm(endpoint, self.plan.warm_connections, self.plan.timeouts)
+            except (TransportError, ProtocolError):
+                continue
+
+    async def _closed_loop(self, stage: Stage) -> None:
+        until = now_ns() + stage.duration_ns if stage.duration_ns is not None else None
+        left = stage.count
+
+        async def worker() -> None:
+            nonlocal left
+            while not self.stop.asked and (until is None or now_ns() < until):
+                if left is not None:
+                    if left == 0:
+                        return
+                    left -= 1
+                record = await self._request(self.plan.slot(self._begin(), stage))
+                if left is None and record is not None and record.stamps.first_byte is None:
+                    await trio.sleep(AFTER_REFUSAL_S)
+
+        at_a_time = stage.concurrency or 1
+        async with trio.open_nursery() as nursery:
+            for _ in range(at_a_time if left is None else min(at_a_time, left)):
+                nursery.start_soon(worker)
+
+    async def _open_loop(self, stage: Stage) -> None:
+        planned = times_ns(stage)
+        zero = now_ns() + LEAD_NS
+        async with trio.open_nursery() as nursery:
+            async for batch in starts(planned + zero):
+                for i in batch:
+                    offset = int(planned[i])
+                    warmup = offset < stage.warmup_ns
+                    nursery.start_soon(
+                        self._request, self.plan.slot(self._begin(), stage, zero + offset, warmup=warmup)
+                    )
+                if self.stop.asked:
+                    break
+
+    def _begin(self) -> int:
+        """The number of the next request."""
+        self.state.begun += 1
+        return self.state.begun - 1
+
+    async def _request(self, slot: Slot) -> Record | None:
+        """One request with its retries, to its Record; None when the money did not allow it."""
+        worst = self.worst_nusd(slot) if self.worst_nusd is not None else 0
+        if not self._affordable(worst):
+            self.state.begun -= 1
+            return None
+        target, request = self.plan.targets[slot.target], self.plan.request_of(slot)
+        tries: tuple[Try, ...] = ()
+        record: Record | None = None
+        progress = Progress()
+        try:
+            while True:
+                record, progress = None, Progress()
+                exchange = await self._attempt(slot, target, request, progress, first=not tries)
+                record = self._record(slot, target, request, exchange, tries)
+                wait_ns = None if self.stop.asked else retry_wait_ns(self.plan.retry, record, len(tries))
+                if wait_ns is None:
+                    break
+                await trio.sleep(wait_ns / NS_PER_S)
+                tries = (*tries, try_of(record, wait_ns))
+        except trio.Cancelled:
+            why = f"stopped ({self.stop.why or 'cancelled'}) before the answer was complete"
+            self._hand_out(record or self._record(slot, target, request, progress.stopped(why), tries), worst)
+            raise
+        except LensError as error:
+            self._break(error)
+            return None
+        self._hand_out(record, worst)
+        return record
+
+    async def _attempt(
+        self, slot: Slot, target: PlanTarget, request: WireRequest, progress: Progress, *, first: bool
+    ) -> Exchange:
+        return await perform(
+            self.pool,
+            target.endpoint,
+            request,
+            timeouts=self.plan.timeouts,
+            # A retry has no place in the schedule: its waits are counted apart.
+            intended_ns=slot.intended_ns if first else None,
+            fresh=slot.fresh,
+            keep_all=self.plan.keep_all,
+            progress=progress,
+        )
+
+    def _record(
+        self, slot: Slot, target: PlanTarget, request: WireRequest, exchange: Exchange, tries: tuple[Try, ...]
+    ) -> Record:
+        return record_of(
+            slot,
+            target,
+            request,
+            exchange,
+            read(target, request, exchange),
+            prompt=self.plan.prompts[slot.prompt],
+            tries=tries,
+            keep_text=self.plan.keep_all,
+        )
+
+    def _affordable(self, worst_nusd: int) -> bool:
+        if self.ceiling is None:
+            return True
+        if self.over_budget is not None:
+            return False
+        try:
+            self.ceiling.reserve(worst_nusd)
+        except BudgetError as error:
+            self.over_budget = str(error)
+            return False
+        return True
+
+    def _hand_out(self, record: Record, worst_nusd: int) -> None:
+        """The request is over: count it, learn from it, give it away."""
+        self.state.done += 1
+        self.state.failed += record.status is not Status.SUCCESS
+        self.limits.add(record)
+        if self.ceiling is not None:
+            self.ceiling.settle(worst_nusd, record)
+        taker = self._on_warmup if record.warmup else self._on_record
+        self.state.warmup_done += record.warmup
+        if taker is not None and self.broken is None:
+            try:
+                taker(record)
+            except Exception as error:
+                self._break(error)
+        self.garbage.look()
+
+    def _break(self, error: Exception) -> None:
+        """End the run; the first error is the one that is raised."""
+        self.broken = self.broken or error
+        self.stop.ask(str(error))
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            started_ns=self.state.started_ns,
+            ended_ns=now_ns(),
+            requests=self.state.done,
+            stopped_by=self.stop.why,
+            over_budget=self.over_budget,
+            warnings=(*self.limits.warnings(), *self.garbage.warnings()),
+        )
+
+
+def read(target: PlanTarget, request: WireRequest, exchange: Exchange) -> Reading:
+    """What the provider makes of it. A codec that breaks is a fault of one request, not of the run."""
+    try:
+        return target.provider.decode(request, exchange)
+    except Exception as error:
+        what = f"provider {target.info.provider}: the answer broke its decoder: {type(error).__name__}: {error}"
+        return Reading(category="protocol_error", failure=Failure(message=what, where="client"))
+
+
+async def _tell(state: RunState, on_progress: Callable[[RunState], None]) -> None:
+    while True:
+        on_progress(state)
+        await trio.sleep(TICK_S)

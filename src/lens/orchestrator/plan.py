@@ -1,0 +1,242 @@
+"""The waist before measuring: everything a run will do, decided and encoded, with nothing sent yet.
+
+The rule: whatever can fail for a reason of the user's fails here, as one clear line. A Plan is frozen;
+the engine adds only time to it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from lens.config import ConnectionPolicy, RunConfig, TargetConfig
+from lens.errors import ConfigError, FileError, MissingKey
+from lens.model import Target
+from lens.orchestrator.prompts import load_prompts, read_trace_ns
+from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
+from lens.orchestrator.schedule import Stage, pattern_of, stages, starts_within
+from lens.providers.base import Provider
+from lens.providers.registry import get_provider
+from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint
+from lens.transport.environment import proxy_from_environment
+from lens.wire import Ask, Prompt, Secret, WireRequest
+
+# The provider that needs neither a model nor a server.
+SIMULATOR = "simulator"
+# Connections opened ahead of an open loop, where nobody says how many: what a second may need, within reason.
+MOST_WARMED = 64
+# Made-up prompts of a run whose length nobody knows; then they come round again.
+ENDLESS_PROMPTS = 1000
+
+
+class PlanTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """One target, ready to be asked."""
+
+    info: Target  # as it may be shown
+    provider: Provider
+    endpoint: Endpoint
+    key: Secret | None = None
+
+
+class Slot(msgspec.Struct, frozen=True, kw_only=True):
+    """One place in the schedule."""
+
+    index: int
+    stage: Stage
+    target: int  # index into Plan.targets
+    prompt: int  # index into Plan.prompts
+    intended_ns: int | None = None  # absolute; None in a closed loop, which has no schedule
+    fresh: bool = False  # over a connection of its own
+    warmup: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a run."""
+
+    config: RunConfig
+    targets: tuple[PlanTarget, ...]
+    prompts: tuple[Prompt, ...]
+    requests: tuple[tuple[WireRequest, ...], ...]  # by target, then by prompt
+    stages: tuple[Stage, ...]
+    connection: ConnectionPolicy = "reuse"
+    warm_connections: int = 0  # opened to each target before the first request
+    timeouts: Timeouts = NO_TIMEOUTS
+    retry: RetryPolicy = NO_RETRIES
+    keep_all: bool = False  # every event whole, because its text is wanted
+
+    def slot(self, index: int, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
+        """Targets take turns, then fresh and reused connections (under "both"), then prompts."""
+        turn, target = divmod(index, len(self.targets))
+        fresh = self.connection == "fresh"
+        if self.connection == "both":
+            turn, fresh = turn // 2, turn % 2 == 0
+        if self.config.prompts.order == "random" and len(self.prompts) > 1:
+            turn = random.Random(self.config.load.seed * 1_000_003 + turn).randrange(len(self.prompts))
+        return Slot(
+            index=index,
+            stage=stage,
+            target=target,
+            prompt=turn % len(self.prompts),
+            intended_ns=intended_ns,
+            fresh=fresh,
+            warmup=warmup or stage.warmup,
+        )
+
+    def request_of(self, slot: Slot) -> WireRequest:
+        return self.requests[slot.target][slot.prompt]
+
+    @property
+    def total(self) -> int | None:
+        """How many requests there will be, warm-up included; None where only time ends it."""
+        counts = [count_of(stage) for stage in self.stages]
+        return None if None in counts else sum(c for c in counts if c is not None)
+
+
+def make_plan(config: RunConfig, environ: Mapping[str, str] = os.environ) -> Plan:
+    """Check and encode everything.
+
+    Raises:
+        ConfigError: something cannot be (MissingKey, FileError: which).
+    """
+    if not config.targets:
+        raise ConfigError("nothing to measure: name a --provider and a --model")
+    load = config.load
+    targets = tuple([make_target(one, environ) for one in config.targets])
+    trace = read_trace_ns(Path(load.trace)) if load.trace else ()
+    if pattern_of(load) == "iterations" and len(targets) > 1:
+        # The plan counts them for each target (PLAN 9.1, compare).
+        load = msgspec.structs.replace(load, iterations=load.iterations * len(targets))
+    steps = stages(load, trace_ns=trace)
+    known = [count_of(stage) for stage in steps]
+    wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
+    prompts = load_prompts(config.prompts, count=wanted, seed=load.seed)
+    return Plan(
+        config=config,
+        targets=targets,
+        prompts=prompts,
+        requests=tuple([_encoded(target, one, prompts) for target, one in zip(targets, config.targets, strict=True)]),
+        stages=steps,
+        connection=load.connection,
+        warm_connections=_to_warm(config, steps),
+        timeouts=Timeouts(
+            total_ns=load.timeout_ns or None,
+            connect_ns=load.connect_timeout_ns or None,
+            ttft_ns=load.ttft_timeout_ns or None,
+            idle_ns=load.idle_timeout_ns or None,
+        ),
+        retry=RetryPolicy(retries=load.retries, seed=load.seed),
+        keep_all=config.output.save_text,
+    )
+
+
+def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -> PlanTarget:
+    """Where requests of this target go, by which way and with which key.
+
+    Raises:
+        ConfigError: a part cannot be.
+    """
+    provider = get_provider(config.provider)
+    base_url = config.base_url or provider.base_url
+    if not base_url:
+        raise ConfigError(f"provider {config.provider}: it has no address of its own; give --base-url")
+    if not config.model and config.provider != SIMULATOR:
+        raise ConfigError(f"provider {config.provider}: which model? give --model")
+    proxy = config.proxy
+    if proxy is None and config.unix_socket is None:
+        proxy = proxy_from_environment(base_url, environ)
+    endpoint = parse_endpoint(
+        base_url,
+        unix_socket=config.unix_socket,
+        connect_to=config.connect_to,
+        resolve=config.resolve,
+        family=config.family,
+        proxy=proxy or None,
+        cafile=config.cacert,
+        cert=config.cert,
+        client_key=config.client_key,
+        insecure=config.insecure,
+        server_name=config.server_name,
+    )
+    url = base_url.partition("?")[0].rstrip("/")
+    model = config.model or SIMULATOR
+    info = Target(provider=config.provider, model=model, url=url, api=config.api)
+    return PlanTarget(info=info, provider=provider, endpoint=endpoint, key=find_key(config, provider, environ))
+
+
+def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> Secret | None:
+    """The key: as given, from the named variable, from the file, from the provider's own variable.
+
+    Raises:
+        MissingKey: the provider's own address needs one and there is none.
+    """
+    if config.api_key is not None:
+        return config.api_key
+    if config.api_key_env:
+        value = environ.get(config.api_key_env)
+        if not value:
+            raise MissingKey(f"provider {config.provider}: the variable {config.api_key_env} is not set")
+        return Secret(value)
+    if config.api_key_file:
+        try:
+            value = Path(config.api_key_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise FileError(f"--api-key-file {config.api_key_file}: cannot read: {why}") from error
+        if not value:
+            raise MissingKey(f"--api-key-file {config.api_key_file}: it is empty")
+        return Secret(value)
+    for variable in provider.key_variables:
+        if environ.get(variable):
+            return Secret(environ[variable])
+    if provider.key_variables and config.base_url is None:
+        raise MissingKey(
+            f"provider {config.provider}: no key; set {' or '.join(provider.key_variables)}, or give --api-key-env"
+        )
+    return None
+
+
+def count_of(stage: Stage) -> int | None:
+    """How many starts a stage has; None where only time ends it."""
+    if stage.times_ns is not None:
+        return len(stage.times_ns)
+    if not stage.open_loop or stage.rate_per_s is None:
+        return stage.count if stage.duration_ns is None else None
+    rate = stage.rate_per_s if stage.to_per_s is None else (stage.rate_per_s + stage.to_per_s) / 2
+    return starts_within(rate, stage.duration_ns, stage.count)
+
+
+def _encoded(target: PlanTarget, config: TargetConfig, prompts: tuple[Prompt, ...]) -> tuple[WireRequest, ...]:
+    ask = Ask(
+        model=target.info.model,
+        api=config.api,
+        stream=config.stream,
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        seed=config.seed,
+        extra_body=config.extra_body,
+        headers=config.headers,
+    )
+    base_url = config.base_url or target.provider.base_url or ""
+    return tuple([target.provider.encode(prompt, ask, base_url, target.key) for prompt in prompts])
+
+
+def _to_warm(config: RunConfig, steps: tuple[Stage, ...]) -> int:
+    """Connections to open before measuring: under `reuse`, as many as the first requests will want.
+
+    One request alone is asked as it comes: its connection is part of what is to be seen.
+    """
+    load = config.load
+    if load.connection != "reuse" or pattern_of(load) == "single":
+        return 0
+    if load.connections is not None:
+        return load.connections
+    first = steps[0]
+    if first.concurrency is not None:
+        return min(first.concurrency, first.count or first.concurrency)
+    if first.times_ns is not None:
+        return min(len(first.times_ns), MOST_WARMED)
+    return min(max(round(first.rate_per_s or 1), 1), MOST_WARMED)
