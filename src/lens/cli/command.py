@@ -41,9 +41,15 @@ class Option(click.Option):
         """The help without the aliases."""
         shown, self.opts = self.opts, [o for o in self.opts if o not in self.aliases]
         try:
-            return super().get_help_record(ctx)
+            record = super().get_help_record(ctx)
+            # What range a number has is said when it is left; "[x>=1]" helps nobody before.
+            return record and (record[0], record[1].partition("  [")[0])
         finally:
             self.opts = shown
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """Errors speak of the option by its first long name."""
+        return f"'{next((o for o in self.opts if o.startswith('--')), self.opts[0])}'"
 
 
 class Command(click.Command):
@@ -60,10 +66,10 @@ class Command(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record:
-                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+                groups.setdefault(getattr(parameter, "group", "Program"), []).append(record)
         for name, records in groups.items():
             with formatter.section(name):
-                formatter.write_dl(records)
+                formatter.write_dl(records, col_max=28)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         if self.example:

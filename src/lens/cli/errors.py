@@ -71,6 +71,9 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
         return ExitCode.OK
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return ExitCode.USAGE
     if isinstance(error, click.ClickException):
         return _say(_usage_text(error), ExitCode.USAGE)
     if wants_debug(arguments):

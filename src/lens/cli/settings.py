@@ -98,8 +98,6 @@ def _check(config: RunConfig) -> None:
         raise ConfigError("no target; name one: --provider openai --model gpt-4o-mini, or --provider simulator")
     for target in config.targets:
         remember_secret(target.api_key.reveal() if target.api_key else None)
-        if not target.model and target.provider != "simulator":
-            raise ConfigError(f"--provider {target.provider} needs a --model, the name of what is to answer")
 
 
 def _ui(ctx: click.Context) -> str:

@@ -1,0 +1,121 @@
+"""How far a run is, on standard error: one line that is written over, or a plain line now and then.
+
+It is drawn inside the measuring loop, so it must cost microseconds: a few sums, one write, and
+no layout engine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Callable
+
+from lens.metrics.timeline import first_at_ns, last_at_ns
+from lens.model import Record, Status
+from lens.orchestrator.engine import RunState
+from lens.units import NS_PER_MS, NS_PER_S
+
+# The figures shown are those of the newest requests, so that a change is seen.
+RECENT = 200
+LIVE_EVERY_NS = 200 * NS_PER_MS
+PLAIN_EVERY_NS = 5 * NS_PER_S
+_BAR_CELLS = 24
+
+
+class Progress:
+    """Counts what it is given and shows it; `live` writes one line over, else lines follow."""
+
+    def __init__(self, *, live: bool, duration_ns: int | None = None) -> None:
+        self._live, self._duration_ns = live, duration_ns
+        self._every_ns = LIVE_EVERY_NS if live else PLAIN_EVERY_NS
+        self._next_ns = self._every_ns if not live else 0
+        self._color = live and not os.environ.get("NO_COLOR")
+        self._ttft_ms: deque[float] = deque(maxlen=RECENT)
+        self._gap_ms: deque[float] = deque(maxlen=RECENT)
+        self._tokens = 0
+        self._drawn = False
+
+    def taking(self, take: Callable[[Record], None]) -> Callable[[Record], None]:
+        """The same taker, seen by this on the way."""
+
+        def both(record: Record) -> None:
+            take(record)
+            self.add(record)
+
+        return both
+
+    def add(self, record: Record) -> None:
+        """Learn from one record what the line shows."""
+        first, last = first_at_ns(record), last_at_ns(record)
+        if first is None or last is None:
+            return
+        self._ttft_ms.append(first / NS_PER_MS)
+        tokens = record.usage.output_tokens if record.usage else None
+        if tokens is not None and record.status is Status.SUCCESS:
+            self._tokens += tokens
+            if tokens > 1:
+                self._gap_ms.append((last - first) / NS_PER_MS / (tokens - 1))
+
+    def show(self, state: RunState) -> None:
+        """Called often; draws when it is time."""
+        elapsed_ns = state.elapsed_ns
+        if elapsed_ns < self._next_ns:
+            return
+        self._next_ns = elapsed_ns + self._every_ns
+        text = self.line(state, elapsed_ns)
+        if self._live:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{self._colored(text[:width])}")
+            self._drawn = True
+        else:
+            sys.stderr.write(f"lll: {text}\n")
+        sys.stderr.flush()
+
+    def line(self, state: RunState, elapsed_ns: int) -> str:
+        """Everything in one line, the most wanted first."""
+        seconds = elapsed_ns / NS_PER_S
+        share = self._share(state, elapsed_ns)
+        total = f"/{state.total}" if state.total else ""
+        parts = []
+        if share is not None and self._live:
+            full = int(share * _BAR_CELLS)
+            parts.append("#" * full + "-" * (_BAR_CELLS - full))
+        parts.append(f"{state.done}{total} done, {state.in_flight} open")
+        left = seconds / share - seconds if share else None
+        parts.append(f"{seconds:.0f} s" + (f", {left:.0f} s left" if left is not None else ""))
+        if self._ttft_ms:
+            parts.append(f"TTFT p50 {_median(self._ttft_ms):.1f} ms")
+        if self._gap_ms:
+            parts.append(f"ITL {_median(self._gap_ms):.2f} ms")
+        if self._tokens and seconds:
+            parts.append(f"{self._tokens / seconds:.0f} tokens/s")
+        if state.failed:
+            parts.append(f"{state.failed} failed")
+        return "  ".join(parts)
+
+    def _share(self, state: RunState, elapsed_ns: int) -> float | None:
+        """How much is done, by number or by time; None where neither is known."""
+        if state.total:
+            return min(state.done / state.total, 1.0)
+        return min(elapsed_ns / self._duration_ns, 1.0) if self._duration_ns else None
+
+    def _colored(self, text: str) -> str:
+        if not self._color:
+            return text
+        full = len(text) - len(text.lstrip("#"))
+        shown = f"\x1b[32m{'━' * full}\x1b[0m{text[full:]}" if full else text
+        words, mark, rest = shown.rpartition("  ")
+        return f"{words}{mark}\x1b[31m{rest}\x1b[0m" if rest.endswith("failed") else shown
+
+    def close(self) -> None:
+        """The run is over: leave a clean line to what follows."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+
+def _median(values: deque[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 2]

@@ -1,0 +1,94 @@
+"""How the command line ends: one clear line on stderr, the right exit code, never a secret."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from lens.cli import errors
+from lens.cli.errors import mask, one_line, remember_secret, run
+from lens.errors import BudgetError, ConfigError, ExitCode, TlsError
+
+
+def ended(error, arguments=()):
+    """The exit code of a command that raises this."""
+
+    @click.group(invoke_without_command=True)
+    def group():
+        raise error
+
+    return run(group, list(arguments))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (ConfigError("threshold 'x': no metric 'x'"), ExitCode.USAGE, "lll: threshold 'x': no metric 'x'\n"),
+        (BudgetError("the next request may cost more"), ExitCode.BUDGET, "lll: the next request may cost more\n"),
+        (TlsError("certificate\nexpired"), ExitCode.NOTHING_MEASURED, "lll: certificate expired\n"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "lll: interrupted\n"),
+        (ExceptionGroup("x", [ExceptionGroup("y", [ConfigError("inner")])]), ExitCode.USAGE, "lll: inner\n"),
+        (BaseExceptionGroup("x", [KeyboardInterrupt()]), ExitCode.INTERRUPTED, "lll: interrupted\n"),
+        (click.UsageError("no such thing"), ExitCode.USAGE, "lll: no such thing; see lll --help\n"),
+    ],
+)
+def test_every_end_has_its_line_and_its_code(capsys, error, code, says):
+    assert ended(error) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.lstrip("\n") == says  # click ends the line in which ^C stands
+
+
+def test_a_bug_is_one_line_too_and_says_how_to_see_more(capsys):
+    assert ended(ZeroDivisionError("division by zero")) == 1
+    assert capsys.readouterr().err == (
+        "lll: ZeroDivisionError: division by zero; this is a bug, --log-level debug shows where\n"
+    )
+
+
+def test_the_traceback_is_for_those_who_ask_and_holds_no_secret(capsys):
+    remember_secret("hunter2hunter2")
+    assert errors._ended_by(ValueError("bad key hunter2hunter2"), ["--log-level", "debug"]) == 1
+    shown = capsys.readouterr().err
+    assert "ValueError" in shown
+    assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abcdefghijkl1234",
+        "sk-ant-api03-abcdefghijkl",
+        "gsk_abcdefghijkl",
+        "AIzaSyA1234567890abcdef",
+        "Bearer eyJhbGciOi.J9",
+        "http://user:pass@proxy:3128",
+    ],
+)
+def test_what_looks_like_a_key_is_masked(secret):
+    shown = mask(f"cannot use {secret}, sorry")
+    assert "***" in shown
+    for part in ("abcdefgh", "1234567890", "eyJhb", "pass"):
+        assert part not in shown
+    assert shown.endswith("sorry")
+
+
+def test_short_values_are_not_remembered_because_they_would_mask_innocent_text():
+    remember_secret("abc")
+    assert mask("abc") == "abc"
+
+
+def test_an_error_cannot_steer_the_terminal():
+    assert one_line("a\x1b[31m\nb\tc") == "a [31m b c"
+
+
+def test_a_reader_who_has_had_enough_is_no_error():
+    program = "import sys; from lens.__main__ import main; sys.argv[1:] = ['--help']; main()"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(30) in (0, 1)

@@ -1,0 +1,147 @@
+"""The help as people see it, the options as they type them, and what loads to show it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from lens.cli import options
+from lens.cli.command import Command, Option, said, with_options
+from lens.cli.main import COMMANDS, lll
+
+HELP = """\
+Usage: lll [OPTIONS] COMMAND [ARGS]...
+
+  An oscilloscope for streaming LLM endpoints: where each millisecond of an
+  answer goes.
+
+  Every command explains its own options: lll COMMAND --help.
+
+Options:
+  -V, --version      Show the version and exit.
+  --config FILE      Settings from a TOML or YAML file (LLL_CONFIG_FILE).
+  --log-level LEVEL  error, warn, info, debug or trace (LLL_LOG_LEVEL).
+  -h, --help         Show this message and exit.
+
+Commands:
+"""
+
+
+def lens(*arguments, **environment):
+    return CliRunner().invoke(lll, list(arguments), prog_name="lll", env=environment)
+
+
+def program(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "lens", *arguments], capture_output=True, text=True, timeout=60, check=False, **more
+    )
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_the_help_of_the_program_is_this_text(flag):
+    shown = lens(flag, COLUMNS="80")
+    assert shown.exit_code == 0
+    assert shown.output.startswith(HELP)
+    assert "Example:\n    lll profile --provider openai" in shown.output
+    for name, (_, says) in COMMANDS.items():
+        assert f"  {name:<10} {says}" in shown.output
+
+
+@pytest.mark.parametrize("name", ["profile", "benchmark"])
+def test_a_command_lists_its_options_in_groups_and_ends_with_an_example(name):
+    shown = lens(name, "-h", COLUMNS="80").output
+    titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles[0] == "Target:"
+    assert titles[-2:] == ["Program:", "Example:"]
+    assert f"\n  lll {name} --provider" in shown
+    assert max(len(line) for line in shown.splitlines()) <= 88
+
+
+def test_other_tools_names_are_taken_and_not_shown():
+    assert "--num-prompts" not in lens("benchmark", "--help").output
+    ctx = parsed(options.LOAD, "--num-prompts", "7", "--max-concurrency", "3", "--request-rate", "600/m")
+    assert said(ctx) == {"load": {"iterations": 7, "concurrency": 3, "rate_per_s": 10.0}}
+
+
+def parsed(group, *arguments):
+    command = with_options(group)(Command("x", params=[]))
+    return command.make_context("x", list(arguments))
+
+
+def test_only_what_was_said_is_handed_over():
+    assert said(parsed(options.TARGET + options.CONNECTION)) == {}
+    tree = said(parsed(options.CONNECTION, "--timeout", "1m30s", "--insecure", "-4", "--disable-keepalive"))
+    assert tree == {
+        "load": {"timeout_ns": 90_000_000_000, "connection": "fresh"},
+        "target": {"insecure": True, "family": "ipv4"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "header"), [("X-A: b: c", ("X-A", "b: c")), ("X-A=b", ("X-A", "b")), ("X-A:", ("X-A", ""))]
+)
+def test_a_header_is_written_with_a_colon_or_an_equals_sign(text, header):
+    assert said(parsed(options.PROMPT, "-H", text))["target"]["headers"] == (header,)
+
+
+def test_a_body_may_come_from_a_file(tmp_path):
+    (tmp_path / "body.json").write_text('{"top_p": 0.5}')
+    tree = said(parsed(options.PROMPT, "--extra-body", f"@{tmp_path / 'body.json'}"))
+    assert tree["target"]["extra_body"] == {"top_p": 0.5}
+
+
+def test_every_option_leads_somewhere_or_is_read_by_its_command():
+    for group in (options.TARGET, options.PROMPT, options.LOAD, options.CONNECTION, options.OUTPUT, options.COMMON):
+        for option in group:
+            assert isinstance(option, Option)
+            assert option.help or option.hidden
+            assert option.to or option.name in ("prompt", "export", "output", "force", "price", "label", "config")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["benchmrak"], "lll: no command 'benchmrak'; did you mean 'benchmark'?; see lll --help"),
+        (["profile", "--promt", "x"], "lll: No such option '--promt'."),
+        (["profile", "--timeout", "soon"], "lll: Invalid value for '--timeout': 'soon' is not a duration; write 60"),
+        (["benchmark", "-n", "0"], "lll: Invalid value for '--iterations': 0 is not in the range x>=1"),
+        (["benchmark", "--rate", "fast"], "lll: Invalid value for '--rate': 'fast' is not a rate; write 10, 10/s"),
+        (["profile", "-H", "nothing"], "lll: Invalid value for '--header': a header is written 'Name: value'"),
+        (["profile", "--extra-body", "{"], "lll: Invalid value for '--extra-body': this is not JSON"),
+        (["profile", "--label", "x"], "lll: Invalid value for '--label': 'x' is not KEY=VALUE"),
+        (["profile"], "lll: no target; name one: --provider openai"),
+        (["profile", "--config", "/absent.toml"], "lll: config file /absent.toml: cannot read"),
+        (["profile", "--provider", "x", "--log-level", "loud"], "lll: log level 'loud'; there are error, warn"),
+        (["benchmark", "--provider", "x", "--price", "3"], "lll: price '3': cannot read '3'; write USD per million"),
+    ],
+)
+def test_a_mistake_is_one_line_with_what_would_work_and_exit_code_2(arguments, says):
+    ended = program(*arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(says)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_without_a_command_the_help_is_shown():
+    ended = program()
+    assert ended.returncode == 2
+    assert "Commands:" in ended.stderr
+
+
+def test_the_version_is_told():
+    assert program("-V").stdout.startswith("llm-latency-lens ")
+
+
+def test_the_help_loads_nothing_that_is_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from lens.cli.main import lll\n"
+        "assert CliRunner().invoke(lll, ['--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(lll, ['benchmark', '--help']).exit_code == 0\n"
+        "print([m for m in ('numpy', 'rich', 'trio', 'h11', 'msgspec', 'ssl') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert shown.stdout.strip() == "[]"
