@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
-from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
-from lens.errors import ConfigError
+from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
+from lens.errors import ConfigError, LensError
 from lens.export.rows import all_figures, error_text, token_timings
 from lens.metrics.definitions import Value
 from lens.model import Record, RunInfo
-from lens.orchestrator.bridge import anywhere, blocking
+from lens.orchestrator.bridge import Work, anywhere, blocking
 from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import OnRecord, RunState, run_plan
 from lens.orchestrator.plan import SIMULATOR, make_plan
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, parse_price
 from lens.wire import Secret
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 class RequestMetrics:
@@ -193,7 +195,7 @@ class Profiler:
         """The figures of a record, at this profiler's prices."""
         return RequestMetrics(record, self.book)
 
-    def _single(self, prompt: str, save_text: bool, options: dict[str, Any]) -> Any:
+    def _single(self, prompt: str, save_text: bool, options: dict[str, Any]) -> Work[RequestMetrics]:
         load = msgspec.structs.replace(self.load, pattern="single", connection="fresh")
         config = RunConfig(
             targets=(self.target,),
@@ -205,11 +207,15 @@ class Profiler:
         async def work(stop: Stop) -> RequestMetrics:
             records: list[Record] = []
             await measure(config, on_record=records.append, stop=stop)
+            if not records:
+                raise LensError("stopped before anything was sent")
             return RequestMetrics(records[0], self.book)
 
         return work
 
-    def _many(self, prompts: tuple[str, ...], on_record: OnRecord | None, load: dict[str, Any]) -> Any:
+    def _many(
+        self, prompts: tuple[str, ...], on_record: OnRecord | None, load: dict[str, Any]
+    ) -> Work[tuple[RunInfo, list[Record]]]:
         said = {**{f: getattr(self.load, f) for f in LoadConfig.__struct_fields__}, **load}
         config = RunConfig(targets=(self.target,), load=_section(LoadConfig, said), prompts=PromptConfig(texts=prompts))
 
@@ -323,7 +329,7 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "api_key": Secret(key)} if isinstance(key, str) else options
 
 
-def _section(kind: Any, fields: dict[str, Any]) -> Any:
+def _section(kind: type[SectionT], fields: dict[str, Any]) -> SectionT:
     """A section of the configuration from plain values.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -96,8 +96,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return None if None in counts else sum(c for c in counts if c is not None)
 
 
-def make_plan(config: RunConfig, environ: Mapping[str, str] = os.environ) -> Plan:
-    """Check and encode everything.
+def make_plan(
+    config: RunConfig, environ: Mapping[str, str] = os.environ, *, prompts: Sequence[Prompt] | None = None
+) -> Plan:
+    """Check and encode everything. `prompts` take the place of what the configuration says of them.
 
     Raises:
         ConfigError: something cannot be (MissingKey, FileError: which).
@@ -113,12 +115,12 @@ def make_plan(config: RunConfig, environ: Mapping[str, str] = os.environ) -> Pla
     steps = stages(load, trace_ns=trace)
     known = [count_of(stage) for stage in steps]
     wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
-    prompts = load_prompts(config.prompts, count=wanted, seed=load.seed)
+    asked = tuple(prompts) if prompts else load_prompts(config.prompts, count=wanted, seed=load.seed)
     return Plan(
         config=config,
         targets=targets,
-        prompts=prompts,
-        requests=tuple([_encoded(target, one, prompts) for target, one in zip(targets, config.targets, strict=True)]),
+        prompts=asked,
+        requests=tuple([_encoded(target, one, asked) for target, one in zip(targets, config.targets, strict=True)]),
         stages=steps,
         connection=load.connection,
         warm_connections=_to_warm(config, steps),
