@@ -67,6 +67,12 @@ def test_throughput_is_over_the_window_from_the_first_start_to_the_last_end():
     assert found.concurrency_mean == pytest.approx(1)
 
 
+def test_the_warm_up_is_neither_counted_nor_taken():
+    found = summarize([record((1000, 1100), warmup=True), record()])
+    assert found.requests == 1
+    assert found.distributions["ttft_ms"].max == 100
+
+
 def test_gaps_are_pooled_over_requests():
     found = summarize([record((0, 10, 20)), record((0, 30))])
     assert found.distributions["inter_chunk_ms"].n == 3

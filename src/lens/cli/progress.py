@@ -11,11 +11,14 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lens.metrics.timeline import first_at_ns, last_at_ns
 from lens.model import Record, Status
-from lens.orchestrator.engine import RunState
 from lens.units import NS_PER_MS, NS_PER_S
+
+if TYPE_CHECKING:
+    from lens.orchestrator.engine import RunState
 
 # The figures shown are those of the newest requests, so that a change is seen.
 RECENT = 200

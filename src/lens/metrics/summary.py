@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lens.metrics.definitions import METRICS, Metric, counts, figures, pooled_values
+from lens.metrics.definitions import METRICS, PER_REQUEST, Metric, counts, pooled_values
 from lens.metrics.doubts import doubts
 from lens.metrics.timeline import timeline
 from lens.model import Record, RunInfo, Status
-from lens.pricing import PriceBook
+from lens.pricing import Cost, PriceBook
 from lens.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -167,7 +167,9 @@ class Collector:
         self._last_ns: int | None = None
 
     def add(self, record: Record) -> None:
-        """Count one request and take its figures."""
+        """Count one request and take its figures; one of the warm-up is neither counted nor taken."""
+        if record.warmup:
+            return
         self._statuses[record.status.value] += 1
         self._categories[record.category] += 1
         if record.failure:
@@ -176,17 +178,20 @@ class Collector:
         if record.connection and not record.connection.reused:
             self._opened += 1
         self._span(record)
-        for metric, value in figures(record, self._book):
+        cost = self._book.cost(record)
+        for metric in PER_REQUEST:
             if not counts(metric, record):
                 continue
             if metric.kind == "gap":
                 self._pool(metric, record)
-            elif value is not None:
+                continue
+            value = metric.of(record) if metric.of else getattr(cost, metric.name)
+            if value is not None:
                 self._columns.setdefault(metric.name, array("d")).append(float(value))
         for source, took_ms in record.server_timing_ms.items():
             self._server.setdefault(source, array("d")).append(took_ms)
         if record.status is Status.SUCCESS:
-            self._success(record)
+            self._success(record, cost)
 
     def _span(self, record: Record) -> None:
         start, end = record.stamps.start, record.stamps.end
@@ -202,7 +207,7 @@ class Collector:
         if len(values):
             self._columns.setdefault(metric.name, array("d")).frombytes(values.tobytes())
 
-    def _success(self, record: Record) -> None:
+    def _success(self, record: Record, cost: Cost) -> None:
         line = timeline(record)
         if line.evidence:
             self._evidence[line.evidence] += 1
@@ -214,7 +219,6 @@ class Collector:
                 said = getattr(record.usage, name)
                 if said is not None:
                     self._tokens[name] = (self._tokens[name] or 0) + said
-        cost = self._book.cost(record)
         if cost.total_cost is None:
             self._unpriced += 1
             self._reason = self._reason or cost.reason
