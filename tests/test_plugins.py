@@ -40,5 +40,5 @@ def test_a_plugin_that_cannot_be_loaded_is_named_with_its_reason():
 
 
 def test_an_absent_plugin_is_told():
-    with pytest.raises(ConfigError, match="no plugin 'shout' in lens.exporters; installed are none"):
+    with pytest.raises(ConfigError, match=r"no plugin 'shout' in lens\.exporters; installed are none"):
         plugins.load("lens.exporters", "shout")
