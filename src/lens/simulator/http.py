@@ -19,7 +19,8 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
-    422: "Unprocessable Content", 424: "Failed Dependency", 429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway",
+    422: "Unprocessable Content", 424: "Failed Dependency", 429: "Too Many Requests",
+    500: "Internal Server Error", 502: "Bad Gateway",
     503: "Service Unavailable", 504: "Gateway Timeout", 529: "",
 }  # fmt: skip
 

@@ -232,7 +232,7 @@ class Server:
     # Finding the answer.
 
     def _play_for(self, request: Request, record: Record) -> Play:
-        dialect = dialect_for(request.method, request.path)
+        dialect = dialect_for(request)
         if dialect is None:
             return self._plain(404, {"error": {"message": f"no provider has {request.method} {request.path}"}}, record)
         try:
@@ -241,7 +241,7 @@ class Server:
         except (ValueError, TypeError, AttributeError, LookupError) as wrong:
             why = f"the simulator cannot read this request: {wrong}"
             return self._plain(400, {"error": {"message": why, "type": "invalid_request_error"}}, record)
-        verdict = self.desk.admit(script, dialect.key(request), dialect.auth_status(), record.complete_ns)
+        verdict = self.desk.admit(script, dialect.key(request), dialect.auth_status(request), record.complete_ns)
         pace = self._pace(record, verdict)
         answer = self._answer_for(dialect, turn, verdict, pace)
         record.dialect, record.model, record.stream, record.status = (

@@ -123,6 +123,6 @@ class Dialect(ABC):
         """The key that the request presents."""
         return request.headers.get("authorization", "").removeprefix("Bearer ")
 
-    def auth_status(self) -> int:
+    def auth_status(self, request: Request) -> int:
         """The status of an answer to a wrong key."""
         return 401
