@@ -149,14 +149,11 @@ def start(
     Raises:
         RuntimeError: it did not start; the message holds its last words.
     """
-    command = [sys.executable, "-m", "lens.simulator", "--host", host, "--port", str(port), "--leash"]
-    command += ["--script-json", msgspec.json.encode(script or Script()).decode(), "--spin-us", str(spin_us)]
     folder = tempfile.mkdtemp(prefix="lens-simulator-") if tls else None
-    command += ["--tls", "--ca-file", f"{folder}/ca.pem"] if folder else []
-    command += ["--unix", unix] if unix else []
-    command += ["--log", log_file] if log_file else []
-    command += ["--cpu", str(cpu)] if cpu is not None else []
-    command += ["--seconds", str(seconds)] if seconds is not None else []
+    place = {"host": host, "port": port, "unix": unix, "tls": tls, "log_file": log_file, "seconds": seconds}
+    place |= {"spin_us": spin_us, "cpu": cpu, "leash": True, "ca_file": f"{folder}/ca.pem"}
+    command = [sys.executable, "-m", "lens.simulator", "--place", json.dumps(place)]
+    command += ["--script-json", msgspec.json.encode(script or Script()).decode()]
     process = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

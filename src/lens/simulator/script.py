@@ -218,7 +218,7 @@ OPTIONS: dict[str, Option] = {
     "tls-delay": Option(("tls_delay_ns",), duration_ns, "wait between ClientHello and ServerHello"),
     "status": Option(("status",), _count, "answer with this HTTP status"),
     "retry-after": Option(("retry_after_s",), _number, "Retry-After of a failing answer, in seconds"),
-    "error": Option(("error",), str, "kind of the error: quota, context, permission, ..."),
+    "error": Option(("error",), str, "kind of the error: quota, context, permission and others"),
     "error-at": Option(("error_at",), _count, "an error event after so many tokens"),
     "reset-at": Option(("reset_at",), _count, "TCP reset after so many tokens"),
     "truncate-at": Option(("truncate_at",), _count, "end of the connection after so many tokens"),

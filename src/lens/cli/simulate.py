@@ -1,0 +1,147 @@
+"""`lll simulate`: a loopback endpoint that keeps a known script, until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lens.cli import options
+from lens.cli.command import Command, Option, with_options
+from lens.errors import ConfigError, FileError
+from lens.simulator.script import OPTIONS, ScriptError, make_script
+
+# Where a new group of script options begins, in the order of the script's own table.
+GROUPS = {"ttft": "When", "tokens": "What", "framing": "Wire", "status": "Faults", "cold-start": "Load"}
+
+SERVER = (
+    Option("--script", "script_file", group="Server", metavar="FILE", help="Script from TOML or JSON; options win."),
+    Option("--host", group="Server", default="127.0.0.1", metavar="HOST", help="Address to listen on (127.0.0.1)."),
+    Option("--port", group="Server", type=click.IntRange(0, 65535), default=0, metavar="N", help="0 takes a free one."),
+    Option("--unix", group="Server", metavar="PATH", help="Listen on a Unix socket instead."),
+    Option("--tls", group="Server", is_flag=True, help="HTTPS, with a certificate authority of its own."),
+    Option("--ca-file", group="Server", default="lens-simulator-ca.pem", metavar="FILE", help="Where its PEM goes."),
+    Option("--log", "log_file", group="Server", metavar="FILE", help="One JSON line a request: when each write was."),
+    Option("--seconds", group="Server", type=click.FloatRange(min=0), metavar="S", help="Stop after this."),
+    Option("--cpu", group="Server", type=click.IntRange(min=0), metavar="N", help="Keep to this core."),
+    Option("--spin-us", group="Server", type=click.IntRange(min=0), default=0, metavar="US",
+        help="Stay awake this long before each write, to be more punctual."),
+    Option("--proxy-mode", group="Server", is_flag=True, help="Be a CONNECT proxy instead."),
+    Option("--proxy-delay", group="Server", default="0", metavar="TIME", help="How long the proxy takes to answer."),
+)  # fmt: skip
+
+
+def _script_options() -> tuple[Option, ...]:
+    """An option for each line of the script's table."""
+    made, group = [], ""
+    for name, option in OPTIONS.items():
+        group = GROUPS.get(name, group)
+        flag = name in ("gzip", "trickle", "crlf", "flood", "close", "html")
+        more: dict[str, Any] = {"is_flag": True} if flag else {"metavar": "VALUE"}
+        made.append(
+            Option(
+                f"--{name}",
+                "x_" + name.replace("-", "_"),
+                group=group,
+                help=option.help[0].upper() + option.help[1:] + ".",
+                **more,
+            )
+        )
+    return tuple(made)
+
+
+@with_options(_script_options(), SERVER, options.COMMON[1:])
+@click.command(
+    cls=Command,
+    example="""
+    lll simulate --ttft 200ms --itl 20ms --tokens 100 --port 8080
+    lll profile --provider openai --base-url http://127.0.0.1:8080/v1 --model any --api-key any
+    """,
+)
+@click.pass_context
+def command(ctx: click.Context, /, **_: object) -> int:
+    """Serve a loopback endpoint that speaks every provider's dialect and keeps a known script.
+
+    A request's header x-lens-script overrides it: ttft=50ms,tokens=10,status=429. GET /_lens/log
+    tells when each write really happened, GET /_lens/stats how punctual the server was.
+    """
+    from lens.simulator.run import Place, run
+    from lens.simulator.tls import TlsMissing
+
+    given = ctx.params
+    if given["proxy_mode"]:
+        return _run_proxy(given)
+    place = Place(**{name: given[name] for name in Place.__struct_fields__ if name in given})
+    try:
+        script = make_script(**(_written(given["script_file"]) | _on_the_line(given)))
+        stats = run(script, place, _show_address)
+    except ScriptError as error:
+        raise ConfigError(str(error)) from None
+    except (OSError, TlsMissing) as error:
+        raise ConfigError(f"simulate, {place.unix or f'{place.host}:{place.port}'}: {error}") from None
+    click.echo(_punctuality(stats))
+    return 0
+
+
+def _on_the_line(given: dict[str, Any]) -> dict[str, Any]:
+    said = {name: given["x_" + name.replace("-", "_")] for name in OPTIONS}
+    return {name.replace("-", "_"): value for name, value in said.items() if value not in (None, False)}
+
+
+def _written(path: str | None) -> dict[str, Any]:
+    """The script file's options."""
+    if path is None:
+        return {}
+    import json
+    import tomllib
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        written = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise FileError(f"script file {path}: {error}") from None
+    if not isinstance(written, dict):
+        raise FileError(f'script file {path}: write options, as {{"ttft": "50ms", "tokens": 10}}')
+    return {str(name).replace("-", "_"): value for name, value in written.items()}
+
+
+def _show_address(facts: dict[str, Any]) -> None:
+    """Where it is, and how to use it; also when nobody is at a terminal."""
+    base = f"{facts['url']}/v1"
+    more = f" --cacert {facts['ca_file']}" if facts["ca_file"] else ""
+    more += f" --unix-socket {facts['unix']}" if facts.get("unix") else ""
+    click.echo(f"listening  {facts['url']}" + (f"  ({facts['unix']})" if facts.get("unix") else ""))
+    click.echo(f"try        lll profile --provider openai --base-url {base} --model any --api-key any{more}")
+    click.echo(f"log        {facts['url']}/_lens/log   (Ctrl-C stops)")
+
+
+def _punctuality(stats: dict[str, Any]) -> str:
+    line = f"{stats['requests']} requests, {stats['writes']} writes"
+    if not stats["writes"]:
+        return line
+    return f"{line}; late p50 {stats['late_p50_us']} us, p99 {stats['late_p99_us']} us, max {stats['late_max_us']} us"
+
+
+def _run_proxy(given: dict[str, Any]) -> int:
+    """A proxy until a signal or its time."""
+    import signal
+    import threading
+
+    from lens.simulator.proxy import ProxyScript, start_proxy
+    from lens.simulator.script import duration_ns
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        script = ProxyScript(delay_ns=duration_ns(given["proxy_delay"]))
+        proxy = start_proxy(script, host=given["host"], port=given["port"])
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"simulate --proxy-mode: {error}") from None
+    with proxy:
+        click.echo(f"listening  {proxy.url}")
+        click.echo(f"try        lll profile --proxy {proxy.url} --provider openai ...")
+        stopped.wait(given["seconds"])
+    click.echo(f"{len(proxy.tunnels)} tunnels")
+    return 0
