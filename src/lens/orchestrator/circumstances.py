@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from lens._core.clock import cost_ns, now_ns, resolution_ns
-from lens.config import RunConfig
+from lens.config import RunConfig, TargetConfig
 from lens.model import SCHEMA, Machine, RunInfo
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import Plan
@@ -89,6 +89,11 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
     return kept
 
 
+def sensitive(header: str) -> bool:
+    """Whether a header of this name may hold a secret."""
+    return _SENSITIVE.search(header) is not None
+
+
 def _hide(value: object) -> str:
     if isinstance(value, Secret):
         return HIDDEN
@@ -96,13 +101,10 @@ def _hide(value: object) -> str:
 
 
 def _bare_target(target: dict[str, Any]) -> dict[str, Any]:
-    found = {k: v for k, v in target.items() if v not in (None, (), [], {}, "", False) and k != "api_key"}
-    if not target["stream"]:
-        found["stream"] = False
-    if found.pop("family", "any") != "any":
-        found["family"] = target["family"]
+    default = msgspec.to_builtins(TargetConfig(provider=""))
+    found = {k: v for k, v in target.items() if k != "api_key" and v != default[k]}
     if "headers" in found:
-        found["headers"] = [[name, HIDDEN if _SENSITIVE.search(name) else value] for name, value in found["headers"]]
+        found["headers"] = [[name, HIDDEN if sensitive(name) else value] for name, value in found["headers"]]
     if "proxy" in found:
         found["proxy"] = _CREDENTIALS.sub(r"\1", found["proxy"])
     return found

@@ -156,6 +156,8 @@ class _Run:
                 await self.pool.warm(endpoint, self.plan.warm_connections, self.plan.timeouts)
             except (TransportError, ProtocolError):
                 continue
+            except LensError as error:
+                self._break(error)
 
     async def _closed_loop(self, stage: Stage) -> None:
         until = now_ns() + stage.duration_ns if stage.duration_ns is not None else None

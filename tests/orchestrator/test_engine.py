@@ -1,0 +1,317 @@
+"""Runs against the simulator on loopback: what is promised of every request and of every run."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+
+import numpy as np
+import pytest
+import trio
+
+from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.errors import ConfigError, FileError
+from lens.model import Status
+from lens.orchestrator.engine import RunState, run_plan
+from lens.orchestrator.limits import SpendCeiling
+from lens.orchestrator.plan import make_plan
+from lens.orchestrator.stop import Stop, stopped_by_signals
+from lens.simulator import make_script, start_thread
+from lens.units import NS_PER_MS, NS_PER_S
+
+QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}
+
+
+@pytest.fixture
+def simulator():
+    """A simulator for each script a test asks for; all of them end with the test."""
+    running = []
+
+    def begin(**script):
+        tls = script.pop("tls", False)
+        handle = start_thread(make_script(**{**QUICK, **script}), tls=tls)
+        running.append(handle)
+        return handle
+
+    yield begin
+    for handle in running:
+        handle.stop()
+
+
+def config_for(handle, *, output=None, prompts=None, target=None, **load):
+    one = TargetConfig(
+        provider="openai",
+        model="m",
+        base_url=f"{handle.url}/v1" if not isinstance(handle, str) else handle,
+        cacert=getattr(handle, "ca_file", None),
+        proxy="",
+        **(target or {}),
+    )
+    return RunConfig(
+        targets=(one,),
+        load=LoadConfig(**load),
+        output=output or OutputConfig(),
+        prompts=prompts or PromptConfig(texts=("hi",)),
+    )
+
+
+async def run(config, **options):
+    records, warmups = [], []
+    with trio.fail_after(20):
+        outcome = await run_plan(make_plan(config, {}), on_record=records.append, on_warmup=warmups.append, **options)
+    return outcome, records, warmups
+
+
+async def test_every_request_of_a_closed_loop_ends_in_one_record(simulator):
+    outcome, records, _ = await run(config_for(simulator(), iterations=20, concurrency=4))
+    assert outcome.requests == 20
+    assert sorted(r.index for r in records) == list(range(20))
+    assert {r.status for r in records} == {Status.SUCCESS}
+    assert {r.usage.output_tokens for r in records} == {8}
+    assert len({r.request_id for r in records}) == 20
+    assert all(r.stamps.intended is None for r in records), "a closed loop has no schedule"
+
+
+async def test_no_more_than_the_asked_number_of_requests_is_under_way(simulator):
+    _, records, _ = await run(config_for(simulator(ttft="20ms"), iterations=18, concurrency=3))
+    edges = sorted([(r.stamps.start, 1) for r in records] + [(r.stamps.end, -1) for r in records])
+    assert max(np.cumsum([step for _, step in edges])) <= 3
+
+
+async def test_an_open_loop_does_not_wait_for_answers(simulator):
+    _, records, _ = await run(config_for(simulator(ttft="400ms", tokens=1), rate_per_s=50.0, iterations=15))
+    intended = sorted(r.stamps.intended for r in records)
+    assert set(np.diff(intended).tolist()) == {20 * NS_PER_MS}
+    lags = [r.stamps.start - r.stamps.intended for r in records]
+    assert min(lags) >= 0, "nothing starts before its time"
+    # The answers take 20 gaps; a loop that waited for any of them would be late by that much.
+    assert np.median(lags) < 100 * NS_PER_MS
+
+
+async def test_connections_are_opened_ahead_and_reused(simulator):
+    handle = simulator()
+    _, records, _ = await run(config_for(handle, iterations=12, concurrency=3))
+    assert all(r.connection.reused for r in records)
+    assert {entry["conn"] for entry in handle.log()} <= {entry["conn"] for entry in handle.log()[:3]}
+    assert all(r.stamps.tcp_start is None for r in records)
+
+
+async def test_fresh_connections_are_one_for_each_request(simulator):
+    handle = simulator()
+    _, records, _ = await run(config_for(handle, iterations=5, concurrency=2, connection="fresh"))
+    assert not any(r.connection.reused for r in records)
+    assert len({entry["conn"] for entry in handle.log()}) == 5
+    assert all(r.stamps.tcp_start < r.stamps.tcp_end <= r.stamps.send_start for r in records)
+
+
+async def test_both_takes_turns_between_fresh_and_reused(simulator):
+    _, records, _ = await run(config_for(simulator(), iterations=8, connection="both"))
+    by_index = [r.connection.reused for r in sorted(records, key=lambda r: r.index)]
+    assert by_index[0::2] == [False] * 4
+    assert by_index[3::2] == [True] * 3
+
+
+async def test_warm_up_requests_are_marked_and_kept_out_of_the_results(simulator):
+    outcome, records, warmups = await run(config_for(simulator(), iterations=6, warmup="3"))
+    assert (len(records), len(warmups), outcome.requests) == (6, 3, 9)
+    assert all(r.warmup for r in warmups)
+    assert not any(r.warmup for r in records)
+    assert max(r.stamps.end for r in warmups) <= min(r.stamps.start for r in records)
+
+
+async def test_the_beginning_of_an_open_loop_is_its_warm_up(simulator):
+    _, records, warmups = await run(config_for(simulator(), rate_per_s=50.0, duration_ns=NS_PER_S // 2, warmup="40%"))
+    assert (len(warmups), len(records)) == (10, 15)
+
+
+async def test_a_closed_loop_with_a_duration_ends_by_time_and_finishes_what_it_began(simulator):
+    outcome, records, _ = await run(config_for(simulator(), concurrency=2, duration_ns=300 * NS_PER_MS))
+    assert len(records) > 2
+    assert {r.status for r in records} == {Status.SUCCESS}
+    assert max(r.stamps.start for r in records) - outcome.started_ns < NS_PER_S
+
+
+async def test_a_burst_starts_its_requests_together_and_waits_between_waves(simulator):
+    _, records, _ = await run(config_for(simulator(), pattern="burst", concurrency=4, iterations=2))
+    waves = {name: [r for r in records if r.stage == name] for name in ("burst 1", "burst 2")}
+    assert {name: len(wave) for name, wave in waves.items()} == {"burst 1": 4, "burst 2": 4}
+    assert len({r.stamps.intended for r in waves["burst 1"]}) == 1
+    assert max(r.stamps.end for r in waves["burst 1"]) <= min(r.stamps.start for r in waves["burst 2"])
+
+
+async def test_the_steps_of_a_sweep_are_named_in_their_records(simulator):
+    _, records, _ = await run(config_for(simulator(), sweep_concurrency=(1, 3), iterations=3))
+    assert [r.stage for r in sorted(records, key=lambda r: r.index)] == ["1 at a time"] * 3 + ["3 at a time"] * 3
+
+
+async def test_prompts_and_targets_take_turns(simulator):
+    handle = simulator()
+    config = config_for(handle, iterations=4, prompts=PromptConfig(texts=("a", "b")))
+    other = TargetConfig(provider="openai", model="other", base_url=f"{handle.url}/v1", proxy="")
+    _, records, _ = await run(RunConfig(targets=(*config.targets, other), load=config.load, prompts=config.prompts))
+    assert len(records) == 8, "the number of iterations is for each target"
+    assert [r.model for r in sorted(records, key=lambda r: r.index)] == ["m", "other"] * 4
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "category", "tokens"),
+    [
+        ({"status": 401}, Status.AUTH_ERROR, "auth", 0),
+        ({"status": 404}, Status.INVALID_REQUEST, "not_found", 0),
+        ({"status": 429}, Status.RATE_LIMITED, "rate_limited", 0),
+        ({"status": 500}, Status.SERVER_ERROR, "server_error", 0),
+        ({"html": True}, Status.SERVER_ERROR, "protocol_error", 0),
+        ({"error_at": 3}, Status.SERVER_ERROR, "stream_error", 3),
+        ({"truncate_at": 3}, Status.NETWORK_ERROR, "truncated", 3),
+        ({"reset_at": 3}, Status.NETWORK_ERROR, "truncated", None),  # a reset may overtake what was sent before it
+    ],
+)
+async def test_every_failing_request_still_ends_in_a_record(simulator, script, status, category, tokens):
+    outcome, records, _ = await run(config_for(simulator(**script), iterations=3))
+    assert [(r.status, r.category) for r in records] == [(status, category)] * 3
+    assert all(r.failure.message for r in records)
+    assert outcome.requests == 3
+    if tokens is not None:
+        assert {sum(1 for c in r.events.chars if c) for r in records} == {tokens}
+
+
+async def test_a_refused_port_is_a_record_and_not_an_exception():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        _, records, _ = await run(config_for(url, iterations=3, concurrency=2))
+    assert [r.category for r in records] == ["network_error"] * 3
+    assert all("refused" in r.failure.message for r in records)
+
+
+async def test_a_dead_server_does_not_fill_a_timed_run_with_refusals():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+        _, records, _ = await run(config_for(url, duration_ns=300 * NS_PER_MS))
+    assert 1 <= len(records) <= 10
+
+
+async def test_time_limits_end_a_request_and_keep_what_came(simulator):
+    _, (record,), _ = await run(config_for(simulator(stall="4:30s"), pattern="single", idle_timeout_ns=150 * NS_PER_MS))
+    assert (record.status, record.category) == (Status.NETWORK_ERROR, "timeout")
+    assert sum(1 for c in record.events.chars if c) == 4
+
+
+async def test_retries_are_kept_in_the_record_with_their_waits(simulator):
+    handle = simulator(status=503, fail_first=1, retry_after=1)
+    _, (record,), _ = await run(config_for(handle, pattern="single", retries=3))
+    assert record.status is Status.SUCCESS
+    assert [(t.http_status, t.wait_ns) for t in record.tries] == [(503, NS_PER_S)]
+    assert record.stamps.start - record.tries[0].end_ns >= NS_PER_S
+    assert record.stamps.end - record.stamps.start < NS_PER_S, "the wait is no part of the latency"
+
+
+async def test_without_retries_a_failure_is_final(simulator):
+    _, (record,), _ = await run(config_for(simulator(status=503, fail_first=1), pattern="single"))
+    assert (record.status, record.tries) == (Status.SERVER_ERROR, ())
+
+
+async def test_a_stop_ends_what_is_under_way_and_records_it_with_what_had_come(simulator):
+    stop = Stop()
+    config = config_for(simulator(itl="20ms", tokens=1000), iterations=50, concurrency=4)
+
+    async def ask_soon():
+        await trio.sleep(0.4)
+        stop.ask("enough")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_soon)
+        outcome, records, _ = await run(config, stop=stop)
+    assert outcome.stopped_by == "enough"
+    assert [(r.status, r.category) for r in records] == [(Status.CANCELLED, "cancelled")] * 4
+    assert all(sum(1 for c in r.events.chars if c) >= 3 for r in records)
+    assert all("enough" in r.failure.message for r in records)
+
+
+async def test_cancelling_from_outside_leaves_records_too(simulator):
+    records = []
+    plan = make_plan(config_for(simulator(itl="20ms", tokens=1000), iterations=2, concurrency=2), {})
+    with trio.move_on_after(0.3):
+        await run_plan(plan, on_record=records.append)
+    assert [r.status for r in records] == [Status.CANCELLED] * 2
+
+
+async def test_an_interrupt_signal_is_a_stop(simulator):
+    stop = Stop()
+    plan = make_plan(config_for(simulator(itl="20ms", tokens=1000), iterations=2), {})
+    records = []
+
+    async def interrupt():
+        await trio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async with stopped_by_signals(stop), trio.open_nursery() as nursery:
+        nursery.start_soon(interrupt)
+        outcome = await run_plan(plan, on_record=records.append, stop=stop)
+    assert outcome.stopped_by == "SIGINT"
+    assert [r.status for r in records] == [Status.CANCELLED]
+
+
+async def test_an_output_that_fails_ends_the_run_with_its_own_error(simulator):
+    def full(record):
+        raise FileError("disk full")
+
+    plan = make_plan(config_for(simulator(), iterations=100), {})
+    with trio.fail_after(10), pytest.raises(FileError, match="disk full"):
+        await run_plan(plan, on_record=full)
+
+
+async def test_a_certificate_file_that_is_not_there_is_a_configuration_error(simulator, tmp_path):
+    handle = simulator(tls=True)
+    config = config_for(handle, iterations=2, target=None)
+    target = TargetConfig(
+        provider="openai", model="m", base_url=f"{handle.url}/v1", cacert=str(tmp_path / "none.pem"), proxy=""
+    )
+    with pytest.raises(ConfigError, match=r"none\.pem"):
+        await run_plan(make_plan(RunConfig(targets=(target,), load=config.load), {}), on_record=print)
+
+
+async def test_the_money_that_is_left_decides_what_is_sent(simulator):
+    handle = simulator()
+    ceiling = SpendCeiling(100, lambda record: 30)
+    outcome, records, _ = await run(config_for(handle, iterations=50), ceiling=ceiling, worst_nusd=lambda slot: 40)
+    assert len(records) == 3, "3 x 30 were spent, and another 40 would have passed 100"
+    assert "--max-cost" in outcome.over_budget
+    assert len(handle.log()) == 3
+
+
+async def test_progress_is_told_and_ends_complete(simulator):
+    seen = []
+
+    def look(state: RunState):
+        seen.append((state.done, state.in_flight, state.total))
+
+    await run(config_for(simulator(), iterations=6), on_progress=look)
+    assert seen[-1] == (6, 0, 6)
+
+
+async def test_the_garbage_collector_is_as_it_was_after_a_run(simulator):
+    assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    states = []
+    plan = make_plan(config_for(simulator(), iterations=2), {})
+    await run_plan(plan, on_record=lambda record: states.append(gc.isenabled()))
+    assert states == [False, False]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() <= frozen
+
+
+async def test_texts_are_kept_only_on_request(simulator):
+    handle = simulator()
+    _, (without,), _ = await run(config_for(handle, pattern="single"))
+    _, (kept,), _ = await run(config_for(handle, pattern="single", output=OutputConfig(save_text=True)))
+    assert without.text is None
+    assert kept.text == make_script(**QUICK).expected_text()
+
+
+async def test_the_plain_loop_measures_the_same_run(simulator):
+    _, records, _ = await run(config_for(simulator(), iterations=6, concurrency=2), fallback=True)
+    assert {(r.status, r.stamp_kind) for r in records} == {(Status.SUCCESS, "read")}
