@@ -274,10 +274,11 @@ async def test_a_certificate_file_that_is_not_there_is_a_configuration_error(sim
         await run_plan(make_plan(RunConfig(targets=(target,), load=config.load), {}), on_record=print)
 
 
-async def test_the_money_that_is_left_decides_what_is_sent(simulator):
+@pytest.mark.parametrize("load", [{"iterations": 50}, {"duration_ns": 60 * NS_PER_S}, {"rate_per_s": 20.0}])
+async def test_the_money_that_is_left_decides_what_is_sent(simulator, load):
     handle = simulator()
     ceiling = SpendCeiling(100, lambda record: 30)
-    outcome, records, _ = await run(config_for(handle, iterations=50), ceiling=ceiling, worst_nusd=lambda slot: 40)
+    outcome, records, _ = await run(config_for(handle, **load), ceiling=ceiling, worst_nusd=lambda slot: 40)
     assert len(records) == 3, "3 x 30 were spent, and another 40 would have passed 100"
     assert "--max-cost" in outcome.over_budget
     assert len(handle.log()) == 3

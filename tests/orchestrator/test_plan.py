@@ -155,3 +155,8 @@ def test_settings_leave_out_what_was_left_at_its_default():
 
 def test_a_target_may_be_checked_alone():
     assert make_target(TargetConfig(**LOCAL), {}).endpoint.port == 1
+
+
+def test_one_request_means_one_for_each_prompt_of_a_file():
+    prompts = PromptConfig(texts=("a", "b", "c"))
+    assert plan_of(load={"pattern": "single"}, prompts=prompts).total == 3

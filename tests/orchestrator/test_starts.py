@@ -7,40 +7,38 @@ import pytest
 import trio
 
 from lens._core.clock import now_ns
-from lens.orchestrator.starts import by_sleeping, starts
+from lens.orchestrator.starts import Starts
 from lens.units import NS_PER_MS
 
 
-def by_timer(times):
-    return starts(np.asarray(times, dtype=np.int64))
+@pytest.fixture(params=[True, False], ids=["timer", "sleeping"])
+def begin(request):
+    return lambda times: Starts(np.asarray(times, dtype=np.int64), native=request.param)
 
 
-@pytest.mark.parametrize("way", [by_timer, by_sleeping])
-async def test_no_start_comes_before_its_time_and_none_is_lost(way):
+async def test_no_start_comes_before_its_time_and_none_is_lost(begin):
     times = [now_ns() + i * 3 * NS_PER_MS for i in range(1, 20)]
     came = {}
-    with trio.fail_after(10):
-        async for batch in way(times):
+    with trio.fail_after(10), begin(times) as starts:
+        while (batch := await starts.next()) is not None:
             came.update({i: now_ns() for i in batch})
     assert list(came) == list(range(19))
     assert all(came[i] >= at for i, at in enumerate(times))
 
 
-@pytest.mark.parametrize("way", [by_timer, by_sleeping])
-async def test_times_that_have_passed_come_at_once_and_together(way):
+async def test_times_that_have_passed_come_at_once_and_together(begin):
     past = now_ns() - 5 * NS_PER_MS
-    with trio.fail_after(5):
-        assert [list(batch) async for batch in way([past] * 4)] == [[0, 1, 2, 3]]
+    with trio.fail_after(5), begin([past] * 4) as starts:
+        assert await starts.next() == range(4)
+        assert await starts.next() is None
 
 
-@pytest.mark.parametrize("way", [by_timer, by_sleeping])
-async def test_waiting_for_a_start_can_be_cancelled(way):
-    with trio.move_on_after(0.05) as scope:
-        async for _ in way([now_ns() + 60_000 * NS_PER_MS]):
-            pass
+async def test_waiting_for_a_start_can_be_cancelled(begin):
+    with begin([now_ns() + 60_000 * NS_PER_MS]) as starts, trio.move_on_after(0.05) as scope:
+        await starts.next()
     assert scope.cancelled_caught
 
 
-@pytest.mark.parametrize("way", [by_timer, by_sleeping])
-async def test_no_times_are_no_starts(way):
-    assert [batch async for batch in way([])] == []
+async def test_no_times_are_no_starts(begin):
+    with begin([]) as starts:
+        assert await starts.next() is None

@@ -21,7 +21,7 @@ from lens.orchestrator.plan import Plan, PlanTarget, Slot
 from lens.orchestrator.quiet import GarbageWatch, quiet
 from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.schedule import Stage, times_ns
-from lens.orchestrator.starts import starts
+from lens.orchestrator.starts import Starts
 from lens.orchestrator.stop import Stop
 from lens.transport.http1 import perform
 from lens.transport.pool import Pool, open_pool
@@ -137,7 +137,7 @@ class _Run:
             await self._warm()
             self.state.started_ns = now_ns()
             for stage in self.plan.stages:
-                if self.stop.asked:
+                if self.over:
                     break
                 self.state.stage = stage
                 await (self._open_loop(stage) if stage.open_loop else self._closed_loop(stage))
@@ -165,7 +165,7 @@ class _Run:
 
         async def worker() -> None:
             nonlocal left
-            while not self.stop.asked and (until is None or now_ns() < until):
+            while not self.over and (until is None or now_ns() < until):
                 if left is not None:
                     if left == 0:
                         return
@@ -182,16 +182,19 @@ class _Run:
     async def _open_loop(self, stage: Stage) -> None:
         planned = times_ns(stage)
         zero = now_ns() + LEAD_NS
-        async with trio.open_nursery() as nursery:
-            async for batch in starts(planned + zero):
-                for i in batch:
-                    offset = int(planned[i])
-                    warmup = offset < stage.warmup_ns
-                    nursery.start_soon(
-                        self._request, self.plan.slot(self._begin(), stage, zero + offset, warmup=warmup)
-                    )
-                if self.stop.asked:
-                    break
+        with Starts(planned + zero) as starts:
+            async with trio.open_nursery() as nursery:
+                while not self.over and (batch := await starts.next()) is not None:
+                    for i in batch:
+                        offset = int(planned[i])
+                        warmup = offset < stage.warmup_ns
+                        slot = self.plan.slot(self._begin(), stage, zero + offset, warmup=warmup)
+                        nursery.start_soon(self._request, slot)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be started."""
+        return self.stop.asked or self.over_budget is not None
 
     def _begin(self) -> int:
         """The number of the next request."""
@@ -213,7 +216,7 @@ class _Run:
                 record, progress = None, Progress()
                 exchange = await self._attempt(slot, target, request, progress, first=not tries)
                 record = self._record(slot, target, request, exchange, tries)
-                wait_ns = None if self.stop.asked else retry_wait_ns(self.plan.retry, record, len(tries))
+                wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None:
                     break
                 await trio.sleep(wait_ns / NS_PER_S)

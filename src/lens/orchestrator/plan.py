@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from lens.config import ConnectionPolicy, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
@@ -111,11 +112,14 @@ def make_plan(
     trace = read_trace_ns(Path(load.trace)) if load.trace else ()
     if pattern_of(load) == "iterations" and len(targets) > 1:
         # The plan counts them for each target (PLAN 9.1, compare).
-        load = msgspec.structs.replace(load, iterations=load.iterations * len(targets))
+        load = replace(load, iterations=load.iterations * len(targets))
     steps = stages(load, trace_ns=trace)
     known = [count_of(stage) for stage in steps]
     wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
     asked = tuple(prompts) if prompts else load_prompts(config.prompts, count=wanted, seed=load.seed)
+    if pattern_of(load) == "single":
+        # One after the other: each prompt of a file is asked once.
+        steps = tuple([replace(step, count=len(asked) * len(targets)) for step in steps if not step.warmup])
     return Plan(
         config=config,
         targets=targets,

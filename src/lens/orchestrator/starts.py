@@ -5,8 +5,7 @@ The rule: a start that is late is late in its record too; nothing is moved to ma
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
@@ -23,33 +22,38 @@ EARLY_NS = 80 * NS_PER_US
 COARSE_NS = 2 * NS_PER_MS
 
 
-async def starts(absolute_ns: NDArray[Any]) -> AsyncIterator[range]:
-    """The numbers of the starts that have come, as they come. Times are int64 on the monotonic clock."""
-    async for batch in _by_timer(absolute_ns) if pacer.native else by_sleeping(absolute_ns.tolist()):
-        yield batch
+class Starts:
+    """Start times on the monotonic clock, ascending; a context manager."""
 
+    def __init__(self, absolute_ns: NDArray[Any], *, native: bool = pacer.native) -> None:
+        """native: by the core's timer; else by sleeping and spinning."""
+        self._times = absolute_ns
+        self._at = 0
+        self._timer = pacer.Pacer(absolute_ns, early_ns=EARLY_NS) if native and len(absolute_ns) else None
 
-async def _by_timer(absolute_ns: NDArray[Any]) -> AsyncIterator[range]:
-    timer = pacer.Pacer(absolute_ns, early_ns=EARLY_NS)
-    try:
-        while timer.remaining:
-            await trio.lowlevel.wait_readable(timer.fileno())
-            first, end = timer.due()
-            if end > first:
-                yield range(first, end)
-    finally:
-        timer.close()
+    async def next(self) -> range | None:
+        """The numbers of the starts that have come since the last call, as soon as there is one; None at the end."""
+        if self._at >= len(self._times):
+            return None
+        first = self._at
+        while self._at == first:
+            self._at = await (self._by_timer(self._timer) if self._timer else self._by_sleeping())
+        return range(first, self._at)
 
+    async def _by_timer(self, timer: pacer.Pacer) -> int:
+        await trio.lowlevel.wait_readable(timer.fileno())
+        return timer.due()[1]
 
-async def by_sleeping(absolute_ns: Sequence[int]) -> AsyncIterator[range]:
-    """The same without a timer: sleep to shortly before, then spin."""
-    at = 0
-    while at < len(absolute_ns):
-        ahead = absolute_ns[at] - now_ns()
-        await trio.sleep(max(ahead - COARSE_NS, 0) / NS_PER_S)
-        while now_ns() < absolute_ns[at]:
+    async def _by_sleeping(self) -> int:
+        at = int(self._times[self._at])
+        await trio.sleep(max(at - now_ns() - COARSE_NS, 0) / NS_PER_S)
+        while now_ns() < at:
             pass
-        first, now = at, now_ns()
-        while at < len(absolute_ns) and absolute_ns[at] <= now:
-            at += 1
-        yield range(first, at)
+        return int(self._times.searchsorted(now_ns(), side="right"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.close()
