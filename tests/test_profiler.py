@@ -172,3 +172,19 @@ def test_every_public_name_can_be_had():
     assert set(lens.__all__) <= set(dir(lens))
     with pytest.raises(AttributeError, match="nothing"):
         _ = lens.nothing
+
+
+def test_an_error_crosses_every_bridge_unchanged():
+    nowhere = Profiler("nobody", "m", base_url="http://127.0.0.1:9")
+
+    async def awaited():
+        await nowhere.profile_request("hi")
+
+    async def blocked():
+        nowhere.profile("hi")
+
+    for way in (lambda: asyncio.run(awaited()), lambda: trio.run(awaited), lambda: asyncio.run(blocked())):
+        with pytest.raises(ConfigError, match="nobody"):
+            way()
+    with pytest.raises(ConfigError, match="nobody"):
+        nowhere.profile("hi")

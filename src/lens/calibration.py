@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import trio
 
+from lens._core.clock import now_ns, sample_offset
 from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import LensError
 from lens.metrics.summary import percentile
@@ -88,6 +89,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     started_at: str
     machine: Machine
+    clock_bracket_ns: int  # kernel stamps are converted between two clocks; the conversion is not surer than this
     cases: tuple[Case, ...]
     verdicts: tuple[Verdict, ...]
 
@@ -108,8 +110,6 @@ async def selftest(
     Raises:
         LensError: the simulator did not start.
     """
-    from lens._core.clock import now_ns
-
     began = now_ns()
     cases = []
     for scheme in schemes:
@@ -120,7 +120,11 @@ async def selftest(
                 on_case(case)
     here = machine()
     return Calibration(
-        started_at=timestamp_of(began), machine=here, cases=tuple(cases), verdicts=tuple(verdicts_of(cases, here))
+        started_at=timestamp_of(began),
+        machine=here,
+        clock_bracket_ns=sample_offset()[1],
+        cases=tuple(cases),
+        verdicts=tuple(verdicts_of(cases, here)),
     )
 
 
