@@ -1,6 +1,6 @@
 """Start times that are kept: a timerfd instead of a poll timeout, which would round to a millisecond."""
 
-from collections.abc import Buffer
+from typing_extensions import Buffer
 
 class Pacer:
     """A timerfd armed with one start time after another (absolute, CLOCK_MONOTONIC).

@@ -1,0 +1,16 @@
+from libc.stdint cimport int64_t
+
+from lens._core.clock cimport Offset
+from lens._core.stream cimport Stream
+
+
+cdef class Reactor:
+    cdef int epoll             # -1 once closed
+    cdef int stamper           # a socket that keeps the kernel's stamping on
+    cdef bint kernel_stamps
+    cdef Offset offset
+    cdef unsigned char *buffer # one read; shared by all sockets
+    cdef dict streams          # fd -> Stream: keeps them alive while the kernel points at them
+    cdef readonly int64_t polls, reads
+    cdef void c_drain(self, void **ready, int n) noexcept nogil
+    cdef int64_t c_arrival(self, Stream stream, int64_t real, int64_t seen, bint stepped) noexcept nogil

@@ -1,0 +1,102 @@
+"""One connection as the core reads it: from bytes with stamps to a head, a body and a tape."""
+
+import ssl
+from typing_extensions import Buffer
+from typing import Literal
+
+from lens._core.signals import SignalSet
+from lens._core.tape import Tape
+
+State = Literal["idle", "head", "parked", "body", "ended", "failed"]
+
+class Stream:
+    """One connection as the core reads it; serves one exchange after another.
+
+    idle -> head (begin) -> parked (the head is complete) -> body (begin_body) -> ended -> idle.
+    While parked, what arrives is read, stamped and held. Any state may become failed.
+    """
+
+    def __init__(self, fd: int) -> None: ...
+    def secure(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO) -> None:
+        """From now on what is read is ciphertext for `tls`."""
+
+    def begin(self, *, keep_all: bool = False, max_event_bytes: int = 16777216, max_head_bytes: int = 65536) -> Tape:
+        """A new exchange: the next bytes are a response head. Returns its fresh tape."""
+
+    def begin_body(
+        self, body: str, length: int, events: str, signals: SignalSet | None, encoding: str = ""
+    ) -> None:
+        """Head understood: cut what follows. encoding: "", "gzip" or "deflate"."""
+
+    def informational(self) -> None:
+        """The head was a 1xx: expect another head, starting with what is held."""
+
+    def send(self, data: Buffer, offset: int = 0) -> int:
+        """Bytes the kernel took, 0 when it would block. Raises OSError."""
+
+    def feed(self, data: Buffer, arrived_ns: int, seen_ns: int) -> None:
+        """The plain selector loop hands in what it read (ciphertext for a secured stream)."""
+
+    def eof(self, at_ns: int, errno: int = 0) -> None:
+        """The peer closed, or the socket failed with `errno`."""
+
+    def take_changed(self) -> bool:
+        """True once after each change of state; how the plain loop learns what poll() tells."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def head(self) -> bytes:
+        """The response head, blank line included, once parked."""
+    @property
+    def partial_head(self) -> bytes:
+        """What came of a head that never ended."""
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def errno(self) -> int: ...
+    @property
+    def first_byte_ns(self) -> int:
+        """-1 before any byte of this head."""
+    @property
+    def head_end_ns(self) -> int: ...
+    @property
+    def end_ns(self) -> int: ...
+    @property
+    def last_content_ns(self) -> int: ...
+    @property
+    def last_read_ns(self) -> int: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes read for this exchange (plain bytes under TLS)."""
+    @property
+    def reads(self) -> int: ...
+    @property
+    def comments(self) -> int: ...
+    @property
+    def document(self) -> bytes: ...
+    @property
+    def error_field(self) -> bytes: ...
+    @property
+    def kernel_stamped(self) -> bool:
+        """Every read of this exchange had a kernel stamp."""
+    @property
+    def clock_stepped(self) -> bool: ...
+    @property
+    def closed(self) -> bool:
+        """The peer has closed, or the socket failed: no other exchange can begin here."""
+    @property
+    def send_start_ns(self) -> int:
+        """Just before the first byte of this exchange went to the kernel; -1 before."""
+    @property
+    def send_end_ns(self) -> int:
+        """Just after the newest send returned."""
+    @property
+    def surplus(self) -> bool:
+        """Bytes came after the end of the body: the connection must not be used again."""

@@ -1,0 +1,91 @@
+"""The clocks agree with the ones Python has, and the pacer keeps its times."""
+
+import select
+import time
+from array import array
+
+import pytest
+
+from lens._core import clock, pacer
+
+
+def test_now_lies_between_two_readings_of_pythons_monotonic_clock():
+    before = time.monotonic_ns()
+    now = clock.now_ns()
+    assert before <= now <= time.monotonic_ns()
+
+
+def test_realtime_lies_between_two_readings_of_pythons_wall_clock():
+    before = time.time_ns()
+    now = clock.realtime_ns()
+    assert before <= now <= time.time_ns()
+
+
+def test_the_offset_carries_one_clock_to_the_other():
+    offset, width = clock.sample_offset()
+    moved = time.time_ns() - time.monotonic_ns()
+    assert abs(moved - offset) < 1_000_000
+    assert 0 <= width < 1_000_000
+
+
+def test_resolution_and_cost_are_what_a_stamp_can_bear():
+    assert 1 <= clock.resolution_ns() <= 1_000_000
+    assert 0 < clock.cost_ns(100) < 100_000
+
+
+@pytest.mark.parametrize("call", [lambda: clock.sample_offset(0), lambda: clock.cost_ns(0)])
+def test_none_of_nothing_is_refused(call):
+    with pytest.raises(ValueError, match="1 or more"):
+        call()
+
+
+def collect(made: pacer.Pacer) -> list[tuple[int, int]]:
+    """(index, when it was told) of each start time."""
+    told = []
+    while made.remaining:
+        select.select([made.fileno()], [], [], 5)
+        first, last = made.due()
+        now = clock.now_ns()
+        told += [(i, now) for i in range(first, last)]
+    return told
+
+
+@pytest.mark.parametrize("early_ns", [0, 100_000])
+def test_each_start_time_comes_once_in_order_and_never_early(early_ns):
+    start = clock.now_ns() + 5_000_000
+    times = array("q", [start + i * 500_000 for i in range(50)])
+    told = collect(pacer.Pacer(times, early_ns=early_ns))
+    assert [i for i, _ in told] == list(range(50))
+    assert all(now >= times[i] for i, now in told)
+
+
+def test_times_that_have_passed_come_at_once_and_together():
+    past = clock.now_ns() - 1_000_000
+    made = pacer.Pacer(array("q", [past, past, past + 1]))
+    select.select([made.fileno()], [], [], 5)
+    assert made.due() == (0, 3)
+    assert made.due() == (3, 3)
+
+
+def test_a_pacer_without_times_has_nothing_due():
+    made = pacer.Pacer(array("q"))
+    assert made.remaining == 0
+    assert made.due() == (0, 0)
+
+
+@pytest.mark.parametrize(("times", "message"), [(array("q", [2, 1]), "must ascend"), (b"1234567", "whole int64s")])
+def test_times_that_are_not_times_are_refused(times, message):
+    with pytest.raises(ValueError, match=message):
+        pacer.Pacer(times)
+
+
+def test_a_closed_pacer_says_so():
+    made = pacer.Pacer(array("q", [1]))
+    made.close()
+    made.close()
+    with pytest.raises(ValueError, match="closed"):
+        made.due()
+
+
+def test_fine_timers_are_granted_on_linux():
+    assert pacer.fine_timers() is pacer.native

@@ -1,0 +1,458 @@
+"""The reactor against real sockets: what it stamps, when a stream changes, and what becomes of faults."""
+
+import contextlib
+import gzip
+import select
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import sysconfig
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+import trustme
+
+from lens._core import clock, reactor, signals
+from lens._core.reactor import Reactor, Stream
+from lens.model import Signal
+
+TEXT = signals.SignalSet([("t", int(Signal.TEXT), True, 0, None)], b"[DONE]")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+def event(text: str) -> bytes:
+    return b'data: {"t":"%s"}\n\n' % text.encode()
+
+
+class Pair:
+    """Two ends of a TCP connection on loopback; ours is attached to a reactor."""
+
+    def __init__(self, *, kernel_stamps: bool = True) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.ours = socket.create_connection(listener.getsockname())
+            self.peer, _ = listener.accept()
+        self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.ours.setblocking(False)
+        self.reactor = Reactor(kernel_stamps=kernel_stamps)
+        self.stream = Stream(self.ours.fileno())
+        self.reactor.attach(self.stream)
+
+    def poll(self) -> list[Stream]:
+        """One poll, once something is ready."""
+        select.select([self.reactor.fileno()], [], [], 5)
+        return self.reactor.poll()
+
+    def until(self, state: str) -> None:
+        deadline = time.monotonic() + 5
+        while self.stream.state != state and time.monotonic() < deadline:
+            select.select([self.reactor.fileno()], [], [], 0.05)
+            self.reactor.poll()
+        assert self.stream.state == state, (self.stream.state, self.stream.error)
+
+    def reset(self) -> None:
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.peer.close()
+
+    def close(self) -> None:
+        self.reactor.detach(self.stream)
+        self.reactor.close()
+        self.ours.close()
+        self.peer.close()
+
+
+@pytest.fixture
+def pair():
+    made = Pair()
+    yield made
+    made.close()
+
+
+def signal_column(tape) -> list[int]:
+    return tape.columns(0)[2].tolist()
+
+
+def test_every_stamp_lies_within_the_send_that_caused_it(pair):
+    tape = pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    assert pair.stream.head == HEAD
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    brackets = []
+    for i in range(20):
+        before = clock.now_ns()
+        pair.peer.sendall(event(f"token {i}"))
+        brackets.append((before, clock.now_ns()))
+        pair.poll()
+    arrived, lag, _, chars, reads = tape.columns(0)
+    assert pair.stream.kernel_stamped is reactor.native
+    assert all(before - 5_000 <= a <= after + 5_000 for a, (before, after) in zip(arrived, brackets, strict=True))
+    assert all(late >= 0 for late in lag)
+    assert chars.tolist() == [len(f"token {i}") for i in range(20)]
+    assert len(set(reads.tolist())) == 20
+
+
+def test_a_late_reader_reports_when_the_bytes_came_and_how_late_it_was(pair):
+    tape = pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    before = clock.now_ns()
+    pair.peer.sendall(event("x"))
+    after = clock.now_ns()
+    time.sleep(0.05)
+    pair.poll()
+    arrived, lag, *_ = tape.columns(0)
+    assert before - 5_000 <= arrived[0] <= after + 5_000
+    assert lag[0] >= 49_000_000
+
+
+def test_without_kernel_stamps_the_time_of_reading_is_used_and_said():
+    pair = Pair(kernel_stamps=False)
+    pair.stream.begin()
+    before = clock.now_ns()
+    pair.peer.sendall(HEAD)
+    time.sleep(0.02)
+    pair.until("parked")
+    assert pair.stream.kernel_stamped is False
+    assert pair.stream.first_byte_ns >= before + 20_000_000
+    pair.close()
+
+
+def test_bytes_that_come_while_the_head_is_being_understood_keep_their_stamps(pair):
+    tape = pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    sent = []
+    for _ in range(3):
+        before = clock.now_ns()
+        pair.peer.sendall(event("x"))
+        sent.append((before, clock.now_ns()))
+        pair.poll()
+    assert pair.stream.state == "parked"
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    arrived, _, _, _, reads = tape.columns(0)
+    assert all(a - 5_000 <= t <= b + 5_000 for t, (a, b) in zip(arrived, sent, strict=True))
+    assert len(set(reads.tolist())) == 3
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 7, 1000])
+def test_a_head_may_come_in_any_pieces_and_the_body_may_come_with_it(pair, cut):
+    tape = pair.stream.begin()
+    answer = HEAD + event("one") + event("two")
+    for at in range(0, len(answer), cut):
+        pair.peer.sendall(answer[at : at + cut])
+        pair.poll()
+        if pair.stream.state == "parked":
+            pair.stream.begin_body("close", -1, "sse", TEXT)
+    pair.peer.shutdown(socket.SHUT_WR)
+    pair.until("ended")
+    assert tape.columns(0)[3].tolist() == [3, 3]
+    assert pair.stream.wire_bytes == len(answer)
+    assert pair.stream.closed
+
+
+def test_an_informational_head_is_followed_by_the_real_one(pair):
+    pair.stream.begin()
+    pair.peer.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n" + HEAD + event("x"))
+    pair.until("parked")
+    assert pair.stream.head == b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    pair.stream.informational()
+    assert pair.stream.state == "parked"
+    assert pair.stream.head == HEAD
+
+
+def test_one_connection_serves_one_exchange_after_another(pair):
+    for text in ("one", "three"):
+        tape = pair.stream.begin()
+        body = event(text)
+        pair.peer.sendall(HEAD + body)
+        pair.until("parked")
+        pair.stream.begin_body("length", len(body), "sse", TEXT)
+        assert pair.stream.state == "ended"
+        assert tape.columns(0)[3].tolist() == [len(text)]
+        assert not pair.stream.surplus
+
+
+def test_a_body_of_no_bytes_is_over_at_once(pair):
+    pair.stream.begin()
+    pair.peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+    pair.until("parked")
+    pair.stream.begin_body("none", 0, "document", None)
+    assert pair.stream.state == "ended"
+
+
+def test_bytes_after_the_end_make_the_connection_unfit(pair):
+    pair.stream.begin()
+    pair.peer.sendall(HEAD + event("x") + b"more")
+    pair.until("parked")
+    pair.stream.begin_body("length", len(event("x")), "sse", TEXT)
+    assert pair.stream.ended
+    assert pair.stream.surplus
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"", "closed before an answer"),
+        (b"HTTP/1.1 200", "closed inside the head"),
+        (b"x" * 70_000, "head too long"),
+    ],
+)
+def test_a_head_that_never_ends_says_why(pair, sent, error):
+    pair.stream.begin()
+    pair.peer.sendall(sent)
+    pair.peer.shutdown(socket.SHUT_WR)
+    pair.until("failed")
+    assert pair.stream.error == error
+    assert pair.stream.partial_head.startswith(sent[:1000])
+
+
+def test_a_body_cut_short_keeps_its_events(pair):
+    tape = pair.stream.begin()
+    pair.peer.sendall(HEAD + event("x"))
+    pair.until("parked")
+    pair.stream.begin_body("length", 1000, "sse", TEXT)
+    pair.peer.shutdown(socket.SHUT_WR)
+    pair.until("failed")
+    assert pair.stream.error == "incomplete body"
+    assert signal_column(tape) == [Signal.TEXT]
+
+
+def test_a_reset_is_told_with_its_error_number(pair):
+    pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    pair.stream.begin_body("chunked", -1, "sse", TEXT)
+    pair.reset()
+    pair.until("failed")
+    assert pair.stream.error == "reset by the peer"
+    assert pair.stream.errno != 0
+
+
+def test_a_close_while_parked_is_acted_on_when_the_body_begins(pair):
+    tape = pair.stream.begin()
+    pair.peer.sendall(HEAD + event("x"))
+    pair.peer.shutdown(socket.SHUT_WR)
+    deadline = time.monotonic() + 5
+    while not pair.stream.closed and time.monotonic() < deadline:
+        pair.poll()
+    assert pair.stream.state == "parked"
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    assert pair.stream.ended
+    assert signal_column(tape) == [Signal.TEXT]
+
+
+def test_an_idle_connection_that_the_peer_closes_is_noticed(pair):
+    pair.peer.close()
+    assert pair.poll() == [pair.stream]
+    assert pair.stream.closed
+    pair.stream.begin()
+    assert pair.stream.state == "failed"
+
+
+def test_a_peer_that_floods_a_parked_stream_is_held_back(pair):
+    tape = pair.stream.begin()
+    block = b"".join(event("y" * 100) for _ in range(500))
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    pair.peer.setblocking(False)
+    sent, idle = 0, 0
+    while idle < 20 and sent < 64_000_000:
+        try:
+            sent += pair.peer.send(block[sent % len(block) :])
+            idle = 0
+        except BlockingIOError:
+            idle += 1
+            select.select([pair.reactor.fileno()], [], [], 0.005)
+            pair.reactor.poll()
+    assert sent < 64_000_000, "nothing held the peer back"
+    pair.stream.begin_body("length", sent, "sse", TEXT)
+    pair.until("ended")
+    assert len(tape) == sent // len(event("y" * 100))
+
+
+@pytest.mark.parametrize("cut", [1, 13, 100_000])
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(event("one") + event("two"))),
+        ("gzip", gzip.compress(event("one")) + gzip.compress(event("two"))),
+        ("deflate", zlib.compress(event("one") + event("two"))),
+    ],
+)
+def test_a_compressed_body_gives_the_same_events(pair, encoding, packed, cut):
+    tape = pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    pair.stream.begin_body("length", len(packed), "sse", TEXT, encoding)
+    for at in range(0, len(packed), cut):
+        pair.peer.sendall(packed[at : at + cut])
+        pair.poll()
+    pair.until("ended")
+    assert tape.columns(0)[3].tolist() == [3, 3]
+
+
+def test_what_is_not_gzip_fails_and_says_so(pair):
+    pair.stream.begin()
+    pair.peer.sendall(HEAD + b"not gzip")
+    pair.until("parked")
+    pair.stream.begin_body("length", 8, "sse", TEXT, "gzip")
+    assert pair.stream.state == "failed"
+    assert pair.stream.error == "bad compressed data"
+
+
+def test_tls_records_carry_the_stamp_of_their_ciphertext(pair):
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    ours, to_peer = (ssl.MemoryBIO(), ssl.MemoryBIO()), (ssl.MemoryBIO(), ssl.MemoryBIO())
+    ends = [
+        client.wrap_bio(*ours, server_hostname="localhost"),
+        server.wrap_bio(*to_peer, server_side=True),
+    ]
+    for _ in range(3):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+        to_peer[0].write(ours[1].read())
+        ours[0].write(to_peer[1].read())
+    pair.stream.secure(ends[0], ours[0])
+    tape = pair.stream.begin()
+
+    def send(plain: bytes) -> tuple[int, int]:
+        ends[1].write(plain)
+        cipher = to_peer[1].read()
+        pair.peer.sendall(cipher[:5])  # a record may be cut anywhere
+        pair.poll()
+        before = clock.now_ns()
+        pair.peer.sendall(cipher[5:])
+        return before, clock.now_ns()
+
+    send(HEAD)
+    pair.until("parked")
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    brackets = []
+    for i in range(5):
+        brackets.append(send(event(f"token {i}")))
+        pair.poll()
+    arrived, *_ = tape.columns(0)
+    assert len(tape) == 5
+    assert all(a - 5_000 <= t <= b + 5_000 for t, (a, b) in zip(arrived, brackets, strict=True))
+    pair.peer.sendall(b"\x17\x03\x03\x00\x05wrong")
+    pair.until("failed")
+    assert pair.stream.error.startswith("TLS failed: ")
+
+
+def test_the_plain_loop_may_feed_what_it_read_itself():
+    stream = Stream(-1)
+    tape = stream.begin()
+    stream.feed(HEAD + event("x"), 1_000, 1_000)
+    assert stream.take_changed()
+    assert not stream.take_changed()
+    stream.begin_body("close", -1, "sse", TEXT)
+    stream.eof(2_000)
+    assert stream.ended
+    assert stream.end_ns == 2_000
+    assert tape.columns(0)[0].tolist() == [1_000]
+    assert stream.kernel_stamped is False
+
+
+def test_send_hands_bytes_to_the_kernel_and_stamps_it(pair):
+    pair.stream.begin()
+    before = clock.now_ns()
+    assert pair.stream.send(b"hello", 2) == 3
+    assert before <= pair.stream.send_start_ns <= pair.stream.send_end_ns <= clock.now_ns()
+    assert pair.peer.recv(10) == b"llo"
+    while pair.stream.send(b"x" * 1_000_000):
+        pass
+    pair.reset()
+    time.sleep(0.01)
+    with pytest.raises(OSError, match=r".+"):
+        pair.stream.send(b"x")
+
+
+def test_what_cannot_be_done_in_a_state_is_refused(pair):
+    with pytest.raises(RuntimeError, match="no head"):
+        pair.stream.begin_body("close", -1, "sse", TEXT)
+    with pytest.raises(RuntimeError, match="no head"):
+        pair.stream.informational()
+    pair.stream.begin()
+    with pytest.raises(RuntimeError, match="cannot begin"):
+        pair.stream.begin()
+    with pytest.raises(ValueError, match="outside"):
+        pair.stream.send(b"x", 2)
+
+
+def test_a_closed_reactor_says_so(pair):
+    pair.reactor.close()
+    with pytest.raises(ValueError, match="closed"):
+        pair.reactor.poll()
+
+
+def test_tcp_info_is_of_the_connection(pair):
+    info = reactor.read_tcp_info(pair.ours.fileno())
+    assert info is not None
+    rtt_us, _, min_rtt_us, retransmits = info
+    assert 0 < min_rtt_us <= max(rtt_us, min_rtt_us) < 1_000_000
+    assert retransmits == 0
+    assert reactor.read_tcp_info(pair.reactor.fileno()) is None
+
+
+# The wall clock of the whole machine is not ours to set: a library put before libc moves what
+# this one process reads of it, which is how a step looks from inside.
+SHIM = r"""
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+long lens_test_step_s = 0;
+int clock_gettime(clockid_t id, struct timespec *t) {
+    int answer = (int)syscall(SYS_clock_gettime, id, t);
+    if (id == CLOCK_REALTIME) t->tv_sec += lens_test_step_s;
+    return answer;
+}
+"""
+STEPPED = r"""
+import ctypes, sys, time
+sys.path.insert(0, {tests!r})
+from test_core_reactor import Pair, HEAD, TEXT, event
+step = ctypes.c_long.in_dll(ctypes.CDLL({shim!r}), "lens_test_step_s")
+pair = Pair()
+tape = pair.stream.begin()
+pair.peer.sendall(HEAD)
+pair.until("parked")
+pair.stream.begin_body("close", -1, "sse", TEXT)
+pair.peer.sendall(event("x")); pair.poll()
+assert pair.stream.clock_stepped is False
+step.value = {seconds}
+time.sleep(0.02)
+pair.peer.sendall(event("x")); pair.poll()
+assert pair.stream.clock_stepped is True
+assert pair.reactor.clock_steps == 1
+gap = tape.columns(0)[0][1] - tape.columns(0)[0][0]
+assert 19_000_000 < gap < 1_000_000_000, gap
+print("noticed")
+"""
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_a_step_of_the_wall_clock_is_noticed_and_moves_no_stamp(tmp_path, seconds):
+    source, shim = tmp_path / "shim.c", tmp_path / "shim.so"
+    source.write_text(SHIM)
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, source], check=True, timeout=60)
+    code = STEPPED.format(tests=str(Path(__file__).parent), shim=str(shim), seconds=seconds)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"LD_PRELOAD": str(shim), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "noticed", done.stderr
