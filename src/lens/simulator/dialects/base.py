@@ -12,6 +12,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 import msgspec
@@ -57,7 +58,8 @@ def splice(wrap: Callable[[bytes], bytes], shape: Any, *, ascii_only: bool = Fal
     `wrap` frames the JSON as an event; it must not depend on the JSON's length.
     """
     before, after = wrap(dumps(shape, ascii_only=ascii_only)).split(dumps(MARK))
-    return lambda text: before + dumps(text, ascii_only=ascii_only) + after
+    quote = encode_basestring_ascii if ascii_only else encode_basestring
+    return lambda text: before + quote(text).encode() + after
 
 
 def sse(data: bytes) -> bytes:
