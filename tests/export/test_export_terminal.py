@@ -137,8 +137,8 @@ def test_the_report_of_failures_only_is_a_report():
 def test_the_histogram_shows_every_request():
     records = [record((100 + i, 200), index=i) for i in range(50)]
     shown = report(records)
-    rows = shown[shown.index("TTFT, ms") :].splitlines()[1:13]
-    assert sum(int(row.split()[-1]) for row in rows) == 50
+    rows = shown[shown.index("TTFT, ms") :].splitlines()[1:10]
+    assert sum(int(row.split()[-1]) for row in rows if "█" in row or "▏" in row) == 50
 
 
 def test_warnings_are_on_the_page():

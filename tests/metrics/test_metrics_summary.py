@@ -105,7 +105,7 @@ def says(run, word):
 
 def test_a_client_that_lags_is_doubted():
     quick = events(*((100 + 10 * i, TEXT, 4) for i in range(30)), lag_us=20)
-    late = events(*((100 + 10 * i, TEXT, 4) for i in range(30)), lag_us=400)
+    late = events(*((100 + 10 * i, TEXT, 4) for i in range(30)), lag_us=900)
     assert not says([record(events=quick)], "client lag")
     assert says([record(events=late)], "client lag")
 

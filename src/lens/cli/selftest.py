@@ -82,23 +82,31 @@ def print_calibration(console: Console, found: Calibration) -> None:
     """The table of errors and, under it, which promises hold here."""
     from rich.text import Text
 
+    from lens.export.terminal import fact
+
     here = found.machine
     clock = f"clock {here.clock_resolution_ns} ns, read in {here.clock_cost_ns} ns"
     console.print(Text(f"{here.system} {here.kernel}, {here.cpus} processors, Python {here.python}, {clock}"))
     console.print()
+    console.print(
+        Text("errors of token stamps, us; when read: p99 without the kernel's stamps; sim. late: p99", style="dim")
+    )
     console.print(_table(found))
     console.print()
     for verdict in found.verdicts:
-        console.print(Text(verdict.line, style="green" if verdict.holds else "yellow"))
+        figure = "nothing was measured" if verdict.figure_us is None else f"{verdict.figure_us:.1f} us"
+        why = f"; {verdict.why}" if verdict.why else ""
+        style = "green" if verdict.holds else "yellow"
+        fact(console, "kept" if verdict.holds else "not kept", f"{verdict.claim} ({figure}){why}", style=style)
 
 
 def _table(found: Calibration) -> object:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="errors, us", title_justify="left")
-    table.add_column("")
-    for name in ("stamps", "TTFT bias", "token p50", "p99", "max", "when read", "simulator late"):
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    table.add_column("", no_wrap=True)
+    for name in ("stamps", "TTFT bias", "p50", "p99", "max", "when read", "sim. late"):
         table.add_column(name, justify="right", no_wrap=True)
     for case in found.cases:
         tokens = case.tokens
@@ -110,8 +118,6 @@ def _table(found: Calibration) -> object:
             _p99(case.read_tokens),
             _p99(case.simulator_late),
         )
-    table.caption = "when read, simulator late: p99"
-    table.caption_justify = "left"
     return table
 
 

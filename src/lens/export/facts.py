@@ -14,7 +14,7 @@ def connection_facts(record: Record) -> Iterator[tuple[str, str]]:
     found = record.connection
     if found is None:
         return
-    parts = ["reused" if found.reused else "new", f"to {found.peer}" if found.peer else ""]
+    parts = ["reused" if found.reused else "new" if found.peer else "none", f"to {found.peer}" if found.peer else ""]
     if found.via_proxy:
         parts.append(f"through {clean(found.via_proxy)}")
     failed = [a for a in found.attempts if a.error]
@@ -36,6 +36,8 @@ def connection_facts(record: Record) -> Iterator[tuple[str, str]]:
         least = f", least {number(tcp.min_rtt_us / 1000)} ms" if tcp.min_rtt_us is not None else ""
         again = f", {tcp.retransmits} segments sent again" if tcp.retransmits else ""
         yield "network", f"round trip {number(tcp.rtt_us / 1000)} ms{least}{again}"
+    if record.stamps.first_byte is None:
+        return
     stepped = "; the wall clock was set meanwhile" if record.clock_stepped else ""
     kind = "the kernel's, on receipt" if record.stamp_kind == "kernel" else "taken when this client read"
     yield "stamps", f"{kind}{stepped}"

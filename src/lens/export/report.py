@@ -109,7 +109,7 @@ def _print_rates(console: Console, summary: Summary) -> None:
     stalls = summary.distributions.get("stall_count")
     if stalls and stalls.max:
         terminal.fact(console, "stalls", f"{round(stalls.mean * stalls.n):,} in {stalls.n:,} requests")
-    terminal.fact(console, "connections", f"{summary.connections_opened:,} opened")
+    terminal.fact(console, "connections", f"{summary.connections_opened:,} opened while measuring")
     if summary.total_cost is not None:
         each = f", {terminal.dollars(summary.cost_per_request)} a request"
         unknown = f"; {summary.unpriced} requests have no known cost" if summary.unpriced else ""
@@ -126,10 +126,10 @@ def _print_histogram(console: Console, found: Distribution | None) -> None:
     width = max(min(console.width - 32, 60), 10)
     top = max(histogram.counts)
     for i, count in enumerate(histogram.counts):
-        line = Text(f"{_bin(histogram, i, found.max):>19} ", style="dim")
-        drawn = terminal.bar(0, count / top, width, fine=fine) if count else ""
-        line.append(drawn, style="green not dim")
-        line.append(f" {count:,}" if count else "", style="dim")
+        line = Text(f"{_bin(histogram, i, found.max):>19}", style="dim")
+        if count:
+            line.append(f" {terminal.bar(0, count / top, width, fine=fine)}", style="green not dim")
+            line.append(f" {count:,}")
         console.print(line, no_wrap=True, overflow="crop")
     console.print()
 

@@ -76,7 +76,6 @@ def print_profile(
     """The whole page of one request."""
     _print_head(console, record, info)
     _print_waterfall(console, record)
-    console.print()
     _print_latency(console, record)
     _print_tokens(console, record, book)
     for name, says in (*connection_facts(record), *limit_facts(record)):
@@ -131,6 +130,7 @@ def _print_waterfall(console: Console, record: Record) -> None:
         console.print(line, no_wrap=True, overflow="crop")
     axis = _axis(zero - record.stamps.start, span, width)
     console.print(Text(f"{'':35}{axis}", style="dim"), no_wrap=True, overflow="crop")
+    console.print()
 
 
 def _axis(zero_ns: int, span_ns: int, width: int) -> str:
@@ -147,9 +147,12 @@ def _print_latency(console: Console, record: Record) -> None:
         value = measure(name, record)
         if label == "TTFO" and first_at_ns(record, Signal.REASONING) is None:
             continue  # the same as TTFT when nobody thinks aloud
+        if value is None:
+            continue
         bold.append(f"{'   ' if bold else ''}{label} ")
         bold.append(terminal.time_ms(value), style="bold")
-    terminal.fact(console, "latency", bold)
+    if bold:
+        terminal.fact(console, "latency", bold)
     line = timeline(record)
     gaps = sorted(line.token_gaps_ns() / NS_PER_MS)
     if gaps:

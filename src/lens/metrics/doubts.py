@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lens.metrics.summary import Summary
 
 # From here on a disturbance is worth a sentence.
-LAG_SHARE_OF_ITL = 0.01
+LAG_SHARE_OF_ITL = 0.05
 COALESCED_SHARE = 0.05
 SCHEDULE_LAG_US = 1000
 ERROR_SHARE = 0.01
@@ -33,7 +33,7 @@ def _client_lag(summary: Summary) -> str | None:
     share = late_us / 1000 / itl.median
     if share < LAG_SHARE_OF_ITL:
         return None
-    kept = "kernel stamps keep the figures right, but this client is near its limit"
+    kept = "the kernel's stamps keep the figures right, but this client is near its limit"
     return f"client lag (p95 {late_us / 1000:.2f} ms) is {share:.0%} of the median gap: {kept}; lower the load"
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
-HISTOGRAM_BINS = 12
+HISTOGRAM_BINS = 12  # at most; fewer for few values
 
 
 class Histogram(msgspec.Struct, frozen=True):
@@ -140,7 +140,7 @@ def _histogram(ordered: NDArray[Any]) -> Histogram | None:
     if len(ordered) < 2 or high <= low:
         return None
     top = min(float(ordered[-1]), high + (high - low) / 4)
-    edges = np.linspace(low, top, HISTOGRAM_BINS + 1)
+    edges = np.linspace(low, top, min(HISTOGRAM_BINS, ceil(len(ordered) ** 0.5) + 1) + 1)
     binned, _ = np.histogram(np.minimum(ordered, top), bins=edges)
     return Histogram(tuple(float(e) for e in edges), tuple(int(c) for c in binned))
 

@@ -1,0 +1,48 @@
+"""The program as people run it: in a process of its own, against a simulator that keeps a known script."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from lens.simulator import make_script, start
+
+# What a user's own settings could change.
+SETTINGS = {
+    "LLL_CONFIG_FILE",
+    "LLL_EXPORT_FORMAT",
+    "LLL_OUTPUT_DIR",
+    "LLL_LOG_LEVEL",
+    "LLL_CONCURRENCY",
+    "OPENAI_API_KEY",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+}
+
+
+def environment(**more):
+    return (
+        {name: value for name, value in os.environ.items() if name.upper() not in SETTINGS} | {"COLUMNS": "80"} | more
+    )
+
+
+def lll(*arguments, stdin="", env=None, cwd=None, timeout=60):
+    """Run `lll` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "lens", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=environment(**(env or {})),
+        cwd=cwd,
+    )
+
+
+def scripted(*arguments, **script):
+    """`lll` against a simulator with a script of its own."""
+    with start(make_script(**script)) as running:
+        return lll(*arguments, "--provider", "openai", "-m", "test-1", "--base-url", f"{running.url}/v1")
