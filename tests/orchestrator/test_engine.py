@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 
+import msgspec
 import numpy as np
 import pytest
 import trio
@@ -316,3 +317,44 @@ async def test_texts_are_kept_only_on_request(simulator):
 async def test_the_plain_loop_measures_the_same_run(simulator):
     _, records, _ = await run(config_for(simulator(), iterations=6, concurrency=2), fallback=True)
     assert {(r.status, r.stamp_kind) for r in records} == {(Status.SUCCESS, "read")}
+
+
+async def test_a_codec_that_breaks_spoils_one_request_and_not_the_run(simulator):
+    plan = make_plan(config_for(simulator(), iterations=3), {})
+    sound = plan.targets[0].provider
+
+    class Fragile:
+        """Decodes all but the second answer."""
+
+        answers = 0
+
+        def __getattr__(self, name):
+            return getattr(sound, name)
+
+        def decode(self, request, exchange):
+            self.answers += 1
+            if self.answers == 2:
+                raise KeyError("choices")
+            return sound.decode(request, exchange)
+
+    target = msgspec.structs.replace(plan.targets[0], provider=Fragile())
+    records = []
+    await run_plan(msgspec.structs.replace(plan, targets=(target,)), on_record=records.append)
+    assert [r.category for r in records] == ["success", "protocol_error", "success"]
+    assert "KeyError" in records[1].failure.message
+    assert len(records[1].events) > 0, "what was measured is kept"
+
+
+async def test_a_stop_during_the_wait_for_a_retry_keeps_the_failure(simulator):
+    stop = Stop()
+
+    async def ask_soon():
+        await trio.sleep(0.4)
+        stop.ask("enough")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask_soon)
+        _, (record,), _ = await run(
+            config_for(simulator(status=503, retry_after=60), pattern="single", retries=1), stop=stop
+        )
+    assert (record.status, record.http_status, record.tries) == (Status.SERVER_ERROR, 503, ())

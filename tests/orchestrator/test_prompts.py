@@ -165,3 +165,9 @@ def test_a_trace_gives_its_times_in_nanoseconds(tmp_path):
     assert read_trace_ns(path) == [0, 1_500_000_000, 2_000_000_000]
     with pytest.raises(FileError, match="line 1 has no timestamp"):
         read_trace_ns(write(tmp_path, "u.jsonl", "{}"))
+
+
+def test_made_up_prompts_are_as_many_as_are_needed():
+    prompts = load_prompts(PromptConfig(input_tokens="20-40", shared_prefix_tokens=5), count=6, seed=2)
+    assert len(prompts) == len({p.text for p in prompts}) == len({p.id for p in prompts}) == 6
+    assert all(20 <= len(p.text.split()) <= 40 for p in prompts)
