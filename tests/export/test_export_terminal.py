@@ -104,6 +104,12 @@ def test_phases_follow_one_another():
     assert all(a.start_ns <= b.start_ns for a, b in pairwise(shown))
 
 
+def test_an_answer_that_overtakes_the_end_of_sending_makes_no_negative_phase():
+    quick = record((100, 110), stamps=stamps(send_start=1, send_end=2, first_byte=1.5, end=120))
+    assert all(p.end_ns >= p.start_ns for p in phases(quick))
+    assert "-0." not in page(quick)
+
+
 def test_waiting_in_the_queue_is_shown_when_there_was_a_queue():
     queued = record((100, 110), stamps=stamps(START, intended=-30, send_start=1, send_end=2, first_byte=90, end=120))
     assert next(iter(phases(queued))).name == "queue"

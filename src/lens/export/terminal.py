@@ -92,6 +92,6 @@ def fact(console: Console, name: str, says: str | Text, *, style: str = "") -> N
     text = says if isinstance(says, Text) else Text(says, style=style)
     for i, part in enumerate(text.wrap(console, max(console.width - NAME_WIDTH - 2, 20))):
         part.rstrip()
-        line = Text(f"{'' if i else name:<{NAME_WIDTH}}  ", style="dim")
+        line = Text.assemble((f"{'' if i else name:<{NAME_WIDTH}}  ", "dim"))
         line.append_text(part)
         console.print(line, no_wrap=True, overflow="crop")

@@ -51,7 +51,8 @@ def phases(record: Record) -> Iterator[Phase]:
         start, end = getattr(stamps, first), getattr(stamps, last)
         if start is None or end is None or (name == "queue" and end - start < _QUEUE_AT_LEAST_NS):
             continue
-        yield Phase(name, start, end, style)
+        # The answer's first byte may be stamped before the call that sent the request has returned.
+        yield Phase(name, min(start, end), end, style)
     token, last_token = first_at_ns(record), last_at_ns(record)
     if token is None or last_token is None:
         if stamps.first_byte is not None and stamps.end is not None:
