@@ -256,6 +256,70 @@ def test_an_unknown_path_is_404_and_an_unreadable_body_400(simulator):
     assert wire.ask(simulator, "/v1/chat/completions", ["no object"]).status == 400
 
 
+@pytest.mark.parametrize("limit", ["many", -1, 1.5, 10**12, [1]])
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+def test_a_limit_that_is_no_number_is_refused_and_the_server_lives(simulator, protocol, limit):
+    limits = {
+        "max_tokens": limit, "max_completion_tokens": limit, "max_output_tokens": limit,
+        "inferenceConfig": {"maxTokens": limit}, "generationConfig": {"maxOutputTokens": limit},
+        "options": {"num_predict": limit},
+    }  # fmt: skip
+    assert stream(simulator, protocol._replace(body={**protocol.body, **limits}), "tokens=request").status == 400
+    assert wire.chat(simulator, f"tokens=1,{FAST}").status == 200
+
+
 def test_models_are_listed(simulator):
     answer = wire.ask(simulator, "/v1/models", None, method="GET")
     assert json.loads(answer.body)["data"][0]["id"] == "simulated"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+def test_a_malformed_event_cannot_be_read(simulator, protocol):
+    answer = stream(simulator, protocol, f"tokens=6,malformed-at=3,{FAST}")
+    assert answer.complete
+    with pytest.raises((ValueError, AssertionError)):
+        protocol.parse(answer.body)
+
+
+@pytest.mark.parametrize("end", ["truncate-at=1", "reset-at=1"])
+def test_an_answer_in_one_piece_can_break_off_too(simulator, end):
+    body = {"model": "m", "messages": MESSAGES}
+    answer = wire.ask(simulator, "/v1/chat/completions", body, {"x-lens-script": f"{end},{FAST}"})
+    assert not answer.complete
+    assert answer.error
+
+
+def test_documents_tell_of_tools_and_can_be_compressed(simulator):
+    body = {"model": "m", "messages": MESSAGES}
+    header = {"x-lens-script": f"tokens=2,reasoning=3,tool=4,gzip,{FAST}"}
+    answer = wire.ask(simulator, "/v1/chat/completions", body, header)
+    message = json.loads(wire.plain(answer))["choices"][0]["message"]
+    script = make_script(tokens=2, reasoning=3, tool=4)
+    assert message["content"] == script.expected_text()
+    assert message["reasoning_content"] == script.expected_reasoning()
+    assert message["tool_calls"][0]["function"]["arguments"] == script.expected_arguments()
+    answer = wire.ask(
+        simulator, "/v1/completions", {"model": "m", "prompt": "a"}, {"x-lens-script": f"tokens=2,{FAST}"}
+    )
+    assert json.loads(answer.body)["choices"][0]["text"] == make_script(tokens=2).expected_text()
+
+
+def converse_tool(answer):
+    return answer["output"]["message"]["content"][-1]["toolUse"]["input"]
+
+
+def cohere_tool(answer):
+    return json.loads(answer["message"]["tool_calls"][0]["function"]["arguments"])
+
+
+@pytest.mark.parametrize(("protocol", "tool_of"), [("converse", converse_tool), ("cohere", cohere_tool)])
+def test_a_tool_call_in_one_piece_has_all_its_arguments(simulator, protocol, tool_of):
+    asked = PROTOCOLS[protocol]
+    header = {"x-lens-script": f"tokens=1,reasoning=2,tool=4,{FAST}"}
+    answer = wire.ask(simulator, asked.document_path or asked.path, {**asked.body, "stream": False}, header)
+    assert tool_of(json.loads(answer.body)) == json.loads(make_script(tool=4).expected_arguments())
+
+
+def test_azure_says_why_it_filtered(simulator):
+    answer = stream(simulator, PROTOCOLS["azure"], "status=400,error=content_filter")
+    assert json.loads(answer.body)["error"]["innererror"]["code"] == "ResponsibleAIPolicyViolation"

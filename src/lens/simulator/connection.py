@@ -274,11 +274,11 @@ class Connection:
 
     # Ends.
 
-    def gone(self) -> None:
-        """The client closed or broke the connection."""
+    def gone(self, how: str = "client_closed") -> None:
+        """The connection is over before its answer: the client closed or broke it, or the server stops."""
         play, self.play = self.play, None
         if play:
-            self.server.ended(play, "client_closed")
+            self.server.ended(play, how)
         self.close()
 
     def shut(self, *, polite: bool) -> None:

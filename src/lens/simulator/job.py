@@ -37,6 +37,20 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # inputs of an embeddings request
 
 
+# What a request may ask for; each token costs memory here.
+MAX_TOKENS = 1_000_000
+
+
+def check(turn: Turn) -> None:
+    """Refuse what no answer can be made of.
+
+    Raises:
+        ValueError: the token limit is no usable number.
+    """
+    if turn.max_tokens is not None and not (isinstance(turn.max_tokens, int) and 0 <= turn.max_tokens <= MAX_TOKENS):
+        raise ValueError(f"the token limit must be an integer of at most {MAX_TOKENS}")
+
+
 class Slot(msgspec.Struct, frozen=True):
     """One moment at which content leaves."""
 

@@ -40,7 +40,7 @@ class Record:
         self.due_ns: tuple[int, ...] = ()  # of each write, after base_ns
         self.stamps = array("q")  # before, after, before, after, ... of the writes that were made
         self.tokens: dict[str, int] = {}
-        self.end = "open"  # "complete", "reset", "truncated", "client_closed"
+        self.end = "open"  # "complete", "reset", "truncated", "client_closed", "stopped"
         self.end_ns: int | None = None
 
     def events(self) -> list[list[Any]]:

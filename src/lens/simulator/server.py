@@ -24,7 +24,7 @@ from lens.simulator.desk import Desk, Verdict
 from lens.simulator.dialects import Dialect, dialect_for
 from lens.simulator.dialects.base import Pace
 from lens.simulator.http import Request, head_bytes
-from lens.simulator.job import OPENING, Turn
+from lens.simulator.job import OPENING, Turn, check
 from lens.simulator.log import Log, Record
 from lens.simulator.script import Script, amended
 from lens.simulator.words import mixed
@@ -164,7 +164,7 @@ class Server:
 
     def _close(self) -> None:
         for connection in list(self._connections.values()):
-            connection.gone()
+            connection.gone("stopped")
         self._epoll.close()
         self._listener.close()
         os.close(self._wake)
@@ -238,6 +238,7 @@ class Server:
         try:
             script = amended(self.script, request.headers.get("x-lens-script", ""))
             turn = dialect.turn(request, json.loads(request.body) if request.body else {})
+            check(turn)
         except (ValueError, TypeError, AttributeError, LookupError) as wrong:
             why = f"the simulator cannot read this request: {wrong}"
             return self._plain(400, {"error": {"message": why, "type": "invalid_request_error"}}, record)
