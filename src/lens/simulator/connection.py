@@ -44,6 +44,7 @@ class Play:
         "ready_ns",
         "record",
         "stamps",
+        "timed",
         "trickle",
     )
 
@@ -63,6 +64,7 @@ class Play:
         self.ready_ns = 0  # when a full socket last let us go on
         self.stamps = array("q")
         self.trickle = False
+        self.timed = False  # whether its writes count in the statistics of lateness
         self.close = answer.close
 
 
@@ -209,7 +211,7 @@ class Connection:
                 self.gone()
                 return
             after = clock()
-            if play.next >= play.first and play.record:  # a head is due at once, it has nothing to be late for
+            if play.timed and play.next >= play.first:  # a head is due at once: nothing to be late for
                 late = before - (due if due > play.ready_ns else play.ready_ns)
                 log.late_us[late // 1000 if late < 1000 * LATE_BINS else LATE_BINS] += 1
                 if late > log.max_late_ns:

@@ -259,6 +259,7 @@ class Server:
         head = head_bytes(answer.status, moving) if answer.status else b""
         play = Play(answer, head, record.base_ns, due_times(verdict.script, answer, record.number), record)
         play.trickle, play.close = verdict.script.trickle, close
+        play.timed = not (answer.at_once or verdict.script.flood)
         return play
 
     def _answer_for(self, dialect: Dialect, turn: Turn, verdict: Verdict, pace: Pace) -> Answer:
