@@ -28,7 +28,7 @@ _KINDS: tuple[tuple[type[LensError], str], ...] = (
     (TlsError, "tls"),
     (PeerClosed, "incomplete_body"),
 )
-_CUT_SHORT = ("incomplete body", "reset by the peer")
+_CUT_SHORT = ("incomplete body", "incomplete event", "reset by the peer")
 
 
 class DeadLink(Exception):

@@ -1,0 +1,131 @@
+"""From a status and an error body to an outcome (WIRE 3), for every provider alike.
+
+Errors come in a dozen shapes; they are tried in one order and end as one Failure with a category.
+A message never repeats a key: what looks like one is masked, also when the server echoed it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lens.model import Failure
+from lens.providers.base import as_dict, as_list, parsed
+from lens.providers.headers import retry_after_s, retry_wanted
+
+_CATEGORY_OF_STATUS = {
+    401: "auth",
+    402: "quota_exceeded",
+    403: "permission",
+    404: "not_found",
+    408: "timeout",
+    429: "rate_limited",
+    503: "overloaded",
+    504: "server_error",
+    529: "overloaded",
+}
+_RETRYABLE_STATUS = frozenset({408, 409, 429, 498, 500, 502, 503, 504, 529})
+_TOO_LONG = (
+    "context_length_exceeded",
+    "prompt is too long",
+    "too long",
+    "maximum context length",
+    "longer than the model's context length",
+    "exceeds the maximum number of tokens",
+)
+_QUOTA = ("insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached")
+_BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key not valid", "Invalid API key")
+_COLD = ("ModelNotReadyException", "overloaded")
+# Keys of the providers we know begin like this; a long run of key characters after it is masked.
+_KEY = re.compile(r"\b(sk-|sk_|xai-|gsk_|AIza|Bearer\s+|key-|r8_|hf_)([A-Za-z0-9_\-*.]{6,})")
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+MESSAGE_CHARS = 500
+
+
+def masked(text: str) -> str:
+    """`text` without anything that looks like a key."""
+    return _KEY.sub(lambda found: found.group(1).strip() + "***", text)
+
+
+def error_of(data: Any) -> Failure | None:
+    """The error in a parsed body, by the shapes that are in use; None where there is none."""
+    if isinstance(data, list) and len(data) == 1:
+        data = data[0]  # Google's streaming endpoint wraps its errors
+    if not isinstance(data, dict):
+        return None
+    error = data.get("error")
+    if isinstance(error, dict):
+        details = as_dict(error.get("details"))
+        code = error.get("code") if error.get("code") is not None else details.get("error_code")
+        return _failure(error.get("message"), error.get("type") or error.get("status"), code)
+    if isinstance(error, str):
+        return _failure(error, data.get("error_type"), data.get("code"))
+    if data.get("object") == "error" or "message" in data:
+        return _failure(data.get("message"), data.get("type"), data.get("code"))
+    detail = data.get("detail")
+    if isinstance(detail, str):
+        return _failure(detail, None, None)
+    if as_list(detail):
+        return _failure(as_dict(as_list(detail)[0]).get("msg"), None, None)
+    return None
+
+
+def _failure(message: Any, kind: Any, code: Any) -> Failure:
+    text = masked(message if isinstance(message, str) else "")[:MESSAGE_CHARS]
+    return Failure(
+        message=text,
+        type=str(kind) if kind is not None else None,
+        code=code if isinstance(code, (str, int)) else None,
+    )
+
+
+def http_failure(
+    status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes
+) -> tuple[str, Failure]:
+    """(category, Failure) of an answer that is no success."""
+    named = dict(headers)
+    said = error_of(parsed(body)) or Failure(message="")
+    kind = said.type or named.get("x-amzn-errortype", "").partition(":")[0] or None
+    message = said.message or _words_of(status, reason, named, body)
+    category = _category(status, kind, said.code, message)
+    wanted = retry_wanted(named)
+    retryable = status in _RETRYABLE_STATUS and category != "quota_exceeded" if wanted is None else wanted
+    return category, Failure(
+        message=message,
+        type=kind,
+        code=said.code,
+        where="http",
+        retryable=retryable,
+        retry_after_s=retry_after_s(named, body),
+    )
+
+
+def _words_of(status: int, reason: str, headers: dict[str, str], body: bytes) -> str:
+    """A message for an answer whose body holds none: a redirect's goal, or a page's words."""
+    first = f"HTTP {status} {reason}".strip()
+    if 300 <= status < 400 and headers.get("location"):
+        return f"{first}: it points to {headers['location'].partition('?')[0]}; give that as --base-url"
+    page = body[:4096].decode("utf-8", "replace")
+    words = " ".join(_MARKUP.sub(" ", page).split())
+    return masked(f"{first}: {words[:200]}" if words else first)
+
+
+def _category(status: int, kind: str | None, code: Any, message: str) -> str:
+    told = " ".join(str(part) for part in (kind, code, message) if part is not None)
+    if status == 400 and any(mark in told for mark in _BAD_KEY):
+        return "auth"
+    if status in (400, 413) and any(mark in told for mark in _TOO_LONG) and code != "rate_limit_exceeded":
+        return "context_length"
+    if status == 400 and code == "content_filter":
+        return "content_filtered"
+    if status == 429:
+        if any(mark in told for mark in _QUOTA):
+            return "quota_exceeded"
+        return "overloaded" if kind in _COLD else "rate_limited"
+    if status == 503 and not (kind or code):
+        return "server_error"  # nobody said that it was load
+    if status in _CATEGORY_OF_STATUS:
+        return _CATEGORY_OF_STATUS[status]
+    if 400 <= status < 500:
+        return "invalid_request"
+    return "server_error" if status >= 500 else "protocol_error"

@@ -1,0 +1,157 @@
+"""What response headers tell: limits, waits, the server's own times, names of requests.
+
+Only the listed headers are kept; cookies and names of organisations never are.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from lens.model import Limit
+from lens.providers.base import as_dict, as_list, parsed
+
+_KEPT = re.compile(
+    r"date|server|via|x-request-id|request-id|apim-request-id|x-generation-id|server-timing"
+    r"|x-envoy-upstream-service-time|cf-ray|cf-cache-status|x-cache|alt-svc|connection|content-encoding|content-type"
+    r"|transfer-encoding|retry-after|retry-after-ms|x-should-retry|x-ratelimit-.*|anthropic-ratelimit-.*"
+    r"|openai-processing-ms|openai-version|x-ms-region|x-amzn-requestid|x-amzn-errortype|x-amzn-bedrock-.*"
+    r"|x-(compute|queue|inference|total|validation)-time|x-time-per-token|fireworks-.*"
+)
+_LIMIT = re.compile(r"(?:x-|anthropic-)ratelimit-(?:(limit|remaining|reset)-([a-z-]+)|([a-z-]+)-(limit|remaining|reset))")
+_REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
+_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
+_GO_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+# Headers that hold milliseconds, and the name their figure gets.
+_MS_HEADERS = {
+    "openai-processing-ms": "openai_processing",
+    "x-envoy-upstream-service-time": "envoy_upstream",
+    "x-compute-time": "tgi_compute",
+    "x-queue-time": "tgi_queue",
+    "x-inference-time": "tgi_inference",
+    "x-total-time": "tgi_total",
+    "x-amzn-bedrock-invocation-latency": "bedrock_invocation",
+}
+# Headers that hold seconds.
+_S_HEADERS = {
+    "fireworks-server-time-to-first-token": "fireworks_ttft",
+    "fireworks-server-processing-time": "fireworks_processing",
+}
+_SERVER_TIMING = re.compile(r"([\w.-]+)\s*(?:;[^,]*?)?;\s*dur=\"?([\d.]+)")
+
+
+def kept_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """The headers worth a place in a record; a repeated one keeps its last value."""
+    return {name: value for name, value in headers if _KEPT.fullmatch(name)}
+
+
+def request_id(headers: dict[str, str]) -> str | None:
+    """What the provider calls this request."""
+    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def go_duration_s(text: str) -> float | None:
+    """Seconds of a Go duration ("6m0s", "8.64s", "120ms"); None where it is none."""
+    parts = list(_GO_PART.finditer(text))
+    if not parts or "".join(part.group(0) for part in parts) != text:
+        return None
+    return sum(float(part.group(1)) * _GO_SECONDS[part.group(2)] for part in parts)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value < 1e12 else None
+
+
+def _reset_s(text: str, now: datetime | None) -> float | None:
+    """Seconds until a reset: a Go duration, plain seconds, or an RFC 3339 time against Date."""
+    if (seconds := go_duration_s(text)) is not None:
+        return seconds
+    if (plain := _number(text)) is not None:
+        return plain
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return max((at - now).total_seconds(), 0.0) if now is not None and at.tzinfo is not None else None
+
+
+def _date(headers: dict[str, str]) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
+    """Every limit the headers tell of, by what it counts: "requests", "tokens", "input-tokens", ..."""
+    found: dict[str, dict[str, float | None]] = {}
+    now = _date(headers)
+    for name, value in headers.items():
+        match = _LIMIT.fullmatch(name)
+        if match is None:
+            continue
+        field, what = match.group(1) or match.group(4), match.group(2) or match.group(3)
+        found.setdefault(what, {})[field] = _reset_s(value, now) if field == "reset" else _number(value)
+    return {
+        what: Limit(
+            limit=_whole(fields.get("limit")),
+            remaining=_whole(fields.get("remaining")),
+            reset_s=fields.get("reset"),
+        )
+        for what, fields in found.items()
+    }
+
+
+def _whole(value: float | None) -> int | None:
+    return int(value) if value is not None else None
+
+
+def retry_wanted(headers: dict[str, str]) -> bool | None:
+    """What the server itself says of a retry; None where it says nothing."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
+
+
+def retry_after_s(headers: dict[str, str], body: bytes = b"") -> float | None:
+    """How long to wait: retry-after-ms, then Retry-After (seconds or a date), then Google's RetryInfo."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    if (seconds := _number(text)) is not None:
+        return seconds
+    if text:
+        now = _date(headers)
+        until = _date({"date": text})
+        if until is not None:
+            return max((until - (now or datetime.now(UTC))).total_seconds(), 0.0)
+    return _retry_info_s(body) if b"RetryInfo" in body else None
+
+
+def _retry_info_s(body: bytes) -> float | None:
+    data = parsed(body)
+    first = data[0] if isinstance(data, list) and data else data
+    for detail in as_list(as_dict(as_dict(first).get("error")).get("details")):
+        delay = as_dict(detail).get("retryDelay")
+        if isinstance(delay, str):
+            return go_duration_s(delay)
+    return None
+
+
+def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
+    """The server's own times that stand in headers, in milliseconds, each under its source's name."""
+    found: dict[str, float] = {}
+    for name, label in _MS_HEADERS.items():
+        if (value := _number(headers.get(name))) is not None:
+            found[label] = value
+    for name, label in _S_HEADERS.items():
+        if (value := _number(headers.get(name))) is not None:
+            found[label] = value * 1000
+    for name, duration in _SERVER_TIMING.findall(headers.get("server-timing", "")):
+        if (value := _number(duration)) is not None:
+            found[f"server_timing_{name}"] = value
+    return found

@@ -1,0 +1,305 @@
+"""OpenAI's chat completions, legacy completions and embeddings, and whoever speaks them (WIRE 5, 11).
+
+Counted is what carries content; a chunk that only opens a role, ends a choice or brings usage is no
+token. Where two names hold the same reasoning, it counts once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lens.errors import ConfigError
+from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
+from lens.providers.base import (
+    Body,
+    as_dict,
+    as_list,
+    bearer,
+    json_headers,
+    merged,
+    parsed,
+    path_under,
+)
+from lens.providers.failures import error_of, http_failure
+from lens.providers.headers import kept_headers, rate_limits, request_id, server_timing_ms
+from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.presets import Preset
+from lens.providers.usage import count, growth, openai_usage
+from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
+
+_ROUTES = {"chat": "chat/completions", "completions": "completions", "embeddings": "embeddings"}
+_DELTA = "choices[].delta."
+RULES = SignalRules(
+    rules=(
+        SignalRule(_DELTA + "content", Signal.TEXT),
+        SignalRule(_DELTA + "content[].text", Signal.TEXT),
+        SignalRule("choices[].text", Signal.TEXT),
+        SignalRule(_DELTA + "reasoning", Signal.REASONING),
+        SignalRule(_DELTA + "reasoning_content", Signal.REASONING, group=1),
+        SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=2),
+        SignalRule(_DELTA + "refusal", Signal.REFUSAL),
+        SignalRule(_DELTA + "tool_calls[].function.name", Signal.TOOL),
+        SignalRule(_DELTA + "tool_calls[].function.arguments", Signal.TOOL),
+        SignalRule(_DELTA + "function_call.name", Signal.TOOL),
+        SignalRule(_DELTA + "function_call.arguments", Signal.TOOL),
+        SignalRule(_DELTA + "audio.transcript", Signal.AUDIO),
+        SignalRule(_DELTA + "audio.data", Signal.AUDIO, takes="value"),
+        SignalRule("choices[].finish_reason", Signal.FINISH, takes="value"),
+        SignalRule("usage", Signal.USAGE, takes="value"),
+        SignalRule("x_groq", Signal.USAGE, takes="value"),
+        SignalRule("timings", Signal.USAGE, takes="value"),
+        SignalRule("error", Signal.ERROR, takes="value"),
+    ),
+    done=b"[DONE]",
+)
+# Durations that servers put into their answers: where, which key, and milliseconds of one unit.
+_TIMINGS = (
+    ("timings", "prompt_ms", "llamacpp_prompt", 1.0),
+    ("timings", "predicted_ms", "llamacpp_predicted", 1.0),
+    ("groq", "queue_time", "groq_queue", 1000.0),
+    ("groq", "prompt_time", "groq_prompt", 1000.0),
+    ("groq", "completion_time", "groq_completion", 1000.0),
+    ("groq", "total_time", "groq_total", 1000.0),
+    ("perf_metrics", "server-time-to-first-token", "fireworks_ttft", 1000.0),
+    ("perf_metrics", "server-processing-time", "fireworks_processing", 1000.0),
+)
+
+
+class OpenAI:
+    """The codec; what differs between servers stands in its preset."""
+
+    apis = tuple(_ROUTES)
+
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
+        self.name = preset.name
+        self.base_url = preset.base_url
+        self.key_variables = preset.key_variables
+
+    def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
+        api = ask.api or self.apis[0]
+        if api not in _ROUTES:
+            raise ConfigError(f"provider {self.name}: no api {api!r}; there are {', '.join(_ROUTES)}")
+        stream = ask.stream and api != "embeddings"
+        body = self._body(api, prompt, ask, stream)
+        return WireRequest(
+            path=path_under(base_url, _ROUTES[api]),
+            headers=json_headers(ask, auth=bearer(key)),
+            body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
+            signals=RULES,
+            framing="sse" if stream else "document",
+            stream=stream,
+        )
+
+    def _body(self, api: str, prompt: Prompt, ask: Ask, stream: bool) -> Body:
+        body: Body = {"model": ask.model}
+        if api == "embeddings":
+            return {**body, "input": prompt_text(prompt)}
+        if api == "chat":
+            body["messages"] = prompt.as_messages()
+        else:
+            body["prompt"] = prompt_text(prompt)
+        most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
+        if most is not None:
+            body[self.preset.max_tokens_key if api == "chat" else "max_tokens"] = most
+        if ask.temperature is not None:
+            body["temperature"] = ask.temperature
+        if ask.seed is not None:
+            body["seed"] = ask.seed
+        if stream:
+            body["stream"] = True
+            options: Body = {"include_usage": True} if self.preset.include_usage else {}
+            if self.preset.plain_chunks and api == "chat":
+                options["include_obfuscation"] = False
+            if options:
+                body["stream_options"] = options
+        return body
+
+    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
+        named = dict(exchange.headers)
+        answer = _Answer(exchange)
+        if exchange.status is None:
+            category, failure = exchange.category or "network_error", exchange.failure
+        elif exchange.status != 200:
+            category, failure = http_failure(exchange.status, exchange.reason, exchange.headers, exchange.document)
+        elif exchange.framing == "document":
+            category, failure = answer.take_document(request.stream)
+        else:
+            category, failure = answer.take_stream()
+        return Reading(
+            category=category,
+            failure=failure,
+            usage=answer.usage,
+            usage_raw=answer.usage_raw,
+            token_source="usage" if answer.usage is not None else None,
+            tokens_per_event=answer.tokens_per_event,
+            finish_reason=answer.finish,
+            served_model=answer.model,
+            text=answer.texts.get(0, ""),
+            reasoning=answer.reasoning,
+            refusal=answer.refusal,
+            audio_transcript=answer.transcript,
+            choices=tuple([answer.texts[i] for i in sorted(answer.texts)]) if len(answer.texts) > 1 else None,
+            tool_calls=answer.tool_calls(),
+            headers=kept_headers(exchange.headers),
+            rate_limits=rate_limits(named),
+            server_timing_ms={**server_timing_ms(named), **answer.timings_ms},
+            provider_request_id=request_id(named),
+            reported_cost_usd=answer.cost_usd,
+        )
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """The prompt for an API that takes plain text."""
+    return prompt.text or "\n".join(str(m.get("content", "")) for m in prompt.messages)
+
+
+class _Answer:
+    """What has been read of one answer, chunk by chunk."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.texts: dict[int, str] = {}
+        self.reasoning = ""
+        self.refusal: str | None = None
+        self.transcript: str | None = None
+        self.finish: str | None = None
+        self.model: str | None = None
+        self.usage: Usage | None = None
+        self.usage_raw: Any = None
+        self.cost_usd: str | None = None
+        self.error: Failure | None = None
+        self.timings_ms: dict[str, float] = {}
+        self.tokens_per_event: tuple[int, ...] | None = None
+        self._tools: dict[tuple[int, int], dict[str, str]] = {}
+
+    def take_stream(self) -> tuple[str, Failure | None]:
+        done = malformed = False
+        running: list[int] = []  # completion tokens after each content event that told
+        signals = self.exchange.events.signals
+        for frame in self.exchange.frames:
+            if frame.data == RULES.done:
+                done = True
+                break
+            if not frame.data.strip():
+                continue
+            chunk = parsed(frame.data)
+            if chunk is None:
+                malformed = True
+                break
+            self.take(as_dict(chunk))
+            told = count(as_dict(as_dict(chunk).get("usage")).get("completion_tokens"))
+            if told is not None and frame.index < len(signals) and signals[frame.index] & CONTENT:
+                running.append(told)
+        content = sum(1 for bits in signals if bits & CONTENT)
+        if running and len(running) == content:
+            self.tokens_per_event = growth(running)
+        done = done or any(bits & Signal.DONE for bits in signals)
+        return outcome(
+            self.exchange,
+            done=done,
+            finish=self.finish,
+            content=has_content(self.exchange),
+            error=self.error,
+            malformed=malformed,
+        )
+
+    def take_document(self, asked_stream: bool) -> tuple[str, Failure | None]:
+        """One JSON value: a whole answer, or an error that came with a good status."""
+        if not self.exchange.ended:
+            return self.exchange.category or "truncated", self.exchange.failure
+        data = parsed(self.exchange.document)
+        if not isinstance(data, dict):
+            return "protocol_error", not_a_stream(self.exchange)
+        self.take(data)
+        if self.error is not None:
+            return "stream_error", msgspec.structs.replace(self.error, where="body")
+        if "choices" not in data and "data" not in data:
+            return "protocol_error", not_a_stream(self.exchange)
+        if "choices" in data and not as_list(data["choices"]):
+            return "empty", Failure(message="the answer holds no choice", type="empty", where="protocol")
+        return "success", None
+
+    def take(self, chunk: dict[str, Any]) -> None:
+        """One chunk, or a whole answer."""
+        said = error_of({"error": chunk["error"]}) if chunk.get("error") else None
+        groq = as_dict(chunk.get("x_groq"))
+        if said is None and isinstance(groq.get("error"), str):
+            said = error_of({"error": groq["error"]})
+        if said is not None and self.error is None:
+            self.error = msgspec.structs.replace(said, where="stream")
+        self.model = self.model or chunk.get("model") or None
+        for choice in as_list(chunk.get("choices")):
+            self._take_choice(as_dict(choice))
+        raw = chunk.get("usage") or groq.get("usage")
+        if raw:
+            self._take_usage(as_dict(raw))
+        places = {"timings": chunk.get("timings"), "groq": raw, "perf_metrics": chunk.get("perf_metrics")}
+        for place, key, name, unit_ms in _TIMINGS:
+            value = as_dict(places[place]).get(key)
+            try:
+                self.timings_ms[name] = float(value) * unit_ms  # type: ignore[arg-type]
+            except (TypeError, ValueError):
+                continue
+
+    def _take_usage(self, raw: dict[str, Any]) -> None:
+        usage = openai_usage(raw)
+        if usage is None:
+            return
+        self.usage, self.usage_raw = usage, raw
+        if isinstance(raw.get("cost"), (int, float)) and not isinstance(raw.get("cost"), bool):
+            self.cost_usd = format(raw["cost"], "f") if isinstance(raw["cost"], int) else repr(raw["cost"])
+
+    def _take_choice(self, choice: dict[str, Any]) -> None:
+        index = count(choice.get("index")) or 0
+        finish = choice.get("finish_reason")
+        if isinstance(finish, str) and finish:
+            self.finish = finish
+        delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
+        text, thought = _content(delta.get("content"))
+        if isinstance(choice.get("text"), str):
+            text += choice["text"]
+        self.texts[index] = self.texts.get(index, "") + text
+        named = delta.get("reasoning_content") or delta.get("reasoning")
+        self.reasoning += named if isinstance(named, str) else thought
+        if isinstance(delta.get("refusal"), str):
+            self.refusal = (self.refusal or "") + delta["refusal"]
+        spoken = as_dict(delta.get("audio")).get("transcript")
+        if isinstance(spoken, str):
+            self.transcript = (self.transcript or "") + spoken
+        for place, call in enumerate(as_list(delta.get("tool_calls"))):
+            self._take_tool(index, place, as_dict(call))
+        if isinstance(delta.get("function_call"), dict):
+            self._take_tool(index, 0, {"function": delta["function_call"]})
+
+    def _take_tool(self, choice: int, place: int, call: dict[str, Any]) -> None:
+        at = count(call.get("index"))
+        tool = self._tools.setdefault((choice, place if at is None else at), {"name": "", "arguments": "", "id": ""})
+        function = as_dict(call.get("function"))
+        tool["id"] = tool["id"] or str(call.get("id") or "")
+        tool["name"] += function.get("name") or ""
+        arguments = function.get("arguments") or ""
+        tool["arguments"] += arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return tuple(
+            [
+                ToolCall(name=tool["name"], arguments=tool["arguments"], id=tool["id"] or None)
+                for _, tool in sorted(self._tools.items())
+            ]
+        )
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """(text, thinking) of a content that is a string, null, or a list of parts (Mistral)."""
+    if isinstance(content, str):
+        return content, ""
+    text = thought = ""
+    for part in as_list(content):
+        piece = as_dict(part)
+        text += piece.get("text") or ""
+        for inner in as_list(piece.get("thinking")):
+            thought += as_dict(inner).get("text") or ""
+    return text, thought

@@ -1,0 +1,50 @@
+"""Names of providers, and the codec behind each. Built-ins first, then what others installed."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+
+from lens import plugins
+from lens.errors import ConfigError
+from lens.providers.base import Provider
+from lens.providers.openai import OpenAI
+from lens.providers.presets import PRESETS
+
+GROUP = "lens.providers"
+
+
+@cache
+def _built_in() -> dict[str, Provider]:
+    return {preset.name: OpenAI(preset) for preset in PRESETS}
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    return {alias: preset.name for preset in PRESETS for alias in preset.aliases}
+
+
+def provider_names() -> tuple[str, ...]:
+    """Every name that get_provider knows, aliases left out."""
+    return (*_built_in(), *[name for name in plugins.names(GROUP) if name not in _built_in()])
+
+
+def get_provider(name: str) -> Provider:
+    """The codec of this name; upper and lower case are one.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest.
+    """
+    wanted = name.strip().lower()
+    wanted = _aliases().get(wanted, wanted)
+    built_in = _built_in()
+    if wanted in built_in:
+        return built_in[wanted]
+    if name in plugins.names(GROUP):
+        made = plugins.load(GROUP, name)
+        provider: Provider = made() if isinstance(made, type) else made
+        return provider
+    names = provider_names()
+    near = difflib.get_close_matches(wanted, [*names, *_aliases()], n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"no provider {name!r}; {hint}there are {', '.join(names)}; a plugin can add others")

@@ -1,0 +1,217 @@
+"""Every recorded answer of OpenAI's protocol gives what its expectation says, at any cut of the bytes."""
+
+import json
+import random
+from array import array
+from pathlib import Path
+
+import h11
+import pytest
+
+from lens._core.signals import SignalSet
+from lens._core.stream import Stream
+from lens.model import CONTENT, STATUS_OF_CATEGORY, Events, Signal, Stamps
+from lens.providers.openai import RULES
+from lens.providers.registry import get_provider
+from lens.wire import Ask, Exchange, Frame, Prompt
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+PROTOCOLS = ("openai_chat", "openai_completions", "openai_embeddings")
+EXPECTED = {
+    path.name.removesuffix(".expected.json"): json.loads(path.read_text())
+    for path in sorted(FIXTURES.glob("*.expected.json"))
+}
+NAMES = [name for name, expected in EXPECTED.items() if expected["protocol"] in PROTOCOLS]
+API = {"openai_chat": "chat", "openai_completions": "completions", "openai_embeddings": "embeddings"}
+SET = SignalSet(*RULES.compiled_form())
+
+
+def head_of(raw: bytes) -> h11.Response | h11.InformationalResponse:
+    conn = h11.Connection(h11.CLIENT)
+    conn.send(h11.Request(method="POST", target="/", headers=[("host", "x")]))
+    conn.send(h11.EndOfMessage())
+    conn.receive_data(raw)
+    head = conn.next_event()
+    assert isinstance(head, h11.Response | h11.InformationalResponse)
+    return head
+
+
+def framing_of(headers: dict[str, str], status: int) -> tuple[str, int, str, str]:
+    """(body, length, events, encoding)"""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        body, length = "chunked", -1
+    elif "content-length" in headers:
+        body, length = "length", int(headers["content-length"])
+    else:
+        body, length = "close", -1
+    sse = status == 200 and headers.get("content-type", "").startswith("text/event-stream")
+    return body, length, "sse" if sse else "document", headers.get("content-encoding", "")
+
+
+def exchange_of(name: str, pieces: list[bytes], *, keep_all: bool) -> tuple[Exchange, Stream]:
+    """The answer through the core as the transport would read it; the stamp of a read is its number."""
+    expected = EXPECTED[name]
+    stream = Stream(-1)
+    tape = stream.begin(keep_all=keep_all)
+    status, headers, reason = None, (), ""
+    for number, piece in enumerate(pieces):
+        stream.feed(piece, number, number)
+        while stream.state == "parked":
+            head = head_of(stream.head)
+            if isinstance(head, h11.InformationalResponse):
+                stream.informational()
+                continue
+            status, reason = head.status_code, head.reason.decode()
+            headers = tuple((n.decode().lower(), v.decode()) for n, v in head.headers)
+            body, length, events, encoding = framing_of(dict(headers), status)
+            stream.begin_body(body, length, events, SET, encoding)
+    if expected["delivery"]["end"] != "keepalive":
+        stream.eof(len(pieces), 104 if expected["delivery"]["end"] == "rst" else 0)
+    arrived, lag, signals, chars, read = tape.columns(0)
+    broken = stream.state == "failed"
+    incomplete = stream.error in ("incomplete body", "incomplete event", "reset by the peer")
+    exchange = Exchange(
+        stamps=Stamps(start=0),
+        status=status,
+        reason=reason,
+        headers=headers,
+        framing=framing_of(dict(headers), status)[2] if status else None,
+        events=Events(arrived_ns=arrived, lag_ns=lag, signals=signals, chars=chars, read=read),
+        frames=tuple(Frame(i, n.decode(), d) for i, n, d in tape.frames()),
+        document=stream.document,
+        ended=stream.ended,
+        category=None if not broken else "network_error" if status is None else "truncated" if incomplete else "protocol_error",
+        comments=stream.comments,
+        error_field=stream.error_field.decode() or None,
+    )
+    return exchange, stream
+
+
+def reading_of(name: str, exchange: Exchange):
+    expected = EXPECTED[name]
+    provider = get_provider("openai")
+    ask = Ask(model="m", api=API[expected["protocol"]], stream=expected["streaming_requested"])
+    request = provider.encode(Prompt(text="hi"), ask, "http://x/v1", None)
+    return provider.decode(request, exchange)
+
+
+def check(name: str, pieces: list[bytes], *, keep_all: bool = True) -> Exchange:
+    expected = EXPECTED[name]
+    exchange, _ = exchange_of(name, pieces, keep_all=keep_all)
+    reading = reading_of(name, exchange)
+    assert reading.category == expected["outcome"]["category"], reading.failure
+    assert STATUS_OF_CATEGORY[reading.category] == expected["outcome"]["plan_status"]
+    assert reading.finish_reason == expected["finish_reason"]
+    usage = expected["usage"]
+    assert (reading.usage is None) == (usage is None)
+    for key, value in (usage or {}).items():
+        assert getattr(reading.usage, key) == value, key
+    if keep_all:
+        check_text(reading, expected)
+    check_error(reading, expected)
+    check_events(exchange, expected)
+    check_headers(reading, expected)
+    return exchange
+
+
+def check_text(reading, expected) -> None:
+    if expected.get("choices"):
+        assert list(reading.choices) == [c["text"] if isinstance(c, dict) else c for c in expected["choices"]]
+    elif expected["text"] is not None:
+        assert reading.text == expected["text"]
+    assert reading.reasoning == (expected["reasoning"] or "")
+    assert (reading.refusal or None) == expected["refusal"]
+    assert (reading.audio_transcript or None) == expected["audio_transcript"]
+    calls = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in reading.tool_calls]
+    assert calls == expected["tool_calls"]
+
+
+def check_error(reading, expected) -> None:
+    error = expected["error"]
+    if error is None:
+        assert reading.failure is None
+    elif error["where"] in ("http", "stream", "body") and error["type"] != "content_type":
+        assert reading.failure.type == error["type"] or error["type"] is None
+        assert reading.failure.code == error["code"] or error["code"] is None
+        assert error["message"] is None or reading.failure.message == without_keys(error["message"])
+        assert reading.failure.retryable == error.get("retryable", False)
+        if error.get("retry_after_s") is not None:
+            assert reading.failure.retry_after_s == error["retry_after_s"]
+
+
+def without_keys(message: str) -> str:
+    """The recorded messages echo a part of the key; ours never do."""
+    return message if "key provided: sk-" not in message else message.split("sk-")[0] + "sk-***. " + message.split(". ")[1]
+
+
+def check_events(exchange: Exchange, expected) -> None:
+    if not expected["streaming_requested"] or exchange.framing != "sse":
+        return
+    signals = exchange.events.signals.tolist()
+    bad = next((i for i, bits in enumerate(signals) if bits & Signal.MALFORMED), len(signals))
+    signals = signals[: bad + 1]
+    counts = expected["counts"]
+    assert len(signals) == counts["wire_events"]
+    assert exchange.comments == counts["sse_comment_lines"]
+    content = [i for i, bits in enumerate(signals) if bits & CONTENT]
+    assert len(content) == counts["content_events"]
+    assert sum(1 for bits in signals if bits & Signal.REASONING) == counts["reasoning_events"]
+    assert sum(1 for bits in signals if bits & Signal.TOOL) == counts["tool_events"]
+    if content:
+        assert content[0] == expected["first"]["content"]
+        assert content[-1] == expected["first"]["last_content"]
+
+
+def check_headers(reading, expected) -> None:
+    told = expected["headers"]
+    if told.get("request_id"):
+        assert reading.provider_request_id == told["request_id"]
+    if "processing_ms" in told:
+        assert reading.server_timing_ms["openai_processing"] == told["processing_ms"]
+    for what, limit in told.get("ratelimit", {}).items():
+        ours = reading.rate_limits[what]
+        for field in ("limit", "remaining"):
+            assert limit.get(field) is None or getattr(ours, field) == limit[field]
+        assert limit.get("reset_s") is None or ours.reset_s == pytest.approx(limit["reset_s"])
+
+
+def raw(name: str) -> bytes:
+    return (FIXTURES / f"{name}.http").read_bytes()
+
+
+def test_the_fixtures_are_there():
+    assert len(NAMES) > 90
+
+
+@pytest.mark.parametrize("keep_all", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_answer_gives_what_is_expected(name, keep_all):
+    check(name, [raw(name)], keep_all=keep_all)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_cut_of_the_bytes_gives_the_same(name):
+    data = raw(name)
+    seed = random.Random(name)
+    for _ in range(2 if len(data) > 100_000 else 5):
+        cuts = sorted(seed.sample(range(1, len(data)), min(20, len(data) - 1)))
+        check(name, [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)])
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if EXPECTED[n]["http"]["wire_bytes"] < 9000])
+def test_an_event_is_stamped_by_the_byte_that_completed_its_data(name):
+    data = raw(name)
+    exchange = check(name, [data[i : i + 1] for i in range(len(data))])
+    offsets = EXPECTED[name].get("wire_offsets") or {}
+    if exchange.framing != "sse" or exchange.content_encoding or EXPECTED[name]["http"]["content_encoding"]:
+        return
+    for what, offset in offsets.items():
+        at = exchange.events.arrived_ns[EXPECTED[name]["first"][what]]
+        # The expectation counts bytes up to the end of the data line, this the number of the last one;
+        # a blank line that follows is part of neither.
+        assert abs(at + 1 - offset) <= 2, what
+
+
+def test_columns_are_arrays():
+    exchange, _ = exchange_of("oai_chat_basic_01", [raw("oai_chat_basic_01")], keep_all=False)
+    assert isinstance(exchange.events.arrived_ns, array)
