@@ -37,7 +37,7 @@ _QUOTA = ("insufficient_quota", "enforced_spend_limit_reached", "billing_hard_li
 _BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key not valid", "Invalid API key")
 _COLD = ("ModelNotReadyException", "overloaded")
 # Keys of the providers we know begin like this; a long run of key characters after it is masked.
-_KEY = re.compile(r"\b(sk-|sk_|xai-|gsk_|AIza|Bearer\s+|key-|r8_|hf_)([A-Za-z0-9_\-*.]{6,})")
+_KEY = re.compile(r"\b(sk-|sk_|xai-|gsk_|AIza|Bearer\s+|key-|r8_|hf_)[A-Za-z0-9_\-*.]{5,}[A-Za-z0-9_\-*]")
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 MESSAGE_CHARS = 500
 
@@ -79,9 +79,7 @@ def _failure(message: Any, kind: Any, code: Any) -> Failure:
     )
 
 
-def http_failure(
-    status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes
-) -> tuple[str, Failure]:
+def http_failure(status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[str, Failure]:
     """(category, Failure) of an answer that is no success."""
     named = dict(headers)
     said = error_of(parsed(body)) or Failure(message="")

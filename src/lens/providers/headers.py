@@ -19,7 +19,9 @@ _KEPT = re.compile(
     r"|openai-processing-ms|openai-version|x-ms-region|x-amzn-requestid|x-amzn-errortype|x-amzn-bedrock-.*"
     r"|x-(compute|queue|inference|total|validation)-time|x-time-per-token|fireworks-.*"
 )
-_LIMIT = re.compile(r"(?:x-|anthropic-)ratelimit-(?:(limit|remaining|reset)-([a-z-]+)|([a-z-]+)-(limit|remaining|reset))")
+_LIMIT = re.compile(
+    r"(?:x-|anthropic-)ratelimit-(?:(limit|remaining|reset)-([a-z-]+)|([a-z-]+)-(limit|remaining|reset))"
+)
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 _GO_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}

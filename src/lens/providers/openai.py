@@ -35,7 +35,7 @@ RULES = SignalRules(
     rules=(
         SignalRule(_DELTA + "content", Signal.TEXT),
         SignalRule(_DELTA + "content[].text", Signal.TEXT),
-        SignalRule("choices[].text", Signal.TEXT),
+        SignalRule("choices[].text", Signal.TEXT, group=1),  # Together sends both
         SignalRule(_DELTA + "reasoning", Signal.REASONING),
         SignalRule(_DELTA + "reasoning_content", Signal.REASONING, group=1),
         SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=2),
@@ -117,7 +117,7 @@ class OpenAI:
                 body["stream_options"] = options
         return body
 
-    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
+    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
         named = dict(exchange.headers)
         answer = _Answer(exchange)
         if exchange.status is None:
@@ -125,7 +125,7 @@ class OpenAI:
         elif exchange.status != 200:
             category, failure = http_failure(exchange.status, exchange.reason, exchange.headers, exchange.document)
         elif exchange.framing == "document":
-            category, failure = answer.take_document(request.stream)
+            category, failure = answer.take_document()
         else:
             category, failure = answer.take_stream()
         return Reading(
@@ -206,7 +206,7 @@ class _Answer:
             malformed=malformed,
         )
 
-    def take_document(self, asked_stream: bool) -> tuple[str, Failure | None]:
+    def take_document(self) -> tuple[str, Failure | None]:
         """One JSON value: a whole answer, or an error that came with a good status."""
         if not self.exchange.ended:
             return self.exchange.category or "truncated", self.exchange.failure
@@ -260,7 +260,7 @@ class _Answer:
         delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
         text, thought = _content(delta.get("content"))
         if isinstance(choice.get("text"), str):
-            text += choice["text"]
+            text = text or choice["text"]
         self.texts[index] = self.texts.get(index, "") + text
         named = delta.get("reasoning_content") or delta.get("reasoning")
         self.reasoning += named if isinstance(named, str) else thought

@@ -44,9 +44,7 @@ def openai_usage(raw: Any) -> Usage | None:
         input_tokens=prompt,
         output_tokens=completion,
         total_tokens=whole,
-        cache_read_tokens=first_count(
-            asked.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens")
-        ),
+        cache_read_tokens=first_count(asked.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")),
         cache_write_tokens=count(asked.get("cache_write_tokens")),
         reasoning_tokens=reasoning,
         audio_input_tokens=count(asked.get("audio_tokens")),

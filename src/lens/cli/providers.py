@@ -1,0 +1,54 @@
+"""`lll providers`: what is built in, from the same data that the codecs use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lens.cli.command import Command
+
+EXAMPLE = """\b
+Example:
+  lll providers --json
+"""
+
+
+def facts() -> list[dict[str, Any]]:
+    """One row a provider."""
+    from lens.providers.registry import get_provider, provider_names
+
+    rows = []
+    for name in provider_names():
+        provider = get_provider(name)
+        preset = getattr(provider, "preset", None)
+        rows.append(
+            {
+                "name": name,
+                "title": getattr(preset, "title", name),
+                "base_url": provider.base_url,
+                "key_variables": list(provider.key_variables),
+                "apis": list(provider.apis),
+                "aliases": list(getattr(preset, "aliases", ())),
+                "quirks": list(getattr(preset, "quirks", ())),
+            }
+        )
+    return rows
+
+
+@click.command(cls=Command, epilog=EXAMPLE)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(as_json: bool) -> None:
+    """List the providers: address, key variable, APIs, and what to know of each."""
+    rows = facts()
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        return
+    wide = max(len(row["name"]) for row in rows)
+    for row in rows:
+        key = " or ".join(row["key_variables"]) or "no key"
+        click.echo(f"{row['name']:<{wide}}  {row['title']}: {row['base_url'] or '--base-url'} ({key})")
+        for quirk in row["quirks"]:
+            click.echo(f"{'':<{wide}}    {quirk}")
