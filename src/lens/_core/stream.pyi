@@ -1,8 +1,9 @@
 """One connection as the core reads it: from bytes with stamps to a head, a body and a tape."""
 
 import ssl
-from typing_extensions import Buffer
 from typing import Literal
+
+from typing_extensions import Buffer
 
 from lens._core.signals import SignalSet
 from lens._core.tape import Tape
