@@ -89,7 +89,7 @@ def print_calibration(console: Console, found: Calibration) -> None:
     console.print(Text(f"{here.system} {here.kernel}, {here.cpus} processors, Python {here.python}, {clock}"))
     console.print()
     console.print(
-        Text("errors of token stamps, us; when read: p99 without the kernel's stamps; sim. late: p99", style="dim")
+        Text("errors of token stamps, us; p99 when read (no kernel stamp) and of the simulator", style="dim")
     )
     console.print(_table(found))
     console.print()
