@@ -88,9 +88,7 @@ def print_calibration(console: Console, found: Calibration) -> None:
     clock = f"clock {here.clock_resolution_ns} ns, read in {here.clock_cost_ns} ns"
     console.print(Text(f"{here.system} {here.kernel}, {here.cpus} processors, Python {here.python}, {clock}"))
     console.print()
-    console.print(
-        Text("errors of token stamps, us; p99 when read (no kernel stamp) and of the simulator", style="dim")
-    )
+    console.print(Text("errors of token stamps, us; p99 when read (no kernel stamp) and of the simulator", style="dim"))
     console.print(_table(found))
     console.print()
     for verdict in found.verdicts:
