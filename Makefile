@@ -1,0 +1,89 @@
+# Two commands for everyone: `make demo` and `make test`. Each makes its own environment.
+# The core is built four times for the tests: as it ships (release), with bounds and overflow
+# checks (checked), under ASan and UBSan (sanitize), and counting its lines (coverage).
+
+SHELL := /bin/bash -o pipefail
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+BIN := .venv-test/bin
+PIP := -qq --disable-pip-version-check
+SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h')
+# What runs on the special builds of the core: the tests that drive it directly.
+CORE_TESTS := $(wildcard tests/core tests/transport)
+
+DEFINE_checked := -Ccmake.define.LENS_CORE_CHECKED=ON
+DEFINE_sanitize := -Ccmake.define.LENS_CORE_SANITIZE=address,undefined
+DEFINE_coverage := -Ccmake.define.LENS_CORE_COVERAGE=ON
+# The sanitizers want to be loaded first and to see each object; CPython itself leaks by design.
+ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
+PATH_coverage := :$(CURDIR)/tools/lazy
+
+.PHONY: help demo test lint types checked sanitize coverage unit report bench clean
+
+help:
+	@echo "make demo      measure the built-in simulator and print the report"
+	@echo "make test      lint, types, and all tests, on the wheel as it ships"
+	@echo "make unit      only the tests on the wheel as it ships"
+	@echo "make checked   the core's tests with bounds and overflow checks"
+	@echo "make sanitize  the core's tests under ASan and UBSan"
+	@echo "make coverage  the core's tests, counting its lines"
+	@echo "make bench     every claim of benchmarks/, measured"
+	@echo "make clean     remove what these made"
+
+demo: .venv/installed
+	.venv/bin/lll benchmark --provider simulator -n 200 -c 8
+
+# The summary of the tests of the wheel closes the output.
+test: lint types checked sanitize coverage unit report
+	@tail -n 1 build/unit.log
+
+.venv/bin/python .venv-test/bin/python:
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; name one: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+
+.venv/installed: $(SOURCES) | .venv/bin/python
+	.venv/bin/pip install $(PIP) --force-reinstall --no-deps .
+	.venv/bin/pip install $(PIP) '.[simulator]'
+	@touch $@
+
+build/release/wheel: $(SOURCES) | $(BIN)/python
+	@rm -rf build/release
+	$(BIN)/pip wheel $(PIP) --no-deps -w build/release .
+	@ls build/release/*.whl > $@
+
+.venv-test/installed: build/release/wheel
+	$(BIN)/pip install $(PIP) --upgrade "$$(cat $<)[test,sdks]"
+	$(BIN)/pip install $(PIP) --force-reinstall --no-deps "$$(cat $<)"
+	@touch $@
+
+lint: .venv-test/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv-test/installed
+	$(BIN)/mypy
+
+# A special build of the core, in a folder that comes before the installed one on the path.
+build/%/installed: .venv-test/installed
+	@rm -rf build/$*/wheel build/$*/site
+	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation -w build/$*/wheel -Cbuild-dir=build/$*/cmake $(DEFINE_$*) .
+	$(BIN)/pip install $(PIP) --no-deps --target build/$*/site build/$*/wheel/*.whl
+	@touch $@
+
+checked sanitize coverage: %: build/%/installed
+	@find build/$* -name '*.gcda' -delete
+	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(CORE_TESTS)
+
+unit: .venv-test/installed
+	@rm -f .coverage*
+	LENS_TEST_BUILD=release $(BIN)/coverage run -m pytest 2>&1 | tee build/unit.log
+
+report:
+	$(BIN)/python tools/coverage_report.py build/coverage/cmake
+
+bench: .venv-test/installed
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf build .venv .venv-test .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

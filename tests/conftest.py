@@ -1,0 +1,32 @@
+"""What all tests share: how long Hypothesis may look, and which build of the program they test.
+
+LENS_TEST_BUILD is set by the Makefile: release, checked, sanitize or coverage. Then the
+program must come from what was built, never from the source tree.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import lens
+
+BUILD = os.environ.get("LENS_TEST_BUILD")
+SOURCES = Path(__file__).parent.parent / "src"
+
+# No deadline: a machine that is busy elsewhere is no failure. Slow builds look at fewer examples.
+hypothesis.settings.register_profile("full", deadline=None)
+hypothesis.settings.register_profile("slow", deadline=None, max_examples=25)
+hypothesis.settings.load_profile("slow" if BUILD in ("sanitize", "coverage") else "full")
+
+
+def pytest_report_header() -> str:
+    return f"lens: {BUILD or 'as it is in the source tree'}, from {Path(lens.__file__).parent}"
+
+
+def pytest_sessionstart() -> None:
+    if BUILD and Path(lens.__file__).is_relative_to(SOURCES):
+        pytest.exit(f"build {BUILD!r} was to be tested, but lens was imported from {SOURCES}", returncode=4)
