@@ -7,11 +7,11 @@ thread too. Cancelling the asyncio task asks the run to stop.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-import sniffio
 import trio
 
 from lens.orchestrator.stop import Stop
@@ -46,9 +46,12 @@ def blocking(work: Work[T]) -> T:
 
 
 def _library() -> str | None:
+    if trio.lowlevel.in_trio_run():
+        return "trio"
+    asyncio = sys.modules.get("asyncio")  # where nobody imported it, no loop of its can be running
     try:
-        return sniffio.current_async_library()
-    except sniffio.AsyncLibraryNotFoundError:
+        return "asyncio" if asyncio is not None and asyncio.get_running_loop() else None
+    except RuntimeError:
         return None
 
 

@@ -57,6 +57,11 @@ class _Watch:
         sent = stream.send_end_ns
         return _earlier(self.total_at, sent + ttft if ttft is not None and sent >= 0 else None)
 
+    def look_again(self, stream: Stream) -> int | None:
+        """When the next limit may have been passed, whatever comes until then."""
+        idle = self.timeouts.idle_ns
+        return _earlier(self.next(stream), now_ns() + idle if idle is not None else None)
+
     def passed(self, stream: Stream, doing: str) -> TimedOut:
         """The error that names the limit which was passed."""
         limits = self.timeouts
@@ -209,8 +214,10 @@ async def _read_head(
 
 
 async def _read_body(pool: Pool, stream: Stream, watch: _Watch, doing: str) -> None:
-    while not await pool.loop.wait(stream, _BODY_OVER, deadline := watch.next(stream)):
-        if watch.next(stream) != deadline:
+    # The core wakes nobody when content comes, so the limits are looked at again each idle time.
+    while not await pool.loop.wait(stream, _BODY_OVER, watch.look_again(stream)):
+        limit = watch.next(stream)
+        if limit is None or now_ns() < limit:
             continue  # content came in time
         if stream.done:
             return  # the protocol's own end has come; only that of the framing is missing
