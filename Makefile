@@ -32,7 +32,7 @@ help:
 	@echo "make clean     remove what these made"
 
 demo: .venv/installed
-	.venv/bin/lll benchmark --provider simulator -n 200 -c 8
+	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
 # The summary of the tests of the wheel closes the output.
 test: lint types checked sanitize coverage unit report

@@ -1,0 +1,86 @@
+"""Against llama.cpp's own server: what we measure agrees with what it says of itself.
+
+Its `timings` and `usage` come from another program's clock and counter. Bounds are one-sided
+where the truth is: the server cannot have finished what we saw begin, or counted other tokens.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from urllib.parse import urlsplit
+
+TOKENS = 40
+CONTENT = 1  # Signal.TEXT
+
+
+def ask(llama: str, *more: object) -> list:
+    target = ["--provider", "openai", "--base-url", llama, "--model", "tiny", "--prompt", "say something"]
+    return [*target, "--max-tokens", TOKENS, *more]
+
+
+def check_against_the_server(record: dict) -> None:
+    """The server's prompt time lies inside our TTFT, its whole time inside our total."""
+    told = record["server_timing_ms"]
+    assert 0 < told["llamacpp_prompt"] <= record["ttft_from_send_ms"] <= record["ttft_ms"]
+    assert told["llamacpp_prompt"] + told["llamacpp_predicted"] <= record["total_latency_ms"]
+    assert record["ttfb_ms"] <= record["ttft_ms"] <= record["total_latency_ms"]
+
+
+def check_tokens(record: dict) -> None:
+    """One event a token here, and as many as the server billed."""
+    assert record["output_tokens"] == record["usage"]["output_tokens"] == TOKENS
+    signals, chars = record["events"]["signals"], record["events"]["chars"]
+    assert sum(1 for s, c in zip(signals, chars, strict=True) if s & CONTENT and c) == TOKENS
+    assert record["events"]["arrived_ns"] == sorted(record["events"]["arrived_ns"])
+
+
+def test_the_server_speaks_as_the_protocol_says(llama: str) -> None:
+    place = urlsplit(llama)
+    body = {"model": "tiny", "max_tokens": TOKENS, "stream": True, "stream_options": {"include_usage": True}}
+    body["messages"] = [{"role": "user", "content": "say something"}]
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    lines = [line[6:] for line in answer.read().decode().splitlines() if line]
+    connection.close()
+    assert answer.headers.get_content_type() == "text/event-stream"
+    assert lines[-1] == "[DONE]"
+    chunks = [json.loads(line) for line in lines[:-1]]
+    assert chunks[-1]["usage"]["completion_tokens"] == TOKENS
+    assert sum(1 for c in chunks for choice in c["choices"] if choice["delta"].get("content")) == TOKENS
+
+
+def test_profile_agrees_with_the_server(llama: str, lll, tmp_path) -> None:
+    done = lll("profile", *ask(llama), "--export", "json", "--output", "one.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "one.json").read_text())
+    assert (record["status"], record["finish_reason"], record["served_model"]) == ("Success", "length", "tiny")
+    check_against_the_server(record)
+    check_tokens(record)
+
+
+def test_benchmark_measures_every_request_of_a_closed_loop(llama: str, lll, tmp_path) -> None:
+    done = lll("benchmark", *ask(llama), "-n", 50, "-c", 4, "--export", "jsonl", "--output", "run.jsonl")
+    assert done.returncode == 0, done.stderr
+    lines = map(json.loads, (tmp_path / "run.jsonl").read_text().splitlines())
+    records = [line for line in lines if "request_id" in line]  # the others are the run's header
+    assert sorted(record["index"] for record in records) == list(range(50))
+    for record in records:
+        assert record["status"] == "Success"
+        check_against_the_server(record)
+        check_tokens(record)
+    starts = sorted((r["stamps"]["start"], 1) for r in records)
+    ends = sorted((r["stamps"]["end"], -1) for r in records)
+    held = most = 0
+    for _, step in sorted(starts + ends):
+        held += step
+        most = max(most, held)
+    assert 1 < most <= 4
+
+
+def test_an_unknown_path_of_a_real_server_is_one_clear_line(llama: str, lll) -> None:
+    done = lll("profile", "--provider", "openai", "--base-url", llama + "/nowhere", "--model", "tiny")
+    assert done.returncode == 1
+    assert "404" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
