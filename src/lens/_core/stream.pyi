@@ -24,9 +24,7 @@ class Stream:
     def begin(self, *, keep_all: bool = False, max_event_bytes: int = 16777216, max_head_bytes: int = 65536) -> Tape:
         """A new exchange: the next bytes are a response head. Returns its fresh tape."""
 
-    def begin_body(
-        self, body: str, length: int, events: str, signals: SignalSet | None, encoding: str = ""
-    ) -> None:
+    def begin_body(self, body: str, length: int, events: str, signals: SignalSet | None, encoding: str = "") -> None:
         """Head understood: cut what follows. encoding: "", "gzip" or "deflate"."""
 
     def informational(self) -> None:
