@@ -43,10 +43,26 @@ static inline int lens_stamp_receives(int fd) {
     return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags);
 }
 
-/* The kernel turns stamping on lazily with the first socket that asks; this one asks early. */
+static inline ptrdiff_t lens_receive(int fd, void *data, size_t n, int64_t *real);
+
+/* The kernel turns stamping on in the background when the first socket of the machine asks for it, so
+   what comes within the next moments has no stamp. This socket asks early, keeps it on, and sends itself
+   a byte at a time until one comes stamped: some microseconds when idle, 200 ms at most. */
 static inline int lens_keep_stamping(void) {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) lens_stamp_receives(fd);
+    struct sockaddr_in self = {0};
+    socklen_t n = sizeof self;
+    int64_t real = 0;
+    char byte = 0;
+    int tries, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || lens_stamp_receives(fd)) return fd;
+    self.sin_family = AF_INET;
+    self.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(fd, (struct sockaddr *)&self, n) || getsockname(fd, (struct sockaddr *)&self, &n)) return fd;
+    if (connect(fd, (struct sockaddr *)&self, n)) return fd;
+    for (tries = 0; tries < 400 && !real; tries++) {
+        if (tries) usleep(500);
+        if (lens_send(fd, &byte, 1) == 1) lens_receive(fd, &byte, 1, &real);
+    }
     return fd;
 }
 
