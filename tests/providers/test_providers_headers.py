@@ -1,0 +1,145 @@
+"""Headers, waits and error bodies: tables of what servers say and what it means."""
+
+import pytest
+
+from lens.errors import ConfigError
+from lens.providers.base import merged, path_under
+from lens.providers.failures import error_of, http_failure, masked
+from lens.providers.headers import go_duration_s, kept_headers, rate_limits, request_id, retry_after_s, server_timing_ms
+from lens.providers.registry import get_provider, provider_names
+from lens.providers.usage import growth, openai_usage, total
+from lens.wire import Ask, Prompt, Secret
+
+DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("6m0s", 360), ("8.64s", 8.64), ("120ms", 0.12), ("1h2m3.5s", 3723.5), ("", None), ("soon", None), ("5", None)],
+)
+def test_a_go_duration_is_read_whole_or_not_at_all(text, seconds):
+    assert go_duration_s(text) == (pytest.approx(seconds) if seconds is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "1.5", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "Mon, 23 Nov 2026 12:00:07 GMT", "date": DATE}, 7.0),
+        ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT", "date": DATE}, 0.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_wait_is_what_the_server_asks_for(headers, seconds):
+    assert retry_after_s(headers) == seconds
+
+
+def test_googles_retry_info_is_a_wait_too():
+    body = b'{"error":{"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}'
+    assert retry_after_s({}, body) == 34.5
+    assert retry_after_s({}, b"[" + body + b"]") == 34.5
+    assert retry_after_s({}, b'{"RetryInfo":1}') is None
+
+
+def test_limits_are_read_in_each_spelling():
+    told = rate_limits(
+        {
+            "date": DATE,
+            "x-ratelimit-limit-requests": "500",
+            "x-ratelimit-reset-requests": "120ms",
+            "anthropic-ratelimit-input-tokens-limit": "40000",
+            "anthropic-ratelimit-input-tokens-remaining": "39000",
+            "anthropic-ratelimit-input-tokens-reset": "2026-11-23T12:00:30Z",
+            "x-ratelimit-reset-tokens": "whenever",
+        }
+    )
+    assert (told["requests"].limit, told["requests"].reset_s) == (500, 0.12)
+    assert (told["input-tokens"].limit, told["input-tokens"].remaining) == (40000, 39000)
+    assert told["input-tokens"].reset_s == 30.0
+    assert told["tokens"].reset_s is None
+
+
+def test_the_servers_own_times_are_milliseconds_under_their_source():
+    told = server_timing_ms(
+        {
+            "openai-processing-ms": "434",
+            "fireworks-server-time-to-first-token": "0.2",
+            "server-timing": 'gfet4t7; dur=1234, cache;desc="hit";dur=2.5',
+            "x-envoy-upstream-service-time": "?",
+        }
+    )
+    expected = {
+        "openai_processing": 434,
+        "fireworks_ttft": 200,
+        "server_timing_gfet4t7": 1234,
+        "server_timing_cache": 2.5,
+    }
+    assert told == pytest.approx(expected)
+
+
+def test_cookies_and_organisations_are_not_kept():
+    told = kept_headers((("set-cookie", "a"), ("openai-organization", "b"), ("server", "c"), ("x-request-id", "d")))
+    assert told == {"server": "c", "x-request-id": "d"}
+    assert request_id(told) == "d"
+    assert request_id({}) is None
+
+
+@pytest.mark.parametrize("key", ["sk-proj-abcdefghijkl", "xai-abcdefghijkl", "gsk_abcdefghijkl", "Bearer abc.def-ghi"])
+def test_what_looks_like_a_key_is_masked(key):
+    assert key not in masked(f"no such key: {key}, sorry")
+
+
+@pytest.mark.parametrize("body", [None, 3, "x", [], [1, 2], {}, {"error": None}, {"detail": []}])
+def test_a_body_without_an_error_has_none(body):
+    assert error_of(body) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "category", "retryable", "words"),
+    [
+        (302, (("location", "https://other/v1?x=1"),), b"", "protocol_error", False, "https://other/v1;"),
+        (500, (("x-should-retry", "false"),), b"{}", "server_error", False, "HTTP 500"),
+        (400, (), b'{"error":{"message":"API key not valid","status":"INVALID_ARGUMENT"}}', "auth", False, "API key"),
+        (409, (), b"", "invalid_request", True, "HTTP 409"),
+        (418, (), b"<html><style>x</style><h1>Tea</h1></html>", "invalid_request", False, "Tea"),
+    ],
+)
+def test_a_bad_status_becomes_a_category_and_words(status, headers, body, category, retryable, words):
+    told, failure = http_failure(status, "", headers, body)
+    assert (told, failure.retryable) == (category, retryable)
+    assert words in failure.message
+
+
+def test_unknown_providers_are_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean openai"):
+        get_provider("opnai")
+    assert get_provider("llama.cpp") is get_provider("llamacpp")
+    assert "vllm" in provider_names()
+
+
+def test_what_the_user_adds_is_laid_over_what_we_send():
+    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None}) == {"a": {"b": 9, "c": 2}}
+    assert path_under("https://h/v1/?key=1", "chat") == "/v1/chat?key=1"
+    request = get_provider("openai").encode(
+        Prompt(text="hi", extra_body={"top_p": 0.5}),
+        Ask(model="m", max_tokens=5, temperature=0.0, seed=3, headers=(("Authorization", "mine"),)),
+        "https://h/v1",
+        Secret("key"),
+    )
+    assert dict(request.headers)[b"authorization"] == b"mine"
+    for piece in (b'"max_completion_tokens":5', b'"top_p":0.5', b'"temperature":0.0', b'"include_usage":true'):
+        assert piece in request.body
+    with pytest.raises(ConfigError, match="no api 'sing'"):
+        get_provider("openai").encode(Prompt(text="hi"), Ask(model="m", api="sing"), "https://h", None)
+
+
+def test_token_counts_are_those_that_were_told():
+    assert openai_usage({"prompt_tokens": None}) is None
+    assert openai_usage({"prompt_tokens": True, "completion_tokens": 3}).input_tokens is None
+    assert total(None, None) is None
+    assert total(1, None, 2) == 3
+    assert growth([1, 3, 3]) == (1, 2, 0)
+    assert growth([3, 1]) is None
