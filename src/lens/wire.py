@@ -131,6 +131,10 @@ class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
     # Called just before sending, where a header depends on the time (AWS SigV4).
     sign: Any = None  # Callable[[WireRequest], tuple[tuple[bytes, bytes], ...]] | None
 
+    def __repr__(self) -> str:
+        """Without headers and body: they hold the key and the prompt."""
+        return f"WireRequest({self.method} {self.path}, {len(self.body)} bytes)"
+
 
 class Frame(msgspec.Struct, frozen=True):
     """An event that was kept whole: its number among all events, SSE event name, data."""

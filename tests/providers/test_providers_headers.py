@@ -143,3 +143,9 @@ def test_token_counts_are_those_that_were_told():
     assert total(1, None, 2) == 3
     assert growth([1, 3, 3]) == (1, 2, 0)
     assert growth([3, 1]) is None
+
+
+def test_a_request_never_shows_its_key():
+    request = get_provider("openai").encode(Prompt(text="hi"), Ask(model="m"), "https://h/v1", Secret("sk-hidden"))
+    assert "sk-hidden" in str(dict(request.headers))
+    assert "hidden" not in f"{request!r} {request} {Secret('sk-hidden')!r} {Secret('sk-hidden')}"
