@@ -43,7 +43,6 @@ test: lint types checked sanitize coverage unit report
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
 .venv/installed: $(SOURCES) | .venv/bin/python
-	.venv/bin/pip install $(PIP) --force-reinstall --no-deps .
 	.venv/bin/pip install $(PIP) '.[simulator]'
 	@touch $@
 
