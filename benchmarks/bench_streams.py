@@ -5,7 +5,8 @@ The whole instrument (plan, connections, h11, reactor, records) against bare_cli
 nothing, on the same server in the same run: client on one core, simulator on the other. CPU is that of
 the client process from the first connect to the last record, divided by the events it saw: connections
 and records are in it, so few streams cost more an event. Memory is the growth of the resident set until
-just before the first stream ends, less 8 bytes for each event (what the tape may take, see bench_frames.py). Prints one line of JSON a case.
+just before the first stream ends, less 8 bytes for each event (what the tape may take, see
+bench_frames.py). Prints one line of JSON a case.
 """
 
 import json
