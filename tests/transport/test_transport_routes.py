@@ -1,0 +1,248 @@
+"""Every way to an endpoint, on real sockets: each phase is stamped, each refusal is a clear line."""
+
+import datetime
+import socket
+import threading
+
+import pytest
+import trio
+import trustme
+
+from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.errors import ConfigError
+from lens.orchestrator.engine import run_plan
+from lens.orchestrator.plan import make_plan
+from lens.simulator import make_script, start_thread
+from lens.simulator.proxy import ProxyScript, start_proxy
+from lens.simulator.tls import make_context
+from lens.transport.endpoint import parse_endpoint
+from lens.transport.environment import proxy_from_environment
+from lens.transport.post import post
+
+QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}
+
+
+@pytest.fixture
+def simulator():
+    """A simulator for each script a test asks for; all of them end with the test."""
+    running = []
+
+    def begin(*, tls=False, unix=None, **script):
+        running.append(start_thread(make_script(**{**QUICK, **script}), tls=tls, unix=unix))
+        return running[-1]
+
+    yield begin
+    for handle in running:
+        handle.stop()
+
+
+async def measure(url, *, count=1, fallback=False, load=None, **route):
+    """The records of `count` requests, one after the other."""
+    target = TargetConfig(provider="openai", model="m", base_url=url, **{"proxy": "", **route})
+    config = RunConfig(
+        targets=(target,),
+        load=LoadConfig(iterations=count, concurrency=1, **(load or {})),
+        prompts=PromptConfig(texts=("hi",)),
+    )
+    records = []
+    with trio.fail_after(20):
+        await run_plan(make_plan(config, {}), on_record=records.append, fallback=fallback)
+    return records
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_both_loops_and_both_schemes_measure_the_same_things(simulator, tls, fallback):
+    handle = simulator(tls=tls)
+    load = {"connection": "fresh"}
+    (record,) = await measure(f"{handle.url}/v1", cacert=handle.ca_file, fallback=fallback, load=load)
+    stamps = record.stamps
+    assert record.category == "success"
+    assert record.stamp_kind == ("read" if fallback else "kernel")
+    assert sum(1 for chars in record.events.chars if chars) == 8
+    assert stamps.start <= stamps.tcp_start <= stamps.tcp_end <= stamps.send_start <= stamps.first_byte <= stamps.end
+    assert (stamps.tls_end is not None) is tls
+    assert (record.connection.tls_version is not None) is tls
+    assert record.connection.tcp_at_end.rtt_us >= 0
+
+
+async def test_a_second_tls_connection_is_resumed(simulator):
+    handle = simulator(tls=True)
+    records = await measure(f"{handle.url}/v1", count=2, cacert=handle.ca_file, load={"connection": "fresh"})
+    assert [r.connection.tls_resumed for r in records] == [False, True]
+
+
+async def test_a_reused_connection_has_no_connect_phases(simulator):
+    records = await measure(f"{simulator().url}/v1", count=3)
+    assert [r.connection.reused for r in records] == [True, True, True]
+    assert all(r.stamps.tcp_start is None for r in records)
+
+
+async def test_a_connection_that_died_while_idle_is_replaced_and_the_loss_kept(simulator):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        answer = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(answer)
+
+        def serve() -> None:
+            # The warmed connection answers once, and is then closed at the next request.
+            first, _ = listener.accept()
+            first.recv(65536)
+            first.sendall(head + answer)
+            first.recv(65536)
+            first.close()
+            second, _ = listener.accept()
+            second.recv(65536)
+            second.sendall(head + answer)
+            second.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        records = await measure(url, count=2)
+        thread.join(5)
+    assert [r.category for r in records] == ["success", "success"]
+    assert records[1].connection.reused is False
+    assert any("closed" in (a.error or "") for a in records[1].connection.attempts)
+
+
+async def test_a_unix_socket_is_a_route(simulator, tmp_path):
+    handle = simulator(unix=str(tmp_path / "s"))
+    (record,) = await measure("http://localhost/v1", unix_socket=handle.unix, load={"connection": "fresh"})
+    assert record.category == "success"
+    assert record.connection.family == "unix"
+
+
+async def test_resolve_and_connect_to_lead_elsewhere(simulator):
+    port = simulator().port
+    fresh = {"connection": "fresh"}
+    (one,) = await measure(f"http://no.such.host:{port}/v1", resolve=(f"no.such.host:{port}:127.0.0.1",), load=fresh)
+    (two,) = await measure("http://no.such.host:99/v1", connect_to=(f"no.such.host:99:127.0.0.1:{port}",), load=fresh)
+    assert one.category == two.category == "success"
+
+
+async def test_a_name_is_looked_up_and_every_address_kept(simulator):
+    (record,) = await measure(f"http://localhost:{simulator().port}/v1", load={"connection": "fresh"})
+    assert record.category == "success"
+    assert record.stamps.dns_start <= record.stamps.dns_end <= record.stamps.tcp_start
+    assert "127.0.0.1" in record.connection.addresses
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_proxy_is_a_phase_of_its_own(simulator, tls):
+    handle = simulator(tls=tls)
+    with start_proxy(ProxyScript(delay_ns=30_000_000, credentials="me:secret")) as proxy:
+        (record,) = await measure(
+            f"{handle.url}/v1",
+            cacert=handle.ca_file,
+            proxy=f"http://me:secret@127.0.0.1:{proxy.port}",
+            load={"connection": "fresh"},
+        )
+    assert record.category == "success"
+    assert record.stamps.proxy_end - record.stamps.proxy_start >= 30_000_000
+    assert "secret" not in repr(record)
+
+
+@pytest.mark.parametrize(("status", "credentials"), [(403, ""), (200, "me:other")])
+async def test_a_proxy_that_refuses_says_so_without_its_password(simulator, status, credentials):
+    with start_proxy(ProxyScript(status=status, credentials=credentials)) as proxy:
+        url = f"http://me:secret@127.0.0.1:{proxy.port}"
+        (record,) = await measure(f"{simulator().url}/v1", proxy=url, load={"connection": "fresh"})
+    assert record.category == "network_error"
+    assert "proxy" in record.failure.message
+    assert "secret" not in repr(record)
+
+
+async def test_an_unknown_authority_is_refused_and_the_way_out_named(simulator):
+    handle = simulator(tls=True)
+    (record,) = await measure(f"{handle.url}/v1", load={"connection": "fresh"})
+    assert record.category == "network_error"
+    assert "--cacert" in record.failure.message
+    (insecure,) = await measure(f"{handle.url}/v1", insecure=True, load={"connection": "fresh"})
+    assert insecure.category == "success"
+    assert insecure.connection.verified is False
+
+
+async def test_a_wrong_name_and_an_expired_certificate_are_told_apart(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    for cert, word in (
+        (authority.issue_cert("other.example"), "mismatch"),
+        (authority.issue_cert("127.0.0.1", not_after=past), "expired"),
+    ):
+        context = make_context(tmp_path / "unused.pem", ("localhost",))
+        cert.configure_cert(context)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def serve(listener=listener, context=context) -> None:
+                conn, _ = listener.accept()
+                conn.settimeout(5)
+                try:
+                    context.wrap_socket(conn, server_side=True).close()
+                except OSError:
+                    conn.close()
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
+            (record,) = await measure(url, cacert=str(tmp_path / "ca.pem"), load={"connection": "fresh"})
+            thread.join(5)
+        assert record.category == "network_error"
+        assert word in record.failure.message
+
+
+@pytest.mark.parametrize(
+    ("limit", "script", "option"),
+    [
+        ({"ttft_timeout_ns": 60_000_000}, {"ttft": "5s"}, "--ttft-timeout"),
+        ({"idle_timeout_ns": 60_000_000}, {"stall": "3:5s"}, "--idle-timeout"),
+        ({"timeout_ns": 80_000_000}, {"itl": "1s"}, "--timeout"),
+        (
+            {"connect_timeout_ns": 60_000_000, "connection": "fresh"},
+            {"tls": True, "tls_delay": "5s"},
+            "--connect-timeout",
+        ),
+    ],
+)
+async def test_each_limit_is_named_when_it_passes(simulator, limit, script, option):
+    handle = simulator(**script)
+    (record,) = await measure(f"{handle.url}/v1", cacert=handle.ca_file, load=limit)
+    assert record.category == "timeout"
+    assert option in record.failure.message
+
+
+async def test_post_reads_a_whole_answer(simulator):
+    answer = await post(f"{simulator().url}/v1/models", method="GET")
+    assert answer.status == 200
+    assert b"data" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("ftp://host", {}),
+        ("http://", {}),
+        ("http://host:99999", {}),
+        ("http://host", {"connect_to": ("nonsense",)}),
+        ("http://host", {"resolve": ("nonsense",)}),
+        ("http://host", {"proxy": "socks5://host"}),
+    ],
+)
+def test_a_route_that_cannot_be_is_a_mistake_of_the_user(url, options):
+    with pytest.raises(ConfigError):
+        parse_endpoint(url, **options)
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ({"https_proxy": "http://p:1", "NO_PROXY": "example.com"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "other.com"}, "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1"}, None),
+        ({}, None),
+    ],
+)
+def test_the_environment_may_name_a_proxy(environ, proxy):
+    assert proxy_from_environment("https://api.example.com/v1", environ) == proxy
