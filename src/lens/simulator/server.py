@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import ssl
+import threading
 from time import monotonic_ns
 from typing import Any
 
@@ -80,6 +81,7 @@ class Server:
         self._tickets = self._accepted = 0
         self._queue: list[tuple[Connection, Play]] = []
         self._stopping = False
+        self._closing = threading.RLock()  # a signal handler may call stop() while this thread closes
         self._epoll.register(listener.fileno(), READ)
         self._epoll.register(self._wake, READ)
 
@@ -100,9 +102,11 @@ class Server:
             self._close()
 
     def stop(self) -> None:
-        """End the loop; from any thread or signal handler."""
-        self._stopping = True
-        os.eventfd_write(self._wake, 1)
+        """End the loop; from any thread or signal handler, once or often, also when it has ended by itself."""
+        with self._closing:
+            self._stopping = True
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def live_while_open(self, fd: int) -> None:
         """Stop when this pipe ends: its other end is held by the parent process."""
@@ -167,7 +171,9 @@ class Server:
             connection.gone("stopped")
         self._epoll.close()
         self._listener.close()
-        os.close(self._wake)
+        with self._closing:
+            wake, self._wake = self._wake, -1
+            os.close(wake)
         self.log.close()
 
     # What connections call.
