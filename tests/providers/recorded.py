@@ -25,6 +25,7 @@ EXPECTED = {
 CODECS = {
     "openai_chat": ("openai", "chat"),
     "openai_completions": ("openai", "completions"),
+    "openai_responses": ("openai", "responses"),
     "openai_embeddings": ("openai", "embeddings"),
 }
 MEDIA = {

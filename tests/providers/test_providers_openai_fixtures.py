@@ -1,9 +1,9 @@
-"""Every recorded answer of OpenAI's protocol gives what its expectation says, at any cut of the bytes."""
+"""Every recorded answer of OpenAI's protocols gives what its expectation says, at any cut of the bytes."""
 
 import pytest
 from recorded import check, check_byte_by_byte, check_random_cuts, names_of, raw
 
-NAMES = names_of("openai_chat", "openai_completions", "openai_embeddings")
+NAMES = names_of("openai_chat", "openai_completions", "openai_responses", "openai_embeddings")
 
 
 def test_the_fixtures_are_there():

@@ -314,7 +314,7 @@ class _Run:
             requests=self.state.done,
             stopped_by=self.stop.why,
             over_budget=self.over_budget,
-            warnings=(*self.limits.warnings(), *self.garbage.warnings()),
+            warnings=(*self.plan.warnings, *self.limits.warnings(), *self.garbage.warnings()),
         )
 
 

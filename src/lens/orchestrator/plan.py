@@ -15,8 +15,9 @@ import msgspec
 from msgspec.structs import replace
 
 from lens.config import ConnectionPolicy, RunConfig, TargetConfig
-from lens.errors import ConfigError, FileError, MissingKey
+from lens.errors import ConfigError
 from lens.model import Target
+from lens.orchestrator.keys import address_of, find_key, key_file_warning
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, stages, starts_within
@@ -40,6 +41,7 @@ class PlanTarget(msgspec.Struct, frozen=True, kw_only=True):
     info: Target  # as it may be shown
     provider: Provider
     endpoint: Endpoint
+    base_url: str
     key: Secret | None = None
 
 
@@ -68,6 +70,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = NO_TIMEOUTS
     retry: RetryPolicy = NO_RETRIES
     keep_all: bool = False  # every event whole, because its text is wanted
+    warnings: tuple[str, ...] = ()  # of what was found while planning
 
     def slot(self, index: int, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
         """Targets take turns, then fresh and reused connections (under "both"), then prompts."""
@@ -136,6 +139,7 @@ def make_plan(
         ),
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
         keep_all=config.output.save_text,
+        warnings=tuple([w for one in config.targets if (w := key_file_warning(one.api_key_file))]),
     )
 
 
@@ -146,7 +150,7 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         ConfigError: a part cannot be.
     """
     provider = get_provider(config.provider)
-    base_url = config.base_url or provider.base_url
+    base_url = address_of(config, provider, environ)
     if not base_url:
         raise ConfigError(f"provider {config.provider}: it has no address of its own; give --base-url")
     if not config.model and config.provider != SIMULATOR:
@@ -170,39 +174,8 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
     url = base_url.partition("?")[0].rstrip("/")
     model = config.model or SIMULATOR
     info = Target(provider=config.provider, model=model, url=url, api=config.api)
-    return PlanTarget(info=info, provider=provider, endpoint=endpoint, key=find_key(config, provider, environ))
-
-
-def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> Secret | None:
-    """The key: as given, from the named variable, from the file, from the provider's own variable.
-
-    Raises:
-        MissingKey: the provider's own address needs one and there is none.
-    """
-    if config.api_key is not None:
-        return config.api_key
-    if config.api_key_env:
-        value = environ.get(config.api_key_env)
-        if not value:
-            raise MissingKey(f"provider {config.provider}: the variable {config.api_key_env} is not set")
-        return Secret(value)
-    if config.api_key_file:
-        try:
-            value = Path(config.api_key_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise FileError(f"--api-key-file {config.api_key_file}: cannot read: {why}") from error
-        if not value:
-            raise MissingKey(f"--api-key-file {config.api_key_file}: it is empty")
-        return Secret(value)
-    for variable in provider.key_variables:
-        if environ.get(variable):
-            return Secret(environ[variable])
-    if provider.key_variables and config.base_url is None:
-        raise MissingKey(
-            f"provider {config.provider}: no key; set {' or '.join(provider.key_variables)}, or give --api-key-env"
-        )
-    return None
+    key = find_key(config, provider, environ)
+    return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key)
 
 
 def count_of(stage: Stage) -> int | None:
@@ -226,8 +199,7 @@ def _encoded(target: PlanTarget, config: TargetConfig, prompts: tuple[Prompt, ..
         extra_body=config.extra_body,
         headers=config.headers,
     )
-    base_url = config.base_url or target.provider.base_url or ""
-    return tuple([target.provider.encode(prompt, ask, base_url, target.key) for prompt in prompts])
+    return tuple([target.provider.encode(prompt, ask, target.base_url, target.key) for prompt in prompts])
 
 
 def _to_warm(config: RunConfig, steps: tuple[Stage, ...]) -> int:

@@ -17,7 +17,10 @@ Body = dict[str, Any]
 
 
 class Provider(Protocol):
-    """A codec of one protocol family."""
+    """A codec of one protocol family.
+
+    It may have a method base_url_from(environ) besides: its address as the environment tells, or None.
+    """
 
     @property
     def name(self) -> str: ...

@@ -12,6 +12,7 @@ from typing import Any
 from lens.model import Failure
 from lens.providers.base import as_dict, as_list, parsed
 from lens.providers.headers import retry_after_s, retry_wanted
+from lens.wire import Exchange
 
 _CATEGORY_OF_STATUS = {
     401: "auth",
@@ -96,6 +97,15 @@ def http_failure(status: int, reason: str, headers: tuple[tuple[str, str], ...],
         retryable=retryable,
         retry_after_s=retry_after_s(named, body),
     )
+
+
+def http_outcome(exchange: Exchange) -> tuple[str | None, Failure | None]:
+    """(category, Failure) of an answer that never came or whose status is no success; else (None, None)."""
+    if exchange.status is None:
+        return exchange.category or "network_error", exchange.failure
+    if exchange.status != 200:
+        return http_failure(exchange.status, exchange.reason, exchange.headers, exchange.document)
+    return None, None
 
 
 def _words_of(status: int, reason: str, headers: dict[str, str], body: bytes) -> str:

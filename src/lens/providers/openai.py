@@ -1,5 +1,7 @@
 """OpenAI's chat completions, legacy completions and embeddings, and whoever speaks them (WIRE 5, 11).
 
+The Responses API has a codec of its own (responses.py); here it is only asked for.
+
 Counted is what carries content; a chunk that only opens a role, ends a choice or brings usage is no
 token. Where two names hold the same reasoning, it counts once.
 """
@@ -12,6 +14,7 @@ import msgspec
 
 from lens.errors import ConfigError
 from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
+from lens.providers import responses
 from lens.providers.base import (
     Body,
     as_dict,
@@ -22,14 +25,19 @@ from lens.providers.base import (
     parsed,
     path_under,
 )
-from lens.providers.failures import error_of, http_failure
+from lens.providers.failures import error_of, http_outcome
 from lens.providers.headers import kept_headers, rate_limits, request_id, server_timing_ms
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.presets import Preset
 from lens.providers.usage import count, growth, openai_usage
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
-_ROUTES = {"chat": "chat/completions", "completions": "completions", "embeddings": "embeddings"}
+_ROUTES = {
+    "chat": "chat/completions",
+    "completions": "completions",
+    "responses": "responses",
+    "embeddings": "embeddings",
+}
 _DELTA = "choices[].delta."
 RULES = SignalRules(
     rules=(
@@ -85,45 +93,59 @@ class OpenAI:
         stream = ask.stream and api != "embeddings"
         body = self._body(api, prompt, ask, stream)
         return WireRequest(
-            path=path_under(base_url, _ROUTES[api]),
-            headers=json_headers(ask, auth=bearer(key)),
+            path=self.path_of(base_url, api, ask.model),
+            headers=json_headers(ask, auth=self.auth_of(key)),
             body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
-            signals=RULES,
+            signals=responses.RULES if api == "responses" else RULES,
             framing="sse" if stream else "document",
             stream=stream,
         )
 
+    def path_of(self, base_url: str, api: str, model: str) -> str:  # noqa: ARG002 - Azure's path names the model
+        """Where this API is under the base URL."""
+        return path_under(base_url, _ROUTES[api])
+
+    def auth_of(self, key: Secret | None) -> tuple[bytes, bytes] | None:
+        """The header that holds the key."""
+        return bearer(key)
+
     def _body(self, api: str, prompt: Prompt, ask: Ask, stream: bool) -> Body:
-        body: Body = {"model": ask.model}
         if api == "embeddings":
-            return {**body, "input": prompt_text(prompt)}
-        if api == "chat":
+            return {"model": ask.model, "input": prompt_text(prompt)}
+        body: Body = {"model": ask.model}
+        if api == "responses":
+            body = responses.body_of(prompt, ask)
+        elif api == "chat":
             body["messages"] = prompt.as_messages()
         else:
             body["prompt"] = prompt_text(prompt)
         most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
         if most is not None:
-            body[self.preset.max_tokens_key if api == "chat" else "max_tokens"] = most
+            names = {"chat": self.preset.max_tokens_key, "responses": "max_output_tokens"}
+            body[names.get(api, "max_tokens")] = most
         if ask.temperature is not None:
             body["temperature"] = ask.temperature
-        if ask.seed is not None:
+        if ask.seed is not None and api != "responses":
             body["seed"] = ask.seed
-        if stream:
-            body["stream"] = True
-            options: Body = {"include_usage": True} if self.preset.include_usage else {}
-            if self.preset.plain_chunks and api == "chat":
-                options["include_obfuscation"] = False
-            if options:
-                body["stream_options"] = options
-        return body
+        return {**body, "stream": True, **self._stream_options(api)} if stream else body
 
-    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
+    def _stream_options(self, api: str) -> Body:
+        options: Body = {}
+        if self.preset.include_usage and api != "responses":
+            options["include_usage"] = True
+        if self.preset.plain_chunks and api in ("chat", "responses"):
+            options["include_obfuscation"] = False
+        return {"stream_options": options} if options else {}
+
+    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
         named = dict(exchange.headers)
         answer = _Answer(exchange)
-        if exchange.status is None:
-            category, failure = exchange.category or "network_error", exchange.failure
-        elif exchange.status != 200:
-            category, failure = http_failure(exchange.status, exchange.reason, exchange.headers, exchange.document)
+        category: str | None
+        category, failure = http_outcome(exchange)
+        if request.signals == responses.RULES:
+            return responses.reading_of(exchange, category, failure)
+        if category is not None:
+            pass
         elif exchange.framing == "document":
             category, failure = answer.take_document()
         else:

@@ -52,6 +52,25 @@ def openai_usage(raw: Any) -> Usage | None:
     )
 
 
+def responses_usage(raw: Any) -> Usage | None:
+    """Usage of the Responses API: input and output are both whole."""
+    usage = as_dict(raw)
+    given, made = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    if given is None and made is None:
+        return None
+    asked, told = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
+    return Usage(
+        input_tokens=given,
+        output_tokens=made,
+        total_tokens=count(usage.get("total_tokens")),
+        cache_read_tokens=count(asked.get("cached_tokens")),
+        cache_write_tokens=count(asked.get("cache_write_tokens")),
+        reasoning_tokens=count(told.get("reasoning_tokens")),
+        audio_input_tokens=count(asked.get("audio_tokens")),
+        audio_output_tokens=count(told.get("audio_tokens")),
+    )
+
+
 def growth(totals: Sequence[int]) -> tuple[int, ...] | None:
     """Tokens of each event from a running total after each; None where it ever falls."""
     steps = tuple([after - before for before, after in zip((0, *totals), totals, strict=False)])
