@@ -32,7 +32,7 @@ from lens.providers.presets import Preset
 from lens.providers.usage import count, growth, openai_usage
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
-_ROUTES = {
+ROUTES = {
     "chat": "chat/completions",
     "completions": "completions",
     "responses": "responses",
@@ -78,7 +78,7 @@ _TIMINGS = (
 class OpenAI:
     """The codec; what differs between servers stands in its preset."""
 
-    apis = tuple(_ROUTES)
+    apis = tuple(ROUTES)
 
     def __init__(self, preset: Preset) -> None:
         self.preset = preset
@@ -88,8 +88,8 @@ class OpenAI:
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         api = ask.api or self.apis[0]
-        if api not in _ROUTES:
-            raise ConfigError(f"provider {self.name}: no api {api!r}; there are {', '.join(_ROUTES)}")
+        if api not in ROUTES:
+            raise ConfigError(f"provider {self.name}: no api {api!r}; there are {', '.join(ROUTES)}")
         stream = ask.stream and api != "embeddings"
         body = self._body(api, prompt, ask, stream)
         return WireRequest(
@@ -103,7 +103,7 @@ class OpenAI:
 
     def path_of(self, base_url: str, api: str, model: str) -> str:  # noqa: ARG002 - Azure's path names the model
         """Where this API is under the base URL."""
-        return path_under(base_url, _ROUTES[api])
+        return path_under(base_url, ROUTES[api])
 
     def auth_of(self, key: Secret | None) -> tuple[bytes, bytes] | None:
         """The header that holds the key."""

@@ -7,6 +7,7 @@ from functools import cache
 
 from lens import plugins
 from lens.errors import ConfigError
+from lens.providers.azure import Azure
 from lens.providers.base import Provider
 from lens.providers.openai import OpenAI
 from lens.providers.presets import PRESETS
@@ -16,12 +17,15 @@ GROUP = "lens.providers"
 
 @cache
 def _built_in() -> dict[str, Provider]:
-    return {preset.name: OpenAI(preset) for preset in PRESETS}
+    speakers: tuple[Provider, ...] = (*[OpenAI(preset) for preset in PRESETS], Azure())
+    return {provider.name: provider for provider in speakers}
 
 
 @cache
 def _aliases() -> dict[str, str]:
-    return {alias: preset.name for preset in PRESETS for alias in preset.aliases}
+    """What a provider is also called; its `preset`, where it has one, says so."""
+    presets = [getattr(provider, "preset", None) for provider in _built_in().values()]
+    return {alias: preset.name for preset in presets if preset for alias in preset.aliases}
 
 
 def provider_names() -> tuple[str, ...]:
