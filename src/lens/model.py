@@ -169,6 +169,7 @@ class Usage(Noun, frozen=True):
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None  # a part of output_tokens
+    cache_write_1h_tokens: int | None = None  # a part of cache_write_tokens, to be kept for an hour
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
 

@@ -23,7 +23,7 @@ from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import OnRecord, RunState, run_plan
 from lens.orchestrator.plan import SIMULATOR, make_plan
 from lens.orchestrator.stop import Stop
-from lens.pricing import PriceBook, parse_price
+from lens.pricing import PriceBook, parse_price, standard_book
 from lens.wire import Secret
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -163,7 +163,7 @@ class Profiler:
         elif model or options:
             target = msgspec.structs.replace(target, **_checked({**({"model": model} if model else {}), **options}))
         self.target = target
-        self.book = book or PriceBook([parse_price(price)] if price else [])
+        self.book = book or standard_book([parse_price(price)] if price else [])
         self.load = load or LoadConfig()
 
     @staticmethod

@@ -98,7 +98,17 @@ def test_every_option_leads_somewhere_or_is_read_by_its_command():
         for option in group:
             assert isinstance(option, Option)
             assert option.help or option.hidden
-            assert option.to or option.name in ("prompt", "export", "output", "force", "price", "label", "config")
+            assert option.to or option.name in (
+                "prompt",
+                "export",
+                "output",
+                "force",
+                "price",
+                "prices",
+                "price_tier",
+                "label",
+                "config",
+            )
 
 
 @pytest.mark.parametrize(

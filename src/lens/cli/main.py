@@ -18,6 +18,7 @@ COMMANDS = {
     "benchmark": ("lens.cli.benchmark:command", "Put load on an endpoint and sum up what came of it."),
     "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
     "simulate": ("lens.cli.simulate:command", "Serve a loopback endpoint that keeps a known script."),
+    "prices": ("lens.cli.prices:command", "Show what a model's tokens cost, and where that is from."),
     "providers": ("lens.cli.providers:command", "List the providers that are built in."),
 }
 EXAMPLE = """\b

@@ -161,7 +161,13 @@ CONNECTION = (
         help="Between two pieces of an answer."),
 )  # fmt: skip
 
+PRICE_TIERS = ("batch", "flex", "priority", "fast")  # pricing.TIERS, without loading it for --help
 _out = partial(Option, group="Output")
+PRICES = (
+    _out("--price", metavar="in=USD,out=USD", help="Price for a million tokens; also cached=, thinking=."),
+    _out("--prices", metavar="FILE|plan", help="Prices from a file, before those that ship: see `lll prices`."),
+    _out("--price-tier", type=click.Choice(PRICE_TIERS), metavar="NAME", help="Billed as batch, flex, priority or fast."),
+)  # fmt: skip
 OUTPUT = (
     _out("--export", "-e", metavar="FMT[,FMT]",
         help="json, jsonl, csv, prometheus, influxdb, msgpack (LLL_EXPORT_FORMAT)."),
@@ -169,7 +175,7 @@ OUTPUT = (
     _out("--output-dir", to="output.dir", metavar="DIR",
         aliases=["--result-dir", "--artifact-dir", "--results-dir"], help="A new file in there (LLL_OUTPUT_DIR)."),
     _out("--force", is_flag=True, help="Replace files that exist."),
-    _out("--price", metavar="in=USD,out=USD", help="Price for a million tokens; also cached=, thinking=."),
+    *PRICES,
     _out("--label", type=PAIR, multiple=True, metavar="K=V", aliases=["--metadata", "--tag"],
         help="Written with the run."),
     _out("--save-text", to="output.save_text", is_flag=True, stands_for=True,

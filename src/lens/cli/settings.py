@@ -16,7 +16,7 @@ from lens.cli.command import said
 from lens.cli.errors import remember_secret
 from lens.config import ExportConfig, RunConfig, make_config
 from lens.errors import ConfigError, FileError
-from lens.pricing import PriceBook, parse_price
+from lens.pricing import PriceBook, parse_price, standard_book
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 
@@ -54,15 +54,21 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
     file = ctx.params.get("config") or above.get("config")
     config = make_config(tree, file=Path(file) if file else None)
     _check(config)
-    price = ctx.params.get("price")
     return Settings(
         config=config,
-        book=PriceBook([parse_price(price)] if price else []),
+        book=book_of(ctx),
         exports=config.output.exports,
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
     )
+
+
+def book_of(ctx: click.Context) -> PriceBook:
+    """The prices that --price, --prices and --price-tier ask for, before those that ship."""
+    price = ctx.params.get("price")
+    own = [parse_price(price)] if price else []
+    return standard_book(own, source=ctx.params.get("prices"), tier=ctx.params.get("price_tier"))
 
 
 def _prompt(text: str) -> str:

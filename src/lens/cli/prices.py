@@ -1,0 +1,78 @@
+"""`lll prices`: what the tokens of a model cost, by the book that ships or the user's own."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lens.cli.command import Command
+from lens.cli.options import PRICES
+from lens.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lens.pricing import Price
+
+EXAMPLE = """\b
+Examples:
+  lll prices 'gpt-5*'
+  lll prices --provider anthropic --json
+"""
+_SHOWN = ("input", "cached", "cache_write", "output", "thinking")
+
+
+@click.command(cls=Command, epilog=EXAMPLE)
+@click.argument("model", required=False, default="*")
+@click.option("--provider", metavar="NAME", help="Only of this provider.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with every rate.")
+@click.pass_context
+def command(ctx: click.Context, /, model: str, provider: str | None, as_json: bool, **_: Any) -> None:
+    """Show prices in USD per million tokens. MODEL may hold *; without it, all are listed."""
+    from lens.cli.settings import book_of
+
+    book = book_of(ctx)
+    rows = [
+        row
+        for row in book.listed()
+        if fnmatchcase(row[1], model) and (provider is None or row[0] in (provider, "*")) and row[2] is not None
+    ]
+    if not rows and provider and (found := book.find(provider, model)):  # an alias, or a provider that resells
+        rows = [(provider, model, found)]
+    if not rows:
+        raise ConfigError(f"no price for {model!r}; patterns hold *, as in 'gpt-5*'; --price and --prices add your own")
+    if as_json:
+        import msgspec
+
+        told = [{"provider": name, "model": one, "price": price} for name, one, price in rows]
+        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        return
+    _table(rows, book.stale_days)
+
+
+# The options of prices are those of every command that has costs.
+command.params.extend(PRICES)
+
+
+def _table(rows: list[tuple[str, str, Price | None]], stale_days: Any) -> None:
+    wide = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
+    click.echo(f"{'':{wide[0]}}  {'USD per million tokens':{wide[1]}}" + "".join(f"{name:>12}" for name in _SHOWN))
+    for name, model, price in rows:
+        assert price is not None
+        cells = "".join(f"{_amount(getattr(price, field)):>12}" for field in _SHOWN)
+        click.echo(f"{name:{wide[0]}}  {model:{wide[1]}}{cells}")
+        for step in price.above:
+            cells = "".join(f"{_amount(getattr(step, field)):>12}" for field in _SHOWN)
+            click.echo(f"{'':{wide[0]}}  {f'  above {step.input_tokens} tokens of input':{wide[1]}}{cells}")
+    for source in sorted({price.source for _, _, price in rows if price}):
+        click.echo(f"source: {source}")
+    old = [days for _, _, price in rows if price and (days := stale_days(price))]
+    if old:
+        click.echo(
+            f"these prices are up to {max(old)} days old: look at the provider's page, or give --prices", err=True
+        )
+
+
+def _amount(value: Decimal | None) -> str:
+    return "-" if value is None else format(value.normalize(), "f")
