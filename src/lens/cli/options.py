@@ -166,7 +166,8 @@ _out = partial(Option, group="Output")
 PRICES = (
     _out("--price", metavar="in=USD,out=USD", help="Price for a million tokens; also cached=, thinking=."),
     _out("--prices", metavar="FILE|plan", help="Prices from a file, before those that ship: see `lll prices`."),
-    _out("--price-tier", type=click.Choice(PRICE_TIERS), metavar="NAME", help="Billed as batch, flex, priority or fast."),
+    _out("--price-tier", type=click.Choice(PRICE_TIERS), metavar="NAME",
+        help="Billed as batch, flex, priority or fast."),
 )  # fmt: skip
 OUTPUT = (
     _out("--export", "-e", metavar="FMT[,FMT]",
