@@ -10,6 +10,8 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
+import pytest
+
 TOKENS = 40
 CONTENT = 1  # Signal.TEXT
 
@@ -61,6 +63,29 @@ def test_profile_agrees_with_the_server(llama: str, lll, tmp_path) -> None:
     assert (record["status"], record["finish_reason"], record["served_model"]) == ("Success", "length", "tiny")
     check_against_the_server(record)
     check_tokens(record)
+
+
+@pytest.mark.parametrize(("provider", "api"), [("llamacpp", "completions"), ("llamacpp", "responses")])
+def test_every_route_of_the_server_is_measured(llama: str, lll, tmp_path, provider: str, api: str) -> None:
+    words = ["--provider", provider, "--base-url", llama, "--model", "tiny", "--api", api]
+    done = lll("profile", *words, "--prompt", "say something", "--max-tokens", TOKENS, "-e", "json", "-o", "one.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "one.json").read_text())
+    assert record["status"] == "Success"
+    assert record["ttfb_ms"] <= record["ttft_ms"] <= record["total_latency_ms"]
+    check_tokens(record)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions", "responses"])
+def test_an_answer_in_one_piece_has_no_token_times(llama: str, lll, tmp_path, api: str) -> None:
+    words = ["--provider", "llamacpp", "--base-url", llama, "--model", "tiny", "--api", api, "--no-stream"]
+    done = lll("profile", *words, "--prompt", "say something", "--max-tokens", TOKENS, "-e", "json", "-o", "one.json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "one.json").read_text())
+    assert record["output_tokens"] == TOKENS
+    assert 0 < record["ttfb_ms"] <= record["total_latency_ms"]
+    assert record.get("ttft_ms") is None
+    assert record.get("tpot_ms") is None
 
 
 def test_benchmark_measures_every_request_of_a_closed_loop(llama: str, lll, tmp_path) -> None:

@@ -175,7 +175,7 @@ class OpenAI:
 
 def prompt_text(prompt: Prompt) -> str:
     """The prompt for an API that takes plain text."""
-    return prompt.text or "\n".join(str(m.get("content", "")) for m in prompt.messages)
+    return prompt.text or "\n".join(_content(message.get("content"))[0] for message in prompt.messages)
 
 
 class _Answer:
