@@ -1,0 +1,1 @@
+"""From records to decisions: thresholds, filters, comparisons, regressions. Knows only Records."""
