@@ -1,0 +1,89 @@
+"""The expression language: what it lets through, what it says, and that nothing else gets in."""
+
+import pytest
+from handmade import failed_record, full_record, record
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lens.analysis.filters import FIELDS, compile_filter, field_reader, grouped
+from lens.errors import ConfigError
+from lens.pricing import PriceBook, parse_price
+
+
+@pytest.mark.parametrize(
+    ("text", "is_meant"),
+    [
+        ("provider == 'openai'", True),
+        ("provider == 'openai' and ttft_ms > 500", False),
+        ("ttft > 99 and ttft < 101", True),
+        ("50 < ttft_ms <= 100", True),
+        ("not (model == 'gpt-4')", False),
+        ("model in ['gpt-4', 'gpt-5']", True),
+        ("'gpt' in model", True),
+        ("startswith(model, 'gpt') or status != 'Success'", True),
+        ("lower('GPT-4') == model", True),
+        ("thinking_ms > 0", False),  # not measured
+        ("thinking_ms is None", True),
+        ("thinking_ms != None", False),
+        ("output_tokens * 2 + 1 == 9", True),
+        ("-output_tokens < 0", True),
+        ("output_tokens / 0 > 1", False),
+        ("ttft_ms > 'x'", False),
+        ("hour_of_day == 18 and date == '2025-11-07'", True),
+        ("weekday == 'Friday'", True),
+        ("label.team == 'search'", True),
+        ("labels.nobody is None", True),
+        ("total_cost > 0.00004", True),
+        ("status", True),
+        ("abs(ttft_ms - 100) < 1", True),
+    ],
+)
+def test_what_an_expression_says(text, is_meant):
+    book = PriceBook([parse_price("in=1,out=1")])
+    assert compile_filter(text, book)(record(labels={"team": "search"})) is is_meant
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tfft_ms > 1", "did you mean ttft_ms"),
+        ("ttft_ms >", "cannot be read"),
+        ("__import__('os').system('true')", "not allowed"),
+        ("model.__class__", "no field"),
+        ("(lambda: 1)()", "not allowed"),
+        ("[x for x in model]", "not allowed"),
+        ("open('/etc/passwd')", "not allowed"),
+        ("success_rate > 1", "whole run"),
+        ("2 ** 99999", "not allowed"),
+        ("'a' * " + "(" * 3000, "longer than"),
+        ("f'{model}'", "not allowed"),
+    ],
+)
+def test_nothing_else_gets_in(text, says):
+    with pytest.raises(ConfigError, match=says):
+        compile_filter(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_expression_or_one_clear_error(text):
+    try:
+        wanted = compile_filter(text)
+    except ConfigError:
+        return
+    assert wanted(record()) in (True, False)
+
+
+def test_every_field_reads_every_record():
+    for name in FIELDS:
+        for one in (record(), failed_record(), full_record()):
+            field_reader(name)(one)
+
+
+def test_groups_come_in_the_order_of_their_values():
+    records = [record(model="b"), record(model="a"), record(model="b", finish_reason="stop")]
+    groups = grouped(records, ["model", "finish_reason"], PriceBook())
+    assert [(key, len(found)) for key, found in groups.items()] == [
+        (("a", None), 1),
+        (("b", "stop"), 1),
+        (("b", None), 1),
+    ]
