@@ -1,15 +1,16 @@
 """InfluxDB line protocol: a point a request, in the plan's form (PLAN 5.2).
 
 Tags are escaped as the protocol wants; a field that was not measured is left out, because a
-point without a field is not the same as a zero.
+point without a field is not the same as a zero. Two points of one series never share a time:
+the database would keep only the later one.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 
 from lens.export.rows import all_figures
+from lens.export.wallclock import unix_ns
 from lens.metrics.definitions import counts, metric_named
 from lens.metrics.summary import Summary
 from lens.model import Record, RunInfo
@@ -17,9 +18,16 @@ from lens.pricing import PriceBook
 
 MEASUREMENT = "llm_request"
 # The plan's four fields first; "cost" is its name for total_cost.
-_FIELDS = ("ttft_ms", "itl_ms", "tokens_per_second", "total_cost", "ttfb_ms", "total_latency_ms", "tpot_ms")
-_COUNTS = ("input_tokens", "output_tokens", "stall_count")
+_FIELDS = (
+    "ttft_ms", "itl_ms", "tokens_per_second", "total_cost", "ttfb_ms", "ttfo_ms", "ttft_from_send_ms",
+    "ttft_from_schedule_ms", "total_latency_ms", "tpot_ms", "connect_ms", "dns_resolution_ms", "tcp_connection_ms",
+    "tls_handshake_ms", "rtt_ms", "longest_gap_ms", "client_lag_us",
+)  # fmt: skip
+_OURS = {"dns_resolution_ms": "dns_ms", "tcp_connection_ms": "tcp_ms", "tls_handshake_ms": "tls_ms"}
+_COUNTS = ("input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "stall_count")
+# The protocol has no escape for a line end inside a tag; it becomes a space.
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\=", "\n": "\\ ", "\r": "\\ "})
+_REMEMBERED = 100_000  # times in use, until the oldest no longer matter
 
 
 class Influx:
@@ -27,12 +35,21 @@ class Influx:
 
     def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
         self._book = book
+        self._taken: set[tuple[str, int]] = set()
 
     def begin(self) -> bytes:
         return b""
 
     def add(self, record: Record) -> bytes:
-        return (point(record, self._book) + "\n").encode()
+        if record.warmup:
+            return b""
+        series, at_ns = series_of(record), unix_ns(record.timestamp)
+        while (series, at_ns) in self._taken:
+            at_ns += 1
+        if len(self._taken) >= _REMEMBERED:
+            self._taken.clear()
+        self._taken.add((series, at_ns))
+        return f"{series} {_fields(record, self._book)} {at_ns}\n".encode()
 
     def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - every point is out already
         return b""
@@ -40,27 +57,26 @@ class Influx:
 
 def point(record: Record, book: PriceBook) -> str:
     """One line of the protocol, without its end."""
+    return f"{series_of(record)} {_fields(record, book)} {unix_ns(record.timestamp)}"
+
+
+def series_of(record: Record) -> str:
+    """Measurement and tags; what the database indexes by, so nothing that differs by request."""
     tags = {"provider": record.provider, "model": record.model, "status": record.status.value, **record.labels}
-    head = ",".join([MEASUREMENT, *(f"{_tag(k)}={_tag(v)}" for k, v in tags.items() if k and v)])
+    return ",".join([MEASUREMENT, *(f"{_tag(k)}={_tag(v)}" for k, v in tags.items() if k and v)])
+
+
+def _fields(record: Record, book: PriceBook) -> str:
     found = all_figures(record, book)
     fields: list[str] = []
     for name in _FIELDS:
         value = found[name]
-        if value is not None and counts(metric_named(name), record):
+        if value is not None and counts(metric_named(_OURS.get(name, name)), record):
             shown = format(value, "f") if isinstance(value, Decimal) else repr(float(value))
             fields.append(f"{'cost' if name == 'total_cost' else name}={shown}")
     fields.extend(f"{name}={found[name]}i" for name in _COUNTS if found[name] is not None)
     fields.append(f"retries={len(record.tries)}i")
-    return f"{head} {','.join(fields)} {unix_ns(record.timestamp)}"
-
-
-def unix_ns(timestamp: str) -> int:
-    """Nanoseconds since 1970 of an RFC 3339 timestamp; datetime knows only microseconds."""
-    whole, _, rest = timestamp.partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    zone = rest[len(digits) :] if rest else ""
-    seconds = datetime.fromisoformat(whole + zone.replace("Z", "+00:00")).timestamp()
-    return int(seconds) * 1_000_000_000 + int(digits.ljust(9, "0")[:9] or 0)
+    return ",".join(fields)
 
 
 def _tag(value: str) -> str:
