@@ -73,8 +73,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()  # of what was found while planning
 
     def slot(self, index: int, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
-        """Targets take turns, then fresh and reused connections (under "both"), then prompts."""
-        turn, target = divmod(index, len(self.targets))
+        """Targets take turns in blocks of random order, then fresh and reused connections ("both"), then prompts."""
+        turn, place = divmod(index, len(self.targets))
+        target = self._order_of(turn)[place]
         fresh = self.connection == "fresh"
         if self.connection == "both":
             turn, fresh = turn // 2, turn % 2 == 0
@@ -89,6 +90,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             fresh=fresh,
             warmup=warmup or stage.warmup,
         )
+
+    def _order_of(self, block: int) -> Sequence[int]:
+        """In which order a block asks the targets: drawn anew for each, so that no target always comes first."""
+        order = list(range(len(self.targets)))
+        if len(order) > 1:
+            random.Random(self.config.load.seed * 1_000_003 + block).shuffle(order)
+        return order
 
     def request_of(self, slot: Slot) -> WireRequest:
         return self.requests[slot.target][slot.prompt]
