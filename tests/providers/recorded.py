@@ -27,6 +27,7 @@ CODECS = {
     "openai_completions": ("openai", "completions"),
     "openai_responses": ("openai", "responses"),
     "openai_embeddings": ("openai", "embeddings"),
+    "anthropic_messages": ("anthropic", "messages"),
 }
 MEDIA = {
     "text/event-stream": "sse",

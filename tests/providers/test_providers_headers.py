@@ -57,8 +57,8 @@ def test_limits_are_read_in_each_spelling():
         }
     )
     assert (told["requests"].limit, told["requests"].reset_s) == (500, 0.12)
-    assert (told["input-tokens"].limit, told["input-tokens"].remaining) == (40000, 39000)
-    assert told["input-tokens"].reset_s == 30.0
+    assert (told["input_tokens"].limit, told["input_tokens"].remaining) == (40000, 39000)
+    assert told["input_tokens"].reset_s == 30.0
     assert told["tokens"].reset_s is None
 
 

@@ -91,7 +91,7 @@ def _date(headers: dict[str, str]) -> datetime | None:
 
 
 def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
-    """Every limit the headers tell of, by what it counts: "requests", "tokens", "input-tokens", ..."""
+    """Every limit the headers tell of, by what it counts: "requests", "tokens", "input_tokens", ..."""
     found: dict[str, dict[str, float | None]] = {}
     now = _date(headers)
     for name, value in headers.items():
@@ -99,7 +99,9 @@ def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
         if match is None:
             continue
         field, what = match.group(1) or match.group(4), match.group(2) or match.group(3)
-        found.setdefault(what, {})[field] = _reset_s(value, now) if field == "reset" else _number(value)
+        found.setdefault(what.replace("-", "_"), {})[field] = (
+            _reset_s(value, now) if field == "reset" else _number(value)
+        )
     return {
         what: Limit(
             limit=_whole(fields.get("limit")),

@@ -26,9 +26,9 @@ from lens.providers.base import (
     path_under,
 )
 from lens.providers.failures import error_of, http_outcome
-from lens.providers.headers import kept_headers, rate_limits, request_id, server_timing_ms
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.presets import Preset
+from lens.providers.readings import reading
 from lens.providers.usage import count, growth, openai_usage
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
@@ -138,7 +138,6 @@ class OpenAI:
         return {"stream_options": options} if options else {}
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        named = dict(exchange.headers)
         answer = _Answer(exchange)
         category: str | None
         category, failure = http_outcome(exchange)
@@ -150,12 +149,13 @@ class OpenAI:
             category, failure = answer.take_document()
         else:
             category, failure = answer.take_stream()
-        return Reading(
-            category=category,
-            failure=failure,
+        return reading(
+            exchange,
+            category,
+            failure,
             usage=answer.usage,
+            timings_ms=answer.timings_ms,
             usage_raw=answer.usage_raw,
-            token_source="usage" if answer.usage is not None else None,
             tokens_per_event=answer.tokens_per_event,
             finish_reason=answer.finish,
             served_model=answer.model,
@@ -165,10 +165,6 @@ class OpenAI:
             audio_transcript=answer.transcript,
             choices=tuple([answer.texts[i] for i in sorted(answer.texts)]) if len(answer.texts) > 1 else None,
             tool_calls=answer.tool_calls(),
-            headers=kept_headers(exchange.headers),
-            rate_limits=rate_limits(named),
-            server_timing_ms={**server_timing_ms(named), **answer.timings_ms},
-            provider_request_id=request_id(named),
             reported_cost_usd=answer.cost_usd,
         )
 

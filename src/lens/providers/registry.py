@@ -7,6 +7,7 @@ from functools import cache
 
 from lens import plugins
 from lens.errors import ConfigError
+from lens.providers.anthropic import Anthropic
 from lens.providers.azure import Azure
 from lens.providers.base import Provider
 from lens.providers.openai import OpenAI
@@ -17,7 +18,7 @@ GROUP = "lens.providers"
 
 @cache
 def _built_in() -> dict[str, Provider]:
-    speakers: tuple[Provider, ...] = (*[OpenAI(preset) for preset in PRESETS], Azure())
+    speakers: tuple[Provider, ...] = (*[OpenAI(preset) for preset in PRESETS], Azure(), Anthropic())
     return {provider.name: provider for provider in speakers}
 
 

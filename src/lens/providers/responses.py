@@ -13,8 +13,8 @@ import msgspec
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, parsed
 from lens.providers.failures import error_of, masked
-from lens.providers.headers import kept_headers, rate_limits, request_id, server_timing_ms
 from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.readings import reading
 from lens.providers.usage import count, responses_usage
 from lens.wire import Ask, Exchange, Prompt, Reading, SignalRule, SignalRules, When
 
@@ -107,13 +107,12 @@ def reading_of(exchange: Exchange, category: str | None, failure: Failure | None
         category, failure = (
             answer.take_document(exchange) if exchange.framing == "document" else answer.take_stream(exchange)
         )
-    named = dict(exchange.headers)
-    return Reading(
-        category=category,
-        failure=failure,
+    return reading(
+        exchange,
+        category,
+        failure,
         usage=answer.usage,
         usage_raw=answer.usage_raw,
-        token_source="usage" if answer.usage is not None else None,
         finish_reason=answer.finish,
         served_model=answer.model,
         text=answer.text,
@@ -121,10 +120,6 @@ def reading_of(exchange: Exchange, category: str | None, failure: Failure | None
         refusal=answer.refusal,
         audio_transcript=answer.transcript,
         tool_calls=answer.tool_calls(),
-        headers=kept_headers(exchange.headers),
-        rate_limits=rate_limits(named),
-        server_timing_ms=server_timing_ms(named),
-        provider_request_id=request_id(named),
     )
 
 

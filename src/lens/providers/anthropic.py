@@ -1,0 +1,85 @@
+"""Anthropic's Messages API, and servers that speak it (WIRE 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from lens.errors import ConfigError
+from lens.providers import anthropic_messages
+from lens.providers.base import bearer, json_headers, merged, path_under
+from lens.providers.failures import http_outcome
+from lens.providers.presets import Preset
+from lens.providers.readings import reading
+from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
+
+VERSION = "2026-10-21"
+# The last version that takes a temperature; asked for only where there is one.
+VERSION_WITH_TEMPERATURE = "2023-06-01"
+RULES = anthropic_messages.rules_under()
+PRESET = Preset(
+    name="anthropic",
+    title="Anthropic",
+    base_url="https://api.anthropic.com/v1",
+    key_variables=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    aliases=("claude",),
+    quirks=(
+        "thinking is billed as output; where its text is omitted, it is silence before the first token",
+        f"an answer is at most {anthropic_messages.MAX_TOKENS} tokens unless --max-tokens says otherwise",
+    ),
+)
+
+
+class Anthropic:
+    """The codec."""
+
+    name = PRESET.name
+    base_url = PRESET.base_url
+    key_variables = PRESET.key_variables
+    apis = ("messages",)
+    preset = PRESET
+
+    def base_url_from(self, environ: Mapping[str, str]) -> str | None:
+        return environ.get("ANTHROPIC_BASE_URL") or None
+
+    def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
+        if ask.api not in (None, *self.apis):
+            raise ConfigError(f"provider {self.name}: no api {ask.api!r}; there is {self.apis[0]}")
+        body = {"model": ask.model, **anthropic_messages.body_of(prompt, ask)}
+        if ask.stream:
+            body["stream"] = True
+        version = VERSION if ask.temperature is None else VERSION_WITH_TEMPERATURE
+        headers = dict(json_headers(ask, auth=_auth(key)))
+        headers.setdefault(b"anthropic-version", version.encode())
+        under_v1 = urlsplit(base_url).path.rstrip("/").endswith("/v1")
+        return WireRequest(
+            path=path_under(base_url, "messages" if under_v1 else "v1/messages"),
+            headers=tuple(headers.items()),
+            body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
+            signals=RULES,
+            framing="sse" if ask.stream else "document",
+            stream=ask.stream,
+        )
+
+    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
+        return reading_of(exchange)
+
+
+def reading_of(exchange: Exchange) -> Reading:
+    """What an answer means that speaks in server-sent events, or in one piece."""
+    answer = anthropic_messages.Answer()
+    category, failure = http_outcome(exchange)
+    if category is None:
+        take = answer.take_document if exchange.framing == "document" else answer.take_stream
+        category, failure = take(exchange)
+    return reading(exchange, category, failure, **answer.fields())
+
+
+def _auth(key: Secret | None) -> tuple[bytes, bytes] | None:
+    """A key goes into x-api-key; an OAuth token is a bearer."""
+    if key is None:
+        return None
+    value = key.reveal()
+    return bearer(key) if value.startswith("sk-ant-oat") else (b"x-api-key", value.encode("utf-8"))
