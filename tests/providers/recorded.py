@@ -28,7 +28,10 @@ CODECS = {
     "openai_responses": ("openai", "responses"),
     "openai_embeddings": ("openai", "embeddings"),
     "anthropic_messages": ("anthropic", "messages"),
+    "gemini_sse": ("google", "gemini"),
+    "gemini_json": ("google", "gemini-array"),
 }
+OBJECT_ARGUMENTS = ("gemini_sse", "gemini_json", "ollama_chat")
 MEDIA = {
     "text/event-stream": "sse",
     "application/x-ndjson": "ndjson",
@@ -158,13 +161,19 @@ def check_text(reading, expected) -> None:
     assert (reading.refusal or None) == expected["refusal"]
     assert (reading.audio_transcript or None) == expected["audio_transcript"]
     calls = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in reading.tool_calls]
-    assert calls == expected["tool_calls"]
+    if expected["protocol"] in OBJECT_ARGUMENTS:  # an object on the wire: its text has no one spelling
+        calls, told = (
+            [{**c, "arguments": json.loads(c["arguments"])} for c in side] for side in (calls, expected["tool_calls"])
+        )
+        assert calls == told
+    else:
+        assert calls == expected["tool_calls"]
 
 
 def check_error(reading, expected) -> None:
     error = expected["error"]
     if error is None:
-        assert reading.failure is None
+        assert reading.failure is None or expected["outcome"]["category"] == "content_filtered"
     elif error["where"] in ("http", "stream", "body") and error["type"] != "content_type":
         assert reading.failure.type == error["type"] or error["type"] is None
         assert reading.failure.code == error["code"] or error["code"] is None
@@ -189,7 +198,7 @@ def check_events(exchange: Exchange, expected) -> None:
     signals = signals[: bad + 1]
     counts = expected["counts"]
     assert len(signals) == counts["wire_events"]
-    assert exchange.comments == counts["sse_comment_lines"]
+    assert exchange.comments == (counts["sse_comment_lines"] or 0)
     content = [i for i, bits in enumerate(signals) if bits & CONTENT]
     assert len(content) == counts["content_events"]
     assert sum(1 for bits in signals if bits & Signal.REASONING) == counts["reasoning_events"]

@@ -1,4 +1,5 @@
-"""Where a target's key comes from, in order: the flag, a named variable, a file, the provider's own variable.
+"""Where a target's key comes from, in order: the flag, a named variable, a file, the provider's own variable;
+at last the provider's own credentials (Google's, Amazon's), where it knows how to find them.
 
 A key is a Secret from here on. Nothing in a message or a warning repeats any of it.
 """
@@ -35,6 +36,10 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
     for variable in provider.key_variables:
         if environ.get(variable):
             return Secret(environ[variable])
+    made = getattr(provider, "default_key", None)
+    if made is not None and config.base_url is None:
+        found: Secret | None = made(environ)
+        return found
     if provider.key_variables and config.base_url is None:
         raise MissingKey(
             f"provider {config.provider}: no key; set {' or '.join(provider.key_variables)}, "

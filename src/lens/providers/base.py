@@ -19,7 +19,8 @@ Body = dict[str, Any]
 class Provider(Protocol):
     """A codec of one protocol family.
 
-    It may have a method base_url_from(environ) besides: its address as the environment tells, or None.
+    It may have two methods besides: base_url_from(environ), its address as the environment tells, or None;
+    and default_key(environ), a key where no variable holds one.
     """
 
     @property

@@ -10,15 +10,17 @@ from lens.errors import ConfigError
 from lens.providers.anthropic import Anthropic
 from lens.providers.azure import Azure
 from lens.providers.base import Provider
+from lens.providers.google import Google
 from lens.providers.openai import OpenAI
 from lens.providers.presets import PRESETS
+from lens.providers.vertex import Vertex
 
 GROUP = "lens.providers"
 
 
 @cache
 def _built_in() -> dict[str, Provider]:
-    speakers: tuple[Provider, ...] = (*[OpenAI(preset) for preset in PRESETS], Azure(), Anthropic())
+    speakers: tuple[Provider, ...] = (*[OpenAI(preset) for preset in PRESETS], Azure(), Anthropic(), Google(), Vertex())
     return {provider.name: provider for provider in speakers}
 
 

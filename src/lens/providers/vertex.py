@@ -1,0 +1,111 @@
+"""Google Vertex AI: Gemini's and Anthropic's models under one address and one kind of token (WIRE 8.2, 8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from lens.errors import ConfigError
+from lens.providers import anthropic, anthropic_messages, google
+from lens.providers.base import bearer, json_headers, merged, path_under
+from lens.providers.google_token import RenewedToken, default_token
+from lens.providers.presets import Preset
+from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
+
+_PROJECT = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
+_LOCATION = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION")
+MESSAGES = "messages"
+# Many regions under one name have a host of another form.
+_MULTI_REGIONS = ("us", "eu")
+PRESET = Preset(
+    name="vertex",
+    title="Google Vertex AI",
+    key_variables=("GOOGLE_OAUTH_ACCESS_TOKEN",),
+    aliases=("vertex-ai", "vertexai"),
+    quirks=(
+        "address: GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION (default: global); or a --base-url that names both",
+        "token: GOOGLE_OAUTH_ACCESS_TOKEN, else Google's default credentials (extra: vertex)",
+        "models named claude-... are asked as Anthropic's, others as Gemini's",
+    ),
+)  # fmt: skip
+
+
+class Vertex:
+    """The codec: paths and tokens are its own, bodies and answers those of the model's maker."""
+
+    name = PRESET.name
+    base_url = None
+    key_variables = PRESET.key_variables
+    apis = (google.SSE, google.ARRAY, MESSAGES)
+    preset = PRESET
+
+    def base_url_from(self, environ: Mapping[str, str]) -> str | None:
+        """The regional address of the project that the environment names."""
+        project = next((environ[name] for name in _PROJECT if environ.get(name)), None)
+        if project is None:
+            return None
+        location = next((environ[name] for name in _LOCATION if environ.get(name)), "global")
+        return f"https://{_host(location)}/v1beta1/projects/{project}/locations/{location}"
+
+    def default_key(self, environ: Mapping[str, str]) -> Secret | None:  # noqa: ARG002 - google-auth reads its own
+        """Where no variable holds a token: Google's default credentials."""
+        return default_token()
+
+    def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
+        claude = ask.api == MESSAGES or (ask.api is None and ask.model.rpartition("/")[2].startswith("claude"))
+        if ask.api not in (None, *self.apis):
+            raise ConfigError(f"provider {self.name}: no api {ask.api!r}; there are {', '.join(self.apis)}")
+        if "/projects/" not in urlsplit(base_url).path:
+            raise ConfigError(
+                f"provider {self.name}: the address names no project; write --base-url "
+                "https://LOCATION-aiplatform.googleapis.com/v1beta1/projects/PROJECT/locations/LOCATION"
+            )
+        publisher = "anthropic" if claude else "google"
+        model = quote(ask.model, safe="-_.~@/")
+        route = model if model.startswith("publishers/") else f"publishers/{publisher}/models/{model}"
+        if claude:
+            request = _claude(prompt, ask, base_url, route, key)
+        else:
+            request = google.generate(prompt, ask, base_url, route, api=ask.api or google.SSE, auth=_auth(key))
+        if isinstance(key, RenewedToken):
+            return replace(request, sign=lambda _: (bearer(key),))
+        return request
+
+    def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
+        return anthropic.reading_of(exchange) if request.signals == anthropic.RULES else google.reading_of(exchange)
+
+
+def _claude(prompt: Prompt, ask: Ask, base_url: str, route: str, key: Secret | None) -> WireRequest:
+    version = anthropic.VERSION if ask.temperature is None else "vertex-2023-10-16"
+    body = {"anthropic_version": version, **anthropic_messages.body_of(prompt, ask)}
+    if ask.stream:
+        body["stream"] = True
+    return WireRequest(
+        path=path_under(base_url, f"{route}:{'streamRawPredict' if ask.stream else 'rawPredict'}"),
+        headers=json_headers(ask, auth=_auth(key)),
+        body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
+        signals=anthropic.RULES,
+        framing="sse" if ask.stream else "document",
+        stream=ask.stream,
+    )
+
+
+def _host(location: str) -> str:
+    if location == "global":
+        return "aiplatform.googleapis.com"
+    return (
+        f"aiplatform.{location}.rep.googleapis.com"
+        if location in _MULTI_REGIONS
+        else f"{location}-aiplatform.googleapis.com"
+    )
+
+
+def _auth(key: Secret | None) -> tuple[bytes, bytes] | None:
+    """A token is a bearer; an API key (express mode) has a header of its own."""
+    if key is None:
+        return None
+    value = key.reveal()
+    return (b"x-goog-api-key", value.encode("utf-8")) if value.startswith("AIza") else bearer(Secret(value))
