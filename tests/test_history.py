@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
 from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import FileError
-from lens.history import PARTIAL, NewFile, read_run, write_run
+from lens.history import PARTIAL, NewFile, RunStream, read_run, write_run
 
+OLD = Path(__file__).parent / "fixtures" / "runs"
 RECORDS = [full_record(), failed_record("ünïcode\nand a line"), record((1, 2, 3), index=2)]
 
 
@@ -113,3 +115,37 @@ def test_a_layout_from_the_future_is_refused(tmp_path):
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(FileError, match="No such file"):
         NewFile(tmp_path / "absent" / "run.jsonl")
+
+
+@pytest.mark.parametrize("name", ["schema1.jsonl", "schema1.msgpack"])
+def test_files_of_an_older_layout_are_read(name):
+    assert read_run(OLD / name).records == RECORDS
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
+def test_a_run_is_read_record_by_record(tmp_path, name):
+    write_run(tmp_path / name, INFO, RECORDS * 700)
+    with RunStream(tmp_path / name) as stream:
+        assert stream.info == INFO
+        assert sum(1 for _ in stream) == len(RECORDS) * 700
+
+
+def test_packed_columns_keep_their_width(tmp_path):
+    write_run(tmp_path / "run.msgpack", INFO, RECORDS)
+    kept = read_run(tmp_path / "run.msgpack").records[0].events
+    assert [getattr(kept, name).typecode for name in kept.__struct_fields__] == list("qqHII")
+
+
+def test_a_message_that_is_longer_than_a_block_is_read(tmp_path):
+    long = msgspec.structs.replace(RECORDS[0], text="x" * 3_000_000)
+    write_run(tmp_path / "run.msgpack", INFO, [long, *RECORDS])
+    assert read_run(tmp_path / "run.msgpack").records == [long, *RECORDS]
+
+
+def test_a_column_of_an_unknown_kind_is_told(tmp_path):
+    path = tmp_path / "run.msgpack"
+    write_run(path, INFO, RECORDS)
+    path.write_bytes(path.read_bytes().replace(b"q" + (205_000_000).to_bytes(8, "little"), b"?" + bytes(8)))
+    run = read_run(path)
+    assert run.records == RECORDS[1:]
+    assert run.warnings[0].startswith("message 2 cannot be read")

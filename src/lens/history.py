@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import msgspec
 
 from lens.errors import FileError
-from lens.model import SCHEMA, Record, RunInfo, decode_hook, encode_hook
+from lens.model import SCHEMA, Record, RunInfo, decode_hook, encode_hook, pack_hook
 
 PARTIAL = ".partial"
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
+# Read at a time from a MessagePack file.
+BLOCK_BYTES = 1 << 20
 
 _json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number")
-_pack = msgspec.msgpack.Encoder(enc_hook=encode_hook)
+_pack = msgspec.msgpack.Encoder(enc_hook=pack_hook)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,30 +105,86 @@ def write_run(path: Path, info: RunInfo, records: Iterable[Record], *, force: bo
             file.write(encode(record))
 
 
+class RunStream:
+    """The records of a run file, one by one, so that a long run need not lie in memory.
+
+    `info` is the header as far as it was read: the last one counts, for it knows when the run ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            FileError: it cannot be read, is no run file, or a newer version wrote it.
+        """
+        self.path = path
+        self.info: RunInfo | None = None
+        self.warnings: list[str] = []
+        try:
+            self._file: BinaryIO = path.open("rb")
+        except OSError as error:
+            raise FileError(f"cannot read {path}: {error.strerror}") from error
+        self._parts = self._items()
+        self._first: Record | None = None
+        while self._first is None:  # the header, and whether there is anything to read
+            part = next(self._parts, None)
+            if part is None:
+                break
+            if isinstance(part, RunInfo):
+                self._header(part)
+            else:
+                self._first = part
+        if self.info is None and self._first is None:
+            self.close()
+            raise FileError(f"{path} is no run file: {self.warnings[0] if self.warnings else 'it is empty'}")
+
+    def __iter__(self) -> Iterator[Record]:
+        """The records, once."""
+        first, self._first = self._first, None
+        if first is not None:
+            yield first
+        for part in self._parts:
+            if isinstance(part, RunInfo):
+                self._header(part)
+            else:
+                yield part
+        self.close()
+
+    def close(self) -> None:
+        self._parts = iter(())
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _header(self, info: RunInfo) -> None:
+        if info.schema > SCHEMA:
+            self.close()
+            says = f"has layout {info.schema}, this version reads up to {SCHEMA}; use a newer one"
+            raise FileError(f"{self.path} {says}")
+        self.info = info
+
+    def _items(self) -> Iterator[RunInfo | Record]:
+        try:
+            packed = self._file.read(len(MAGIC)) == MAGIC
+            if not packed:
+                self._file.seek(0)
+            yield from (_messages if packed else _lines)(self._file, self.warnings)
+        except OSError as error:
+            raise FileError(f"cannot read {self.path}: {error.strerror}") from error
+
+
 def read_run(path: Path) -> Run:
     """Read a run file of any layout, or a JSON document that was exported from a run.
 
     Raises:
         FileError: it cannot be read, is no run file, or a newer version wrote it.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror}") from error
-    warnings: list[str] = []
-    info: RunInfo | None = None
-    records: list[Record] = []
-    parts = _messages(data, warnings) if data.startswith(MAGIC) else _lines(data, warnings)
-    for item in parts:
-        if isinstance(item, RunInfo):
-            info = item  # the last one counts: it knows when the run ended
-        else:
-            records.append(item)
-    if info is None and not records:
-        raise FileError(f"{path} is no run file: {warnings[0] if warnings else 'it is empty'}")
-    if info is not None and info.schema > SCHEMA:
-        raise FileError(f"{path} has layout {info.schema}, this version reads up to {SCHEMA}; use a newer one")
-    return Run(info=info, records=records, warnings=tuple(warnings))
+    with RunStream(path) as stream:
+        records = list(stream)
+    return Run(info=stream.info, records=records, warnings=tuple(stream.warnings))
 
 
 class _Document(msgspec.Struct):
@@ -140,22 +199,34 @@ _info_decoder = msgspec.json.Decoder(RunInfo, dec_hook=decode_hook)
 _document_decoder = msgspec.json.Decoder(_Document, dec_hook=decode_hook)
 
 
-def _lines(data: bytes, warnings: list[str]) -> Iterator[RunInfo | Record]:
+def _lines(file: BinaryIO, warnings: list[str]) -> Iterator[RunInfo | Record]:
     """The items of JSON Lines, or of one JSON document that may span lines."""
-    document = _whole_document(data)
-    if document is not None:
-        yield from document
-        return
-    lines = data.split(b"\n")
-    cut = len(lines) - 1 if lines[-1] else None  # a complete file ends with a line end
-    for number, line in enumerate(lines):
+    first = file.readline()
+    second = file.readline()
+    if not second or not _is_item(first):
+        data = first + second + file.read()
+        document = _whole_document(data)
+        if document is not None:
+            yield from document
+            return
+        lines: Iterable[bytes] = data.splitlines(keepends=True)
+    else:
+        lines = chain((first, second), file)
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             yield _item(line)
         except msgspec.DecodeError as error:
-            what = "is cut off" if number == cut else f"cannot be read ({error})"
-            warnings.append(f"line {number + 1} {what}; the rest was kept")
+            what = f"cannot be read ({error})" if line.endswith(b"\n") else "is cut off"  # a complete file ends a line
+            warnings.append(f"line {number} {what}; the rest was kept")
+
+
+def _is_item(line: bytes) -> bool:
+    try:
+        return bool(_item(line))
+    except msgspec.DecodeError:
+        return False
 
 
 def _item(line: bytes) -> RunInfo | Record:
@@ -183,23 +254,36 @@ def _whole_document(data: bytes) -> list[RunInfo | Record] | None:
         return head or None
 
 
-def _messages(data: bytes, warnings: list[str]) -> Iterator[RunInfo | Record]:
+def _messages(file: BinaryIO, warnings: list[str]) -> Iterator[RunInfo | Record]:
     """The items of a MessagePack run file; the first is the header, a later header replaces it."""
-    at, number = len(MAGIC), 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        body = data[at + 4 : at + 4 + size]
-        number += 1
-        if len(body) < size or at + 4 > len(data):
-            warnings.append(f"message {number} is cut off; the rest was kept")
-            return
-        at += 4 + size
-        yield _unpack(body)
+    rest, number = b"", 0
+    while block := file.read(BLOCK_BYTES):
+        data = rest + block
+        at, end, view = 0, len(data), memoryview(data)
+        while at + 4 <= end:
+            upto = at + 4 + int.from_bytes(view[at : at + 4], "little")
+            if upto > end:
+                break
+            number += 1
+            try:
+                yield _unpack(view[at + 4 : upto])
+            except msgspec.DecodeError as error:
+                warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
+            at = upto
+        rest = data[at:]
+    if rest:
+        warnings.append(f"message {number + 1} is cut off; the rest was kept")
 
 
-def _unpack(body: bytes) -> RunInfo | Record:
-    kind: Any = Record
+_record_unpacker = msgspec.msgpack.Decoder(Record, dec_hook=decode_hook)
+_info_unpacker = msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook)
+
+
+def _unpack(body: memoryview) -> RunInfo | Record:
     try:
-        return msgspec.msgpack.decode(body, type=kind, dec_hook=decode_hook)  # type: ignore[no-any-return]
-    except msgspec.ValidationError:
-        return msgspec.msgpack.decode(body, type=RunInfo, dec_hook=decode_hook)
+        return _record_unpacker.decode(body)
+    except msgspec.ValidationError as error:
+        try:
+            return _info_unpacker.decode(body)
+        except msgspec.ValidationError:
+            raise error from None

@@ -8,6 +8,7 @@ machine that measured; what was not measured is None, never 0. The reading leg
 from __future__ import annotations
 
 import enum
+import sys
 from array import array
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -19,7 +20,8 @@ else:
     Column = array  # not subscriptable before Python 3.12, and msgspec asks for the type when it runs
 
 # Number of the run-file layout; raised when a reader of the old layout would misread the new one.
-SCHEMA = 1
+# 2: columns of a MessagePack file are bytes, where 1 had lists of integers.
+SCHEMA = 2
 
 
 class Signal(enum.IntFlag):
@@ -301,8 +303,30 @@ def encode_hook(value: object) -> object:
     raise TypeError(f"cannot encode {type(value).__name__}")
 
 
+# Codes a packed column may have, by their byte in the file.
+_CODES = {ord(code): code for code in "BHIq"}
+
+
+def pack_hook(value: object) -> object:
+    """For MessagePack encoders: columns become bytes, the array's typecode and then its items, little endian."""
+    if not isinstance(value, array):
+        raise TypeError(f"cannot encode {type(value).__name__}")
+    if sys.byteorder == "big":
+        value = array(value.typecode, value)
+        value.byteswap()
+    return value.typecode.encode() + value.tobytes()
+
+
 def decode_hook(kind: type, value: object) -> object:
-    """For msgspec decoders: lists become columns of int64."""
-    if kind is array:
+    """For msgspec decoders: packed bytes become the column they were, lists become columns of int64."""
+    if kind is not array:
+        raise TypeError(f"cannot decode {kind}")
+    if not isinstance(value, bytes):
         return array("q", cast(list[int], value))
-    raise TypeError(f"cannot decode {kind}")
+    code = _CODES.get(value[0]) if value else None
+    if code is None:
+        raise ValueError("a column without a known typecode")
+    column = array(code, value[1:])
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column
