@@ -1,0 +1,72 @@
+// The page: its parts in order, the theme, and drawing again when the width changes.
+function section(id, title, note, content) {
+  if (!content) return null;
+  const kids = [content].flat().filter(Boolean);
+  return kids.length ? make("section", { id }, make("div", { class: "head" }, make("h2", {}, title), note ? make("p", {}, note) : null), ...kids) : null;
+}
+
+function themeButton() {
+  const root = document.documentElement, button = make("button", { type: "button", id: "theme" });
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const show = () => { button.textContent = dark() ? "Light" : "Dark"; button.setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colours`); };
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    root.style.colorScheme = root.dataset.theme;
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+  return button;
+}
+
+function navigation(parts) {
+  const mark = draw("svg", { width: 22, height: 16, viewBox: "0 0 22 16", "aria-hidden": "true" },
+    draw("path", { d: "M1 12h4l2-9 3 12 3-10 2 7h6", fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-linejoin": "round", "stroke-linecap": "round" }));
+  const print = make("button", { type: "button" }, "Print");
+  print.addEventListener("click", () => window.print());
+  return make("nav", { "aria-label": "Sections" }, make("span", { class: "mark" }, mark, "llm-latency-lens"),
+    ...parts.map((part) => make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)), make("span", { class: "space" }), print, themeButton());
+}
+
+function head() {
+  const all = DATA.series.reduce((n, s) => n + s.tiles.requests, 0);
+  const runs = `${DATA.runs.length} run${DATA.runs.length > 1 ? "s" : ""}, ${int(all)} request${all === 1 ? "" : "s"}`;
+  const started = DATA.runs.map((r) => (r.facts.find(([name]) => name === "started") || [])[1]).filter(Boolean)[0];
+  const warnings = [...DATA.runs.flatMap((r) => r.warnings.map((w) => [null, w])), ...DATA.series.flatMap((s, i) => s.warnings.map((w) => [i, w]))];
+  return make("header", {}, make("h1", {}, DATA.title), make("p", { class: "sub" }, started ? `${runs}, started ${started}` : runs),
+    ...warnings.map(([i, text]) => make("div", { class: "warning" }, make("b", {}, "Doubt"), make("span", {}, i === null ? null : letter(i), text))));
+}
+
+function build() {
+  const legendOf = () => seriesLegend();
+  const measured = DATA.series.length > 0;
+  const parts = !measured ? [section("runs", "Runs", "No request was measured.", runCards())] : [
+    section("figures", "Figures", "Percentiles are nearest rank: values that were measured. Where the number of values cannot support one, the number it needs is shown.",
+      [several ? comparison() : tiles(DATA.series[0]), figuresTable()]),
+    section("load", "Load", "Each stage of the sweep at the load that was really on the endpoint; the knee is the last stage before TTFT takes off.", loadCards() && [legendOf(), ...loadCards()]),
+    section("latency", "Latency", "", Object.keys(DATA.histograms).length ? [legendOf(), distributionCards()] : null),
+    section("time", "Over time", "", [legendOf(), ...timeCards()]),
+    section("phases", "Phases", "Where the time of a request goes; requests that succeeded.", phaseCards()),
+    section("connections", "Cold and warm", "", connectionCards()),
+    section("requests", "Requests", "", requestCards()),
+    section("outcomes", "Outcomes", "", outcomeCards()),
+    section("cost", "Cost", "", costCards()),
+    section("runs", "Runs", "", runCards()),
+    section("definitions", "Definitions", "", definitions()),
+  ];
+  const shown = parts.filter(Boolean);
+  document.getElementById("page").append(navigation(shown), head(), ...shown,
+    make("footer", {}, `Made by llm-latency-lens ${DATA.version}. Times are of the kernel’s receive stamps where a run has them. This page is complete in itself and loads nothing.`));
+  paintAll();
+}
+
+build();
+let lastWidth = document.body.clientWidth;
+addEventListener("resize", () => {
+  if (document.body.clientWidth === lastWidth) return;
+  lastWidth = document.body.clientWidth;
+  tip.hide();
+  paintAll();
+});
+document.documentElement.dataset.ready = "yes";

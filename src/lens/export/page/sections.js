@@ -1,0 +1,153 @@
+// The parts made of text and tables: head, figures, outcomes, cost, cold and warm, runs, definitions.
+function cell(text, kind = "") {
+  return make("td", { class: kind }, text);
+}
+function tableOf(head, rows, textColumns = 1) {
+  return make("div", { class: "scroll" }, make("table", {},
+    make("thead", {}, make("tr", {}, ...head.map((name, i) => make("th", { class: i < textColumns ? "text" : "", scope: "col" }, name)))),
+    make("tbody", {}, ...rows)));
+}
+
+function tile(name, value, unit, more, kind = "") {
+  if (value === null || value === undefined || value === "–") return null;
+  return make("div", { class: `tile ${kind}` }, make("div", { class: "name" }, name),
+    make("div", { class: "value" }, value, unit ? make("small", {}, unit) : null), make("div", { class: "more" }, more || " "));
+}
+function timeTile(name, ms, tail) {
+  if (ms === null) return null;
+  const unit = timeUnit(ms);
+  return tile(name, num(ms / unit.by), unit.name, tail.length ? `${tail[0]} ${time(tail[1])}` : "");
+}
+function tiles(series) {
+  const t = series.tiles;
+  const rate = t.failed ? `${int(t.failed)} failed (${percent(t.failed / t.requests)})` : "none failed";
+  return make("div", { class: "tiles" },
+    tile("Requests", int(t.requests), "", `${rate}${t.retries ? `, ${int(t.retries)} retries` : ""}`, t.failed ? "bad" : ""),
+    timeTile("TTFT, median", t.ttft, t.ttft_tail), timeTile("ITL, median", t.itl, t.itl_tail), timeTile("Total, median", t.total, t.total_tail),
+    t.tokens_per_second === null ? null : tile("Output", num(t.tokens_per_second), "tokens/s", t.request_speed === null ? "" : `${num(t.request_speed)} a request`),
+    t.requests_per_second === null ? null : tile("Answers", num(t.requests_per_second), "/s", t.open === null ? "" : `${num(t.open)} open at a time`),
+    t.output_tokens === null ? null : tile("Tokens out", int(t.output_tokens), "", t.input_tokens === null ? "" : `${int(t.input_tokens)} in`),
+    t.cost === null ? null : tile("Cost", short(t.cost, 9), "", `${t.cost_each.slice(0, 11)} a request`));
+}
+
+// Several series side by side; what differs from the first is said in per cent.
+function comparison() {
+  const fields = [["TTFT p50", "ttft", time, -1], ["ITL p50", "itl", time, -1], ["total p50", "total", time, -1],
+    ["tokens/s", "tokens_per_second", num, 1], ["tokens/s a request", "request_speed", num, 1], ["answers/s", "requests_per_second", num, 1], ["open", "open", num, 0]];
+  const first = DATA.series[0].tiles;
+  const rows = DATA.series.map((s, i) => make("tr", {},
+    make("td", { class: "text strong" }, letter(i), s.name),
+    cell(int(s.tiles.requests)), cell(int(s.tiles.failed), s.tiles.failed ? "worse" : "quiet"),
+    ...fields.map(([, field, text, sign]) => {
+      const value = s.tiles[field], base = first[field];
+      const node = cell(text(value), value === null ? "quiet" : "");
+      if (i && sign && value !== null && base) {
+        const change = value / base - 1;
+        const kind = Math.abs(change) < 0.02 ? "quiet" : change * sign > 0 ? "better" : "worse";
+        node.append(make("span", { class: `delta ${kind}` }, `${change >= 0 ? "+" : "−"}${Math.abs(change * 100).toFixed(Math.abs(change) < 0.1 ? 1 : 0)} %`));
+      }
+      return node;
+    }),
+    cell(s.tiles.cost_each === null ? "–" : s.tiles.cost_each.slice(0, 11), s.tiles.cost_each === null ? "quiet" : "")));
+  return card(tableOf(["", "requests", "failed", ...fields.map((f) => f[0]), "cost a request"], rows));
+}
+
+function figuresTable() {
+  const head = ["metric", ...(several ? [""] : []), "unit", "n", "min", ...DATA.columns, "max", "mean", "std dev"];
+  const rows = DATA.table.flatMap((row) => {
+    let first = true;
+    return row.series.map((d, i) => [d, i]).filter(([d]) => d).map(([d, i], k, there) => {
+      const name = make("td", { class: "text strong" }, first ? row.label : "");
+      if (first) hoverable(name, row.label, [[null, `${row.metric} = ${row.formula}`], ...(row.better ? [[null, `${row.better} is better`]] : [])]);
+      first = false;
+      return make("tr", { class: k < there.length - 1 ? "group" : "" }, name,
+        several ? make("td", { class: "text" }, letter(i)) : null, cell(row.unit, "quiet"), cell(int(d.n), "quiet"), cell(num(d.min)),
+        ...DATA.columns.map((p) => (p in d.percentiles ? cell(num(d.percentiles[p]), p === "p50" ? "strong" : "") : cell(p in d.needs ? `n ≥ ${int(d.needs[p])}` : "–", "quiet"))),
+        cell(num(d.max)), cell(num(d.mean)), cell(num(d.std_dev)));
+    });
+  });
+  return card(tableOf(head, rows, several ? 2 : 1));
+}
+
+const KINDS = ["var(--s2)", "var(--s1)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s7)", "var(--s6)", "var(--s0)"];
+function outcomeCards() {
+  const kinds = [...new Set(DATA.series.flatMap((s) => s.outcomes.map((o) => o.category)))].sort((a, b) => (b === "success") - (a === "success"));
+  const paint = (category) => KINDS[kinds.indexOf(category) % KINDS.length];
+  const bars = (width) => {
+    const left = several ? 34 : 0, svg = draw("svg", { viewBox: `0 0 ${width} ${DATA.series.length * 30}`, role: "img", "aria-label": "Outcomes" });
+    DATA.series.forEach((s, i) => {
+      let x = left;
+      if (several) svg.append(draw("text", { class: "strong", x: 0, y: i * 30 + 19 }, s.letter));
+      for (const o of s.outcomes) {
+        const w = o.share * (width - left);
+        const bar = draw("rect", { x, y: i * 30 + 5, width: Math.max(w - 1, 1), height: 20, rx: 2, fill: paint(o.category) });
+        svg.append(hoverable(bar, o.category, [[null, "requests", `${int(o.count)} (${percent(o.share)})`], ...(o.example ? [[null, o.example]] : [])]));
+        x += w;
+      }
+    });
+    return svg;
+  };
+  const rows = DATA.series.flatMap((s, i) => s.outcomes.map((o) => make("tr", {},
+    make("td", { class: "text" }, letter(i), swatch(paint(o.category)), o.category), cell(int(o.count), "strong"), cell(percent(o.share)), make("td", { class: "text wrap" }, o.example))));
+  return card(figure("How requests ended", "", bars), tableOf(["outcome", "requests", "share", ""], rows));
+}
+
+function connectionCards() {
+  const both = DATA.series.map((s, i) => [s, i]).filter(([s]) => s.connections);
+  if (!both.length) return null;
+  const curves = both.flatMap(([s]) => [s.connections.new.cdf, s.connections.reused.cdf]);
+  const names = both.flatMap(([s, i]) => ["new", "reused"].map((kind, k) => [several ? color(i) : color(k), `${several ? `${s.letter} ` : ""}${kind} connection`, k ? "" : "6 4"]));
+  const metrics = [["ttft_ms", "TTFT p50"], ["ttft_from_send_ms", "TTFT from send p50"], ["connect_ms", "connect p50"], ["total_latency_ms", "total p50"]];
+  const rows = both.flatMap(([s, i]) => ["new", "reused"].map((kind) => make("tr", {},
+    make("td", { class: "text strong" }, letter(i), `${kind} connection`), cell(int(s.connections[kind].n), "quiet"),
+    ...metrics.map(([m]) => cell(m in s.connections[kind].medians ? time(s.connections[kind].medians[m]) : "–")))));
+  return make("div", { class: "grid" },
+    card(figure("TTFT on new and on reused connections", "cumulative", (w) => cumulative(curves, names, timeUnit, w, false, "requests")), legend(names)),
+    card(make("h3", {}, "Medians"), tableOf(["", "n", ...metrics.map((m) => m[1])], rows)));
+}
+
+function costCards() {
+  const known = DATA.series.map((s, i) => [s, i]).filter(([s]) => s.cost);
+  if (!known.length) return null;
+  const parts = ["input", "output", "thinking"], paint = (name) => ["var(--s0)", "var(--s1)", "var(--s3)"][parts.indexOf(name)];
+  const priced = known.filter(([s]) => s.cost.total);
+  const most = Math.max(...priced.map(([s]) => s.cost.parts.reduce((sum, p) => sum + p[2], 0)), 1e-12);
+  const bars = (width) => {
+    const left = several ? 34 : 0, svg = draw("svg", { viewBox: `0 0 ${width} ${priced.length * 30}`, role: "img", "aria-label": "Cost by part" });
+    priced.forEach(([s], k) => {
+      let x = left;
+      if (several) svg.append(draw("text", { class: "strong", x: 0, y: k * 30 + 19 }, s.letter));
+      for (const [name, text, amount] of s.cost.parts) {
+        const w = amount / most * (width - left);
+        svg.append(hoverable(draw("rect", { x, y: k * 30 + 5, width: Math.max(w - 1, 1), height: 20, rx: 2, fill: paint(name) }), `${name} tokens`, [[null, "cost", text]]));
+        x += w;
+      }
+    });
+    return svg;
+  };
+  const rows = known.map(([s, i]) => make("tr", {}, make("td", { class: "text strong" }, letter(i), several ? s.name : "all requests"),
+    cell(s.cost.total || "not known", s.cost.total ? "strong" : "quiet"), cell(s.cost.each || "–"), cell(s.cost.per_million || "–"), cell(s.cost.unpriced ? int(s.cost.unpriced) : "0", "quiet"),
+    make("td", { class: "text wrap" }, [...(s.cost.sources || []), s.cost.reason].filter(Boolean).join("; "))));
+  const used = parts.filter((name) => priced.some(([s]) => s.cost.parts.some((p) => p[0] === name)));
+  return card(
+    priced.length ? figure("What it cost", "thinking is a part of the output, shown apart", bars) : null,
+    used.length ? legend(used.map((name) => [paint(name), `${name} tokens`])) : null,
+    tableOf(["", "total", "a request", "a million output tokens", "without a price", "price from"], rows));
+}
+
+function runCards() {
+  return make("div", { class: "grid" }, ...DATA.runs.map((run, k) => {
+    const of = DATA.series.map((s, i) => [s, i]).filter(([s]) => s.run === k);
+    const us = (v) => (v === null ? "–" : v.toFixed(1));
+    const rows = run.error_rows.map((r) => make("tr", {}, make("td", { class: "text" }, r[0]), cell(r[1], "quiet"), cell(r[2] === null ? "–" : (r[2] >= 0 ? "+" : "−") + us(Math.abs(r[2]))), ...r.slice(3).map((v) => cell(us(v)))));
+    return card(several ? make("h3", { style: { marginBottom: "10px" } }, ...of.map(([, i]) => letter(i)), of.map(([s]) => s.name).join(", ") || "no requests") : null,
+      make("dl", { class: "facts" }, ...run.facts.flatMap(([name, says]) => [make("dt", {}, name), make("dd", { class: name === "command" ? "code" : "" }, says)])),
+      make("div", { class: "instrument" }, make("h3", {}, "This instrument’s own error"), make("p", {}, run.error_says),
+        rows.length ? tableOf(["µs", "stamps", "TTFT bias", "p50", "p99", "max", "p99 when read"], rows) : null));
+  }));
+}
+
+function definitions() {
+  const rows = DATA.definitions.map((d) => make("tr", {}, make("td", { class: "text code" }, d.name), make("td", { class: "text" }, d.unit), make("td", { class: "text wrap" }, d.formula), make("td", { class: "text wrap" }, d.source), make("td", { class: "text" }, d.better)));
+  return card(make("details", {}, make("summary", {}, "Every metric and its formula"), tableOf(["name", "unit", "formula", "source", "better"], rows, 5)));
+}
