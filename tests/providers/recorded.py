@@ -28,6 +28,8 @@ CODECS = {
     "openai_responses": ("openai", "responses"),
     "openai_embeddings": ("openai", "embeddings"),
     "anthropic_messages": ("anthropic", "messages"),
+    "bedrock_converse": ("bedrock", "converse"),
+    "anthropic_bedrock": ("bedrock", "invoke"),
     "gemini_sse": ("google", "gemini"),
     "gemini_json": ("google", "gemini-array"),
 }
@@ -46,7 +48,7 @@ def names_of(*protocols: str) -> list[str]:
 
 def request_of(name: str) -> WireRequest:
     provider, api = CODECS[EXPECTED[name]["protocol"]]
-    ask = Ask(model="m", api=api, stream=EXPECTED[name]["streaming_requested"], max_tokens=100)
+    ask = Ask(model="anthropic.claude", api=api, stream=EXPECTED[name]["streaming_requested"], max_tokens=100)
     return get_provider(provider).encode(Prompt(text="hi"), ask, "http://x/v1", Secret("k"))
 
 

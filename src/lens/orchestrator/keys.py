@@ -37,8 +37,8 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
         if environ.get(variable):
             return Secret(environ[variable])
     made = getattr(provider, "default_key", None)
-    if made is not None and config.base_url is None:
-        found: Secret | None = made(environ)
+    if made is not None:
+        found: Secret | None = made(environ, own_address=config.base_url is None)
         return found
     if provider.key_variables and config.base_url is None:
         raise MissingKey(

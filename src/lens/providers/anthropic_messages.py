@@ -151,7 +151,7 @@ class Answer:
             self._finished(as_dict(event.get("delta")).get("stop_reason"))
             self._count(event.get("usage"))
         elif kind == "message_stop":
-            self._server_times(as_dict(event.get("amazon-bedrock-invocationMetrics")))
+            self.timings_ms = server_times_ms(as_dict(event.get("amazon-bedrock-invocationMetrics")))
         elif kind == "error" and self.error is None:
             said = error_of(event) or Failure(message="")
             self.error = msgspec.structs.replace(said, where="stream")
@@ -189,11 +189,6 @@ class Answer:
             more = tool.arguments + (delta.get("partial_json") or "")
             self._tools[place] = msgspec.structs.replace(tool, arguments=more)
 
-    def _server_times(self, told: dict[str, Any]) -> None:
-        for key, name in (("invocationLatency", "bedrock_invocation"), ("firstByteLatency", "bedrock_first_byte")):
-            if isinstance(told.get(key), (int, float)):
-                self.timings_ms[name] = float(told[key])
-
     def usage(self) -> Usage | None:
         """Cached tokens are counted outside of input_tokens here; ours holds them all."""
         raw = self.usage_raw
@@ -228,3 +223,9 @@ class Answer:
             "tool_calls": self.tool_calls(),
             "timings_ms": self.timings_ms,
         }
+
+
+def server_times_ms(told: dict[str, Any]) -> dict[str, float]:
+    """What Bedrock says of its own times, under our names."""
+    names = {"invocationLatency": "bedrock_invocation", "firstByteLatency": "bedrock_first_byte"}
+    return {name: float(told[key]) for key, name in names.items() if isinstance(told.get(key), (int, float))}

@@ -20,7 +20,7 @@ class Provider(Protocol):
     """A codec of one protocol family.
 
     It may have two methods besides: base_url_from(environ), its address as the environment tells, or None;
-    and default_key(environ), a key where no variable holds one.
+    and default_key(environ, own_address), a key where no variable of key_variables holds one.
     """
 
     @property

@@ -20,6 +20,7 @@ _CATEGORY_OF_STATUS = {
     403: "permission",
     404: "not_found",
     408: "timeout",
+    424: "server_error",  # Bedrock: the model failed
     429: "rate_limited",
     503: "overloaded",
     504: "server_error",
@@ -36,6 +37,8 @@ _TOO_LONG = (
 )
 _QUOTA = ("insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached")
 _BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key not valid", "Invalid API key")
+# Amazon says 403 of a key that is wrong, too.
+_WRONG_KEY = ("UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 _COLD = ("ModelNotReadyException", "overloaded")
 # Keys of the providers we know begin like this; a long run of key characters after it is masked.
 _KEY = re.compile(r"\b(sk-|sk_|xai-|gsk_|AIza|Bearer\s+|key-|r8_|hf_)[A-Za-z0-9_\-*.]{5,}[A-Za-z0-9_\-*]")
@@ -132,6 +135,8 @@ def _category(status: int, kind: str | None, code: Any, message: str) -> str:
         return "overloaded" if kind in _COLD else "rate_limited"
     if status == 503 and not (kind or code):
         return "server_error"  # nobody said that it was load
+    if status == 403 and kind in _WRONG_KEY:
+        return "auth"
     if status in _CATEGORY_OF_STATUS:
         return _CATEGORY_OF_STATUS[status]
     if 400 <= status < 500:

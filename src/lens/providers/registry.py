@@ -10,6 +10,7 @@ from lens.errors import ConfigError
 from lens.providers.anthropic import Anthropic
 from lens.providers.azure import Azure
 from lens.providers.base import Provider
+from lens.providers.bedrock import Bedrock
 from lens.providers.google import Google
 from lens.providers.openai import OpenAI
 from lens.providers.presets import PRESETS
@@ -20,7 +21,14 @@ GROUP = "lens.providers"
 
 @cache
 def _built_in() -> dict[str, Provider]:
-    speakers: tuple[Provider, ...] = (*[OpenAI(preset) for preset in PRESETS], Azure(), Anthropic(), Google(), Vertex())
+    speakers: tuple[Provider, ...] = (
+        *[OpenAI(preset) for preset in PRESETS],
+        Azure(),
+        Anthropic(),
+        Google(),
+        Vertex(),
+        Bedrock(),
+    )
     return {provider.name: provider for provider in speakers}
 
 

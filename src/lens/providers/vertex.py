@@ -50,9 +50,9 @@ class Vertex:
         location = next((environ[name] for name in _LOCATION if environ.get(name)), "global")
         return f"https://{_host(location)}/v1beta1/projects/{project}/locations/{location}"
 
-    def default_key(self, environ: Mapping[str, str]) -> Secret | None:  # noqa: ARG002 - google-auth reads its own
+    def default_key(self, environ: Mapping[str, str], *, own_address: bool) -> Secret | None:
         """Where no variable holds a token: Google's default credentials."""
-        return default_token()
+        return default_token() if own_address or environ.get("GOOGLE_APPLICATION_CREDENTIALS") else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         claude = ask.api == MESSAGES or (ask.api is None and ask.model.rpartition("/")[2].startswith("claude"))
