@@ -24,6 +24,8 @@ from lens.pricing.rates import Above, Cost, Price, Rates, cost_of
 
 # A table older than this, seen from the request, is called stale.
 STALE_DAYS = 120
+# Prices looked up and kept at hand.
+REMEMBERED = 10_000
 # Name of the set that holds the prices of the project's first plan, for figures that must compare with it.
 PLAN_SET = "plan"
 TIERS = ("batch", "flex", "priority", "fast")
@@ -122,6 +124,7 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price] = (), table: Table | None = None, *, tier: str | None = None) -> None:
         self._prices, self._table, self.tier = tuple(prices), table, tier
+        self._found: dict[tuple[str, str, str | None, str], Price | None] = {}
 
     def find(self, provider: str, model: str, when: datetime | None = None) -> Price | None:
         """The price of a model at a time (now, where none is given); None when the book has none."""
@@ -140,14 +143,28 @@ class PriceBook:
             rows += [(name, one.id, self.find(name, one.id, now)) for one in shop.models]
         return rows
 
-    def cost(self, record: Record) -> Cost:
-        """What this request cost, or why that is not known."""
+    def price_of(self, record: Record) -> Price | None:
+        """The price that held when the request was made; None when the book has none."""
+        # Prices change by the minute at most; a Z says that the minute is that of UTC.
+        at = record.timestamp[:16] if record.timestamp.endswith("Z") else record.timestamp
+        key = (record.provider, record.model, record.served_model, at if self._table else "")
+        if key not in self._found:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            self._found[key] = self._look_up(record)
+        return self._found[key]
+
+    def _look_up(self, record: Record) -> Price | None:
         when = datetime.fromisoformat(record.timestamp).astimezone(UTC) if self._table else None
         price = self.find(record.provider, record.model, when)
         if price is None and record.served_model and self._table:  # a deployment's name says nothing; the answer does
             price = self.find(record.provider, record.served_model, when)
-        counted = cost_of(record.usage, price, f"{record.provider}/{record.model}")
-        reported = _reported(record)
+        return price
+
+    def cost(self, record: Record) -> Cost:
+        """What this request cost, or why that is not known."""
+        counted = cost_of(record.usage, self.price_of(record), f"{record.provider}/{record.model}")
+        reported = reported_cost(record)
         if reported is None:
             return counted
         return msgspec.structs.replace(counted, total_cost=reported, source="reported", reason=None)
@@ -210,7 +227,7 @@ def _plain(rate: Rates) -> Rates:
     return rate.over(Rates())
 
 
-def _reported(record: Record) -> Decimal | None:
+def reported_cost(record: Record) -> Decimal | None:
     """What the provider says it billed, where that is a number."""
     try:
         value = Decimal(record.reported_cost_usd) if record.reported_cost_usd is not None else None

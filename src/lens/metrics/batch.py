@@ -1,0 +1,222 @@
+"""Many records at once, a column each: what a run of a million requests is summed up from.
+
+One walk over the records takes out their scalars and joins their event columns as bytes; from there on
+everything is numpy, and nothing is done in Python for an event. The rules are those of timeline.py and
+definitions.py, which say the same of one record and are the oracle of this file in the tests.
+Times are int64 ns after Stamps.start, MISSING where absent; counts are float64, NaN where absent.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import astuple
+
+from lens.metrics.timeline import ASSUMED, COUNTED, ONE_PER_EVENT, SPREAD
+from lens.model import CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Whole = NDArray[Any]  # int64
+    Real = NDArray[Any]  # float64
+    Truth = NDArray[Any]  # bool
+
+MISSING = -(2**63)  # an absent time
+EVIDENCE = (COUNTED, ONE_PER_EVENT, SPREAD, ASSUMED)  # by their number in Batch.evidence; -1: no events
+_STAMPS = Stamps.__struct_fields__
+_USAGE = Usage.__struct_fields__
+_NO_USAGE = (None,) * len(_USAGE)
+_NO_TCP = (None, None, None)
+
+
+class Batch(NamedTuple):
+    """Records, their scalars, and their content events one behind the other."""
+
+    records: Sequence[Record]
+    start: Whole  # absolute
+    stamps: dict[str, Whole]  # the others, after the start
+    success: Truth
+    kernel: Truth  # has kernel stamps
+    usage: dict[str, Real]
+    tcp: Real  # rtt_us, min_rtt_us, retransmits of the request
+    # Of each record, its content events: how many, and the place of the first.
+    n: Whole
+    first: Whole
+    streamed: Real  # tokens that came over the wire
+    evidence: Whole
+    # Of each content event: whose it is, and what it brought.
+    of: Whole
+    at: Whole
+    lag: Whole
+    output: Truth
+    reasoning: Truth
+    read: Whole
+    tokens: Whole
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def first_of(self, which: Truth) -> Whole:
+        """Of each record, the arrival of its first content event of this kind; MISSING where there is none."""
+        import numpy as np
+
+        found = np.full(len(self), MISSING, dtype=np.int64)
+        places = np.flatnonzero(which)[::-1]  # the last written wins, which is the first event
+        found[self.of[places]] = self.at[places]
+        return found
+
+    def first_at(self) -> Whole:
+        return self._edge(self.first)
+
+    def last_at(self) -> Whole:
+        return self._edge(self.first + self.n - 1)
+
+    def _edge(self, places: Whole) -> Whole:
+        import numpy as np
+
+        found = np.full(len(self), MISSING, dtype=np.int64)
+        some = self.n > 0
+        found[some] = self.at[places[some]]
+        return found
+
+    def gaps(self) -> tuple[Whole, Whole]:
+        """Between successive content events of one record; and the record of each gap."""
+        import numpy as np
+
+        inner = self.of[1:] == self.of[:-1]
+        return np.diff(self.at)[inner], self.of[1:][inner]
+
+    def token_gaps(self) -> tuple[Whole, Whole, Whole]:
+        """Gaps before the events that brought whole tokens, how many tokens, and the record of each."""
+        import numpy as np
+
+        brings = np.flatnonzero(self.tokens > 0)
+        of, at = self.of[brings], self.at[brings]
+        inner = of[1:] == of[:-1]
+        return np.diff(at)[inner], self.tokens[brings][1:][inner], of[1:][inner]
+
+
+def batch_of(records: Sequence[Record]) -> Batch:
+    """The columns of these records."""
+    import numpy as np
+
+    n = len(records)
+    flat = [MISSING if at is None else at for record in records for at in astuple(record.stamps)]
+    absolute = np.array(flat, dtype=np.int64).reshape(n, len(_STAMPS)).T
+    start = absolute[0]
+    stamps = {
+        name: np.where(column == MISSING, MISSING, column - start)
+        for name, column in zip(_STAMPS, absolute, strict=True)
+        if name != "start"
+    }
+    used = [astuple(record.usage) if record.usage else _NO_USAGE for record in records]
+    counted = np.array(used, dtype=np.float64).reshape(n, len(_USAGE)).T
+    usage = dict(zip(_USAGE, counted, strict=True))
+
+    events = [record.events for record in records]
+    sizes = np.array([len(e.arrived_ns) for e in events], dtype=np.int64)
+    signals, chars = _joined([e.signals for e in events], sizes), _joined([e.chars for e in events], sizes)
+    content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))
+    of = np.repeat(np.arange(n), sizes)[content]
+    in_each = np.bincount(of, minlength=n)
+    first = np.cumsum(in_each) - in_each
+    kinds = signals[content]
+    reasoning = (kinds & int(Signal.REASONING)) != 0
+    streamed = _streamed(usage, np.bincount(of[reasoning], minlength=n) > 0)
+    tokens, evidence = _tokens(records, chars[content], of, in_each, first, streamed)
+    return Batch(
+        records=records,
+        start=start,
+        stamps=stamps,
+        success=np.array([record.status is Status.SUCCESS for record in records], dtype=bool),
+        kernel=np.array([record.stamp_kind == "kernel" for record in records], dtype=bool),
+        usage=usage,
+        tcp=np.array([_tcp(record) for record in records], dtype=np.float64).reshape(n, 3).T,
+        n=in_each,
+        first=first,
+        streamed=streamed,
+        evidence=evidence,
+        of=of,
+        at=_joined([e.arrived_ns for e in events], sizes)[content],
+        lag=_joined([e.lag_ns for e in events], sizes)[content],
+        output=(kinds & int(OUTPUT)) != 0,
+        reasoning=reasoning,
+        read=_joined([e.read for e in events], sizes)[content],
+        tokens=tokens,
+    )
+
+
+def _joined(columns: list[array[int]], sizes: Whole) -> Whole:
+    """Columns one behind the other, as int64; files of different age may have them in different widths."""
+    import numpy as np
+
+    codes = {column.typecode for column in columns}
+    if len(codes) <= 1:
+        code = codes.pop() if codes else "q"
+        return np.frombuffer(b"".join(columns), dtype=code).astype(np.int64, copy=False)
+    found = np.empty(int(sizes.sum()), dtype=np.int64)
+    for code in codes:
+        whose = np.array([column.typecode == code for column in columns], dtype=bool)
+        bytes_of_code = b"".join([column for column in columns if column.typecode == code])
+        found[np.repeat(whose, sizes)] = np.frombuffer(bytes_of_code, dtype=code)
+    return found
+
+
+def _tcp(record: Record) -> tuple[int | None, int | None, int | None]:
+    connection = record.connection
+    end = connection.tcp_at_end if connection else None
+    if connection is None or end is None:
+        return _NO_TCP
+    begin = connection.tcp_at_send
+    before = begin.retransmits if begin and connection.reused else 0
+    return end.rtt_us, end.min_rtt_us, end.retransmits - before
+
+
+def _streamed(usage: dict[str, Real], thought_aloud: Truth) -> Real:
+    """Output tokens that came over the wire: thinking that stayed at the server is left out."""
+    import numpy as np
+
+    total, thought = usage["output_tokens"], usage["reasoning_tokens"]
+    hidden = (thought > 0) & ~thought_aloud
+    return np.where(hidden, np.maximum(total - np.where(hidden, thought, 0), 0), total)
+
+
+def _tokens(
+    records: Sequence[Record], chars: Whole, of: Whole, n: Whole, first: Whole, streamed: Real
+) -> tuple[Whole, Whole]:
+    """Tokens of each content event, and the number of who says so of each record."""
+    import numpy as np
+
+    tokens = np.ones(len(of), dtype=np.int64)
+    some = n > 0
+    known = some & (streamed > 0)
+    spread = known & (np.abs(np.where(known, streamed, 0) - n) > 1)
+    evidence = np.where(some, np.where(known, np.where(spread, 2, 1), 3), -1)
+    for place, record in enumerate(records):
+        told = record.tokens_per_event
+        if told is not None and len(told) == n[place] > 0 and sum(told) > 0:
+            tokens[first[place] : first[place] + n[place]] = told
+            evidence[place], spread[place] = 0, False
+    if spread.any():
+        rows = spread[of]
+        tokens[rows] = _spread(chars[rows], np.where(known, streamed, 0)[spread].astype(np.int64), n[spread])
+    return tokens, evidence
+
+
+def _spread(chars: Whole, total: Whole, n: Whole) -> Whole:
+    """Tokens of each record over its events by their characters; one each first, where there are enough."""
+    import numpy as np
+
+    of, first = np.repeat(np.arange(len(n)), n), np.cumsum(n) - n
+    upto = np.cumsum(chars)
+    upto -= (upto[first] - chars[first])[of]
+    sums = upto[first + n - 1]
+    each = (total >= n).astype(np.int64)
+    shares = np.rint(upto * ((total - each * n) / sums)[of]).astype(np.int64)
+    found = np.diff(shares, prepend=0)
+    found[first] = shares[first]
+    tokens: Whole = found + each[of]
+    return tokens

@@ -1,0 +1,71 @@
+"""Costs of many requests at once against the cost of each alone, to the last digit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from handmade import record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lens.metrics.batch import batch_of
+from lens.model import Usage
+from lens.pricing import Price, PriceBook, standard_book
+from lens.pricing.columns import COSTS, cost_columns
+from lens.pricing.rates import Above
+
+count = st.none() | st.integers(0, 400)
+usages = st.none() | st.builds(
+    Usage, input_tokens=count, output_tokens=count, cache_read_tokens=st.none() | st.integers(0, 90),
+    cache_write_tokens=st.none() | st.integers(0, 90), reasoning_tokens=st.none() | st.integers(0, 90),
+    cache_write_1h_tokens=st.none() | st.integers(0, 90), audio_input_tokens=st.none() | st.integers(0, 90),
+    audio_output_tokens=st.none() | st.integers(0, 90),
+)  # fmt: skip
+rate = st.none() | st.decimals(0, 100, places=3)
+rates = dict.fromkeys(("input", "output", "cached", "cache_write", "cache_write_1h", "thinking", "audio_output"), rate)
+prices = st.builds(
+    Price, **rates, model=st.sampled_from(["a", "b"]),
+    above=st.lists(st.builds(Above, input=rate, output=rate, input_tokens=st.sampled_from([50, 200])), max_size=2)
+    .map(lambda steps: tuple(sorted(steps, key=lambda step: step.input_tokens)))
+    .filter(lambda steps: len({step.input_tokens for step in steps}) == len(steps)),
+)  # fmt: skip
+records = st.lists(
+    st.builds(
+        record, usage=usages, model=st.sampled_from("abc"), reported_cost_usd=st.sampled_from([None, None, "0.25", "?"])
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(records, st.lists(prices, max_size=3), st.integers(0, 255))
+def test_the_costs_of_many_are_those_of_each(several, book, mask):
+    book = PriceBook(book)
+    counts = np.array([bool(mask >> i & 1) for i in range(len(several))], dtype=bool)
+    found = cost_columns(book, several, batch_of(several).usage, counts)
+    alone = [book.cost(one) for one in several]
+    for name in COSTS:
+        expected = [getattr(cost, name) for cost in alone]
+        shown = [None if np.isnan(v) else v for v in found.columns[name]]
+        assert shown == [None if v is None else pytest.approx(float(v), rel=1e-12, abs=1e-15) for v in expected], name
+    known = [c.total_cost for c, wanted in zip(alone, counts, strict=True) if wanted and c.total_cost is not None]
+    assert found.total == (sum(known, Decimal(0)) if known else None)
+    assert (found.priced, found.unpriced) == (len(known), int(counts.sum()) - len(known))
+    assert (found.reason is None) == (found.unpriced == 0)
+
+
+def test_a_price_is_looked_up_at_the_minute_of_the_request():
+    book = standard_book()
+    early, late = (record(provider="deepseek", model="deepseek-chat", timestamp=t) for t in (
+        "2025-03-01T12:00:00.000000Z", "2025-03-01T20:00:00.000000Z"))  # fmt: skip
+    assert [book.price_of(one) for one in (early, late)] == [
+        book.find("deepseek", "deepseek-chat", when(one)) for one in (early, late)
+    ]
+
+
+def when(one):
+    from datetime import datetime
+
+    return datetime.fromisoformat(one.timestamp)
