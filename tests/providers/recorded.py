@@ -30,6 +30,11 @@ CODECS = {
     "anthropic_messages": ("anthropic", "messages"),
     "bedrock_converse": ("bedrock", "converse"),
     "anthropic_bedrock": ("bedrock", "invoke"),
+    "cohere_v2": ("cohere", "chat"),
+    "ollama_chat": ("ollama", "chat"),
+    "ollama_generate": ("ollama", "generate"),
+    "groq_chat": ("groq", "chat"),
+    "mistral_chat": ("mistral", "chat"),
     "gemini_sse": ("google", "gemini"),
     "gemini_json": ("google", "gemini-array"),
 }

@@ -11,7 +11,9 @@ from lens.providers.anthropic import Anthropic
 from lens.providers.azure import Azure
 from lens.providers.base import Provider
 from lens.providers.bedrock import Bedrock
+from lens.providers.cohere import Cohere
 from lens.providers.google import Google
+from lens.providers.ollama import Ollama
 from lens.providers.openai import OpenAI
 from lens.providers.presets import PRESETS
 from lens.providers.vertex import Vertex
@@ -28,6 +30,8 @@ def _built_in() -> dict[str, Provider]:
         Google(),
         Vertex(),
         Bedrock(),
+        Ollama(),
+        Cohere(),
     )
     return {provider.name: provider for provider in speakers}
 
