@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BINS = 48  # of a histogram
 STEPS = 240  # of a cumulative distribution
-SLICES = 120  # of a run's duration
+SLICES = (24, 120)  # of a run's duration: at least, at most; between them one for three requests
 DOTS = 2_000  # requests drawn as dots, all series together
 # From this many times the least value up, a logarithmic axis shows more.
 LOG_FROM = 40
@@ -91,7 +91,8 @@ def steps(ordered: NDArray[Any]) -> list[list[float]]:
 
 def slice_s(found: Sequence[Series]) -> float:
     """Width of the slices of time: one of 1, 2, 5 times a power of ten, for all series."""
-    wanted = max((s.span_ns for s in found), default=NS_PER_S) / NS_PER_S / SLICES
+    slices = min(max(max((len(s.records) for s in found), default=0) // 3, SLICES[0]), SLICES[1])
+    wanted = max((s.span_ns for s in found), default=NS_PER_S) / NS_PER_S / slices
     power = 10.0 ** floor(log10(wanted))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= wanted * 0.999)
 

@@ -38,8 +38,8 @@ def sample(records: Sequence[Record], most: int) -> list[Record]:
     return sorted([*failures, *slowest, *evenly(others, most - len(chosen))], key=_began)
 
 
-def _began(record: Record) -> int:
-    return record.stamps.start
+def _began(record: Record) -> tuple[int, int]:
+    return record.stamps.start, record.index
 
 
 def _took(record: Record) -> int:

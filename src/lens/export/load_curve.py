@@ -7,13 +7,9 @@ never what was asked for, so that stages of different kinds can stand on one axi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import hypot
 from typing import NamedTuple
 
 from lens.metrics.summary import Summary
-
-# A curve that rises less than this many times has no knee worth a mark.
-RISES_AT_LEAST = 1.5
 
 
 class Point(NamedTuple):
@@ -62,20 +58,17 @@ def by_load(points: Sequence[Point]) -> list[Point]:
 
 
 def knee(points: Sequence[Point]) -> int | None:
-    """The last stage before latency takes off, as an index into points in the order of `by_load`.
+    """The stage at which more load stops paying, as an index into points in the order of `by_load`.
 
-    The point farthest below the straight line from the first to the last, both axes scaled to 1
-    (Satopaa, Albrecht, Irwin and Raghavan 2011, "Finding a 'Kneedle' in a Haystack").
-    None for fewer than four stages, or a curve that is flat or straight.
+    Where throughput divided by latency, the power of the endpoint, is greatest (Kleinrock 1979, "Power
+    and deterministic rules of thumb for probabilistic problems in computer communications").
+    None for fewer than three stages, and where that is the heaviest load: then the knee lies beyond.
     """
-    curve = [(i, p.open, p.ttft_p50_ms if p.ttft_p50_ms is not None else p.total_p50_ms) for i, p in enumerate(points)]
-    known = [(i, x, y) for i, x, y in curve if x is not None and y is not None]
-    if len(known) < 4:
+    power = [
+        (p.requests_per_second or 0.0) / p.total_p50_ms if p.total_p50_ms else 0.0  # nothing succeeded: no power
+        for p in points
+    ]
+    if len(power) < 3:
         return None
-    (_, x0, y0), (_, x1, y1) = known[0], known[-1]
-    if x1 <= x0 or y0 <= 0 or y1 < RISES_AT_LEAST * y0:
-        return None
-    below = [((x - x0) / (x1 - x0) - (y - y0) / (y1 - y0)) / hypot(1, 1) for _, x, y in known]
-    deepest = max(range(len(known)), key=below.__getitem__)
-    # A tenth of the diagonal: less is the noise of a straight line.
-    return known[deepest][0] if below[deepest] > 0.1 else None
+    best = max(range(len(power)), key=power.__getitem__)
+    return best if power[best] > 0 and best < len(power) - 1 else None

@@ -30,20 +30,22 @@ function histogram(metric, width) {
   });
 }
 
-function cumulative(curves, names, unitOf, width, logarithmic, what) {
-  const there = curves.filter((c) => c && c.length);
-  const low = Math.min(...there.map((c) => c[0][0])), high = Math.max(...there.map((c) => c[c.length - 1][0]));
-  const unit = timeUnit(high), pad = logarithmic ? 0 : (high - low) * 0.02 || high * 0.05 || 1;
+// axis: {min, max, log}; what lies beyond it is named, not drawn.
+function cumulative(curves, names, axis, width, what, name) {
+  const most = Math.max(...curves.filter((c) => c && c.length).map((c) => c[c.length - 1][0]));
+  const unit = timeUnit(axis.max), beyond = most > axis.max * 1.001;
   const at = frame(width, 230,
-    { min: logarithmic ? Math.max(low, 1e-3) : Math.max(low - pad, 0), max: high + pad, log: logarithmic, by: unit.by, title: `${unit.name}${logarithmic ? ", logarithmic" : ""}` },
+    { ...axis, by: unit.by, title: `${beyond ? `the longest, ${time(most)}, lies beyond; ` : ""}${unit.name}${axis.log ? ", logarithmic" : ""}` },
     { min: 0, max: 100, title: `% of ${what} not above`, ticks: [0, 25, 50, 75, 100], text: (v) => String(v) });
+  at.svg.setAttribute("aria-label", `Cumulative ${name}`);
   for (const q of [50, 95, 99]) {
     at.svg.append(draw("line", { class: "guide", x1: at.left, x2: at.right, y1: at.y(q), y2: at.y(q) }));
-    if (q !== 99) at.svg.append(draw("text", { x: at.right, y: at.y(q) - 3, "text-anchor": "end" }, `p${q}`));
+    if (q !== 99) at.svg.append(draw("text", { x: at.left + 4, y: at.y(q) + (q === 95 ? 12 : -4) }, `p${q}`));
   }
   curves.forEach((curve, i) => {
     if (!curve || !curve.length) return;
-    const points = [[curve[0][0], 0], ...curve.map(([v, share]) => [v, share * 100]), [high + pad, 100]];
+    const inside = curve.filter(([v]) => v <= axis.max), last = inside.length ? inside[inside.length - 1][1] * 100 : 0;
+    const points = [[Math.max(curve[0][0], axis.min), 0], ...inside.map(([v, share]) => [Math.max(v, axis.min), share * 100]), [axis.max, last]];
     at.svg.append(draw("path", { d: stairs(points, at.x, at.y), fill: "none", stroke: names[i][0], "stroke-width": 2, "stroke-dasharray": names[i][2] || "", "stroke-linejoin": "round" }));
   });
   return crosshair(at, (_, vy) => {
@@ -53,7 +55,7 @@ function cumulative(curves, names, unitOf, width, logarithmic, what) {
       title: `${q.toFixed(1)} % are not above`,
       y: q,
       rows: read.map((point, i) => [names[i][0], names[i][1], point ? `${num(point[0] / unit.by)} ${unit.name}` : "–"]),
-      dots: read.map((point, i) => point && [point[0], q, names[i][0]]).filter(Boolean),
+      dots: read.map((point, i) => point && point[0] <= axis.max && [point[0], q, names[i][0]]).filter(Boolean),
     };
   });
 }
@@ -62,10 +64,10 @@ function distributionCards() {
   const grid = make("div", { class: "grid" });
   const names = DATA.series.map((s, i) => [color(i), label(s), several ? dash(i) : ""]);
   for (const metric of Object.keys(DATA.histograms)) {
-    const found = DATA.histograms[metric];
+    const found = DATA.histograms[metric], axis = { min: found.edges[0], max: found.edges[found.edges.length - 1], log: found.log };
     grid.append(
       card(figure(NAMES[metric], WHAT[metric], (width) => histogram(metric, width))),
-      card(figure(`${NAMES[metric]}, cumulative`, "read a percentile at its height", (width) => cumulative(found.cdf, names, timeUnit, width, found.log, OF[metric]))));
+      card(figure(`${NAMES[metric]}, cumulative`, "read a percentile at its height", (width) => cumulative(found.cdf, names, axis, width, OF[metric], NAMES[metric]))));
   }
   return grid;
 }

@@ -44,7 +44,7 @@ function build() {
   const parts = !measured ? [section("runs", "Runs", "No request was measured.", runCards())] : [
     section("figures", "Figures", "Percentiles are nearest rank: values that were measured. Where the number of values cannot support one, the number it needs is shown.",
       [several ? comparison() : tiles(DATA.series[0]), figuresTable()]),
-    section("load", "Load", "Each stage of the sweep at the load that was really on the endpoint; the knee is the last stage before TTFT takes off.", loadCards() && [legendOf(), ...loadCards()]),
+    section("load", "Load", "Each stage of the sweep at the load that was really on the endpoint; the knee is where throughput divided by latency is greatest.", loadCards() && [legendOf(), ...loadCards()]),
     section("latency", "Latency", "", Object.keys(DATA.histograms).length ? [legendOf(), distributionCards()] : null),
     section("time", "Over time", "", [legendOf(), ...timeCards()]),
     section("phases", "Phases", "Where the time of a request goes; requests that succeeded.", phaseCards()),
@@ -56,7 +56,8 @@ function build() {
     section("definitions", "Definitions", "", definitions()),
   ];
   const shown = parts.filter(Boolean);
-  document.getElementById("page").append(navigation(shown), head(), ...shown,
+  document.body.prepend(navigation(shown));
+  document.getElementById("page").append(head(), ...shown,
     make("footer", {}, `Made by llm-latency-lens ${DATA.version}. Times are of the kernel’s receive stamps where a run has them. This page is complete in itself and loads nothing.`));
   paintAll();
 }

@@ -78,7 +78,7 @@ function tokenLines(width) {
         if (row.stalls && gap > row.stall_us) group.append(draw("line", { x1: at.x(zero + from / 1000), x2: at.x(zero + (from + gap) / 1000), y1: y + 8, y2: y + 8, stroke: "var(--bad)", "stroke-width": 3 }));
         from += gap;
       }
-      group.append(draw("text", { x: Math.min(at.x(zero + from / 1000) + 6, at.right + 6), y: y + 12 }, `${int(row.tokens)}${row.stalls ? `, ${row.stalls} ⏸` : ""}`));
+      group.append(draw("text", { x: Math.min(at.x(zero + from / 1000) + 6, at.right + 6), y: y + 12 }, `${int(row.tokens)}${row.stalls ? `, ${row.stalls} stall${row.stalls > 1 ? "s" : ""}` : ""}`));
     } else {
       group.append(draw("text", { x: at.x(zero) + 4, y: y + 12, class: row.ok ? "" : "bad" }, row.ok ? "no tokens" : row.category));
     }
@@ -113,7 +113,7 @@ function stacked(groups, phases, width) {
       if (x1 - x0 <= 0) continue;
       row.append(draw("rect", { x: x0, y: y + 5, width: Math.max(x1 - x0 - (x1 - x0 > 3 ? 1 : 0), 0.7), height: 20, fill: phaseColor(p) }));
       const text = phaseName(p);
-      if (x1 - x0 > text.length * 7 + 8) row.append(draw("text", { class: "on", x: (x0 + x1) / 2, y: y + 19, "text-anchor": "middle", "pointer-events": "none" }, text));
+      if (x1 - x0 > text.length * 7 + 8) row.append(draw("text", { class: [0, 1, 6, 10].includes(p) ? "on dark" : "on", x: (x0 + x1) / 2, y: y + 19, "text-anchor": "middle", "pointer-events": "none" }, text));
     }
     row.append(draw("text", { x: at.x(sum) + 7, y: y + 19 }, time(sums[k])));
     hoverable(row, `${g.name}: mean of ${int(g.n)}`, () => phases.filter((p) => g.parts[p] > 0).map((p) => [phaseColor(p), phaseName(p), `${time(g.parts[p])} (${percent(g.parts[p] / sums[k])})`]));
@@ -155,7 +155,7 @@ function requestCards() {
   const note = shown < all ? `${int(shown)} of ${int(all)}: the slowest, some that failed, an even pick of the rest` : "";
   const pick = choice(["laid over each other", "on the run's clock"], 0, (i) => { onRunClock = i === 1; });
   return [
-    card(figure("Waterfall", note, waterfall, pick), phaseLegend(used)),
+    card(phaseLegend(used), figure("Waterfall", note, waterfall, pick)),
     card(figure("Token timelines", "a mark for each event that brought tokens; thick where the stream stalled", tokenLines)),
   ];
 }

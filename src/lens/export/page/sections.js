@@ -2,9 +2,10 @@
 function cell(text, kind = "") {
   return make("td", { class: kind }, text);
 }
-function tableOf(head, rows, textColumns = 1) {
+// left: the columns of words
+function tableOf(head, rows, left = [0]) {
   return make("div", { class: "scroll" }, make("table", {},
-    make("thead", {}, make("tr", {}, ...head.map((name, i) => make("th", { class: i < textColumns ? "text" : "", scope: "col" }, name)))),
+    make("thead", {}, make("tr", {}, ...head.map((name, i) => make("th", { class: left.includes(i) ? "text" : "", scope: "col" }, name)))),
     make("tbody", {}, ...rows)));
 }
 
@@ -24,7 +25,7 @@ function tiles(series) {
   return make("div", { class: "tiles" },
     tile("Requests", int(t.requests), "", `${rate}${t.retries ? `, ${int(t.retries)} retries` : ""}`, t.failed ? "bad" : ""),
     timeTile("TTFT, median", t.ttft, t.ttft_tail), timeTile("ITL, median", t.itl, t.itl_tail), timeTile("Total, median", t.total, t.total_tail),
-    t.tokens_per_second === null ? null : tile("Output", num(t.tokens_per_second), "tokens/s", t.request_speed === null ? "" : `${num(t.request_speed)} a request`),
+    t.tokens_per_second === null ? null : tile("Output", num(t.tokens_per_second), "tok/s", t.request_speed === null ? "" : `${num(t.request_speed)} a request`),
     t.requests_per_second === null ? null : tile("Answers", num(t.requests_per_second), "/s", t.open === null ? "" : `${num(t.open)} open at a time`),
     t.output_tokens === null ? null : tile("Tokens out", int(t.output_tokens), "", t.input_tokens === null ? "" : `${int(t.input_tokens)} in`),
     t.cost === null ? null : tile("Cost", short(t.cost, 9), "", `${t.cost_each.slice(0, 11)} a request`));
@@ -33,7 +34,7 @@ function tiles(series) {
 // Several series side by side; what differs from the first is said in per cent.
 function comparison() {
   const fields = [["TTFT p50", "ttft", time, -1], ["ITL p50", "itl", time, -1], ["total p50", "total", time, -1],
-    ["tokens/s", "tokens_per_second", num, 1], ["tokens/s a request", "request_speed", num, 1], ["answers/s", "requests_per_second", num, 1], ["open", "open", num, 0]];
+    ["tokens/s", "tokens_per_second", num, 1], ["of one request", "request_speed", num, 1], ["answers/s", "requests_per_second", num, 1]];
   const first = DATA.series[0].tiles;
   const rows = DATA.series.map((s, i) => make("tr", {},
     make("td", { class: "text strong" }, letter(i), s.name),
@@ -49,7 +50,7 @@ function comparison() {
       return node;
     }),
     cell(s.tiles.cost_each === null ? "–" : s.tiles.cost_each.slice(0, 11), s.tiles.cost_each === null ? "quiet" : "")));
-  return card(tableOf(["", "requests", "failed", ...fields.map((f) => f[0]), "cost a request"], rows));
+  return card(tableOf(["", "requests", "failed", ...fields.map((f) => f[0]), "cost each"], rows));
 }
 
 function figuresTable() {
@@ -66,7 +67,7 @@ function figuresTable() {
         cell(num(d.max)), cell(num(d.mean)), cell(num(d.std_dev)));
     });
   });
-  return card(tableOf(head, rows, several ? 2 : 1));
+  return card(tableOf(head, rows, several ? [0, 1] : [0]));
 }
 
 const KINDS = ["var(--s2)", "var(--s1)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s7)", "var(--s6)", "var(--s0)"];
@@ -92,18 +93,23 @@ function outcomeCards() {
   return card(figure("How requests ended", "", bars), tableOf(["outcome", "requests", "share", ""], rows));
 }
 
+function spanOf(curves) {
+  const low = Math.min(...curves.map((c) => c[0][0])), high = Math.max(...curves.map((c) => c[c.length - 1][0]));
+  const pad = (high - low) * 0.03 || high * 0.05 || 1;
+  return { min: Math.max(low - pad, 0), max: high + pad, log: false };
+}
 function connectionCards() {
   const both = DATA.series.map((s, i) => [s, i]).filter(([s]) => s.connections);
   if (!both.length) return null;
   const curves = both.flatMap(([s]) => [s.connections.new.cdf, s.connections.reused.cdf]);
   const names = both.flatMap(([s, i]) => ["new", "reused"].map((kind, k) => [several ? color(i) : color(k), `${several ? `${s.letter} ` : ""}${kind} connection`, k ? "" : "6 4"]));
-  const metrics = [["ttft_ms", "TTFT p50"], ["ttft_from_send_ms", "TTFT from send p50"], ["connect_ms", "connect p50"], ["total_latency_ms", "total p50"]];
+  const metrics = [["ttft_ms", "TTFT"], ["ttft_from_send_ms", "from send"], ["connect_ms", "connect"], ["total_latency_ms", "total"]];
   const rows = both.flatMap(([s, i]) => ["new", "reused"].map((kind) => make("tr", {},
     make("td", { class: "text strong" }, letter(i), `${kind} connection`), cell(int(s.connections[kind].n), "quiet"),
     ...metrics.map(([m]) => cell(m in s.connections[kind].medians ? time(s.connections[kind].medians[m]) : "–")))));
   return make("div", { class: "grid" },
-    card(figure("TTFT on new and on reused connections", "cumulative", (w) => cumulative(curves, names, timeUnit, w, false, "requests")), legend(names)),
-    card(make("h3", {}, "Medians"), tableOf(["", "n", ...metrics.map((m) => m[1])], rows)));
+    card(figure("TTFT on new and on reused connections", "cumulative", (w) => cumulative(curves, names, spanOf(curves), w, "requests", "TTFT by connection")), legend(names)),
+    card(make("h3", { style: { marginBottom: "12px" } }, "Medians"), tableOf(["", "n", ...metrics.map((m) => m[1])], rows)));
 }
 
 function costCards() {
@@ -132,7 +138,7 @@ function costCards() {
   return card(
     priced.length ? figure("What it cost", "thinking is a part of the output, shown apart", bars) : null,
     used.length ? legend(used.map((name) => [paint(name), `${name} tokens`])) : null,
-    tableOf(["", "total", "a request", "a million output tokens", "without a price", "price from"], rows));
+    tableOf(["", "total", "a request", "a million output tokens", "without a price", "price from"], rows, [0, 5]));
 }
 
 function runCards() {
@@ -149,5 +155,5 @@ function runCards() {
 
 function definitions() {
   const rows = DATA.definitions.map((d) => make("tr", {}, make("td", { class: "text code" }, d.name), make("td", { class: "text" }, d.unit), make("td", { class: "text wrap" }, d.formula), make("td", { class: "text wrap" }, d.source), make("td", { class: "text" }, d.better)));
-  return card(make("details", {}, make("summary", {}, "Every metric and its formula"), tableOf(["name", "unit", "formula", "source", "better"], rows, 5)));
+  return card(make("details", {}, make("summary", {}, "Every metric and its formula"), tableOf(["name", "unit", "formula", "source", "better"], rows, [0, 1, 2, 3, 4])));
 }

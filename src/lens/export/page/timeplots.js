@@ -51,7 +51,7 @@ function requestDots(width) {
     at.svg.append(draw("path", { d: marks.bad, stroke: "var(--bad)", "stroke-width": 1.8, fill: "none" }));
   });
   return crosshair(at, (_x, _y, px, py) => {
-    let best = null, least = 24 * 24;
+    let best = null, least = Infinity;
     for (const place of placed) {
       const distance = (place[0] - px) ** 2 + (place[1] - py) ** 2;
       if (distance < least) { least = distance; best = place; }
@@ -130,6 +130,6 @@ function loadCards() {
     ...["ttft_p50_ms", "ttft_p95_ms", "itl_p50_ms", "itl_p95_ms", "total_p50_ms", "total_p95_ms"].map((f) => cell(p[f] === null ? "too few" : num(p[f]), p[f] === null ? "quiet" : "")))));
   return [
     make("div", { class: "grid three" }, ...CURVES.map((curve) => card(figure(`${curve[0]} against load`, curve[2].length > 1 ? "solid p50, dashed p95" : "", (w) => loadCurve(curve, w))))),
-    card(tableOf(head, rows, 1)),
+    card(tableOf(head, rows)),
   ];
 }
