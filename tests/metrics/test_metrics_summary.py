@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from array import array
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from handmade import INFO, MS, START, TEXT, events, failed_record, record, stamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.metrics.summary import distribution, percentile, summarize, values_needed
+from lens.metrics.summary import BATCH, Collector, distribution, percentile, summarize, values_needed
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price
 
@@ -120,3 +121,30 @@ def test_stamps_of_the_reader_and_guessed_tokens_are_told():
     assert says([record(usage=None)], "no token counts")
     assert says([record(tokens=20)], "spreads")
     assert not says([record(tokens_per_event=array("q", [1, 1, 1, 1]))], "ITL")
+
+
+def test_a_run_longer_than_a_batch_is_summed_up_like_a_short_one():
+    runs = [record((100 + i % 7, 110 + i % 7), stamps=stamps(START + i * MS, end=200)) for i in range(BATCH + 10)]
+    found = summarize(runs)
+    assert found.requests == BATCH + 10
+    assert found.distributions["ttft_ms"].n == BATCH + 10
+    assert found.distributions["ttft_ms"].max == 106
+    assert found.distributions["itl_ms"].mean == pytest.approx(10)
+    assert found.output_tokens == 2 * (BATCH + 10)
+
+
+def test_a_summary_may_be_asked_for_while_the_run_goes_on():
+    collector = Collector()
+    for n in (1, 2, 3):
+        collector.add(record())
+        assert collector.summary().requests == n
+
+
+def test_what_people_decide_by_has_intervals():
+    chance = random.Random(3)
+    runs = [record((chance.uniform(100, 117), 120)) for _ in range(400)]
+    ttft = summarize(runs).distributions["ttft_ms"]
+    assert ttft.intervals["mean"].low < ttft.mean < ttft.intervals["mean"].high
+    assert ttft.intervals["p95"].low <= ttft.percentiles["p95"] <= ttft.intervals["p95"].high
+    assert "p99" not in ttft.intervals  # four values beyond it tell nothing
+    assert summarize(runs[:10]).distributions["ttft_ms"].intervals == {}

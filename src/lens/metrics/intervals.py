@@ -4,11 +4,14 @@ Requests of one run are not independent: a slow moment makes several slow. The i
 come from the variance of overlapping batch means (Meketon and Schmeiser 1984), with batches as
 long as the resemblance lasts (Politis and White 2004), and a t quantile for the few batches
 that leaves. A percentile's interval is that of the share of values below it, read back through
-the values (Woodruff 1952). Nothing is drawn at random: the same values give the same interval.
+the values (Woodruff 1952). The variance of overlapping batch means is the one that a moving-block
+bootstrap (Kuensch 1989) with blocks of that length comes to after infinitely many draws; nothing is
+drawn here, so the same values give the same interval, and a million values take well under a second.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, exp, log, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 # Fewer values than this say nothing of how they resemble each other.
 FEWEST = 20
+# A percentile needs so many values beyond it, and as many as are taken together: with fewer, the
+# A/A runs of the tests held the truth in less than 93 of 100.
+FEWEST_BEYOND = 5
+# More values than this are averaged in neighbourhoods first; their means tell the variance as well.
+MOST = 50_000
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +44,14 @@ def mean_interval(values: NDArray[Any], level: float = 0.95) -> Interval | None:
     import numpy as np
 
     series = np.asarray(values, dtype=np.float64)
-    if len(series) < FEWEST:
-        return None
-    batch = batch_length(series)
-    half = _half_width(series, batch, level)
+    return None if len(series) < FEWEST else _mean_interval(series, _shortened(series), level)
+
+
+def _mean_interval(series: NDArray[Any], short: NDArray[Any], level: float) -> Interval:
+    batch = batch_length(short)
+    half = _half_width(short, batch, level)
     centre = float(series.mean())
-    return Interval(low=centre - half, high=centre + half, level=level, batch=batch)
+    return Interval(low=centre - half, high=centre + half, level=level, batch=batch * (len(series) // len(short)))
 
 
 def percentile_interval(values: NDArray[Any], percent: float, level: float = 0.95) -> Interval | None:
@@ -52,19 +62,58 @@ def percentile_interval(values: NDArray[Any], percent: float, level: float = 0.9
     import numpy as np
 
     series = np.asarray(values, dtype=np.float64)
-    n, share = len(series), percent / 100
-    if n < FEWEST or min(share, 1 - share) * n < 2:
+    if len(series) < FEWEST:
         return None
-    ordered = np.sort(series)
+    return _percentile_interval(series, np.sort(series), percent, level, batch_length(_shortened(series)))
+
+
+def _percentile_interval(
+    series: NDArray[Any], ordered: NDArray[Any], percent: float, level: float, resemblance: int
+) -> Interval | None:
+    n, share = len(series), percent / 100
+    beyond = min(share, 1 - share) * n
+    if beyond < FEWEST_BEYOND:
+        return None
     at = ordered[max(ceil(share * n), 1) - 1]
-    below = (series <= at).astype(np.float64)
-    batch = max(batch_length(below), batch_length(series))
-    half = _half_width(below, batch, level)
-    low, high = _logit_ends(share, half)
+    below = _shortened(series <= at)
+    batch = max(batch_length(below), resemblance)
+    if beyond < batch * (n // len(below)):
+        return None
+    low, high = _logit_ends(share, _half_width(below, batch, level))
     first, last = ceil(low * n) - 1, ceil(high * n)
     if last > n - 1:
         return None  # the upper end lies beyond all that was measured
+    batch *= n // len(below)
     return Interval(low=float(ordered[max(first, 0)]), high=float(ordered[last]), level=level, batch=batch)
+
+
+def intervals_of(
+    series: NDArray[Any], ordered: NDArray[Any], percents: Sequence[float], level: float = 0.95
+) -> dict[float | None, Interval]:
+    """Of the mean (None) and of percentiles, where there are enough values; ordered: the same, sorted."""
+    if len(series) < FEWEST:
+        return {}
+    short = _shortened(series)
+    mean = _mean_interval(series, short, level)
+    found: dict[float | None, Interval] = {None: mean}
+    resemblance = max(mean.batch // (len(series) // len(short)), 1)
+    for percent in percents:
+        one = _percentile_interval(series, ordered, percent, level, resemblance)
+        if one is not None:
+            found[percent] = one
+    return found
+
+
+def _shortened(series: NDArray[Any]) -> NDArray[Any]:
+    """A long series as the means of as many neighbours each as make it short; the few that are left over go."""
+    import numpy as np
+
+    each = -(-len(series) // MOST)
+    if each == 1:
+        return series.astype(np.float64, copy=False)
+    whole = len(series) // each
+    means: NDArray[Any] = series[: whole * each].reshape(whole, each).mean(axis=1)
+    return means
 
 
 def batch_length(series: NDArray[Any]) -> int:

@@ -1,8 +1,8 @@
 """From records to a summary: counts, distributions, throughput, money, doubts.
 
 One pass over any iterable of records; a failed request is counted, never dropped, and speaks
-only for what it still measured. Percentiles are nearest rank (Hyndman and Fan 1996, definition 1):
-a value that was measured, never one between two.
+only for what it still measured. Records are taken in batches, whose figures are columns: a million
+of them take seconds, and less than a gigabyte where they come one by one from a RunStream.
 """
 
 from __future__ import annotations
@@ -11,47 +11,49 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from fractions import Fraction
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lens.metrics.definitions import METRICS, PER_REQUEST, Metric, counts, pooled_values
+from lens.metrics.definitions import METRICS, PER_REQUEST
+from lens.metrics.distribution import (
+    PERCENTILES,
+    SURE_OF,
+    Distribution,
+    Histogram,
+    distribution,
+    percentile,
+    percentile_name,
+    values_needed,
+)
 from lens.metrics.doubts import doubts
-from lens.metrics.timeline import timeline
+from lens.metrics.goodput import Slo, met
 from lens.model import Record, RunInfo, Status
-from lens.pricing import Cost, PriceBook
-from lens.units import NS_PER_S
+from lens.pricing import PriceBook
+from lens.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
-HISTOGRAM_BINS = 12  # at most; fewer for few values
+    from lens.metrics.batch import Batch
 
+__all__ = [
+    "PERCENTILES",
+    "Collector",
+    "Distribution",
+    "Histogram",
+    "Summary",
+    "distribution",
+    "percentile",
+    "percentile_name",
+    "summarize",
+    "values_needed",
+]
 
-class Histogram(msgspec.Struct, frozen=True):
-    """Counts in bins of one width; the last bin also holds all that is above it."""
-
-    edges: tuple[float, ...]  # one more than counts
-    counts: tuple[int, ...]
-
-
-class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The values of one metric."""
-
-    metric: str
-    unit: str
-    n: int
-    min: float
-    max: float
-    mean: float
-    std_dev: float | None  # of the sample; None for one value
-    median: float
-    percentiles: dict[str, float]  # "p99" -> value
-    needs: dict[str, int] = {}  # "p99.9" -> how many values it would need, where there are fewer
-    histogram: Histogram | None = None
+# Records whose columns are made at once: enough to forget numpy's overhead, few enough to forget their memory.
+BATCH = 4096
+# What people decide by: these get intervals.
+SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,77 +82,21 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stamp_kinds: dict[str, int]
     token_evidence: dict[str, int]  # who counted tokens per event -> requests
     server_timing_ms: dict[str, Distribution]
+    goodput_rps: float | None = None  # requests that met every SLO / window; None: no SLO was given
+    good: int | None = None  # how many they were
+    slos: tuple[str, ...] = ()  # as they were read: "ttft_ms <= 200"
     warnings: tuple[str, ...] = ()
-
-
-def percentile(ordered: Sequence[float] | NDArray[Any], percent: float) -> float:
-    """The smallest value that at least this percentage of all values does not exceed.
-
-    Raises:
-        ValueError: there are no values, or percent is outside 0..100.
-    """
-    if not len(ordered) or not 0 <= percent <= 100:
-        raise ValueError(f"no percentile {percent} of {len(ordered)} values")
-    rank = ceil(Fraction(str(percent)) * len(ordered) / 100)
-    return float(ordered[max(rank, 1) - 1])
-
-
-def values_needed(percent: float) -> int:
-    """How many values a percentile needs so that one of them may lie beyond it: 100 for p99."""
-    beyond = 100 - Fraction(str(percent))
-    return ceil(100 / beyond) if percent > 50 and beyond else 1
-
-
-def percentile_name(percent: float) -> str:
-    """p50, p99.9"""
-    return f"p{percent:g}"
-
-
-def distribution(
-    metric: str, unit: str, values: Sequence[float] | NDArray[Any], percents: Sequence[float] = PERCENTILES
-) -> Distribution | None:
-    """Describe values in any order; None when there are none."""
-    import numpy as np
-
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    n = len(ordered)
-    if n == 0:
-        return None
-    can = [p for p in percents if n >= values_needed(p)]
-    return Distribution(
-        metric=metric,
-        unit=unit,
-        n=n,
-        min=float(ordered[0]),
-        max=float(ordered[-1]),
-        mean=float(ordered.mean()),
-        std_dev=float(ordered.std(ddof=1)) if n > 1 else None,
-        median=percentile(ordered, 50),
-        percentiles={percentile_name(p): percentile(ordered, p) for p in can},
-        needs={percentile_name(p): values_needed(p) for p in percents if p not in can},
-        histogram=_histogram(ordered),
-    )
-
-
-def _histogram(ordered: NDArray[Any]) -> Histogram | None:
-    """Equal bins from the least value to the p95 and a bit; what lies above is in the last."""
-    import numpy as np
-
-    low, high = float(ordered[0]), percentile(ordered, 95)
-    if len(ordered) < 2 or high <= low:
-        return None
-    top = min(float(ordered[-1]), high + (high - low) / 4)
-    edges = np.linspace(low, top, min(HISTOGRAM_BINS, ceil(len(ordered) ** 0.5) + 1) + 1)
-    binned, _ = np.histogram(np.minimum(ordered, top), bins=edges)
-    return Histogram(tuple(float(e) for e in edges), tuple(int(c) for c in binned))
 
 
 class Collector:
     """Takes records one by one, so that a run is summarised while it goes on."""
 
-    def __init__(self, book: PriceBook | None = None) -> None:
+    def __init__(self, book: PriceBook | None = None, *, slos: Sequence[Slo] = ()) -> None:
+        """slos: what a request must keep to count as good (goodput)."""
         self._book = book or PriceBook()
-        self._columns: dict[str, array[float]] = {}
+        self._slos = tuple(slos)
+        self._waiting: list[Record] = []
+        self._columns: dict[str, Values] = {}
         self._server: dict[str, array[float]] = {}
         self._statuses: Counter[str] = Counter()
         self._categories: Counter[str] = Counter()
@@ -161,7 +107,7 @@ class Collector:
         self._cost: Decimal | None = None
         self._priced = self._unpriced = 0
         self._reason: str | None = None
-        self._retries = self._opened = self._content = self._coalesced = 0
+        self._retries = self._opened = self._content = self._coalesced = self._good = 0
         self._busy_ns = 0
         self._first_ns: int | None = None
         self._last_ns: int | None = None
@@ -170,74 +116,110 @@ class Collector:
         """Count one request and take its figures; one of the warm-up is neither counted nor taken."""
         if record.warmup:
             return
-        self._statuses[record.status.value] += 1
-        self._categories[record.category] += 1
-        if record.failure:
-            self._examples.setdefault(record.category, record.failure.message)
-        self._retries += len(record.tries)
-        if record.connection and not record.connection.reused:
-            self._opened += 1
-        self._span(record)
-        cost = self._book.cost(record)
-        for metric in PER_REQUEST:
-            if not counts(metric, record):
-                continue
-            if metric.kind == "gap":
-                self._pool(metric, record)
-                continue
-            value = metric.of(record) if metric.of else getattr(cost, metric.name)
-            if value is not None:
-                self._columns.setdefault(metric.name, array("d")).append(float(value))
-        for source, took_ms in record.server_timing_ms.items():
-            self._server.setdefault(source, array("d")).append(took_ms)
-        if record.status is Status.SUCCESS:
-            self._success(record, cost)
+        self._waiting.append(record)
+        if len(self._waiting) >= BATCH:
+            self._take()
 
-    def _span(self, record: Record) -> None:
-        start, end = record.stamps.start, record.stamps.end
-        self._first_ns = start if self._first_ns is None else min(self._first_ns, start)
-        if end is not None:
-            self._last_ns = end if self._last_ns is None else max(self._last_ns, end)
-            self._busy_ns += end - start
+    def _take(self) -> None:
+        """The records that wait, as one batch."""
+        if not self._waiting:
+            return
+        from lens.metrics.batch import batch_of
 
-    def _pool(self, metric: Metric, record: Record) -> None:
+        records, self._waiting = self._waiting, []
+        self._categories.update([record.category for record in records])
+        for record in records:
+            if record.failure is not None:
+                self._examples.setdefault(record.category, record.failure.message)
+            for source, took_ms in record.server_timing_ms.items():
+                self._server.setdefault(source, array("d")).append(took_ms)
+        self._retries += sum([len(record.tries) for record in records])
+        self._opened += sum([not record.connection.reused for record in records if record.connection])
+        batch = batch_of(records)
+        self._outcomes(batch)
+        self._span(batch)
+        self._figures(batch)
+        self._success(batch)
+
+    def _outcomes(self, batch: Batch) -> None:
+        good = int(batch.success.sum())
+        if good:
+            self._statuses[Status.SUCCESS.value] += good
+        for place in (~batch.success).nonzero()[0].tolist():
+            self._statuses[batch.records[place].status.value] += 1
+
+    def _span(self, batch: Batch) -> None:
+        from lens.metrics.batch import MISSING
+
+        first = int(batch.start.min())
+        self._first_ns = first if self._first_ns is None else min(self._first_ns, first)
+        end = batch.stamps["end"]
+        ended = end != MISSING
+        if ended.any():
+            last = int((batch.start + end)[ended].max())
+            self._last_ns = last if self._last_ns is None else max(self._last_ns, last)
+            self._busy_ns += int(end[ended].sum())
+
+    def _figures(self, batch: Batch) -> None:
+        """All values of every metric, of those that may speak for it."""
         import numpy as np
 
-        values = np.ascontiguousarray(pooled_values(metric, record), dtype=np.float64)
-        if len(values):
-            self._columns.setdefault(metric.name, array("d")).frombytes(values.tobytes())
+        from lens.metrics.batch_figures import FIGURES, pooled
+        from lens.pricing.columns import cost_columns
 
-    def _success(self, record: Record, cost: Cost) -> None:
-        line = timeline(record)
-        if line.evidence:
-            self._evidence[line.evidence] += 1
-            self._stamp_kinds[record.stamp_kind] += 1
-        self._content += len(line.read)
-        self._coalesced += int((line.read[1:] == line.read[:-1]).sum())
-        if record.usage:
-            for name in self._tokens:
-                said = getattr(record.usage, name)
-                if said is not None:
-                    self._tokens[name] = (self._tokens[name] or 0) + said
-        if cost.total_cost is None:
-            self._unpriced += 1
-            self._reason = self._reason or cost.reason
-        else:
-            self._priced += 1
-            self._cost = (self._cost or Decimal(0)) + cost.total_cost
+        costs = cost_columns(self._book, batch.records, batch.usage, batch.success)
+        everyone = np.ones(len(batch), dtype=bool)
+        figures: dict[str, NDArray[Any]] = {}
+        for metric in PER_REQUEST:
+            speaks = everyone if metric.partial else batch.success
+            if metric.kind == "gap":
+                values, into = pooled(batch, metric.name, speaks)
+            else:
+                column = costs.columns[metric.name] if metric.kind == "cost" else FIGURES[metric.name](batch)
+                figures[metric.name] = column
+                values, into = column[speaks & ~np.isnan(column)], None
+            if len(values):
+                self._columns.setdefault(metric.name, Values()).add(values, into)
+        if self._slos:
+            self._good += int((met(batch, figures, self._slos) & batch.success).sum())
+        if costs.total is not None:
+            self._cost = (self._cost or Decimal(0)) + costs.total
+        self._priced += costs.priced
+        self._unpriced += costs.unpriced
+        self._reason = self._reason or costs.reason
+
+    def _success(self, batch: Batch) -> None:
+        """Tokens, and the evidence that the successes bring with them."""
+        import numpy as np
+
+        from lens.metrics.batch import EVIDENCE
+        from lens.metrics.batch_figures import together
+
+        good = batch.success
+        for number, name in enumerate(EVIDENCE):
+            told = int((good & (batch.evidence == number)).sum())
+            if told:
+                self._evidence[name] += told
+        for name, which in (("kernel", batch.kernel), ("read", ~batch.kernel)):
+            stamped = int((good & (batch.n > 0) & which).sum())
+            if stamped:
+                self._stamp_kinds[name] += stamped
+        self._content += int(batch.n[good].sum())
+        self._coalesced += int(together(batch)[good].sum())
+        for name in self._tokens:
+            said = batch.usage[name][good]
+            known = said[~np.isnan(said)]
+            if len(known):
+                self._tokens[name] = (self._tokens[name] or 0) + int(known.astype(np.int64).sum())
 
     def summary(self, info: RunInfo | None = None, percents: Sequence[float] = PERCENTILES) -> Summary:
         """What was taken so far."""
+        self._take()
         requests, successes = self._statuses.total(), self._statuses[Status.SUCCESS.value]
         window_s = None
         if self._first_ns is not None and self._last_ns is not None and self._last_ns > self._first_ns:
             window_s = (self._last_ns - self._first_ns) / NS_PER_S
         output = self._tokens["output_tokens"]
-        described = {
-            name: distribution(name, METRICS[name].unit, self._columns[name], percents)
-            for name in METRICS
-            if name in self._columns
-        }
         served = {name: distribution(name, "ms", values, percents) for name, values in self._server.items()}
         found = Summary(
             requests=requests,
@@ -256,20 +238,74 @@ class Collector:
             cost_per_request=self._cost / self._priced if self._cost is not None else None,
             unpriced=self._unpriced,
             unpriced_reason=self._reason,
-            distributions={name: d for name, d in described.items() if d},
+            distributions=self._distributions(percents),
             retries=self._retries,
             connections_opened=self._opened,
             coalesced_share=self._coalesced / self._content if self._content else None,
             stamp_kinds=dict(self._stamp_kinds),
             token_evidence=dict(self._evidence),
             server_timing_ms={name: d for name, d in served.items() if d},
+            goodput_rps=self._good / window_s if self._slos and window_s else None,
+            good=self._good if self._slos else None,
+            slos=tuple([str(slo) for slo in self._slos]),
         )
         return msgspec.structs.replace(found, warnings=(*(info.warnings if info else ()), *doubts(found)))
 
+    def _distributions(self, percents: Sequence[float]) -> dict[str, Distribution]:
+        found = {}
+        for name, metric in METRICS.items():
+            if name in self._columns:
+                unit_ns = (NS_PER_MS if metric.unit == "ms" else NS_PER_US) if metric.kind == "gap" else 1
+                values = self._columns[name].all(unit_ns)
+                sure_of = SURE_OF if name in SURE else ()
+                one = distribution(name, metric.unit, values, percents, sure_of=sure_of)
+                if one:
+                    found[name] = one
+        return found
 
-def summarize(records: Iterable[Record], info: RunInfo | None = None, book: PriceBook | None = None) -> Summary:
-    """All of a run in one go."""
-    collector = Collector(book)
+
+class Values:
+    """Figures in the order in which they were taken; gaps in as few bytes as they fit in."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
+
+    def add(self, values: NDArray[Any], into: NDArray[Any] | None = None) -> None:
+        """into: how many equal parts each value is; None: one."""
+        self._parts.append((_narrow(values), None if into is None or (into == 1).all() else _narrow(into)))
+
+    def all(self, per: int = 1) -> NDArray[Any]:
+        """Everything as float64, divided by `per`."""
+        import numpy as np
+
+        sizes = [len(values) if into is None else int(into.sum()) for values, into in self._parts]
+        found = np.empty(sum(sizes))
+        at = 0
+        for (values, into), size in zip(self._parts, sizes, strict=True):
+            each = values / per if into is None else np.repeat(values / into / per, into)
+            found[at : at + size] = each
+            at += size
+        return found
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers in 1, 2, 4 or 8 bytes."""
+    import numpy as np
+
+    if values.dtype.kind != "i" or not len(values) or values.min() < 0:
+        return values
+    return values.astype(np.min_scalar_type(int(values.max())))
+
+
+def summarize(
+    records: Iterable[Record],
+    info: RunInfo | None = None,
+    book: PriceBook | None = None,
+    *,
+    slos: Sequence[Slo] = (),
+) -> Summary:
+    """All of a run in one go; records may come from anywhere, also from a RunStream."""
+    collector = Collector(book, slos=slos)
     for record in records:
         collector.add(record)
     return collector.summary(info)

@@ -103,11 +103,8 @@ def _at_rates(
     )
     output = rates.output if rates.output is not None else Decimal(0)
     thinking = (thought, _first(rates.thinking, output) if rates.output is not None else output)
-    told: tuple[tuple[Column, Decimal], ...] = (
-        (answered - thought - spoken, output),
-        (spoken, _first(rates.audio_output, output)),
-        thinking,
-    )
+    spoken_rate = _first(rates.audio_output, output)
+    told: tuple[tuple[Column, Decimal], ...] = ((answered - thought - spoken, output), (spoken, spoken_rate), thinking)
     if rates.output is None:
         told = ()
     at = rows[sound]

@@ -1,0 +1,124 @@
+"""The values of one metric: percentiles, spread, histogram, and how sure they are.
+
+Percentiles are nearest rank (Hyndman and Fan 1996, definition 1): a value that was measured, never
+one between two. One that so few values cannot tell is not given; how many it needs is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lens.metrics.intervals import Interval, intervals_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
+# Of these an interval is told, where it is asked for and there are enough values.
+SURE_OF = (50.0, 90.0, 95.0, 99.0)
+HISTOGRAM_BINS = 12  # at most; fewer for few values
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """Counts in bins of one width; the last bin also holds all that is above it."""
+
+    edges: tuple[float, ...]  # one more than counts
+    counts: tuple[int, ...]
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The values of one metric."""
+
+    metric: str
+    unit: str
+    n: int
+    min: float
+    max: float
+    mean: float
+    std_dev: float | None  # of the sample; None for one value
+    median: float
+    percentiles: dict[str, float]  # "p99" -> value
+    needs: dict[str, int] = {}  # "p99.9" -> how many values it would need, where there are fewer
+    histogram: Histogram | None = None
+    intervals: dict[str, Interval] = {}  # "mean", "p95" -> 95 % interval, where it was asked for
+
+
+def percentile(ordered: Sequence[float] | NDArray[Any], percent: float) -> float:
+    """The smallest value that at least this percentage of all values does not exceed.
+
+    Raises:
+        ValueError: there are no values, or percent is outside 0..100.
+    """
+    if not len(ordered) or not 0 <= percent <= 100:
+        raise ValueError(f"no percentile {percent} of {len(ordered)} values")
+    rank = ceil(Fraction(str(percent)) * len(ordered) / 100)
+    return float(ordered[max(rank, 1) - 1])
+
+
+def values_needed(percent: float) -> int:
+    """How many values a percentile needs so that one of them may lie beyond it: 100 for p99."""
+    beyond = 100 - Fraction(str(percent))
+    return ceil(100 / beyond) if percent > 50 and beyond else 1
+
+
+def percentile_name(percent: float) -> str:
+    """p50, p99.9"""
+    return f"p{percent:g}"
+
+
+def distribution(
+    metric: str,
+    unit: str,
+    values: Sequence[float] | NDArray[Any],
+    percents: Sequence[float] = PERCENTILES,
+    *,
+    sure_of: Sequence[float] = (),
+) -> Distribution | None:
+    """Describe values; None when there are none.
+
+    sure_of: percentiles that get an interval, and the mean with them; values must then be in the
+        order in which they were measured, for neighbours resemble each other.
+    """
+    import numpy as np
+
+    measured = np.asarray(values, dtype=np.float64)
+    ordered = np.sort(measured)
+    n = len(ordered)
+    if n == 0:
+        return None
+    can = [p for p in percents if n >= values_needed(p)]
+    found = intervals_of(measured, ordered, [p for p in sure_of if n >= values_needed(p)]) if sure_of else {}
+    mean, least, greatest = float(ordered.mean()), float(ordered[0]), float(ordered[-1])
+    return Distribution(
+        metric=metric,
+        unit=unit,
+        n=n,
+        min=least,
+        max=greatest,
+        mean=min(max(mean, least), greatest),  # rounding may carry the mean of equal values past them
+        std_dev=float(ordered.std(ddof=1)) if n > 1 else None,
+        median=percentile(ordered, 50),
+        percentiles={percentile_name(p): percentile(ordered, p) for p in can},
+        needs={percentile_name(p): values_needed(p) for p in percents if p not in can},
+        histogram=_histogram(ordered),
+        intervals={("mean" if p is None else percentile_name(p)): one for p, one in found.items()},
+    )
+
+
+def _histogram(ordered: NDArray[Any]) -> Histogram | None:
+    """Equal bins from the least value to the p95 and a bit; what lies above is in the last."""
+    import numpy as np
+
+    low, high = float(ordered[0]), percentile(ordered, 95)
+    if len(ordered) < 2 or high <= low:
+        return None
+    top = min(float(ordered[-1]), high + (high - low) / 4)
+    edges = np.linspace(low, top, min(HISTOGRAM_BINS, ceil(len(ordered) ** 0.5) + 1) + 1)
+    upto = np.searchsorted(ordered, edges[1:-1])  # sorted values need no counting
+    counts = np.diff(np.concatenate(([0], upto, [len(ordered)])))
+    return Histogram(tuple(float(e) for e in edges), tuple(int(c) for c in counts))
