@@ -32,6 +32,34 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of every section."""
 
 
+class CustomConfig(Section, frozen=True):
+    """A protocol told in settings: how a request is written, and where in the answer things stand.
+
+    In `body` and `headers`, {{prompt}}, {{messages}}, {{system}}, {{model}}, {{max_tokens}}, {{temperature}},
+    {{seed}}, {{stream}} and {{key}} are filled in; a field whose only text is one that is absent is left out.
+    Paths are keys joined by dots, [] after a key for every element: "choices[].delta.content".
+    """
+
+    path: str = ""  # behind the base URL
+    method: Literal["POST", "PUT", "GET"] = "POST"
+    headers: dict[str, str] = {}
+    body: dict[str, Any] = {}
+    framing: Literal["sse", "ndjson", "json_array"] = "sse"
+    text: tuple[str, ...] = ()
+    reasoning: tuple[str, ...] = ()
+    tool: tuple[str, ...] = ()
+    finish: str | None = None
+    error: str | None = None
+    done: str | None = None  # the data of the event that ends the stream, like [DONE]
+    done_path: str | None = None  # or a path that has a value in the last event
+    served_model: str | None = None
+    input_tokens: str | None = None
+    output_tokens: str | None = None
+    cached_tokens: str | None = None
+    reasoning_tokens: str | None = None
+    whole_text: tuple[str, ...] = ()  # of an answer in one piece; else as text
+
+
 class TargetConfig(Section, frozen=True):
     """One endpoint and model, how it is reached and how it is asked."""
 
@@ -60,6 +88,7 @@ class TargetConfig(Section, frozen=True):
     seed: int | None = None
     extra_body: dict[str, Any] = {}
     headers: tuple[tuple[str, str], ...] = ()
+    custom: CustomConfig | None = None  # of the provider "custom"
 
 
 class LoadConfig(Section, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from lens.config import (
+    CustomConfig,
     ExportConfig,
     LoadConfig,
     MonitorConfig,
@@ -47,7 +48,7 @@ _PLAN_LOAD = {
 _PLAN_PROMPTS = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
 _SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
 _FILE_SECTIONS = (*_SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
-                  "labels")  # fmt: skip
+                  "labels", "custom")  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -135,6 +136,8 @@ def _providers(value: Any, where: str) -> Tree:
         one.setdefault("provider", name)
         if isinstance(one.get("headers"), dict):
             one["headers"] = list(one["headers"].items())
+        if "custom" in one:
+            one["custom"] = _fields(one["custom"], CustomConfig, f"{where} {one['provider']} custom")
         targets.append(_fields(one, TargetConfig, f"{where} {one['provider']}"))
     return {"targets": targets}
 
@@ -191,6 +194,7 @@ _READERS: dict[str, Callable[[Any, str], Tree]] = {
     "export": _export,
     "thresholds": _thresholds,
     "monitoring": _monitoring,
+    "custom": lambda value, where: {"target": {"custom": _fields(value, CustomConfig, where)}},
     "labels": lambda value, where: {"labels": {k: str(v) for k, v in _table(value, where).items()}},
 }
 

@@ -105,6 +105,9 @@ def _bare_target(target: dict[str, Any]) -> dict[str, Any]:
     found = {k: v for k, v in target.items() if k != "api_key" and v != default[k]}
     if "headers" in found:
         found["headers"] = [[name, HIDDEN if sensitive(name) else value] for name, value in found["headers"]]
+    if isinstance(found.get("custom"), dict) and "headers" in found["custom"]:
+        shown = {name: HIDDEN if sensitive(name) else value for name, value in found["custom"]["headers"].items()}
+        found["custom"] = {**found["custom"], "headers": shown}
     if "proxy" in found:
         found["proxy"] = _CREDENTIALS.sub(r"\1", found["proxy"])
     return found

@@ -22,6 +22,7 @@ from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, stages, starts_within
 from lens.providers.base import Provider
+from lens.providers.custom import Custom
 from lens.providers.registry import get_provider
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint
 from lens.transport.environment import proxy_from_environment
@@ -158,6 +159,8 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         ConfigError: a part cannot be.
     """
     provider = get_provider(config.provider)
+    if isinstance(provider, Custom):
+        provider = provider.with_settings(config.custom)
     base_url = address_of(config, provider, environ)
     if not base_url:
         raise ConfigError(f"provider {config.provider}: it has no address of its own; give --base-url")

@@ -12,6 +12,7 @@ from lens.providers.azure import Azure
 from lens.providers.base import Provider
 from lens.providers.bedrock import Bedrock
 from lens.providers.cohere import Cohere
+from lens.providers.custom import Custom
 from lens.providers.google import Google
 from lens.providers.ollama import Ollama
 from lens.providers.openai import OpenAI
@@ -32,6 +33,7 @@ def _built_in() -> dict[str, Provider]:
         Bedrock(),
         Ollama(),
         Cohere(),
+        Custom(),
     )
     return {provider.name: provider for provider in speakers}
 
