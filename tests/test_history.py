@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import FileError
 from lens.history import PARTIAL, NewFile, RunStream, read_run, write_run
+from lens.metrics.summary import summarize
 
 OLD = Path(__file__).parent / "fixtures" / "runs"
 RECORDS = [full_record(), failed_record("ünïcode\nand a line"), record((1, 2, 3), index=2)]
@@ -145,7 +147,18 @@ def test_a_message_that_is_longer_than_a_block_is_read(tmp_path):
 def test_a_column_of_an_unknown_kind_is_told(tmp_path):
     path = tmp_path / "run.msgpack"
     write_run(path, INFO, RECORDS)
-    path.write_bytes(path.read_bytes().replace(b"q" + (205_000_000).to_bytes(8, "little"), b"?" + bytes(8)))
+    column = b"q" + RECORDS[0].events.arrived_ns.tobytes()
+    path.write_bytes(path.read_bytes().replace(column, b"?" + column[1:], 1))
     run = read_run(path)
     assert run.records == RECORDS[1:]
     assert run.warnings[0].startswith("message 2 cannot be read")
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack", "schema1.msgpack"])
+def test_a_summary_of_a_stream_is_that_of_its_records(tmp_path, name):
+    path = OLD / name
+    if name.startswith("run"):
+        path = tmp_path / name
+        told = msgspec.structs.replace(RECORDS[2], tokens_per_event=array("q", [1, 2, 4]), usage=None)
+        write_run(path, INFO, [*RECORDS, told])
+    assert summarize(RunStream(path)) == summarize(read_run(path).records)

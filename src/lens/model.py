@@ -20,7 +20,7 @@ else:
     Column = array  # not subscriptable before Python 3.12, and msgspec asks for the type when it runs
 
 # Number of the run-file layout; raised when a reader of the old layout would misread the new one.
-# 2: columns of a MessagePack file are bytes, where 1 had lists of integers.
+# 2: columns of a MessagePack file are extensions of raw integers, where 1 had lists.
 SCHEMA = 2
 
 
@@ -303,30 +303,29 @@ def encode_hook(value: object) -> object:
     raise TypeError(f"cannot encode {type(value).__name__}")
 
 
-# Codes a packed column may have, by their byte in the file.
-_CODES = {ord(code): code for code in "BHIq"}
+# Typecodes that a packed column may have, by the number of its MessagePack extension.
+COLUMN_CODES = {ord(code): code for code in "BHIq"}
 
 
 def pack_hook(value: object) -> object:
-    """For MessagePack encoders: columns become bytes, the array's typecode and then its items, little endian."""
+    """For MessagePack encoders: a column becomes an extension numbered by its typecode; little endian."""
     if not isinstance(value, array):
         raise TypeError(f"cannot encode {type(value).__name__}")
     if sys.byteorder == "big":
         value = array(value.typecode, value)
         value.byteswap()
-    return value.typecode.encode() + value.tobytes()
+    return msgspec.msgpack.Ext(ord(value.typecode), value.tobytes())
 
 
 def decode_hook(kind: type, value: object) -> object:
-    """For msgspec decoders: packed bytes become the column they were, lists become columns of int64."""
+    """For msgspec decoders: extensions become the columns they were, lists become columns of int64."""
     if kind is not array:
         raise TypeError(f"cannot decode {kind}")
-    if not isinstance(value, bytes):
+    if not isinstance(value, msgspec.msgpack.Ext):
         return array("q", cast(list[int], value))
-    code = _CODES.get(value[0]) if value else None
-    if code is None:
-        raise ValueError("a column without a known typecode")
-    column = array(code, value[1:])
+    if value.code not in COLUMN_CODES:
+        raise ValueError(f"no column is of kind {value.code}")
+    column = array(COLUMN_CODES[value.code], bytes(value.data))
     if sys.byteorder == "big":
         column.byteswap()
     return column

@@ -12,10 +12,11 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.msgpack import Ext
 from msgspec.structs import astuple
 
 from lens.metrics.timeline import ASSUMED, COUNTED, ONE_PER_EVENT, SPREAD
-from lens.model import CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
+from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,7 @@ EVIDENCE = (COUNTED, ONE_PER_EVENT, SPREAD, ASSUMED)  # by their number in Batch
 _STAMPS = Stamps.__struct_fields__
 _USAGE = Usage.__struct_fields__
 _NO_USAGE = (None,) * len(_USAGE)
+_PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
 _NO_TCP = (None, None, None)
 
 
@@ -117,8 +119,8 @@ def batch_of(records: Sequence[Record]) -> Batch:
     usage = dict(zip(_USAGE, counted, strict=True))
 
     events = [record.events for record in records]
-    sizes = np.array([len(e.arrived_ns) for e in events], dtype=np.int64)
-    signals, chars = _joined([e.signals for e in events], sizes), _joined([e.chars for e in events], sizes)
+    arrived, sizes = _joined([e.arrived_ns for e in events])
+    signals, chars = _joined([e.signals for e in events])[0], _joined([e.chars for e in events])[0]
     content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))
     of = np.repeat(np.arange(n), sizes)[content]
     in_each = np.bincount(of, minlength=n)
@@ -140,29 +142,38 @@ def batch_of(records: Sequence[Record]) -> Batch:
         streamed=streamed,
         evidence=evidence,
         of=of,
-        at=_joined([e.arrived_ns for e in events], sizes)[content],
-        lag=_joined([e.lag_ns for e in events], sizes)[content],
+        at=arrived[content],
+        lag=_joined([e.lag_ns for e in events])[0][content],
         output=(kinds & int(OUTPUT)) != 0,
         reasoning=reasoning,
-        read=_joined([e.read for e in events], sizes)[content],
+        read=_joined([e.read for e in events])[0][content],
         tokens=tokens,
     )
 
 
-def _joined(columns: list[array[int]], sizes: Whole) -> Whole:
-    """Columns one behind the other, as int64; files of different age may have them in different widths."""
+def _joined(columns: Sequence[array[int] | Ext]) -> tuple[Whole, Whole]:
+    """Columns one behind the other, as int64, and the length of each.
+
+    They may be packed or not, and of different widths: files of different age have them so.
+    """
     import numpy as np
 
-    codes = {column.typecode for column in columns}
+    parts = [_packed(column) for column in columns]
+    codes = {code for code, _ in parts}
     if len(codes) <= 1:
-        code = codes.pop() if codes else "q"
-        return np.frombuffer(b"".join(columns), dtype=code).astype(np.int64, copy=False)
-    found = np.empty(int(sizes.sum()), dtype=np.int64)
-    for code in codes:
-        whose = np.array([column.typecode == code for column in columns], dtype=bool)
-        bytes_of_code = b"".join([column for column in columns if column.typecode == code])
-        found[np.repeat(whose, sizes)] = np.frombuffer(bytes_of_code, dtype=code)
-    return found
+        code = codes.pop() if codes else "<q"
+        sizes = np.array([len(data) for _, data in parts], dtype=np.int64)
+        joined = np.frombuffer(b"".join([data for _, data in parts]), dtype=code)
+        return joined.astype(np.int64, copy=False), sizes // joined.itemsize
+    each = [np.frombuffer(data, dtype=code).astype(np.int64) for code, data in parts]
+    return np.concatenate(each), np.array([len(column) for column in each], dtype=np.int64)
+
+
+def _packed(column: array[int] | Ext) -> tuple[str, bytes]:
+    """Numpy's name of the type of its items, and the items."""
+    if isinstance(column, Ext):
+        return _PACKED_TYPES[column.code], column.data  # type: ignore[return-value]
+    return column.typecode, column.tobytes()
 
 
 def _tcp(record: Record) -> tuple[int | None, int | None, int | None]:
@@ -196,8 +207,10 @@ def _tokens(
     spread = known & (np.abs(np.where(known, streamed, 0) - n) > 1)
     evidence = np.where(some, np.where(known, np.where(spread, 2, 1), 3), -1)
     for place, record in enumerate(records):
-        told = record.tokens_per_event
-        if told is not None and len(told) == n[place] > 0 and sum(told) > 0:
+        if record.tokens_per_event is None:
+            continue
+        told, _ = _joined([record.tokens_per_event])
+        if len(told) == n[place] > 0 and told.sum() > 0:
             tokens[first[place] : first[place] + n[place]] = told
             evidence[place], spread[place] = 0, False
     if spread.any():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lens.history import RunStream
 from lens.metrics.definitions import METRICS, PER_REQUEST
 from lens.metrics.distribution import (
     PERCENTILES,
@@ -306,6 +307,6 @@ def summarize(
 ) -> Summary:
     """All of a run in one go; records may come from anywhere, also from a RunStream."""
     collector = Collector(book, slos=slos)
-    for record in records:
+    for record in records.packed() if isinstance(records, RunStream) else records:
         collector.add(record)
     return collector.summary(info)
