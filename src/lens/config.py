@@ -153,6 +153,7 @@ class OutputConfig(Section, frozen=True):
     dir: str | None = None
     real_time: bool = False
     save_text: bool = False
+    tokenizer: str | None = None  # counts the tokens of answers whose server does not
     log_level: str | None = None
 
 

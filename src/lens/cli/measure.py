@@ -56,6 +56,7 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
     Raises:
         ConfigError: something cannot be asked.
     """
+    count_tokens = counter(settings)
     plan = make_plan(settings.config)
     info = run_info(plan, command=_command())
     records: list[Record] = []
@@ -67,6 +68,7 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
         info = ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=outcome.warnings)
         records.sort(key=lambda record: record.index)
         collector = Collector(settings.book)
+        records = [count_tokens(record) for record in records]
         for record in records:
             collector.add(record)
             results.add(record if keep_text else without_text(record))
@@ -83,6 +85,22 @@ async def _run(plan: Plan, take: Callable[[Record], None], progress: Progress | 
             on_progress=progress.show if progress else None,
             stop=stop,
         )
+
+
+def counter(settings: Settings) -> Callable[[Record], Record]:
+    """What counts the tokens that no server counted, where --tokenizer asks for it.
+
+    Raises:
+        ConfigError: there is no such tokenizer.
+    """
+    name = settings.config.output.tokenizer
+    if name is None:
+        return lambda record: record
+    from lens.tokenizers import counted, load_tokenizer
+
+    by_model = {target.model: load_tokenizer(name, target.model) for target in settings.config.targets}
+    any_model = load_tokenizer(name)
+    return lambda record: counted(record, by_model.get(record.model, any_model))
 
 
 def without_text(record: Record) -> Record:

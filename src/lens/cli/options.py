@@ -102,6 +102,8 @@ PROMPT = (
     _ask("--temperature", to="target.temperature", type=float, metavar="T", help="Sampling temperature."),
     _ask("--seed", to="target.seed", type=int, metavar="N", aliases=["--random-seed"],
         help="Seed of sampling and of made-up prompts."),
+    _ask("--tokenizer", to="output.tokenizer", metavar="NAME|auto",
+        help="Count tokens here where the server does not; marked as an estimate."),
     _ask("--no-stream", to="target.stream", is_flag=True, stands_for=False,
         help="Ask for the answer in one piece."),
     _ask("--extra-body", to="target.extra_body", type=JSON_OBJECT, metavar="JSON|@FILE",
@@ -171,7 +173,10 @@ PRICES = (
 )  # fmt: skip
 OUTPUT = (
     _out("--export", "-e", metavar="FMT[,FMT]",
-        help="json, jsonl, csv, prometheus, influxdb, msgpack (LLL_EXPORT_FORMAT)."),
+        help="One or several of json, jsonl, csv, msgpack, parquet, prometheus, influxdb, otlp, hdrhistogram, "
+        "vllm-json, aiperf-json, guidellm-json (LLL_EXPORT_FORMAT)."),
+    _out("--prometheus-units", type=click.Choice(["ms", "seconds"]), metavar="ms|seconds",
+        help="Metric names as planned (_ms, default) or by Prometheus' conventions."),
     _out("--output", "-o", metavar="FILE", help="Where to write it; without it, standard output."),
     _out("--output-dir", to="output.dir", metavar="DIR",
         aliases=["--result-dir", "--artifact-dir", "--results-dir"], help="A new file in there (LLL_OUTPUT_DIR)."),

@@ -147,7 +147,7 @@ def make_plan(
             idle_ns=load.idle_timeout_ns or None,
         ),
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
-        keep_all=config.output.save_text,
+        keep_all=config.output.save_text or config.output.tokenizer is not None,
         warnings=tuple([w for one in config.targets if (w := key_file_warning(one.api_key_file))]),
     )
 

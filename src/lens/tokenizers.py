@@ -1,0 +1,71 @@
+"""Tokens counted here, where a server does not say how many it made; after the run, and marked as an estimate.
+
+The order of trust: what the server reports, what its events add up to, then this. There is no fallback
+to characters: without a tokenizer there is no count. Counting needs the text, so the events are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from lens.errors import ConfigError
+from lens.model import Record, Usage
+
+AUTO = "auto"
+# Whose text this tokenizer cuts as the model does, by what the model's name begins with; others are only near.
+_ENCODINGS = {
+    "gpt-oss": "o200k_harmony",
+    "gpt-3.5": "cl100k_base",
+    "gpt-4o": "o200k_base",
+    "gpt-4.1": "o200k_base",
+    "gpt-4": "cl100k_base",
+    "gpt-": "o200k_base",
+    "llama-3": "llama3",
+    "llama3": "llama3",
+    "meta-llama-3": "llama3",
+    "qwen": "qwen3",
+}
+NAMES = ("o200k_base", "cl100k_base", "o200k_harmony", "llama3", "qwen3")
+
+
+class Tokenizer(msgspec.Struct, frozen=True):
+    """A name, and what counts the tokens of a text."""
+
+    name: str
+    count: Callable[[str], int]
+
+
+def load_tokenizer(name: str, model: str = "") -> Tokenizer:
+    """The tokenizer of this name; "auto" takes that of the model, or o200k_base where none is known.
+
+    Raises:
+        ConfigError: there is none of this name, or the extra `tokens` is not installed.
+    """
+    wanted = encoding_of(model) if name == AUTO else name
+    if wanted not in NAMES:
+        raise ConfigError(f"no tokenizer {name!r}; there are {AUTO}, {', '.join(NAMES)}")
+    try:
+        import quicktok  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ImportError:
+        raise ConfigError("--tokenizer needs an extra: pip install 'llm-latency-lens[tokens]'") from None
+    encoding = quicktok.get_encoding(wanted)
+    return Tokenizer(wanted, lambda text: len(encoding.encode(text)))
+
+
+def encoding_of(model: str) -> str:
+    """The encoding of a model's name; the last part of a path counts."""
+    plain = model.rpartition("/")[2].lower()
+    return next((encoding for start, encoding in _ENCODINGS.items() if plain.startswith(start)), NAMES[0])
+
+
+def counted(record: Record, tokenizer: Tokenizer) -> Record:
+    """The record with its output tokens counted, where nobody else has and its text was kept."""
+    if record.token_source is not None or not (record.text or record.reasoning):
+        return record
+    thought = tokenizer.count(record.reasoning) if record.reasoning else 0
+    calls = "".join([call.name + call.arguments for call in record.tool_calls])
+    made = tokenizer.count((record.text or "") + calls) + thought
+    usage = Usage(output_tokens=made, reasoning_tokens=thought or None)
+    return msgspec.structs.replace(record, usage=usage, token_source=f"estimated:{tokenizer.name}")
