@@ -48,7 +48,7 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
     if above.get("log_level"):
         tree.setdefault("output", {}).setdefault("log_level", above["log_level"])
     output = ctx.params.get("output")
-    formats = _formats(ctx.params.get("export"), output)
+    formats = _formats(ctx.params.get("export"), output, ctx.params.get("prometheus_units"))
     if formats:
         tree.setdefault("output", {})["exports"] = [{"format": name} for name in formats]
     file = ctx.params.get("config") or above.get("config")
@@ -84,12 +84,13 @@ def _prompt(text: str) -> str:
     return found.removesuffix("\n")
 
 
-def _formats(export: str | None, output: str | None) -> list[str]:
+def _formats(export: str | None, output: str | None, units: str | None) -> list[str]:
     """--export's list; without it, what the name of --output asks for."""
-    from lens.export.formats import format_of_suffix
+    from lens.export.formats import format_named, format_of_suffix
 
     if export:
-        return [name for name in export.split(",") if name.strip()]
+        names = [format_named(name).name for name in export.split(",") if name.strip()]
+        return [f"{name}-seconds" if (name, units) == ("prometheus", "seconds") else name for name in names]
     if output and not os.environ.get("LLL_EXPORT_FORMAT"):
         by_suffix = format_of_suffix(Path(output).suffix)
         return [by_suffix.name if by_suffix else "json"]

@@ -33,6 +33,9 @@ _OURS = (
     "served_model",
     "stamp_kind",
     "retries",
+    "stream",
+    "warmup",
+    "stage",
 )
 COLUMNS = (*PLAN_COLUMNS, *_OURS, *(name for name in _FIGURES if name not in PLAN_COLUMNS))
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -40,6 +40,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str  # of its files
     where: str  # "module:class"
     says: str  # one line for people
+    extra: str | None = None  # of this package, whose libraries the format needs
 
 
 _BUILT_IN = (
@@ -47,12 +48,30 @@ _BUILT_IN = (
     Format(name="jsonl", suffix=".jsonl", where="lens.export.json_lines:JsonLines", says="run file, a line a request"),
     Format(name="msgpack", suffix=".msgpack", where="lens.export.json_lines:Packed", says="a run file, smaller"),
     Format(name="csv", suffix=".csv", where="lens.export.csv_table:CsvTable", says="a row a request"),
+    Format(name="html", suffix=".html", where="lens.export.html:HtmlPage", says="the page of `lll report`"),
+    Format(name="parquet", suffix=".parquet", where="lens.export.parquet:Parquet", says="the table, with types",
+        extra="parquet"),
     Format(name="prometheus", suffix=".prom", where="lens.export.prometheus:Prometheus", says="exposition text"),
+    Format(name="prometheus-seconds", suffix=".prom", where="lens.export.prometheus:PrometheusSeconds",
+        says="the same in base units, as Prometheus' conventions want it"),
     Format(name="influxdb", suffix=".influx", where="lens.export.influx:Influx", says="line protocol"),
-)
+    Format(name="otlp", suffix=".otlp.jsonl", where="lens.export.otlp:Otlp", says="OpenTelemetry spans and metrics"),
+    Format(name="hdrhistogram", suffix=".hlog", where="lens.export.hdr_log:HdrLog", says="HdrHistogram log",
+        extra="hdrhistogram"),
+    Format(name="vllm-json", suffix=".vllm.json", where="lens.export.dialect_vllm:VllmJson",
+        says="as vllm bench serve writes it"),
+    Format(name="aiperf-json", suffix=".aiperf.json", where="lens.export.dialect_aiperf:AiperfJson",
+        says="as aiperf writes it"),
+    Format(name="guidellm-json", suffix=".guidellm.json", where="lens.export.dialect_guidellm:GuidellmJson",
+        says="as guidellm writes it"),
+)  # fmt: skip
 FORMATS: dict[str, Format] = {f.name: f for f in _BUILT_IN}
 # As the plan's own enum and other tools spell them.
-_ALIASES = {"jsonlines": "jsonl", "json-lines": "jsonl", "ndjson": "jsonl", "prom": "prometheus", "influx": "influxdb"}
+_ALIASES = {
+    "jsonlines": "jsonl", "json-lines": "jsonl", "ndjson": "jsonl", "prom": "prometheus", "influx": "influxdb",
+    "opentelemetry": "otlp", "hdr": "hdrhistogram", "hlog": "hdrhistogram", "vllm": "vllm-json",
+    "aiperf": "aiperf-json", "guidellm": "guidellm-json",
+}  # fmt: skip
 GROUP = "lens.exporters"
 
 
