@@ -50,7 +50,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
         progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
         found = measure(settings, results, progress, keep_text=config.output.save_text)
     console = page_console(results)
-    print_report(console, found.summary, found.info, results.paths)
+    print_report(console, found.summary, found.info, results.paths, records=found.records)
     if found.exit_code == ExitCode.INTERRUPTED:
         click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
     elif found.outcome.over_budget:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
+from lens.export.course import course_of
 from lens.export.html_series import DRAWN, Series
 from lens.metrics.definitions import METRICS, measure
 from lens.model import Status
@@ -99,40 +100,13 @@ def slice_s(found: Sequence[Series]) -> float:
 
 def over_time(series: Series, step_s: float) -> dict[str, Any]:
     """Requests open (mean of each slice), answers and tokens a second, failures; from the run's start."""
-    import numpy as np
-
-    n = int(series.span_ns / NS_PER_S / step_s) + 1
-    zero, width = series.zero_ns, step_s * NS_PER_S
-    starts = np.array([r.stamps.start - zero for r in series.records], dtype=np.float64)
-    ends = np.array([(r.stamps.end or r.stamps.start) - zero for r in series.records], dtype=np.float64)
-    good = np.array([r.status is Status.SUCCESS for r in series.records])
-    edges = np.arange(n + 1) * width
-    busy = np.diff(_time_since(np.sort(starts), edges) - _time_since(np.sort(ends), edges))
-    answered = np.bincount((ends[good] // width).astype(int), minlength=n)[:n]
-    failed = np.bincount((ends[~good] // width).astype(int), minlength=n)[:n]
-    tokens: NDArray[Any] = np.zeros(n)
-    if series.tokens_ns:
-        at = (np.concatenate(series.tokens_ns) - zero) // width
-        tokens = np.bincount(np.clip(at, 0, n - 1).astype(int), np.concatenate(series.tokens), minlength=n)[:n]
-    # The last slice ends with the run; a rate over all of it would fall for no reason.
-    widths = np.full(n, step_s)
-    widths[-1] = max(series.span_ns / NS_PER_S - (n - 1) * step_s, step_s * 0.02)
+    found = course_of(series.records, series.arrivals(), zero_ns=series.zero_ns, step_ns=round(step_s * NS_PER_S))
     return {
-        "open": [_short(v) for v in busy / NS_PER_S / widths],
-        "requests": [_short(v) for v in answered / widths],
-        "tokens": [_short(v) for v in tokens / widths],
-        "failed": [int(v) for v in failed],
+        "open": [_short(v) for v in found.open],
+        "requests": [_short(v) for v in found.requests],
+        "tokens": [_short(v) for v in found.tokens],
+        "failed": [int(v) for v in found.failed],
     }
-
-
-def _time_since(ordered: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
-    """Sum over all earlier instants of the time since: its growth is the number of instants passed."""
-    import numpy as np
-
-    total = np.concatenate(([0.0], np.cumsum(ordered)))
-    passed = np.searchsorted(ordered, at)
-    result: NDArray[Any] = passed * at - total[passed]
-    return result
 
 
 def dots(found: Sequence[Series]) -> list[list[list[float | int | None]]]:

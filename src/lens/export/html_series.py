@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lens.export.course import Arrivals, arrivals, span_ns
 from lens.export.rows import error_text
 from lens.export.terminal import clean
 from lens.export.waterfall import phases
@@ -117,8 +118,15 @@ class Series:
     @property
     def span_ns(self) -> int:
         """From the run's first start to the last end."""
-        ends = [r.stamps.end or r.stamps.start for r in self.records]
-        return max(max(ends, default=self.zero_ns) - self.zero_ns, 1)
+        return span_ns(self.records, self.zero_ns)
+
+    def arrivals(self) -> Arrivals:
+        """The tokens of all its requests."""
+        import numpy as np
+
+        if not self.tokens:
+            return arrivals(())
+        return Arrivals(np.concatenate(self.tokens_ns), np.concatenate(self.tokens))
 
     def summary(self) -> Summary:
         return self.all.collector.summary()

@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lens.export import terminal
-from lens.metrics.summary import Distribution, Histogram, Summary
-from lens.model import RunInfo
+from lens.export.instrument import error_says
+from lens.export.runplots import print_course, print_histogram, print_phases
+from lens.metrics.summary import Distribution, Summary
+from lens.model import Record, RunInfo
 
 # Row names of the latency table; a row without values is left out.
 _ROWS = (
@@ -27,16 +29,32 @@ _ROWS = (
     ("TTFB", "ttfb_ms"),
     ("connect", "connect_ms"),
 )
-_COLUMNS = ("p50", "p90", "p95", "p99")
+_COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
+# On a narrower terminal the column is left out.
+_WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
+# Rows under which it is said how sure they are; for all it would be a wall of numbers.
+_SURE = ("ttft_ms", "itl_ms", "total_latency_ms")
 
 
-def print_report(console: Console, summary: Summary, info: RunInfo, files: Sequence[Path] = ()) -> None:
-    """The whole page of a run."""
+def print_report(
+    console: Console,
+    summary: Summary,
+    info: RunInfo,
+    files: Sequence[Path] = (),
+    *,
+    records: Sequence[Record] = (),
+) -> None:
+    """The whole page of a run; pictures are drawn only where the records are given."""
     _print_head(console, summary, info)
-    if summary.distributions:
-        console.print(_latency_table(summary))
+    table = _latency_table(console, summary)
+    if table.row_count:
+        console.print(table)
+        console.print()
+    print_phases(console, records)
+    print_course(console, records)
+    print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
     _print_rates(console, summary)
-    _print_histogram(console, summary.distributions.get("ttft_ms"))
+    terminal.fact(console, "instrument", error_says(info))
     for warning in summary.warnings:
         terminal.fact(console, "warning", warning, style="yellow")
     for path in files:
@@ -48,7 +66,7 @@ def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
     console.print(Text(names or "run", style="bold"))
     took = f" in {terminal.number(summary.window_s)} s" if summary.window_s else ""
     failed = summary.requests - summary.successes
-    line = Text(f"{summary.requests:,} requests{took}: ")
+    line = Text(f"{summary.requests:,} request{'' if summary.requests == 1 else 's'}{took}: ")
     line.append(f"{summary.successes:,} succeeded", style="green" if summary.successes else "")
     line.append(", ")
     line.append(f"{failed:,} failed", style="bold red" if failed else "")
@@ -63,20 +81,40 @@ def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
     console.print()
 
 
-def _latency_table(summary: Summary) -> Table:
+def _latency_table(console: Console, summary: Summary) -> Table:
+    """A row a metric, and under those that people decide by how sure they are."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    table.add_column("ms", no_wrap=True)
-    for name in ("min", *_COLUMNS, "max", "mean", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("ms", no_wrap=True, overflow="crop")
+    columns = [name for name in _COLUMNS if console.width >= _WIDTHS.get(name, 0)]
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True, overflow="crop")
+    sure = f" {'±' if terminal.blocks(console) else '+-'} 95 %"
     for label, metric in _ROWS:
         found = summary.distributions.get(metric)
         if found is None or (metric == "ttfo_ms" and "thinking_ms" not in summary.distributions):
             continue
-        cells = [Text(terminal.number(found.min)), *(_percentile(found, name) for name in _COLUMNS)]
-        cells += [Text(terminal.number(found.max)), Text(terminal.number(found.mean))]
-        cells.append(Text(f"{found.n:,}", style="dim"))
-        table.add_row(Text(label, style="bold" if label == "TTFT" else ""), *cells)
+        style = "bold" if label == "TTFT" else ""
+        table.add_row(Text(label, style=style), *(_figure(found, name) for name in columns))
+        if metric in _SURE and found.intervals:
+            table.add_row(Text(sure, style="dim"), *(_arm(found, name) for name in columns))
     return table
+
+
+def _figure(found: Distribution, name: str) -> Text:
+    if name == "n":
+        return Text(f"{found.n:,}", style="dim")
+    if name in ("min", "max", "mean"):
+        return Text(terminal.number(getattr(found, name)))
+    return _percentile(found, name)
+
+
+def _arm(found: Distribution, name: str) -> Text:
+    """How far off a figure may be, with 95 % confidence: the longer arm of its interval."""
+    interval = found.intervals.get(name)
+    value = found.mean if name == "mean" else found.percentiles.get(name)
+    if interval is None or value is None:
+        return Text("")
+    return Text(terminal.number(max(interval.high - value, value - interval.low)), style="dim")
 
 
 def _percentile(found: Distribution, name: str) -> Text:
@@ -88,13 +126,17 @@ def _percentile(found: Distribution, name: str) -> Text:
 
 def _print_rates(console: Console, summary: Summary) -> None:
     """Throughput, tokens, connections, client lag, money."""
-    console.print()
-    rate = [f"{terminal.number(summary.requests_per_second)} requests/s"]
+    answers = summary.requests_per_second
+    rate = [f"{terminal.number(answers)} requests/s" if answers else "no answers"]
     if summary.output_tokens_per_second is not None:
         rate.append(f"{terminal.number(summary.output_tokens_per_second)} output tokens/s")
     if summary.concurrency_mean is not None:
         rate.append(f"{terminal.number(summary.concurrency_mean)} requests open on average")
     terminal.fact(console, "throughput", ", ".join(rate))
+    if summary.goodput_rps is not None and summary.good is not None:
+        share = f"{summary.good / summary.requests:.1%} of all" if summary.requests else "none"
+        says = f"{terminal.number(summary.goodput_rps)} requests/s kept {', '.join(summary.slos)} ({share})"
+        terminal.fact(console, "goodput", says)
     if summary.output_tokens is not None:
         says = f"{terminal.count(summary.input_tokens)} in, {terminal.count(summary.output_tokens)} out"
         speed = summary.distributions.get("tokens_per_second")
@@ -110,31 +152,9 @@ def _print_rates(console: Console, summary: Summary) -> None:
     if stalls and stalls.max:
         terminal.fact(console, "stalls", f"{round(stalls.mean * stalls.n):,} in {stalls.n:,} requests")
     terminal.fact(console, "connections", f"{summary.connections_opened:,} opened while measuring")
+    if summary.total_cost is None and summary.unpriced_reason:
+        terminal.fact(console, "cost", f"not known: {terminal.clean(summary.unpriced_reason, 200)}", style="dim")
     if summary.total_cost is not None:
         each = f", {terminal.dollars(summary.cost_per_request)} a request"
         unknown = f"; {summary.unpriced} requests have no known cost" if summary.unpriced else ""
         terminal.fact(console, "cost", f"{terminal.dollars(summary.total_cost)}{each}{unknown}")
-
-
-def _print_histogram(console: Console, found: Distribution | None) -> None:
-    """TTFT in bins; the last holds what lies beyond the axis."""
-    if found is None or found.histogram is None:
-        return
-    console.print()
-    console.print(Text("TTFT, ms", style="bold"))
-    fine, histogram = terminal.blocks(console), found.histogram
-    width = max(min(console.width - 32, 60), 10)
-    top = max(histogram.counts)
-    for i, count in enumerate(histogram.counts):
-        line = Text(f"{_bin(histogram, i, found.max):>19}", style="dim")
-        if count:
-            line.append(f" {terminal.bar(0, count / top, width, fine=fine)}", style="green not dim")
-            line.append(f" {count:,}")
-        console.print(line, no_wrap=True, overflow="crop")
-    console.print()
-
-
-def _bin(histogram: Histogram, i: int, greatest: float) -> str:
-    edges = histogram.edges
-    last = i == len(histogram.counts) - 1
-    return f"{terminal.number(edges[i])} - {terminal.number(greatest if last else edges[i + 1])}"

@@ -62,7 +62,7 @@ function figuresTable() {
       if (first) hoverable(name, row.label, [[null, `${row.metric} = ${row.formula}`], ...(row.better ? [[null, `${row.better} is better`]] : [])]);
       first = false;
       return make("tr", { class: k < there.length - 1 ? "group" : "" }, name,
-        several ? make("td", { class: "text" }, letter(i)) : null, cell(row.unit, "quiet"), cell(int(d.n), "quiet"), cell(num(d.min)),
+        several ? make("td", { class: "text" }, letter(i)) : null, cell(row.unit === "us" ? "µs" : row.unit, "quiet"), cell(int(d.n), "quiet"), cell(num(d.min)),
         ...DATA.columns.map((p) => (p in d.percentiles ? cell(num(d.percentiles[p]), p === "p50" ? "strong" : "") : cell(p in d.needs ? `n ≥ ${int(d.needs[p])}` : "–", "quiet"))),
         cell(num(d.max)), cell(num(d.mean)), cell(num(d.std_dev)));
     });
@@ -148,8 +148,8 @@ function runCards() {
     const rows = run.error_rows.map((r) => make("tr", {}, make("td", { class: "text" }, r[0]), cell(r[1], "quiet"), cell(r[2] === null ? "–" : (r[2] >= 0 ? "+" : "−") + us(Math.abs(r[2]))), ...r.slice(3).map((v) => cell(us(v)))));
     return card(several ? make("h3", { style: { marginBottom: "10px" } }, ...of.map(([, i]) => letter(i)), of.map(([s]) => s.name).join(", ") || "no requests") : null,
       make("dl", { class: "facts" }, ...run.facts.flatMap(([name, says]) => [make("dt", {}, name), make("dd", { class: name === "command" ? "code" : "" }, says)])),
-      make("div", { class: "instrument" }, make("h3", {}, "This instrument’s own error"), make("p", {}, run.error_says),
-        rows.length ? tableOf(["µs", "stamps", "TTFT bias", "p50", "p99", "max", "p99 when read"], rows) : null));
+      make("div", { class: "instrument" }, make("h3", {}, "This instrument’s own error"), make("p", {}, run.error_says.replaceAll(" us", " µs")),
+        rows.length ? tableOf(["µs", "stamps", "TTFT bias", "p50", "p99", "max", "p99 unstamped"], rows) : null));
   }));
 }
 
