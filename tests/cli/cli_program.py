@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 
 from lens.simulator import make_script, start
 
@@ -22,9 +23,15 @@ SETTINGS = {
 }
 
 
+# A user's cache of our own, for what a self-test remembers.
+_cache = tempfile.TemporaryDirectory()
+
+
 def environment(**more):
     return (
-        {name: value for name, value in os.environ.items() if name.upper() not in SETTINGS} | {"COLUMNS": "80"} | more
+        {name: value for name, value in os.environ.items() if name.upper() not in SETTINGS}
+        | {"COLUMNS": "80", "XDG_CACHE_HOME": _cache.name}
+        | more
     )
 
 

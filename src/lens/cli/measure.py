@@ -17,6 +17,7 @@ import trio
 
 from lens.cli.errors import PROGRAM, mask, remember_secret
 from lens.cli.progress import Progress
+from lens.cli.remembered import calibrated
 from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode
@@ -58,7 +59,7 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
     """
     count_tokens = counter(settings)
     plan = make_plan(settings.config)
-    info = run_info(plan, command=_command())
+    info = calibrated(run_info(plan, command=_command()))
     records: list[Record] = []
     with results:
         results.begin(info)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lens.export import terminal
 from lens.export.facts import connection_facts, limit_facts, outcome_facts
+from lens.export.instrument import error_says
 from lens.metrics.definitions import measure
 from lens.metrics.summary import Summary, percentile
 from lens.metrics.timeline import first_at_ns, last_at_ns, timeline
@@ -81,6 +82,8 @@ def print_profile(
     _print_tokens(console, record, book)
     for name, says in (*connection_facts(record), *limit_facts(record)):
         terminal.fact(console, name, says)
+    if info.calibration:
+        terminal.fact(console, "instrument", error_says(info))
     for warning in summary.warnings:
         terminal.fact(console, "warning", warning, style="yellow")
     for name, says in outcome_facts(record):
