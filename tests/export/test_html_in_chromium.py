@@ -129,6 +129,16 @@ def test_the_values_under_the_pointer_are_shown(browser, tmp_path, label, down, 
     assert says in browser.run("document.getElementById('tip').textContent")
 
 
+def test_a_figure_says_how_sure_it_is(browser, tmp_path):
+    show(browser, tmp_path, PAGES["one"]())
+    where = browser.run("""(() => {
+      const box = document.querySelector("td.sure").getBoundingClientRect();
+      return [box.left + box.width / 2, box.top + box.height / 2];
+    })()""")
+    browser.move(*where)
+    assert "95 % sure" in browser.run("document.getElementById('tip').textContent")
+
+
 def test_the_colours_follow_the_system_and_the_button(browser, tmp_path):
     show(browser, tmp_path, PAGES["one"]())
     ground = "getComputedStyle(document.body).backgroundColor"

@@ -150,6 +150,9 @@ def _tiles(summary: Summary) -> dict[str, Any]:
         "request_speed": median("tokens_per_second"),
         "requests_per_second": summary.requests_per_second,
         "open": summary.concurrency_mean,
+        "goodput": summary.goodput_rps,
+        "good": summary.good,
+        "slos": list(summary.slos),
         "input_tokens": summary.input_tokens,
         "output_tokens": summary.output_tokens,
         "cost": None if summary.total_cost is None else dollars(summary.total_cost),
@@ -177,6 +180,7 @@ def _described(found: Distribution | None) -> dict[str, Any] | None:
         "n": found.n, "min": found.min, "max": found.max, "mean": found.mean, "std_dev": found.std_dev,
         "percentiles": {name: found.percentiles[name] for name in COLUMNS if name in found.percentiles},
         "needs": {name: found.needs[name] for name in COLUMNS if name in found.needs},
+        "sure": {name: [i.low, i.high, i.level, i.batch] for name, i in found.intervals.items()},
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ function build() {
   const legendOf = () => seriesLegend();
   const measured = DATA.series.length > 0;
   const parts = !measured ? [section("runs", "Runs", "No request was measured.", runCards())] : [
-    section("figures", "Figures", "Percentiles are nearest rank: values that were measured. Where the number of values cannot support one, the number it needs is shown.",
+    section("figures", "Figures", "Percentiles are nearest rank: values that were measured. Where the number of values cannot support one, the number it needs is shown. Point at an underlined figure to see how sure it is.",
       [several ? comparison() : tiles(DATA.series[0]), figuresTable()]),
     section("load", "Load", "Each stage of the sweep at the load that was really on the endpoint; the knee is where throughput divided by latency is greatest.", loadCards() && [legendOf(), ...loadCards()]),
     section("latency", "Latency", "", Object.keys(DATA.histograms).length ? [legendOf(), distributionCards()] : null),

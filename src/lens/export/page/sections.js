@@ -27,6 +27,7 @@ function tiles(series) {
     timeTile("TTFT, median", t.ttft, t.ttft_tail), timeTile("ITL, median", t.itl, t.itl_tail), timeTile("Total, median", t.total, t.total_tail),
     t.tokens_per_second === null ? null : tile("Output", num(t.tokens_per_second), "tok/s", t.request_speed === null ? "" : `${num(t.request_speed)} a request`),
     t.requests_per_second === null ? null : tile("Answers", num(t.requests_per_second), "/s", t.open === null ? "" : `${num(t.open)} open at a time`),
+    t.goodput === null ? null : tile("Goodput", num(t.goodput), "/s", `${percent(t.good / t.requests)} kept ${t.slos.join(", ")}`),
     t.output_tokens === null ? null : tile("Tokens out", int(t.output_tokens), "", t.input_tokens === null ? "" : `${int(t.input_tokens)} in`),
     t.cost === null ? null : tile("Cost", short(t.cost, 9), "", `${t.cost_each.slice(0, 11)} a request`));
 }
@@ -53,6 +54,15 @@ function comparison() {
   return card(tableOf(["", "requests", "failed", ...fields.map((f) => f[0]), "cost each"], rows));
 }
 
+// A figure with its interval under the pointer, where it has one.
+function sureCell(d, name, value, kind = "") {
+  const node = cell(num(value), kind), sure = d.sure[name];
+  if (!sure) return node;
+  const rows = [[null, `${num(sure[2] * 100).replace(/\.?0+$/, "")} % sure`, `${num(sure[0])} to ${num(sure[1])}`]];
+  if (sure[3] > 1) rows.push([null, `neighbours resemble each other; taken ${int(sure[3])} at a time`]);
+  node.classList.add("sure");
+  return hoverable(node, `${name} ${num(value)}`, rows);
+}
 function figuresTable() {
   const head = ["metric", ...(several ? [""] : []), "unit", "n", "min", ...DATA.columns, "max", "mean", "std dev"];
   const rows = DATA.table.flatMap((row) => {
@@ -63,8 +73,8 @@ function figuresTable() {
       first = false;
       return make("tr", { class: k < there.length - 1 ? "group" : "" }, name,
         several ? make("td", { class: "text" }, letter(i)) : null, cell(row.unit === "us" ? "µs" : row.unit, "quiet"), cell(int(d.n), "quiet"), cell(num(d.min)),
-        ...DATA.columns.map((p) => (p in d.percentiles ? cell(num(d.percentiles[p]), p === "p50" ? "strong" : "") : cell(p in d.needs ? `n ≥ ${int(d.needs[p])}` : "–", "quiet"))),
-        cell(num(d.max)), cell(num(d.mean)), cell(num(d.std_dev)));
+        ...DATA.columns.map((p) => (p in d.percentiles ? sureCell(d, p, d.percentiles[p], p === "p50" ? "strong" : "") : cell(p in d.needs ? `n ≥ ${int(d.needs[p])}` : "–", "quiet"))),
+        cell(num(d.max)), sureCell(d, "mean", d.mean), cell(num(d.std_dev)));
     });
   });
   return card(tableOf(head, rows, several ? [0, 1] : [0]));
