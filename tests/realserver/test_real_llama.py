@@ -65,7 +65,9 @@ def test_profile_agrees_with_the_server(llama: str, lll, tmp_path) -> None:
     check_tokens(record)
 
 
-@pytest.mark.parametrize(("provider", "api"), [("llamacpp", "completions"), ("llamacpp", "responses")])
+@pytest.mark.parametrize(
+    ("provider", "api"), [("llamacpp", "completions"), ("llamacpp", "responses"), ("anthropic", "messages")]
+)
 def test_every_route_of_the_server_is_measured(llama: str, lll, tmp_path, provider: str, api: str) -> None:
     words = ["--provider", provider, "--base-url", llama, "--model", "tiny", "--api", api]
     done = lll("profile", *words, "--prompt", "say something", "--max-tokens", TOKENS, "-e", "json", "-o", "one.json")
