@@ -173,7 +173,7 @@ PRICES = (
 )  # fmt: skip
 OUTPUT = (
     _out("--export", "-e", metavar="FMT[,FMT]",
-        help="One or several of json, jsonl, csv, msgpack, parquet, prometheus, influxdb, otlp, hdrhistogram, "
+        help="One or several of json, jsonl, csv, msgpack, html, parquet, prometheus, influxdb, otlp, hdrhistogram, "
         "vllm-json, aiperf-json, guidellm-json (LLL_EXPORT_FORMAT)."),
     _out("--prometheus-units", type=click.Choice(["ms", "seconds"]), metavar="ms|seconds",
         help="Metric names as planned (_ms, default) or by Prometheus' conventions."),
