@@ -8,6 +8,7 @@ replaces a file unless it is told to.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -18,13 +19,14 @@ import msgspec
 from msgspec.msgpack import Ext
 
 from lens.errors import FileError
-from lens.model import SCHEMA, Noun, Record, RunInfo, decode_hook, encode_hook, pack_hook
+from lens.model import SCHEMA, Noun, Record, RunInfo, Stamps, Usage, decode_hook, encode_hook, pack_hook
 
 PARTIAL = ".partial"
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
 # Read at a time from a MessagePack file.
 BLOCK_BYTES = 1 << 20
+_length_at = struct.Struct("<I").unpack_from
 _EMPTY = Ext(ord("q"), b"")
 
 _json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number")
@@ -194,7 +196,7 @@ class RunStream:
             data = rest + block
             at, end, view = 0, len(data), memoryview(data)
             while at + 4 <= end:
-                upto = at + 4 + int.from_bytes(view[at : at + 4], "little")
+                upto = at + 4 + _length_at(data, at)[0]
                 if upto > end:
                     break
                 number += 1
@@ -307,9 +309,23 @@ class PackedEvents(Noun, frozen=True):
     read: Ext = _EMPTY
 
 
-class PackedRecord(Record, frozen=True, kw_only=True):
-    """A record whose columns nobody has unpacked yet."""
+# What stands for an absent time, where all are to be numbers; None is never written into a file.
+MISSING = -(2**63)
+PackedStamps = msgspec.defstruct(
+    "PackedStamps",
+    [("start", int), *[(name, int, MISSING) for name in Stamps.__struct_fields__ if name != "start"]],
+    frozen=True,
+)
+PackedUsage = msgspec.defstruct(
+    "PackedUsage", [(name, float, float("nan")) for name in Usage.__struct_fields__], frozen=True
+)
 
+
+class PackedRecord(Record, frozen=True, kw_only=True):
+    """A record as numpy takes it: columns still packed, absent times MISSING, absent counts NaN."""
+
+    stamps: PackedStamps  # type: ignore[valid-type]
+    usage: PackedUsage | None = None  # type: ignore[valid-type]
     events: PackedEvents = PackedEvents()  # type: ignore[assignment]
     tokens_per_event: Ext | None = None  # type: ignore[assignment]
 

@@ -8,13 +8,16 @@ Times are int64 ns after Stamps.start, MISSING where absent; counts are float64,
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import Ext
 from msgspec.structs import astuple
 
+from lens.history import MISSING, PackedRecord
 from lens.metrics.timeline import ASSUMED, COUNTED, ONE_PER_EVENT, SPREAD
 from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
 
@@ -25,16 +28,17 @@ if TYPE_CHECKING:
     Real = NDArray[Any]  # float64
     Truth = NDArray[Any]  # bool
 
-MISSING = -(2**63)  # an absent time
 EVIDENCE = (COUNTED, ONE_PER_EVENT, SPREAD, ASSUMED)  # by their number in Batch.evidence; -1: no events
 _STAMPS = Stamps.__struct_fields__
 _USAGE = Usage.__struct_fields__
 _NO_USAGE = (None,) * len(_USAGE)
+_NAN_USAGE = (float("nan"),) * len(_USAGE)
 _PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
 _NO_TCP = (None, None, None)
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """Records, their scalars, and their content events one behind the other."""
 
     records: Sequence[Record]
@@ -84,12 +88,26 @@ class Batch(NamedTuple):
         found[some] = self.at[places[some]]
         return found
 
+    @cached_property
     def gaps(self) -> tuple[Whole, Whole]:
         """Between successive content events of one record; and the record of each gap."""
         import numpy as np
 
         inner = self.of[1:] == self.of[:-1]
         return np.diff(self.at)[inner], self.of[1:][inner]
+
+    @cached_property
+    def reading(self) -> tuple[Whole, Whole, Whole, Whole, Whole]:
+        """What a reader sees: who has output; the place of each one's first output event among all of
+        them; and of each such event the time since that first, the tokens before it and its own."""
+        import numpy as np
+
+        at, tokens, of = self.at[self.output], self.tokens[self.output], self.of[self.output]
+        begins = np.flatnonzero(np.diff(of, prepend=-1))
+        n = np.diff(begins, append=len(of))
+        behind = np.cumsum(tokens) - tokens  # tokens before this event, of all records
+        since = at - np.repeat(at[begins], n)
+        return of[begins], begins, since, behind - np.repeat(behind[begins], n), tokens
 
     def token_gaps(self) -> tuple[Whole, Whole, Whole]:
         """Gaps before the events that brought whole tokens, how many tokens, and the record of each."""
@@ -106,21 +124,22 @@ def batch_of(records: Sequence[Record]) -> Batch:
     import numpy as np
 
     n = len(records)
-    flat = [MISSING if at is None else at for record in records for at in astuple(record.stamps)]
-    absolute = np.array(flat, dtype=np.int64).reshape(n, len(_STAMPS)).T
+    packed = {type(record) for record in records} == {PackedRecord}
+    absolute, counted = (_packed_scalars if packed else _scalars)(records)
     start = absolute[0]
     stamps = {
         name: np.where(column == MISSING, MISSING, column - start)
         for name, column in zip(_STAMPS, absolute, strict=True)
         if name != "start"
     }
-    used = [astuple(record.usage) if record.usage else _NO_USAGE for record in records]
-    counted = np.array(used, dtype=np.float64).reshape(n, len(_USAGE)).T
     usage = dict(zip(_USAGE, counted, strict=True))
 
     events = [record.events for record in records]
-    arrived, sizes = _joined([e.arrived_ns for e in events])
-    signals, chars = _joined([e.signals for e in events])[0], _joined([e.chars for e in events])[0]
+    arrived, sizes = _joined([e.arrived_ns for e in events], packed=packed)
+    signals, chars = (
+        _joined([e.signals for e in events], packed=packed)[0],
+        _joined([e.chars for e in events], packed=packed)[0],
+    )
     content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))
     of = np.repeat(np.arange(n), sizes)[content]
     in_each = np.bincount(of, minlength=n)
@@ -143,47 +162,69 @@ def batch_of(records: Sequence[Record]) -> Batch:
         evidence=evidence,
         of=of,
         at=arrived[content],
-        lag=_joined([e.lag_ns for e in events])[0][content],
+        lag=_joined([e.lag_ns for e in events], packed=packed)[0][content],
         output=(kinds & int(OUTPUT)) != 0,
         reasoning=reasoning,
-        read=_joined([e.read for e in events])[0][content],
+        read=_joined([e.read for e in events], packed=packed)[0][content],
         tokens=tokens,
     )
 
 
-def _joined(columns: Sequence[array[int] | Ext]) -> tuple[Whole, Whole]:
-    """Columns one behind the other, as int64, and the length of each.
-
-    They may be packed or not, and of different widths: files of different age have them so.
-    """
+def _scalars(records: Sequence[Record]) -> tuple[Whole, Real]:
+    """Stamps and usage, a row each."""
     import numpy as np
 
-    parts = [_packed(column) for column in columns]
-    codes = {code for code, _ in parts}
-    if len(codes) <= 1:
-        code = codes.pop() if codes else "<q"
-        sizes = np.array([len(data) for _, data in parts], dtype=np.int64)
-        joined = np.frombuffer(b"".join([data for _, data in parts]), dtype=code)
-        return joined.astype(np.int64, copy=False), sizes // joined.itemsize
-    each = [np.frombuffer(data, dtype=code).astype(np.int64) for code, data in parts]
-    return np.concatenate(each), np.array([len(column) for column in each], dtype=np.int64)
+    times = [MISSING if at is None else at for record in records for at in astuple(record.stamps)]
+    counts = [astuple(record.usage) if record.usage else _NO_USAGE for record in records]
+    n = len(records)
+    return (
+        np.array(times, dtype=np.int64).reshape(n, len(_STAMPS)).T,
+        np.array(counts, dtype=np.float64).reshape(n, len(_USAGE)).T,
+    )
 
 
-def _packed(column: array[int] | Ext) -> tuple[str, bytes]:
-    """Numpy's name of the type of its items, and the items."""
-    if isinstance(column, Ext):
-        return _PACKED_TYPES[column.code], column.data  # type: ignore[return-value]
-    return column.typecode, column.tobytes()
+def _packed_scalars(records: Sequence[Record]) -> tuple[Whole, Real]:
+    """The same of packed records, in which absent values are numbers already."""
+    import numpy as np
+
+    times = chain.from_iterable([astuple(record.stamps) for record in records])
+    counts = chain.from_iterable([astuple(record.usage) if record.usage else _NAN_USAGE for record in records])
+    n = len(records)
+    return (
+        np.fromiter(times, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T,
+        np.fromiter(counts, np.float64, n * len(_USAGE)).reshape(n, len(_USAGE)).T,
+    )
+
+
+def _joined(columns: Sequence[Any], *, packed: bool) -> tuple[Whole, Whole]:
+    """Columns one behind the other, as int64, and the length of each; files of different age differ in widths."""
+    import numpy as np
+
+    if packed and len(codes := {column.code for column in columns}) == 1:
+        data = [column.data for column in columns]
+        joined = np.frombuffer(b"".join(data), dtype=_PACKED_TYPES[codes.pop()])
+        return joined.astype(np.int64, copy=False), np.array([*map(len, data)]) // joined.itemsize
+    each = [_unpacked(column) for column in columns]
+    values = np.concatenate(each) if each else np.empty(0, dtype=np.int64)
+    return values, np.array([len(column) for column in each], dtype=np.int64)
+
+
+def _unpacked(column: Any) -> Whole:
+    """An array, or the extension that it becomes in a file, as int64."""
+    import numpy as np
+
+    packed = isinstance(column, Ext)
+    data, code = (column.data, _PACKED_TYPES[column.code]) if packed else (column, column.typecode)
+    values: Whole = np.frombuffer(data, dtype=code).astype(np.int64)
+    return values
 
 
 def _tcp(record: Record) -> tuple[int | None, int | None, int | None]:
     connection = record.connection
-    end = connection.tcp_at_end if connection else None
-    if connection is None or end is None:
+    if connection is None or (end := connection.tcp_at_end) is None:
         return _NO_TCP
-    begin = connection.tcp_at_send
-    before = begin.retransmits if begin and connection.reused else 0
-    return end.rtt_us, end.min_rtt_us, end.retransmits - before
+    begin = connection.tcp_at_send if connection.reused else None
+    return end.rtt_us, end.min_rtt_us, end.retransmits - (begin.retransmits if begin else 0)
 
 
 def _streamed(usage: dict[str, Real], thought_aloud: Truth) -> Real:
@@ -206,10 +247,8 @@ def _tokens(
     known = some & (streamed > 0)
     spread = known & (np.abs(np.where(known, streamed, 0) - n) > 1)
     evidence = np.where(some, np.where(known, np.where(spread, 2, 1), 3), -1)
-    for place, record in enumerate(records):
-        if record.tokens_per_event is None:
-            continue
-        told, _ = _joined([record.tokens_per_event])
+    for place in [i for i, record in enumerate(records) if record.tokens_per_event is not None]:
+        told = _unpacked(records[place].tokens_per_event)
         if len(told) == n[place] > 0 and told.sum() > 0:
             tokens[first[place] : first[place] + n[place]] = told
             evidence[place], spread[place] = 0, False

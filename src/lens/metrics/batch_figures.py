@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lens.metrics.batch import MISSING, Batch
+from lens.history import MISSING
+from lens.metrics.batch import Batch
 from lens.metrics.definitions import READING_SPEEDS, STALL_AT_LEAST_NS, STALL_TIMES_MEDIAN
 from lens.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
@@ -83,7 +84,7 @@ def longest_gap(b: Batch) -> Column:
     """In ns; NaN where there are no gaps."""
     import numpy as np
 
-    gaps, of = b.gaps()
+    gaps, of = b.gaps
     found = np.full(len(b), np.nan)
     if len(gaps):
         begins = np.flatnonzero(np.diff(of, prepend=-1))
@@ -97,7 +98,7 @@ def _stalls(b: Batch, weigh: Callable[[Column], Column]) -> Column:
 
     longest = longest_gap(b)
     found = np.where(np.isnan(longest), np.nan, 0.0)
-    gaps, of = b.gaps()
+    gaps, of = b.gaps
     slow = (longest > STALL_AT_LEAST_NS)[of] if len(of) else np.zeros(0, dtype=bool)
     gaps, of = gaps[slow], of[slow]
     if not len(gaps):
@@ -131,13 +132,7 @@ def _reading_misses(per_second: int) -> Callable[[Batch], Column]:
         import numpy as np
 
         step = NS_PER_S // per_second
-        at, tokens, of = b.at[b.output], b.tokens[b.output], b.of[b.output]
-        n = np.bincount(of, minlength=len(b))
-        who = np.flatnonzero(n)
-        begins = (np.cumsum(n) - n)[who]
-        behind = np.cumsum(tokens) - tokens  # tokens before this event, of all records
-        j = behind - np.repeat(behind[begins], n[who])
-        since = at - np.repeat(at[begins], n[who])
+        who, begins, since, j, tokens = b.reading
         late = np.clip(-(-since // step) - j, 0, tokens)
         found = np.full(len(b), np.nan)
         found[who] = np.add.reduceat(late, begins) if len(begins) else 0
@@ -205,6 +200,6 @@ def pooled(b: Batch, name: str, speaks: Column) -> tuple[Column, Column | None]:
         gaps, tokens, of = b.token_gaps()
         return gaps[speaks[of]], tokens[speaks[of]]
     if name == "inter_chunk_ms":
-        gaps, of = b.gaps()
+        gaps, of = b.gaps
         return gaps[speaks[of]], None
     return b.lag[(speaks & b.kernel)[b.of]], None

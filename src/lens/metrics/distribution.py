@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 # Of these an interval is told, where it is asked for and there are enough values.
 SURE_OF = (50.0, 90.0, 95.0, 99.0)
+LONG = 1 << 20  # more values than this are handled with care for memory
 HISTOGRAM_BINS = 12  # at most; fewer for few values
 
 
@@ -78,21 +79,26 @@ def distribution(
     percents: Sequence[float] = PERCENTILES,
     *,
     sure_of: Sequence[float] = (),
+    own: bool = False,
 ) -> Distribution | None:
     """Describe values; None when there are none.
 
     sure_of: percentiles that get an interval, and the mean with them; values must then be in the
         order in which they were measured, for neighbours resemble each other.
+    own: values are an array that nobody needs any more; it is sorted in place.
     """
     import numpy as np
 
     measured = np.asarray(values, dtype=np.float64)
-    ordered = np.sort(measured)
-    n = len(ordered)
+    n = len(measured)
     if n == 0:
         return None
+    # In what order they came is kept with fewer digits, where they are many: the width of an interval needs no more.
+    in_time = measured.astype(np.float32 if n > LONG else np.float64) if sure_of else measured
+    ordered = measured if own else measured.copy()
+    ordered.sort()
     can = [p for p in percents if n >= values_needed(p)]
-    found = intervals_of(measured, ordered, [p for p in sure_of if n >= values_needed(p)]) if sure_of else {}
+    found = intervals_of(in_time, ordered, [p for p in sure_of if n >= values_needed(p)]) if sure_of else {}
     mean, least, greatest = float(ordered.mean()), float(ordered[0]), float(ordered[-1])
     return Distribution(
         metric=metric,
@@ -101,13 +107,19 @@ def distribution(
         min=least,
         max=greatest,
         mean=min(max(mean, least), greatest),  # rounding may carry the mean of equal values past them
-        std_dev=float(ordered.std(ddof=1)) if n > 1 else None,
+        std_dev=_std_dev(ordered, mean) if n > 1 else None,
         median=percentile(ordered, 50),
         percentiles={percentile_name(p): percentile(ordered, p) for p in can},
         needs={percentile_name(p): values_needed(p) for p in percents if p not in can},
         histogram=_histogram(ordered),
         intervals={("mean" if p is None else percentile_name(p)): one for p, one in found.items()},
     )
+
+
+def _std_dev(values: NDArray[Any], mean: float) -> float:
+    """Of a sample; a piece at a time, so that millions of values need no copy."""
+    pieces = (values[at : at + LONG] - mean for at in range(0, len(values), LONG))
+    return float((sum([float(piece @ piece) for piece in pieces]) / (len(values) - 1)) ** 0.5)
 
 
 def _histogram(ordered: NDArray[Any]) -> Histogram | None:

@@ -101,7 +101,7 @@ def _pace(batch: Batch, name: str) -> NDArray[Any]:
     if name == "itl_ms":
         gaps, into, of = batch.token_gaps()
     else:
-        gaps, of = batch.gaps()
+        gaps, of = batch.gaps
         into = np.ones_like(gaps)
     n = np.bincount(of, weights=into, minlength=len(batch))
     return np.bincount(of, weights=gaps, minlength=len(batch)) / np.where(n > 0, n, np.nan) / NS_PER_MS

@@ -50,7 +50,7 @@ def mean_interval(values: NDArray[Any], level: float = 0.95) -> Interval | None:
 def _mean_interval(series: NDArray[Any], short: NDArray[Any], level: float) -> Interval:
     batch = batch_length(short)
     half = _half_width(short, batch, level)
-    centre = float(series.mean())
+    centre = float(series.mean(dtype="float64"))
     return Interval(low=centre - half, high=centre + half, level=level, batch=batch * (len(series) // len(short)))
 
 
@@ -74,7 +74,7 @@ def _percentile_interval(
     beyond = min(share, 1 - share) * n
     if beyond < FEWEST_BEYOND:
         return None
-    at = ordered[max(ceil(share * n), 1) - 1]
+    at = float(ordered[max(ceil(share * n), 1) - 1])
     below = _shortened(series <= at)
     batch = max(batch_length(below), resemblance)
     if beyond < batch * (n // len(below)):
@@ -112,7 +112,7 @@ def _shortened(series: NDArray[Any]) -> NDArray[Any]:
     if each == 1:
         return series.astype(np.float64, copy=False)
     whole = len(series) // each
-    means: NDArray[Any] = series[: whole * each].reshape(whole, each).mean(axis=1)
+    means: NDArray[Any] = series[: whole * each].reshape(whole, each).mean(axis=1, dtype="float64")
     return means
 
 

@@ -7,15 +7,17 @@ of them take seconds, and less than a gigabyte where they come one by one from a
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lens.history import RunStream
+from lens.history import MISSING, RunStream
 from lens.metrics.definitions import METRICS, PER_REQUEST
 from lens.metrics.distribution import (
     PERCENTILES,
@@ -51,8 +53,8 @@ __all__ = [
     "values_needed",
 ]
 
-# Records whose columns are made at once: enough to forget numpy's overhead, few enough to forget their memory.
-BATCH = 4096
+# Records whose columns are made at once: many enough to forget numpy's overhead, few enough for the caches.
+BATCH = 1024
 # What people decide by: these get intervals.
 SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
 
@@ -150,8 +152,6 @@ class Collector:
             self._statuses[batch.records[place].status.value] += 1
 
     def _span(self, batch: Batch) -> None:
-        from lens.metrics.batch import MISSING
-
         first = int(batch.start.min())
         self._first_ns = first if self._first_ns is None else min(self._first_ns, first)
         end = batch.stamps["end"]
@@ -259,7 +259,7 @@ class Collector:
                 unit_ns = (NS_PER_MS if metric.unit == "ms" else NS_PER_US) if metric.kind == "gap" else 1
                 values = self._columns[name].all(unit_ns)
                 sure_of = SURE_OF if name in SURE else ()
-                one = distribution(name, metric.unit, values, percents, sure_of=sure_of)
+                one = distribution(name, metric.unit, values, percents, sure_of=sure_of, own=True)
                 if one:
                     found[name] = one
         return found
@@ -272,7 +272,7 @@ class Values:
         self._parts: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
 
     def add(self, values: NDArray[Any], into: NDArray[Any] | None = None) -> None:
-        """into: how many equal parts each value is; None: one."""
+        """At least one value. into: how many equal parts each value is; None: one."""
         self._parts.append((_narrow(values), None if into is None or (into == 1).all() else _narrow(into)))
 
     def all(self, per: int = 1) -> NDArray[Any]:
@@ -290,12 +290,13 @@ class Values:
 
 
 def _narrow(values: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers in 1, 2, 4 or 8 bytes."""
+    """Whole numbers that are not below zero in 1, 2, 4 or 8 bytes; others as they are."""
     import numpy as np
 
-    if values.dtype.kind != "i" or not len(values) or values.min() < 0:
+    least, greatest = float(values.min()), float(values.max())
+    if least < 0 or greatest > 2**53 or (values.dtype.kind == "f" and (values != np.floor(values)).any()):
         return values
-    return values.astype(np.min_scalar_type(int(values.max())))
+    return values.astype(np.min_scalar_type(int(greatest)))
 
 
 def summarize(
@@ -307,6 +308,19 @@ def summarize(
 ) -> Summary:
     """All of a run in one go; records may come from anywhere, also from a RunStream."""
     collector = Collector(book, slos=slos)
-    for record in records.packed() if isinstance(records, RunStream) else records:
-        collector.add(record)
+    with _no_garbage():
+        for record in records.packed() if isinstance(records, RunStream) else records:
+            collector.add(record)
     return collector.summary(info)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Records know nothing that knows them, so looking for cycles among millions of them is time for nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

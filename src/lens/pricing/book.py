@@ -7,7 +7,7 @@ Every price names its source and the day on which that was looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
@@ -147,12 +147,20 @@ class PriceBook:
         """The price that held when the request was made; None when the book has none."""
         # Prices change by the minute at most; a Z says that the minute is that of UTC.
         at = record.timestamp[:16] if record.timestamp.endswith("Z") else record.timestamp
-        key = (record.provider, record.model, record.served_model, at if self._table else "")
+        key = (record.provider, record.model, record.served_model, at)
         if key not in self._found:
             if len(self._found) >= REMEMBERED:
                 self._found.clear()
             self._found[key] = self._look_up(record)
         return self._found[key]
+
+    def prices_of(self, records: Sequence[Record]) -> list[Price | None]:
+        """The same of many requests."""
+        found = self._found
+        keys = [(r.provider, r.model, r.served_model, t[:16] if (t := r.timestamp)[-1:] == "Z" else t) for r in records]
+        return [
+            found[key] if key in found else self.price_of(record) for key, record in zip(keys, records, strict=True)
+        ]
 
     def _look_up(self, record: Record) -> Price | None:
         when = datetime.fromisoformat(record.timestamp).astimezone(UTC) if self._table else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lens.model import Record
 from lens.pricing.book import PriceBook, reported_cost
-from lens.pricing.rates import MILLION, Price, Rates
+from lens.pricing.rates import MILLION, Rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,15 +39,14 @@ def cost_columns(book: PriceBook, records: Sequence[Record], usage: dict[str, Co
     n = len(records)
     columns = {name: np.full(n, np.nan) for name in COSTS}
     total = Decimal(0)
-    prices: dict[int, Price] = {}
-    of = np.full(n, -1, dtype=np.int64)
-    numbers: dict[int, int] = {}
-    for place, record in enumerate(records):
-        price = book.price_of(record)
-        if price is not None:
-            number = numbers.setdefault(id(price), len(numbers))
-            prices[number], of[place] = price, number
-    reported = {place: cost for place, record in enumerate(records) if (cost := reported_cost(record)) is not None}
+    each = book.prices_of(records)
+    prices = {id(price): price for price in each if price is not None}
+    of = np.array([id(price) for price in each], dtype=np.int64)
+    reported = {
+        place: cost
+        for place, record in enumerate(records)
+        if record.reported_cost_usd is not None and (cost := reported_cost(record)) is not None
+    }
     counted = count.copy()
     counted[list(reported)] = False
     for number, price in prices.items():
