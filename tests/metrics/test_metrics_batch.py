@@ -52,6 +52,7 @@ def any_record(draw):
         stamps=draw(any_stamps()),
         usage=draw(st.none() | st.builds(Usage, input_tokens=count, output_tokens=count, reasoning_tokens=count)),
         tokens_per_event=None if told is None else array("q", told),
+        server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
         stamp_kind=draw(st.sampled_from(["kernel", "read"])),
         status=draw(st.sampled_from([Status.SUCCESS, Status.NETWORK_ERROR])),
         connection=draw(

@@ -8,6 +8,7 @@ import pytest
 from handmade import MS, REASONING, START, TEXT, events, failed_record, full_record, record, stamps
 
 from lens.metrics.definitions import METRICS, PER_REQUEST, counts, figures, measure, metric_named
+from lens.metrics.summary import Summary
 from lens.model import Connection, TcpInfo, Usage
 from lens.pricing import PriceBook, parse_price
 
@@ -40,11 +41,37 @@ FULL = {
     "rtt_ms": 8.3,
     "min_rtt_ms": 7.9,
     "retransmits": 1,
+    "server_ms": 150,
     "input_tokens": 42,
     "output_tokens": 6,
     "thinking_tokens": 2,
     "cached_tokens": None,
 }
+
+
+# Every name of the table in METRICS.md, in its order.
+PROMISED = """
+dns_ms tcp_ms proxy_ms tls_ms connect_ms ttfb_ms ttft_ms ttft_from_send_ms ttft_from_schedule_ms ttfo_ms thinking_ms
+inter_chunk_ms itl_ms tpot_ms total_latency_ms total_latency_from_schedule_ms tokens_per_second decode_tokens_per_second
+stall_count stall_ms longest_gap_ms reading_misses_5 reading_misses_10 reading_misses_20 coalescing schedule_lag_us
+client_lag_us rtt_ms min_rtt_ms retransmits server_ms input_tokens output_tokens thinking_tokens cached_tokens
+input_cost output_cost thinking_cost total_cost success_rate error_rate goodput_rps output_tokens_per_second
+requests_per_second
+"""
+
+
+def test_every_metric_that_was_promised_is_defined_and_no_other():
+    assert set(METRICS) == {*PROMISED.split(), "send_ms"}
+
+
+def test_every_metric_of_a_request_says_how_it_is_read_from_a_record():
+    for metric in METRICS.values():
+        assert (metric.of is None) == (metric.kind in ("cost", "run")), metric.name
+
+
+def test_every_figure_of_a_run_stands_in_its_summary():
+    fields = {*Summary.__struct_fields__, "error_rate"}  # 1 - success_rate
+    assert {m.name for m in METRICS.values() if m.kind == "run"} <= fields
 
 
 @pytest.mark.parametrize("name", FULL)

@@ -159,6 +159,13 @@ def _tcp(row: int, per: int) -> Callable[[Batch], Column]:
     return lambda b: b.tcp[row] / per
 
 
+def _server(b: Batch) -> Column:
+    import numpy as np
+
+    told = [max(r.server_timing_ms.values()) if r.server_timing_ms else np.nan for r in b.records]
+    return np.array(told, dtype=np.float64)
+
+
 def _usage(name: str) -> Callable[[Batch], Column]:
     return lambda b: b.usage[name]
 
@@ -187,6 +194,7 @@ FIGURES: dict[str, Callable[[Batch], Column]] = {
     "rtt_ms": _tcp(0, 1000),
     "min_rtt_ms": _tcp(1, 1000),
     "retransmits": _tcp(2, 1),
+    "server_ms": _server,
     "input_tokens": _usage("input_tokens"),
     "output_tokens": _usage("output_tokens"),
     "thinking_tokens": _usage("reasoning_tokens"),

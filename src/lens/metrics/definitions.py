@@ -201,6 +201,11 @@ def retransmits(record: Record) -> int | None:
     return end.retransmits - (begin.retransmits if begin and record.connection and record.connection.reused else 0)
 
 
+def server_ms(record: Record) -> float | None:
+    """The longest time that the server names for this request; each stands in server_timing_ms under its source."""
+    return max(record.server_timing_ms.values(), default=None)
+
+
 def _usage(field: str) -> Callable[[Record], int | None]:
     return lambda record: getattr(record.usage, field) if record.usage else None
 
@@ -284,6 +289,11 @@ _define("client_lag_us", "us", "lower", "seen - arrived", "kernel stamps", of=cl
 _define("rtt_ms", "ms", "lower", "smoothed round trip at the end", "TCP_INFO", of=_tcp("rtt_us"), partial=True)
 _define("min_rtt_ms", "ms", "lower", "shortest round trip seen", "TCP_INFO", of=_tcp("min_rtt_us"), partial=True)
 _define("retransmits", "count", "lower", "segments sent again", "TCP_INFO", of=retransmits, partial=True)
+_define(
+    "server_ms", "ms", "lower", "the longest time that the server names for the request; each also under its source",
+    "openai-processing-ms, server-timing, x-envoy-upstream-service-time; the body's own timings", of=server_ms,
+    partial=True,
+)  # fmt: skip
 _define("input_tokens", "tokens", None, "all of the prompt, cached or not", _USAGE, of=_usage("input_tokens"))
 _define("output_tokens", "tokens", None, "all billed as output, thinking too", _USAGE, of=output_tokens)
 _define("thinking_tokens", "tokens", None, "a part of output_tokens", _USAGE, of=_usage("reasoning_tokens"))
