@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,8 @@ class NewFile:
         if kind is None:
             self.finish()
         else:
-            self.out.close()
+            with suppress(OSError):  # what could not be written is why it is left
+                self.out.close()
 
 
 def json_line(value: object) -> bytes:

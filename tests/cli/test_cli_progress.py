@@ -25,7 +25,8 @@ def test_the_line_says_how_far_how_fast_and_what_failed():
     for one in [record((100, 110, 120), usage=Usage(output_tokens=3))] * 5 + [failed_record()]:
         progress.add(one)
     assert shown(progress, state(done=6, total=24, failed=1)) == (
-        "6/24 done, 2 open  10 s, 30 s left  TTFT p50 100.0 ms  ITL 10.00 ms  2 tokens/s  1 failed"
+        "6/24 done, 2 open  10 s, 30 s left  0.6 req/s  TTFT p50 100.0 p95 100.0 ms  ITL 10.00 ms  2 tokens/s  "
+        "lag p95 20 us  1 failed (1 rate_limited)"
     )
 
 
@@ -35,7 +36,7 @@ def test_a_run_that_time_ends_knows_what_is_left():
 
 
 def test_a_run_without_an_end_says_only_how_far_it_is():
-    assert shown(Progress(live=False), state(done=3)) == "3 done, 2 open  10 s"
+    assert shown(Progress(live=False), state(done=3)) == "3 done, 2 open  10 s  0.3 req/s"
 
 
 def test_plain_lines_come_every_five_seconds(capsys):
@@ -58,9 +59,3 @@ def test_the_live_line_is_written_over_and_wiped(monkeypatch, capsys, no_color, 
     progress.close()
     progress.close()
     assert capsys.readouterr().err == "\r\x1b[K"
-
-
-def test_what_passes_by_reaches_its_taker():
-    taken = []
-    Progress(live=False).taking(taken.append)(record())
-    assert taken == [record()]

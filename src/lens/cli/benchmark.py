@@ -34,6 +34,10 @@ def command(ctx: click.Context, /, **_: object) -> int:
     from lens.cli.settings import settings_of
 
     settings = settings_of(ctx)
+    if ctx.params["dry_run"]:
+        from lens.cli.dryrun import print_plan
+
+        return print_plan(settings)
     # The engine is loaded when there is something to run.
     from lens.cli.measure import measure, remember_secrets, run_name
     from lens.cli.page import page_console
@@ -55,4 +59,6 @@ def command(ctx: click.Context, /, **_: object) -> int:
         click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
     elif found.outcome.over_budget:
         click.echo(f"lll: {found.outcome.over_budget}", err=True)
+    if found.trouble:
+        click.echo(f"lll: {found.trouble}", err=True)
     return found.exit_code

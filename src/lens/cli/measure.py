@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import msgspec
@@ -17,16 +18,19 @@ import trio
 
 from lens.cli.errors import PROGRAM, mask, remember_secret
 from lens.cli.progress import Progress
+from lens.cli.realtime import RealTime
 from lens.cli.remembered import calibrated
 from lens.cli.results import Results
 from lens.cli.settings import Settings
-from lens.errors import ExitCode
+from lens.errors import ExitCode, FileError
+from lens.journal import Journal, rescue
 from lens.metrics.summary import Collector, Summary
 from lens.model import Record, RunInfo, Status
 from lens.orchestrator.circumstances import ended, run_info
-from lens.orchestrator.engine import Outcome, run_plan
+from lens.orchestrator.engine import Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.stop import Stop, stopped_by_signals
+from lens.spending import Spending
 
 _SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
@@ -38,6 +42,7 @@ class Measured(NamedTuple):
     records: list[Record]
     summary: Summary
     outcome: Outcome
+    trouble: str | None = None  # an output could not be written
 
     @property
     def exit_code(self) -> int:
@@ -46,6 +51,8 @@ class Measured(NamedTuple):
             return ExitCode.INTERRUPTED
         if self.outcome.over_budget:
             return ExitCode.BUDGET
+        if self.trouble:
+            return ExitCode.USAGE
         return ExitCode.OK if self.summary.successes else ExitCode.NOTHING_MEASURED
 
 
@@ -56,36 +63,99 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
 
     Raises:
         ConfigError: something cannot be asked.
+        FileError: an output cannot be opened.
     """
     count_tokens = counter(settings)
     plan = make_plan(settings.config)
+    limit = settings.config.load.max_cost_usd
+    spending = Spending(plan, settings.book, limit) if limit is not None else None
+    if progress and spending:
+        progress.spent_nusd = lambda: spending.ceiling.spent_nusd
     info = calibrated(run_info(plan, command=_command()))
     records: list[Record] = []
-    with results:
+    trouble: str | None = None
+    with ExitStack() as stack:
+        stack.enter_context(results)
         results.begin(info)
-        outcome = trio.run(_run, plan, records.append, progress)
-        if progress:
-            progress.close()
-        info = ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=outcome.warnings)
-        records.sort(key=lambda record: record.index)
-        collector = Collector(settings.book)
-        records = [count_tokens(record) for record in records]
+        journal = Journal(results.paths[0]) if results.paths else None
+        run = _Run(plan, spending, progress, RealTime() if settings.config.output.real_time else None, journal, records)
+        if journal:
+            journal.add(info)
+        try:
+            outcome = trio.run(run.go)
+            if progress:
+                progress.close()
+            warnings = (*outcome.warnings, *([journal.warning] if journal and journal.warning else []))
+            info = ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
+            records.sort(key=lambda record: record.index)
+            records[:] = [count_tokens(record) for record in records]
+            collector = Collector(settings.book)
+            for record in records:
+                collector.add(record)
+            summary = collector.summary(info)
+            trouble = _write(stack, results, info, summary, records if keep_text else map(without_text, records))
+        finally:
+            if journal:
+                journal.close(complete=trouble is None and sys.exception() is None)
+    if trouble is not None:
+        trouble = f"{trouble}; {_rescued(info, records)}"
+    return Measured(info, records, summary, outcome, trouble)
+
+
+def _write(
+    stack: ExitStack, results: Results, info: RunInfo, summary: Summary, records: Iterable[Record]
+) -> str | None:
+    """Write all outputs; why that failed, where it did."""
+    try:
         for record in records:
-            collector.add(record)
-            results.add(record if keep_text else without_text(record))
-        summary = collector.summary(info)
+            results.add(record)
         results.end(info, summary)
-    return Measured(info, records, summary, outcome)
+        stack.close()
+    except FileError as error:
+        return str(error)
+    return None
 
 
-async def _run(plan: Plan, take: Callable[[Record], None], progress: Progress | None) -> Outcome:
-    async with stopped_by_signals(Stop()) as stop:
-        return await run_plan(
-            plan,
-            on_record=progress.taking(take) if progress else take,
-            on_progress=progress.show if progress else None,
-            stop=stop,
-        )
+def _rescued(info: RunInfo, records: list[Record]) -> str:
+    path = rescue(info, records)
+    return f"what was measured is in {path}" if path else "what was measured is above, and cannot be written elsewhere"
+
+
+class _Run(NamedTuple):
+    """Who looks on while a plan is run."""
+
+    plan: Plan
+    spending: Spending | None
+    progress: Progress | None
+    real_time: RealTime | None
+    journal: Journal | None
+    records: list[Record]
+
+    async def go(self) -> Outcome:
+        async with stopped_by_signals(Stop()) as stop:
+            return await run_plan(
+                self.plan,
+                on_record=self._take,
+                on_progress=self._show if self.progress or self.real_time else None,
+                stop=stop,
+                ceiling=self.spending.ceiling if self.spending else None,
+                worst_nusd=self.spending.worst_nusd if self.spending else None,
+            )
+
+    def _take(self, record: Record) -> None:
+        self.records.append(record)
+        if self.journal:
+            self.journal.add(record)
+        if self.progress:
+            self.progress.add(record)
+        if self.real_time:
+            self.real_time.record(record)
+
+    def _show(self, state: RunState) -> None:
+        if self.progress:
+            self.progress.show(state)
+        if self.real_time:
+            self.real_time.progress(state)
 
 
 def counter(settings: Settings) -> Callable[[Record], Record]:

@@ -48,4 +48,6 @@ def command(ctx: click.Context, /, **_: object) -> int:
         print_profile(console, record, found.info, settings.book, found.summary)
     for path in results.paths:
         click.echo(f"written      {path}", err=results.on_stdout)
+    if found.trouble:
+        click.echo(f"lll: {found.trouble}", err=True)
     return found.exit_code if found.records else ExitCode.INTERRUPTED

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,20 +37,18 @@ class Progress:
         self._color = live and not os.environ.get("NO_COLOR")
         self._ttft_ms: deque[float] = deque(maxlen=RECENT)
         self._gap_ms: deque[float] = deque(maxlen=RECENT)
+        self._lag_us: deque[float] = deque(maxlen=RECENT)
+        self._errors: Counter[str] = Counter()
         self._tokens = 0
         self._drawn = False
-
-    def taking(self, take: Callable[[Record], None]) -> Callable[[Record], None]:
-        """The same taker, seen by this on the way."""
-
-        def both(record: Record) -> None:
-            take(record)
-            self.add(record)
-
-        return both
+        self.spent_nusd: Callable[[], int] | None = None  # where money is counted
 
     def add(self, record: Record) -> None:
         """Learn from one record what the line shows."""
+        if record.status is not Status.SUCCESS:
+            self._errors[record.category] += 1
+        if len(record.events.lag_ns):
+            self._lag_us.append(max(record.events.lag_ns) / 1000)
         first, last = first_at_ns(record), last_at_ns(record)
         if first is None or last is None:
             return
@@ -88,14 +86,21 @@ class Progress:
         parts.append(f"{state.done}{total} done, {state.in_flight} open")
         left = seconds / share - seconds if share else None
         parts.append(f"{seconds:.0f} s" + (f", {left:.0f} s left" if left is not None else ""))
+        if seconds and state.done:
+            parts.append(f"{state.done / seconds:.1f} req/s")
         if self._ttft_ms:
-            parts.append(f"TTFT p50 {_median(self._ttft_ms):.1f} ms")
+            parts.append(f"TTFT p50 {_rank(self._ttft_ms, 50):.1f} p95 {_rank(self._ttft_ms, 95):.1f} ms")
         if self._gap_ms:
-            parts.append(f"ITL {_median(self._gap_ms):.2f} ms")
+            parts.append(f"ITL {_rank(self._gap_ms, 50):.2f} ms")
         if self._tokens and seconds:
             parts.append(f"{self._tokens / seconds:.0f} tokens/s")
+        if self.spent_nusd is not None:
+            parts.append(f"${self.spent_nusd() / 1e9:.4f}")
+        if self._lag_us:
+            parts.append(f"lag p95 {_rank(self._lag_us, 95):.0f} us")
         if state.failed:
-            parts.append(f"{state.failed} failed")
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self._errors.most_common(3))
+            parts.append(f"{state.failed} failed" + (f" ({kinds})" if kinds else ""))
         return "  ".join(parts)
 
     def _share(self, state: RunState, elapsed_ns: int) -> float | None:
@@ -110,7 +115,7 @@ class Progress:
         full = len(text) - len(text.lstrip("#"))
         shown = f"\x1b[32m{'━' * full}\x1b[0m{text[full:]}" if full else text
         words, mark, rest = shown.rpartition("  ")
-        return f"{words}{mark}\x1b[31m{rest}\x1b[0m" if rest.endswith("failed") else shown
+        return f"{words}{mark}\x1b[31m{rest}\x1b[0m" if " failed" in rest else shown
 
     def close(self) -> None:
         """The run is over: leave a clean line to what follows."""
@@ -120,5 +125,7 @@ class Progress:
             self._drawn = False
 
 
-def _median(values: deque[float]) -> float:
-    return sorted(values)[(len(values) - 1) // 2]
+def _rank(values: deque[float], percent: int) -> float:
+    """By nearest rank."""
+    ordered = sorted(values)
+    return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]

@@ -46,7 +46,7 @@ class Results:
     @property
     def on_stdout(self) -> bool:
         """Whether standard output belongs to an export, so that the page for people must go elsewhere."""
-        return any(w.path is None for w in self._wanted)
+        return self._settings.config.output.real_time or any(w.path is None for w in self._wanted)
 
     @property
     def paths(self) -> list[Path]:
