@@ -113,7 +113,7 @@ def test_a_client_that_lags_is_doubted():
 
 def test_buffering_is_suspected_when_tokens_come_together():
     stream = events(*((100 + i // 2, TEXT, 4) for i in range(10)), reads=[i // 2 for i in range(10)])
-    assert says([record(events=stream)], "50% of token events came together")
+    assert says([record(events=stream)], "50 % of tokens came coalesced")
 
 
 def test_stamps_of_the_reader_and_guessed_tokens_are_told():

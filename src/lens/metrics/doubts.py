@@ -1,55 +1,92 @@
 """When not to believe a figure: what the records themselves say against the instrument or the path.
 
-Each doubt is one sentence that names the figure, how large the disturbance is, and what to do.
+Each doubt is one sentence that names the figure, how large the disturbance is, and what to do. A doubt
+reads nothing but the Summary, so that a run that is read back is doubted as it was when it was made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lens.metrics.timeline import ASSUMED, SPREAD
 
 if TYPE_CHECKING:
+    from lens.metrics.distribution import Distribution
     from lens.metrics.summary import Summary
 
 # From here on a disturbance is worth a sentence.
-LAG_SHARE_OF_ITL = 0.05
+LAG_SHARE_OF_ITL = 0.03
 COALESCED_SHARE = 0.05
+ONE_PIECE_SHARE = 0.05
 SCHEDULE_LAG_US = 1000
-ERROR_SHARE = 0.01
+FAILED_SHARE = 0.01
+RETRANSMIT_SHARE = 0.01
+CACHED_SHARE = 0.5
+SHORTEST_S = 1.0
+FEWEST_REQUESTS = 20  # for a p95
 
 
 def doubts(summary: Summary) -> list[str]:
     """Sentences for people; none when there is nothing against the figures."""
-    found = [_client_lag(summary), _stamps(summary), _coalesced(summary), _tokens(summary), _schedule(summary)]
+    found = [doubt(summary) for doubt in DOUBTS]
     return [sentence for sentence in found if sentence]
 
 
+def percent(share: float) -> str:
+    """12 %; below 1 % with a digit more."""
+    return f"{share * 100:.0f} %" if share >= 0.01 else f"{share * 100:.1f} %"
+
+
+def _tail(found: Distribution, name: str) -> float:
+    """A percentile, or the greatest value where there are too few for it."""
+    return found.percentiles.get(name, found.max)
+
+
 def _client_lag(summary: Summary) -> str | None:
-    lag, itl = summary.distributions.get("client_lag_us"), summary.distributions.get("inter_chunk_ms")
-    if lag is None or itl is None or not itl.median:
+    lag, gap = summary.distributions.get("client_lag_us"), summary.distributions.get("inter_chunk_ms")
+    if lag is None or gap is None or not gap.median:
         return None
-    late_us = lag.percentiles.get("p95", lag.max)
-    share = late_us / 1000 / itl.median
-    if share < LAG_SHARE_OF_ITL:
+    late_ms = _tail(lag, "p95") / 1000
+    if late_ms / gap.median < LAG_SHARE_OF_ITL:
         return None
-    kept = "the kernel's stamps keep the figures right, but this client is near its limit"
-    return f"client lag (p95 {late_us / 1000:.2f} ms) is {share:.0%} of the median gap: {kept}; lower the load"
+    sizes = f"p95 {late_ms:.2f} ms of {gap.median:.2f} ms"
+    why = "tokens that wait for this client share a stamp"
+    return f"client lag is {percent(late_ms / gap.median)} of ITL ({sizes}): do not trust ITL, {why}; lower the load"
 
 
 def _stamps(summary: Summary) -> str | None:
-    read, all_kinds = summary.stamp_kinds.get("read", 0), sum(summary.stamp_kinds.values())
+    read, every = summary.stamp_kinds.get("read", 0), sum(summary.stamp_kinds.values())
     if not read:
         return None
-    whose = "all" if read == all_kinds else f"{read} of {all_kinds}"
+    whose = "all" if read == every else f"{read} of {every}"
     return f"{whose} requests have no kernel stamps: their times are when this client read, its own lag included"
+
+
+def _clock(summary: Summary) -> str | None:
+    if not summary.clock_stepped:
+        return None
+    return f"the wall clock was set during {summary.clock_stepped} requests: they have the times of reading"
 
 
 def _coalesced(summary: Summary) -> str | None:
     share = summary.coalesced_share
     if share is None or share < COALESCED_SHARE:
         return None
-    return f"{share:.0%} of token events came together with the one before: a proxy or the server is buffering"
+    return f"{percent(share)} of tokens came coalesced: a proxy or the server is buffering, and ITL shows its gaps"
+
+
+def _one_piece(summary: Summary) -> str | None:
+    if not summary.successes or summary.one_piece / summary.successes < ONE_PIECE_SHARE:
+        return None
+    share = percent(summary.one_piece / summary.successes)
+    return f"{share} of answers came in one piece though a stream was asked for: their TTFT is the whole answer's"
+
+
+def _compressed(summary: Summary) -> str | None:
+    if not summary.compressed:
+        return None
+    return f"{summary.compressed} answers came compressed: a token may have waited for the block it was packed in"
 
 
 def _tokens(summary: Summary) -> str | None:
@@ -63,7 +100,100 @@ def _tokens(summary: Summary) -> str | None:
 
 def _schedule(summary: Summary) -> str | None:
     lag = summary.distributions.get("schedule_lag_us")
-    late_us = lag.percentiles.get("p99", lag.max) if lag else 0
+    late_us = _tail(lag, "p99") if lag else 0
     if late_us < SCHEDULE_LAG_US:
         return None
     return f"requests were sent up to {late_us / 1000:.1f} ms (p99) after their time: see ttft_from_schedule_ms"
+
+
+def _failed(summary: Summary) -> str | None:
+    failed = summary.requests - summary.successes
+    if not summary.successes or failed / summary.requests < FAILED_SHARE:
+        return None
+    return f"{percent(failed / summary.requests)} of requests failed: latencies are those of the answers that came"
+
+
+def _retries(summary: Summary) -> str | None:
+    if not summary.retries:
+        return None
+    return f"{summary.retries} attempts were repeated: a latency is that of the last attempt, the waits are not in it"
+
+
+def _loss(summary: Summary) -> str | None:
+    if not summary.requests or summary.retransmitting / summary.requests < RETRANSMIT_SHARE:
+        return None
+    share = percent(summary.retransmitting / summary.requests)
+    return f"{share} of requests lost packets on the way: their latency holds the network's repeats"
+
+
+def _connections(summary: Summary) -> str | None:
+    """All fresh or all kept is a choice; a mixture makes two distributions look like one."""
+    opened = summary.connections_opened
+    if not 0 < opened < summary.requests:
+        return None
+    made = f"{opened} of {summary.requests} requests made a connection of their own"
+    return f"{made}, and their TTFT holds it: compare by ttft_from_send_ms"
+
+
+def _cached(summary: Summary) -> str | None:
+    if not summary.input_tokens or not summary.cached_tokens:
+        return None
+    share = summary.cached_tokens / summary.input_tokens
+    if share < CACHED_SHARE:
+        return None
+    return f"{percent(share)} of input tokens came from the provider's cache: TTFT is that of prompts it knew"
+
+
+def _models(summary: Summary) -> str | None:
+    if len(summary.served_models) < 2:
+        return None
+    names = ", ".join(sorted(summary.served_models))
+    return f"answers came from {len(summary.served_models)} models ({names}): their figures are mixed"
+
+
+def _few(summary: Summary) -> str | None:
+    if not 0 < summary.successes < FEWEST_REQUESTS:
+        return None
+    return f"{summary.successes} answers are too few for a tail: a p95 needs {FEWEST_REQUESTS}, a p99 100"
+
+
+def _short(summary: Summary) -> str | None:
+    if summary.window_s is None or summary.requests < 2 or summary.window_s >= SHORTEST_S:
+        return None
+    return f"the run lasted {summary.window_s:.2f} s: its rates are those of a moment; measure longer"
+
+
+def _price(summary: Summary) -> str | None:
+    if summary.price_age_days is None:
+        return None
+    return f"a price is {summary.price_age_days} days old: look at the provider's page, or give --price or --prices"
+
+
+def _unpriced(summary: Summary) -> str | None:
+    """Where nothing has a price, nobody asked for costs; where some have, the sum is too small."""
+    if not summary.unpriced or summary.total_cost is None:
+        return None
+    return f"{summary.unpriced} answers have no known cost and are not in the sum: {summary.unpriced_reason}"
+
+
+# In the order of how much they take from the figures.
+DOUBTS: tuple[Callable[[Summary], str | None], ...] = (
+    _client_lag,
+    _stamps,
+    _clock,
+    _coalesced,
+    _one_piece,
+    _compressed,
+    _tokens,
+    _schedule,
+    _failed,
+    _retries,
+    _loss,
+    _connections,
+    _cached,
+    _models,
+    _few,
+    _short,
+    _price,
+    _unpriced,
+)

@@ -55,6 +55,8 @@ __all__ = [
 
 # Records whose columns are made at once: many enough to forget numpy's overhead, few enough for the caches.
 BATCH = 1024
+# An answer of more tokens than this that came in one event was not streamed.
+PIECE_TOKENS = 5
 # What people decide by: these get intervals.
 SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
 
@@ -88,6 +90,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     goodput_rps: float | None = None  # requests that met every SLO / window; None: no SLO was given
     good: int | None = None  # how many they were
     slos: tuple[str, ...] = ()  # as they were read: "ttft_ms <= 200"
+    cached_tokens: int | None = None  # a part of input_tokens
+    clock_stepped: int = 0  # requests during which the wall clock was set
+    compressed: int = 0  # answers with a content encoding
+    one_piece: int = 0  # streams of which all content came in one event
+    retransmitting: int = 0  # requests with segments sent again
+    served_models: dict[str, int] = {}  # what the answers said they came from
+    price_age_days: int | None = None  # of the oldest price that was used, where it is stale
     warnings: tuple[str, ...] = ()
 
 
@@ -106,7 +115,10 @@ class Collector:
         self._examples: dict[str, str] = {}
         self._evidence: Counter[str] = Counter()
         self._stamp_kinds: Counter[str] = Counter()
-        self._tokens: dict[str, int | None] = {"input_tokens": None, "output_tokens": None}
+        self._tokens: dict[str, int | None] = dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens"))
+        self._served: Counter[str] = Counter()
+        self._stepped = self._compressed = self._one_piece = self._lossy = 0
+        self._price_age_days: int | None = None
         self._cost: Decimal | None = None
         self._priced = self._unpriced = 0
         self._reason: str | None = None
@@ -131,11 +143,14 @@ class Collector:
 
         records, self._waiting = self._waiting, []
         self._categories.update([record.category for record in records])
-        for record in records:
-            if record.failure is not None:
-                self._examples.setdefault(record.category, record.failure.message)
-            for source, took_ms in record.server_timing_ms.items():
+        for failed in [record for record in records if record.failure is not None]:
+            self._examples.setdefault(failed.category, failed.failure.message if failed.failure else "")
+        for timed in [record.server_timing_ms for record in records if record.server_timing_ms]:
+            for source, took_ms in timed.items():
                 self._server.setdefault(source, array("d")).append(took_ms)
+        self._served.update([record.served_model for record in records if record.served_model is not None])
+        self._stepped += sum([record.clock_stepped for record in records])
+        self._compressed += sum([record.content_encoding not in (None, "identity") for record in records])
         self._retries += sum([len(record.tries) for record in records])
         self._opened += sum([not record.connection.reused for record in records if record.connection])
         batch = batch_of(records)
@@ -188,6 +203,8 @@ class Collector:
         self._priced += costs.priced
         self._unpriced += costs.unpriced
         self._reason = self._reason or costs.reason
+        if costs.stale_days is not None:
+            self._price_age_days = max(self._price_age_days or 0, costs.stale_days)
 
     def _success(self, batch: Batch) -> None:
         """Tokens, and the evidence that the successes bring with them."""
@@ -205,6 +222,9 @@ class Collector:
             stamped = int((good & (batch.n > 0) & which).sum())
             if stamped:
                 self._stamp_kinds[name] += stamped
+        pieces = good & (batch.n == 1) & (batch.streamed > PIECE_TOKENS)
+        self._one_piece += sum([batch.records[i].stream for i in pieces.nonzero()[0].tolist()])
+        self._lossy += int((batch.tcp[2] > 0).sum())
         self._content += int(batch.n[good].sum())
         self._coalesced += int(together(batch)[good].sum())
         for name in self._tokens:
@@ -249,6 +269,13 @@ class Collector:
             goodput_rps=self._good / window_s if self._slos and window_s else None,
             good=self._good if self._slos else None,
             slos=tuple([str(slo) for slo in self._slos]),
+            cached_tokens=self._tokens["cache_read_tokens"],
+            clock_stepped=self._stepped,
+            compressed=self._compressed,
+            one_piece=self._one_piece,
+            retransmitting=self._lossy,
+            served_models=dict(self._served.most_common()),
+            price_age_days=self._price_age_days,
         )
         return msgspec.structs.replace(found, warnings=(*(info.warnings if info else ()), *doubts(found)))
 

@@ -7,12 +7,13 @@ tokens, so the sums of tokens times the rates are exact to the last digit, whate
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lens.model import Record
 from lens.pricing.book import PriceBook, reported_cost
-from lens.pricing.rates import MILLION, Rates
+from lens.pricing.rates import MILLION, Price, Rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Costs(NamedTuple):
     priced: int  # requests that count and have a cost
     unpriced: int
     reason: str | None  # of the first that has none
+    stale_days: int | None  # how old the oldest price is, where it is stale
 
 
 def cost_columns(book: PriceBook, records: Sequence[Record], usage: dict[str, Column], count: Column) -> Costs:
@@ -71,7 +73,17 @@ def cost_columns(book: PriceBook, records: Sequence[Record], usage: dict[str, Co
         priced=priced,
         unpriced=unpriced,
         reason=book.cost(records[int(np.flatnonzero(lacking)[0])]).reason if unpriced else None,
+        stale_days=_stale_days(book, each, records),
     )
+
+
+def _stale_days(book: PriceBook, each: Sequence[Price | None], records: Sequence[Record]) -> int | None:
+    """Seen from the first request that each price was used for."""
+    first = {
+        id(price): (price, record) for price, record in zip(reversed(each), reversed(records), strict=True) if price
+    }
+    ages = [book.stale_days(price, datetime.fromisoformat(record.timestamp)) for price, record in first.values()]
+    return max([days for days in ages if days is not None], default=None)
 
 
 def _at_rates(
