@@ -8,6 +8,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, with_options
+from lens.cli.figures import FIGURES, print_definitions
 from lens.errors import ExitCode
 
 
@@ -16,6 +17,7 @@ from lens.errors import ExitCode
     options.LOAD,
     options.PROMPT,
     options.CONNECTION,
+    FIGURES,
     options.OUTPUT,
     options.UI,
     options.COMMON,
@@ -55,6 +57,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
         found = measure(settings, results, progress, keep_text=config.output.save_text)
     console = page_console(results)
     print_report(console, found.summary, found.info, results.paths, records=found.records)
+    print_definitions(ctx, console, found.records, found.summary)
     if found.exit_code == ExitCode.INTERRUPTED:
         click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
     elif found.outcome.over_budget:

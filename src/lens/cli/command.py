@@ -7,6 +7,7 @@ that a command hands over what was said without naming each option again.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ import click
 from click.core import ParameterSource
 
 from lens.cli.errors import remember_secret
+
+# ttft:200, e2el:1s
+_LIMIT = re.compile(r"[A-Za-z_]\w*(?::|<=|>=|=)[\d.]+\w*")
 
 
 class Option(click.Option):
@@ -27,15 +31,17 @@ class Option(click.Option):
         aliases: Sequence[str] = (),
         stands_for: Any = None,
         secret: bool = False,
+        greedy: bool = False,
         **more: Any,
     ) -> None:
         """
         to: "section.field" of the settings tree; None: the command reads it itself.
         stands_for: of a flag: the value that it sets in place of True.
+        greedy: takes all the words that follow and look like metric:limit, as vllm's --goodput does.
         """
         super().__init__([*names, *aliases], **more)
         self.group, self.to, self.stands_for, self.secret = group, to, stands_for, secret
-        self.aliases = frozenset(aliases)
+        self.aliases, self.greedy = frozenset(aliases), greedy
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The help without the aliases."""
@@ -59,6 +65,20 @@ class Command(click.Command):
         more.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100})
         super().__init__(*args, **more)
         self.example = inspect.cleandoc(example)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give each word after a greedy option an option of its own, which is what click understands."""
+        greedy = {name for p in self.get_params(ctx) if isinstance(p, Option) and p.greedy for name in p.opts}
+        spread: list[str] = []
+        taking: str | None = None  # the option whose words these are
+        for arg in args:
+            if taking and spread[-1] != taking and _LIMIT.fullmatch(arg):
+                spread.append(taking)
+            elif not (taking and spread[-1] == taking):
+                name = arg.partition("=")[0]
+                taking = name if name in greedy else None
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A section a group, in the order in which the groups first appear."""

@@ -89,7 +89,7 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
             info = ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
             records.sort(key=lambda record: record.index)
             records[:] = [count_tokens(record) for record in records]
-            collector = Collector(settings.book)
+            collector = Collector(settings.book, slos=settings.slos)
             for record in records:
                 collector.add(record)
             summary = collector.summary(info)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from lens.cli.command import said
 from lens.cli.errors import remember_secret
+from lens.cli.figures import slos_of
 from lens.config import ExportConfig, RunConfig, make_config
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
+
+if TYPE_CHECKING:
+    from lens.metrics.goodput import Slo
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 
@@ -30,6 +34,7 @@ class Settings(NamedTuple):
     output: str | None  # --output
     force: bool
     ui: str  # "live", "plain" or "none"
+    slos: tuple[Slo, ...] = ()  # --goodput
 
 
 def settings_of(ctx: click.Context, **load: Any) -> Settings:
@@ -61,6 +66,7 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
+        slos=slos_of(ctx),
     )
 
 
