@@ -18,7 +18,7 @@ from lens.errors import ConfigError
 from lens.units import NS_PER_S
 from lens.wire import Secret
 
-Pattern = Literal["single", "iterations", "burst", "rate", "ramp", "sweep", "replay"]
+Pattern = Literal["single", "iterations", "burst", "rate", "ramp", "sweep", "replay", "idle"]
 Arrival = Literal["constant", "poisson", "gamma"]
 ConnectionPolicy = Literal["reuse", "fresh", "both"]
 Tree = dict[str, Any]
@@ -111,7 +111,12 @@ class LoadConfig(Section, frozen=True):
     )
     trace: str | None = None  # file with timestamps to replay
     speedup: Positive = 1.0  # of a replay
-    warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results
+    warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results; "auto": found afterwards
+    idle_gaps_ns: tuple[PositiveNs, ...] = ()  # pauses before single requests, to see when an endpoint goes cold
+    adaptive: bool = False  # hold back under the provider's rate limits
+    until: str | None = None  # "ttft_p95 5%": enough when that interval is so narrow
+    search_slo: tuple[str, ...] = ()  # the highest load that keeps these
+    search_max: Positive | None = None
     connection: ConnectionPolicy = "reuse"
     connections: Count | None = None  # opened before measuring; None: as many as may be in flight at first
     # Limits; 0 is none. The defaults are those of the openai client, and only end what would never end.

@@ -15,6 +15,7 @@ import trio
 from lens._core.clock import now_ns
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Failure, Record, Status, Try
+from lens.orchestrator.brake import Brake
 from lens.orchestrator.collect import record_of, try_of
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.plan import Plan, PlanTarget, Slot
@@ -82,12 +83,14 @@ async def run_plan(
     stop: Stop | None = None,
     ceiling: SpendCeiling | None = None,
     worst_nusd: Callable[[Slot], int] | None = None,
+    enough: Callable[[], bool] | None = None,
     kernel_stamps: bool = True,
     fallback: bool = False,
 ) -> Outcome:
     """Do everything the plan says, calling on_record for each request as it ends.
 
-    Warm-up requests go to on_warmup. With a ceiling, `worst_nusd` says what a request may cost at most.
+    Warm-up requests go to on_warmup. When `enough` says so, nothing more is started. With a ceiling,
+    `worst_nusd` says what a request may cost at most.
 
     Raises:
         ConfigError: a request cannot be written, or a certificate file cannot be used.
@@ -97,7 +100,7 @@ async def run_plan(
     with quiet() as garbage:
         async with open_pool(kernel_stamps=kernel_stamps, fallback=fallback) as pool:
             run = _Run(plan, pool, stop, garbage, on_record, on_warmup)
-            run.ceiling, run.worst_nusd = ceiling, worst_nusd
+            run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
             async with trio.open_nursery() as beside:
                 if on_progress is not None:
                     beside.start_soon(_tell, run.state, on_progress)
@@ -127,6 +130,8 @@ class _Run:
         self.limits = LimitsSeen()
         self.ceiling: SpendCeiling | None = None
         self.worst_nusd: Callable[[Slot], int] | None = None
+        self.enough: Callable[[], bool] | None = None
+        self.brake = Brake() if plan.config.load.adaptive else None
         self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
         self.over_budget: str | None = None
         self._on_record, self._on_warmup = on_record, on_warmup
@@ -145,6 +150,8 @@ class _Run:
                 if self.over:
                     break
                 self.state.stage = stage
+                if stage.pause_ns:
+                    await trio.sleep(stage.pause_ns / NS_PER_S)
                 await (self._open_loop(stage) if stage.open_loop else self._closed_loop(stage))
             nursery.cancel_scope.cancel()
 
@@ -208,7 +215,7 @@ class _Run:
     @property
     def over(self) -> bool:
         """Nothing more is to be started."""
-        return self.stop.asked or self.over_budget is not None
+        return self.stop.asked or self.over_budget is not None or (self.enough is not None and self.enough())
 
     def _begin(self) -> int:
         """The number of the next request."""
@@ -227,6 +234,8 @@ class _Run:
         progress = Progress()
         try:
             while True:
+                if self.brake is not None:
+                    await self.brake.wait()
                 record, progress = None, Progress()
                 exchange = await self._attempt(slot, target, request, progress, first=not tries)
                 record = self._record(slot, target, request, exchange, tries)
@@ -291,6 +300,8 @@ class _Run:
         self.state.done += 1
         self.state.failed += record.status is not Status.SUCCESS
         self.limits.add(record)
+        if self.brake is not None:
+            self.brake.learn(record, now_ns())
         if self.ceiling is not None:
             self.ceiling.settle(worst_nusd, record)
         taker = self._on_warmup if record.warmup else self._on_record
@@ -308,13 +319,14 @@ class _Run:
         self.stop.ask(str(error))
 
     def outcome(self) -> Outcome:
+        held = self.brake.warnings() if self.brake is not None else ()
         return Outcome(
             started_ns=self.state.started_ns,
             ended_ns=now_ns(),
             requests=self.state.done,
             stopped_by=self.stop.why,
             over_budget=self.over_budget,
-            warnings=(*self.plan.warnings, *self.limits.warnings(), *self.garbage.warnings()),
+            warnings=(*self.plan.warnings, *self.limits.warnings(), *held, *self.garbage.warnings()),
         )
 
 

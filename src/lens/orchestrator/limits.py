@@ -7,13 +7,16 @@ fit is not sent. Prices come from outside, because this leg knows none.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 from lens.errors import BudgetError, ConfigError
 from lens.model import Limit, Record, Status
+from lens.units import NS_PER_S
 
 NUSD_PER_USD = 1_000_000_000
+MINUTE_NS = 60 * NS_PER_S
 CostOf = Callable[[Record], int | None]  # nano-dollars, None when unknown
 
 
@@ -71,15 +74,24 @@ class LimitsSeen:
         self.by_name: dict[str, Limit] = {}
         self.refused = 0
         self.longest_wait_s: float | None = None
+        self.first_refused_per_s: float | None = None  # starts a second in the minute before the first refusal
+        self._starts_ns: deque[int] = deque()
 
     def add(self, record: Record) -> None:
         """Notice what one answer says."""
+        if not self.refused:
+            self._starts_ns.append(record.stamps.start)
+            while self._starts_ns[-1] - self._starts_ns[0] > MINUTE_NS:
+                self._starts_ns.popleft()
         for name, limit in record.rate_limits.items():
             known = self.by_name.get(name)
             if known is None or _left(limit) <= _left(known):
                 self.by_name[name] = limit
         if record.status is Status.RATE_LIMITED:
             self.refused += 1
+            span_ns = self._starts_ns[-1] - self._starts_ns[0] if self._starts_ns else 0
+            if self.refused == 1 and span_ns > 0:
+                self.first_refused_per_s = (len(self._starts_ns) - 1) * NS_PER_S / span_ns
             wait = record.failure.retry_after_s if record.failure else None
             if wait is not None:
                 self.longest_wait_s = max(wait, self.longest_wait_s or 0.0)
@@ -90,7 +102,9 @@ class LimitsSeen:
             return ()
         told = ", ".join(f"{name} {limit.limit}" for name, limit in sorted(self.by_name.items()) if limit.limit)
         wait = f"; asked to wait up to {self.longest_wait_s:g} s" if self.longest_wait_s is not None else ""
-        return (f"rate limited {self.refused} times{wait}{'; limits told: ' + told if told else ''}",)
+        times = "once" if self.refused == 1 else f"{self.refused} times"
+        at = f", first at {self.first_refused_per_s:.3g} requests/s" if self.first_refused_per_s else ""
+        return (f"rate limited {times}{at}{wait}{'; limits told: ' + told if told else ''}",)
 
 
 def _left(limit: Limit) -> float:

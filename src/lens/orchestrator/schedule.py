@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 DEFAULT_STEP_NS = 30 * NS_PER_S
 # More starts than this in one stage are a slip of the keyboard; they would need 800 MB.
 MAX_STARTS = 100_000_000
+# A warm-up that is found in the results and cut off there.
+AUTO = "auto"
+# Of an idle ladder: requests that say what warm is, and how often each gap is tried.
+IDLE_BASELINE = 8
+IDLE_ROUNDS = 3
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +48,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     warmup: bool = False  # sent, and left out of the results
     warmup_ns: int = 0  # of an open loop: starts before this are warm-up
+    pause_ns: int = 0  # nothing is asked for so long before it begins
 
     @property
     def open_loop(self) -> bool:
@@ -68,6 +74,8 @@ def pattern_of(load: LoadConfig) -> Pattern:
         return "replay"
     if load.sweep_concurrency or load.sweep_min_per_s is not None or load.sweep_max_per_s is not None:
         return "sweep"
+    if load.idle_gaps_ns:
+        return "idle"
     if load.rate_per_s is not None:
         return "rate" if load.ramp_to_per_s is None else "ramp"
     return "iterations"
@@ -249,6 +257,17 @@ def _sweep(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
     ]
 
 
+def _idle(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
+    """A warm baseline, then one request after each gap; the ladder is climbed IDLE_ROUNDS times."""
+    warm = Stage(name="warm", concurrency=1, count=max(load.iterations, IDLE_BASELINE))
+    ladder = [
+        Stage(name=f"after idle {human_duration(gap)}", concurrency=1, count=1, pause_ns=gap)
+        for _ in range(IDLE_ROUNDS)
+        for gap in load.idle_gaps_ns
+    ]
+    return [warm, *ladder]
+
+
 def _replay(load: LoadConfig, trace: Sequence[int]) -> list[Stage]:
     return [Stage(name="replay", times_ns=replayed(trace, load.speedup))]
 
@@ -261,11 +280,14 @@ _MEASURED = {
     "ramp": _ramp,
     "sweep": _sweep,
     "replay": _replay,
+    "idle": _idle,
 }
 
 
 def _with_warmup(load: LoadConfig, measured: list[Stage]) -> tuple[Stage, ...]:
     """Requests before a closed loop; of an open loop, the first starts by number, time or share."""
+    if load.warmup.strip().lower() == AUTO:
+        return tuple(measured)
     requests, span_ns, share = parse_warmup(load.warmup)
     if not (requests or span_ns or share):
         return tuple(measured)

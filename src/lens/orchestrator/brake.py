@@ -1,0 +1,57 @@
+"""Holding back under a rate limit, where --adaptive asks for it.
+
+A 429 stops new starts for as long as the provider says, or else for a time that doubles with each one
+and shrinks with each success; a header that says nothing is left stops them until it is filled again.
+In an open loop that breaks the schedule: the lag shows it, and the run says how long it was held.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from lens._core.clock import now_ns
+from lens.model import Record, Status
+from lens.units import NS_PER_S
+
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 60.0
+
+
+class Brake:
+    """When the next request may start."""
+
+    def __init__(self) -> None:
+        self.until_ns = 0
+        self.held_ns = 0
+        self.times = 0
+        self._wait_s = FIRST_WAIT_S
+
+    def learn(self, record: Record, at_ns: int) -> None:
+        """What one answer says of the limits."""
+        wait_s: float | None = None
+        if record.status is Status.RATE_LIMITED:
+            said = record.failure.retry_after_s if record.failure else None
+            wait_s = said if said is not None else self._wait_s
+            self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+        elif record.status is Status.SUCCESS:
+            self._wait_s = max(self._wait_s / 2, FIRST_WAIT_S)
+            empty = [one.reset_s for one in record.rate_limits.values() if one.remaining == 0 and one.reset_s]
+            wait_s = max(empty) if empty else None
+        if wait_s is not None:
+            until = at_ns + round(min(wait_s, LONGEST_WAIT_S) * NS_PER_S)
+            if until > self.until_ns:
+                self.times += self.until_ns <= at_ns
+                self.until_ns = until
+
+    async def wait(self) -> None:
+        """Return when a request may start."""
+        while (left_ns := self.until_ns - now_ns()) > 0:
+            began = now_ns()
+            await trio.sleep(left_ns / NS_PER_S)
+            self.held_ns = max(self.held_ns, 0) + now_ns() - began
+
+    def warnings(self) -> tuple[str, ...]:
+        if not self.times:
+            return ()
+        times = "once" if self.times == 1 else f"{self.times} times"
+        return (f"held back {times} to stay under the provider's rate limit",)

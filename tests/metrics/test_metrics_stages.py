@@ -1,0 +1,59 @@
+"""A row a stage, worked out on paper; and what is said of a schedule that was not kept."""
+
+import pytest
+from handmade import START, failed_record, record, stamps
+
+from lens.metrics.stages import StageRow, pacing_doubts, stage_rows
+
+MS = 1_000_000
+
+
+def sent(index, late_ms=0.0, stage="10/s", gap_ms=100):
+    intended = START + index * gap_ms * MS
+    made = stamps(intended, send_start=late_ms, send_end=late_ms, first_byte=40, end=60)
+    import msgspec
+
+    return record((50, 55), index=index, stage=stage, stamps=msgspec.structs.replace(made, intended=intended))
+
+
+def test_rates_and_lags_of_an_open_loop():
+    (row,) = stage_rows([sent(i, late_ms=0.5) for i in range(21)])
+    assert (row.name, row.requests, row.failed) == ("10/s", 21, 0)
+    assert row.asked_per_s == pytest.approx(10)
+    assert row.sent_per_s == pytest.approx(10)
+    assert row.lag_p50_us == pytest.approx(500)
+    assert row.ttft_p50_ms == row.ttft_p95_ms == 50
+    assert row.kept
+    assert pacing_doubts([row]) == ()
+
+
+def test_a_closed_loop_asks_for_no_rate():
+    (row,) = stage_rows([record((100,), stage="4 at a time")])
+    assert row.asked_per_s is row.sent_per_s is row.lag_p99_us is None
+    assert row.kept
+
+
+def test_stages_stand_in_the_order_in_which_they_began_and_warm_up_is_left_out():
+    import msgspec
+
+    first = [sent(i, stage="a") for i in range(3)]
+    second = [sent(i + 10, stage="b") for i in range(3)]
+    warm = msgspec.structs.replace(sent(0, stage="warm-up"), warmup=True)
+    assert [row.name for row in stage_rows([*second, warm, *first])] == ["a", "b"]
+
+
+def test_failures_are_counted():
+    (row,) = stage_rows([failed_record(stage="a"), record((100,), stage="a")])
+    assert (row.requests, row.failed) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"asked_per_s": 100.0, "sent_per_s": 90.0, "lag_p99_us": 9e5}, "could not keep 100 requests/s and reached 90"),
+        ({"asked_per_s": 10.0, "sent_per_s": 10.0, "lag_p99_us": 15_000.0}, "up to 15 ms late"),
+    ],
+)
+def test_a_schedule_that_was_not_kept_is_told(row, says):
+    (said,) = pacing_doubts([StageRow(name="x", requests=9, failed=0, **row)])
+    assert says in said
