@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 # metrics.DIALECTS, without loading them for --help
 DIALECTS = ("vllm", "sglang", "aiperf", "guidellm", "inference-perf", "llmperf", "otel")
 _figures = partial(Option, group="Figures")
-FIGURES = (
+SLOS = (
     _figures("--goodput", multiple=True, greedy=True, metavar="SLO...",
         help="Count the requests that keep all of these: ttft:200 tpot:50 e2el:1000 (ms)."),
+)  # fmt: skip
+FIGURES = (
+    *SLOS,
     _figures("--definitions", type=click.Choice(DIALECTS), multiple=True, metavar="TOOL",
         help="Show beside ours what another tool would have said: vllm, sglang, aiperf, guidellm, "
         "inference-perf, llmperf or otel."),
