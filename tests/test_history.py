@@ -13,6 +13,8 @@ from handmade import INFO, failed_record, full_record, record
 from lens.errors import FileError
 from lens.history import PARTIAL, NewFile, RunStream, read_run, write_run
 from lens.metrics.summary import summarize
+from lens.model import Usage
+from lens.pricing import PriceBook, parse_price, standard_book
 
 OLD = Path(__file__).parent / "fixtures" / "runs"
 RECORDS = [full_record(), failed_record("ünïcode\nand a line"), record((1, 2, 3), index=2)]
@@ -160,5 +162,6 @@ def test_a_summary_of_a_stream_is_that_of_its_records(tmp_path, name):
     if name.startswith("run"):
         path = tmp_path / name
         told = msgspec.structs.replace(RECORDS[2], tokens_per_event=array("q", [1, 2, 4]), usage=None)
-        write_run(path, INFO, [*RECORDS, told])
-    assert summarize(RunStream(path)) == summarize(read_run(path).records)
+        write_run(path, INFO, [*RECORDS, told, msgspec.structs.replace(told, usage=Usage(input_tokens=3))])
+    for book in (PriceBook(), PriceBook([parse_price("in=1,out=2")]), standard_book()):
+        assert summarize(RunStream(path), book=book) == summarize(read_run(path).records, book=book)

@@ -14,13 +14,27 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Literal, Self, cast
 
 import msgspec
 from msgspec.msgpack import Ext
 
 from lens.errors import FileError
-from lens.model import SCHEMA, Noun, Record, RunInfo, Stamps, Usage, decode_hook, encode_hook, pack_hook
+from lens.model import (
+    SCHEMA,
+    Failure,
+    Noun,
+    Record,
+    RunInfo,
+    Stamps,
+    Status,
+    TcpInfo,
+    Try,
+    Usage,
+    decode_hook,
+    encode_hook,
+    pack_hook,
+)
 
 PARTIAL = ".partial"
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
@@ -149,7 +163,7 @@ class RunStream:
 
         Twice as fast; only metrics.batch can look into them.
         """
-        self._decode = _packed_decoder.decode
+        self._decode = cast("Callable[[memoryview], Record]", _packed_decoder.decode)
         yield from self
 
     def __iter__(self) -> Iterator[Record]:
@@ -202,25 +216,31 @@ class RunStream:
                 if upto > end:
                     break
                 number += 1
+                body = view[at + 4 : upto]
+                at = upto
                 try:
-                    yield self._unpack(view[at + 4 : upto])
+                    yield self._decode(body)
+                    continue
+                except msgspec.ValidationError as error:
+                    item = self._unpack(body, number, error)
                 except msgspec.DecodeError as error:
                     self.warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
-                at = upto
+                    continue
+                if item is not None:
+                    yield item
             rest = data[at:]
         if rest:
             self.warnings.append(f"message {number + 1} is cut off; the rest was kept")
 
-    def _unpack(self, body: memoryview) -> RunInfo | Record:
-        try:
-            return self._decode(body)
-        except msgspec.ValidationError as error:
-            for decode in (_record_unpacker.decode, _info_unpacker.decode):
-                try:
-                    return decode(body)
-                except msgspec.ValidationError:
-                    continue
-            raise error from None
+    def _unpack(self, body: memoryview, number: int, error: msgspec.ValidationError) -> RunInfo | Record | None:
+        """What is no record of this layout: one of an older layout, a header, or nothing that can be read."""
+        for decode in (_record_unpacker.decode, _info_unpacker.decode):
+            try:
+                return decode(body)
+            except msgspec.ValidationError:
+                continue
+        self.warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
+        return None
 
 
 def read_run(path: Path) -> Run:
@@ -323,13 +343,38 @@ PackedUsage = msgspec.defstruct(
 )
 
 
-class PackedRecord(Record, frozen=True, kw_only=True):
-    """A record as numpy takes it: columns still packed, absent times MISSING, absent counts NaN."""
+class PackedConnection(Noun, frozen=True):
+    """What a summary reads of a connection."""
 
+    reused: bool
+    tcp_at_send: TcpInfo | None = None
+    tcp_at_end: TcpInfo | None = None
+
+
+class PackedRecord(Noun, frozen=True):
+    """What a summary reads of a record, as numpy takes it: columns still packed, absent times MISSING,
+    absent counts NaN. What it does not read is passed over and costs nothing."""
+
+    provider: str
+    model: str
+    timestamp: str
     stamps: PackedStamps  # type: ignore[valid-type]
+    status: Status
+    category: str
+    events: PackedEvents = PackedEvents()
+    connection: PackedConnection | None = None
+    failure: Failure | None = None
     usage: PackedUsage | None = None  # type: ignore[valid-type]
-    events: PackedEvents = PackedEvents()  # type: ignore[assignment]
-    tokens_per_event: Ext | None = None  # type: ignore[assignment]
+    tokens_per_event: Ext | None = None
+    served_model: str | None = None
+    stream: bool = True
+    stamp_kind: Literal["kernel", "read"] = "read"
+    clock_stepped: bool = False
+    content_encoding: str | None = None
+    server_timing_ms: dict[str, float] = {}  # noqa: RUF012 - msgspec copies it
+    reported_cost_usd: str | None = None
+    tries: tuple[Try, ...] = ()
+    warmup: bool = False
 
 
 _record_unpacker = msgspec.msgpack.Decoder(Record, dec_hook=decode_hook)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.msgpack import Ext
 from msgspec.structs import astuple
 
-from lens.history import MISSING, PackedRecord
+from lens.history import MISSING
 from lens.metrics.timeline import ASSUMED, COUNTED, ONE_PER_EVENT, SPREAD
 from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
 
@@ -124,7 +124,7 @@ def batch_of(records: Sequence[Record]) -> Batch:
     import numpy as np
 
     n = len(records)
-    packed = {type(record) for record in records} == {PackedRecord}
+    packed = n > 0 and not any(isinstance(record, Record) for record in records)
     absolute, counted = (_packed_scalars if packed else _scalars)(records)
     start = absolute[0]
     stamps = {

@@ -125,6 +125,7 @@ class PriceBook:
     def __init__(self, prices: Iterable[Price] = (), table: Table | None = None, *, tier: str | None = None) -> None:
         self._prices, self._table, self.tier = tuple(prices), table, tier
         self._found: dict[tuple[str, str, str | None, str], Price | None] = {}
+        self._same: dict[Price, Price] = {}  # one object for all minutes in which a price held
 
     def find(self, provider: str, model: str, when: datetime | None = None) -> Price | None:
         """The price of a model at a time (now, where none is given); None when the book has none."""
@@ -151,7 +152,8 @@ class PriceBook:
         if key not in self._found:
             if len(self._found) >= REMEMBERED:
                 self._found.clear()
-            self._found[key] = self._look_up(record)
+            price = self._look_up(record)
+            self._found[key] = price and self._same.setdefault(price, price)
         return self._found[key]
 
     def prices_of(self, records: Sequence[Record]) -> list[Price | None]:

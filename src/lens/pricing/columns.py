@@ -6,14 +6,15 @@ tokens, so the sums of tokens times the rates are exact to the last digit, whate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lens.model import Record
+from lens.model import Record, Usage
 from lens.pricing.book import PriceBook, reported_cost
-from lens.pricing.rates import MILLION, Price, Rates
+from lens.pricing.rates import MILLION, Price, Rates, cost_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +43,10 @@ def cost_columns(book: PriceBook, records: Sequence[Record], usage: dict[str, Co
     columns = {name: np.full(n, np.nan) for name in COSTS}
     total = Decimal(0)
     each = book.prices_of(records)
-    prices = {id(price): price for price in each if price is not None}
-    of = np.array([id(price) for price in each], dtype=np.int64)
+    of = np.array([*map(id, each)], dtype=np.int64)
+    numbers, places = np.unique(of, return_index=True)
+    first = dict(zip(numbers.tolist(), places.tolist(), strict=True))
+    prices = {number: price for number, place in first.items() if (price := each[place]) is not None}
     reported = {
         place: cost
         for place, record in enumerate(records)
@@ -67,22 +70,26 @@ def cost_columns(book: PriceBook, records: Sequence[Record], usage: dict[str, Co
     lacking = count & np.isnan(columns["total_cost"])
     unpriced = int(lacking.sum())
     priced = int(count.sum()) - unpriced
+    bare = int(np.argmax(lacking)) if unpriced else 0  # the first that has none
     return Costs(
         columns=columns,
         total=total if priced else None,
         priced=priced,
         unpriced=unpriced,
-        reason=book.cost(records[int(np.flatnonzero(lacking)[0])]).reason if unpriced else None,
-        stale_days=_stale_days(book, each, records),
+        reason=_reason(records[bare], {k: float(v[bare]) for k, v in usage.items()}, each[bare]) if unpriced else None,
+        stale_days=_stale_days(book, {first[number]: price for number, price in prices.items()}, records),
     )
 
 
-def _stale_days(book: PriceBook, each: Sequence[Price | None], records: Sequence[Record]) -> int | None:
-    """Seen from the first request that each price was used for."""
-    first = {
-        id(price): (price, record) for price, record in zip(reversed(each), reversed(records), strict=True) if price
-    }
-    ages = [book.stale_days(price, datetime.fromisoformat(record.timestamp)) for price, record in first.values()]
+def _reason(record: Record, usage: dict[str, float], price: Price | None) -> str | None:
+    """Why this request has no cost; its usage as it stands in the columns."""
+    counts = {name: int(count) for name, count in usage.items() if not isnan(count)}
+    return cost_of(Usage(**counts) if counts else None, price, f"{record.provider}/{record.model}").reason
+
+
+def _stale_days(book: PriceBook, prices: Mapping[int, Price], records: Sequence[Record]) -> int | None:
+    """How old the oldest price is, where stale; each seen from the first request that it was used for."""
+    ages = [book.stale_days(p, datetime.fromisoformat(records[place].timestamp)) for place, p in prices.items()]
     return max([days for days in ages if days is not None], default=None)
 
 
