@@ -105,7 +105,7 @@ def read(path: Path) -> None:
     """In a process of its own: read, sum up, and say what it took."""
     began = time.perf_counter()
     with RunStream(path) as stream:
-        summary = summarize(stream, stream.info, standard_book())
+        summary = summarize(stream, book=standard_book())
     took_s = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"requests": summary.requests, "took_s": took_s, "peak": peak, "cost": str(summary.total_cost)}))

@@ -124,7 +124,7 @@ def batch_of(records: Sequence[Record]) -> Batch:
     import numpy as np
 
     n = len(records)
-    packed = n > 0 and not any(isinstance(record, Record) for record in records)
+    packed = n > 0 and Record not in set(map(type, records))
     absolute, counted = (_packed_scalars if packed else _scalars)(records)
     start = absolute[0]
     stamps = {

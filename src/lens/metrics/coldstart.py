@@ -98,7 +98,7 @@ def connection_penalties(records: Sequence[Record]) -> tuple[Penalty, ...]:
     found = []
     for phase, read in _PHASES.items():
         values = [fresh - kept for fresh, kept in ((read(a), read(b)) for a, b in pairs) if fresh is not None]
-        if values and (phase != "resumed TLS" or any(values)):
+        if values and ("TLS" not in phase or any(values)):
             found.append(_penalty(phase, values))
     return tuple(found)
 

@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lens.history import MISSING, RunStream
+from lens.metrics.coldstart import ColdStart
 from lens.metrics.definitions import METRICS, PER_REQUEST
 from lens.metrics.distribution import (
     PERCENTILES,
@@ -31,6 +33,7 @@ from lens.metrics.distribution import (
 )
 from lens.metrics.doubts import doubts
 from lens.metrics.goodput import Slo, met
+from lens.metrics.stages import StageRow
 from lens.model import Record, RunInfo, Status
 from lens.pricing import PriceBook
 from lens.units import NS_PER_MS, NS_PER_S, NS_PER_US
@@ -97,6 +100,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     retransmitting: int = 0  # requests with segments sent again
     served_models: dict[str, int] = {}  # what the answers said they came from
     price_age_days: int | None = None  # of the oldest price that was used, where it is stale
+    stages: tuple[StageRow, ...] = ()
+    cold_start: ColdStart | None = None
+    notes: tuple[str, ...] = ()  # what the run's own goals came to, in words
     warnings: tuple[str, ...] = ()
 
 
@@ -134,6 +140,14 @@ class Collector:
         self._waiting.append(record)
         if len(self._waiting) >= BATCH:
             self._take()
+
+    def extend(self, records: Iterable[Record]) -> None:
+        """The same of many; the quickest way in."""
+        several = iter(records)
+        while some := list(islice(several, BATCH)):
+            self._waiting += [record for record in some if not record.warmup]
+            if len(self._waiting) >= BATCH:
+                self._take()
 
     def _take(self) -> None:
         """The records that wait, as one batch."""
@@ -336,8 +350,11 @@ def summarize(
     """All of a run in one go; records may come from anywhere, also from a RunStream."""
     collector = Collector(book, slos=slos)
     with _no_garbage():
-        for record in records.packed() if isinstance(records, RunStream) else records:
-            collector.add(record)
+        if isinstance(records, RunStream):
+            collector.extend(records.packed())
+            info = info or records.info
+        else:
+            collector.extend(records)
     return collector.summary(info)
 
 
