@@ -23,8 +23,8 @@ MOST_LINES = 400
 FLOOR = {
     "__init__": 8, "__main__": 8,
     "cli": 7,
-    "monitor": 6, "calibration": 6, "integrations": 6,
-    "profiler": 5, "spending": 5,
+    "monitor": 6, "calibration": 6, "integrations": 6, "searching": 6,
+    "profiler": 5, "spending": 5, "until": 5,
     "orchestrator": 4, "analysis": 4, "export": 4,
     "providers": 3, "transport": 3, "metrics": 3,
     "config": 2, "config_file": 2, "plugins": 2, "pricing": 2, "tokenizers": 2, "journal": 3, "history": 2,

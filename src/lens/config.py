@@ -112,6 +112,7 @@ class LoadConfig(Section, frozen=True):
     trace: str | None = None  # file with timestamps to replay
     speedup: Positive = 1.0  # of a replay
     warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results; "auto": found afterwards
+    cooldown: str = "0"  # the last requests that are left out: "3", "10s" or "10%"
     idle_gaps_ns: tuple[PositiveNs, ...] = ()  # pauses before single requests, to see when an endpoint goes cold
     adaptive: bool = False  # hold back under the provider's rate limits
     until: str | None = None  # "ttft_p95 5%": enough when that interval is so narrow

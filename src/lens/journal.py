@@ -66,9 +66,7 @@ class Journal:
             while done < len(data):
                 done += self._file.write(data[done:])
         except OSError as error:
-            self.warning = (
-                f"the journal {self.path} stopped: {error.strerror}; records are kept in memory"
-            )
+            self.warning = f"the journal {self.path} stopped: {error.strerror}; records are kept in memory"
 
 
 def rescue(info: RunInfo, records: list[Record]) -> Path | None:

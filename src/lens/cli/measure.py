@@ -24,13 +24,19 @@ from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode, FileError
 from lens.journal import Journal, rescue
+from lens.metrics.coldstart import cold_start
+from lens.metrics.stages import pacing_doubts, stage_rows
 from lens.metrics.summary import Collector, Summary
+from lens.metrics.transient import without_cool_down, without_transient
 from lens.model import Record, RunInfo, Status
 from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
+from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
+from lens.searching import search, slos_of
 from lens.spending import Spending
+from lens.until import Until
 
 _SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
@@ -88,11 +94,11 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
             warnings = (*outcome.warnings, *([journal.warning] if journal and journal.warning else []))
             info = ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
             records.sort(key=lambda record: record.index)
-            records[:] = [count_tokens(record) for record in records]
+            records[:], cuts = _without_ends(settings, [count_tokens(record) for record in records])
             collector = Collector(settings.book, slos=settings.slos)
             for record in records:
                 collector.add(record)
-            summary = collector.summary(info)
+            summary = _with_experiments(collector.summary(info), records, (*run.notes, *cuts))
             trouble = _write(stack, results, info, summary, records if keep_text else map(without_text, records))
         finally:
             if journal:
@@ -116,34 +122,77 @@ def _write(
     return None
 
 
+def _without_ends(settings: Settings, records: list[Record]) -> tuple[list[Record], list[str]]:
+    """The records with beginning and end marked as left out, where that was asked for, and how many those are."""
+    load, notes = settings.config.load, []
+    if load.warmup.strip().lower() == AUTO:
+        records, cut = without_transient(records)
+        notes.append(f"warm-up: the first {cut} requests are not like the rest and are left out of the figures")
+    if load.cooldown != "0":
+        records, cut = without_cool_down(records, load.cooldown)
+        notes.append(f"cool-down: the last {cut} requests are left out of the figures")
+    return records, notes
+
+
+def _with_experiments(summary: Summary, records: list[Record], notes: tuple[str, ...]) -> Summary:
+    """The summary with what stages, pauses and connections show."""
+    rows = stage_rows(records)
+    found = cold_start(records)
+    return msgspec.structs.replace(
+        summary,
+        stages=rows,
+        cold_start=found or None,
+        notes=notes,
+        warnings=(*summary.warnings, *pacing_doubts(rows)),
+    )
+
+
 def _rescued(info: RunInfo, records: list[Record]) -> str:
     path = rescue(info, records)
     return f"what was measured is in {path}" if path else "what was measured is above, and cannot be written elsewhere"
 
 
-class _Run(NamedTuple):
-    """Who looks on while a plan is run."""
+class _Run:
+    """Who looks on while a plan is run, and what the run's own goals come to."""
 
-    plan: Plan
-    spending: Spending | None
-    progress: Progress | None
-    real_time: RealTime | None
-    journal: Journal | None
-    records: list[Record]
+    def __init__(
+        self,
+        plan: Plan,
+        spending: Spending | None,
+        progress: Progress | None,
+        real_time: RealTime | None,
+        journal: Journal | None,
+        records: list[Record],
+    ) -> None:
+        self.plan, self.spending, self.progress = plan, spending, progress
+        self.real_time, self.journal, self.records = real_time, journal, records
+        self.until = Until(plan.config.load.until) if plan.config.load.until else None
+        self.notes: tuple[str, ...] = ()
+        slos_of(plan.config.load.search_slo)  # what cannot be searched for is told before anything is sent
 
     async def go(self) -> Outcome:
+        show = self._show if self.progress or self.real_time else None
         async with stopped_by_signals(Stop()) as stop:
-            return await run_plan(
+            if self.plan.config.load.search_slo:
+                outcome, found = await search(self.plan, on_record=self._take, stop=stop, on_progress=show)
+                self.notes = (*found.tries, found.says())
+                return outcome
+            outcome = await run_plan(
                 self.plan,
                 on_record=self._take,
-                on_progress=self._show if self.progress or self.real_time else None,
+                on_progress=show,
                 stop=stop,
                 ceiling=self.spending.ceiling if self.spending else None,
                 worst_nusd=self.spending.worst_nusd if self.spending else None,
+                enough=self.until.enough if self.until else None,
             )
+            self.notes = (self.until.says(),) if self.until else ()
+            return outcome
 
     def _take(self, record: Record) -> None:
         self.records.append(record)
+        if self.until:
+            self.until.add(record)
         if self.journal:
             self.journal.add(record)
         if self.progress:

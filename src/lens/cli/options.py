@@ -65,6 +65,19 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) for part in parts):
+        raise ValueError(f"{text!r}: write numbers, like 1,2,4,8")
+    return tuple([int(part) for part in parts])
+
+
+def _gaps(text: str) -> tuple[int, ...]:
+    return tuple([parse_duration_ns(part.strip()) for part in text.split(",")])
+
+
+NUMBERS = Parsed("N,N", _numbers)
+GAPS = Parsed("T,T", _gaps)
 DURATION = Parsed("DURATION", parse_duration_ns)
 RATE = Parsed("RATE", parse_rate_per_s)
 HEADER = Parsed("'K: V'", _header)
@@ -127,13 +140,35 @@ LOAD = (
     _load("--max-cost", to="load.max_cost_usd", metavar="USD",
         help="Send nothing whose worst case would pass this; exit code 4 when it ends a run."),
     _load("--dry-run", is_flag=True, help="Print the plan and what it may cost; send nothing."),
-    _load("--arrival", to="load.arrival", type=click.Choice(["constant", "poisson", "gamma"]), metavar="NAME",
-        aliases=["--request-rate-mode"], help="How the gaps of --rate are spread: constant, poisson, gamma."),
+    _load("--arrival", to="load.arrival", type=click.Choice(["constant", "poisson", "gamma", "trace"]), metavar="NAME",
+        aliases=["--request-rate-mode"], help="How the gaps of --rate are spread: constant, poisson, gamma; or trace."),
+    _load("--trace", to="load.trace", metavar="FILE",
+        help="Start at the timestamps of this file (JSON Lines; Mooncake's too)."),
+    _load("--speedup", to="load.speedup", type=float, metavar="X", help="Replay a trace so many times as fast."),
+    _load("--ramp-to", to="load.ramp_to_per_s", type=RATE, metavar="R", help="Let the rate go to this."),
+    _load("--sweep-min", to="load.sweep_min_per_s", type=RATE, metavar="R", help="Sweep rates from this"),
+    _load("--sweep-max", to="load.sweep_max_per_s", type=RATE, metavar="R", help="to this,"),
+    _load("--sweep-step", to="load.sweep_step_per_s", type=RATE, metavar="R",
+        help="in steps of this; each takes --duration (default: 30s)."),
+    _load("--sweep-concurrency", to="load.sweep_concurrency", type=NUMBERS, metavar="N,N",
+        help="Sweep requests at a time; each step takes -n requests, or --duration."),
+    _load("--search-slo", to="load.search_slo", multiple=True, metavar="SLO",
+        help="Find the highest rate (or -c) that keeps this, like 'ttft_p95<500'."),
+    _load("--search-max", to="load.search_max", type=float, metavar="X", help="Search no further than this load."),
+    _load("--until", to="load.until", metavar="'M W%'",
+        help="Stop when a figure is this sure: 'ttft_p95 5%'."),
+    _load("--idle-gaps", to="load.idle_gaps_ns", type=GAPS, metavar="T,T",
+        help="Ask after pauses of 1s,10s,1m: when does the endpoint go cold?"),
+    _load("--adaptive", to="load.adaptive", is_flag=True, stands_for=True,
+        help="Hold back under the provider's rate limits."),
+    _load("--scenario", type=click.Choice(["standard"]), metavar="standard",
+        help="Made-up prompts of 550 tokens, answers of 150."),
+    _load("--cooldown", to="load.cooldown", metavar="N|TIME|%", help="Last requests to leave out of the figures."),
     _load("--burstiness", to="load.burstiness", type=float, metavar="B",
         help="Shape of gamma gaps; 1 is Poisson, below it burstier."),
     _load("--warmup", to="load.warmup", metavar="N|TIME|%",
         aliases=["--num-warmups", "--warmup-requests", "--warmup-request-count"],
-        help="Sent first and left out of the figures: 5, 10s or 10%."),
+        help="Sent first and left out of the figures: 5, 10s, 10%, or auto to find them."),
 )  # fmt: skip
 
 _way = partial(Option, group="Connection")

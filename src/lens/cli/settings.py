@@ -37,6 +37,10 @@ class Settings(NamedTuple):
     slos: tuple[Slo, ...] = ()  # --goodput
 
 
+# A run that ends when a figure is known ends after so many requests at the latest.
+UNTIL_MOST = 10_000
+
+
 def settings_of(ctx: click.Context, **load: Any) -> Settings:
     """Flags over environment over file over defaults; `load` is what the command itself decides.
 
@@ -56,6 +60,7 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
     formats = _formats(ctx.params.get("export"), output, ctx.params.get("prometheus_units"))
     if formats:
         tree.setdefault("output", {})["exports"] = [{"format": name} for name in formats]
+    _patterns(ctx, tree)
     file = ctx.params.get("config") or above.get("config")
     config = make_config(tree, file=Path(file) if file else None)
     _check(config)
@@ -68,6 +73,28 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
         ui=_ui(ctx),
         slos=slos_of(ctx),
     )
+
+
+def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
+    """What several options say together of a load.
+
+    Raises:
+        ConfigError: a trace is wanted and none is named.
+    """
+    load, prompts = tree.setdefault("load", {}), tree.setdefault("prompts", {})
+    if load.get("arrival") == "trace":
+        del load["arrival"]
+        load["trace"] = load.get("trace") or prompts.get("file")
+        if not load["trace"]:
+            raise ConfigError("--arrival trace: which one? give --trace FILE, or --prompt-file with timestamps")
+    if ctx.params.get("scenario") == "standard":
+        prompts.setdefault("input_tokens", "550")
+        prompts.setdefault("output_tokens", "150")
+    sweeps = load.get("sweep_concurrency") or load.get("sweep_max_per_s") or load.get("sweep_min_per_s")
+    if sweeps and load.get("duration_ns"):
+        load["step_duration_ns"] = load["duration_ns"]
+    if load.get("until") and not load.get("iterations") and not load.get("duration_ns"):
+        load["iterations"] = UNTIL_MOST
 
 
 def book_of(ctx: click.Context) -> PriceBook:

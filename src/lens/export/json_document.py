@@ -77,6 +77,9 @@ def benchmark_summary(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "server_timing_stats": {name: latency_stats(d) for name, d in summary.server_timing_ms.items()},
         "coalesced_share": summary.coalesced_share,
         "token_evidence": summary.token_evidence,
+        "stages": summary.stages,
+        "cold_start": summary.cold_start,
+        "notes": summary.notes,
         "warnings": summary.warnings,
         "run": info,
     }

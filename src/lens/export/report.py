@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lens.export import terminal
+from lens.export.experiments import print_cold_start, print_stages
 from lens.export.instrument import error_says
 from lens.export.runplots import print_course, print_histogram, print_phases
 from lens.metrics.summary import Distribution, Summary
@@ -53,7 +54,11 @@ def print_report(
     print_phases(console, records)
     print_course(console, records)
     print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
+    print_stages(console, summary.stages)
     _print_rates(console, summary)
+    print_cold_start(console, summary.cold_start)
+    for note in summary.notes:
+        terminal.fact(console, "result", note, style="bold")
     terminal.fact(console, "instrument", error_says(info))
     for warning in summary.warnings:
         terminal.fact(console, "warning", warning, style="yellow")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,9 @@ def prompt_of(item: Any, where: str) -> Prompt:
         found["messages"] = messages
     else:
         text = next((item[key] for key in _TEXT_KEYS if item.get(key) is not None), None)
+        if text is None and isinstance(item.get("input_length"), int):
+            # A trace says how long its prompts were, not what they said (Mooncake): each gets words of its own.
+            text = _words_of(item, where)
         if text is None:
             raise FileError(f"{where}: no prompt, text or messages; its keys are {', '.join(item) or 'none'}")
         found["text"] = text
@@ -196,6 +200,17 @@ def prompt_of(item: Any, where: str) -> Prompt:
         return msgspec.convert(found, Prompt)
     except msgspec.ValidationError as error:
         raise FileError(f"{where}: {error}") from None
+
+
+def _words_of(item: dict[str, Any], where: str) -> str:
+    """A made-up text of the length that a trace gives; equal hash_ids at the beginning are equal words."""
+    length = max(item["input_length"], 1)
+    blocks = item.get("hash_ids")
+    if not isinstance(blocks, list) or not blocks:
+        return made_up([length], seed=zlib.crc32(where.encode()))[0]
+    size = -(-length // len(blocks))
+    parts = [made_up([size], seed=zlib.crc32(str(block).encode()))[0] for block in blocks]
+    return " ".join(" ".join(parts).split(" ")[:length])
 
 
 def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
