@@ -96,7 +96,8 @@ def test_a_body_may_come_from_a_file(tmp_path):
 # Options without a place in the settings tree: the commands read these themselves.
 READ_BY_COMMANDS = {
     "prompt", "export", "output", "force", "price", "prices", "price_tier", "prometheus_units", "label",
-    "config", "dry_run", "scenario",
+    "config", "dry_run", "push_gateway",
+    "export_prometheus", "influx", "otlp", "scenario",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import trio
 
 from lens.cli.errors import PROGRAM, mask, remember_secret
 from lens.cli.progress import Progress
+from lens.cli.pushes import push_all
 from lens.cli.realtime import RealTime
 from lens.cli.remembered import calibrated
 from lens.cli.results import Results
@@ -105,6 +106,8 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
                 journal.close(complete=trouble is None and sys.exception() is None)
     if trouble is not None:
         trouble = f"{trouble}; {_rescued(info, records)}"
+    if settings.pushes:
+        trouble = "; ".join([*([trouble] if trouble else []), *push_all(settings, info, records, summary)]) or None
     return Measured(info, records, summary, outcome, trouble)
 
 

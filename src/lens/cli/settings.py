@@ -15,11 +15,13 @@ import click
 from lens.cli.command import said
 from lens.cli.errors import remember_secret
 from lens.cli.figures import slos_of
+from lens.cli.pushes import pushes_of
 from lens.config import ExportConfig, RunConfig, make_config
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
 
 if TYPE_CHECKING:
+    from lens.export.push import Push
     from lens.metrics.goodput import Slo
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
@@ -34,6 +36,7 @@ class Settings(NamedTuple):
     output: str | None  # --output
     force: bool
     ui: str  # "live", "plain" or "none"
+    pushes: tuple[Push, ...] = ()
     slos: tuple[Slo, ...] = ()  # --goodput
 
 
@@ -71,6 +74,7 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
+        pushes=pushes_of(ctx.params, config.output.exports),
         slos=slos_of(ctx),
     )
 

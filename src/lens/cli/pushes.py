@@ -1,0 +1,57 @@
+"""Where a run is pushed to, by options and by the config file, and doing so when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from lens.config import ExportConfig
+from lens.errors import ConfigError, LensError
+
+if TYPE_CHECKING:
+    from lens.cli.settings import Settings
+    from lens.export.push import Push
+    from lens.metrics.summary import Summary
+    from lens.model import Record, RunInfo
+
+OPTIONS = ("push_gateway", "export_prometheus", "influx", "otlp")
+# A Pushgateway listens here by convention; other Prometheus addresses take remote writes.
+GATEWAY_PORT = 9091
+_KINDS = {"influxdb": "influx", "influx": "influx", "otlp": "otlp", "opentelemetry": "otlp"}
+
+
+def pushes_of(params: dict[str, Any], exports: Sequence[ExportConfig]) -> tuple[Push, ...]:
+    """All that was asked for.
+
+    Raises:
+        ConfigError: the file names an endpoint for a format that is not pushed.
+    """
+    if not any(params.get(name) for name in OPTIONS) and all(export.endpoint is None for export in exports):
+        return ()
+    from lens.export.push import Push
+
+    found = [Push(name.replace("_", "-"), params[name]) for name in OPTIONS if params.get(name)]
+    for export in exports:
+        if export.endpoint is None:
+            continue
+        kind = _KINDS.get(export.format)
+        if export.format == "prometheus":
+            kind = "push-gateway" if urlsplit(export.endpoint).port == GATEWAY_PORT else "export-prometheus"
+        if kind is None:
+            raise ConfigError(f"export {export.format}: it is not pushed; endpoints are for prometheus, influxdb, otlp")
+        found.append(Push(kind, export.endpoint, export.database))
+    return tuple(found)
+
+
+def push_all(settings: Settings, info: RunInfo, records: Sequence[Record], summary: Summary) -> list[str]:
+    """Push to every backend; what went wrong, a line each. None of it undoes what was written."""
+    from lens.export.push import push_run
+
+    troubles = []
+    for push in settings.pushes:
+        try:
+            push_run(push, info, records, summary, settings.book)
+        except LensError as error:
+            troubles.append(str(error))
+    return troubles

@@ -1,0 +1,188 @@
+"""Real Prometheus, Pushgateway and InfluxDB take what is pushed and answer queries with the same numbers.
+
+Each is started on a free port of loopback and ended by its own pid; where one is not installed, its
+tests say so and are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import pytest
+
+from lens.history import read_run
+from lens.metrics.summary import summarize
+from lens.simulator import Script, start_thread
+
+PREFIX = "llm_latency_lens_"
+
+
+def found(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed (Debian: prometheus, prometheus-pushgateway, influxdb)")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read()
+
+
+@contextmanager
+def serving(command: list[str], ready: str, folder):
+    """The program, once it answers at `ready`; ended when left."""
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
+    try:
+        until = time.monotonic() + 30
+        while True:
+            assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
+            try:
+                get(ready)
+                break
+            except OSError:
+                assert time.monotonic() < until, (folder / "server.log").read_text()[-2000:]
+                time.sleep(0.1)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with start_thread(Script(tokens=5, ttft_ns=5_000_000, itl_ns=1_000_000, usage="always")) as handle:
+        yield f"{handle.url}/v1"
+
+
+@pytest.fixture
+def measured(lll, simulator, tmp_path):
+    """Runs a benchmark that pushes; gives its records and summary."""
+
+    def run(*words):
+        more = ["--model", "m", "--base-url", simulator, "-n", 20, "-c", 4, "--ui", "none", "--price", "in=1,out=1"]
+        done = lll("benchmark", "--provider", "vllm", *more, "-o", "run.jsonl", *words)
+        assert done.returncode == 0, done.stderr
+        records = read_run(tmp_path / "run.jsonl").records
+        return records, summarize(records)
+
+    return run
+
+
+def test_a_pushgateway_holds_the_same_numbers(measured, tmp_path):
+    port = free_port()
+    command = [found("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"]
+    with serving(command, f"http://127.0.0.1:{port}/-/ready", tmp_path):
+        records, summary = measured("--push-gateway", f"http://127.0.0.1:{port}")
+        text = get(f"http://127.0.0.1:{port}/metrics").decode()
+    lines = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
+    count = next(v for k, v in lines.items() if k.startswith(f"{PREFIX}ttft_ms_count{{"))
+    total = next(v for k, v in lines.items() if k.startswith(f"{PREFIX}ttft_ms_sum{{"))
+    ttft = summary.distributions["ttft_ms"]
+    assert count == len(records) == 20
+    assert total == pytest.approx(ttft.mean * ttft.n)
+    assert any('job="llm_latency_lens"' in k for k in lines)
+
+
+@contextmanager
+def prometheus(folder, port: int, scrape: str = ""):
+    (folder / "prometheus.yml").write_text(f"global: {{scrape_interval: 1s}}\n{scrape}")
+    command = [found("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    command += [f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver"]
+    with serving(command, f"http://127.0.0.1:{port}/-/ready", folder):
+        yield f"http://127.0.0.1:{port}"
+
+
+def query(url: str, text: str) -> list:
+    return json.loads(get(f"{url}/api/v1/query?query={quote(text)}"))["data"]["result"]
+
+
+def test_prometheus_takes_a_remote_write(measured, tmp_path):
+    pytest.importorskip("cramjam", reason="the extra `push` is not installed")
+    with prometheus(tmp_path, port := free_port()) as url:
+        records, summary = measured("--export-prometheus", f"http://127.0.0.1:{port}")
+        (count,) = query(url, f"{PREFIX}ttft_ms_count")
+        (total,) = query(url, f"{PREFIX}ttft_ms_sum")
+        (quantile,) = query(url, f"histogram_quantile(0.5, {PREFIX}ttft_ms_bucket)")
+    assert int(count["value"][1]) == len(records)
+    ttft = summary.distributions["ttft_ms"]
+    assert float(total["value"][1]) == pytest.approx(ttft.mean * ttft.n)
+    assert count["metric"]["provider"] == "vllm"
+    assert 0 < float(quantile["value"][1]) <= 50
+
+
+def test_promtool_accepts_the_exposition_and_prometheus_scrapes_it(lll, measured, tmp_path):
+    measured("--export", "jsonl,prometheus", "--force")
+    text = (tmp_path / "run.prom").read_bytes()
+    told = subprocess.run([found("promtool"), "check", "metrics"], input=text, capture_output=True)
+    # Its style guide dislikes milliseconds; what it cannot read is an error of another kind.
+    assert b"error while linting" not in told.stderr, told.stderr
+    assert told.returncode in (0, 3), told.stderr
+    port = free_port()
+    (tmp_path / "metrics").write_bytes(text)
+    web = ["python3", "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    scrape = f"scrape_configs: [{{job_name: lens, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+    (tmp_path / "web").mkdir()
+    (tmp_path / "prom").mkdir()
+    with (
+        serving(web, f"http://127.0.0.1:{port}/metrics", tmp_path / "web"),
+        prometheus(tmp_path / "prom", free_port(), scrape) as url,
+    ):
+        until = time.monotonic() + 20
+        while not (seen := query(url, f"{PREFIX}requests_total")):
+            assert time.monotonic() < until, query(url, "up")
+            time.sleep(0.3)
+    assert sum(float(one["value"][1]) for one in seen) == 20
+
+
+def test_the_conventional_names_have_nothing_that_promtool_dislikes(measured, tmp_path):
+    measured("--export", "jsonl,prometheus", "--prometheus-units", "seconds", "--force")
+    text = (tmp_path / "run.prom").read_bytes()
+    told = subprocess.run([found("promtool"), "check", "metrics"], input=text, capture_output=True)
+    assert told.returncode == 0, told.stderr
+
+
+def test_influxdb_holds_the_same_points(measured, tmp_path):
+    http_port, rpc_port = free_port(), free_port()
+    (tmp_path / "influx.conf").write_text(
+        f'reporting-disabled = true\nbind-address = "127.0.0.1:{rpc_port}"\n'
+        f'[meta]\ndir = "{tmp_path}/meta"\n[data]\ndir = "{tmp_path}/data"\nwal-dir = "{tmp_path}/wal"\n'
+        f'[http]\nbind-address = "127.0.0.1:{http_port}"\n'
+    )
+    url = f"http://127.0.0.1:{http_port}"
+    with serving([found("influxd"), "-config", str(tmp_path / "influx.conf")], f"{url}/ping", tmp_path):
+        make = urllib.request.Request(f"{url}/query", data=b"q=CREATE+DATABASE+llm", method="POST")
+        urllib.request.urlopen(make, timeout=10).close()
+        records, summary = measured("--influx", f"{url}?db=llm")
+        asked = "SELECT count(ttft_ms), sum(ttft_ms), sum(cost) FROM llm_request"
+        told = json.loads(get(f"{url}/query?db=llm&q={quote(asked)}"))
+    _, count, total, cost = told["results"][0]["series"][0]["values"][0]
+    ttft = summary.distributions["ttft_ms"]
+    assert count == len(records) == 20
+    assert total == pytest.approx(ttft.mean * ttft.n)
+    tokens = sum(r.usage.input_tokens + r.usage.output_tokens for r in records)
+    assert cost == pytest.approx(tokens / 1e6)
+
+
+def test_a_backend_that_is_away_costs_nothing_but_a_message(lll, simulator, tmp_path):
+    away = f"http://user:hush@127.0.0.1:{free_port()}"
+    done = lll("benchmark", "--provider", "vllm", "--model", "m", "--base-url", simulator, "-n", 3, "--ui", "none",
+               "-o", "run.jsonl", "--push-gateway", away, "--influx", away + "?db=x")  # fmt: skip
+    assert done.returncode == 2
+    assert "push to http://127.0.0.1" in done.stderr
+    assert "hush" not in done.stderr + done.stdout
+    assert len(read_run(tmp_path / "run.jsonl").records) == 3
