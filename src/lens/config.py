@@ -18,6 +18,8 @@ from lens.errors import ConfigError
 from lens.units import NS_PER_S
 from lens.wire import Secret
 
+# What answers at an address of which nothing else is said.
+COMPATIBLE = "openai-compatible"
 Pattern = Literal["single", "iterations", "burst", "rate", "ramp", "sweep", "replay", "idle"]
 Arrival = Literal["constant", "poisson", "gamma"]
 ConnectionPolicy = Literal["reuse", "fresh", "both"]
@@ -205,6 +207,10 @@ def make_config(
     lay(tree, _said(flags))
     target = tree.pop("target", {})
     wanted = target.get("provider")
+    if wanted is None and not tree.get("targets"):
+        # An address alone is that of a server of OpenAI's protocol; a [custom] section is what it says.
+        wanted = "custom" if "custom" in target else COMPATIBLE if target.get("base_url") else None
+        target = {**target, "provider": wanted} if wanted else target
     targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
     tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
     return _convert(tree, RunConfig, str(path) if path else "")

@@ -6,7 +6,7 @@ them) and every output token it allows; what is not known is an error, never not
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from lens.errors import ConfigError
@@ -14,7 +14,6 @@ from lens.model import Record, Usage
 from lens.orchestrator.limits import SpendCeiling, nusd_of
 from lens.orchestrator.plan import Plan, Slot
 from lens.pricing import PriceBook, cost_of
-from lens.units import NS_PER_S
 
 
 def worst_usd(plan: Plan, target: int, prompt: int, book: PriceBook) -> Decimal:
@@ -84,12 +83,27 @@ def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
     return {**found, "worst_usd": str(sum(each, Decimal(0)) / len(each) * plan.total * tries)}
 
 
-def gpu_cost(summary_window_s: float | None, output_tokens: int | None, usd_per_hour: Decimal) -> dict[str, Decimal]:
+def gpu_cost(window_s: float | None, output_tokens: int | None, usd_per_hour: Decimal) -> dict[str, Decimal]:
     """What a server of one's own cost while it was measured, by the price of its hour."""
-    if not summary_window_s:
+    if not window_s:
         return {}
-    hours = Decimal(str(summary_window_s)) * NS_PER_S / (3600 * NS_PER_S)
-    found = {"usd": usd_per_hour * hours}
+    found = {"usd": usd_per_hour * Decimal(str(window_s)) / 3600}
     if output_tokens:
         found["usd_per_million_output_tokens"] = found["usd"] / output_tokens * 1_000_000
+    return found
+
+
+def parse_gpu_hour(text: str) -> Decimal:
+    """USD an hour of all the GPUs: "2.5", or "2.5x8" for eight.
+
+    Raises:
+        ConfigError: it is no amount.
+    """
+    price, _, number = text.lower().partition("x")
+    try:
+        found = Decimal(price.strip().lstrip("$")) * (int(number) if number else 1)
+    except (InvalidOperation, ValueError):
+        found = Decimal(-1)
+    if not found.is_finite() or found < 0:
+        raise ConfigError(f"--gpu-hour {text!r}: write USD an hour, like 2.5, or 2.5x8 for eight GPUs")
     return found

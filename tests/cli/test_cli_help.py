@@ -97,7 +97,7 @@ def test_a_body_may_come_from_a_file(tmp_path):
 READ_BY_COMMANDS = {
     "prompt", "export", "output", "force", "price", "prices", "price_tier", "prometheus_units", "label",
     "config", "dry_run", "push_gateway",
-    "export_prometheus", "influx", "otlp", "scenario",
+    "export_prometheus", "influx", "otlp", "gpu_hour", "scenario",
 }  # fmt: skip
 
 

@@ -139,3 +139,20 @@ def test_what_cannot_be_is_one_clear_line(words, says):
         target = ["benchmark", "--provider", "vllm", "--model", "m", "--base-url", f"{handle.url}/v1", "--ui", "none"]
         result = CliRunner().invoke(lll, [*target, "-n", "2", *words])
     assert says in str(result.exception) + result.output
+
+
+def test_a_server_of_ones_own_is_priced_by_its_hour(bench):
+    told, page, records = bench("-n", "6", "-c", "2", "--gpu-hour", "3.6x2")
+    starts = [record.stamps.start for record in records]
+    window_s = (max(record.stamps.end for record in records) - min(starts)) / 1e9
+    assert told["gpu_cost"]["usd"] == pytest.approx(window_s * 0.002)
+    assert told["gpu_cost"]["usd_per_million_output_tokens"] == pytest.approx(window_s * 0.002 / 18 * 1e6)
+    assert "GPU cost" in page
+
+
+def test_an_address_alone_is_measured_as_a_compatible_server():
+    with start_thread(Script(**QUICK)) as handle:
+        words = ["benchmark", "--base-url", f"{handle.url}/v1", "--model", "m", "-n", "2", "--ui", "none"]
+        result = CliRunner().invoke(lll, words)
+    assert result.exception is None
+    assert "openai-compatible" in result.output

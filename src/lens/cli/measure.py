@@ -36,7 +36,7 @@ from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.searching import search, slos_of
-from lens.spending import Spending
+from lens.spending import Spending, gpu_cost
 from lens.until import Until
 
 _SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
@@ -100,6 +100,9 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
             for record in records:
                 collector.add(record)
             summary = _with_experiments(collector.summary(info), records, (*run.notes, *cuts))
+            if settings.usd_per_gpu_hour is not None:
+                spent = gpu_cost(summary.window_s, summary.output_tokens, settings.usd_per_gpu_hour)
+                summary = msgspec.structs.replace(summary, gpu_cost=spent)
             trouble = _write(stack, results, info, summary, records if keep_text else map(without_text, records))
         finally:
             if journal:

@@ -203,6 +203,7 @@ CONNECTION = (
 
 PRICE_TIERS = ("batch", "flex", "priority", "fast")  # pricing.TIERS, without loading it for --help
 _out = partial(Option, group="Output")
+GPU = _out("--gpu-hour", metavar="USD[xN]", help="What an hour of a server of your own costs: 2.5, or 2.5x8 GPUs.")
 PRICES = (
     _out("--price", metavar="in=USD,out=USD", help="Price for a million tokens; also cached=, thinking=."),
     _out("--prices", metavar="FILE|plan", help="Prices from a file, before those that ship: see `lll prices`."),
@@ -220,6 +221,7 @@ OUTPUT = (
         aliases=["--result-dir", "--artifact-dir", "--results-dir"], help="A new file in there (LLL_OUTPUT_DIR)."),
     _out("--force", is_flag=True, help="Replace files that exist."),
     *PRICES,
+    GPU,
     _out("--push-gateway", metavar="URL", help="Push metrics to a Prometheus Pushgateway."),
     _out("--export-prometheus", metavar="URL", help="Write them to a Prometheus (remote write)."),
     _out("--influx", metavar="URL", help="Write points to InfluxDB: ?db=NAME, or ?org=O&bucket=B; INFLUX_TOKEN."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     force: bool
     ui: str  # "live", "plain" or "none"
     pushes: tuple[Push, ...] = ()
+    usd_per_gpu_hour: Decimal | None = None
     slos: tuple[Slo, ...] = ()  # --goodput
 
 
@@ -75,6 +77,7 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
         pushes=pushes_of(ctx.params, config.output.exports),
+        usd_per_gpu_hour=_gpu_hour(ctx.params.get("gpu_hour")),
         slos=slos_of(ctx),
     )
 
@@ -99,6 +102,14 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
         load["step_duration_ns"] = load["duration_ns"]
     if load.get("until") and not load.get("iterations") and not load.get("duration_ns"):
         load["iterations"] = UNTIL_MOST
+
+
+def _gpu_hour(text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    from lens.spending import parse_gpu_hour
+
+    return parse_gpu_hour(text)
 
 
 def book_of(ctx: click.Context) -> PriceBook:

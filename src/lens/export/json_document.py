@@ -79,6 +79,7 @@ def benchmark_summary(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "token_evidence": summary.token_evidence,
         "stages": summary.stages,
         "cold_start": summary.cold_start,
+        "gpu_cost": summary.gpu_cost or None,
         "notes": summary.notes,
         "warnings": summary.warnings,
         "run": info,

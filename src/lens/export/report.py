@@ -57,6 +57,10 @@ def print_report(
     print_stages(console, summary.stages)
     _print_rates(console, summary)
     print_cold_start(console, summary.cold_start)
+    if summary.gpu_cost:
+        each = summary.gpu_cost.get("usd_per_million_output_tokens")
+        more = f", {terminal.dollars(round(each, 4))} a million output tokens" if each is not None else ""
+        terminal.fact(console, "GPU cost", f"{terminal.dollars(round(summary.gpu_cost['usd'], 6))} while measuring{more}")
     for note in summary.notes:
         terminal.fact(console, "result", note, style="bold")
     terminal.fact(console, "instrument", error_says(info))

@@ -102,6 +102,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     price_age_days: int | None = None  # of the oldest price that was used, where it is stale
     stages: tuple[StageRow, ...] = ()
     cold_start: ColdStart | None = None
+    gpu_cost: dict[str, Decimal] = {}  # of a server of one's own, by the hour: "usd", "usd_per_million_output_tokens"
     notes: tuple[str, ...] = ()  # what the run's own goals came to, in words
     warnings: tuple[str, ...] = ()
 
