@@ -70,5 +70,6 @@ def _cell(value: object) -> object:
 
 def _line(cells: Iterable[object]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue().encode()
+    # A carriage return is quoted only where it is part of the line's end; the file itself has plain ones.
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n").encode() + b"\n"

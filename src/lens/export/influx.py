@@ -27,6 +27,8 @@ _OURS = {"dns_resolution_ms": "dns_ms", "tcp_connection_ms": "tcp_ms", "tls_hand
 _COUNTS = ("input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "stall_count")
 # The protocol has no escape for a line end inside a tag; it becomes a space.
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\=", "\n": "\\ ", "\r": "\\ "})
+# Names a label cannot have: those of our tags, and the one that the database keeps for itself.
+_RESERVED = {"provider", "model", "status", "time"}
 _REMEMBERED = 100_000  # times in use, until the oldest no longer matter
 
 
@@ -62,8 +64,10 @@ def point(record: Record, book: PriceBook) -> str:
 
 def series_of(record: Record) -> str:
     """Measurement and tags; what the database indexes by, so nothing that differs by request."""
-    tags = {"provider": record.provider, "model": record.model, "status": record.status.value, **record.labels}
-    return ",".join([MEASUREMENT, *(f"{_tag(k)}={_tag(v)}" for k, v in tags.items() if k and v)])
+    ours = {"provider": record.provider, "model": record.model, "status": record.status.value}
+    labels = {f"label_{_tag(k)}" if _tag(k) in _RESERVED else _tag(k): v for k, v in record.labels.items()}
+    tags = {**ours, **labels}
+    return ",".join([MEASUREMENT, *(f"{k}={_tag(v)}" for k, v in tags.items() if v)])
 
 
 def _fields(record: Record, book: PriceBook) -> str:
