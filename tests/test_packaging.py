@@ -50,7 +50,7 @@ def test_the_wheel_holds_no_source_of_the_core_and_nothing_that_a_build_left() -
     if not INSTALLED:
         pytest.skip("the source tree is tested, not a wheel; `make test` tests the wheel")
     kinds = {path.suffix for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert kinds <= {".py", ".pyi", ".pxd", ".h", ".so", ".typed", ".json", ".toml", ".html"}
+    assert kinds <= {".py", ".pyi", ".pxd", ".h", ".so", ".typed", ".json", ".toml", ".html", ".css", ".js"}
     assert not {".pyx", ".c"} & kinds
 
 

@@ -120,6 +120,9 @@ class LoadConfig(Section, frozen=True):
     until: str | None = None  # "ttft_p95 5%": enough when that interval is so narrow
     search_slo: tuple[str, ...] = ()  # the highest load that keeps these
     search_max: Positive | None = None
+    workers: AtLeastOne = 1  # processes that share the load
+    engine: Literal["processes", "ray"] = "processes"  # where workers run
+    ray_address: str | None = None  # of a Ray cluster; None: a local one
     connection: ConnectionPolicy = "reuse"
     connections: Count | None = None  # opened before measuring; None: as many as may be in flight at first
     # Limits; 0 is none. The defaults are those of the openai client, and only end what would never end.

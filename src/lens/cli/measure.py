@@ -35,6 +35,7 @@ from lens.orchestrator.engine import Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
+from lens.orchestrator.workers import check_workers, run_workers
 from lens.searching import search, slos_of
 from lens.spending import Spending, gpu_cost
 from lens.until import Until
@@ -174,6 +175,8 @@ class _Run:
         self.real_time, self.journal, self.records = real_time, journal, records
         self.until = Until(plan.config.load.until) if plan.config.load.until else None
         self.notes: tuple[str, ...] = ()
+        if plan.config.load.workers > 1:
+            check_workers(plan.config)
         slos_of(plan.config.load.search_slo)  # what cannot be searched for is told before anything is sent
 
     async def go(self) -> Outcome:
@@ -183,6 +186,8 @@ class _Run:
                 outcome, found = await search(self.plan, on_record=self._take, stop=stop, on_progress=show)
                 self.notes = (*found.tries, found.says())
                 return outcome
+            if self.plan.config.load.workers > 1:
+                return await run_workers(self.plan.config, on_record=self._take, on_progress=show, stop=stop)
             outcome = await run_plan(
                 self.plan,
                 on_record=self._take,

@@ -60,7 +60,9 @@ def print_report(
     if summary.gpu_cost:
         each = summary.gpu_cost.get("usd_per_million_output_tokens")
         more = f", {terminal.dollars(round(each, 4))} a million output tokens" if each is not None else ""
-        terminal.fact(console, "GPU cost", f"{terminal.dollars(round(summary.gpu_cost['usd'], 6))} while measuring{more}")
+        terminal.fact(
+            console, "GPU cost", f"{terminal.dollars(round(summary.gpu_cost['usd'], 6))} while measuring{more}"
+        )
     for note in summary.notes:
         terminal.fact(console, "result", note, style="bold")
     terminal.fact(console, "instrument", error_says(info))

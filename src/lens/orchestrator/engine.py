@@ -7,7 +7,7 @@ loop nothing waits for answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import trio
@@ -63,6 +63,21 @@ class RunState:
         return now_ns() - self.started_ns
 
 
+class Share(msgspec.Struct, frozen=True):
+    """One of several processes that run a plan together: it does every `of`-th request, from `worker` on."""
+
+    worker: int = 0
+    of: int = 1
+    start_ns: int | None = None  # the instant at which all begin; None: at once
+
+    def part(self, whole: int) -> int:
+        """This worker's part of a number."""
+        return whole // self.of + (self.worker < whole % self.of)
+
+
+ALONE = Share()
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a run as a whole."""
 
@@ -84,13 +99,16 @@ async def run_plan(
     ceiling: SpendCeiling | None = None,
     worst_nusd: Callable[[Slot], int] | None = None,
     enough: Callable[[], bool] | None = None,
+    share: Share = ALONE,
+    on_ready: Callable[[], Awaitable[Share]] | None = None,
     kernel_stamps: bool = True,
     fallback: bool = False,
 ) -> Outcome:
     """Do everything the plan says, calling on_record for each request as it ends.
 
     Warm-up requests go to on_warmup. When `enough` says so, nothing more is started. With a ceiling,
-    `worst_nusd` says what a request may cost at most.
+    `worst_nusd` says what a request may cost at most. Of several workers each has its `share`; once
+    connections are warm, on_ready waits for the instant at which all begin.
 
     Raises:
         ConfigError: a request cannot be written, or a certificate file cannot be used.
@@ -101,6 +119,7 @@ async def run_plan(
         async with open_pool(kernel_stamps=kernel_stamps, fallback=fallback) as pool:
             run = _Run(plan, pool, stop, garbage, on_record, on_warmup)
             run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
+            run.share, run.on_ready = share, on_ready
             async with trio.open_nursery() as beside:
                 if on_progress is not None:
                     beside.start_soon(_tell, run.state, on_progress)
@@ -131,6 +150,8 @@ class _Run:
         self.ceiling: SpendCeiling | None = None
         self.worst_nusd: Callable[[Slot], int] | None = None
         self.enough: Callable[[], bool] | None = None
+        self.share = ALONE
+        self.on_ready: Callable[[], Awaitable[Share]] | None = None
         self.brake = Brake() if plan.config.load.adaptive else None
         self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
         self.over_budget: str | None = None
@@ -145,6 +166,8 @@ class _Run:
                 await self._warm()
             except LensError as error:
                 self._break(error)
+            if self.on_ready is not None:
+                self.share = await self.on_ready()
             self.state.started_ns = now_ns()
             for stage in self.plan.stages:
                 if self.over:
@@ -181,8 +204,9 @@ class _Run:
                 continue
 
     async def _closed_loop(self, stage: Stage) -> None:
+        await self._common_start()
         until = now_ns() + stage.duration_ns if stage.duration_ns is not None else None
-        left = stage.count
+        left = None if stage.count is None else self.share.part(stage.count)
 
         async def worker() -> None:
             nonlocal left
@@ -195,14 +219,14 @@ class _Run:
                 if left is None and record is not None and record.stamps.first_byte is None:
                     await trio.sleep(AFTER_REFUSAL_S)
 
-        at_a_time = stage.concurrency or 1
+        at_a_time = self.share.part(stage.concurrency or 1)
         async with trio.open_nursery() as nursery:
             for _ in range(at_a_time if left is None else min(at_a_time, left)):
                 nursery.start_soon(worker)
 
     async def _open_loop(self, stage: Stage) -> None:
-        planned = times_ns(stage)
-        zero = now_ns() + LEAD_NS
+        planned = times_ns(stage)[self.share.worker :: self.share.of]
+        zero = self._take_start() or now_ns() + LEAD_NS
         with Starts(planned + zero) as starts:
             async with trio.open_nursery() as nursery:
                 while not self.over and (batch := await starts.next()) is not None:
@@ -218,9 +242,19 @@ class _Run:
         return self.stop.asked or self.over_budget is not None or (self.enough is not None and self.enough())
 
     def _begin(self) -> int:
-        """The number of the next request."""
+        """The number of the next request, among those of all workers."""
         self.state.begun += 1
-        return self.state.begun - 1
+        return (self.state.begun - 1) * self.share.of + self.share.worker
+
+    def _take_start(self) -> int | None:
+        """The instant at which all workers begin, once: later stages follow one another."""
+        start_ns, self.share = self.share.start_ns, msgspec.structs.replace(self.share, start_ns=None)
+        return start_ns
+
+    async def _common_start(self) -> None:
+        start_ns = self._take_start()
+        if start_ns is not None:
+            await trio.sleep(max(start_ns - now_ns(), 0) / NS_PER_S)
 
     async def _request(self, slot: Slot) -> Record | None:
         """One request with its retries, to its Record; None when the money did not allow it."""
