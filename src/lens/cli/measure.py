@@ -111,7 +111,7 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
     if trouble is not None:
         trouble = f"{trouble}; {_rescued(info, records)}"
     if settings.pushes:
-        trouble = "; ".join([*([trouble] if trouble else []), *push_all(settings, info, records, summary)]) or None
+        trouble = "; ".join([*([trouble] if trouble else []), *push_all(settings, info, records)]) or None
     return Measured(info, records, summary, outcome, trouble)
 
 

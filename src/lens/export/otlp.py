@@ -128,13 +128,18 @@ class Otlp:
             return b""
         self._metrics.add(record)
         self._spans.append(span_of(record, self._info, self._book))
-        return self._flush() if len(self._spans) >= SPANS_A_LINE else b""
+        return self.spans() if len(self._spans) >= SPANS_A_LINE else b""
 
     def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - everything was gathered by add
-        found = self._metrics.message()
-        return self._flush() + (msgspec.json.encode(found) + b"\n" if found else b"")
+        return self.spans() + self.metrics()
 
-    def _flush(self) -> bytes:
+    def metrics(self) -> bytes:
+        """The metrics of all requests so far, as one line; nothing while there are none."""
+        found = self._metrics.message()
+        return msgspec.json.encode(found) + b"\n" if found else b""
+
+    def spans(self) -> bytes:
+        """The spans that have come since the last line of them."""
         if not self._spans:
             return b""
         line = msgspec.json.encode(spans_message(self._info, self._spans)) + b"\n"

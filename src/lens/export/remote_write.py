@@ -6,30 +6,39 @@ The message has three small types, written here by hand; only the compression ne
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lens.export.extras import need
 from lens.export.prometheus import Family
 
 
-def write_request(families: Iterable[Family], at_ms: int, job: str) -> bytes:
-    """A WriteRequest of all samples at one time, compressed.
+def compressor() -> Any:
+    """The library that compresses.
 
     Raises:
         ConfigError: the extra `push` is not installed.
     """
-    snappy = need("cramjam", "push", "Prometheus remote write").snappy
+    return need("cramjam", "push", "--export-prometheus").snappy
+
+
+def write_request(families: Iterable[Family], at_ms: int, also: Mapping[str, str]) -> bytes:
+    """A WriteRequest of all samples at one time, compressed; `also` are labels that every series gets.
+
+    Raises:
+        ConfigError: the extra `push` is not installed.
+    """
     series = b"".join(
-        _field(1, _series((("__name__", sample.name), ("job", job), *sample.labels), float(sample.value), at_ms))
+        _field(1, _series({**also, **dict(sample.labels), "__name__": sample.name}, float(sample.value), at_ms))
         for family in families
         for sample in family.samples
     )
-    return bytes(snappy.compress_raw(series))
+    return bytes(compressor().compress_raw(series))
 
 
-def _series(labels: Iterable[tuple[str, str]], value: float, at_ms: int) -> bytes:
-    """TimeSeries: labels in the order of their names, and one sample."""
-    named = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in sorted(labels))
+def _series(labels: Mapping[str, str], value: float, at_ms: int) -> bytes:
+    """TimeSeries: labels in the order of their names, none without a value, and one sample."""
+    named = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in sorted(labels.items()) if v)
     sample = b"\x09" + struct.pack("<d", value) + b"\x10" + _varint(at_ms)
     return named + _field(2, sample)
 
