@@ -186,6 +186,10 @@ class _Run:
                 outcome, found = await search(self.plan, on_record=self._take, stop=stop, on_progress=show)
                 self.notes = (*found.tries, found.says())
                 return outcome
+            if self.plan.config.load.engine == "ray":
+                from lens.orchestrator.ray_engine import run_on_ray
+
+                return await run_on_ray(self.plan.config, on_record=self._take, on_progress=show, stop=stop)
             if self.plan.config.load.workers > 1:
                 return await run_workers(self.plan.config, on_record=self._take, on_progress=show, stop=stop)
             outcome = await run_plan(

@@ -37,6 +37,11 @@ def encoded(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
+def decoded(kind: bytes, data: bytes) -> Any:
+    """One value of a kind."""
+    return _decoders[kind].decode(data)
+
+
 def _plain(value: object) -> object:
     return value.reveal() if isinstance(value, Secret) else encode_hook(value)
 
