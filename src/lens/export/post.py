@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 import ssl
 import threading
 import time
@@ -88,7 +89,9 @@ def _hint(answer: _Answer) -> str:
 def _exchange(request: Request, timeout_s: float) -> _Answer:
     """One attempt; a watch ends it when a slow answer would stretch it beyond the time."""
     made = _connection(request.url, timeout_s)
-    watch = threading.Timer(timeout_s, _cut, (made,))
+    made.connect()
+    # http.client lets go of the socket when the answer's head is read, so the watch holds it itself.
+    watch = threading.Timer(timeout_s, _cut, (made.sock,))
     watch.daemon = True
     watch.start()
     try:
@@ -111,11 +114,10 @@ def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, port, timeout=timeout_s)
 
 
-def _cut(made: http.client.HTTPConnection) -> None:
+def _cut(sock: socket.socket) -> None:
     """Wake whoever waits for this connection."""
-    if made.sock is not None:
-        with suppress(OSError):
-            made.sock.shutdown(2)
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _seconds(text: str) -> float:
