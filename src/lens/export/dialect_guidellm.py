@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
-from lens.export.dialect_view import View, guidellm_view, span_s
+from lens.export.dialect_view import View, span_s, view_of
+from lens.metrics.dialects import dialect_named
 from lens.metrics.summary import Summary
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
+_TOOL = dialect_named("guidellm")
 PERCENTILES = {
     "p001": 0.1, "p01": 1, "p05": 5, "p10": 10, "p25": 25, "p50": 50,
     "p75": 75, "p90": 90, "p95": 95, "p99": 99, "p999": 99.9,
@@ -35,7 +37,7 @@ class GuidellmJson:
 
     def add(self, record: Record) -> bytes:
         if not record.warmup:
-            self._stages.setdefault(record.stage, []).append(guidellm_view(record))
+            self._stages.setdefault(record.stage, []).append(view_of(record, _TOOL))
         return b""
 
     def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - that tool's own arithmetic

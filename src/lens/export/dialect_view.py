@@ -1,7 +1,7 @@
 """One request as another load tool would have seen it: its zero, its first token, its end.
 
-Only what those tools' result files are made of; the tools' own arithmetic is kept (METRICS,
-"Dialects"), so that a figure can be laid beside one that the tool itself measured.
+Only what those tools' result files are made of; the definitions are those of metrics/dialects.py, so
+that a figure in such a file, in `--definitions` and in the tool's own file can be laid side by side.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lens.export.rows import error_text
 from lens.export.wallclock import start_unix_ns
+from lens.metrics.dialects import Dialect
 from lens.metrics.timeline import timeline
-from lens.model import CONTENT, Record, Signal, Status
+from lens.model import Record, Status
 from lens.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -46,57 +47,20 @@ class View(NamedTuple):
         return (self.latency_s - self.ttft_s) / (n - 1)
 
 
-Look = Callable[[Record], View]
-
-
-def vllm_view(record: Record) -> View:
-    """Zero is before the post; every message with `choices` is a token, role-only and finish ones too."""
-    at_ns = _choices_ns(record)
-    return _view(record, 0, at_ns, int(at_ns[-1]) if len(at_ns) else None)
-
-
-def aiperf_view(record: Record) -> View:
-    """Zero is before the request; content events alone count, and the last one is the end."""
-    at_ns = timeline(record).at_ns
-    return _view(record, 0, at_ns, int(at_ns[-1]) if len(at_ns) else None)
-
-
-def guidellm_view(record: Record) -> View:
-    """Zero is when the request's head is sent, so a connection never counts; the end is the response's."""
-    stamps = record.stamps
-    zero_ns = 0 if stamps.send_start is None else stamps.send_start - stamps.start
-    end_ns = None if stamps.end is None else stamps.end - stamps.start
-    return _view(record, zero_ns, timeline(record).at_ns, end_ns)
-
-
-def _choices_ns(record: Record) -> NDArray[Any]:
-    """Arrivals of messages that had a choice: content, a finish reason, or nothing that we would count."""
-    import numpy as np
-
-    signals = np.frombuffer(record.events.signals, dtype=record.events.signals.typecode).astype(np.int64)
-    at_ns = np.frombuffer(record.events.arrived_ns, dtype=record.events.arrived_ns.typecode).astype(np.int64)
-    choice = (signals == 0) | ((signals & int(CONTENT | Signal.FINISH)) != 0)
-    # The first message opens the answer; under continuous usage it carries token counts too.
-    choice[:1] |= (signals[:1] & int(Signal.ERROR | Signal.DONE)) == 0
-    found: NDArray[Any] = at_ns[choice]
-    return found
-
-
-def _view(record: Record, zero_ns: int, at_ns: NDArray[Any], end_ns: int | None) -> View:
-    import numpy as np
-
-    line, usage = timeline(record), record.usage
-    # A body in one piece has no first token of its own: these tools then show the whole latency.
-    end_ns = record.stamps.end - record.stamps.start if end_ns is None and record.stamps.end else end_ns
-    seen = line.at_ns[line.output]
+def view_of(record: Record, tool: Dialect) -> View:
+    """The request by the tool's definitions."""
+    line, usage, seen = timeline(record), record.usage, tool.look(record)
+    # A body in one piece has no token of its own: such a tool then shows the whole latency.
+    end_ns = record.stamps.end - record.stamps.start if seen.end is None and record.stamps.end else seen.end
+    visible = line.at_ns[line.output]
     return View(
         ok=record.status is Status.SUCCESS,
-        start_s=(start_unix_ns(record) + zero_ns) / NS_PER_S,
-        latency_s=None if end_ns is None else (end_ns - zero_ns) / NS_PER_S,
-        ttft_s=(int(at_ns[0]) - zero_ns) / NS_PER_S if len(at_ns) else None,
-        gaps_s=np.diff(at_ns) / NS_PER_S,
+        start_s=(start_unix_ns(record) + seen.zero) / NS_PER_S,
+        latency_s=None if end_ns is None else (end_ns - seen.zero) / NS_PER_S,
+        ttft_s=None if seen.first is None else (seen.first - seen.zero) / NS_PER_S,
+        gaps_s=seen.gaps / NS_PER_S,
         input_tokens=usage.input_tokens if usage else None,
-        output_tokens=usage.output_tokens if usage else None,
+        output_tokens=seen.tokens,
         category=record.category,
         code=record.http_status,
         error=error_text(record) or "",
@@ -104,7 +68,7 @@ def _view(record: Record, zero_ns: int, at_ns: NDArray[Any], end_ns: int | None)
         request_id=record.request_id,
         stage=record.stage,
         reasoning_tokens=usage.reasoning_tokens if usage else None,
-        ttfo_s=(int(seen[0]) - zero_ns) / NS_PER_S if len(seen) else None,
+        ttfo_s=(int(visible[0]) - seen.zero) / NS_PER_S if len(visible) else None,
     )
 
 

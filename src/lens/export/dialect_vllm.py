@@ -13,11 +13,13 @@ from typing import Any
 
 import msgspec
 
-from lens.export.dialect_view import View, span_s, values, vllm_view
+from lens.export.dialect_view import View, span_s, values, view_of
+from lens.metrics.dialects import dialect_named
 from lens.metrics.summary import Summary
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
+_TOOL = dialect_named("vllm")
 PERCENTILES = (50, 90, 95, 99)
 _MS = 1000.0
 
@@ -33,7 +35,7 @@ class VllmJson:
 
     def add(self, record: Record) -> bytes:
         if not record.warmup:
-            self._views.append(vllm_view(record))
+            self._views.append(view_of(record, _TOOL))
         return b""
 
     def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - that tool's own arithmetic
