@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from lens.cli import options
 from lens.cli.command import Command, Option, said, with_options
 from lens.cli.main import COMMANDS, lll
+from lens.export.formats import FORMATS
 
 HELP = """\
 Usage: lll [OPTIONS] COMMAND [ARGS]...
@@ -107,6 +108,12 @@ def test_every_option_leads_somewhere_or_is_read_by_its_command():
             assert isinstance(option, Option)
             assert option.help or option.hidden
             assert option.to or option.name in READ_BY_COMMANDS
+
+
+def test_the_help_names_every_format_that_is_built_in():
+    (option,) = [option for option in options.OUTPUT if option.name == "export"]
+    named = {word.strip("(),") for word in option.help.split()}
+    assert FORMATS.keys() - named == {"prometheus-seconds"}
 
 
 @pytest.mark.parametrize(

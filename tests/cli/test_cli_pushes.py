@@ -27,6 +27,15 @@ def test_an_endpoint_in_the_config_file_is_pushed_to(export, push):
     assert pushes_of({}, [ExportConfig(format=name, endpoint=endpoint, database=database)]) == (push,)
 
 
+def test_conventional_names_are_written_wherever_the_format_was_named(tmp_path):
+    path = tmp_path / "run.prom"
+    file = tmp_path / "lens.toml"
+    file.write_text(f'[export]\nformat = "prometheus"\nfile = "{path}"\n')
+    done = scripted("profile", "-p", "hi", "--config", file, "--prometheus-units", "seconds")
+    assert done.returncode == 0, done.stderr
+    assert "llm_latency_lens_ttft_seconds_count" in path.read_text()
+
+
 def test_a_format_that_no_backend_takes_is_refused():
     with pytest.raises(ConfigError, match="export csv: it is not pushed"):
         pushes_of({}, [ExportConfig(format="csv", endpoint="http://h:1")])

@@ -16,9 +16,13 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
+from handmade import INFO, record
 
+from lens.errors import TransportError
+from lens.export.push import Push, push_run
 from lens.history import read_run
 from lens.metrics.summary import summarize
+from lens.pricing import PriceBook
 from lens.simulator import Script, start_thread
 
 PREFIX = "llm_latency_lens_"
@@ -156,26 +160,54 @@ def test_the_conventional_names_have_nothing_that_promtool_dislikes(measured, tm
     assert told.returncode == 0, told.stderr
 
 
-def test_influxdb_holds_the_same_points(measured, tmp_path):
+@contextmanager
+def influxdb(folder):
+    """An InfluxDB 1.x with a database "llm"; gives its address."""
     http_port, rpc_port = free_port(), free_port()
-    (tmp_path / "influx.conf").write_text(
+    (folder / "influx.conf").write_text(
         f'reporting-disabled = true\nbind-address = "127.0.0.1:{rpc_port}"\n'
-        f'[meta]\ndir = "{tmp_path}/meta"\n[data]\ndir = "{tmp_path}/data"\nwal-dir = "{tmp_path}/wal"\n'
+        f'[meta]\ndir = "{folder}/meta"\n[data]\ndir = "{folder}/data"\nwal-dir = "{folder}/wal"\n'
         f'[http]\nbind-address = "127.0.0.1:{http_port}"\n'
     )
     url = f"http://127.0.0.1:{http_port}"
-    with serving([found("influxd"), "-config", str(tmp_path / "influx.conf")], f"{url}/ping", tmp_path):
+    with serving([found("influxd"), "-config", str(folder / "influx.conf")], f"{url}/ping", folder):
         make = urllib.request.Request(f"{url}/query", data=b"q=CREATE+DATABASE+llm", method="POST")
         urllib.request.urlopen(make, timeout=10).close()
+        yield url
+
+
+def influx_query(url: str, text: str) -> list[list]:
+    (result,) = json.loads(get(f"{url}/query?db=llm&epoch=ns&q={quote(text)}"))["results"]
+    return result["series"][0]["values"]
+
+
+def test_influxdb_holds_the_same_points(measured, tmp_path):
+    with influxdb(tmp_path) as url:
         records, summary = measured("--influx", f"{url}?db=llm")
         asked = "SELECT count(ttft_ms), sum(ttft_ms), sum(cost) FROM llm_request"
-        told = json.loads(get(f"{url}/query?db=llm&q={quote(asked)}"))
-    _, count, total, cost = told["results"][0]["series"][0]["values"][0]
+        ((_, count, total, cost),) = influx_query(url, asked)
     ttft = summary.distributions["ttft_ms"]
     assert count == len(records) == 20
     assert total == pytest.approx(ttft.mean * ttft.n)
     tokens = sum(r.usage.input_tokens + r.usage.output_tokens for r in records)
     assert cost == pytest.approx(tokens / 1e6)
+
+
+def test_influxdb_gives_back_names_that_need_escaping_and_every_one_of_equal_times(tmp_path):
+    models = ["a b", "a,b", "a=b", "a\\b", "a\\,b", "a\\\\,b", "a\\ b", "a\\=b", '"q"', "'s'", "\u00e9\u6f22", "#c"]
+    made = [record(model=model, index=i) for i, model in enumerate(models)]
+    made += [record(model="same", index=i) for i in range(30)]
+    with influxdb(tmp_path) as url:
+        push_run(Push("influx", url, "llm"), INFO, made, PriceBook(), {})
+        told = influx_query(url, 'SHOW TAG VALUES FROM llm_request WITH KEY = "model"')
+        ((_, same),) = influx_query(url, "SELECT count(ttft_ms) FROM llm_request WHERE model = 'same'")
+    assert sorted(model for _, model in told) == sorted([*models, "same"])
+    assert same == 30
+
+
+def test_a_database_that_is_not_there_is_told_with_what_would_work(tmp_path):
+    with influxdb(tmp_path) as url, pytest.raises(TransportError, match=r"database not found.*CREATE DATABASE"):
+        push_run(Push("influx", f"{url}?db=absent"), INFO, [record()], PriceBook(), {})
 
 
 def test_a_backend_that_is_away_costs_nothing_but_a_message(lll, simulator, tmp_path):

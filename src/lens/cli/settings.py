@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+import msgspec
 
 from lens.cli.command import said
 from lens.cli.errors import remember_secret
@@ -46,8 +48,10 @@ class Settings(NamedTuple):
 UNTIL_MOST = 10_000
 
 
-def settings_of(ctx: click.Context, **load: Any) -> Settings:
+def settings_of(ctx: click.Context, *, targets: Sequence[dict[str, str]] = (), **load: Any) -> Settings:
     """Flags over environment over file over defaults; `load` is what the command itself decides.
+
+    targets: of a command that asks several; the flags count for each.
 
     Raises:
         ConfigError: something cannot be.
@@ -62,17 +66,22 @@ def settings_of(ctx: click.Context, **load: Any) -> Settings:
     if above.get("log_level"):
         tree.setdefault("output", {}).setdefault("log_level", above["log_level"])
     output = ctx.params.get("output")
-    formats = _formats(ctx.params.get("export"), output, ctx.params.get("prometheus_units"))
+    formats = _formats(ctx.params.get("export"), output)
     if formats:
         tree.setdefault("output", {})["exports"] = [{"format": name} for name in formats]
     _patterns(ctx, tree)
+    if targets:
+        flags = tree.setdefault("target", {})
+        flags.pop("provider", None)
+        flags.pop("model", None)
+        tree["targets"] = [dict(one) for one in targets]
     file = ctx.params.get("config") or above.get("config")
     config = make_config(tree, file=Path(file) if file else None)
     _check(config)
     return Settings(
         config=config,
         book=book_of(ctx),
-        exports=config.output.exports,
+        exports=_in_units(config.output.exports, ctx.params.get("prometheus_units")),
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
@@ -132,13 +141,20 @@ def _prompt(text: str) -> str:
     return found.removesuffix("\n")
 
 
-def _formats(export: str | None, output: str | None, units: str | None) -> list[str]:
+def _in_units(exports: tuple[ExportConfig, ...], units: str | None) -> tuple[ExportConfig, ...]:
+    """The exports, Prometheus' one under the names that --prometheus-units asks for."""
+    if units != "seconds":
+        return exports
+    named = {"prometheus": "prometheus-seconds"}
+    return tuple(msgspec.structs.replace(export, format=named.get(export.format, export.format)) for export in exports)
+
+
+def _formats(export: str | None, output: str | None) -> list[str]:
     """--export's list; without it, what the name of --output asks for."""
     from lens.export.formats import format_named, format_of_suffix
 
     if export:
-        names = [format_named(name).name for name in export.split(",") if name.strip()]
-        return [f"{name}-seconds" if (name, units) == ("prometheus", "seconds") else name for name in names]
+        return [format_named(name).name for name in export.split(",") if name.strip()]
     if output and not os.environ.get("LLL_EXPORT_FORMAT"):
         by_suffix = format_of_suffix(Path(output).suffix)
         return [by_suffix.name if by_suffix else "json"]
