@@ -7,6 +7,7 @@ moves bytes between machines: Ray does. Needs the extra `ray`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -120,7 +121,7 @@ def connect(address: str | None) -> Any:
         raise ConfigError("--engine ray needs an extra: pip install 'llm-latency-lens[ray]'") from None
     if not ray.is_initialized():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ConfigError(f"--ray-address {address}: {error}") from None
     return ray
