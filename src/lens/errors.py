@@ -7,6 +7,8 @@ No message ever holds a key, a header value or a body that may hold one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class ExitCode:
     """The exit codes of the command line (CLI.md)."""
@@ -97,3 +99,12 @@ class ProtocolError(LensError):
     """The peer sent what its protocol does not allow."""
 
     category = "protocol_error"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The errors themselves; a nursery wraps them in groups."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from causes(inner)
+    else:
+        yield error

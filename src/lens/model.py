@@ -277,6 +277,16 @@ class Machine(Noun, frozen=True):
     clock_cost_ns: int
 
 
+class WorkerClock(Noun, frozen=True):
+    """How the clock of another machine that measured is related to this one's, as pings say."""
+
+    worker: int
+    host: str
+    offset_ns: int  # its clock less ours; its stamps were moved by this
+    uncertainty_ns: int  # the offset is not further off than that
+    drift_ns: int | None = None  # how far the offset had moved at the end of the run
+
+
 class RunInfo(Noun, frozen=True):
     """The circumstances of a run: the header of a run file."""
 
@@ -294,6 +304,7 @@ class RunInfo(Noun, frozen=True):
     calibration: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
 
 
 def encode_hook(value: object) -> object:

@@ -20,8 +20,9 @@ from lens.history import read_run
 from lens.metrics.summary import summarize
 from lens.orchestrator import handover
 from lens.orchestrator.engine import Share
+from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop
-from lens.orchestrator.workers import check_workers, merged, run_workers
+from lens.orchestrator.workers import check_workers, run_workers
 from lens.simulator import Script, start
 from lens.wire import Secret
 
@@ -37,12 +38,16 @@ def config(url, **load):
     return RunConfig(targets=(target,), load=LoadConfig(**load))
 
 
+def merged(records):
+    return sorted(records, key=lambda record: record.index)
+
+
 def run(settings):
     records = []
 
     async def go():
         with trio.fail_after(60):
-            return await run_workers(settings, on_record=records.append, stop=Stop())
+            return await run_workers(make_plan(settings), on_record=records.append, stop=Stop())
 
     return trio.run(go), records
 
@@ -52,6 +57,35 @@ def test_the_parts_of_a_number_make_the_whole(whole, many):
     parts = [Share(k, many).part(whole) for k in range(many)]
     assert sum(parts) == whole
     assert max(parts) - min(parts) <= 1
+
+
+@given(st.integers(0, 1000), st.integers(1, 16), st.integers(1, 16))
+def test_what_only_some_share_is_theirs_alone(whole, many, among):
+    parts = [Share(k, many).part(whole, among) for k in range(many)]
+    assert sum(parts) == whole
+    assert not any(parts[among:])
+
+
+def test_stages_begin_together(url):
+    _, records = run(config(url, sweep_concurrency=(1, 2, 3), step_duration_ns=400_000_000, workers=2))
+    stages = sorted({record.stage for record in records})
+    assert len(stages) == 3
+    for before, after in pairwise(stages):
+        ends = max(record.stamps.start for record in records if record.stage == before)
+        assert min(record.stamps.start for record in records if record.stage == after) >= ends
+
+
+def test_a_run_ends_when_it_is_enough_for_all_of_them(url):
+    records = []
+
+    async def go():
+        with trio.fail_after(60):
+            plan = make_plan(config(url, iterations=100_000, concurrency=4, workers=2))
+            return await run_workers(plan, on_record=records.append, enough=lambda: len(records) >= 50, stop=Stop())
+
+    outcome = trio.run(go)
+    assert 50 <= outcome.requests == len(records) < 5_000
+    assert outcome.warnings == ()
 
 
 def test_a_closed_loop_is_shared_and_every_number_is_used_once(url):
@@ -79,8 +113,8 @@ def test_figures_are_those_of_one_run_over_all_records(url):
 
 
 def test_messages_come_through_any_cut_and_keys_only_inside():
-    order = handover.Order(config("http://x", workers=2), 1, 2)
-    data = handover.packed(handover.ORDER, handover.encoded(order)) + handover.packed(handover.READY, b"")
+    order = handover.order_of(make_plan(config("http://x", iterations=2, workers=2)), 1, 2)
+    data = handover.packed(handover.ORDER, handover.encoded(order)) + handover.packed(handover.READY)
     unpacker = handover.Unpacker()
     seen = [message for i in range(len(data)) for message in unpacker.feed(data[i : i + 1])]
     assert [kind for kind, _ in seen] == [handover.ORDER, handover.READY]
@@ -89,7 +123,7 @@ def test_messages_come_through_any_cut_and_keys_only_inside():
 
 
 @pytest.mark.parametrize(
-    "load", [{"max_cost_usd": "1"}, {"until": "ttft_p50 5%"}, {"idle_gaps_ns": (1,)}, {"connection": "both"}]
+    "load", [{"max_cost_usd": "1"}, {"search_slo": ("ttft_p95<500",)}, {"idle_gaps_ns": (1,)}, {"connection": "both"}]
 )
 def test_what_cannot_be_shared_is_refused(load):
     with pytest.raises(ConfigError):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import click
 
-from lens.errors import ExitCode, LensError
+from lens.errors import ExitCode, LensError, causes
 
 PROGRAM = "lll"
 # What keys of the providers look like; the last resort, behind the keys we know.
@@ -59,13 +59,13 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
 
 def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
     """Say what went wrong, in one line, and give the exit code."""
-    causes = list(_causes(error))
-    ours = next((c for c in causes if isinstance(c, LensError)), None)
-    if any(isinstance(c, KeyboardInterrupt | click.Abort) for c in causes):
+    found = list(causes(error))
+    ours = next((c for c in found if isinstance(c, LensError)), None)
+    if any(isinstance(c, KeyboardInterrupt | click.Abort) for c in found):
         return _say("interrupted", ExitCode.INTERRUPTED)
-    if any(isinstance(c, SystemExit) for c in causes):
+    if any(isinstance(c, SystemExit) for c in found):
         raise error
-    if any(isinstance(c, BrokenPipeError) for c in causes):
+    if any(isinstance(c, BrokenPipeError) for c in found):
         # Who read our output has enough of it; what is still buffered must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
@@ -80,18 +80,9 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
         _show_traceback(error)
     if ours is not None:
         return _say(str(ours), ours.exit_code)
-    cause = causes[0]
+    cause = found[0]
     hint = "" if wants_debug(arguments) else "; this is a bug, --log-level debug shows where"
     return _say(f"{type(cause).__name__}: {cause}{hint}", ExitCode.NOTHING_MEASURED)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The errors themselves; a nursery wraps them in groups."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _causes(inner)
-    else:
-        yield error
 
 
 def _usage_text(error: click.ClickException) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -95,6 +95,7 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
                 progress.close()
             warnings = (*outcome.warnings, *([journal.warning] if journal and journal.warning else []))
             info = ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
+            info = msgspec.structs.replace(info, worker_clocks=outcome.clocks)
             records.sort(key=lambda record: record.index)
             records[:], cuts = _without_ends(settings, [count_tokens(record) for record in records])
             collector = Collector(settings.book, slos=settings.slos)
@@ -175,7 +176,7 @@ class _Run:
         self.real_time, self.journal, self.records = real_time, journal, records
         self.until = Until(plan.config.load.until) if plan.config.load.until else None
         self.notes: tuple[str, ...] = ()
-        if plan.config.load.workers > 1:
+        if _shared(plan):
             check_workers(plan.config)
         slos_of(plan.config.load.search_slo)  # what cannot be searched for is told before anything is sent
 
@@ -186,21 +187,20 @@ class _Run:
                 outcome, found = await search(self.plan, on_record=self._take, stop=stop, on_progress=show)
                 self.notes = (*found.tries, found.says())
                 return outcome
-            if self.plan.config.load.engine == "ray":
-                from lens.orchestrator.ray_engine import run_on_ray
-
-                return await run_on_ray(self.plan.config, on_record=self._take, on_progress=show, stop=stop)
-            if self.plan.config.load.workers > 1:
-                return await run_workers(self.plan.config, on_record=self._take, on_progress=show, stop=stop)
-            outcome = await run_plan(
-                self.plan,
-                on_record=self._take,
-                on_progress=show,
-                stop=stop,
-                ceiling=self.spending.ceiling if self.spending else None,
-                worst_nusd=self.spending.worst_nusd if self.spending else None,
-                enough=self.until.enough if self.until else None,
-            )
+            enough = self.until.enough if self.until else None
+            if _shared(self.plan):
+                share = _sharer(self.plan)
+                outcome = await share(self.plan, on_record=self._take, on_progress=show, enough=enough, stop=stop)
+            else:
+                outcome = await run_plan(
+                    self.plan,
+                    on_record=self._take,
+                    on_progress=show,
+                    stop=stop,
+                    ceiling=self.spending.ceiling if self.spending else None,
+                    worst_nusd=self.spending.worst_nusd if self.spending else None,
+                    enough=enough,
+                )
             self.notes = (self.until.says(),) if self.until else ()
             return outcome
 
@@ -220,6 +220,19 @@ class _Run:
             self.progress.show(state)
         if self.real_time:
             self.real_time.progress(state)
+
+
+def _shared(plan: Plan) -> bool:
+    """Whether other processes measure, not this one."""
+    return plan.config.load.workers > 1 or plan.config.load.engine == "ray"
+
+
+def _sharer(plan: Plan) -> Callable[..., Awaitable[Outcome]]:
+    if plan.config.load.engine != "ray":
+        return run_workers
+    from lens.orchestrator.ray_engine import run_on_ray
+
+    return run_on_ray
 
 
 def counter(settings: Settings) -> Callable[[Record], Record]:

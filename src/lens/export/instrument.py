@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lens.model import RunInfo
+from lens.model import RunInfo, WorkerClock
+from lens.units import NS_PER_MS, NS_PER_US
 
 UNKNOWN = "not measured on this machine; `lll selftest` measures it and later runs show it"
 
@@ -74,6 +75,19 @@ def clock_says(info: RunInfo) -> str | None:
     if here is None:
         return None
     return f"{here.clock_resolution_ns} ns fine, {here.clock_cost_ns} ns to read"
+
+
+def clocks_say(info: RunInfo) -> list[str]:
+    """Of each worker on another machine, how its clock was related to ours."""
+    return [_clock_says(clock) for clock in info.worker_clocks]
+
+
+def _clock_says(clock: WorkerClock) -> str:
+    drift = "" if clock.drift_ns is None else f", {clock.drift_ns / NS_PER_US:+.0f} us of drift by the end"
+    return (
+        f"worker {clock.worker} on {clock.host}: stamps moved by {-clock.offset_ns / NS_PER_MS:+.3f} ms, "
+        f"known to {clock.uncertainty_ns / NS_PER_US:.0f} us{drift}; durations are its own clock's"
+    )
 
 
 def _scheme(info: RunInfo) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lens.export import terminal
 from lens.export.experiments import print_cold_start, print_stages
-from lens.export.instrument import error_says
+from lens.export.instrument import clocks_say, error_says
 from lens.export.runplots import print_course, print_histogram, print_phases
 from lens.metrics.summary import Distribution, Summary
 from lens.model import Record, RunInfo
@@ -66,6 +66,8 @@ def print_report(
     for note in summary.notes:
         terminal.fact(console, "result", note, style="bold")
     terminal.fact(console, "instrument", error_says(info))
+    for says in clocks_say(info):
+        terminal.fact(console, "clock", terminal.clean(says, 200))
     for warning in summary.warnings:
         terminal.fact(console, "warning", warning, style="yellow")
     for path in files:

@@ -14,7 +14,7 @@ import trio
 
 from lens._core.clock import now_ns
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
-from lens.model import Failure, Record, Status, Try
+from lens.model import Failure, Record, Status, Try, WorkerClock
 from lens.orchestrator.brake import Brake
 from lens.orchestrator.collect import record_of, try_of
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
@@ -68,11 +68,18 @@ class Share(msgspec.Struct, frozen=True):
 
     worker: int = 0
     of: int = 1
-    start_ns: int | None = None  # the instant at which all begin; None: at once
 
-    def part(self, whole: int) -> int:
-        """This worker's part of a number."""
-        return whole // self.of + (self.worker < whole % self.of)
+    def part(self, whole: int, among: int | None = None) -> int:
+        """This worker's part of a number that only the first `among` of them share."""
+        sharing = self.of if among is None else min(among, self.of)
+        return 0 if self.worker >= sharing else whole // sharing + (self.worker < whole % sharing)
+
+    def expected(self, stage: Stage) -> int | None:
+        """How many requests of a stage are this worker's; None where only time ends it."""
+        if stage.open_loop:
+            return len(times_ns(stage)[self.worker :: self.of])
+        # Who has no request at a time of its own has no requests: the others do them all.
+        return None if stage.count is None else self.part(stage.count, stage.concurrency or 1)
 
 
 ALONE = Share()
@@ -87,6 +94,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     stopped_by: str | None = None  # a signal's name or a reason; None: it ran to its end
     over_budget: str | None = None  # why the spend ceiling ended it
     warnings: tuple[str, ...] = ()
+    clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
 
 
 async def run_plan(
@@ -100,15 +108,15 @@ async def run_plan(
     worst_nusd: Callable[[Slot], int] | None = None,
     enough: Callable[[], bool] | None = None,
     share: Share = ALONE,
-    on_ready: Callable[[], Awaitable[Share]] | None = None,
+    on_stage: Callable[[], Awaitable[int]] | None = None,
     kernel_stamps: bool = True,
     fallback: bool = False,
 ) -> Outcome:
     """Do everything the plan says, calling on_record for each request as it ends.
 
     Warm-up requests go to on_warmup. When `enough` says so, nothing more is started. With a ceiling,
-    `worst_nusd` says what a request may cost at most. Of several workers each has its `share`; once
-    connections are warm, on_ready waits for the instant at which all begin.
+    `worst_nusd` says what a request may cost at most. Of several workers each has its `share`; before
+    each stage, on_stage waits until all are there and gives the instant at which they begin it.
 
     Raises:
         ConfigError: a request cannot be written, or a certificate file cannot be used.
@@ -119,7 +127,7 @@ async def run_plan(
         async with open_pool(kernel_stamps=kernel_stamps, fallback=fallback) as pool:
             run = _Run(plan, pool, stop, garbage, on_record, on_warmup)
             run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
-            run.share, run.on_ready = share, on_ready
+            run.share, run.on_stage = share, on_stage
             async with trio.open_nursery() as beside:
                 if on_progress is not None:
                     beside.start_soon(_tell, run.state, on_progress)
@@ -151,7 +159,7 @@ class _Run:
         self.worst_nusd: Callable[[Slot], int] | None = None
         self.enough: Callable[[], bool] | None = None
         self.share = ALONE
-        self.on_ready: Callable[[], Awaitable[Share]] | None = None
+        self.on_stage: Callable[[], Awaitable[int]] | None = None
         self.brake = Brake() if plan.config.load.adaptive else None
         self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
         self.over_budget: str | None = None
@@ -166,8 +174,6 @@ class _Run:
                 await self._warm()
             except LensError as error:
                 self._break(error)
-            if self.on_ready is not None:
-                self.share = await self.on_ready()
             self.state.started_ns = now_ns()
             for stage in self.plan.stages:
                 if self.over:
@@ -175,7 +181,10 @@ class _Run:
                 self.state.stage = stage
                 if stage.pause_ns:
                     await trio.sleep(stage.pause_ns / NS_PER_S)
-                await (self._open_loop(stage) if stage.open_loop else self._closed_loop(stage))
+                start_ns = await self.on_stage() if self.on_stage is not None else None
+                if start_ns is not None and not self.state.begun:
+                    self.state.started_ns = start_ns
+                await (self._open_loop(stage, start_ns) if stage.open_loop else self._closed_loop(stage, start_ns))
             nursery.cancel_scope.cancel()
 
     async def _cancel_when_asked(self, scope: trio.CancelScope) -> None:
@@ -195,18 +204,20 @@ class _Run:
 
     async def _warm(self) -> None:
         """Connections ahead of the first request. Where that fails, the requests themselves will tell."""
-        if not self.plan.warm_connections:
+        connections = self.share.part(self.plan.warm_connections)
+        if not connections:
             return
         for endpoint in {target.endpoint for target in self.plan.targets}:
             try:
-                await self.pool.warm(endpoint, self.plan.warm_connections, self.plan.timeouts)
+                await self.pool.warm(endpoint, connections, self.plan.timeouts)
             except (TransportError, ProtocolError):
                 continue
 
-    async def _closed_loop(self, stage: Stage) -> None:
-        await self._common_start()
+    async def _closed_loop(self, stage: Stage, start_ns: int | None) -> None:
+        if start_ns is not None:
+            await trio.sleep(max(start_ns - now_ns(), 0) / NS_PER_S)
         until = now_ns() + stage.duration_ns if stage.duration_ns is not None else None
-        left = None if stage.count is None else self.share.part(stage.count)
+        left = self.share.expected(stage)
 
         async def worker() -> None:
             nonlocal left
@@ -224,9 +235,9 @@ class _Run:
             for _ in range(at_a_time if left is None else min(at_a_time, left)):
                 nursery.start_soon(worker)
 
-    async def _open_loop(self, stage: Stage) -> None:
+    async def _open_loop(self, stage: Stage, start_ns: int | None) -> None:
         planned = times_ns(stage)[self.share.worker :: self.share.of]
-        zero = self._take_start() or now_ns() + LEAD_NS
+        zero = start_ns if start_ns is not None else now_ns() + LEAD_NS
         with Starts(planned + zero) as starts:
             async with trio.open_nursery() as nursery:
                 while not self.over and (batch := await starts.next()) is not None:
@@ -245,16 +256,6 @@ class _Run:
         """The number of the next request, among those of all workers."""
         self.state.begun += 1
         return (self.state.begun - 1) * self.share.of + self.share.worker
-
-    def _take_start(self) -> int | None:
-        """The instant at which all workers begin, once: later stages follow one another."""
-        start_ns, self.share = self.share.start_ns, msgspec.structs.replace(self.share, start_ns=None)
-        return start_ns
-
-    async def _common_start(self) -> None:
-        start_ns = self._take_start()
-        if start_ns is not None:
-            await trio.sleep(max(start_ns - now_ns(), 0) / NS_PER_S)
 
     async def _request(self, slot: Slot) -> Record | None:
         """One request with its retries, to its Record; None when the money did not allow it."""
@@ -354,13 +355,15 @@ class _Run:
 
     def outcome(self) -> Outcome:
         held = self.brake.warnings() if self.brake is not None else ()
+        # Of several workers, whoever has all their records says what limits they met.
+        limits = self.limits.warnings() if self.share.of == 1 else ()
         return Outcome(
             started_ns=self.state.started_ns,
             ended_ns=now_ns(),
             requests=self.state.done,
             stopped_by=self.stop.why,
             over_budget=self.over_budget,
-            warnings=(*self.plan.warnings, *self.limits.warnings(), *held, *self.garbage.warnings()),
+            warnings=(*self.plan.warnings, *limits, *held, *self.garbage.warnings()),
         )
 
 

@@ -1,7 +1,8 @@
 """What goes between a run and its workers: the order, then records, then the outcome. MessagePack, no pickle.
 
 A message is one letter, a length and the data. Keys go only through the worker's standard input, which
-no other program can read.
+no other program can read. All that is read from files and from the environment goes with the order, so
+that a worker on another machine needs neither.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import Any
 import msgspec
 
 from lens.config import RunConfig
-from lens.model import Record, decode_hook, encode_hook
+from lens.model import Record, decode_hook, pack_hook
 from lens.orchestrator.engine import Outcome
-from lens.wire import Secret
+from lens.orchestrator.plan import Plan
+from lens.wire import Prompt, Secret
 
-ORDER, READY, START, RECORD, OUTCOME, ERROR = b"C", b"P", b"S", b"R", b"O", b"E"
+# To a worker: what to do; at which instant the next stage begins; start nothing more; end what is under way.
+ORDER, START, ENOUGH, STOP = b"C", b"S", b"N", b"X"
+# From it: it is there for a stage; how many requests it began; a record; how it ended.
+READY, BEGUN, RECORD, OUTCOME, ERROR = b"P", b"B", b"R", b"O", b"E"
 _HEAD = 5
 
 
@@ -27,9 +32,23 @@ class Order(msgspec.Struct, frozen=True):
     worker: int
     of: int
     cpu: int | None = None  # the core to stay on
+    prompts: tuple[Prompt, ...] = ()
+    trace_ns: tuple[int, ...] = ()
 
 
-def packed(kind: bytes, data: bytes) -> bytes:
+def order_of(plan: Plan, worker: int, of: int, cpu: int | None = None) -> Order:
+    """The plan as a worker can make it again: with keys, addresses and prompts found."""
+    targets = [
+        msgspec.structs.replace(
+            said, base_url=made.base_url, api_key=made.key, api_key_env=None, api_key_file=None, model=made.info.model
+        )
+        for said, made in zip(plan.config.targets, plan.targets, strict=True)
+    ]
+    config = msgspec.structs.replace(plan.config, targets=tuple(targets))
+    return Order(config, worker, of, cpu, plan.prompts, plan.trace_ns)
+
+
+def packed(kind: bytes, data: bytes = b"") -> bytes:
     return kind + len(data).to_bytes(4, "little") + data
 
 
@@ -37,13 +56,8 @@ def encoded(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
-def decoded(kind: bytes, data: bytes) -> Any:
-    """One value of a kind."""
-    return _decoders[kind].decode(data)
-
-
 def _plain(value: object) -> object:
-    return value.reveal() if isinstance(value, Secret) else encode_hook(value)
+    return value.reveal() if isinstance(value, Secret) else pack_hook(value)
 
 
 def _restored(kind: type, value: object) -> object:
@@ -54,6 +68,7 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
 _decoders: dict[bytes, msgspec.msgpack.Decoder[Any]] = {
     ORDER: msgspec.msgpack.Decoder(Order, dec_hook=_restored),
     START: msgspec.msgpack.Decoder(int),
+    BEGUN: msgspec.msgpack.Decoder(int),
     RECORD: msgspec.msgpack.Decoder(Record, dec_hook=decode_hook),
     OUTCOME: msgspec.msgpack.Decoder(Outcome),
     ERROR: msgspec.msgpack.Decoder(str),

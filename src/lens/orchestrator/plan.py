@@ -72,6 +72,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = NO_RETRIES
     keep_all: bool = False  # every event whole, because its text is wanted
     warnings: tuple[str, ...] = ()  # of what was found while planning
+    trace_ns: tuple[int, ...] = ()  # of the trace that is replayed
 
     def slot(self, index: int, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
         """Targets take turns in blocks of random order, then fresh and reused connections ("both"), then prompts."""
@@ -110,9 +111,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(
-    config: RunConfig, environ: Mapping[str, str] = os.environ, *, prompts: Sequence[Prompt] | None = None
+    config: RunConfig,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    prompts: Sequence[Prompt] | None = None,
+    trace_ns: Sequence[int] | None = None,
 ) -> Plan:
-    """Check and encode everything. `prompts` take the place of what the configuration says of them.
+    """Check and encode everything. `prompts` and `trace_ns` take the place of what the configuration says of them.
 
     Raises:
         ConfigError: something cannot be (MissingKey, FileError: which).
@@ -121,7 +126,7 @@ def make_plan(
         raise ConfigError("nothing to measure: name a --provider and a --model")
     load = config.load
     targets = tuple([make_target(one, environ) for one in config.targets])
-    trace = read_trace_ns(Path(load.trace)) if load.trace else ()
+    trace = tuple(trace_ns) if trace_ns else read_trace_ns(Path(load.trace)) if load.trace else ()
     if pattern_of(load) == "iterations" and len(targets) > 1:
         # The plan counts them for each target (PLAN 9.1, compare).
         load = replace(load, iterations=load.iterations * len(targets))
@@ -148,6 +153,7 @@ def make_plan(
         ),
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
         keep_all=config.output.save_text or config.output.tokenizer is not None,
+        trace_ns=tuple(trace),
         warnings=tuple([w for one in config.targets if (w := key_file_warning(one.api_key_file))]),
     )
 

@@ -35,14 +35,14 @@ class Stop:
 
 
 @asynccontextmanager
-async def stopped_by_signals(stop: Stop) -> AsyncIterator[Stop]:
-    """SIGINT and SIGTERM ask to stop; a second one interrupts. Only in the main thread."""
+async def stopped_by_signals(stop: Stop, *numbers: signal.Signals) -> AsyncIterator[Stop]:
+    """These signals (SIGINT and SIGTERM) ask to stop; a second one interrupts. Only in the main thread."""
     again = False
     async with trio.open_nursery() as nursery:
 
         async def watch() -> None:
             nonlocal again
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            with trio.open_signal_receiver(*(numbers or (signal.SIGINT, signal.SIGTERM))) as signals:
                 async for number in signals:
                     if stop.asked:
                         again = True

@@ -2,23 +2,26 @@
 
     python -m lens.orchestrator.worker
 
-Records are written by a thread, so that a slow reader never holds up the loop that measures. SIGINT and
-SIGTERM, and the end of standard input, end what is under way; its records are handed back too.
+Threads read and write, so that a slow reader never holds up the loop that measures. SIGTERM, and the end
+of standard input, end what is under way; its records are handed back too. SIGINT is left to whoever gave
+the order: a terminal sends it to all at once.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import trio
 
-from lens.errors import LensError
+from lens.errors import LensError, causes
 from lens.model import Record
 from lens.orchestrator import handover
-from lens.orchestrator.engine import Outcome, Share, run_plan
+from lens.orchestrator.engine import Outcome, RunState, Share, run_plan
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop, stopped_by_signals
 
@@ -29,23 +32,26 @@ class Way:
     def __init__(self) -> None:
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._unpacker = handover.Unpacker()
+        self._waiting: list[tuple[bytes, Any]] = []
         self._writer = Thread(target=self._write, name="lens-handover", daemon=True)
         self._writer.start()
 
-    def say(self, kind: bytes, data: bytes = b"") -> None:
-        self._queue.put(handover.packed(kind, data))
+    def say(self, kind: bytes, value: object = None) -> None:
+        self._queue.put(handover.packed(kind, handover.encoded(value)))
 
     def close(self) -> None:
         """Return when all is written."""
         self._queue.put(None)
         self._writer.join()
 
-    def read(self) -> tuple[bytes, object] | None:
+    def read(self) -> tuple[bytes, Any] | None:
         """The next message; None when the other side is gone."""
-        while data := os.read(0, 1 << 16):
-            for message in self._unpacker.feed(data):
-                return message
-        return None
+        while not self._waiting:
+            data = os.read(0, 1 << 16)
+            if not data:
+                return None
+            self._waiting.extend(self._unpacker.feed(data))
+        return self._waiting.pop(0)
 
     def _write(self) -> None:
         while (data := self._queue.get()) is not None:
@@ -57,63 +63,86 @@ class Way:
                 return
 
 
+class _Told:
+    """What was said while the run goes on."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop, self.enough = stop, False
+        self._send, self.starts = trio.open_memory_channel[int](1)
+
+    def hear(self, said: tuple[bytes, Any] | None) -> None:
+        """In the loop's thread; None is the end of whoever gave the order."""
+        kind, value = said or (handover.STOP, None)
+        if kind == handover.START and value is not None:
+            self._send.send_nowait(value)
+        elif kind == handover.ENOUGH:
+            self.enough = True
+        elif kind == handover.STOP:
+            self.stop.ask("SIGTERM")
+
+
 def main() -> int:
     """The process from its first byte to its last."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     way = Way()
     said = way.read()
-    if said is None or not isinstance(said[1], handover.Order):
+    if said is None or said[0] != handover.ORDER:
         return 2
-    order = said[1]
+    order: handover.Order = said[1]
     if order.cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {order.cpu})
     try:
-        outcome = trio.run(_run, way, order)
-        way.say(handover.OUTCOME, handover.encoded(outcome))
-    except BaseExceptionGroup as group:
-        ours = group.subgroup(LensError)
-        if ours is None:
-            raise
-        way.say(handover.ERROR, handover.encoded(str(_first(ours))))
-        way.close()
-        return 1
+        way.say(handover.OUTCOME, trio.run(_run, way, order))
+        code = 0
+    except* LensError as errors:
+        way.say(handover.ERROR, str(next(causes(errors))))
+        code = 1
     way.close()
-    return 0
-
-
-def _first(group: BaseExceptionGroup[LensError]) -> LensError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+    return code
 
 
 async def _run(way: Way, order: handover.Order) -> Outcome:
-    plan = make_plan(order.config)
-    share = Share(order.worker, order.of)
+    plan = make_plan(order.config, prompts=order.prompts, trace_ns=order.trace_ns)
+    async with stopped_by_signals(Stop(), signal.SIGTERM) as stop:
+        told = _Told(stop)
+        token = trio.lowlevel.current_trio_token()
+        Thread(target=_listen, args=(way, token, told), name="lens-orders", daemon=True).start()
+        known = -1
 
-    async def ready() -> Share:
-        """Everything is warm: say so, and wait for the common instant."""
-        way.say(handover.READY)
-        said = await trio.to_thread.run_sync(way.read, abandon_on_cancel=True)
-        start_ns = said[1] if said is not None and isinstance(said[1], int) else None
-        if start_ns is None:
-            stop.ask("the run that gave the order is gone")
-        else:
-            Thread(target=_leash, args=(way, trio.lowlevel.current_trio_token(), stop), daemon=True).start()
-        return Share(order.worker, order.of, start_ns)
+        async def on_stage() -> int:
+            way.say(handover.READY)
+            return await told.starts.receive()
 
-    def hand_back(record: Record) -> None:
-        way.say(handover.RECORD, handover.encoded(record))
+        def hand_back(record: Record) -> None:
+            way.say(handover.RECORD, record)
 
-    async with stopped_by_signals(Stop()) as stop:
-        return await run_plan(plan, on_record=hand_back, on_warmup=hand_back, stop=stop, share=share, on_ready=ready)
+        def progress(state: RunState) -> None:
+            nonlocal known
+            if state.begun != known:
+                known = state.begun
+                way.say(handover.BEGUN, known)
+
+        return await run_plan(
+            plan,
+            on_record=hand_back,
+            on_warmup=hand_back,
+            on_progress=progress,
+            enough=lambda: told.enough,
+            stop=stop,
+            share=Share(order.worker, order.of),
+            on_stage=on_stage,
+        )
 
 
-def _leash(way: Way, token: trio.lowlevel.TrioToken, stop: Stop) -> None:
-    """When standard input ends, the run is to end."""
-    way.read()
-    try:
-        token.run_sync_soon(stop.ask, "SIGTERM")
-    except trio.RunFinishedError:
-        return
+def _listen(way: Way, token: trio.lowlevel.TrioToken, told: _Told) -> None:
+    """Brings what is said into the loop, until nobody is there to say anything."""
+    said: tuple[bytes, Any] | None = (handover.ORDER, None)
+    while said is not None:
+        said = way.read()
+        try:
+            token.run_sync_soon(told.hear, said)
+        except trio.RunFinishedError:
+            return
 
 
 if __name__ == "__main__":
