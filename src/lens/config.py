@@ -8,7 +8,7 @@ conversion checks the result. A key that nothing knows is an error that names th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -206,8 +206,11 @@ def make_config(
         from lens.config_file import read_tree
 
         tree = read_tree(path, environ)
+    of_file = tree.get("targets", [])
     lay(tree, _from_environment(environ))
     lay(tree, _said(flags))
+    if flags.get("targets"):
+        tree["targets"] = [{**_known(one, of_file), **one} for one in flags["targets"]]
     target = tree.pop("target", {})
     wanted = target.get("provider")
     if wanted is None and not tree.get("targets"):
@@ -217,6 +220,12 @@ def make_config(
     targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
     tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
     return _convert(tree, RunConfig, str(path) if path else "")
+
+
+def _known(target: Mapping[str, Any], among: Sequence[Tree]) -> Tree:
+    """What the file says of a target that a flag names: the same model's first, else the same provider's."""
+    same = [one for one in among if one.get("provider") == target.get("provider")]
+    return next((one for one in same if one.get("model") == target.get("model")), same[0] if same else {})
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfig:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 
 from lens.cli import options
 from lens.cli.command import Command, with_options
 from lens.cli.figures import FIGURES, print_definitions
-from lens.errors import ExitCode
 
 
 @with_options(
@@ -41,27 +38,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
         return print_plan(settings)
     # The engine is loaded when there is something to run.
-    from lens.cli.measure import measure, remember_secrets, run_name
-    from lens.cli.page import page_console
-    from lens.cli.progress import Progress
-    from lens.cli.results import Results
-    from lens.export.report import print_report
-    from lens.profiler import with_simulators
+    from lens.cli.running import run_and_report
 
-    remember_secrets(settings)
-    with with_simulators(settings.config) as config:
-        settings = settings._replace(config=config)
-        results = Results(settings, run_name(settings, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
-        live = settings.ui == "live"
-        progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
-        found = measure(settings, results, progress, keep_text=config.output.save_text)
-    console = page_console(results)
-    print_report(console, found.summary, found.info, results.paths, records=found.records)
-    print_definitions(ctx, console, found.records, found.summary)
-    if found.exit_code == ExitCode.INTERRUPTED:
-        click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
-    elif found.outcome.over_budget:
-        click.echo(f"lll: {found.outcome.over_budget}", err=True)
-    if found.trouble:
-        click.echo(f"lll: {found.trouble}", err=True)
-    return found.exit_code
+    return run_and_report(
+        settings, lambda console, found: print_definitions(ctx, console, found.records, found.summary)
+    ).exit_code

@@ -48,10 +48,15 @@ class Settings(NamedTuple):
 UNTIL_MOST = 10_000
 
 
-def settings_of(ctx: click.Context, *, targets: Sequence[dict[str, str]] = (), **load: Any) -> Settings:
+NO_TARGET = "no target; name one: --provider openai --model gpt-4o-mini, or --provider simulator"
+
+
+def settings_of(
+    ctx: click.Context, *, targets: Sequence[dict[str, str]] = (), no_target: str = NO_TARGET, **load: Any
+) -> Settings:
     """Flags over environment over file over defaults; `load` is what the command itself decides.
 
-    targets: of a command that asks several; the flags count for each.
+    targets: of a command that asks several; the flags count for each. no_target: what to say where there is none.
 
     Raises:
         ConfigError: something cannot be.
@@ -77,7 +82,7 @@ def settings_of(ctx: click.Context, *, targets: Sequence[dict[str, str]] = (), *
         tree["targets"] = [dict(one) for one in targets]
     file = ctx.params.get("config") or above.get("config")
     config = make_config(tree, file=Path(file) if file else None)
-    _check(config)
+    _check(config, no_target)
     return Settings(
         config=config,
         book=book_of(ctx),
@@ -161,12 +166,12 @@ def _formats(export: str | None, output: str | None) -> list[str]:
     return []
 
 
-def _check(config: RunConfig) -> None:
+def _check(config: RunConfig, no_target: str) -> None:
     level = config.output.log_level
     if level is not None and level.lower() not in LOG_LEVELS:
         raise ConfigError(f"log level {level!r}; there are {', '.join(LOG_LEVELS)}")
     if not config.targets:
-        raise ConfigError("no target; name one: --provider openai --model gpt-4o-mini, or --provider simulator")
+        raise ConfigError(no_target)
     for target in config.targets:
         remember_secret(target.api_key.reveal() if target.api_key else None)
 

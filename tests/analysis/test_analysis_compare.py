@@ -1,0 +1,123 @@
+"""Comparisons held to simulated truth: seldom different where nothing is, and found where something is."""
+
+import numpy as np
+import pytest
+from handmade import START, record, stamps
+
+from lens.analysis.compare import (
+    COMPARED,
+    STATISTICS,
+    Comparison,
+    _corrected,
+    compare_runs,
+    compare_targets,
+    planned_n,
+    shift,
+)
+from lens.pricing import PriceBook
+
+MS = 1_000_000
+
+
+def pairs(n, effect=1.0, seed=0):
+    """TTFTs of two targets under one drift (AR(1)) and noise of their own, as an interleaved run has them."""
+    rng = np.random.default_rng(seed)
+    drift = np.zeros(n)
+    for i in range(1, n):
+        drift[i] = 0.9 * drift[i - 1] + rng.normal(0, 0.04)
+    base = 100 * np.exp(drift)
+    return base * np.exp(rng.normal(0, 0.15, n)), base * effect * np.exp(rng.normal(0, 0.15, n))
+
+
+def judged(x, y, seed):
+    made = tuple(shift("ttft_ms", one, x, y, np.random.default_rng(seed), paired=True) for one in STATISTICS)
+    (found,) = _corrected([Comparison(baseline="a", candidate="b", shifts=made, failed=(0, 0))])
+    return found.shifts
+
+
+def test_the_same_twice_is_seldom_different():
+    different = sum(any(one.different for one in judged(*pairs(60, seed=seed), seed)) for seed in range(200))
+    assert different <= 10, "5 % of 200"
+
+
+def test_ten_percent_more_is_found_at_the_number_it_asked_for():
+    """Each time a pilot run says how many requests it takes, and a run of that many looks for the effect."""
+    found, runs = 0, 100
+    for seed in range(runs):
+        pilot = judged(*pairs(60, seed=5000 + seed), seed)
+        wanted = planned_n(next(one for one in pilot if one.statistic == "mean"), 0.10, len(STATISTICS))
+        assert 20 < wanted < 600
+        shifts = judged(*pairs(wanted, effect=1.10, seed=seed), seed)
+        found += any(one.different and one.better is False for one in shifts)
+    assert found >= 0.9 * runs
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    inside = 0
+    for seed in range(200):
+        x, y = pairs(80, effect=1.2, seed=seed)
+        one = shift("ttft_ms", "mean", x, y, np.random.default_rng(seed), paired=True)
+        truth = float((x * 0.2).mean())  # what the effect adds to these requests, but for noise
+        inside += one.low <= truth <= one.high
+    assert inside >= 180
+
+
+def asked(index, target, ttft_ms, targets=2):
+    begin = START + index * 10 * MS
+    return record(
+        (ttft_ms, ttft_ms + 10),
+        index=index,
+        target=target,
+        model=f"m{target}",
+        stamps=stamps(begin, send_start=0, send_end=0, first_byte=ttft_ms - 1, end=ttft_ms + 12),
+    )
+
+
+def interleaved(n, slower):
+    rng = np.random.default_rng(3)
+    records = []
+    for block in range(n):
+        order = [0, 1] if rng.random() < 0.5 else [1, 0]
+        records += [
+            asked(2 * block + place, target, 100 + rng.normal(0, 3) + slower * target)
+            for place, target in enumerate(order)
+        ]
+    return records
+
+
+def test_targets_of_a_run_are_compared_pair_by_pair():
+    (found,) = compare_targets(interleaved(60, 30), PriceBook(), targets=2)
+    assert (found.baseline, found.candidate) == ("openai/m0", "openai/m1")
+    mean = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "mean"))
+    assert mean.different
+    assert mean.better is False
+    assert mean.difference == pytest.approx(30, abs=2)
+    assert mean.low <= 30 <= mean.high or abs(mean.difference - 30) < 2
+    assert mean.wins < 0.05
+    assert mean.n == 60
+    assert {one.metric for one in found.shifts} <= set(COMPARED)
+
+
+def test_what_is_the_same_says_what_it_could_have_seen():
+    (found,) = compare_targets(interleaved(60, 0), PriceBook(), targets=2)
+    mean = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "mean"))
+    assert not mean.different
+    assert mean.better is None
+    assert 0.5 < mean.smallest_seen < 5
+    assert mean.needed(0.01) > mean.needed(0.1)
+
+
+def test_runs_are_compared_without_pairs():
+    first = [asked(i, 0, 100 + i % 7) for i in range(60)]
+    second = [asked(i, 0, 140 + i % 7) for i in range(50)]
+    (found,) = compare_runs([first, second], ["a.jsonl", "b.jsonl"], PriceBook())
+    assert (found.baseline, found.candidate) == ("a.jsonl", "b.jsonl")
+    mean = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "mean"))
+    assert mean.different
+    assert not mean.paired
+    assert mean.relative == pytest.approx(0.388, abs=0.02)
+
+
+def test_too_few_requests_are_compared_with_nothing():
+    (found,) = compare_targets(interleaved(5, 30), PriceBook(), targets=2)
+    assert found.shifts == ()
