@@ -16,9 +16,9 @@ import lens
 COMMANDS = {
     "profile": ("lens.cli.profile:command", "Measure one request and draw where its time went."),
     "benchmark": ("lens.cli.benchmark:command", "Put load on an endpoint and sum up what came of it."),
+    "compare": ("lens.cli.compare:command", "Set targets side by side, interleaved; or run files."),
     "report": ("lens.cli.report:command", "Draw runs as one page of HTML that needs nothing else."),
     "explain": ("lens.cli.explain:command", "Say what a metric means, and which events a figure is from."),
-    "compare": ("lens.cli.compare:command", "Set targets side by side, interleaved; or run files."),
     "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
     "simulate": ("lens.cli.simulate:command", "Serve a loopback endpoint that keeps a known script."),
     "prices": ("lens.cli.prices:command", "Show what a model's tokens cost, and where that is from."),
