@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 import trio
@@ -188,3 +190,53 @@ def test_an_error_crosses_every_bridge_unchanged():
             way()
     with pytest.raises(ConfigError, match="nobody"):
         nowhere.profile("hi")
+
+
+def test_requests_are_handed_out_while_the_run_goes_on(profiler):
+    seen = []
+    for metrics in profiler.stream_metrics("hi", iterations=5, concurrency=1):
+        assert metrics.ok
+        assert metrics.output_tokens == 10
+        seen.append(time.monotonic())
+    assert len(seen) == 5
+    assert seen[-1] - seen[0] > 0.04, "not all at the end"
+
+
+async def test_they_come_under_trio(profiler):
+    assert [metrics.ok async for metrics in profiler.stream_metrics("hi", iterations=3)] == [True] * 3
+
+
+def test_they_come_under_asyncio(profiler):
+    async def main():
+        return [metrics.ok async for metrics in profiler.stream_metrics("hi", iterations=3)]
+
+    assert asyncio.run(main()) == [True] * 3
+
+
+def test_leaving_a_block_early_stops_the_run(profiler):
+    with profiler.stream_metrics("hi", iterations=10_000) as stream:
+        next(stream)
+    assert list(stream) == []
+    assert not any(thread.name == "lens-stream" for thread in threading.enumerate())
+
+
+async def test_leaving_it_early_under_trio_stops_it_too(profiler):
+    async with profiler.stream_metrics("hi", iterations=10_000) as stream:
+        async for _ in stream:
+            break
+    assert not any(thread.name == "lens-stream" for thread in threading.enumerate())
+
+
+def test_a_stream_nobody_reads_on_ends_by_itself(profiler):
+    next(profiler.stream_metrics("hi", iterations=10_000))
+    until = time.monotonic() + 10
+    while any(thread.name == "lens-stream" for thread in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_mistake_in_a_stream_is_told_to_who_reads_it(simulator):
+    broken = Profiler("openai", "m", base_url=simulator.url, cacert="/nowhere.pem")
+    with pytest.raises(ConfigError):
+        list(Profiler("openai", "m").stream_metrics("hi", iterations=-1))
+    assert [m.ok for m in broken.stream_metrics("hi", iterations=1)] in ([True], [False])

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from lens.calibration import Calibration, selftest
     from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig, load_config
     from lens.errors import LensError
+    from lens.export.request_metrics import RequestMetrics
     from lens.history import read_run, write_run
     from lens.metrics.summary import Summary, summarize
     from lens.model import Record, RunInfo, Status
     from lens.pricing import PriceBook
-    from lens.profiler import Profiler, ProviderConfig, RequestMetrics, measure, profile, profile_request
+    from lens.profiler import Profiler, ProviderConfig, measure, profile, profile_request
 
 __version__ = "0.1.0"
 
@@ -29,7 +30,7 @@ _HOME = {
     "PromptConfig": "lens.config",
     "ProviderConfig": "lens.profiler",
     "Record": "lens.model",
-    "RequestMetrics": "lens.profiler",
+    "RequestMetrics": "lens.export.request_metrics",
     "RunConfig": "lens.config",
     "RunInfo": "lens.model",
     "Status": "lens.model",

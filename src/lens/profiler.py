@@ -15,80 +15,18 @@ import msgspec
 
 from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
 from lens.errors import ConfigError, LensError
-from lens.export.rows import all_figures, error_text, token_timings
-from lens.metrics.definitions import Value
+from lens.export.request_metrics import RequestMetrics
 from lens.model import Record, RunInfo
 from lens.orchestrator.bridge import Work, anywhere, blocking
 from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import OnRecord, RunState, run_plan
 from lens.orchestrator.plan import SIMULATOR, make_plan
 from lens.orchestrator.stop import Stop
+from lens.orchestrator.streamed import Streamed
 from lens.pricing import PriceBook, parse_price, standard_book
 from lens.wire import Secret
 
 SectionT = TypeVar("SectionT", bound=Section)
-
-
-class RequestMetrics:
-    """One request and its figures under the plan's names (PLAN 2.2.4); None is not measured.
-
-    Every other metric of METRICS.md is an attribute too; `record` is all that was measured.
-    """
-
-    def __init__(self, record: Record, book: PriceBook | None = None) -> None:
-        self.record = record
-        self.figures: dict[str, Value | None] = all_figures(record, book or PriceBook())
-
-    def __getattr__(self, name: str) -> Any:
-        figures = self.__dict__.get("figures", {})
-        if name in figures:
-            return figures[name]
-        raise AttributeError(f"there is no figure {name!r}; there are {', '.join(figures)}")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.figures]
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={self.figures[name]}" for name in ("ttft_ms", "total_latency_ms", "output_tokens"))
-        return f"RequestMetrics({self.record.status.value}, {shown})"
-
-    @property
-    def ok(self) -> bool:
-        """The answer came, whole."""
-        return self.record.status.value == "Success"
-
-    @property
-    def request_id(self) -> str:
-        return self.record.request_id
-
-    @property
-    def provider(self) -> str:
-        return self.record.provider
-
-    @property
-    def model(self) -> str:
-        return self.record.model
-
-    @property
-    def timestamp(self) -> str:
-        return self.record.timestamp
-
-    @property
-    def status(self) -> str:
-        return self.record.status.value
-
-    @property
-    def error(self) -> str | None:
-        return error_text(self.record)
-
-    @property
-    def text(self) -> str | None:
-        return self.record.text
-
-    @property
-    def token_timings(self) -> list[dict[str, Any]]:
-        """The plan's TokenTiming of each content event."""
-        return token_timings(self.record)
 
 
 async def measure(
@@ -191,6 +129,15 @@ class Profiler:
         """run for code that does not await."""
         return blocking(self._many(prompts, on_record, load))
 
+    def stream_metrics(self, *prompts: str, **load: Any) -> Streamed[RequestMetrics]:
+        """Each request of a run as it ends, for `for` and `async for`; `load` as for run."""
+
+        async def source(hand_out: Callable[[RequestMetrics], None], stop: Stop) -> None:
+            config = self._config(prompts, load)
+            await measure(config, on_record=lambda record: hand_out(self.metrics(record)), stop=stop)
+
+        return Streamed(source)
+
     def metrics(self, record: Record) -> RequestMetrics:
         """The figures of a record, at this profiler's prices."""
         return RequestMetrics(record, self.book)
@@ -216,8 +163,7 @@ class Profiler:
     def _many(
         self, prompts: tuple[str, ...], on_record: OnRecord | None, load: dict[str, Any]
     ) -> Work[tuple[RunInfo, list[Record]]]:
-        said = {**{f: getattr(self.load, f) for f in LoadConfig.__struct_fields__}, **load}
-        config = RunConfig(targets=(self.target,), load=_section(LoadConfig, said), prompts=PromptConfig(texts=prompts))
+        config = self._config(prompts, load)
 
         async def work(stop: Stop) -> tuple[RunInfo, list[Record]]:
             records: list[Record] = []
@@ -231,6 +177,10 @@ class Profiler:
             return info, records
 
         return work
+
+    def _config(self, prompts: tuple[str, ...], load: dict[str, Any]) -> RunConfig:
+        said = {**{f: getattr(self.load, f) for f in LoadConfig.__struct_fields__}, **load}
+        return RunConfig(targets=(self.target,), load=_section(LoadConfig, said), prompts=PromptConfig(texts=prompts))
 
 
 class ProfilerBuilder:

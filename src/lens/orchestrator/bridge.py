@@ -22,11 +22,11 @@ Work = Callable[[Stop], Awaitable[T]]
 
 async def anywhere(work: Work[T], stop: Stop | None = None) -> T:
     """Await `work` from trio directly, from asyncio through a thread."""
-    if _library() == "trio":
+    if running_library() == "trio":
         return await work(stop or Stop())
     import asyncio
 
-    runner = _Threaded(work, stop)
+    runner = Threaded(work, stop)
     try:
         return await asyncio.get_running_loop().run_in_executor(None, runner.run)
     except asyncio.CancelledError:
@@ -36,8 +36,8 @@ async def anywhere(work: Work[T], stop: Stop | None = None) -> T:
 
 def blocking(work: Work[T]) -> T:
     """Do `work` and wait for it."""
-    runner = _Threaded(work, None)
-    if _library() is None:
+    runner = Threaded(work, None)
+    if running_library() is None:
         return runner.run()
     thread = threading.Thread(target=runner.run_kept, name="lens")
     thread.start()
@@ -45,7 +45,8 @@ def blocking(work: Work[T]) -> T:
     return runner.result()
 
 
-def _library() -> str | None:
+def running_library() -> str | None:
+    """Whose loop runs in this thread: "trio", "asyncio" or none."""
     if trio.lowlevel.in_trio_run():
         return "trio"
     asyncio = sys.modules.get("asyncio")  # where nobody imported it, no loop of its can be running
@@ -55,7 +56,7 @@ def _library() -> str | None:
         return None
 
 
-class _Threaded(Generic[T]):
+class Threaded(Generic[T]):
     """One trio run, wherever it happens."""
 
     def __init__(self, work: Work[T], stop: Stop | None) -> None:
