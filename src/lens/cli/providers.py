@@ -27,7 +27,7 @@ def facts() -> list[dict[str, Any]]:
                 "name": name,
                 "title": getattr(preset, "title", name),
                 "base_url": provider.base_url,
-                "key_variables": list(provider.key_variables),
+                "key_variables": list((preset or provider).key_variables),
                 "apis": list(provider.apis),
                 "aliases": list(getattr(preset, "aliases", ())),
                 "quirks": list(getattr(preset, "quirks", ())),

@@ -39,10 +39,13 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
     made = getattr(provider, "default_key", None)
     if made is not None:
         found: Secret | None = made(environ, own_address=config.base_url is None)
-        return found
+        if found is not None:
+            return found
     if provider.key_variables and config.base_url is None:
+        # A preset also names what default_key takes.
+        named = getattr(provider, "preset", provider).key_variables
         raise MissingKey(
-            f"provider {config.provider}: no key; set {' or '.join(provider.key_variables)}, "
+            f"provider {config.provider}: no key; set {' or '.join(named)}, "
             "or give --api-key-env NAME or --api-key-file FILE"
         )
     return None

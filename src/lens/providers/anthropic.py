@@ -9,15 +9,15 @@ import msgspec
 
 from lens.errors import ConfigError
 from lens.providers import anthropic_messages
-from lens.providers.base import bearer, json_headers, merged, path_under
+from lens.providers.base import Body, bearer, json_headers, merged, path_under
 from lens.providers.failures import http_outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
 VERSION = "2026-10-21"
-# The last version that takes a temperature; asked for only where there is one.
-VERSION_WITH_TEMPERATURE = "2023-06-01"
+# The last version that takes a temperature and its like; asked for only where there is one.
+VERSION_WITH_SAMPLING = "2023-06-01"
 RULES = anthropic_messages.rules_under()
 PRESET = Preset(
     name="anthropic",
@@ -26,10 +26,17 @@ PRESET = Preset(
     key_variables=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
     aliases=("claude",),
     quirks=(
+        "ANTHROPIC_AUTH_TOKEN is a token, sent as a bearer where there is no key",
         "thinking is billed as output; where its text is omitted, it is silence before the first token",
         f"an answer is at most {anthropic_messages.MAX_TOKENS} tokens unless --max-tokens says otherwise",
     ),
 )
+
+
+class BearerToken(Secret):
+    """A token for the Authorization header, whatever it looks like."""
+
+    __slots__ = ()
 
 
 class Anthropic:
@@ -37,12 +44,16 @@ class Anthropic:
 
     name = PRESET.name
     base_url = PRESET.base_url
-    key_variables = PRESET.key_variables
+    key_variables = ("ANTHROPIC_API_KEY",)
     apis = ("messages",)
     preset = PRESET
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
         return environ.get("ANTHROPIC_BASE_URL") or None
+
+    def default_key(self, environ: Mapping[str, str], *, own_address: bool) -> Secret | None:  # noqa: ARG002
+        token = environ.get("ANTHROPIC_AUTH_TOKEN")
+        return BearerToken(token) if token else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         if ask.api not in (None, *self.apis):
@@ -50,14 +61,15 @@ class Anthropic:
         body = {"model": ask.model, **anthropic_messages.body_of(prompt, ask)}
         if ask.stream:
             body["stream"] = True
-        version = VERSION if ask.temperature is None else VERSION_WITH_TEMPERATURE
+        body = merged(merged(body, ask.extra_body), prompt.extra_body)
+        version = VERSION_WITH_SAMPLING if sampled(body) else VERSION
         headers = dict(json_headers(ask, auth=_auth(key)))
         headers.setdefault(b"anthropic-version", version.encode())
         under_v1 = urlsplit(base_url).path.rstrip("/").endswith("/v1")
         return WireRequest(
             path=path_under(base_url, "messages" if under_v1 else "v1/messages"),
             headers=tuple(headers.items()),
-            body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
+            body=msgspec.json.encode(body),
             signals=RULES,
             framing="sse" if ask.stream else "document",
             stream=ask.stream,
@@ -77,9 +89,16 @@ def reading_of(exchange: Exchange) -> Reading:
     return reading(exchange, category, failure, **answer.fields())
 
 
+def sampled(body: Body) -> bool:
+    """The body says how to choose tokens, which newer versions refuse."""
+    return any(name in body for name in ("temperature", "top_p", "top_k"))
+
+
 def _auth(key: Secret | None) -> tuple[bytes, bytes] | None:
     """A key goes into x-api-key; an OAuth token is a bearer."""
     if key is None:
         return None
     value = key.reveal()
-    return bearer(key) if value.startswith("sk-ant-oat") else (b"x-api-key", value.encode("utf-8"))
+    if isinstance(key, BearerToken) or value.startswith("sk-ant-oat"):
+        return bearer(key)
+    return b"x-api-key", value.encode("utf-8")

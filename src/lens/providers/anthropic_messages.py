@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, parsed
+from lens.providers.base import Body, as_dict, as_list, as_str, parsed
 from lens.providers.failures import error_of
-from lens.providers.messages import calls_of, data_url, parts_of, system_and_turns
+from lens.providers.messages import answers_together, calls_of, data_url, is_system, is_tool_answer, parts_of, text_of
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.usage import count, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules, When
@@ -53,9 +53,11 @@ def rules_under(prefix: str = "") -> SignalRules:
 
 def body_of(prompt: Prompt, ask: Ask) -> Body:
     """The request's body without model and stream."""
-    system, turns = system_and_turns(prompt)
+    messages = prompt.as_messages()
+    turns = answers_together(message for message in messages if not is_system(message))
     most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
     body: Body = {"max_tokens": MAX_TOKENS if most is None else most, "messages": [_turn(turn) for turn in turns]}
+    system = _system([message.get("content") for message in messages if is_system(message)])
     if system:
         body["system"] = system
     if ask.temperature is not None:
@@ -63,16 +65,30 @@ def body_of(prompt: Prompt, ask: Ask) -> Body:
     return body
 
 
-def _turn(message: dict[str, Any]) -> Body:
-    if message.get("role") == "tool":
-        answer = {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": message.get("content")}
-        return {"role": "user", "content": [answer]}
+def _system(contents: list[Any]) -> str | list[Body]:
+    """A text; blocks where one says more than its text (a mark of what to cache)."""
+    blocks = [part for content in contents for part in parts_of(content)]
+    if all(set(block) <= {"type", "text"} for block in blocks):
+        return "\n".join([text_of(content) for content in contents])
+    return blocks
+
+
+def _turn(run: list[dict[str, Any]]) -> Body:
+    message = run[0]
+    if is_tool_answer(message):
+        return {"role": "user", "content": [_tool_result(answer) for answer in run]}
     calls = calls_of(message)
     if isinstance(message.get("content"), str) and not calls:
         return {"role": message.get("role", "user"), "content": message["content"]}
     blocks = [_block(part) for part in parts_of(message.get("content"))]
     blocks += [{"type": "tool_use", "id": id_, "name": name, "input": given} for id_, name, given in calls]
     return {"role": message.get("role", "user"), "content": blocks}
+
+
+def _tool_result(message: dict[str, Any]) -> Body:
+    content = message.get("content")
+    told = content if isinstance(content, str) else [_block(part) for part in parts_of(content)]
+    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": told}
 
 
 def _block(part: dict[str, Any]) -> Body:
@@ -131,9 +147,10 @@ class Answer:
             said = error_of(data) or Failure(message="")
             return "stream_error", msgspec.structs.replace(said, where="body")
         self._take_message(data)
-        for place, block in enumerate(as_list(data["content"])):
+        content = as_list(data.get("content"))
+        for place, block in enumerate(content):
             self._open(place, as_dict(block))
-        if not data["content"] and not self.finish:
+        if not content and not self.finish:
             return "empty", Failure(message="the answer holds no content", type="empty", where="protocol")
         return "success", None
 
@@ -157,7 +174,7 @@ class Answer:
             self.error = msgspec.structs.replace(said, where="stream")
 
     def _take_message(self, message: dict[str, Any]) -> None:
-        self.model = message.get("model") or self.model
+        self.model = as_str(message.get("model")) or self.model
         self._finished(message.get("stop_reason"))
         self._count(message.get("usage"))
 
@@ -172,21 +189,23 @@ class Answer:
         kind = block.get("type")
         if kind in _TOOL_BLOCKS:
             given = msgspec.json.encode(block["input"]).decode() if block.get("input") else ""
-            self._tools[place] = ToolCall(name=str(block.get("name") or ""), arguments=given, id=block.get("id"))
+            self._tools[place] = ToolCall(
+                name=as_str(block.get("name")), arguments=given, id=as_str(block.get("id")) or None
+            )
         elif kind == "text":
-            self.text += block.get("text") or ""
+            self.text += as_str(block.get("text"))
         elif kind == "thinking":
-            self.reasoning += block.get("thinking") or ""
+            self.reasoning += as_str(block.get("thinking"))
 
     def _grow(self, place: int, delta: dict[str, Any]) -> None:
         kind = delta.get("type")
         if kind == "text_delta":
-            self.text += delta.get("text") or ""
+            self.text += as_str(delta.get("text"))
         elif kind == "thinking_delta":
-            self.reasoning += delta.get("thinking") or ""
+            self.reasoning += as_str(delta.get("thinking"))
         elif kind == "input_json_delta":
             tool = self._tools.get(place, ToolCall(name=""))
-            more = tool.arguments + (delta.get("partial_json") or "")
+            more = tool.arguments + as_str(delta.get("partial_json"))
             self._tools[place] = msgspec.structs.replace(tool, arguments=more)
 
     def usage(self) -> Usage | None:

@@ -89,13 +89,18 @@ def parsed(data: bytes) -> Any:
     """JSON, or None where it is none."""
     try:
         return msgspec.json.decode(data.strip())
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def as_dict(value: Any) -> dict[str, Any]:
     """`value` where it is an object, else an empty one: answers hold null where an object is meant."""
     return value if isinstance(value, dict) else {}
+
+
+def as_str(value: Any) -> str:
+    """`value` where it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
 
 
 def as_list(value: Any) -> list[Any]:

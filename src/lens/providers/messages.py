@@ -6,6 +6,8 @@ What is already in a protocol's own form goes through unchanged, so that a promp
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from lens.providers.base import as_dict, as_list, parsed
@@ -27,11 +29,30 @@ def text_of(content: Any) -> str:
     return "".join([str(as_dict(part).get("text") or "") for part in as_list(content)])
 
 
+def is_system(message: dict[str, Any]) -> bool:
+    """It speaks for whoever runs the model."""
+    return message.get("role") in ("system", "developer")
+
+
 def system_and_turns(prompt: Prompt) -> tuple[str | None, list[dict[str, Any]]]:
     """The system text, and the turns without it."""
     messages = prompt.as_messages()
-    said = [text_of(m.get("content")) for m in messages if m.get("role") in ("system", "developer")]
-    return "\n".join(said) or None, [m for m in messages if m.get("role") not in ("system", "developer")]
+    said = [text_of(m.get("content")) for m in messages if is_system(m)]
+    return "\n".join(said) or None, [m for m in messages if not is_system(m)]
+
+
+def is_tool_answer(message: dict[str, Any]) -> bool:
+    """It brings back what a tool said."""
+    return message.get("role") == "tool"
+
+
+def answers_together(turns: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Each turn alone, but tools' answers that follow each other as one: calls made at once are answered at once."""
+    for answers, run in groupby(turns, key=is_tool_answer):
+        if answers:
+            yield list(run)
+        else:
+            yield from ([turn] for turn in run)
 
 
 def parts_of(content: Any) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 _PROJECT = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
 _LOCATION = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION")
 MESSAGES = "messages"
+# The version of Vertex's own that takes a temperature; other versions are Anthropic's.
+VERSION_WITH_SAMPLING = "vertex-2023-10-16"
 # Many regions under one name have a host of another form.
 _MULTI_REGIONS = ("us", "eu")
 PRESET = Preset(
@@ -79,14 +81,16 @@ class Vertex:
 
 
 def _claude(prompt: Prompt, ask: Ask, base_url: str, route: str, key: Secret | None) -> WireRequest:
-    version = anthropic.VERSION if ask.temperature is None else "vertex-2023-10-16"
-    body = {"anthropic_version": version, **anthropic_messages.body_of(prompt, ask)}
+    body = anthropic_messages.body_of(prompt, ask)
     if ask.stream:
         body["stream"] = True
+    body = merged(merged(body, ask.extra_body), prompt.extra_body)
+    if "anthropic_version" not in {**ask.extra_body, **prompt.extra_body}:
+        body["anthropic_version"] = VERSION_WITH_SAMPLING if anthropic.sampled(body) else anthropic.VERSION
     return WireRequest(
         path=path_under(base_url, f"{route}:{'streamRawPredict' if ask.stream else 'rawPredict'}"),
         headers=json_headers(ask, auth=_auth(key)),
-        body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
+        body=msgspec.json.encode(body),
         signals=anthropic.RULES,
         framing="sse" if ask.stream else "document",
         stream=ask.stream,
