@@ -8,6 +8,7 @@ one clock and stay as they are. Needs the extra `ray`.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -203,7 +204,7 @@ def connect(address: str | None) -> Any:
     if not ray.is_initialized():
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=_dashboard(address))
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=_dashboard(address))
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(f"--ray-address {address or 'local'}: {str(error).strip()}") from None
         finally:
