@@ -90,7 +90,7 @@ def test_what_gemini_is_asked():
             "parts": [{"text": "what?"}, {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}],
         },
         {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {"at": 1}}}]},
-        {"role": "user", "parts": [{"functionResponse": {"name": "c1", "response": {"result": "a cat"}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"result": "a cat"}}}]},
     ]
     assert dict(request.headers)[b"x-goog-api-key"] == b"tok"
 

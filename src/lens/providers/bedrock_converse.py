@@ -6,6 +6,8 @@ error frame ends the answer.
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, parsed
 from lens.providers.failures import error_of, masked
-from lens.providers.messages import calls_of, data_url, parts_of, system_and_turns, text_of
+from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, system_and_turns
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.usage import count, total
 from lens.wire import Ask, Exchange, Frame, Prompt, SignalRule, SignalRules
@@ -38,7 +40,7 @@ _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/
 def body_of(prompt: Prompt, ask: Ask) -> Body:
     """The request's body; the model stands in the path."""
     system, turns = system_and_turns(prompt)
-    body: Body = {"messages": [_turn(turn) for turn in turns]}
+    body: Body = {"messages": _alternating([_turn(turn) for turn in turns])}
     if system:
         body["system"] = [{"text": system}]
     most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
@@ -49,13 +51,25 @@ def body_of(prompt: Prompt, ask: Ask) -> Body:
     return body
 
 
+def _alternating(turns: list[Body]) -> list[Body]:
+    """Neighbours of one role as one: the protocol wants the roles to take turns, and all tools' answers at once."""
+    return [
+        {"role": role, "content": [block for turn in run for block in turn["content"]]}
+        for role, run in groupby(turns, key=itemgetter("role"))
+    ]
+
+
 def _turn(message: dict[str, Any]) -> Body:
-    if message.get("role") == "tool":
-        told = {"toolUseId": message.get("tool_call_id"), "content": [{"text": text_of(message.get("content"))}]}
-        return {"role": "user", "content": [{"toolResult": told}]}
+    if is_tool_answer(message):
+        return {"role": "user", "content": [{"toolResult": _tool_result(message)}]}
     blocks = [_block(part) for part in parts_of(message.get("content"))]
     blocks += [{"toolUse": {"toolUseId": id_, "name": name, "input": given}} for id_, name, given in calls_of(message)]
     return {"role": message.get("role", "user"), "content": blocks}
+
+
+def _tool_result(message: dict[str, Any]) -> Body:
+    told = [_block(part) for part in parts_of(message.get("content"))]
+    return {"toolUseId": message.get("tool_call_id"), "content": told}
 
 
 def _block(part: dict[str, Any]) -> Body:

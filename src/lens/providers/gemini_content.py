@@ -13,7 +13,16 @@ import msgspec
 from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, parsed
 from lens.providers.failures import error_of
-from lens.providers.messages import calls_of, data_url, parts_of, system_and_turns, text_of
+from lens.providers.messages import (
+    answers_together,
+    calls_of,
+    data_url,
+    is_tool_answer,
+    parts_of,
+    system_and_turns,
+    text_of,
+    with_tool_names,
+)
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.usage import count, growth, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules, When
@@ -37,7 +46,7 @@ RULES = SignalRules(
 def body_of(prompt: Prompt, ask: Ask) -> Body:
     """The request's body; the model stands in the path."""
     system, turns = system_and_turns(prompt)
-    body: Body = {"contents": [_content(turn) for turn in turns]}
+    body: Body = {"contents": [_content(run) for run in answers_together(with_tool_names(turns))]}
     if system:
         body["systemInstruction"] = {"parts": [{"text": system}]}
     most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
@@ -48,16 +57,22 @@ def body_of(prompt: Prompt, ask: Ask) -> Body:
     return body
 
 
-def _content(message: dict[str, Any]) -> Body:
-    role = message.get("role")
-    if role == "tool":
-        answer = parsed(text_of(message.get("content")).encode())
-        told = answer if isinstance(answer, dict) else {"result": text_of(message.get("content"))}
-        name = str(message.get("name") or message.get("tool_call_id") or "tool")
-        return {"role": "user", "parts": [{"functionResponse": {"name": name, "response": told}}]}
+def _content(run: list[dict[str, Any]]) -> Body:
+    message = run[0]
+    if is_tool_answer(message):
+        shown = [part for answer in run for part in parts_of(answer.get("content")) if part.get("type") != "text"]
+        return {"role": "user", "parts": [*[_response(answer) for answer in run], *[_part(part) for part in shown]]}
     parts = [_part(part) for part in parts_of(message.get("content"))]
     parts += [{"functionCall": {"name": name, "args": given}} for _, name, given in calls_of(message)]
-    return {"role": "model" if role == "assistant" else "user", "parts": parts}
+    return {"role": "model" if message.get("role") == "assistant" else "user", "parts": parts}
+
+
+def _response(message: dict[str, Any]) -> Body:
+    """What a tool said, as an object; a text that is none becomes one."""
+    said = text_of(message.get("content"))
+    answer = parsed(said.encode())
+    name = str(message.get("name") or message.get("tool_call_id") or "tool")
+    return {"functionResponse": {"name": name, "response": answer if isinstance(answer, dict) else {"result": said}}}
 
 
 def _part(part: dict[str, Any]) -> Body:

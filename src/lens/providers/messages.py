@@ -55,6 +55,15 @@ def answers_together(turns: Iterable[dict[str, Any]]) -> Iterator[list[dict[str,
             yield from ([turn] for turn in run)
 
 
+def with_tool_names(turns: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The turns, each tool's answer under the name of the call that it answers; the chat API gives only an id."""
+    names: dict[str, str] = {}  # an id may come again in a later turn; then the later call is meant
+    for turn in turns:
+        named = names.get(str(turn.get("tool_call_id")))
+        yield {**turn, "name": named} if is_tool_answer(turn) and named and not turn.get("name") else turn
+        names |= {id_: name for id_, name, _ in calls_of(turn)}
+
+
 def parts_of(content: Any) -> list[dict[str, Any]]:
     """A content as a list of parts."""
     if isinstance(content, str):

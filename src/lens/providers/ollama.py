@@ -15,7 +15,7 @@ from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, bearer, json_headers, merged, parsed, path_under
 from lens.providers.failures import error_of, http_outcome
-from lens.providers.messages import calls_of, data_url, parts_of, text_of
+from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, text_of, with_tool_names
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
@@ -69,7 +69,7 @@ class Ollama:
             raise ConfigError(f"provider {self.name}: no api {api!r}; there are {', '.join(self.apis)}")
         body: Body = {"model": ask.model, "stream": ask.stream}
         if api == CHAT:
-            body["messages"] = [_turn(message) for message in prompt.as_messages()]
+            body["messages"] = [_turn(message) for message in with_tool_names(prompt.as_messages())]
         else:
             body["prompt"] = prompt.text or "\n".join(text_of(m.get("content")) for m in prompt.messages)
             if prompt.system:
@@ -119,7 +119,7 @@ def _turn(message: dict[str, Any]) -> Body:
     calls = calls_of(message)
     if calls:
         turn["tool_calls"] = [{"function": {"name": name, "arguments": given}} for _, name, given in calls]
-    if message.get("role") == "tool" and message.get("name"):
+    if is_tool_answer(message) and message.get("name"):
         turn["tool_name"] = message["name"]
     return turn
 
