@@ -204,7 +204,12 @@ def connect(address: str | None) -> Any:
     if not ray.is_initialized():
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=_dashboard(address))
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=_dashboard(address),
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(f"--ray-address {address or 'local'}: {str(error).strip()}") from None
         finally:
