@@ -6,6 +6,7 @@ These run on whatever `import lens` finds: the wheel in `make test`, the source 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,13 +22,7 @@ PACKAGE = Path(lens.__file__).parent
 INSTALLED = "LENS_TEST_BUILD" in os.environ
 CORE = ("clock", "tape", "signals", "frames", "stream", "reactor", "pacer")
 
-# What another harness writes to use the core from its own Cython code.
-FOREIGN = """
-from lens._core.clock cimport mono_ns
-
-def moments():
-    return [mono_ns() for _ in range(3)]
-"""
+EMBEDDED = Path(__file__).parent.parent / "docs" / "examples" / "embedded-core"
 
 
 def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -86,15 +81,19 @@ def test_another_harness_can_cimport_the_core(tmp_path: Path) -> None:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler on this machine")
-    (tmp_path / "foreign.pyx").write_text(FOREIGN)
-    done = run(sys.executable, "-m", "cython", "-3", "-I", str(PACKAGE.parent), "foreign.pyx", cwd=tmp_path)
+    shutil.copy(EMBEDDED / "harness.pyx", tmp_path)
+    done = run(sys.executable, "-m", "cython", "-3", "-I", str(PACKAGE.parent), "harness.pyx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     includes = [sysconfig.get_path("include"), str(PACKAGE / "_core")]
     flags = ["-O0", "-shared", "-fPIC", *(f"-I{path}" for path in includes)]
-    done = run(compiler, *flags, "foreign.c", "-o", "foreign" + sysconfig.get_config_var("EXT_SUFFIX"), cwd=tmp_path)
+    done = run(compiler, *flags, "harness.c", "-o", "harness" + sysconfig.get_config_var("EXT_SUFFIX"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = run(sys.executable, "-c", "import foreign; m = foreign.moments(); print(m == sorted(m))", cwd=tmp_path)
-    assert (done.stdout.strip(), done.stderr) == ("True", "")
+    code = (EMBEDDED / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    done = run(sys.executable, "-c", code, cwd=tmp_path)
+    assert done.stderr == ""
+    count, after_ns = re.fullmatch(r"(\d+) events, the last text after (\d+) ns\n", done.stdout).groups()
+    assert int(count) == 3
+    assert 0 < int(after_ns) < 10**9
 
 
 def test_every_import_of_the_package_is_a_declared_dependency() -> None:
