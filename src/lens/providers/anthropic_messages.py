@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, as_str, parsed
+from lens.providers.base import Body, as_dict, as_list, as_name, as_number, as_str, json_text, parsed
 from lens.providers.failures import error_of
 from lens.providers.messages import answers_together, calls_of, data_url, is_system, is_tool_answer, parts_of, text_of
 from lens.providers.outcomes import has_content, not_a_stream, outcome
@@ -174,12 +174,12 @@ class Answer:
             self.error = msgspec.structs.replace(said, where="stream")
 
     def _take_message(self, message: dict[str, Any]) -> None:
-        self.model = as_str(message.get("model")) or self.model
+        self.model = as_name(message.get("model")) or self.model
         self._finished(message.get("stop_reason"))
         self._count(message.get("usage"))
 
     def _finished(self, reason: Any) -> None:
-        self.finish = reason if isinstance(reason, str) and reason else self.finish
+        self.finish = as_name(reason) or self.finish
 
     def _count(self, usage: Any) -> None:
         """Counts are running totals: what is said later, and is said, replaces."""
@@ -188,10 +188,8 @@ class Answer:
     def _open(self, place: int, block: dict[str, Any]) -> None:
         kind = block.get("type")
         if kind in _TOOL_BLOCKS:
-            given = msgspec.json.encode(block["input"]).decode() if block.get("input") else ""
-            self._tools[place] = ToolCall(
-                name=as_str(block.get("name")), arguments=given, id=as_str(block.get("id")) or None
-            )
+            given = json_text(block["input"]) if block.get("input") else ""
+            self._tools[place] = ToolCall(name=as_str(block.get("name")), arguments=given, id=as_name(block.get("id")))
         elif kind == "text":
             self.text += as_str(block.get("text"))
         elif kind == "thinking":
@@ -247,4 +245,4 @@ class Answer:
 def server_times_ms(told: dict[str, Any]) -> dict[str, float]:
     """What Bedrock says of its own times, under our names."""
     names = {"invocationLatency": "bedrock_invocation", "firstByteLatency": "bedrock_first_byte"}
-    return {name: float(told[key]) for key, name in names.items() if isinstance(told.get(key), (int, float))}
+    return {name: took for key, name in names.items() if (took := as_number(told.get(key))) is not None}

@@ -14,6 +14,8 @@ import msgspec
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
 Body = dict[str, Any]
+# A server's figure beyond this is none: in milliseconds it is thirty years.
+MOST_NUMBER = 1e12
 
 
 class Provider(Protocol):
@@ -101,6 +103,30 @@ def as_dict(value: Any) -> dict[str, Any]:
 def as_str(value: Any) -> str:
     """`value` where it is a string, else an empty one."""
     return value if isinstance(value, str) else ""
+
+
+def as_name(value: Any) -> str | None:
+    """`value` where it is a string that says something, else None."""
+    return value if isinstance(value, str) and value else None
+
+
+def as_number(value: Any, most: float = MOST_NUMBER) -> float | None:
+    """`value`, or what it spells, where that is a number that a time or a sum can be; else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number < most else None  # not NaN either
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON; nothing where it lies too deep to be written."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        return ""
 
 
 def as_list(value: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, parsed
+from lens.providers.base import Body, as_dict, as_list, as_name, as_number, as_str, json_text, parsed
 from lens.providers.failures import error_of, masked
 from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, system_and_turns
 from lens.providers.outcomes import has_content, not_a_stream, outcome
@@ -144,27 +144,27 @@ class Answer:
             self._take_block(place, as_dict(event.get("start")))
         elif kind == "contentBlockDelta":
             delta = as_dict(event.get("delta"))
-            self.text += delta.get("text") or ""
-            self.reasoning += as_dict(delta.get("reasoningContent")).get("text") or ""
+            self.text += as_str(delta.get("text"))
+            self.reasoning += as_str(as_dict(delta.get("reasoningContent")).get("text"))
             more = as_dict(delta.get("toolUse")).get("input")
             if isinstance(more, str):
                 tool = self._tools.get(place, ToolCall(name=""))
                 self._tools[place] = msgspec.structs.replace(tool, arguments=tool.arguments + more)
         elif kind == "messageStop":
-            self.finish = event.get("stopReason") or self.finish
+            self.finish = as_name(event.get("stopReason")) or self.finish
         elif kind == "metadata":
             self.usage_raw = as_dict(event.get("usage")) or self.usage_raw
-            took = as_dict(event.get("metrics")).get("latencyMs")
-            if isinstance(took, (int, float)):
-                self.timings_ms["bedrock_latency"] = float(took)
+            took = as_number(as_dict(event.get("metrics")).get("latencyMs"))
+            if took is not None:
+                self.timings_ms["bedrock_latency"] = took
 
     def _take_block(self, place: int, block: dict[str, Any]) -> None:
-        self.text += block.get("text") or ""
-        self.reasoning += as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text") or ""
+        self.text += as_str(block.get("text"))
+        self.reasoning += as_str(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text"))
         if isinstance(block.get("toolUse"), dict):
             call = block["toolUse"]
-            given = msgspec.json.encode(call["input"]).decode() if call.get("input") else ""
-            self._tools[place] = ToolCall(name=str(call.get("name") or ""), arguments=given, id=call.get("toolUseId"))
+            given, named = json_text(call["input"]) if call.get("input") else "", as_name(call.get("toolUseId"))
+            self._tools[place] = ToolCall(name=as_str(call.get("name")), arguments=given, id=named)
 
     def usage(self) -> Usage | None:
         """Cached tokens are counted outside of inputTokens here; ours holds them all."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, Usage
 from lens.providers import anthropic_messages, bedrock_converse
-from lens.providers.base import Body, as_dict, parsed
+from lens.providers.base import Body, as_dict, as_name, parsed
 from lens.providers.bedrock_converse import error_frame
 from lens.providers.messages import text_of
 from lens.providers.outcomes import has_content, not_a_stream, outcome
@@ -25,6 +26,7 @@ from lens.providers.usage import count, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules
 
 INSIDE = "chunk.bytes(base64)."
+_DIGITS = re.compile(r"[0-9]{1,18}")
 METRICS = "amazon-bedrock-invocationMetrics"
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
 ANTHROPIC_RULES = anthropic_messages.rules_under(INSIDE)
@@ -202,7 +204,7 @@ class _Other:
     def take(self, chunk: dict[str, Any]) -> None:
         self.text += text_at(chunk, *self.family.text)
         self.reasoning += text_at(chunk, *self.family.reasoning)
-        self.finish = first_at(chunk, self.family.finish) or self.finish
+        self.finish = as_name(first_at(chunk, self.family.finish)) or self.finish
         self.metrics = as_dict(chunk.get(METRICS)) or self.metrics
 
     def outcome(self, exchange: Exchange, *, malformed: bool) -> tuple[str, Failure | None]:
@@ -219,7 +221,7 @@ class _Other:
         if not exchange.ended:
             return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
-        self.text, finish = text_at(data, *self.family.whole_text), first_at(data, self.family.whole_finish)
+        self.text, finish = text_at(data, *self.family.whole_text), as_name(first_at(data, self.family.whole_finish))
         if not isinstance(data, dict) or not (self.text or finish):
             return "protocol_error", not_a_stream(exchange)
         self.finish = finish
@@ -227,7 +229,7 @@ class _Other:
             "x-amzn-bedrock-input-token-count": "inputTokenCount",
             "x-amzn-bedrock-output-token-count": "outputTokenCount",
         }
-        self.metrics = {names[k]: int(v) for k, v in exchange.headers if k in names and v.isdigit()}
+        self.metrics = {names[k]: int(v) for k, v in exchange.headers if k in names and _DIGITS.fullmatch(v)}
         return "success", None
 
     def fields(self) -> dict[str, Any]:

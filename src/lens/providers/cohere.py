@@ -10,8 +10,19 @@ import msgspec
 
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, bearer, json_headers, merged, parsed, path_under
-from lens.providers.failures import error_of, http_outcome
+from lens.providers.base import (
+    Body,
+    as_dict,
+    as_list,
+    as_name,
+    as_str,
+    bearer,
+    json_headers,
+    merged,
+    parsed,
+    path_under,
+)
+from lens.providers.failures import error_of, http_outcome, masked
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
@@ -132,7 +143,7 @@ class _Answer:
         message = data["message"]
         for part in as_list(message.get("content")):
             self._grow(as_dict(part))
-        self.reasoning += message.get("tool_plan") or ""
+        self.reasoning += as_str(message.get("tool_plan"))
         for place, call in enumerate(as_list(message.get("tool_calls"))):
             self._take_tool(place, as_dict(call))
         self._end(data)
@@ -145,31 +156,31 @@ class _Answer:
         delta = as_dict(event.get("delta"))
         message = as_dict(delta.get("message"))
         self._grow(as_dict(message.get("content")))
-        self.reasoning += message.get("tool_plan") or ""
+        self.reasoning += as_str(message.get("tool_plan"))
         if isinstance(message.get("tool_calls"), dict):
             self._take_tool(count(event.get("index")) or 0, message["tool_calls"])
         if event.get("type") == "message-end":
             self._end(delta)
 
     def _grow(self, content: dict[str, Any]) -> None:
-        self.text += content.get("text") or ""
-        self.reasoning += content.get("thinking") or ""
+        self.text += as_str(content.get("text"))
+        self.reasoning += as_str(content.get("thinking"))
 
     def _take_tool(self, place: int, call: dict[str, Any]) -> None:
         before = self.tools.get(place, ToolCall(name=""))
         function = as_dict(call.get("function"))
         self.tools[place] = ToolCall(
-            name=before.name + (function.get("name") or ""),
-            arguments=before.arguments + (function.get("arguments") or ""),
-            id=before.id or call.get("id"),
+            name=before.name + as_str(function.get("name")),
+            arguments=before.arguments + as_str(function.get("arguments")),
+            id=before.id or as_name(call.get("id")),
         )
 
     def _end(self, told: dict[str, Any]) -> None:
-        self.finish = told.get("finish_reason") or self.finish
+        self.finish = as_name(told.get("finish_reason")) or self.finish
         self.usage_raw = as_dict(told.get("usage")) or self.usage_raw
         if self.finish == "ERROR" or told.get("error"):
             said = told.get("error")
-            message = said if isinstance(said, str) else "the answer ended with finish reason ERROR"
+            message = masked(said) if isinstance(said, str) else "the answer ended with finish reason ERROR"
             self.error = self.error or Failure(message=message, type="ERROR", where="stream")
 
     def usage(self) -> Usage | None:

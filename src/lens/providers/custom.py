@@ -13,8 +13,8 @@ import msgspec
 from lens.config import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, bearer, json_headers, merged, parsed, path_under
-from lens.providers.failures import error_of, http_outcome, masked
+from lens.providers.base import Body, as_dict, bearer, json_headers, json_text, merged, parsed, path_under
+from lens.providers.failures import MESSAGE_CHARS, error_of, http_outcome, masked
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.paths import first_at, text_at
 from lens.providers.presets import Preset
@@ -143,6 +143,11 @@ def _filled(template: Any, values: dict[str, Any]) -> Any:
     return _BLANK.sub(lambda blank: "" if values[blank[1]] is None else str(values[blank[1]]), template)
 
 
+def _told(value: Any) -> str:
+    """A value as text: a server may say a reason or a name as anything."""
+    return value if isinstance(value, str) else json_text(value)
+
+
 class _Answer:
     """What has been read of one answer, event by event."""
 
@@ -197,12 +202,12 @@ class _Answer:
         self.reasoning += text_at(event, *config.reasoning)
         self.tool += text_at(event, *config.tool)
         if config.finish and (reason := first_at(event, config.finish)):
-            self.finish = str(reason)
+            self.finish = _told(reason)
         if config.served_model and (model := first_at(event, config.served_model)):
-            self.model = str(model)
+            self.model = _told(model)
         if config.error and self.error is None and (said := first_at(event, config.error)):
             told = error_of(as_dict(said)) or error_of({"error": said})
-            self.error = told or Failure(message=masked(str(said)))
+            self.error = told or Failure(message=masked(_told(said)[:MESSAGE_CHARS]))
             self.error = msgspec.structs.replace(self.error, where="stream")
         for name, path in _counted(config).items():
             found = count(first_at(event, path))

@@ -76,11 +76,19 @@ def error_of(data: Any) -> Failure | None:
 
 def _failure(message: Any, kind: Any, code: Any) -> Failure:
     text = masked(message if isinstance(message, str) else "")[:MESSAGE_CHARS]
-    return Failure(
-        message=text,
-        type=str(kind) if kind is not None else None,
-        code=code if isinstance(code, (str, int)) else None,
-    )
+    return Failure(message=text, type=named_kind(kind), code=named_code(code))
+
+
+def named_kind(kind: Any) -> str | None:
+    """What an error calls its type; some write a number."""
+    return masked(str(kind))[:MESSAGE_CHARS] if isinstance(kind, str) or named_code(kind) is not None else None
+
+
+def named_code(code: Any) -> str | int | None:
+    """What an error calls its code: a string, or a number that fits a record."""
+    if isinstance(code, str):
+        return masked(code[:MESSAGE_CHARS])
+    return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**63 else None
 
 
 def http_failure(status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[str, Failure]:

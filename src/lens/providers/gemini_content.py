@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, parsed
+from lens.providers.base import Body, as_dict, as_list, as_name, as_str, json_text, parsed
 from lens.providers.failures import error_of
 from lens.providers.messages import (
     answers_together,
@@ -154,7 +154,7 @@ class Answer:
         if chunk.get("error") and self.error is None:
             said = error_of(chunk) or Failure(message="")
             self.error = msgspec.structs.replace(said, where="stream")
-        self.model = chunk.get("modelVersion") or self.model
+        self.model = as_name(chunk.get("modelVersion")) or self.model
         reason = as_dict(chunk.get("promptFeedback")).get("blockReason")
         if isinstance(reason, str):
             self.blocked, self.finish = reason, f"BLOCKED:{reason}"
@@ -166,7 +166,7 @@ class Answer:
 
     def _take_candidate(self, candidate: dict[str, Any]) -> None:
         reason = candidate.get("finishReason")
-        self.finish = reason if isinstance(reason, str) and reason else self.finish
+        self.finish = as_name(reason) or self.finish
         for part in as_list(as_dict(candidate.get("content")).get("parts")):
             piece = as_dict(part)
             said = piece.get("text")
@@ -177,8 +177,9 @@ class Answer:
                     self.text += said
             call = piece.get("functionCall")
             if isinstance(call, dict):
-                given = msgspec.json.encode(call.get("args") or {}).decode()
-                self.tools.append(ToolCall(name=str(call.get("name") or ""), arguments=given, id=call.get("id")))
+                given = json_text(call.get("args") or {})
+                named = as_name(call.get("id"))
+                self.tools.append(ToolCall(name=as_str(call.get("name")), arguments=given, id=named))
 
     def usage(self) -> Usage | None:
         raw = self.usage_raw

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from lens.model import Limit
-from lens.providers.base import as_dict, as_list, parsed
+from lens.providers.base import MOST_NUMBER, as_dict, as_list, parsed
 
 _KEPT = re.compile(
     r"date|server|via|x-request-id|request-id|apim-request-id|x-generation-id|server-timing"
@@ -58,7 +58,7 @@ def go_duration_s(text: str) -> float | None:
     parts = list(_GO_PART.finditer(text))
     if not parts or "".join(part.group(0) for part in parts) != text:
         return None
-    return sum(float(part.group(1)) * _GO_SECONDS[part.group(2)] for part in parts)
+    return _bounded(sum(float(part.group(1)) * _GO_SECONDS[part.group(2)] for part in parts))
 
 
 def _number(text: str | None) -> float | None:
@@ -66,7 +66,12 @@ def _number(text: str | None) -> float | None:
         value = float(text) if text is not None else None
     except ValueError:
         return None
-    return value if value is not None and 0 <= value < 1e12 else None
+    return _bounded(value)
+
+
+def _bounded(value: float | None) -> float | None:
+    """Figures that no server means are none."""
+    return value if value is not None and 0 <= value < MOST_NUMBER else None
 
 
 def _reset_s(text: str, now: datetime | None) -> float | None:
@@ -85,7 +90,7 @@ def _reset_s(text: str, now: datetime | None) -> float | None:
 def _date(headers: dict[str, str]) -> datetime | None:
     try:
         at = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 

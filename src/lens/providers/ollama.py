@@ -13,7 +13,20 @@ import msgspec
 
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, bearer, json_headers, merged, parsed, path_under
+from lens.providers.base import (
+    Body,
+    as_dict,
+    as_list,
+    as_name,
+    as_number,
+    as_str,
+    bearer,
+    json_headers,
+    json_text,
+    merged,
+    parsed,
+    path_under,
+)
 from lens.providers.failures import error_of, http_outcome
 from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, text_of, with_tool_names
 from lens.providers.outcomes import has_content, not_a_stream, outcome
@@ -38,6 +51,7 @@ RULES = SignalRules(
 )
 _DURATIONS = ("total", "load", "prompt_eval", "eval")
 _NS_PER_MS = 1e6
+_MOST_NS = 1e18
 PRESET = Preset(
     name="ollama",
     title="Ollama, its own API",
@@ -101,7 +115,7 @@ class Ollama:
             usage=answer.usage(),
             timings_ms=answer.timings_ms(),
             usage_raw=answer.last or None,
-            finish_reason=answer.last.get("done_reason"),
+            finish_reason=as_name(answer.last.get("done_reason")),
             served_model=answer.model,
             text=answer.text,
             reasoning=answer.reasoning,
@@ -147,7 +161,7 @@ class _Answer:
         return outcome(
             exchange,
             done=bool(self.last),
-            finish=self.last.get("done_reason"),
+            finish=as_name(self.last.get("done_reason")),
             content=has_content(exchange),
             error=self.error,
             malformed=malformed,
@@ -168,15 +182,15 @@ class _Answer:
         if line.get("error") and self.error is None:
             said = error_of(line) or Failure(message="")
             self.error = msgspec.structs.replace(said, where="stream")
-        self.model = line.get("model") or self.model
+        self.model = as_name(line.get("model")) or self.model
         message = as_dict(line.get("message"))
-        self.text += message.get("content") or line.get("response") or ""
-        self.reasoning += message.get("thinking") or line.get("thinking") or ""
+        self.text += as_str(message.get("content")) or as_str(line.get("response"))
+        self.reasoning += as_str(message.get("thinking")) or as_str(line.get("thinking"))
         for call in as_list(message.get("tool_calls")):
             function = as_dict(as_dict(call).get("function"))
-            given = msgspec.json.encode(function.get("arguments") or {}).decode()
-            called = as_dict(call).get("id")
-            self.tools.append(ToolCall(name=str(function.get("name") or ""), arguments=given, id=called))
+            given = json_text(function.get("arguments") or {})
+            called = as_name(as_dict(call).get("id"))
+            self.tools.append(ToolCall(name=as_str(function.get("name")), arguments=given, id=called))
         if line.get("done"):
             told = ("done_reason", "prompt_eval_count", "eval_count", *[f"{name}_duration" for name in _DURATIONS])
             self.last = {key: line[key] for key in told if key in line} or {"done": True}
@@ -190,5 +204,5 @@ class _Answer:
         return Usage(input_tokens=given, output_tokens=made, total_tokens=whole)
 
     def timings_ms(self) -> dict[str, float]:
-        found = {name: self.last.get(f"{name}_duration") for name in _DURATIONS}
-        return {f"ollama_{name}": took / _NS_PER_MS for name, took in found.items() if isinstance(took, int)}
+        found = {name: as_number(self.last.get(f"{name}_duration"), most=_MOST_NS) for name in _DURATIONS}
+        return {f"ollama_{name}": took / _NS_PER_MS for name, took in found.items() if took is not None}

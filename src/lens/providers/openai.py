@@ -19,8 +19,12 @@ from lens.providers.base import (
     Body,
     as_dict,
     as_list,
+    as_name,
+    as_number,
+    as_str,
     bearer,
     json_headers,
+    json_text,
     merged,
     parsed,
     path_under,
@@ -248,7 +252,7 @@ class _Answer:
             said = error_of({"error": groq["error"]})
         if said is not None and self.error is None:
             self.error = msgspec.structs.replace(said, where="stream")
-        self.model = self.model or chunk.get("model") or None
+        self.model = self.model or as_name(chunk.get("model"))
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
         raw = chunk.get("usage") or groq.get("usage")
@@ -256,19 +260,18 @@ class _Answer:
             self._take_usage(as_dict(raw))
         places = {"timings": chunk.get("timings"), "groq": raw, "perf_metrics": chunk.get("perf_metrics")}
         for place, key, name, unit_ms in _TIMINGS:
-            value = as_dict(places[place]).get(key)
-            try:
-                self.timings_ms[name] = float(value) * unit_ms  # type: ignore[arg-type]
-            except (TypeError, ValueError):
-                continue
+            took = as_number(as_dict(places[place]).get(key))
+            if took is not None:
+                self.timings_ms[name] = took * unit_ms
 
     def _take_usage(self, raw: dict[str, Any]) -> None:
         usage = openai_usage(raw)
         if usage is None:
             return
         self.usage, self.usage_raw = usage, raw
-        if isinstance(raw.get("cost"), (int, float)) and not isinstance(raw.get("cost"), bool):
-            self.cost_usd = format(raw["cost"], "f") if isinstance(raw["cost"], int) else repr(raw["cost"])
+        cost = raw.get("cost")
+        if not isinstance(cost, str) and as_number(cost) is not None:
+            self.cost_usd = repr(cost)
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = count(choice.get("index")) or 0
@@ -296,10 +299,10 @@ class _Answer:
         at = count(call.get("index"))
         tool = self._tools.setdefault((choice, place if at is None else at), {"name": "", "arguments": "", "id": ""})
         function = as_dict(call.get("function"))
-        tool["id"] = tool["id"] or str(call.get("id") or "")
-        tool["name"] += function.get("name") or ""
+        tool["id"] = tool["id"] or as_str(call.get("id"))
+        tool["name"] += as_str(function.get("name"))
         arguments = function.get("arguments") or ""
-        tool["arguments"] += arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+        tool["arguments"] += arguments if isinstance(arguments, str) else json_text(arguments)
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         return tuple(
@@ -317,7 +320,7 @@ def _content(content: Any) -> tuple[str, str]:
     text = thought = ""
     for part in as_list(content):
         piece = as_dict(part)
-        text += piece.get("text") or ""
+        text += as_str(piece.get("text"))
         for inner in as_list(piece.get("thinking")):
-            thought += as_dict(inner).get("text") or ""
+            thought += as_str(as_dict(inner).get("text"))
     return text, thought

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lens.model import CONTENT, Failure
+from lens.providers.base import parsed
 from lens.providers.failures import error_of, masked
 from lens.wire import Exchange
 
@@ -46,12 +47,8 @@ def outcome(
 def truncation(exchange: Exchange) -> Failure:
     """The stream ended without its end; an SSE field named "error" may say why (old llama.cpp)."""
     if exchange.error_field:
-        import msgspec
-
-        try:
-            said = error_of({"error": msgspec.json.decode(exchange.error_field.encode())})
-        except msgspec.DecodeError:
-            said = Failure(message=masked(exchange.error_field))
+        told = parsed(exchange.error_field.encode("utf-8", "replace"))
+        said = error_of({"error": told}) if told is not None else Failure(message=masked(exchange.error_field))
         if said is not None and said.message:
             return Failure(message=said.message, type=said.type, code=said.code, where="stream")
     return Failure(

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, parsed
-from lens.providers.failures import error_of, masked
+from lens.providers.base import Body, as_dict, as_list, as_name, as_str, json_text, parsed
+from lens.providers.failures import error_of
 from lens.providers.outcomes import has_content, not_a_stream, outcome
 from lens.providers.readings import reading
 from lens.providers.usage import count, responses_usage
@@ -199,10 +199,10 @@ class _Answer:
 
     def _take_whole(self, response: dict[str, Any]) -> None:
         """The response as it stands: who answers, and at the end why it ended and what was counted."""
-        self.model = self.model or response.get("model") or None
+        self.model = self.model or as_name(response.get("model"))
         status = response.get("status")
         if status in ("completed", "incomplete", "failed", "cancelled"):
-            why = as_dict(response.get("incomplete_details")).get("reason")
+            why = as_name(as_dict(response.get("incomplete_details")).get("reason"))
             self.finish = f"{status}:{why}" if why else status
         if response.get("error"):
             self.error = self.error or _failure(response)
@@ -214,15 +214,16 @@ class _Answer:
         if isinstance(item.get("name"), str):
             before = self._tools.get(place, ToolCall(name=""))
             arguments = item.get("arguments") or item.get("input") or before.arguments
-            called = item.get("call_id") or item.get("id")
-            self._tools[place] = ToolCall(name=item["name"], arguments=str(arguments), id=called)
+            told = arguments if isinstance(arguments, str) else json_text(arguments)
+            called = as_name(item.get("call_id")) or as_name(item.get("id"))
+            self._tools[place] = ToolCall(name=item["name"], arguments=told, id=called)
         if not whole:
             return
         for part in [*as_list(item.get("content")), *as_list(item.get("summary"))]:
             piece = as_dict(part)
             said = piece.get("text")
             if piece.get("type") == "refusal":
-                self.refusal = (self.refusal or "") + str(piece.get("refusal") or "")
+                self.refusal = (self.refusal or "") + as_str(piece.get("refusal"))
             elif not isinstance(said, str):
                 continue
             elif piece.get("type") in ("summary_text", "reasoning_text"):
@@ -238,10 +239,5 @@ def _failure(said: dict[str, Any]) -> Failure:
     """Of an `error` event, or of a response that failed."""
     found = error_of(said) if said.get("error") else None
     if found is None:
-        code = said.get("code")
-        found = Failure(
-            message=masked(str(said.get("message") or "")),
-            type=said.get("type") if isinstance(said.get("type"), str) else None,
-            code=code if isinstance(code, (str, int)) else None,
-        )
+        found = error_of({"error": said}) or Failure(message="")
     return msgspec.structs.replace(found, where="stream")

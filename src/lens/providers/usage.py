@@ -8,10 +8,13 @@ from typing import Any
 from lens.model import Usage
 from lens.providers.base import as_dict
 
+# No answer holds a million million tokens; sums of a run's counts stay within 64 bits.
+MOST_TOKENS = 2**40
+
 
 def count(value: Any) -> int | None:
     """A token count; anything that is none is None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS else None
 
 
 def first_count(*values: Any) -> int | None:
