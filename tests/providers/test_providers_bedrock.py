@@ -134,6 +134,9 @@ def test_without_credentials_the_message_says_what_to_set(monkeypatch):
     with pytest.raises(MissingKey, match="AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID"):
         find_key(TargetConfig(provider="bedrock", model="m"), provider, NOWHERE)
     assert find_key(TargetConfig(provider="bedrock", model="m", base_url="http://x"), provider, NOWHERE) is None
+    amazon = TargetConfig(provider="bedrock", model="m", base_url="https://bedrock-runtime.us-east-1.amazonaws.com")
+    with pytest.raises(MissingKey, match="no credentials"):
+        find_key(amazon, provider, NOWHERE)
 
 
 class Chain:

@@ -11,6 +11,7 @@ from lens.errors import ConfigError, MissingKey
 from lens.orchestrator.keys import address_of, find_key
 from lens.providers.google_token import RenewedToken
 from lens.providers.registry import get_provider
+from lens.providers.vertex import EXPRESS_URL, ApiKey
 from lens.wire import Ask, Prompt, Secret
 
 HOME = "https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p/locations/us-central1"
@@ -34,6 +35,13 @@ def encoded(provider, base_url, model="m", prompt=None, **ask):
     return get_provider(provider).encode(
         prompt or Prompt(text="hi"), Ask(model=model, **ask), base_url, Secret(ask.pop("key", "tok"))
     )
+
+
+@pytest.fixture
+def no_google_credentials(monkeypatch, tmp_path):
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_claude_on_vertex_names_its_version_in_the_body_and_no_model():
 @pytest.mark.parametrize(
     ("environ", "address"),
     [
-        ({}, None),
+        ({}, "https://aiplatform.googleapis.com/v1beta1"),
         (
             {"GOOGLE_CLOUD_PROJECT": "p"},
             "https://aiplatform.googleapis.com/v1beta1/projects/p/locations/global",
@@ -147,16 +155,45 @@ def test_the_environment_names_the_place(environ, address):
     assert address_of(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), environ) == address
 
 
-def test_an_address_without_a_project_is_refused():
-    with pytest.raises(ConfigError, match="names no project"):
-        encoded("vertex", "https://aiplatform.googleapis.com")
+@pytest.mark.parametrize(("model", "key"), [("gemini", "ya29.token"), ("claude-x", "AIzaKey"), ("gemini", "")])
+def test_an_address_without_a_project_is_refused_but_for_gemini_with_an_api_key(model, key):
+    with pytest.raises(ConfigError, match="set GOOGLE_CLOUD_PROJECT"):
+        get_provider("vertex").encode(Prompt(text="x"), Ask(model=model), EXPRESS_URL, Secret(key) if key else None)
 
 
-def test_without_credentials_the_message_says_what_to_set(monkeypatch, tmp_path):
-    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-    with pytest.raises(ConfigError, match="GOOGLE_OAUTH_ACCESS_TOKEN"):
+@pytest.mark.parametrize("key", [Secret("AIzaKey"), Secret("AQ.key"), ApiKey("looks like nothing")])
+def test_an_api_key_needs_no_project_and_has_a_header_of_its_own(key):
+    request = get_provider("vertex").encode(Prompt(text="x"), Ask(model="gemini-2.5-pro"), EXPRESS_URL, key)
+    assert request.path == "/v1beta1/publishers/google/models/gemini-2.5-pro:streamGenerateContent?alt=sse"
+    headers = dict(request.headers)
+    assert headers[b"x-goog-api-key"] == key.reveal().encode()
+    assert b"authorization" not in headers
+    assert repr(key) == "Secret(***)"
+
+
+@pytest.mark.parametrize(
+    ("environ", "base_url", "found"),
+    [
+        ({"GOOGLE_API_KEY": "k"}, None, ApiKey),
+        ({"GOOGLE_API_KEY": "k", "GOOGLE_OAUTH_ACCESS_TOKEN": "t"}, None, Secret),
+        ({"GOOGLE_API_KEY": "k", "GOOGLE_CLOUD_PROJECT": "p"}, None, MissingKey),
+        ({"GOOGLE_CLOUD_PROJECT": "p"}, None, MissingKey),
+        ({}, HOME, MissingKey),
+        ({}, "http://localhost/projects/p/locations/l", None),  # what was not given goes to Google alone
+        ({"GOOGLE_APPLICATION_CREDENTIALS": "f"}, "http://localhost/projects/p/locations/l", MissingKey),
+    ],
+)
+def test_where_a_key_comes_from(environ, base_url, found, no_google_credentials):
+    config = TargetConfig(provider="vertex", model="m", base_url=base_url)
+    if found is MissingKey:  # google-auth was asked, or is not there to be asked
+        with pytest.raises((MissingKey, ConfigError), match="GOOGLE_OAUTH_ACCESS_TOKEN"):
+            find_key(config, get_provider("vertex"), environ)
+    else:
+        assert type(find_key(config, get_provider("vertex"), environ)) is (found or type(None))
+
+
+def test_without_project_and_key_the_message_says_what_to_set():
+    with pytest.raises(ConfigError, match=r"GOOGLE_CLOUD_PROJECT.*GOOGLE_API_KEY"):
         find_key(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), {})
 
 

@@ -38,7 +38,7 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
             return Secret(environ[variable])
     made = getattr(provider, "default_key", None)
     if made is not None:
-        found: Secret | None = made(environ, own_address=config.base_url is None)
+        found: Secret | None = made(environ, address_of(config, provider, environ) or "")
         if found is not None:
             return found
     if provider.key_variables and config.base_url is None:

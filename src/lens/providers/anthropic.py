@@ -51,7 +51,7 @@ class Anthropic:
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
         return environ.get("ANTHROPIC_BASE_URL") or None
 
-    def default_key(self, environ: Mapping[str, str], *, own_address: bool) -> Secret | None:  # noqa: ARG002
+    def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:  # noqa: ARG002
         token = environ.get("ANTHROPIC_AUTH_TOKEN")
         return BearerToken(token) if token else None
 

@@ -22,7 +22,7 @@ class Provider(Protocol):
     """A codec of one protocol family.
 
     It may have two methods besides: base_url_from(environ), its address as the environment tells, or None;
-    and default_key(environ, own_address), a key where no variable of key_variables holds one.
+    and default_key(environ, base_url), a key for that address where no variable of key_variables holds one.
     """
 
     @property
@@ -93,6 +93,12 @@ def parsed(data: bytes) -> Any:
         return msgspec.json.decode(data.strip())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def is_host_of(base_url: str, *domains: str) -> bool:
+    """The address is of one of these domains: credentials that were found, not given, go nowhere else."""
+    host = urlsplit(base_url).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
 def as_dict(value: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from lens.errors import ConfigError
 from lens.providers import bedrock_converse, bedrock_invoke
 from lens.providers.aws_credentials import BEARER_VARIABLE, find_credentials, region_of
-from lens.providers.base import bearer, json_headers, merged, path_under
+from lens.providers.base import bearer, is_host_of, json_headers, merged, path_under
 from lens.providers.failures import http_outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
@@ -27,6 +27,7 @@ _OPERATIONS = {
     (INVOKE, False): "invoke",
 }
 _REGION = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
+_AMAZON = ("amazonaws.com", "amazonaws.com.cn")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 PRESET = Preset(
     name="bedrock",
@@ -56,8 +57,10 @@ class Bedrock:
         region = region_of(environ)
         return told or (f"https://bedrock-runtime.{region}.amazonaws.com" if region else None)
 
-    def default_key(self, environ: Mapping[str, str], *, own_address: bool) -> Secret | None:
-        return find_credentials(environ, whole_chain=own_address)
+    def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:
+        """Of variables and profiles for any address; of the whole chain only for Amazon's own, or one set for us."""
+        own = base_url in ("", self.base_url_from(environ)) or is_host_of(base_url, *_AMAZON)
+        return find_credentials(environ, whole_chain=own)
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         api = ask.api or CONVERSE

@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from lens.errors import ConfigError
 from lens.providers import anthropic, anthropic_messages, google
-from lens.providers.base import bearer, json_headers, merged, path_under
+from lens.providers.base import bearer, is_host_of, json_headers, merged, path_under
 from lens.providers.google_token import RenewedToken, default_token
 from lens.providers.presets import Preset
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
+# Where a project needs not be named, because an API key stands for one (express mode).
+EXPRESS_URL = "https://aiplatform.googleapis.com/v1beta1"
+_API_KEYS = ("AIza", "AQ.")
 _PROJECT = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
 _LOCATION = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION")
 MESSAGES = "messages"
@@ -25,22 +28,37 @@ _MULTI_REGIONS = ("us", "eu")
 PRESET = Preset(
     name="vertex",
     title="Google Vertex AI",
-    key_variables=("GOOGLE_OAUTH_ACCESS_TOKEN",),
+    base_url=EXPRESS_URL,
+    key_variables=("GOOGLE_OAUTH_ACCESS_TOKEN", "GOOGLE_API_KEY"),
     aliases=("vertex-ai", "vertexai"),
     quirks=(
         "address: GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_LOCATION (default: global); or a --base-url that names both",
         "token: GOOGLE_OAUTH_ACCESS_TOKEN, else Google's default credentials (extra: vertex)",
+        "without a project, GOOGLE_API_KEY: Gemini in express mode",
         "models named claude-... are asked as Anthropic's, others as Gemini's",
     ),
 )  # fmt: skip
+
+
+_NO_PROJECT = (
+    "provider vertex: the address names no project; set GOOGLE_CLOUD_PROJECT (and GOOGLE_CLOUD_LOCATION), or write "
+    "--base-url https://LOCATION-aiplatform.googleapis.com/v1beta1/projects/PROJECT/locations/LOCATION; "
+    "only Gemini with an API key (GOOGLE_API_KEY) needs none"
+)
+
+
+class ApiKey(Secret):
+    """A key of Google Cloud, whatever it looks like."""
+
+    __slots__ = ()
 
 
 class Vertex:
     """The codec: paths and tokens are its own, bodies and answers those of the model's maker."""
 
     name = PRESET.name
-    base_url = None
-    key_variables = PRESET.key_variables
+    base_url = EXPRESS_URL
+    key_variables = ("GOOGLE_OAUTH_ACCESS_TOKEN",)
     apis = (google.SSE, google.ARRAY, MESSAGES)
     preset = PRESET
 
@@ -52,19 +70,26 @@ class Vertex:
         location = next((environ[name] for name in _LOCATION if environ.get(name)), "global")
         return f"https://{_host(location)}/v1beta1/projects/{project}/locations/{location}"
 
-    def default_key(self, environ: Mapping[str, str], *, own_address: bool) -> Secret | None:
-        """Where no variable holds a token: Google's default credentials."""
-        return default_token() if own_address or environ.get("GOOGLE_APPLICATION_CREDENTIALS") else None
+    def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:
+        """Where no variable holds a token: Google's default credentials; without a project, the key of express mode.
+
+        Raises:
+            ConfigError: there is neither a project nor a key, or google-auth is not installed.
+            MissingKey: there are no credentials.
+        """
+        if not _names_project(base_url):
+            if environ.get("GOOGLE_API_KEY"):
+                return ApiKey(environ["GOOGLE_API_KEY"])
+            raise ConfigError(_NO_PROJECT)
+        own = is_host_of(base_url, "googleapis.com") or environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+        return default_token() if own else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         claude = ask.api == MESSAGES or (ask.api is None and ask.model.rpartition("/")[2].startswith("claude"))
         if ask.api not in (None, *self.apis):
             raise ConfigError(f"provider {self.name}: no api {ask.api!r}; there are {', '.join(self.apis)}")
-        if "/projects/" not in urlsplit(base_url).path:
-            raise ConfigError(
-                f"provider {self.name}: the address names no project; write --base-url "
-                "https://LOCATION-aiplatform.googleapis.com/v1beta1/projects/PROJECT/locations/LOCATION"
-            )
+        if not _names_project(base_url) and (claude or not _is_api_key(key)):
+            raise ConfigError(_NO_PROJECT)
         publisher = "anthropic" if claude else "google"
         model = quote(ask.model, safe="-_.~@/")
         route = model if model.startswith("publishers/") else f"publishers/{publisher}/models/{model}"
@@ -107,9 +132,16 @@ def _host(location: str) -> str:
     )
 
 
+def _names_project(base_url: str) -> bool:
+    return "/projects/" in urlsplit(base_url).path
+
+
+def _is_api_key(key: Secret | None) -> bool:
+    return isinstance(key, ApiKey) or (key is not None and key.reveal().startswith(_API_KEYS))
+
+
 def _auth(key: Secret | None) -> tuple[bytes, bytes] | None:
-    """A token is a bearer; an API key (express mode) has a header of its own."""
-    if key is None:
-        return None
-    value = key.reveal()
-    return (b"x-goog-api-key", value.encode("utf-8")) if value.startswith("AIza") else bearer(Secret(value))
+    """A token is a bearer; an API key has a header of its own."""
+    if key is None or not _is_api_key(key):
+        return bearer(key)
+    return b"x-goog-api-key", key.reveal().encode("utf-8")
