@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, as_name, as_str, json_text, parsed
+from lens.model import CONTENT, Failure, Signal, Usage
+from lens.providers.base import Body, as_dict, as_list, as_name, parsed
 from lens.providers.failures import error_of
+from lens.providers.gemini_calls import Calls
 from lens.providers.messages import (
     answers_together,
     calls_of,
@@ -28,12 +29,17 @@ from lens.providers.usage import count, growth, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules, When
 
 _PARTS = "candidates[].content.parts[]"
+_PIECES = f"{_PARTS}.functionCall.partialArgs[]"
 _THOUGHT = When(_PARTS, "thought", equals=True)
 RULES = SignalRules(
     rules=(
         SignalRule(f"{_PARTS}.text", Signal.TEXT, when=msgspec.structs.replace(_THOUGHT, negate=True)),
         SignalRule(f"{_PARTS}.text", Signal.REASONING, when=_THOUGHT),
         SignalRule(f"{_PARTS}.functionCall.name", Signal.TOOL),
+        SignalRule(f"{_PIECES}.stringValue", Signal.TOOL),
+        *[SignalRule(f"{_PIECES}.{kind}", Signal.TOOL, takes="value") for kind in ("numberValue", "boolValue")],
+        SignalRule(f"{_PIECES}.jsonPath", Signal.TOOL, takes="value", when=When(_PIECES, "boolValue", equals=False)),
+        SignalRule(f"{_PIECES}.nullValue", Signal.TOOL, takes="value"),
         SignalRule(f"{_PARTS}.executableCode.code", Signal.TOOL),
         SignalRule("candidates[].finishReason", Signal.FINISH, takes="value"),
         SignalRule("usageMetadata", Signal.USAGE, takes="value"),
@@ -95,7 +101,7 @@ class Answer:
         self.model: str | None = None
         self.usage_raw: dict[str, Any] = {}
         self.error: Failure | None = None
-        self.tools: list[ToolCall] = []
+        self.tools = Calls()
         self.tokens_per_event: tuple[int, ...] | None = None
 
     def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
@@ -177,9 +183,7 @@ class Answer:
                     self.text += said
             call = piece.get("functionCall")
             if isinstance(call, dict):
-                given = json_text(call.get("args") or {})
-                named = as_name(call.get("id"))
-                self.tools.append(ToolCall(name=as_str(call.get("name")), arguments=given, id=named))
+                self.tools.take(call)
 
     def usage(self) -> Usage | None:
         raw = self.usage_raw
@@ -206,5 +210,5 @@ class Answer:
             "served_model": self.model,
             "text": self.text,
             "reasoning": self.reasoning,
-            "tool_calls": tuple(self.tools),
+            "tool_calls": self.tools.tool_calls(),
         }
