@@ -18,6 +18,7 @@ from lens.model import Connection, Events, Signal, Stamps, Status, TcpInfo, Usag
 
 KINDS = [0, int(Signal.TEXT), int(Signal.REASONING), int(Signal.TOOL), int(Signal.USAGE), int(Signal.FINISH)]
 count = st.none() | st.integers(0, 60)
+claimed = count | st.integers(1000, 1200) | st.just(3_600_000_000)
 
 
 @st.composite
@@ -45,12 +46,14 @@ def any_events(draw):
 def any_record(draw):
     events = draw(any_events())
     content = len(timeline(record(events=events)).at_ns)
-    told = draw(st.none() | st.lists(st.integers(0, 4), min_size=content, max_size=content) | st.just([1, 2]))
+    told = draw(
+        st.none() | st.lists(st.integers(0, 4) | st.just(2**39), min_size=content, max_size=content) | st.just([1, 2])
+    )
     tcp = st.none() | st.builds(TcpInfo, rtt_us=st.integers(1, 9999), min_rtt_us=count, retransmits=st.integers(0, 5))
     return record(
         events=events,
         stamps=draw(any_stamps()),
-        usage=draw(st.none() | st.builds(Usage, input_tokens=count, output_tokens=count, reasoning_tokens=count)),
+        usage=draw(st.none() | st.builds(Usage, input_tokens=count, output_tokens=claimed, reasoning_tokens=count)),
         tokens_per_event=None if told is None else array("q", told),
         server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
         stamp_kind=draw(st.sampled_from(["kernel", "read"])),

@@ -38,6 +38,7 @@ TABLE = [
     ({"one_piece": 900}, "90 % of answers came in one piece"),
     ({"compressed": 7}, "7 answers came compressed"),
     ({"token_evidence": {"assumed_one_per_event": 4}}, "ITL of 4 requests takes one token for each event"),
+    ({"token_evidence": {"assumed_beyond_what_came": 4}}, "4 answers are said to have more tokens than came"),
     ({"token_evidence": {"spread": 4}}, "ITL of 4 requests spreads"),
     ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.5 ms (p99) after their time"),
     ({"successes": 880}, "12 % of requests failed"),

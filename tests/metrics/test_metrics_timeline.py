@@ -9,7 +9,17 @@ from handmade import MS, REASONING, TEXT, events, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.metrics.timeline import ASSUMED, COUNTED, ONE_PER_EVENT, SPREAD, first_at_ns, streamed_tokens, timeline
+from lens.metrics.timeline import (
+    ASSUMED,
+    BEYOND,
+    COUNTED,
+    ONE_PER_EVENT,
+    SPREAD,
+    first_at_ns,
+    most_tokens,
+    streamed_tokens,
+    timeline,
+)
 from lens.model import OUTPUT, Signal, Usage
 
 
@@ -34,6 +44,8 @@ def test_the_first_output_comes_after_the_thinking():
         (None, None, [1, 1, 1], ASSUMED),
         (Usage(output_tokens=6), [1, 2, 3], [1, 2, 3], COUNTED),
         (Usage(output_tokens=6), [1, 2], [2, 2, 2], SPREAD),  # told for other events than came
+        (Usage(output_tokens=3_600_000_000), None, [1, 1, 1], BEYOND),
+        (Usage(output_tokens=6), [1, 2, 3_600_000_000], [2, 2, 2], SPREAD),
     ],
 )
 def test_tokens_per_event_take_the_best_evidence(usage, told, tokens, evidence):
@@ -46,6 +58,15 @@ def test_thinking_that_was_not_streamed_is_not_among_the_streamed_tokens():
     assert streamed_tokens(record(usage=Usage(output_tokens=100, reasoning_tokens=90))) == 10
     seen = events((10, REASONING, 4), (20, TEXT, 4))
     assert streamed_tokens(record(events=seen, usage=Usage(output_tokens=100, reasoning_tokens=90))) == 100
+
+
+def test_more_tokens_than_the_characters_can_be_are_not_said_to_have_streamed():
+    seen = events((10, TEXT, 100), (20, TEXT, 100))
+    most = most_tokens(200)
+    assert streamed_tokens(record(events=seen, usage=Usage(output_tokens=most))) == most
+    assert streamed_tokens(record(events=seen, usage=Usage(output_tokens=most + 1))) is None
+    hidden = Usage(output_tokens=most + 90, reasoning_tokens=90)  # at the server, and said so
+    assert streamed_tokens(record(events=seen, usage=hidden)) == most
 
 
 def test_a_gap_before_three_tokens_is_three_gaps_of_a_third():

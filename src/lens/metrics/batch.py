@@ -18,7 +18,7 @@ from msgspec.msgpack import Ext
 from msgspec.structs import astuple
 
 from lens.history import MISSING
-from lens.metrics.timeline import ASSUMED, COUNTED, ONE_PER_EVENT, SPREAD
+from lens.metrics.timeline import ASSUMED, BEYOND, COUNTED, ONE_PER_EVENT, SPREAD, most_tokens
 from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Real = NDArray[Any]  # float64
     Truth = NDArray[Any]  # bool
 
-EVIDENCE = (COUNTED, ONE_PER_EVENT, SPREAD, ASSUMED)  # by their number in Batch.evidence; -1: no events
+EVIDENCE = (COUNTED, ONE_PER_EVENT, SPREAD, ASSUMED, BEYOND)  # by their number in Batch.evidence; -1: no events
 _STAMPS = Stamps.__struct_fields__
 _USAGE = Usage.__struct_fields__
 _NO_USAGE = (None,) * len(_USAGE)
@@ -146,8 +146,10 @@ def batch_of(records: Sequence[Record]) -> Batch:
     first = np.cumsum(in_each) - in_each
     kinds = signals[content]
     reasoning = (kinds & int(Signal.REASONING)) != 0
-    streamed = _streamed(usage, np.bincount(of[reasoning], minlength=n) > 0)
-    tokens, evidence = _tokens(records, chars[content], of, in_each, first, streamed)
+    claimed = _claimed(usage, np.bincount(of[reasoning], minlength=n) > 0)
+    most = most_tokens(np.bincount(of, weights=chars[content], minlength=n))
+    streamed = np.where((in_each > 0) & (claimed > most), np.nan, claimed)
+    tokens, evidence = _tokens(records, chars[content], of, in_each, first, claimed, most)
     return Batch(
         records=records,
         start=start,
@@ -227,8 +229,8 @@ def _tcp(record: Record) -> tuple[int | None, int | None, int | None]:
     return end.rtt_us, end.min_rtt_us, end.retransmits - (begin.retransmits if begin else 0)
 
 
-def _streamed(usage: dict[str, Real], thought_aloud: Truth) -> Real:
-    """Output tokens that came over the wire: thinking that stayed at the server is left out."""
+def _claimed(usage: dict[str, Real], thought_aloud: Truth) -> Real:
+    """Output tokens that are said to have come over the wire: thinking that stayed at the server is left out."""
     import numpy as np
 
     total, thought = usage["output_tokens"], usage["reasoning_tokens"]
@@ -237,24 +239,25 @@ def _streamed(usage: dict[str, Real], thought_aloud: Truth) -> Real:
 
 
 def _tokens(
-    records: Sequence[Record], chars: Whole, of: Whole, n: Whole, first: Whole, streamed: Real
+    records: Sequence[Record], chars: Whole, of: Whole, n: Whole, first: Whole, claimed: Real, most: Real
 ) -> tuple[Whole, Whole]:
     """Tokens of each content event, and the number of who says so of each record."""
     import numpy as np
 
     tokens = np.ones(len(of), dtype=np.int64)
     some = n > 0
-    known = some & (streamed > 0)
-    spread = known & (np.abs(np.where(known, streamed, 0) - n) > 1)
-    evidence = np.where(some, np.where(known, np.where(spread, 2, 1), 3), -1)
+    known = some & (claimed > 0)
+    beyond = known & (claimed > most)
+    spread = known & ~beyond & (np.abs(np.where(known, claimed, 0) - n) > 1)
+    evidence = np.where(some, np.where(known, np.where(beyond, 4, np.where(spread, 2, 1)), 3), -1)
     for place in [i for i, record in enumerate(records) if record.tokens_per_event is not None]:
         told = _unpacked(records[place].tokens_per_event)
-        if len(told) == n[place] > 0 and told.sum() > 0:
+        if len(told) == n[place] > 0 and 0 < told.sum() <= most[place]:
             tokens[first[place] : first[place] + n[place]] = told
             evidence[place], spread[place] = 0, False
     if spread.any():
         rows = spread[of]
-        tokens[rows] = _spread(chars[rows], np.where(known, streamed, 0)[spread].astype(np.int64), n[spread])
+        tokens[rows] = _spread(chars[rows], np.where(known, claimed, 0)[spread].astype(np.int64), n[spread])
     return tokens, evidence
 
 

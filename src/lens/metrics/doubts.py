@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lens.metrics.timeline import ASSUMED, SPREAD
+from lens.metrics.timeline import ASSUMED, BEYOND, SPREAD
 
 if TYPE_CHECKING:
     from lens.metrics.distribution import Distribution
@@ -98,6 +98,16 @@ def _tokens(summary: Summary) -> str | None:
     return None
 
 
+def _beyond(summary: Summary) -> str | None:
+    beyond = summary.token_evidence.get(BEYOND, 0)
+    if not beyond:
+        return None
+    return (
+        f"{beyond} answers are said to have more tokens than came (hidden thinking, or a false count): "
+        "they have no TPOT, and their ITL takes one token for each event"
+    )
+
+
 def _schedule(summary: Summary) -> str | None:
     lag = summary.distributions.get("schedule_lag_us")
     late_us = _tail(lag, "p99") if lag else 0
@@ -184,6 +194,7 @@ DOUBTS: tuple[Callable[[Summary], str | None], ...] = (
     _coalesced,
     _one_piece,
     _compressed,
+    _beyond,
     _tokens,
     _schedule,
     _failed,

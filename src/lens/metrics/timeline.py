@@ -19,6 +19,12 @@ COUNTED = "counted"  # the server or a tokenizer told for each event
 ONE_PER_EVENT = "one_per_event"  # the server's total is the number of events, give or take the end token
 SPREAD = "spread"  # the server's total, spread over the events by their characters
 ASSUMED = "assumed_one_per_event"  # nobody told; one each
+BEYOND = "assumed_beyond_what_came"  # the server claims more than came; one each
+
+# No tokenizer makes more tokens than bytes, and a character has four at most (UTF-8). The rest is for what is
+# counted and does not come: an end, and what a protocol wraps around tool calls.
+TOKENS_PER_CHAR = 4
+TOKENS_UNSEEN = 1024
 
 
 class Timeline(NamedTuple):
@@ -84,8 +90,25 @@ def last_at_ns(record: Record) -> int | None:
     return None
 
 
+def most_tokens(chars: Any) -> Any:
+    """More tokens than this are not in so many characters, whoever says so; what is claimed allocates nothing."""
+    return TOKENS_PER_CHAR * chars + TOKENS_UNSEEN
+
+
 def streamed_tokens(record: Record) -> int | None:
-    """Output tokens that came over the wire: thinking that stayed at the server is left out."""
+    """Output tokens that came over the wire: thinking that stayed at the server is left out.
+
+    None also where more are claimed than can have come.
+    """
+    claimed = _claimed(record)
+    if claimed is None or claimed <= TOKENS_UNSEEN:
+        return claimed
+    signals, chars = _column(record.events.signals), _column(record.events.chars)
+    came = int(chars[(signals & int(CONTENT)) != 0].sum())
+    return claimed if not came or claimed <= most_tokens(came) else None
+
+
+def _claimed(record: Record) -> int | None:
     usage = record.usage
     if usage is None or usage.output_tokens is None:
         return None
@@ -125,12 +148,15 @@ def _tokens(record: Record, chars: NDArray[Any]) -> tuple[NDArray[Any], str | No
     n = len(chars)
     if n == 0:
         return np.zeros(0, dtype=np.int64), None
+    most = most_tokens(int(chars.sum()))
     told = record.tokens_per_event
-    if told is not None and len(told) == n and sum(told) > 0:
+    if told is not None and len(told) == n and 0 < sum(told) <= most:
         return _column(told), COUNTED
-    total = streamed_tokens(record)
+    total = _claimed(record)
     if not total:
         return np.ones(n, dtype=np.int64), ASSUMED
+    if total > most:
+        return np.ones(n, dtype=np.int64), BEYOND
     # Many servers count the end token, which brings no text; some send it as an event of its own.
     if abs(total - n) <= 1:
         return np.ones(n, dtype=np.int64), ONE_PER_EVENT
