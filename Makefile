@@ -19,7 +19,7 @@ ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -prin
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize coverage unit report bench clean
+.PHONY: help demo test lint types checked sanitize coverage unit report bench docs clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -29,6 +29,7 @@ help:
 	@echo "make sanitize  the core's tests under ASan and UBSan"
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
+	@echo "make docs      the pages of docs/, into build/site"
 	@echo "make clean     remove what these made"
 
 demo: .venv/installed
@@ -80,6 +81,9 @@ unit: .venv-test/installed
 
 report:
 	$(BIN)/python tools/coverage_report.py build/coverage/cmake
+
+docs: .venv-test/installed
+	$(BIN)/mkdocs build --strict
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py

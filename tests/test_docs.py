@@ -1,0 +1,62 @@
+"""The pages under docs/: they build without a warning, and every example in them runs as printed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import lens
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=place)
+
+
+def test_the_code_of_the_library_page_runs(tmp_path: Path) -> None:
+    codes = blocks("library.md", "python")
+    with ThreadPoolExecutor(len(codes)) as side_by_side:
+        ended = list(side_by_side.map(lambda code: run([sys.executable, "-c", code], tmp_path), codes))
+    for code, done in zip(codes, ended, strict=True):
+        assert (done.returncode, done.stderr) == (0, ""), code
+        assert done.stdout
+
+
+def test_the_commands_of_the_command_line_page_run(tmp_path: Path) -> None:
+    lines = [line for block in blocks("cli.md", "bash") for line in block.splitlines() if line.startswith("lll ")]
+    reads = [line for line in lines if "run.jsonl" in line and "-o run.jsonl" not in line]
+    # Who reads what another wrote comes after; all others may come at once.
+    for batch in ([line for line in lines if line not in reads], reads):
+        assert batch
+        words = [[sys.executable, "-m", "lens", *shlex.split(line)[1:]] for line in batch]
+        with ThreadPoolExecutor(len(batch)) as side_by_side:
+            ended = list(side_by_side.map(lambda one: run(one, tmp_path), words))
+        for line, done in zip(batch, ended, strict=True):
+            assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_every_public_name_has_its_page() -> None:
+    shown = {name.rpartition(".")[2] for name in re.findall(r"^::: (\S+)", (DOCS / "api.md").read_text(), re.MULTILINE)}
+    assert {name for name in lens.__all__ if name[0].isalpha()} - shown <= {"LensError", "Calibration"}
+
+
+def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None:
+        pytest.skip("mkdocs is not installed: pip install 'llm-latency-lens[docs]'")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "ttft_ms" in (tmp_path / "site" / "library" / "index.html").read_text()
