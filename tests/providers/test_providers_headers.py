@@ -1,6 +1,11 @@
 """Headers, waits and error bodies: tables of what servers say and what it means."""
 
+import json
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lens.errors import ConfigError
 from lens.providers.base import merged, path_under
@@ -149,3 +154,29 @@ def test_a_request_never_shows_its_key():
     request = get_provider("openai").encode(Prompt(text="hi"), Ask(model="m"), "https://h/v1", Secret("sk-hidden"))
     assert "sk-hidden" in str(dict(request.headers))
     assert "hidden" not in f"{request!r} {request} {Secret('sk-hidden')!r} {Secret('sk-hidden')}"
+
+
+FIGURES = ["1e400", "inf", "nan", "-1", "9" * 400, "9" * 400 + "s", "6m0s", "²", "a;dur=1.2.3", "a; dur=12", "1_000"]
+DATES = ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+23:59", "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"]
+NAMES = [
+    *("date", "retry-after", "retry-after-ms", "server-timing", "openai-processing-ms", "x-total-time"),
+    *("x-ratelimit-limit-requests", "x-ratelimit-reset-tokens", "anthropic-ratelimit-requests-reset"),
+]
+odd = st.sampled_from([*FIGURES, *DATES]) | st.text(max_size=12)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), odd), odd)
+def test_no_header_however_odd_gives_a_time_that_is_none(headers, delay):
+    body = json.dumps({"error": {"details": [{"@type": "RetryInfo", "retryDelay": delay}]}}).encode()
+    waits = [retry_after_s(headers, body), *[limit.reset_s for limit in rate_limits(headers).values()]]
+    for told in [*waits, *server_timing_ms(headers).values()]:
+        assert told is None or 0 <= told < 1e15
+
+
+def test_a_header_of_any_length_is_read_in_one_go():
+    begun = time.process_time()
+    server_timing_ms({"server-timing": "9" * 60_000})
+    server_timing_ms({"server-timing": "a;" * 30_000})
+    assert go_duration_s("9" * 60_000) is None
+    assert time.process_time() - begun < 2

@@ -40,7 +40,9 @@ _S_HEADERS = {
     "fireworks-server-time-to-first-token": "fireworks_ttft",
     "fireworks-server-processing-time": "fireworks_processing",
 }
-_SERVER_TIMING = re.compile(r"([\w.-]+)\s*(?:;[^,]*?)?;\s*dur=\"?([\d.]+)")
+_TIMING_NAME = re.compile(r"[\w.-]+")
+# Longer than any duration; what follows must not be tried from every place of a text that a server chose.
+_DURATION_CHARS = 64
 
 
 def kept_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
@@ -55,7 +57,7 @@ def request_id(headers: dict[str, str]) -> str | None:
 
 def go_duration_s(text: str) -> float | None:
     """Seconds of a Go duration ("6m0s", "8.64s", "120ms"); None where it is none."""
-    parts = list(_GO_PART.finditer(text))
+    parts = list(_GO_PART.finditer(text)) if len(text) <= _DURATION_CHARS else []
     if not parts or "".join(part.group(0) for part in parts) != text:
         return None
     return _bounded(sum(float(part.group(1)) * _GO_SECONDS[part.group(2)] for part in parts))
@@ -160,7 +162,9 @@ def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
     for name, label in _S_HEADERS.items():
         if (value := _number(headers.get(name))) is not None:
             found[label] = value * 1000
-    for name, duration in _SERVER_TIMING.findall(headers.get("server-timing", "")):
-        if (value := _number(duration)) is not None:
+    for entry in headers.get("server-timing", "").split(","):
+        name, *parameters = [part.strip() for part in entry.split(";")]
+        told = [one.partition("=")[2].strip('"') for one in parameters if one.startswith("dur=")]
+        if told and _TIMING_NAME.fullmatch(name) and (value := _number(told[0])) is not None:
             found[f"server_timing_{name}"] = value
     return found
