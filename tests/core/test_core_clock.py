@@ -89,3 +89,19 @@ def test_a_closed_pacer_says_so():
 
 def test_fine_timers_are_granted_on_linux():
     assert pacer.fine_timers() is pacer.native
+
+
+@pytest.mark.skipif(not pacer.native, reason="this system has no timerfd")
+def test_an_alarm_goes_off_once_and_can_be_set_again() -> None:
+    alarm = pacer.Alarm()
+    for after_ns in (2_000_000, 1_000_000):
+        set_ns = clock.now_ns()
+        alarm.set(after_ns)
+        assert select.select([alarm.fileno()], [], [], 0)[0] == []
+        assert select.select([alarm.fileno()], [], [], 5)[0]
+        assert clock.now_ns() - set_ns >= after_ns
+    alarm.set(10**12)
+    assert select.select([alarm.fileno()], [], [], 0)[0] == [], "what was set before is forgotten"
+    alarm.close()
+    with pytest.raises(OSError):
+        alarm.set(1)

@@ -15,3 +15,7 @@ cdef class Pacer:
     cdef int64_t early_ns    # how long before a start time the timer fires
     cdef int timer           # the timerfd; -1 once closed
     cdef int _rearm(self) except -1
+
+
+cdef class Alarm:
+    cdef int timer           # the timerfd; -1 once closed

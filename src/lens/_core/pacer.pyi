@@ -22,6 +22,20 @@ class Pacer:
     def remaining(self) -> int: ...
     def close(self) -> None: ...
 
+class Alarm:
+    """A timerfd that becomes readable once, so long after set().
+
+    Raises:
+        OSError: the system has no timerfd.
+    """
+
+    def __init__(self) -> None: ...
+    def fileno(self) -> int: ...
+    def set(self, after_ns: int) -> None:
+        """From now; takes the place of what was set before."""
+
+    def close(self) -> None: ...
+
 native: bool
 """True where timerfd exists (Linux)."""
 

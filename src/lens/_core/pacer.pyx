@@ -82,5 +82,28 @@ cdef class Pacer:
             self.timer = -1
 
 
+cdef class Alarm:
+    def __cinit__(self):
+        self.timer = timer_open()
+        if self.timer < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        self.close()
+
+    def fileno(self):
+        return self.timer
+
+    def set(self, int64_t after_ns):
+        # Arming forgets an earlier alarm that nobody has read.
+        if timer_arm(self.timer, mono_ns() + max(after_ns, 1)) < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def close(self):
+        if self.timer >= 0:
+            timer_close(self.timer)
+            self.timer = -1
+
+
 def fine_timers():
     return set_fine_timers() == 0

@@ -14,6 +14,9 @@ class Reactor:
     def detach(self, stream: Stream) -> None:
         """Before its descriptor is closed."""
 
+    def __len__(self) -> int:
+        """Streams that are attached."""
+
     def poll(self) -> list[Stream]:
         """Reads all that is ready; the streams whose state became parked, ended or failed."""
 
@@ -22,6 +25,9 @@ class Reactor:
     @property
     def reads(self) -> int:
         """recvmsg calls that were made."""
+    @property
+    def unstamped(self) -> bool:
+        """A read came without a kernel stamp; its time is that of the read."""
     @property
     def clock_steps(self) -> int: ...
     def close(self) -> None: ...

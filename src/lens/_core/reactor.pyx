@@ -68,6 +68,7 @@ cdef class Reactor:
         self.epoll = self.stamper = -1
         self.streams = {}
         self.kernel_stamps = kernel_stamps
+        self.unstamped = not kernel_stamps
         self.buffer = <unsigned char *>malloc(READ_BYTES)
         if self.buffer == NULL:
             raise MemoryError()
@@ -98,6 +99,9 @@ cdef class Reactor:
         if self.streams.pop(stream.fd, None) is not None and stream.attached:
             lens_epoll_set(self.epoll, REMOVE, stream.fd, 0, NULL)
         stream.attached = False
+
+    def __len__(self):
+        return len(self.streams)
 
     def poll(self):
         cdef void *ready[256]
@@ -130,6 +134,7 @@ cdef class Reactor:
         cdef int64_t arrived = real - self.offset.value
         if real == 0:
             stream.kernel_stamped = False
+            self.unstamped = True
             return seen
         if arrived > seen + 1000 or seen - arrived > DOUBTFUL_LAG_NS:
             # Either this reader is late, or the wall clock was set since the offset was read.

@@ -274,6 +274,7 @@ class _Run:
                 record, progress = None, Progress()
                 exchange = await self._attempt(slot, target, request, progress, first=not tries)
                 record = self._record(slot, target, request, exchange, tries)
+                self.pool.loop.glance()
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None:
                     break

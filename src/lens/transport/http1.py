@@ -118,6 +118,7 @@ async def _try_once(
     before_send_at_ns: int | None,
 ) -> bool:
     """The exchange on one connection. False when an idle connection was dead: the next try dials."""
+    pool.loop.glance()
     link = await _lease(pool, endpoint, progress, watch, fresh=fresh or bool(progress.lost))
     sent = False
     try:
@@ -135,6 +136,7 @@ async def _try_once(
         progress.lost_connection(link)
         return False
     finally:
+        pool.loop.glance()
         progress.let_go(link)
         if not fresh and _may_stay(link, progress, sent):
             pool.give_back(link)
@@ -202,6 +204,7 @@ async def _read_head(
             raise watch.passed(stream, doing)
         if stream.state != "parked":
             raise why_no_head(stream, reused=link.reused, broken=broken, doing=doing)
+        pool.loop.glance()
         response = parse_head(stream.head)
         if response.status_code >= 200:
             break
