@@ -90,7 +90,7 @@ def test_counts_that_are_none_are_unknown_and_counts_that_cannot_be_are_doubted(
     where = ["--provider", "vllm", "--model", "m", "--base-url", liar]
     run = ["benchmark", *where, "-n", str(len(CLAIMS)), "-c", "1", "--ui", "none", "--price", "in=1,out=1"]
     shown = lll(*run, "-e", ",".join(formats), "-o", str(tmp_path / "run.json"))
-    assert "1 answers are said to have more tokens than came" in shown.stdout + shown.stderr
+    assert "more tokens are claimed for 1 answer than came" in shown.stdout + shown.stderr
     assert len(list(tmp_path.iterdir())) == len(formats)
     records = read_run(tmp_path / "run.jsonl").records
     taken = [record.usage.output_tokens if record.usage else None for record in records]
@@ -103,4 +103,4 @@ def test_counts_that_are_none_are_unknown_and_counts_that_cannot_be_are_doubted(
 def test_one_request_with_a_false_count_is_shown_and_explained(liar):
     Liar.numbers = count()
     shown = lll("profile", "--provider", "vllm", "--model", "m", "--base-url", liar, "--prompt", "hi")
-    assert "more tokens than came" in shown.stdout + shown.stderr
+    assert "more tokens are claimed" in shown.stdout + shown.stderr

@@ -38,11 +38,12 @@ TABLE = [
     ({"one_piece": 900}, "90 % of answers came in one piece"),
     ({"compressed": 7}, "7 answers came compressed"),
     ({"token_evidence": {"assumed_one_per_event": 4}}, "ITL of 4 requests takes one token for each event"),
-    ({"token_evidence": {"assumed_beyond_what_came": 4}}, "4 answers are said to have more tokens than came"),
+    ({"token_evidence": {"assumed_beyond_what_came": 4}}, "more tokens are claimed for 4 answers than came"),
     ({"token_evidence": {"spread": 4}}, "ITL of 4 requests spreads"),
     ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.5 ms (p99) after their time"),
     ({"successes": 880}, "12 % of requests failed"),
     ({"retries": 3}, "3 attempts were repeated"),
+    ({"retries": 1}, "1 attempt was repeated"),
     ({"retransmitting": 40}, "4 % of requests lost packets"),
     ({"connections_opened": 8}, "8 of 1000 requests made a connection of their own"),
     ({"input_tokens": 100, "cached_tokens": 80}, "80 % of input tokens came from the provider's cache"),
@@ -56,6 +57,7 @@ QUIET = [
     lag(600, 40.0),
     {"distributions": having(schedule_lag_us=[900.0] * 100)},
     {"coalesced_share": None},
+    {"requests": 1, "successes": 1},  # nobody asks one for a tail
     {"coalesced_share": 0.04},
     {"successes": 995},
     {"connections_opened": 1000},  # each of its own: that was the plan

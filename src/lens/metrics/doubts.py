@@ -38,6 +38,11 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %" if share >= 0.01 else f"{share * 100:.1f} %"
 
 
+def _of(n: int, noun: str, one: str = "", more: str = "") -> str:
+    """1 request was; 2 requests were."""
+    return f"{n} {noun} {one}".rstrip() if n == 1 else f"{n} {noun}s {more}".rstrip()
+
+
 def _tail(found: Distribution, name: str) -> float:
     """A percentile, or the greatest value where there are too few for it."""
     return found.percentiles.get(name, found.max)
@@ -66,7 +71,7 @@ def _stamps(summary: Summary) -> str | None:
 def _clock(summary: Summary) -> str | None:
     if not summary.clock_stepped:
         return None
-    return f"the wall clock was set during {summary.clock_stepped} requests: they have the times of reading"
+    return f"the wall clock was set during {_of(summary.clock_stepped, 'request')}: there the times are of reading"
 
 
 def _coalesced(summary: Summary) -> str | None:
@@ -86,15 +91,17 @@ def _one_piece(summary: Summary) -> str | None:
 def _compressed(summary: Summary) -> str | None:
     if not summary.compressed:
         return None
-    return f"{summary.compressed} answers came compressed: a token may have waited for the block it was packed in"
+    return (
+        f"{_of(summary.compressed, 'answer')} came compressed: a token may have waited for the block it was packed in"
+    )
 
 
 def _tokens(summary: Summary) -> str | None:
     assumed, spread = summary.token_evidence.get(ASSUMED, 0), summary.token_evidence.get(SPREAD, 0)
     if assumed:
-        return f"ITL of {assumed} requests takes one token for each event: the server sent no token counts"
+        return f"ITL of {_of(assumed, 'request')} takes one token for each event: the server sent no token counts"
     if spread:
-        return f"ITL of {spread} requests spreads the server's token count over events by their characters"
+        return f"ITL of {_of(spread, 'request')} spreads the server's token count over events by their characters"
     return None
 
 
@@ -103,8 +110,8 @@ def _beyond(summary: Summary) -> str | None:
     if not beyond:
         return None
     return (
-        f"{beyond} answers are said to have more tokens than came (hidden thinking, or a false count): "
-        "they have no TPOT, and their ITL takes one token for each event"
+        f"more tokens are claimed for {_of(beyond, 'answer')} than came (hidden thinking, or a false count): "
+        "no TPOT there, and ITL takes one token for each event"
     )
 
 
@@ -126,7 +133,8 @@ def _failed(summary: Summary) -> str | None:
 def _retries(summary: Summary) -> str | None:
     if not summary.retries:
         return None
-    return f"{summary.retries} attempts were repeated: a latency is that of the last attempt, the waits are not in it"
+    repeated = _of(summary.retries, "attempt", "was", "were")
+    return f"{repeated} repeated: a latency is that of the last attempt, the waits are not in it"
 
 
 def _loss(summary: Summary) -> str | None:
@@ -162,9 +170,10 @@ def _models(summary: Summary) -> str | None:
 
 
 def _few(summary: Summary) -> str | None:
-    if not 0 < summary.successes < FEWEST_REQUESTS:
-        return None
-    return f"{summary.successes} answers are too few for a tail: a p95 needs {FEWEST_REQUESTS}, a p99 100"
+    if summary.requests < 2 or not 0 < summary.successes < FEWEST_REQUESTS:
+        return None  # nobody asks one request for a tail
+    few = _of(summary.successes, "answer", "is", "are")
+    return f"{few} too few for a tail: a p95 needs {FEWEST_REQUESTS}, a p99 100"
 
 
 def _short(summary: Summary) -> str | None:
@@ -183,7 +192,8 @@ def _unpriced(summary: Summary) -> str | None:
     """Where nothing has a price, nobody asked for costs; where some have, the sum is too small."""
     if not summary.unpriced or summary.total_cost is None:
         return None
-    return f"{summary.unpriced} answers have no known cost and are not in the sum: {summary.unpriced_reason}"
+    unknown = _of(summary.unpriced, "answer", "has no known cost and is", "have no known cost and are")
+    return f"{unknown} not in the sum: {summary.unpriced_reason}"
 
 
 # In the order of how much they take from the figures.
