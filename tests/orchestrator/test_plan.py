@@ -30,6 +30,20 @@ def test_a_missing_key_names_the_variable_that_would_help():
         make_plan(RunConfig(targets=(TargetConfig(provider="openai", model="m"),)), {})
 
 
+@pytest.mark.parametrize(
+    ("provider", "says"),
+    [
+        ("azure", "set AZURE_OPENAI_ENDPOINT, or give --base-url"),
+        ("bedrock", "set AWS_REGION, or give --base-url"),
+        ("openai-compatible", "own; give --base-url"),
+    ],
+)
+def test_a_missing_address_names_the_variable_that_would_help(provider, says, tmp_path):
+    environ = {"AWS_CONFIG_FILE": str(tmp_path / "none")}
+    with pytest.raises(ConfigError, match=says):
+        make_plan(RunConfig(targets=(TargetConfig(provider=provider, model="m"),)), environ)
+
+
 def test_an_own_address_needs_no_key():
     assert plan_of().targets[0].key is None
 

@@ -27,6 +27,7 @@ def facts() -> list[dict[str, Any]]:
                 "name": name,
                 "title": getattr(preset, "title", name),
                 "base_url": provider.base_url,
+                "address_variables": list(getattr(preset, "address_variables", ())),
                 "key_variables": list((preset or provider).key_variables),
                 "apis": list(provider.apis),
                 "aliases": list(getattr(preset, "aliases", ())),
@@ -49,6 +50,19 @@ def command(as_json: bool) -> None:
     wide = max(len(row["name"]) for row in rows)
     for row in rows:
         key = " or ".join(row["key_variables"]) or "no key"
-        click.echo(f"{row['name']:<{wide}}  {row['title']}: {row['base_url'] or '--base-url'} ({key})")
+        address = row["base_url"] or " or ".join([*row["address_variables"], "--base-url"])
+        also = f", also {', '.join(row['aliases'])}" if row["aliases"] else ""
+        click.echo(f"{row['name']:<{wide}}  {row['title']}{also}: {address} ({key})")
         for quirk in row["quirks"]:
             click.echo(f"{'':<{wide}}    {quirk}")
+    for apis, names in _by_apis(rows).items():
+        click.echo(f"\n--api {', '.join(apis)}\n  of {', '.join(names)}")
+
+
+def _by_apis(rows: list[dict[str, Any]]) -> dict[tuple[str, ...], list[str]]:
+    """Which providers have these APIs to choose from; the first is the default."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if len(row["apis"]) > 1:
+            found.setdefault(tuple(row["apis"]), []).append(row["name"])
+    return found

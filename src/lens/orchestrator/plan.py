@@ -169,7 +169,9 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         provider = provider.with_settings(config.custom)
     base_url = address_of(config, provider, environ)
     if not base_url:
-        raise ConfigError(f"provider {config.provider}: it has no address of its own; give --base-url")
+        variables = getattr(getattr(provider, "preset", None), "address_variables", ())
+        named = "".join([f"set {name}, or " for name in variables])
+        raise ConfigError(f"provider {config.provider}: it has no address of its own; {named}give --base-url")
     if not config.model and config.provider != SIMULATOR:
         raise ConfigError(f"provider {config.provider}: which model? give --model")
     proxy = config.proxy

@@ -22,11 +22,12 @@ _OF_DEPLOYMENT = ("chat", "completions", "embeddings")
 PRESET = Preset(
     name="azure",
     title="Azure OpenAI",
+    address_variables=("AZURE_OPENAI_ENDPOINT",),
     key_variables=("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
     aliases=("azure-openai",),
     max_tokens_key="max_completion_tokens",
     quirks=(
-        "address: --base-url https://RESOURCE.openai.azure.com, or AZURE_OPENAI_ENDPOINT",
+        "address: https://RESOURCE.openai.azure.com",
         "the content filter buffers: text comes in blocks, so gaps are the filter's",
     ),
 )

@@ -32,10 +32,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 PRESET = Preset(
     name="bedrock",
     title="AWS Bedrock",
+    address_variables=("AWS_REGION",),
     key_variables=(BEARER_VARIABLE, "AWS_ACCESS_KEY_ID"),
     aliases=("aws-bedrock", "aws"),
     quirks=(
-        "address: AWS_REGION (or the profile's region), or --base-url",
+        "the address is that of the region: AWS_REGION, or the profile's",
         f"key: {BEARER_VARIABLE}, else AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else AWS_PROFILE; "
         "single sign-on and roles with the extra bedrock",
         "reports its own latency",

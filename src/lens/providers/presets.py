@@ -11,6 +11,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     base_url: str | None = None
+    address_variables: tuple[str, ...] = ()  # that name its address, where it has none of its own
     key_variables: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     max_tokens_key: str = "max_tokens"  # OpenAI's own models want max_completion_tokens
