@@ -41,6 +41,13 @@ def test_every_event_leaves_when_it_is_due_and_never_before(simulator):
         assert due <= before <= after < due + LATE
 
 
+def test_a_prompt_waits_for_each_of_its_words_that_is_not_cached(simulator):
+    for script, words in (("", 3), ("cached=2,", 1)):
+        wire.chat(simulator, f"{script}prefill=30ms,ttft=10ms,itl=1ms,tokens=2", words="one two three")
+        record = simulator.log(last=1)[0]
+        assert content(record)[0][0] - record["request_complete_ns"] == 10 * MS + words * 30 * MS
+
+
 def test_the_client_sees_each_event_after_its_send_began(simulator):
     answer = wire.chat(simulator, "ttft=20ms,itl=20ms,tokens=6")
     record = simulator.log(last=1)[0]

@@ -47,6 +47,7 @@ class Answer(msgspec.Struct, frozen=True, eq=False):
     head_ns: int | None = 0  # None: the head leaves with the first write
     slots: tuple[Slot, ...] = ()
     at_once: bool = False  # no pacing: an error, or a page
+    prefill_ns: int = 0  # before head and writes, once the answer's turn has come
 
 
 def slot_times(script: Script, slots: tuple[Slot, ...], request_no: int) -> list[int]:
@@ -113,6 +114,7 @@ def stream_answer(script: Script, dialect: Dialect, turn: Turn) -> Answer:
         close=script.close or script.framing == "close",
         head_ns=script.head_ns,
         slots=job.slots,
+        prefill_ns=_prefill_ns(job),
     )
 
 
@@ -139,7 +141,12 @@ def document_answer(script: Script, dialect: Dialect, turn: Turn) -> Answer:
         head_ns=None,
         slots=job.slots,
         at_once=dialect.name == "openai_models",
+        prefill_ns=0 if dialect.document_only else _prefill_ns(job),
     )
+
+
+def _prefill_ns(job: Job) -> int:
+    return job.script.prefill_ns * (job.prompt_tokens - job.cached_tokens)
 
 
 def failure_answer(script: Script, dialect: Dialect, turn: Turn, failure: Failure, request_id: str) -> Answer:

@@ -26,6 +26,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     # When. Offsets count from the last byte of the request.
     ttft_ns: int = 200 * NS_PER_MS  # to the first event with content
     itl_ns: int = 20 * NS_PER_MS  # per token; a chunk of k tokens comes k of these after the one before
+    prefill_ns: int = 0  # for each prompt token that is not cached, before all else
     jitter_ns: int = 0  # each gap is drawn evenly from itl - jitter to itl + jitter, by seed and request
     stalls: tuple[tuple[int, int], ...] = ()  # (after this many tokens, extra wait)
     head_ns: int | None = 0  # when the response head leaves; None: together with the first event
@@ -187,6 +188,7 @@ class Option(NamedTuple):
 OPTIONS: dict[str, Option] = {
     "ttft": Option(("ttft_ns",), duration_ns, "time from the request to the first content"),
     "itl": Option(("itl_ns",), duration_ns, "time per token after the first"),
+    "prefill": Option(("prefill_ns",), duration_ns, "extra wait for each word of the prompt that is not cached"),
     "jitter": Option(("jitter_ns",), duration_ns, "draw each gap evenly from itl +- this"),
     "stall": Option(("stalls",), _stalls, "wait once more after a token: 10:500ms, or 10:500ms+20:1s"),
     "head": Option(

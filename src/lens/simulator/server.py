@@ -226,10 +226,10 @@ class Server:
         self._queue = [waiting for waiting in self._queue if waiting[1] is not play]
         while self._queue and self.desk.busy - len(self._queue) < self.script.slots:
             connection, waiting = self._queue.pop(0)
-            waiting.base_ns = now
+            waiting.base_ns = now + waiting.answer.prefill_ns
             if waiting.record:
-                waiting.record.base_ns = now
-            self.schedule(connection, now)
+                waiting.record.base_ns = waiting.base_ns
+            self.schedule(connection, waiting.base_ns + waiting.due_ns[0])
 
     def refuse(self, connection: Connection, why: str) -> None:
         """Answer what is no HTTP, and end the connection."""
@@ -257,7 +257,7 @@ class Server:
             turn.stream,
             answer.status,
         )
-        record.writes, record.base_ns = answer.writes, record.complete_ns + verdict.cold_ns
+        record.writes, record.base_ns = answer.writes, record.complete_ns + verdict.cold_ns + answer.prefill_ns
         record.tokens = {"prompt": turn.prompt_tokens, "output": sum(slot.tokens for slot in answer.slots)}
         record.tokens["reasoning"] = sum(slot.tokens for slot in answer.slots if slot.kind == "reasoning")
         close = answer.close or request.headers.get("connection", "").lower() == "close"
