@@ -91,8 +91,8 @@ def test_the_plans_own_toml_file_is_understood(tmp_path):
     assert config.output.exports == (ExportConfig(format="prometheus", file="metrics.prom"),)
     assert config.output.real_time
     assert config.thresholds == (
-        "ttft_p95_ms<=1000.0",
-        "ttft_p99_ms<=2000.0",
+        "ttft_p95_ms:1000.0",
+        "ttft_p99_ms:2000.0",
         "tokens_per_second>=15.0",
         "success_rate>=0.99",
         "cost_per_request<=0.1",

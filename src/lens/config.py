@@ -207,7 +207,7 @@ def make_config(
 
         tree = read_tree(path, environ)
     of_file = tree.get("targets", [])
-    lay(tree, _from_environment(environ))
+    lay(tree, from_environment(environ))
     lay(tree, _said(flags))
     if flags.get("targets"):
         tree["targets"] = [{**_known(one, of_file), **one} for one in flags["targets"]]
@@ -219,7 +219,7 @@ def make_config(
         target = {**target, "provider": wanted} if wanted else target
     targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
     tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
-    return _convert(tree, RunConfig, str(path) if path else "")
+    return convert(tree, str(path) if path else "")
 
 
 def _known(target: Mapping[str, Any], among: Sequence[Tree]) -> Tree:
@@ -233,8 +233,21 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfi
     return make_config({}, file=path, environ=environ)
 
 
-def _from_environment(environ: Mapping[str, str]) -> Tree:
-    """The variables of PLAN 6.2.2; keys stay where they are until a target asks for one."""
+# The variables of PLAN 6.2.2, and the setting that each stands for.
+VARIABLES = {
+    "LLL_CONCURRENCY": "load.concurrency",
+    "LLL_EXPORT_FORMAT": "output.exports",
+    "LLL_OUTPUT_DIR": "output.dir",
+    "LLL_LOG_LEVEL": "output.log_level",
+}
+
+
+def from_environment(environ: Mapping[str, str]) -> Tree:
+    """What VARIABLES say; keys stay where they are until a target asks for one.
+
+    Raises:
+        ConfigError: a number is none.
+    """
     tree: Tree = {"load": {}, "output": {}}
     concurrency = environ.get("LLL_CONCURRENCY")
     if concurrency:
@@ -266,12 +279,18 @@ def _said(flags: Mapping[str, Any]) -> Tree:
     return {k: s for k, s in sections.items() if s is not None}
 
 
-def _convert(tree: Tree, kind: type[RunConfig], source: str) -> RunConfig:
+def convert(tree: Tree, source: str = "") -> RunConfig:
+    """The typed settings of a tree in our own names.
+
+    Raises:
+        ConfigError: a value does not fit; the message begins with the source and its place.
+    """
+
     def hook(wanted: type, value: object) -> object:
         return Secret(value) if wanted is Secret and isinstance(value, str) else value
 
     try:
-        return msgspec.convert(tree, kind, dec_hook=hook)
+        return msgspec.convert(tree, RunConfig, dec_hook=hook)
     except msgspec.ValidationError as error:
         said, _, at = str(error).partition(" - at `$.")
         where = ": ".join(part for part in (source, at.rstrip("`")) if part)

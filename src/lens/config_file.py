@@ -29,14 +29,14 @@ from lens.errors import ConfigError, FileError
 from lens.units import parse_duration_ns, parse_rate_per_s
 
 # Names of the plan's file format (PLAN 3.3, 6.1.3, 6.2.1), and where they go here.
-_PLAN_PATTERNS = {
+PLAN_PATTERNS = {
     "single": {"pattern": "single"},
     "constant_rate": {"pattern": "rate"},
     "constant": {"pattern": "rate"},
     "poisson": {"pattern": "rate", "arrival": "poisson"},
     "gamma": {"pattern": "rate", "arrival": "gamma"},
 }
-_PLAN_LOAD = {
+PLAN_LOAD = {
     "requests_per_second": "rate_per_s",
     "duration_seconds": "duration",
     "concurrent_requests": "concurrency",
@@ -45,9 +45,9 @@ _PLAN_LOAD = {
     "step": "sweep_step_per_s",
     "duration_per_step": "step_duration",
 }
-_PLAN_PROMPTS = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
-_SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
-_FILE_SECTIONS = (*_SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
+PLAN_PROMPTS = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
+SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
+FILE_SECTIONS = (*SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
                   "labels", "custom")  # fmt: skip
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -59,22 +59,37 @@ def read_tree(path: Path, environ: Mapping[str, str]) -> Tree:
         FileError: it cannot be read or is not well-formed.
         ConfigError: it has an unknown key or names a variable that is not set.
     """
-    raw = _substituted(_parsed(path), environ, path)
+    return tree_of(parsed(path), environ, path)
+
+
+def tree_of(raw: Any, environ: Mapping[str, str], path: Path) -> Tree:
+    """What a file held, in our own names.
+
+    Raises:
+        FileError: it is no table of sections.
+        ConfigError: it has an unknown key or names a variable that is not set.
+    """
+    raw = _substituted(raw, environ, path)
     if not isinstance(raw, dict):
-        raise FileError(f"config file {path}: the top must be a table of sections: {', '.join(_FILE_SECTIONS)}")
+        raise FileError(f"config file {path}: the top must be a table of sections: {', '.join(FILE_SECTIONS)}")
     tree: Tree = {}
     for section, value in raw.items():
         where = f"config file {path}: [{section}]"
-        if section in _SECTIONS:
-            lay(tree, {section: _fields(value, _SECTIONS[section], where)})
-        elif section in _READERS:
-            lay(tree, _READERS[section](value, where))
+        if section in SECTIONS:
+            lay(tree, {section: _fields(value, SECTIONS[section], where)})
+        elif section in READERS:
+            lay(tree, READERS[section](value, where))
         else:
-            raise ConfigError(_unknown(where.replace("[", "").replace("]", ""), section, _FILE_SECTIONS))
+            raise ConfigError(_unknown(where.replace("[", "").replace("]", ""), section, FILE_SECTIONS))
     return tree
 
 
-def _parsed(path: Path) -> Any:
+def parsed(path: Path) -> Any:
+    """A file as plain values, with its own names.
+
+    Raises:
+        FileError: it cannot be read or is not well-formed.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -147,12 +162,12 @@ def _test_pattern(value: Any, where: str) -> Tree:
     rest: Tree = {}
     for key, said in _table(value, where).items():
         if key == "type":
-            tree["load"].update(_PLAN_PATTERNS.get(str(said).lower(), {"pattern": said}))
-        elif key in _PLAN_PROMPTS:
-            tree["prompts"][_PLAN_PROMPTS[key]] = [said] if key == "prompt" else said
+            tree["load"].update(PLAN_PATTERNS.get(str(said).lower(), {"pattern": said}))
+        elif key in PLAN_PROMPTS:
+            tree["prompts"][PLAN_PROMPTS[key]] = [said] if key == "prompt" else said
         else:
-            rest[_PLAN_LOAD.get(key, key)] = said
-    known = (*_PLAN_LOAD, *_PLAN_PROMPTS, "type")
+            rest[PLAN_LOAD.get(key, key)] = said
+    known = (*PLAN_LOAD, *PLAN_PROMPTS, "type")
     tree["load"].update(_fields(rest, LoadConfig, where, also=known))
     return tree
 
@@ -169,13 +184,14 @@ def _export(value: Any, where: str) -> Tree:
 
 
 def _thresholds(value: Any, where: str) -> Tree:
-    """A table of limits: NAME_min wants at least, everything else at most; or a list as --threshold takes them."""
+    """A table of limits: NAME_min wants at least, NAME_max at most, NAME what is better; or a list as typed."""
     if isinstance(value, list):
         return {"thresholds": value}
     limits = []
     for name, limit in _table(value, where).items():
         base, _, end = name.rpartition("_")
-        limits.append(f"{base}>={limit}" if end == "min" else f"{base if end == 'max' else name}<={limit}")
+        operator = {"min": ">=", "max": "<="}.get(end, ":")
+        limits.append(f"{base if end in ('min', 'max') else name}{operator}{limit}")
     return {"thresholds": limits}
 
 
@@ -186,7 +202,7 @@ def _monitoring(value: Any, where: str) -> Tree:
     return tree if prompts is None else {**tree, "prompts": {"texts": prompts}}
 
 
-_READERS: dict[str, Callable[[Any, str], Tree]] = {
+READERS: dict[str, Callable[[Any, str], Tree]] = {
     "profile": _profile,
     "providers": _providers,
     "targets": _providers,
