@@ -36,6 +36,11 @@ from lens.pricing import PriceBook, parse_price
         ("total_cost > 0.00004", True),
         ("status", True),
         ("abs(ttft_ms - 100) < 1", True),
+        ("abs(model) == 1 or -model == 1 or round(ttft_ms, model) == 1", False),
+        ("'a' * 99999999999 == model", False),
+        ("'%99999999999d' % 5 == model", False),
+        ("total_cost * 2 < 1", True),
+        ("day == date and prompt is None", True),
     ],
 )
 def test_what_an_expression_says(text, is_meant):
@@ -57,6 +62,8 @@ def test_what_an_expression_says(text, is_meant):
         ("2 ** 99999", "not allowed"),
         ("'a' * " + "(" * 3000, "longer than"),
         ("f'{model}'", "not allowed"),
+        ("lower()", "too many or too few"),
+        ("contains(model, part='x')", "too many or too few|not allowed"),
     ],
 )
 def test_nothing_else_gets_in(text, says):
@@ -71,6 +78,14 @@ def test_any_text_is_an_expression_or_one_clear_error(text):
     except ConfigError:
         return
     assert wanted(record()) in (True, False)
+
+
+def test_a_caller_adds_fields_and_they_are_near_too():
+    fields = {"region": lambda r: r.labels.get("region")}
+    assert compile_filter("region == 'eu'", fields=fields)(record(labels={"region": "eu"}))
+    assert field_reader("region", fields=fields)(record()) is None
+    with pytest.raises(ConfigError, match="did you mean region"):
+        compile_filter("regoin == 'eu'", fields=fields)
 
 
 def test_every_field_reads_every_record():

@@ -1,7 +1,8 @@
 """`--where "provider == 'openai' and ttft_ms > 500"`: a small expression language over records.
 
 Python's own grammar, of which only comparisons, and/or/not, arithmetic, `in` and a few functions are
-let through; there are no attributes, calls of anything else, or names but those of FIELDS and metrics.
+let through; there are no attributes, calls of anything else, or names but those of FIELDS, of metrics, and of
+the fields that a caller adds, which know more than a record does: labels, or the file it came from.
 What was not measured is None, and compares as false.
 """
 
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 import ast
 import difflib
+import inspect
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS, metric_named
@@ -22,6 +24,8 @@ from lens.pricing import PriceBook
 EXAMPLE = "write like \"provider == 'openai' and ttft_ms > 500\""
 MAX_CHARS = 2000
 Reader = Callable[[Record], Any]
+Fields = Mapping[str, Reader]
+NO_FIELDS: Fields = {}
 
 
 def _when(record: Record) -> datetime:
@@ -39,6 +43,7 @@ FIELDS: dict[str, Reader] = {
     "served_model": lambda r: r.served_model,
     "stage": lambda r: r.stage,
     "prompt_id": lambda r: r.prompt_id,
+    "prompt": lambda r: r.prompt_id,
     "stream": lambda r: r.stream,
     "reused": lambda r: r.connection.reused if r.connection else None,
     "peer": lambda r: r.connection.peer if r.connection else None,
@@ -46,11 +51,25 @@ FIELDS: dict[str, Reader] = {
     "tries": lambda r: len(r.tries),
     "timestamp": lambda r: r.timestamp,
     "date": lambda r: _when(r).date().isoformat(),
+    "day": lambda r: _when(r).date().isoformat(),
     "hour": lambda r: f"{_when(r):%Y-%m-%d %H}:00",
     "hour_of_day": lambda r: _when(r).hour,
     "weekday": lambda r: f"{_when(r):%A}",
     "minute": lambda r: f"{_when(r):%Y-%m-%d %H:%M}",
 }
+
+
+def _of_numbers(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Texts and lists are neither multiplied nor formatted: a short expression could fill the memory."""
+
+    def checked(a: Any, b: Any) -> Any:
+        if not isinstance(a, (int, float)) or not isinstance(b, (int, float)):
+            raise TypeError("not a number")
+        return apply(a, b)
+
+    return checked
+
+
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -65,11 +84,11 @@ _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
 }
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+    ast.Sub: _of_numbers(operator.sub),
+    ast.Mult: _of_numbers(operator.mul),
+    ast.Div: _of_numbers(operator.truediv),
+    ast.FloorDiv: _of_numbers(operator.floordiv),
+    ast.Mod: _of_numbers(operator.mod),
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lower": lambda text: None if text is None else str(text).lower(),
@@ -81,34 +100,43 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def compile_filter(text: str, book: PriceBook | None = None) -> Callable[[Record], bool]:
-    """A function that says whether a record is meant.
+def compile_filter(text: str, book: PriceBook | None = None, fields: Fields = NO_FIELDS) -> Callable[[Record], bool]:
+    """A function that says whether a record is meant. fields: more names, beside FIELDS and the metrics.
 
     Raises:
         ConfigError: the text is no such expression; the message says where it breaks off, or which name is near.
     """
-    return _truth(_compiled(text, book or PriceBook()))
+    return _truth(_compiled(text, _Names(book or PriceBook(), fields)))
 
 
-def field_reader(name: str, book: PriceBook | None = None) -> Reader:
+def field_reader(name: str, book: PriceBook | None = None, fields: Fields = NO_FIELDS) -> Reader:
     """The reader of a field, a metric or a label (`label.team`), for grouping.
 
     Raises:
         ConfigError: there is none of this name.
     """
-    return _reader(name, book or PriceBook())
+    return _reader(name, _Names(book or PriceBook(), fields))
 
 
-def grouped(records: Sequence[Record], names: Sequence[str], book: PriceBook) -> dict[tuple[Any, ...], list[Record]]:
+def grouped(
+    records: Sequence[Record], names: Sequence[str], book: PriceBook, fields: Fields = NO_FIELDS
+) -> dict[tuple[Any, ...], list[Record]]:
     """Records by the values of some fields, in the order of the values; what is absent comes last."""
-    readers = [field_reader(name, book) for name in names]
+    readers = [field_reader(name, book, fields) for name in names]
     groups: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(tuple([read(record) for read in readers]), []).append(record)
     return dict(sorted(groups.items(), key=lambda item: [(part is None, str(part)) for part in item[0]]))
 
 
-def _compiled(text: str, book: PriceBook) -> Reader:
+class _Names(NamedTuple):
+    """What a name may stand for."""
+
+    book: PriceBook
+    fields: Fields
+
+
+def _compiled(text: str, names: _Names) -> Reader:
     if len(text) > MAX_CHARS:
         raise ConfigError(f"filter: longer than {MAX_CHARS} characters")
     try:
@@ -117,45 +145,63 @@ def _compiled(text: str, book: PriceBook) -> Reader:
         at = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise ConfigError(f"filter {text!r}: cannot be read{at}; {EXAMPLE}") from None
     try:
-        return _node(tree.body, text, book)
+        return _node(tree.body, text, names)
     except RecursionError:
         raise ConfigError("filter: nested too deeply") from None
 
 
-def _node(node: ast.expr, text: str, book: PriceBook) -> Reader:
+def _node(node: ast.expr, text: str, names: _Names) -> Reader:
     """A reader for one part of the expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float, bool, type(None))):
         value = node.value
         return lambda _: value
     if isinstance(node, (ast.Name, ast.Attribute)):
-        return _reader(ast.unparse(node), book)
+        return _reader(ast.unparse(node), names)
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        parts = [_node(one, text, book) for one in node.elts]
+        parts = [_node(one, text, names) for one in node.elts]
         return lambda r: [part(r) for part in parts]
     if isinstance(node, ast.BoolOp):
-        truths = [_truth(_node(one, text, book)) for one in node.values]
+        truths = [_truth(_node(one, text, names)) for one in node.values]
         every = isinstance(node.op, ast.And)
         return lambda r: (all if every else any)(truth(r) for truth in truths)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        inner = _truth(_node(node.operand, text, book))
+        inner = _truth(_node(node.operand, text, names))
         return lambda r: not inner(r)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        negated = _node(node.operand, text, book)
-        return lambda r: None if (value := negated(r)) is None else -value
+        negated = _node(node.operand, text, names)
+        return lambda r: -found if isinstance(found := negated(r), (int, float)) else None
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        return _guarded(_BINARY[type(node.op)], _node(node.left, text, book), _node(node.right, text, book), None)
+        return _guarded(_BINARY[type(node.op)], _node(node.left, text, names), _node(node.right, text, names), None)
     if isinstance(node, ast.Compare):
-        return _comparison(node, text, book)
+        return _comparison(node, text, names)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
-        function, args = _FUNCTIONS[node.func.id], [_node(one, text, book) for one in node.args]
-        return lambda r: function(*[arg(r) for arg in args])
+        return _call(node, text, names)
     what = ast.unparse(node)
     raise ConfigError(f"filter {text!r}: {what!r} is not allowed; functions are {', '.join(_FUNCTIONS)}; {EXAMPLE}")
 
 
-def _comparison(node: ast.Compare, text: str, book: PriceBook) -> Reader:
+def _call(node: ast.Call, text: str, names: _Names) -> Reader:
+    """One of the functions; None where it cannot be applied to what was measured."""
+    function = _FUNCTIONS[ast.unparse(node.func)]
+    args = [_node(one, text, names) for one in node.args]
+    try:
+        # A keyword binds to nothing: the functions take values by place.
+        inspect.signature(function).bind(*args, **{f"{one.arg}=": one for one in node.keywords})
+    except TypeError:
+        raise ConfigError(f"filter {text!r}: {ast.unparse(node)!r} has too many or too few values") from None
+
+    def read(record: Record) -> Any:
+        try:
+            return function(*[arg(record) for arg in args])
+        except (TypeError, ValueError, OverflowError):
+            return None
+
+    return read
+
+
+def _comparison(node: ast.Compare, text: str, names: _Names) -> Reader:
     """`a < b <= c`, as Python reads it."""
-    sides = [_node(one, text, book) for one in (node.left, *node.comparators)]
+    sides = [_node(one, text, names) for one in (node.left, *node.comparators)]
     links = []
     for kind, left, right in zip(node.ops, sides, sides[1:], strict=False):
         by_identity = isinstance(kind, (ast.Is, ast.IsNot, ast.Eq, ast.NotEq))
@@ -187,7 +233,9 @@ def _truth(read: Reader) -> Callable[[Record], bool]:
     return lambda record: bool(read(record))
 
 
-def _reader(name: str, book: PriceBook) -> Reader:
+def _reader(name: str, names: _Names) -> Reader:
+    if name in names.fields:
+        return names.fields[name]
     if name in FIELDS:
         return FIELDS[name]
     head, _, rest = name.partition(".")
@@ -196,14 +244,14 @@ def _reader(name: str, book: PriceBook) -> Reader:
     try:
         metric = metric_named(name)
     except KeyError:
-        known = [*FIELDS, *METRICS]
+        known = [*names.fields, *FIELDS, *METRICS]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"no field {name!r}; {hint}fields are {', '.join(FIELDS)}, label.NAME, and the metrics"
+            f"no field {name!r}; {hint}fields are {', '.join({**FIELDS, **names.fields})}, label.NAME, and the metrics"
         ) from None
     if metric.kind == "run":
         raise ConfigError(f"{name} belongs to a whole run; a filter sees one request")
     if metric.of is not None:
         return metric.of
-    return lambda record: getattr(book.cost(record), metric.name)
+    return lambda record: None if (usd := getattr(names.book.cost(record), metric.name)) is None else float(usd)
