@@ -15,6 +15,18 @@ def test_the_table_says_what_holds_here():
     assert max(map(len, ended.stdout.splitlines())) <= 80
 
 
+def test_the_certificate_is_written_where_it_was_asked_for(tmp_path):
+    path = tmp_path / "certificate.json"
+    ended = lll("selftest", "--streams", "1", "--schemes", "http", "-o", path)
+    assert ended.returncode == 0
+    found = json.loads(path.read_text())
+    assert found["machine"]["cpus"] >= 1
+    assert {"clock", "files"} <= {condition["name"] for condition in found["conditions"]}
+    refused = lll("selftest", "--streams", "1", "--schemes", "http", "-o", tmp_path / "no" / "where.json")
+    assert refused.returncode == 2
+    assert "--output" in refused.stderr
+
+
 def test_json_is_json_and_check_has_an_exit_code_of_its_own():
     ended = lll("selftest", "--streams", "2", "--schemes", "http", "--json", "--check")
     found = json.loads(ended.stdout)

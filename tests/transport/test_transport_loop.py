@@ -54,19 +54,33 @@ async def test_a_crowd_is_read_in_turns_and_its_stamps_are_those_of_arrival():
         crowd = Crowd(loop, reading.CROWD)
         await crowd.begin()
         sent = []
+        await trio.sleep(0.06)  # until it is known how quick they are
         before = loop.reactor.polls
-        for _ in range(4):
+        for _ in range(8):
             began = time.monotonic_ns()
             for peer in crowd.peers:
                 peer.sendall(EVENT)
             sent.append((began, time.monotonic_ns()))
             await trio.sleep(0.02)
         crowd.close()
-    assert all(len(tape) == 4 for tape in crowd.tapes)
+    assert all(len(tape) == 8 for tape in crowd.tapes)
     for tape in crowd.tapes:
         arrived = tape.columns(0)[0]
         assert all(began <= at <= ended for at, (began, ended) in zip(arrived, sent, strict=True))
-    assert loop.reactor.polls - before < 4 * reading.CROWD, "several streams are read at once"
+    assert loop.reactor.polls - before < 8 * reading.CROWD, "several streams are read at once"
+
+
+@pytest.mark.parametrize(("reads", "crowded"), [(0, False), (20, True), (2000, False)])
+async def test_only_streams_that_speak_and_are_not_quick_are_read_in_turns(reads, crowded):
+    async with open_loop() as loop:
+        crowd = Crowd(loop, reading.CROWD)
+        await crowd.begin()
+        began = loop._paced_ns
+        loop._paced_reads = loop.reactor.reads - reads * reading.CROWD
+        while reading.now_ns() - began < 10**9:
+            time.sleep(0.01)
+        assert loop._crowded() == crowded
+        crowd.close()
 
 
 async def test_without_kernel_stamps_nobody_is_kept_waiting():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
-from lens.errors import ExitCode
+from lens.errors import ExitCode, FileError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,9 @@ SELFTEST = (
         help="How many streams at a time (default: 1,200)."),
     Option("--schemes", group="Self-test", type=options.Parsed("LIST", _schemes), default="http,tls", metavar="LIST",
         help="http, tls or both (default: http,tls)."),
+    Option("--capacity", group="Self-test", is_flag=True,
+        help="Also find how much this machine can take (up to 20 s more)."),
+    Option("--output", "-o", group="Self-test", metavar="FILE", help="Write the certificate, as JSON, to a file."),
     Option("--json", "as_json", group="Self-test", is_flag=True, help="Print JSON in place of the table."),
     Option("--check", group="Self-test", is_flag=True, help="Exit with 3 when a promise is not kept here."),
 )  # fmt: skip
@@ -67,18 +71,31 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
     async def run() -> Calibration:
         return await selftest(
-            streams=ctx.params["streams"], schemes=ctx.params["schemes"], on_case=None if as_json else show
+            streams=ctx.params["streams"],
+            schemes=ctx.params["schemes"],
+            to_the_limit=ctx.params["capacity"],
+            on_case=None if as_json else show,
         )
 
     found = trio.run(run)
     remember(found)
+    certificate = msgspec.json.format(msgspec.json.encode(found), indent=1)
+    if ctx.params["output"]:
+        _write(Path(ctx.params["output"]), certificate)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=1))
+        click.echo(certificate)
     else:
         print_calibration(console_for(), found)
     if not any(case.tokens for case in found.cases):
         return ExitCode.NOTHING_MEASURED
     return ExitCode.THRESHOLD if ctx.params["check"] and not found.holds else ExitCode.OK
+
+
+def _write(path: Path, certificate: bytes) -> None:
+    try:
+        path.write_bytes(certificate + b"\n")
+    except OSError as error:
+        raise FileError(f"--output {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def print_calibration(console: Console, found: Calibration) -> None:
@@ -99,6 +116,12 @@ def print_calibration(console: Console, found: Calibration) -> None:
         why = f"; {verdict.why}" if verdict.why else ""
         style = "green" if verdict.holds else "yellow"
         fact(console, "kept" if verdict.holds else "not kept", f"{verdict.claim} ({figure}){why}", style=style)
+    if found.capacity is not None:
+        fact(console, "capacity", found.capacity.line)
+    console.print()
+    for condition in found.conditions:
+        doubt = f"; {condition.doubt}" if condition.doubt else ""
+        fact(console, condition.name, f"{condition.value}{doubt}", style="yellow" if doubt else "")
 
 
 def _table(found: Calibration) -> object:

@@ -30,11 +30,13 @@ FALLBACK_VARIABLE = "LENS_CORE_FALLBACK"
 READ_BYTES = 262144
 # Reading nothing costs some 3 us; a glance this often is a hundredth of a core.
 GLANCE_NS = 300_000
-# Of so many streams, that gave so many reads at once, the next is waited for no longer than this, and no shorter:
-# a turn of the loop costs as much as ten reads. Two events of one stream that come closer are one read then.
+# So many streams, of which none is quick, are read in turns: a turn of the loop costs as much as ten reads, and the
+# kernel's stamps do not mind. Two events of one stream that come closer than a nap are one read then.
 CROWD = 256
-FEW = 2
 NAP_NS = 300_000
+# Reads a second of one stream, on average: quicker than that a nap would be more than 3 % of its gaps.
+QUICK_PER_S = 100
+PACE_NS = 50_000_000
 
 
 class LoopClosed(RuntimeError):
@@ -124,7 +126,9 @@ class NativeLoop(Loop):
     def __init__(self, *, kernel_stamps: bool) -> None:
         super().__init__(kernel_stamps=kernel_stamps, native=True)
         self.reactor = core.Reactor(kernel_stamps=kernel_stamps)
-        self._read_ns = self._reads = 0
+        self._read_ns = 0
+        # How quick the streams were of late.
+        self._paced_ns, self._paced_reads, self._slow = now_ns(), 0, False
         self._alarm = Alarm()
 
     def attach(self, stream: Stream, sock: socket.socket) -> None:  # noqa: ARG002  the core knows the descriptor
@@ -135,7 +139,6 @@ class NativeLoop(Loop):
         self._wake(stream)
 
     def turn(self) -> None:
-        self._reads = self.reactor.reads
         for stream in self.reactor.poll():
             self._wake(stream)
         self._read_ns = now_ns()
@@ -160,8 +163,13 @@ class NativeLoop(Loop):
             raise
 
     def _crowded(self) -> bool:
-        """So many streams that something comes all the time: stamps are the kernel's, so it may wait to be read."""
-        return len(self.reactor) >= CROWD and self.reactor.reads - self._reads >= FEW and not self.reactor.unstamped
+        """So many streams that something comes all the time, and none so quick that it must be read at once."""
+        streams, now = len(self.reactor), now_ns()
+        if now - self._paced_ns >= PACE_NS:
+            reads_per_s = (self.reactor.reads - self._paced_reads) * NS_PER_S / (now - self._paced_ns)
+            self._slow = streams < reads_per_s < QUICK_PER_S * streams
+            self._paced_ns, self._paced_reads = now, self.reactor.reads
+        return self._slow and streams >= CROWD and not self.reactor.unstamped
 
     def close(self) -> None:
         super().close()
