@@ -209,16 +209,21 @@ def _rounds(n: int) -> list[int]:
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
     """Holm's step-down over all shifts of all comparisons."""
-    flat = [(one.p_value, i, j) for i, c in enumerate(comparisons) for j, one in enumerate(c.shifts)]
-    adjusted: dict[tuple[int, int], float] = {}
-    worst = 0.0
-    for rank, (p_value, i, j) in enumerate(sorted(flat)):
-        worst = max(worst, min(p_value * (len(flat) - rank), 1.0))
-        adjusted[i, j] = worst
+    adjusted = iter(holm([one.p_value for c in comparisons for one in c.shifts]))
     return [
-        msgspec.structs.replace(c, shifts=tuple([_judged(one, adjusted[i, j]) for j, one in enumerate(c.shifts)]))
-        for i, c in enumerate(comparisons)
+        msgspec.structs.replace(c, shifts=tuple([_judged(one, next(adjusted)) for one in c.shifts]))
+        for c in comparisons
     ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The chances of several findings, corrected for how many were looked for; in their order."""
+    adjusted = [1.0] * len(p_values)
+    worst = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        worst = max(worst, min(p_values[place] * (len(p_values) - rank), 1.0))
+        adjusted[place] = worst
+    return adjusted
 
 
 def _judged(one: Shift, p_adjusted: float) -> Shift:
