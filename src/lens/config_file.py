@@ -102,8 +102,13 @@ def parsed(path: Path) -> Any:
                 raise ConfigError(f"config file {path}: YAML needs PyYAML: pip install pyyaml; or write TOML") from None
             try:
                 return yaml.safe_load(data) or {}
+            except yaml.MarkedYAMLError as error:
+                # Its own text shows the line, and a key may stand there.
+                at = error.problem_mark
+                where = f" (at line {at.line + 1}, column {at.column + 1})" if at else ""
+                raise ValueError(f"{error.problem or error.context}{where}") from None
             except yaml.YAMLError as error:
-                raise ValueError(" ".join(str(error).split())) from None
+                raise ValueError(f"not YAML ({type(error).__name__})") from None
         if path.suffix == ".json":
             return msgspec.json.decode(data)
         import tomllib
@@ -225,7 +230,9 @@ def _fields(value: Any, kind: type[Section], where: str, also: tuple[str, ...] =
         if name is None:
             raise ConfigError(_unknown(where, key, (*known, *also)))
         try:
-            if name.endswith("_ns") and (name != key or isinstance(said, str)):
+            if name.endswith("_ns") and isinstance(said, list):
+                said = [parse_duration_ns(str(one)) if name != key or isinstance(one, str) else one for one in said]
+            elif name.endswith("_ns") and (name != key or isinstance(said, str)):
                 said = parse_duration_ns(str(said))
             elif name.endswith("_per_s") and isinstance(said, str):
                 said = parse_rate_per_s(said)

@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": ("lens.cli.explain:command", "Say what a metric means, and which events a figure is from."),
     "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
     "simulate": ("lens.cli.simulate:command", "Serve a loopback endpoint that keeps a known script."),
+    "config": ("lens.cli.config:command", "Check a config file, print its schema or an example."),
     "prices": ("lens.cli.prices:command", "Show what a model's tokens cost, and where that is from."),
     "providers": ("lens.cli.providers:command", "List the providers that are built in."),
 }
