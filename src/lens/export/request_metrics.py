@@ -18,7 +18,8 @@ class RequestMetrics:
 
     def __init__(self, record: Record, book: PriceBook | None = None) -> None:
         self.record = record
-        self.figures: dict[str, Value | None] = all_figures(record, book or PriceBook())
+        self.book = book or PriceBook()  # what its costs were worked out with
+        self.figures: dict[str, Value | None] = all_figures(record, self.book)
 
     def __getattr__(self, name: str) -> Any:
         figures = self.__dict__.get("figures", {})

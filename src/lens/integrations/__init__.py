@@ -1,0 +1,1 @@
+"""Other systems that work with what is measured here: one module for each."""
