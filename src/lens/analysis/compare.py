@@ -121,13 +121,18 @@ def _compared(a: list[Record], b: list[Record], book: PriceBook, *, paired: bool
     )
 
 
-def shift(metric: str, statistic: str, x: NDArray[Any], y: NDArray[Any], generator: Any, *, paired: bool) -> Shift:
-    """By how much a statistic differs, with its interval and the chance of it (not yet corrected)."""
+def shift(
+    metric: str, statistic: str, x: NDArray[Any], y: NDArray[Any], generator: Any, *, paired: bool, length: int = 0
+) -> Shift:
+    """By how much a statistic differs, with its interval and the chance of it (not yet corrected).
+
+    length: of the blocks that are drawn, at least.
+    """
     import numpy as np
 
     at_x, at_y = float(_of(x[None, :], statistic)[0]), float(_of(y[None, :], statistic)[0])
     difference = at_y - at_x
-    boots = np.concatenate(list(_resampled(x, y, statistic, generator, paired=paired)))
+    boots = np.concatenate(list(_resampled(x, y, statistic, generator, paired=paired, least=length)))
     spread = float(boots.std(ddof=1))
     low, high = (float(v) for v in np.quantile(boots, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     if paired:
@@ -183,9 +188,9 @@ def _swapped(x: NDArray[Any], y: NDArray[Any], statistic: str, generator: Any) -
         yield _of(np.where(swap, x, y), statistic) - _of(np.where(swap, y, x), statistic)
 
 
-def _resampled(x: NDArray[Any], y: NDArray[Any], statistic: str, generator: Any, *, paired: bool) -> Any:
+def _resampled(x: NDArray[Any], y: NDArray[Any], statistic: str, generator: Any, *, paired: bool, least: int) -> Any:
     """Differences of runs made of random blocks of this one, as long as neighbours resemble each other."""
-    length = batch_length(y - x) if paired else max(batch_length(x), batch_length(y))
+    length = max(batch_length(y - x) if paired else max(batch_length(x), batch_length(y)), least)
     for many in _rounds(max(len(x), len(y))):
         at = _blocks(len(x), length, many, generator)
         other = at if paired else _blocks(len(y), length, many, generator)

@@ -1,15 +1,16 @@
 """Has it become worse? A run against one baseline or several, with a noise model and a tolerance.
 
 A regression is told only when a figure is worse by more than the tolerance AND by more than chance
-explains. Chance is what blocks of neighbouring requests, drawn again and again, do to the figure; with
-three baselines or more, also what the figure did from one of them to the next. All figures are corrected
-together (Holm 1979). What could not have been seen is told, so that silence is not taken for proof.
+explains. Chance is what blocks of neighbouring requests, drawn again and again, do to the figure, judged
+by Student's t for as few blocks as there are; with three baselines or more, also what the figure did from
+one of them to the next. All figures are corrected together (Holm 1979). What could not have been seen is
+told, so that silence is not taken for proof.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import erf, inf, sqrt
+from math import atan, ceil, inf, pi, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from lens.analysis.columns import in_order, per_request
 from lens.analysis.compare import COMPARED, FEWEST, LEVEL, POWER, STATISTICS, Shift, holm, shift
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
-from lens.metrics.intervals import t_quantile
+from lens.metrics.intervals import batch_length, t_quantile
 from lens.metrics.summary import values_needed
 from lens.model import Record, Status
 from lens.pricing import PriceBook
@@ -97,13 +98,28 @@ class _Finding(msgspec.Struct):
     current: float
     spread: float
     n: tuple[int, int]
+    freedom: float  # of the spread, which is an estimate itself
 
     @property
     def p_value(self) -> float:
         difference = abs(self.current - self.baseline)
         if not self.spread:
             return 0.0 if difference else 1.0
-        return 1 - erf(difference / self.spread / sqrt(2))
+        return t_tails(difference / self.spread, self.freedom)
+
+
+def t_tails(t: float, freedom: float) -> float:
+    """How often Student's t lies farther from 0 than this.
+
+    With t = sqrt(freedom) tan(a) its density becomes that of cos(a) ** (freedom - 1), which is summed up.
+    """
+    import numpy as np
+
+    def below(angle: float) -> float:
+        middles = (np.arange(2000) + 0.5) * (angle / 2000)
+        return float((np.cos(middles) ** (freedom - 1)).mean()) * angle
+
+    return max(1 - below(atan(t / sqrt(freedom))) / below(pi / 2), 0.0)
 
 
 def regression(
@@ -121,6 +137,7 @@ def regression(
     runs = [in_order(run) for run in baselines]
     now = in_order(current)
     generator = np.random.default_rng(seed)
+    length = _resemblance([*runs, now], metrics, book)
     found: list[_Finding] = []
     absent: list[str] = []
     for name in metrics:
@@ -133,7 +150,8 @@ def regression(
             if min(len(x), len(y)) < _fewest(statistic):
                 absent.append(f"{name} {statistic}")
             else:
-                found.append(_finding(shift(name, statistic, x, y, generator, paired=False), columns, len(y)))
+                made = shift(name, statistic, x, y, generator, paired=False, length=min(length, len(x), len(y)))
+                found.append(_finding(made, columns, len(y), length))
     failures = _success(runs, now)
     found += [failures] if failures else []
     adjusted = holm([one.p_value for one in found])
@@ -151,22 +169,38 @@ def _measured(name: str, records: Sequence[Record], book: PriceBook) -> NDArray[
     import numpy as np
 
     values = per_request(METRICS[name], records, book)
-    return values[~np.isnan(values)]
+    measured: NDArray[Any] = values[~np.isnan(values)]
+    return measured
+
+
+def _resemblance(runs: Sequence[Sequence[Record]], metrics: Sequence[str], book: PriceBook) -> int:
+    """How many neighbouring requests go together.
+
+    One figure of a short run often hides it; what disturbs one disturbs all, so the longest counts. The cube
+    root of n is what blocks need at least to show what they do not know of (Buehlmann and Kuensch 1999).
+    """
+    shortest = min(map(len, runs), default=0)
+    columns = [_measured(name, run, book) for run in runs for name in metrics]
+    found = [batch_length(column) for column in columns if len(column) >= FEWEST]
+    return int(max([*found, ceil(shortest ** (1 / 3))]))
 
 
 def _fewest(statistic: str) -> int:
     return max(FEWEST, values_needed(float(statistic[1:]))) if statistic[0] == "p" else FEWEST
 
 
-def _finding(made: Shift, columns: Sequence[NDArray[Any]], n: int) -> _Finding:
+def _finding(made: Shift, columns: Sequence[NDArray[Any]], n: int, length: int) -> _Finding:
     """With the noise within runs, and between them where there are enough baselines to tell."""
     reach = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
-    spread = made.smallest_seen / reach
+    sizes = (sum(map(len, columns)), n)
+    blocks = max(min(sizes) / length, 2.0)
+    # Blocks of a short run know its mean, which the truth is not: what they scatter is too little by this.
+    spread = made.smallest_seen / reach * sqrt(blocks / (blocks - 1))
     per_run = [_statistic(column, made.statistic) for column in columns if len(column) >= FEWEST]
     if len(per_run) >= RUNS_FOR_SPREAD:
-        spread = _with_runs(spread, per_run, n / (n + sum(map(len, columns))))
-    sizes = (sum(map(len, columns)), n)
-    return _Finding(made.metric, made.statistic, made.baseline, made.candidate, spread, sizes)
+        spread = _with_runs(spread, per_run, n / sum(sizes))
+    freedom = max(1.5 * (blocks - 1), 2.0)
+    return _Finding(made.metric, made.statistic, made.baseline, made.candidate, spread, sizes, freedom)
 
 
 def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
@@ -202,12 +236,12 @@ def _success(runs: Sequence[Sequence[Record]], now: Sequence[Record]) -> _Findin
     sizes = (len(before), len(now))
     shares = [(hit + 1) / (n + 2) for hit, n in zip(good, sizes, strict=True)]
     variance = sum(p * (1 - p) / (n + 2) for p, n in zip(shares, sizes, strict=True))
-    return _Finding("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], sqrt(variance), sizes)
+    return _Finding("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], sqrt(variance), sizes, 1e6)
 
 
 def _change(one: _Finding, p_adjusted: float, tolerance: float, figures: int) -> Change:
     difference = one.current - one.baseline
-    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * one.spread
+    half = t_quantile((1 + LEVEL) / 2, one.freedom) * one.spread
     base = abs(one.baseline)
     result: Result = "no change shown"
     if p_adjusted < 1 - LEVEL:
@@ -215,8 +249,6 @@ def _change(one: _Finding, p_adjusted: float, tolerance: float, figures: int) ->
         result = "regressed" if worse else "improved"
         if base and abs(difference) <= tolerance * base:
             result = "within tolerance"
-    strict = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / figures) * one.spread
-    power = NormalDist().inv_cdf(POWER) * one.spread
     return Change(
         metric=one.metric,
         statistic=one.statistic,
@@ -226,7 +258,19 @@ def _change(one: _Finding, p_adjusted: float, tolerance: float, figures: int) ->
         low=difference - half,
         high=difference + half,
         p_adjusted=p_adjusted,
-        smallest=max(tolerance, strict / base) + power / base if base else None,
+        smallest=_smallest(one, tolerance, figures) if base else None,
         n=one.n,
         result=result,
     )
+
+
+def _smallest(one: _Finding, tolerance: float, figures: int) -> float:
+    """The share by which a figure must grow to be told with 90 % power, when so many are corrected together."""
+    strict, power = t_quantile(1 - (1 - LEVEL) / 2 / figures, one.freedom), NormalDist().inv_cdf(POWER)
+    spread = one.spread / abs(one.baseline)
+    share = 0.0
+    for _ in range(20):
+        # What grows also scatters more, in proportion.
+        then = spread * sqrt((1 + min(1 + share, 10.0) ** 2) / 2)
+        share = max(tolerance, strict * then) + power * then
+    return share

@@ -24,7 +24,8 @@ from lens.pricing import PriceBook
 # What people decide by, in the order in which a narrow terminal drops them from the end.
 FIGURES = (
     ("ttft_ms", "p50"), ("ttft_ms", "p95"), ("itl_ms", "p50"), ("total_latency_ms", "p95"),
-    ("tokens_per_second", "p50"), ("ttft_ms", "p99"), ("total_latency_ms", "p50"), ("itl_ms", "p95"), ("total_cost", "mean"),
+    ("tokens_per_second", "p50"), ("ttft_ms", "p99"), ("total_latency_ms", "p50"),
+    ("itl_ms", "p95"), ("total_cost", "mean"),
 )  # fmt: skip
 # More groups than this are a mistake in --by.
 MOST_GROUPS = 10_000

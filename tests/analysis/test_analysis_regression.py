@@ -1,0 +1,115 @@
+"""The regression gate held to simulated truth: seldom closed where nothing changed, closed where something did."""
+
+import numpy as np
+import pytest
+from handmade import START, failed_record, record, stamps
+
+from lens.analysis.regression import parse_tolerance, regression, t_tails
+from lens.errors import ConfigError
+from lens.pricing import PriceBook
+
+MS = 1_000_000
+
+
+def run_of(seed, n=60, effect=1.0, moved=0.0, memory=0.5):
+    """A run whose requests resemble their neighbours (AR(1)), of skewed latencies; `moved`: this run as a whole."""
+    rng = np.random.default_rng(seed)
+    level = rng.normal(0, moved) if moved else 0.0
+    drift, records = 0.0, []
+    for i in range(n):
+        drift = memory * drift + rng.normal(0, 0.05)
+        ttft = 100 * effect * np.exp(level + drift + rng.normal(0, 0.15))
+        gaps = 10 * effect * np.exp(level + drift + rng.normal(0, 0.1, 4))
+        at = tuple(ttft + np.concatenate(([0], np.cumsum(gaps))))
+        begin = START + i * 1000 * MS
+        records.append(
+            record(at, index=i, stamps=stamps(begin, send_start=0, send_end=0, first_byte=ttft - 1, end=at[-1] + 2))
+        )
+    return records
+
+
+def gate(baselines, current, **more):
+    return regression(baselines, current, PriceBook(), **more)
+
+
+# Over 400 such pairs 2 % failed, whether neighbours resemble each other a little or much.
+@pytest.mark.parametrize("memory", [0.5, 0.9])
+def test_a_run_against_itself_measured_again_fails_seldom(memory):
+    pairs = [(run_of(70000 + 2 * i, memory=memory), run_of(70001 + 2 * i, memory=memory)) for i in range(100)]
+    assert sum(gate([a], b, tolerance=0.0).failed for a, b in pairs) <= 5, "5 % of 100, without any tolerance"
+
+
+@pytest.mark.parametrize(("t", "freedom", "tails"), [(2.228, 10, 0.05), (4.303, 2, 0.05), (1.96, 1e6, 0.05), (0, 5, 1)])
+def test_the_tails_of_students_t_are_those_of_the_tables(t, freedom, tails):
+    assert t_tails(t, freedom) == pytest.approx(tails, abs=1e-4)
+
+
+def test_ten_percent_more_is_found_and_named():
+    found = 0
+    for seed in range(20):
+        result = gate([run_of(2 * seed, n=200)], run_of(2 * seed + 1, n=200, effect=1.10))
+        found += "ttft_ms mean" in {one.name for one in result.regressed}
+    assert found >= 18
+
+
+def test_what_is_worse_by_less_than_the_tolerance_does_not_fail():
+    result = gate([run_of(1, n=400)], run_of(2, n=400, effect=1.10), tolerance=0.5)
+    assert not result.failed
+    assert "within tolerance" in {one.result for one in result.changes}
+
+
+def test_what_became_better_does_not_fail_and_is_told():
+    result = gate([run_of(1, n=150)], run_of(2, n=150, effect=0.8))
+    assert not result.failed
+    assert {one.name: one.result for one in result.changes}["ttft_ms mean"] == "improved"
+    assert {one.name: one.result for one in result.changes}["tokens_per_second mean"] == "improved"
+
+
+def test_the_smallest_change_it_says_it_could_see_is_one_that_it_sees():
+    found, runs = 0, 30
+    for seed in range(runs):
+        base = run_of(3 * seed, n=80)
+        silent = next(c for c in gate([base], run_of(3 * seed + 1, n=80)).changes if c.name == "ttft_ms mean")
+        assert 0.05 < silent.smallest < 0.4
+        seen = gate([base], run_of(3 * seed + 2, n=80, effect=1 + silent.smallest))
+        found += "ttft_ms mean" in {one.name for one in seen.regressed}
+    assert found >= 0.8 * runs
+
+
+def test_several_baselines_teach_it_how_runs_differ():
+    """Runs that move by 15 % as a whole: one baseline takes that for a regression too often, four know better."""
+    alone = together = 0
+    for seed in range(20):
+        runs = [run_of(10 * seed + i, n=60, moved=0.15) for i in range(5)]
+        alone += gate(runs[:1], runs[-1]).failed
+        together += gate(runs[:4], runs[-1]).failed
+    assert alone >= 5
+    assert together <= 2
+    assert not gate(runs[:1], runs[-1]).run_to_run
+    assert gate(runs[:4], runs[-1]).run_to_run
+
+
+def test_failures_that_appear_are_a_regression():
+    broken = run_of(2, n=60)[:40] + [failed_record(index=40 + i) for i in range(20)]
+    result = gate([run_of(1, n=60)], broken)
+    assert "success_rate" in {one.name for one in result.regressed}
+    one_lost = [*run_of(2, n=60)[:59], failed_record(index=59)]
+    assert "success_rate" not in {one.name for one in gate([run_of(1, n=60)], one_lost).regressed}
+
+
+def test_a_gate_that_sees_nothing_fails_and_what_is_too_few_is_named():
+    assert gate([[]], []).failed
+    few = gate([run_of(1, n=10)], run_of(2, n=10))
+    assert "ttft_ms p95" in few.not_compared
+    assert {"ttft_ms mean", "ttft_ms p50"} <= {one.name for one in few.changes}
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.1", 0.1), (" 12.5% ", 0.125), ("0", 0)])
+def test_a_tolerance_is_a_share_of_the_baseline(text, share):
+    assert parse_tolerance(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["five", "-1%", "", "nan", "inf"])
+def test_anything_else_is_no_tolerance(text):
+    with pytest.raises(ConfigError, match="like 5%"):
+        parse_tolerance(text)
