@@ -222,3 +222,15 @@ def test_a_bad_script_header_is_told_to_the_client(simulator):
     answer = wire.chat(simulator, "ttfd=3ms")
     assert answer.status == 400
     assert "ttft" in json.loads(answer.body)["error"]["message"]
+
+
+def test_a_path_beside_the_root_and_a_model_that_is_not_there_are_404():
+    with wire.running(ttft="1ms", itl="1ms", tokens=2, root="/v1", models="a+b") as simulator:
+        body = {"stream": True, "messages": []}
+        assert wire.ask(simulator, "/chat/completions", body | {"model": "a"}).status == 404
+        assert wire.ask(simulator, "/v1/chat/completions", body | {"model": "a"}).status == 200
+        missing = wire.ask(simulator, "/v1/chat/completions", body | {"model": "c"})
+        assert missing.status == 404
+        assert json.loads(missing.body)["error"]["code"] == "model_not_found"
+        listed = json.loads(wire.ask(simulator, "/v1/models", None, method="GET").body)
+        assert [row["id"] for row in listed["data"]] == ["a", "b"]

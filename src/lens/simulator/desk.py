@@ -46,12 +46,14 @@ class Desk:
         self.quiet_since_ns: int | None = None  # None before the first request
         self._admitted: deque[int] = deque()  # when the requests of the current window came
 
-    def admit(self, script: Script, key: str, auth_status: int, now_ns: int) -> Verdict:
+    def admit(self, script: Script, key: str, auth_status: int, now_ns: int, model: str = "") -> Verdict:
         """Decide on the next request; it is counted whatever is decided."""
         number, self.count = self.count, self.count + 1
         cold_ns = self._cold_ns(script, now_ns)
         wrong_key = bool(script.key) and key != script.key
         failure = Failure(auth_status, "auth") if wrong_key else self._limited(script, now_ns)
+        if failure is None and model and script.models and model not in script.models:
+            failure = Failure(404, "not_found")
         limit = script.rate_limit or NO_LIMIT
         remaining = max(0, limit - len(self._admitted)) if script.rate_limit else limit - 1
         reset_s = (self._admitted[0] + script.rate_window_ns - now_ns) / NS_PER_S if self._admitted else 0.006

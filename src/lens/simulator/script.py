@@ -75,6 +75,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     rate_window_ns: int = NS_PER_S
     slots: int = 0  # answers at a time, the others queue; 0: no limit
     key: str = ""  # the one key that is accepted; empty: any
+    root: str = ""  # only paths under this exist; empty: any
+    models: tuple[str, ...] = ()  # the models there are; empty: any, and one is listed
 
     def faulty(self) -> bool:
         """Whether this script names any fault of its own."""
@@ -233,6 +235,8 @@ OPTIONS: dict[str, Option] = {
     "rate-limit": Option(("rate_limit", "rate_window_ns"), _rate, "then 429: 10 (a second), 600/m or 5/200ms"),
     "slots": Option(("slots",), _count, "answers at a time; other requests queue"),
     "key": Option(("key",), str, "the only key that is accepted"),
+    "root": Option(("root",), str, "only paths under this exist, like /v1"),
+    "models": Option(("models",), lambda t: tuple(t.split("+")), "the only models there are: a+b"),
 }
 
 

@@ -239,7 +239,7 @@ class Server:
 
     def _play_for(self, request: Request, record: Record) -> Play:
         dialect = dialect_for(request)
-        if dialect is None:
+        if dialect is None or not request.path.startswith(self.script.root):
             return self._plain(404, {"error": {"message": f"no provider has {request.method} {request.path}"}}, record)
         try:
             script = amended(self.script, request.headers.get("x-lens-script", ""))
@@ -248,7 +248,9 @@ class Server:
         except (ValueError, TypeError, AttributeError, LookupError) as wrong:
             why = f"the simulator cannot read this request: {wrong}"
             return self._plain(400, {"error": {"message": why, "type": "invalid_request_error"}}, record)
-        verdict = self.desk.admit(script, dialect.key(request), dialect.auth_status(request), record.complete_ns)
+        asked_for = "" if dialect.name == "openai_models" else turn.model
+        key, refused = dialect.key(request), dialect.auth_status(request)
+        verdict = self.desk.admit(script, key, refused, record.complete_ns, asked_for)
         pace = self._pace(record, verdict)
         answer = self._answer_for(dialect, turn, verdict, pace)
         record.dialect, record.model, record.stream, record.status = (

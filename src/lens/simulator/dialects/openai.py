@@ -210,5 +210,6 @@ class Models(OpenAI):
         return iter(())
 
     def document(self, job: Job) -> bytes:
-        row = {"id": "simulated", "object": "model", "created": CREATED_S, "owned_by": "simulator"}
-        return dumps({"object": "list", "data": [row]})
+        names = job.script.models or ("simulated",)
+        rows = [{"id": name, "object": "model", "created": CREATED_S, "owned_by": "simulator"} for name in names]
+        return dumps({"object": "list", "data": rows})
