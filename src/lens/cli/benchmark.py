@@ -7,6 +7,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, with_options
 from lens.cli.figures import FIGURES, print_definitions
+from lens.cli.gates import GATES
 
 
 @with_options(
@@ -15,6 +16,7 @@ from lens.cli.figures import FIGURES, print_definitions
     options.PROMPT,
     options.CONNECTION,
     FIGURES,
+    GATES,
     options.OUTPUT,
     options.UI,
     options.COMMON,
@@ -42,4 +44,4 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
     return run_and_report(
         settings, lambda console, found: print_definitions(ctx, console, found.records, found.summary)
-    ).exit_code
+    )

@@ -11,6 +11,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.gates import GATES
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -35,7 +36,15 @@ TOO_FEW = (
 
 
 @with_options(
-    WHO, options.TARGET, options.LOAD, options.PROMPT, options.CONNECTION, options.OUTPUT, options.UI, options.COMMON
+    WHO,
+    options.TARGET,
+    options.LOAD,
+    options.PROMPT,
+    options.CONNECTION,
+    GATES,
+    options.OUTPUT,
+    options.UI,
+    options.COMMON,
 )
 @click.command(
     cls=Command,
@@ -66,7 +75,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     def also(console: Console, found: Measured) -> None:
         print_comparisons(console, compare_targets(found.records, settings.book, targets=many))
 
-    return run_and_report(settings, also).exit_code
+    return run_and_report(settings, also)
 
 
 def _files(ctx: click.Context, files: Sequence[str]) -> int:

@@ -9,10 +9,11 @@ import msgspec
 
 from lens.cli import options
 from lens.cli.command import Command, with_options
+from lens.cli.gates import GATES, hold, worse
 from lens.errors import ExitCode
 
 
-@with_options(options.TARGET, options.PROMPT, options.CONNECTION, options.OUTPUT, options.COMMON)
+@with_options(options.TARGET, options.PROMPT, options.CONNECTION, GATES, options.OUTPUT, options.COMMON)
 @click.command(
     cls=Command,
     example='lll profile --provider openai --model gpt-4o-mini --prompt "Explain quantum computing"',
@@ -22,7 +23,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
     """Measure one request and draw where its time went.
 
     The page goes to standard output; with --export and no --output the export does, and the
-    page goes to standard error. A request that fails is shown and exported too (exit code 1).
+    page goes to standard error. A request that fails is shown and exported too (exit code 1). Of a
+    --test-file each prompt is asked once, and held to the gates by itself (exit code 3).
     """
     from lens.cli.settings import settings_of
 
@@ -48,6 +50,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
         print_profile(console, record, found.info, settings.book, found.summary)
     for path in results.paths:
         click.echo(f"written      {path}", err=results.on_stdout)
+    gate = hold(console, settings.gates, found.records, found.summary, settings.book, each=True)
     if found.trouble:
         click.echo(f"lll: {found.trouble}", err=True)
-    return found.exit_code if found.records else ExitCode.INTERRUPTED
+    return worse(found.exit_code if found.records else ExitCode.INTERRUPTED, gate)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lens.cli.gates import hold, worse
 from lens.cli.measure import Measured, measure, remember_secrets, run_name
 from lens.cli.page import page_console
 from lens.cli.progress import Progress
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def run_and_report(settings: Settings, also: Callable[[Console, Measured], None] | None = None) -> Measured:
-    """Measure, write what was asked for, and print the page; `also` prints below it. What went wrong goes to stderr.
+def run_and_report(settings: Settings, also: Callable[[Console, Measured], None] | None = None) -> int:
+    """Measure, write what was asked for, and print the page; `also` prints below it. Then the gates are held.
+
+    What went wrong goes to stderr. Returns the exit code.
 
     Raises:
         LensError: nothing could be measured, or written.
@@ -38,10 +41,11 @@ def run_and_report(settings: Settings, also: Callable[[Console, Measured], None]
     print_report(console, found.summary, found.info, results.paths, records=found.records)
     if also is not None:
         also(console, found)
+    gate = hold(console, settings.gates, found.records, found.summary, settings.book)
     if found.exit_code == ExitCode.INTERRUPTED:
         click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
     elif found.outcome.over_budget:
         click.echo(f"lll: {found.outcome.over_budget}", err=True)
     if found.trouble:
         click.echo(f"lll: {found.trouble}", err=True)
-    return found
+    return worse(found.exit_code, gate)

@@ -18,12 +18,14 @@ import msgspec
 from lens.cli.command import said
 from lens.cli.errors import remember_secret
 from lens.cli.figures import slos_of
+from lens.cli.gates import gates_said
 from lens.cli.pushes import pushes_of
 from lens.config import ExportConfig, RunConfig, make_config
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
 
 if TYPE_CHECKING:
+    from lens.analysis.sla import Gate
     from lens.export.push import Push
     from lens.metrics.goodput import Slo
 
@@ -42,6 +44,7 @@ class Settings(NamedTuple):
     pushes: tuple[Push, ...] = ()
     usd_per_gpu_hour: Decimal | None = None
     slos: tuple[Slo, ...] = ()  # --goodput
+    gates: tuple[Gate, ...] = ()
 
 
 # A run that ends when a figure is known ends after so many requests at the latest.
@@ -93,6 +96,7 @@ def settings_of(
         pushes=pushes_of(ctx.params, config.output.exports),
         usd_per_gpu_hour=_gpu_hour(ctx.params.get("gpu_hour")),
         slos=slos_of(ctx),
+        gates=gates_said(ctx, config.thresholds),
     )
 
 

@@ -1,0 +1,106 @@
+"""Gates: --threshold, --threshold-ttft, --threshold-tps and --sla, read before measuring and judged after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lens.cli.command import Option
+from lens.errors import ConfigError, ExitCode, FileError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lens.analysis.sla import Gate, Judged
+    from lens.metrics.summary import Summary
+    from lens.model import Record
+    from lens.pricing import PriceBook
+
+_gate = partial(Option, group="Gates")
+GATES = (
+    _gate("--threshold", multiple=True, metavar="'M<X'",
+        help="Exit with 3 unless this holds: 'ttft_p95<1000' (in quotes), or ttft_p95:1000."),
+    _gate("--threshold-ttft", type=float, metavar="MS", help="The same for the mean TTFT, in ms."),
+    _gate("--threshold-tps", type=float, metavar="N", help="The same for tokens a second of a request, at least."),
+    _gate("--sla", metavar="FILE", help="Thresholds from a file (YAML, TOML or JSON), for all targets or each."),
+)  # fmt: skip
+
+
+def gates_said(ctx: click.Context, also: Sequence[str] = ()) -> tuple[Gate, ...]:
+    """What the flags ask for; `also` are thresholds of the config file.
+
+    Raises:
+        ConfigError: one is none. FileError: the SLA file cannot be read.
+    """
+    said = ctx.params
+    texts = [*also, *said.get("threshold", ())]
+    if said.get("threshold_ttft") is not None:
+        texts.append(f"ttft<={said['threshold_ttft']!r}")
+    if said.get("threshold_tps") is not None:
+        texts.append(f"tokens_per_second>={said['threshold_tps']!r}")
+    file = said.get("sla")
+    if not texts and not file:
+        return ()
+    from lens.analysis.sla import Gate
+    from lens.analysis.thresholds import parse_threshold
+
+    gates = [Gate(threshold=parse_threshold(text)) for text in texts]
+    return (*gates, *(_of_file(Path(file)) if file else ()))
+
+
+def _of_file(path: Path) -> tuple[Gate, ...]:
+    from lens.analysis.sla import gates_of
+    from lens.config_file import parsed
+
+    try:
+        return gates_of(parsed(path))
+    except FileError as error:
+        raise FileError(str(error).replace("config file", "--sla", 1)) from None
+    except ConfigError as error:
+        raise ConfigError(f"--sla {path}: {str(error).removeprefix(f'config file {path}: ')}") from None
+
+
+def hold(
+    console: Console,
+    gates: Sequence[Gate],
+    records: Sequence[Record],
+    summary: Summary,
+    book: PriceBook,
+    *,
+    each: bool = False,
+) -> int:
+    """Judge, print the verdicts, and give the exit code; `each` holds every request to the gates by itself."""
+    if not gates:
+        return ExitCode.OK
+    from lens.analysis.sla import judge_each, judge_gates
+
+    judged = judge_each(gates, records, book) if each else judge_gates(gates, records, summary, book)
+    print_verdicts(console, judged)
+    return ExitCode.THRESHOLD if any(one.failed for one in judged) else ExitCode.OK
+
+
+def print_verdicts(console: Console, judged: Sequence[Judged]) -> None:
+    """A line a gate: kept or not, the figure, and whose it is."""
+    from rich.text import Text
+
+    from lens.export.terminal import clean, fact
+    from lens.metrics.definitions import METRICS
+
+    console.print()
+    for one in judged:
+        verdict, threshold = one.verdict, one.gate.threshold
+        unit = METRICS[threshold.metric].unit
+        actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
+        whose = "".join(f"{clean(name)}: " for name in (one.gate.target, one.case) if name)
+        why = f" ({verdict.reason})" if verdict.reason and verdict.actual is not None else ""
+        word, style = ("ok", "green") if verdict.kept else ("FAIL", "bold red") if one.failed else ("warn", "yellow")
+        fact(console, word, Text(f"{whose}{threshold}: {actual}{why}", style=style))
+
+
+def worse(measured: int, gate: int) -> int:
+    """One exit code: that nothing was measured, or the run was broken off, says more than a gate that failed."""
+    return measured or gate
