@@ -130,12 +130,16 @@ def regression(
     tolerance: float = TOLERANCE,
     metrics: Sequence[str] = COMPARED,
     seed: int = 0,
+    keep_order: bool = False,
 ) -> Regression:
-    """Hold a run against its baselines. Each baseline is one run; their requests count together."""
+    """Hold a run against its baselines. Each baseline is one run; their requests count together.
+
+    keep_order: the run's requests come from several files and are in order already.
+    """
     import numpy as np
 
     runs = [in_order(run) for run in baselines]
-    now = in_order(current)
+    now = list(current) if keep_order else in_order(current)
     generator = np.random.default_rng(seed)
     length = _resemblance([*runs, now], metrics, book)
     found: list[_Finding] = []

@@ -17,6 +17,7 @@ COMMANDS = {
     "profile": ("lens.cli.profile:command", "Measure one request and draw where its time went."),
     "benchmark": ("lens.cli.benchmark:command", "Put load on an endpoint and sum up what came of it."),
     "compare": ("lens.cli.compare:command", "Set targets side by side, interleaved; or run files."),
+    "analyze": ("lens.cli.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
     "report": ("lens.cli.report:command", "Draw runs as one page of HTML that needs nothing else."),
     "explain": ("lens.cli.explain:command", "Say what a metric means, and which events a figure is from."),
     "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
