@@ -40,11 +40,10 @@ def diagnose(
     *,
     client: Client | None = None,
     served: Served | None = None,
-    also: Sequence[Finding] = (),
 ) -> Diagnosis:
-    """What these records say. `also` is what was found before anything could be asked."""
+    """What these records say."""
     view = View(records, client)
-    failures = [*also, *refusals(view.records, served or Served())]
+    failures = refusals(view.records, served or Served())
     if not view.good:
         return Diagnosis(findings=tuple(failures), asked=len(records))
     told = [cause(view) for cause in CAUSES]

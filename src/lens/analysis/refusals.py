@@ -73,6 +73,8 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
         return _not_found(record, served)
     if category == "invalid_request" and _TLS_ON_PLAIN.search(record.failure.message if record.failure else ""):
         return _wrong_scheme(served)
+    if category == "invalid_request" and not served.model:
+        return _no_model(served)
     if category in _OF_CATEGORY:
         return _OF_CATEGORY[category]
     if category == "protocol_error" and record.http_status is None:
@@ -129,7 +131,12 @@ def _proxy(*_: object) -> Told:
     return "proxy", "the proxy refused or broke off", "check --proxy and HTTPS_PROXY; --proxy '' goes without"
 
 
-def _timeout(*_: object) -> Told:
+def _timeout(record: Record, served: Served) -> Told:
+    says = record.failure.message if record.failure else ""
+    if "TLS handshake" in says:
+        return _wrong_scheme(served)
+    if record.stamps.tcp_end is None and record.stamps.send_end is None:
+        return _connect(record, served)
     means = "no answer within the time limit"
     return "timeout", means, "a model that is loading, or a queue: --timeout 5m waits longer; look at the server's log"
 
@@ -149,6 +156,8 @@ def _not_found(record: Record, served: Served) -> Told:
     if served.better_url is not None:
         means = f"the path is wrong: nothing answers under {served.base_url}"
         return "path", means, f"--base-url {served.better_url} answers"
+    if not served.model and (named or served.guessed_url is None):
+        return _no_model(served)
     if named or missing:
         return "model", f"there is no model {served.model!r} here", _models(served)
     guess = served.guessed_url
@@ -159,23 +168,16 @@ def _not_found(record: Record, served: Served) -> Told:
     return "path", means, advice
 
 
+def _no_model(served: Served) -> Told:
+    return "model", "no model was named, and the server wants one", _models(served)
+
+
 def _models(served: Served) -> str:
     if not served.models:
         return "give --model NAME; this server does not list its models"
     shown = ", ".join(served.models[:MOST_MODELS])
     more = f" and {len(served.models) - MOST_MODELS} more" if len(served.models) > MOST_MODELS else ""
     return f"--model with one of: {shown}{more}"
-
-
-def no_model(served: Served) -> Finding:
-    """Nothing could be asked, because nobody named a model."""
-    return Finding(
-        cause="model",
-        kind="failure",
-        says="no model was named, and the server does not say which it has",
-        evidence=(f"{served.base_url}/models gave no list",),
-        try_next="give --model NAME; the server's own start-up log names it",
-    )
 
 
 _OF_NETWORK: dict[str, Callable[[Record, Served], Told]] = {

@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("lens.cli.compare:command", "Set targets side by side, interleaved; or run files."),
     "analyze": ("lens.cli.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
     "report": ("lens.cli.report:command", "Draw runs as one page of HTML that needs nothing else."),
+    "doctor": ("lens.cli.doctor:command", "Say why an endpoint is slow, or does not answer."),
     "explain": ("lens.cli.explain:command", "Say what a metric means, and which events a figure is from."),
     "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
     "simulate": ("lens.cli.simulate:command", "Serve a loopback endpoint that keeps a known script."),
