@@ -28,7 +28,7 @@ from queries import DEPLOY, PREFIX, RULES, panel_queries, program, rules
 from lens.export.prometheus import CONTENT_TYPE, Gathered, exposition
 from lens.pricing import PriceBook, parse_price
 
-WINDOW = "8s"
+WINDOW = "5s"
 SLOW, FAST = (2500, 2700, 2900), (100, 110, 120)
 
 
