@@ -28,10 +28,10 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that was found."""
 
     findings: tuple[Finding, ...]  # failures first, then by time, then warnings
-    fine: tuple[Finding, ...] = ()  # looked at, and not the cause
-    untold: tuple[str, ...] = ()  # sentences
-    asked: int = 0
-    answered: int = 0
+    fine: tuple[Finding, ...]  # looked at, and not the cause
+    untold: tuple[str, ...]  # sentences
+    asked: int
+    answered: int
     total_ms: float | None = None  # of the described request
 
 
@@ -45,7 +45,7 @@ def diagnose(
     view = View(records, client)
     failures = refusals(view.records, served or Served())
     if not view.good:
-        return Diagnosis(findings=tuple(failures), asked=len(records))
+        return Diagnosis(findings=tuple(failures), fine=(), untold=(), asked=len(records), answered=0)
     told = [cause(view) for cause in CAUSES]
     found = [one for one in told if isinstance(one, Finding)]
     timed = sorted((f for f in found if f.kind == "time"), key=lambda one: -(one.ms or 0))

@@ -141,12 +141,11 @@ def _timeout(record: Record, served: Served) -> Told:
     return "timeout", means, "a model that is loading, or a queue: --timeout 5m waits longer; look at the server's log"
 
 
-def _closed(*_: object) -> Told:
-    return (
-        "broken off",
-        "the connection broke before the answer was complete",
-        "a proxy or a load balancer with a short limit, or a server that restarts: compare with a request past it",
-    )
+def _closed(record: Record, served: Served) -> Told:
+    advice = "a proxy or a load balancer with a short limit, or a server that restarts: compare with a request past it"
+    if record.stamps.first_byte is None and served.base_url.startswith("http://"):
+        advice = "does it want https:// there? Else a server that restarts, or a firewall: its log knows"
+    return "broken off", "the connection broke before the answer was complete", advice
 
 
 def _not_found(record: Record, served: Served) -> Told:

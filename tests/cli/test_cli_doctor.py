@@ -1,0 +1,166 @@
+"""`lll doctor` against a simulator that has one fault of its own: the first finding names it, and what to try."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from cli_program import lll
+
+from lens.simulator import make_script, start
+from lens.simulator.proxy import ProxyScript, start_proxy
+
+# A healthy server, on which each cause is laid. Everything else takes a few tens of ms.
+HEALTHY = {"ttft": "20ms", "itl": "500us", "tokens": "request"}
+# Cause, the script that has it, and the least it explains (ms). A busy machine may add to it.
+CAUSES = [
+    ("server", {"ttft": "250ms"}, 245),
+    ("prefill", {"prefill": "1ms"}, 390),
+    ("queue", {"slots": 1, "ttft": "100ms"}, 150),
+    ("decode", {"itl": "12ms"}, 400),
+    ("buffering", {"itl": "12ms", "coalesce": 10}, 250),
+    ("buffering", {"itl": "12ms", "coalesce": 10_000}, 200),
+    ("cold start", {"cold_start": "500ms"}, 450),
+]
+FEW = ("-n", "1", "-c", "5", "--input-tokens", "400", "--output-tokens", "40", "--model", "test-1")
+
+
+def doctor(url, *more, env=None):
+    """The diagnosis as machines get it, and the exit code."""
+    ended = lll("doctor", url, *more, "--json", env=env)
+    assert ended.stdout, ended.stderr
+    return json.loads(ended.stdout), ended.returncode
+
+
+@pytest.mark.parametrize(("cause", "script", "least_ms"), CAUSES, ids=[f"{c}-{i}" for i, (c, *_) in enumerate(CAUSES)])
+def test_the_first_finding_is_the_cause_that_was_laid(cause, script, least_ms):
+    with start(make_script(**(HEALTHY | script))) as simulator:
+        told, code = doctor(f"{simulator.url}/v1", *FEW)
+    first = told["findings"][0]
+    assert code == 0
+    assert first["cause"] == cause, told["findings"]
+    assert least_ms <= first["ms"] <= 5 * least_ms + 1000
+    assert any("request" in line for line in first["evidence"])
+    assert first["try_next"]
+
+
+def test_a_slow_handshake_is_tls_and_not_distance():
+    with start(make_script(**HEALTHY, tls_delay="300ms"), tls=True) as simulator:
+        told, _ = doctor(f"{simulator.url}/v1", *FEW, "--cacert", simulator.ca_file)
+    assert told["findings"][0]["cause"] == "TLS"
+    assert told["findings"][0]["ms"] >= 280
+    assert "1 round trip of it is distance" in told["findings"][0]["evidence"]
+
+
+def test_a_slow_proxy_is_told_from_what_lies_behind_it():
+    with start(make_script(**HEALTHY), tls=True) as simulator, start_proxy(ProxyScript(delay_ns=300_000_000)) as proxy:
+        told, _ = doctor(f"{simulator.url}/v1", *FEW, "--cacert", simulator.ca_file, "--proxy", proxy.url)
+    assert told["findings"][0]["cause"] == "proxy"
+    assert told["findings"][0]["ms"] >= 290
+
+
+def test_a_rate_limit_comes_first_with_what_was_measured_before_it():
+    with start(make_script(**HEALTHY, rate_limit="2/60s")) as simulator:
+        told, code = doctor(f"{simulator.url}/v1", *FEW)
+    first = told["findings"][0]
+    assert code == 0
+    assert (first["cause"], first["kind"]) == ("rate limit", "failure")
+    assert "asks to wait" in " ".join(first["evidence"])
+    assert told["answered"] == 2
+    assert any(sentence.startswith("queue: no answer") for sentence in told["untold"])
+
+
+@pytest.fixture(scope="module")
+def strict():
+    """A server with a root, a key and models of its own."""
+    with start(make_script(**HEALTHY, root="/v1", key="sk-good-key", models="small+large")) as simulator:
+        yield simulator
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "cause", "advice"),
+    [
+        ("", ["-k", "sk-good-key", "-m", "small"], "path", "/v1 answers"),
+        ("/v2", ["-k", "sk-good-key"], "path", "/v1 answers"),
+        ("/v1", ["-k", "sk-wrong-key", "-m", "small"], "key", "--api-key-env"),
+        ("/v1", ["-m", "small"], "key", "--api-key-env"),
+        ("/v1", ["-k", "sk-good-key", "-m", "medium"], "model", "small, large"),
+    ],
+)
+def test_what_is_wrong_with_an_address_a_key_or_a_model_is_told(strict, path, arguments, cause, advice):
+    strict.reset()
+    told, code = doctor(f"{strict.url}{path}", *arguments)
+    (finding,) = told["findings"]
+    assert code == 1
+    assert (finding["cause"], finding["kind"]) == (cause, "failure")
+    assert advice in finding["try_next"]
+    assert told["answered"] == 0
+    assert "sk-" not in json.dumps(told)
+
+
+def test_without_a_model_the_first_that_is_listed_is_asked(strict):
+    ended = lll("doctor", f"{strict.url}/v1", "-k", "sk-good-key", "-n", "1", "-c", "2")
+    assert ended.returncode == 0
+    assert "none was named; the server lists small first, and 1 more" in " ".join(ended.stdout.split())
+    assert strict.log(last=1)[0]["model"] == "small"
+
+
+def test_a_port_where_nobody_listens_and_a_name_that_is_none():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    told, code = doctor(f"http://127.0.0.1:{port}/v1", "-m", "x")
+    assert (told["findings"][0]["cause"], code) == ("refused", 1)
+    assert f"127.0.0.1:{port}" in told["findings"][0]["says"]
+    told, code = doctor("http://no..name/v1", "-m", "x")
+    assert (told["findings"][0]["cause"], code) == ("name", 1)
+
+
+def test_a_certificate_that_is_not_trusted_and_a_scheme_that_is_not_meant():
+    with start(make_script(**HEALTHY), tls=True) as simulator:
+        told, code = doctor(f"{simulator.url}/v1", "-m", "x")
+        assert (told["findings"][0]["cause"], code) == ("certificate", 1)
+        assert "--cacert" in told["findings"][0]["try_next"]
+        told, code = doctor(f"{simulator.url}/v1".replace("https", "http"), "-m", "x")
+        assert (told["findings"][0]["cause"], code) == ("broken off", 1)
+        assert "https://" in told["findings"][0]["try_next"]
+
+
+def test_the_page_is_plain_words_with_evidence_and_advice(tmp_path):
+    path = tmp_path / "page.txt"
+    with start(make_script(**(HEALTHY | {"ttft": "300ms"}))) as simulator:
+        ended = lll("doctor", f"{simulator.url}/v1", *FEW, "-o", path)
+        assert (ended.returncode, ended.stdout) == (0, "")
+        again = lll("doctor", f"{simulator.url}/v1", *FEW, "-o", path)
+    page = " ".join(path.read_text().split())
+    assert "1 server: 30" in page
+    assert "first token after the send, short prompt 30" in page
+    assert " try " in page
+    assert "not told DNS: nothing was looked up" in page
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+
+
+def test_nothing_is_sent_whose_worst_case_passes_the_budget():
+    with start(make_script(**HEALTHY)) as simulator:
+        price = ["--price", "in=0,out=1000000"]
+        ended = lll("doctor", f"{simulator.url}/v1", *FEW, "--max-cost", "40", *price)
+        sent = simulator.stats()["requests"]
+    assert ended.returncode == 4
+    # 16 dollars an answer: one over a new connection, one over a kept one.
+    assert sent == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "which endpoint? give a URL"),
+        (["http://h/v1", "--base-url", "http://g/v1"], "given twice"),
+        (["--provider", "openai", "-m", "x"], "OPENAI_API_KEY"),
+        (["ftp://h/v1"], "ftp"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_mistake_of_usage(arguments, says):
+    ended = lll("doctor", *arguments)
+    assert ended.returncode == 2
+    assert says in ended.stderr
