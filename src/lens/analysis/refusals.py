@@ -80,7 +80,7 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
     if category == "protocol_error" and record.http_status is None:
         return _wrong_scheme(served)
     return (
-        "server",
+        "server error",
         f"the server failed ({category.replace('_', ' ')})",
         "ask again in a while; its log, or the provider's status page, knows more",
     )
