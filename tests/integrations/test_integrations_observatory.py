@@ -228,3 +228,14 @@ def test_no_secret_is_shown():
     with pytest.raises(ConfigError) as caught:
         PrometheusExporter("ftp://me:hush@observatory:9091")
     assert "hush" not in str(caught.value)
+
+
+def test_the_example_of_the_page_pushes_all_it_measures():
+    text = (Path(__file__).parents[2] / "docs" / "observatory.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    with backend() as there:
+        code = code.replace("http://observatory:9091", f"{there.url}/metrics/job/page")
+        code = code.replace("iterations=100", "iterations=4, concurrency=4")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert counted(there.got[-1].body) == 4
