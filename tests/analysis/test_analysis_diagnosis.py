@@ -274,7 +274,7 @@ SERVED = Served(base_url="https://host.example/api", model="m")
         (failed("auth", Status.AUTH_ERROR, http=401), SERVED, "key", "--api-key-env"),
         (failed("permission", Status.AUTH_ERROR, http=403), SERVED, "permission", "access"),
         (failed("not_found", Status.INVALID_REQUEST, "no such path", http=404),
-         msgspec.structs.replace(SERVED, better_url="https://host.example/v1"), "path", "https://host.example/v1 answers"),
+         msgspec.structs.replace(SERVED, better_url="https://host.example/v1"), "path", "/v1 answers"),
         (failed("not_found", Status.INVALID_REQUEST, "Not Found", http=404),
          msgspec.structs.replace(SERVED, guessed_url="https://host.example/api/v1"), "path", "try --base-url"),
         (failed("not_found", Status.INVALID_REQUEST, "Not Found", http=404),
@@ -287,7 +287,7 @@ SERVED = Served(base_url="https://host.example/api", model="m")
         (failed("rate_limited", Status.RATE_LIMITED, http=429), SERVED, "rate limit", "--adaptive"),
         (failed("quota_exceeded", Status.RATE_LIMITED, http=429), SERVED, "quota", "billing"),
         (failed("overloaded", Status.SERVER_ERROR, http=503), SERVED, "overloaded", "--retries"),
-        (failed("server_error", Status.SERVER_ERROR, http=500), SERVED, "server", "log"),
+        (failed("server_error", Status.SERVER_ERROR, http=500), SERVED, "server error", "log"),
     ],
 )  # fmt: skip
 def test_each_way_of_failing_has_a_cause_and_something_to_try(failure, served, cause, advice):
@@ -305,7 +305,7 @@ def test_failures_come_before_times_and_are_counted():
     ]
     refused = [msgspec.structs.replace(one, index=8 + i, stage=TOGETHER) for i, one in enumerate(refused)]
     found = diagnose(healthy(at_once=refused))
-    assert [one.cause for one in found.findings[:3]] == ["server", "rate limit", "server"]
+    assert [one.cause for one in found.findings[:3]] == ["server error", "rate limit", "decode"]
     assert "2 of 11 requests failed (requests 9, 10): HTTP 500" in found.findings[0].evidence[0]
     assert found.findings[1].ms == 7000
     assert found.findings[2].kind == "time"
