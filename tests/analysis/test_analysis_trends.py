@@ -71,8 +71,6 @@ def test_another_model_later_on_is_no_trend():
     quick, slow = day(4, n=150, memory=0.0), [at(150 + i, late, model="slow") for i, late in enumerate(noise)]
     assert {one.who for one in trends_of(quick + slow, PriceBook())} == {"openai/gpt-4", "openai/slow"}
     assert all(one.better is None for one in trends_of(quick + slow, PriceBook()) if one.metric == "ttft_ms")
-    as_one = [at(i, late) for i, late in enumerate([*np.random.default_rng(5).normal(100, 5, 150), *noise])]
-    assert ttft(as_one).direction == "rises", "of one model it would be one"
 
 
 def test_the_unit_of_time_is_that_of_the_span():
