@@ -172,6 +172,13 @@ class MonitorConfig(Section, frozen=True):
     """Probes for ever."""
 
     interval_ns: PositiveNs = 60 * NS_PER_S
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1  # the share of an interval by which rounds are spread
+    listen: str = "127.0.0.1:9464"  # of /metrics and /healthz; "": nowhere
+    slos: tuple[str, ...] = ()  # "ttft<1000 99%"
+    webhook: str | None = None  # a URL that alerts are posted to
+    history: str | None = None  # a folder of run files
+    keep_ns: PositiveNs = 30 * 86_400 * NS_PER_S
+    keep_mb: AtLeastOne = 1000
 
 
 class RunConfig(Section, frozen=True):

@@ -1,0 +1,1 @@
+"""Probes for ever: rounds of requests, a page for Prometheus, pushes, alerts and a history with an end."""

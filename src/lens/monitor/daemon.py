@@ -1,0 +1,215 @@
+"""The monitor: a round of probes each interval, and what becomes of their records.
+
+A round asks every target with every prompt; targets at the same time, the prompts of one after another. A
+round that takes longer than the interval makes the next one late, never two at once. Nothing grows for ever:
+series, minutes, buffers and files have their bounds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from lens.config import MonitorConfig, RunConfig
+from lens.errors import LensError
+from lens.export.prometheus import Gathered
+from lens.export.push import Push, open_push
+from lens.model import Record, RunInfo, Status
+from lens.monitor.burn import Promise
+from lens.monitor.history import History
+from lens.monitor.outbox import LAST_S, Metrics, Outbox, Sender, Webhook, in_thread
+from lens.monitor.page import Health, health_page, metrics_page
+from lens.monitor.serve import Page, open_listeners, serve
+from lens.monitor.watch import Alert, Watch, Who
+from lens.orchestrator.stop import Stop
+from lens.pricing import PriceBook
+
+# Records are pushed no more often than this.
+PUSH_EVERY_S = 15.0
+# No round for so many intervals: the monitor is not well.
+SICK_AFTER = 3
+Probe = Callable[[RunConfig, Callable[[Record], None], Stop], Awaitable[None]]
+Say = Callable[[str], None]
+
+
+class Settings(NamedTuple):
+    """What a monitor is asked to do."""
+
+    config: RunConfig
+    book: PriceBook
+    pushes: tuple[Push, ...] = ()
+    promises: tuple[Promise, ...] = ()
+    once: bool = False
+    duration_s: float | None = None
+
+    @property
+    def monitor(self) -> MonitorConfig:
+        return self.config.monitor or MonitorConfig()
+
+
+class Monitor:
+    """Everything that lives as long as the program; settings may change on the way."""
+
+    def __init__(
+        self, settings: Settings, info: RunInfo, probe: Probe, say: Say, *, sender: Sender = in_thread, seed: int = 0
+    ) -> None:
+        """
+        Raises:
+            ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
+        """
+        self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
+        self.gathered = Gathered(settings.book)
+        self.watches: dict[Who, Watch] = {}
+        self.outboxes: list[Outbox] = [
+            Metrics(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
+        ]
+        monitor = settings.monitor
+        self.webhook = Webhook(monitor.webhook) if monitor.webhook else None
+        if self.webhook is not None:
+            self.outboxes.append(self.webhook)
+        self.history = _history(monitor, info, settings.book)
+        self.rounds = self.late = 0
+        self._round_at_s: float | None = None
+        self._jitter = random.Random(seed)
+        self._told: set[str] = set()
+        self.failed_rounds: str | None = None
+        self.succeeded = 0
+
+    async def run(self, stop: Stop, listeners: Sequence[trio.SocketListener] = ()) -> None:
+        """Until stopped, or until the duration is over."""
+        async with trio.open_nursery() as nursery:
+            for box in self.outboxes:
+                nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, Metrics) else 0.0, self._sender)
+            if listeners:
+                pages = {"/metrics": self.metrics, "/healthz": self.health}
+                nursery.start_soon(serve, list(listeners), pages)
+            with trio.move_on_after(self.settings.duration_s or float("inf")):
+                await self._rounds(stop)
+            nursery.cancel_scope.cancel()
+        await self._last()
+
+    async def _rounds(self, stop: Stop) -> None:
+        due_s = trio.current_time()
+        while not stop.asked:
+            interval_s = self.settings.monitor.interval_ns / 1e9
+            if trio.current_time() > due_s + interval_s:
+                self.late += 1
+                due_s = trio.current_time()
+            self.rounds, self._round_at_s = self.rounds + 1, trio.current_time()
+            await self._round(stop)
+            if self.settings.once or stop.asked:
+                return
+            due_s += interval_s
+            spread_s = interval_s * self.settings.monitor.jitter * self._jitter.random()
+            with trio.move_on_after(max(due_s + spread_s - trio.current_time(), 0)):
+                await stop.wait()
+
+    async def _round(self, stop: Stop) -> None:
+        try:
+            await self._probe(self.settings.config, self.take, stop)
+        except LensError as error:
+            self._tell(f"a round could not be done: {error}")
+            self.failed_rounds = str(error)
+            return
+        self.failed_rounds = None
+
+    def take(self, record: Record) -> None:
+        """A probe has ended."""
+        if record.category == "cancelled":
+            return
+        self.succeeded += record.status is Status.SUCCESS
+        self.gathered.add(record)
+        if self.history is not None:
+            self.history.add(record)
+            if self.history.trouble:
+                self._tell(self.history.trouble)
+        for box in self.outboxes:
+            if isinstance(box, Metrics):
+                box.add(record)
+            if box.trouble:
+                self._tell(box.trouble)
+        who = (record.provider, record.model)
+        watch = self.watches.get(who)
+        if watch is None:
+            watch = self.watches[who] = Watch(who, self.settings.promises)
+        for alert in watch.add(record, trio.current_time()):
+            self._alert(alert)
+
+    def _alert(self, alert: Alert) -> None:
+        self._say(f"{alert.status}: {alert.provider} {alert.model}: {alert.says}")
+        if self.webhook is not None:
+            self.webhook.add(alert)
+
+    def _tell(self, trouble: str) -> None:
+        """Once each; a monitor of days must not repeat itself each minute."""
+        if trouble not in self._told:
+            if len(self._told) > 100:
+                self._told.clear()
+            self._told.add(trouble)
+            self._say(trouble)
+
+    def reload(self, settings: Settings) -> None:
+        """Go on with other targets, prompts, intervals and promises; what was counted stays counted."""
+        gone = set(self.watches) - {(t.provider, t.model) for t in settings.config.targets}
+        for who in gone:
+            del self.watches[who]
+        if settings.promises != self.settings.promises:
+            self.watches.clear()
+        self.settings = settings._replace(pushes=self.settings.pushes)
+
+    async def _last(self) -> None:
+        """What waits is sent; a receiver that does not take it now never gets it, and that is told."""
+        with trio.move_on_after(LAST_S, shield=True):
+            for box in self.outboxes:
+                if box.waiting:
+                    await box.deliver(self._sender)
+        for box in self.outboxes:
+            if box.waiting:
+                self._say(f"{box.name}: {box.waiting} were never taken: {box.trouble or 'there was no time left'}")
+        if self.history is not None:
+            self.history.close()
+
+    def metrics(self) -> Page:
+        return metrics_page(
+            self.gathered, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
+        )
+
+    def health(self) -> Page:
+        return health_page(self._health())
+
+    def _health(self) -> Health:
+        age_s = None if self._round_at_s is None else trio.current_time() - self._round_at_s
+        troubles = [box.trouble for box in self.outboxes if box.trouble]
+        troubles += [t for t in (self.failed_rounds, self.history.trouble if self.history else None) if t]
+        firing = [f"{a.provider} {a.model}: {a.says}" for watch in self.watches.values() for a in watch.firing]
+        sick_s = SICK_AFTER * self.settings.monitor.interval_ns / 1e9 + self.settings.config.load.timeout_ns / 1e9
+        return Health(
+            ok=age_s is None or age_s <= sick_s,
+            rounds=self.rounds,
+            rounds_late=self.late,
+            last_round_age_s=None if age_s is None else round(age_s, 3),
+            targets=len(self.settings.config.targets),
+            firing=firing,
+            troubles=troubles,
+        )
+
+
+def _history(monitor: MonitorConfig, info: RunInfo, book: PriceBook) -> History | None:
+    if monitor.history is None:
+        return None
+    return History(
+        Path(monitor.history), info, book, keep_s=monitor.keep_ns / 1e9, keep_bytes=monitor.keep_mb * 1_000_000
+    )
+
+
+async def listeners_of(settings: Settings) -> list[trio.SocketListener]:
+    """Where the pages are; none where it was not wanted.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    return await open_listeners(settings.monitor.listen) if settings.monitor.listen else []

@@ -1,0 +1,65 @@
+"""What the monitor tells of itself and of its targets, for /metrics and /healthz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from lens.export.prometheus import CONTENT_TYPE, PREFIX, Family, Gathered, Labels, Sample, exposition
+from lens.monitor.outbox import Outbox
+from lens.monitor.serve import Page
+from lens.monitor.watch import Watch, burn_rates
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """How the monitor itself does; /healthz."""
+
+    ok: bool = True
+    rounds: int = 0
+    rounds_late: int = 0  # began after their time, because the one before took too long
+    last_round_age_s: float | None = None
+    targets: int = 0
+    firing: list[str] = []
+    troubles: list[str] = []
+
+
+def metrics_page(
+    gathered: Gathered, watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, now_s: float
+) -> Page:
+    families = [*gathered.families(), *own(watches, outboxes, health, now_s)]
+    return Page(200, CONTENT_TYPE, exposition(iter(families)))
+
+
+def health_page(health: Health) -> Page:
+    return Page(200 if health.ok else 503, "application/json", msgspec.json.encode(health) + b"\n")
+
+
+def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, now_s: float) -> Iterator[Family]:
+    """The monitor's own families."""
+    yield _family("monitor_up", "The monitor runs", "gauge", [((), 1)])
+    yield _family("monitor_rounds_total", "Rounds of probes that were begun", "counter", [((), health.rounds)])
+    late = "Rounds that began late, because the one before took too long"
+    yield _family("monitor_rounds_late_total", late, "counter", [((), health.rounds_late)])
+    rates = [
+        ((("provider", g.who[0]), ("model", g.who[1]), ("slo", g.promise), ("window", g.window)), g.rate)
+        for g in burn_rates(watches, now_s)
+    ]
+    yield _family("slo_burn_rate", "How many times too fast an error budget burns", "gauge", rates)
+    firing = [
+        ((("provider", watch.who[0]), ("model", watch.who[1]), ("alert", alert)), count)
+        for watch in watches
+        for alert in ("slo_burn", "failing")
+        for count in [sum(one.alert == alert for one in watch.firing)]
+    ]
+    yield _family("alerts_firing", "Alerts of the monitor that are on", "gauge", firing)
+    waiting = [((("receiver", box.name),), box.waiting) for box in outboxes]
+    yield _family("push_waiting", "What a receiver has not taken yet", "gauge", waiting)
+    dropped = [((("receiver", box.name),), box.dropped) for box in outboxes]
+    yield _family("push_dropped_total", "What left a full buffer unsent", "counter", dropped)
+
+
+def _family(name: str, says: str, kind: str, values: Sequence[tuple[Labels, float]]) -> Family:
+    full = PREFIX + name
+    samples = [Sample(full, labels, value) for labels, value in values]
+    return Family(full, says, "counter" if kind == "counter" else "gauge", samples)

@@ -1,0 +1,145 @@
+"""What is held to be wrong, target by target: promises that burn, levels that changed, targets that only fail.
+
+An Alert is told when it begins and when it ends, and not in between. Everything here is bounded: so many
+values a series, so many minutes a promise.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from lens.analysis.changes import change_points
+from lens.metrics.definitions import METRICS
+from lens.model import Record, Status
+from lens.monitor.burn import WINDOWS, Budget, Promise
+
+# The figures whose level is watched, and how much of them is kept.
+WATCHED = ("ttft_ms", "tokens_per_second")
+SERIES = 120
+# A change is told when it is this unlikely by chance, and this large.
+ALPHA = 1e-4
+LEAST_CHANGE = 0.2
+# So many requests of a target that fail one after another.
+FAILURES = 3
+Who = tuple[str, str]  # provider and model
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Something began or ended; what a webhook is told."""
+
+    status: Literal["firing", "resolved"]
+    alert: str  # "slo_burn", "level_changed" or "failing"
+    provider: str
+    model: str
+    says: str
+    value: float | None = None
+    limit: float | None = None
+    at: str = ""  # of the request that told it
+
+
+class Watch:
+    """One target."""
+
+    def __init__(self, who: Who, promises: Sequence[Promise]) -> None:
+        self.who = who
+        self.budgets = [Budget(promise) for promise in promises]
+        self._series: dict[str, deque[float]] = {name: deque(maxlen=SERIES) for name in WATCHED}
+        self._failed = 0
+        self._firing: dict[str, Alert] = {}
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        return tuple(self._firing.values())
+
+    def add(self, record: Record, at_s: float) -> Iterator[Alert]:
+        """Take a request; what began or ended with it."""
+        for budget in self.budgets:
+            budget.add(at_s, record)
+            yield from self._burning(budget, record, at_s)
+        yield from self._failing(record)
+        if record.status is Status.SUCCESS:
+            for name, series in self._series.items():
+                of = METRICS[name].of
+                value = of(record) if of is not None else None
+                if value is not None:
+                    series.append(float(value))
+                    yield from self._changed(name, series, record)
+
+    def _burning(self, budget: Budget, record: Record, at_s: float) -> Iterator[Alert]:
+        window = budget.burning(at_s)
+        rate = budget.rate(at_s, (window or WINDOWS[0]).long_s)
+        limit = (window or WINDOWS[0]).rate
+        says = f"{budget.promise.text}: its error budget burns {rate or 0:.1f} times too fast"
+        if window is not None:
+            says += f" ({window.name}: over {window.long_s / 3600:g} h and {window.short_s / 60:g} min)"
+        yield from self._state("slo_burn", budget.promise.text, window is not None, record, says, rate, limit)
+
+    def _failing(self, record: Record) -> Iterator[Alert]:
+        self._failed = 0 if record.status is Status.SUCCESS else self._failed + 1
+        why = record.failure.message if record.failure else record.category
+        says = f"{self._failed} requests failed one after another: {why}" if self._failed else "requests succeed again"
+        failing = self._failed >= FAILURES
+        yield from self._state("failing", "", failing, record, says, float(self._failed), float(FAILURES))
+
+    def _changed(self, name: str, series: deque[float], record: Record) -> Iterator[Alert]:
+        """A change of level fires once; then what came before it is forgotten, and the new level is the level."""
+        found = [c for c in change_points(series, alpha=ALPHA) if abs(c.relative) >= LEAST_CHANGE]
+        if not found:
+            return
+        last = found[-1]
+        kept = list(series)[last.at :]
+        series.clear()
+        series.extend(kept)
+        worse = (last.after > last.before) == (METRICS[name].better == "lower")
+        word = "worse" if worse else "better"
+        says = f"{name} went from {last.before:.4g} to {last.after:.4g} ({last.relative:+.0%}): {word}"
+        provider, model = self.who
+        yield Alert(
+            status="firing" if worse else "resolved", alert="level_changed", provider=provider, model=model,
+            says=says, value=last.after, limit=last.before, at=record.timestamp,
+        )  # fmt: skip
+
+    def _state(
+        self, alert: str, of: str, on: bool, record: Record, says: str, value: float | None, limit: float | None
+    ) -> Iterator[Alert]:
+        """The alert when its state is another than before."""
+        key = f"{alert} {of}"
+        if on == (key in self._firing):
+            return
+        provider, model = self.who
+        made = Alert(
+            status="firing" if on else "resolved", alert=alert, provider=provider, model=model,
+            says=says, value=value, limit=limit, at=record.timestamp,
+        )  # fmt: skip
+        if on:
+            self._firing[key] = made
+        else:
+            del self._firing[key]
+        yield made
+
+    def held(self) -> int:
+        """Values and slots in memory."""
+        return sum(map(len, self._series.values())) + sum(map(len, self.budgets))
+
+
+class Gauge(NamedTuple):
+    """A burn rate for the page."""
+
+    who: Who
+    promise: str
+    window: str
+    rate: float
+
+
+def burn_rates(watches: Sequence[Watch], now_s: float) -> Iterator[Gauge]:
+    """Of every promise and window in which something was asked."""
+    for watch in watches:
+        for budget in watch.budgets:
+            for window in WINDOWS:
+                rate = budget.rate(now_s, window.long_s)
+                if rate is not None:
+                    yield Gauge(watch.who, budget.promise.text, window.name, rate)

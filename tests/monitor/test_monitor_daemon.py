@@ -1,0 +1,202 @@
+"""A monitor in virtual time: an hour with a backend away in the middle, days without growing, and its pages."""
+
+import json
+
+import msgspec
+import pytest
+import trio
+from probes import answer
+
+from lens.config import MonitorConfig, RunConfig, TargetConfig
+from lens.errors import ConfigError, TransportError
+from lens.model import RunInfo
+from lens.monitor.burn import parse_promise
+from lens.monitor.daemon import Monitor, Settings
+from lens.monitor.outbox import Metrics, Outbox
+from lens.orchestrator.stop import Stop
+from lens.pricing import PriceBook
+
+INFO = RunInfo(schema=1, version="0", run_id="r", started_at="2026-01-01T00:00:00Z", started_ns=0, targets=())
+TARGETS = (TargetConfig(provider="openai", model="gpt-4"), TargetConfig(provider="anthropic", model="claude"))
+
+
+class Backend:
+    """Takes what it is given, unless it is away."""
+
+    def __init__(self):
+        self.away = False
+        self.waiting, self.taken, self.attempts = [], [], 0
+
+    def add(self, record):
+        self.waiting.append(record.request_id)
+
+    def flush(self):
+        self.attempts += 1
+        if self.away:
+            raise TransportError("push to http://backend: ConnectionRefusedError")
+        self.taken += self.waiting
+        self.waiting.clear()
+
+
+class Probes:
+    """Rounds that take a second."""
+
+    def __init__(self, **figures):
+        self.count, self.figures, self.took_s = 0, figures, 1.0
+
+    async def __call__(self, config, take, stop):
+        await trio.sleep(self.took_s)
+        for target in config.targets:
+            take(answer(self.count, provider=target.provider, model=target.model, **self.figures))
+            self.count += 1
+
+
+async def at_once(call):
+    """Threads have no part in virtual time."""
+    await trio.lowlevel.checkpoint()
+    call()
+
+
+def monitor(probes, *, targets=TARGETS, promises=(), once=False, duration_s=None, say=None, **fields):
+    config = RunConfig(targets=targets, monitor=MonitorConfig(**fields))
+    settings = Settings(config=config, book=PriceBook(), promises=promises, once=once, duration_s=duration_s)
+    return Monitor(settings, INFO, probes, say or (lambda _: None), sender=at_once)
+
+
+@pytest.fixture
+def clock(autojump_clock):
+    return autojump_clock
+
+
+async def test_an_hour_with_a_backend_away_in_the_middle_loses_nothing(clock):
+    probes, backend, said = Probes(), Backend(), []
+    made = monitor(probes, duration_s=3600, say=said.append)
+    made.outboxes.append(Metrics("influx", backend))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, Stop())
+        await trio.sleep(1200)
+        backend.away = True
+        attempts = backend.attempts
+        await trio.sleep(1200)
+        assert backend.attempts - attempts < 30, "one that is away is asked more and more rarely"
+        assert made.outboxes[0].waiting > 30
+        backend.away = False
+    assert probes.count == 2 * 60
+    assert backend.taken == [str(n) for n in range(probes.count)]
+    assert made.outboxes[0].dropped == 0
+    assert sum("ConnectionRefused" in line for line in said) == 1, "told once, not each minute"
+
+
+async def test_beyond_the_bound_the_oldest_go_and_are_counted(clock):
+    probes, backend = Probes(), Backend()
+    backend.away = True
+    made = monitor(probes, duration_s=3600)
+    box = Metrics("influx", backend, most=50)
+    made.outboxes.append(box)
+    await made.run(Stop())
+    assert box.waiting == 50
+    assert box.dropped == probes.count - 50
+
+
+async def test_days_do_not_make_it_grow(clock):
+    probes = Probes()
+    made = monitor(probes, promises=(parse_promise("ttft<50 99%"),), duration_s=3 * 86_400)
+    await made.run(Stop())
+    assert probes.count == 2 * 3 * 1440
+    assert all(watch.held() < 1000 for watch in made.watches.values())
+    assert len(made._told) <= 101
+
+
+async def test_a_round_that_takes_too_long_makes_the_next_late_and_never_two_at_once(clock):
+    probes = Probes()
+    probes.took_s = 150.0
+    made = monitor(probes, duration_s=1000)
+    await made.run(Stop())
+    assert made.late > 0
+    assert probes.count <= 2 * 7
+
+
+async def test_a_stop_ends_it_and_what_waits_is_sent(clock):
+    probes, backend, stop = Probes(), Backend(), Stop()
+    made = monitor(probes)
+    made.outboxes.append(Metrics("influx", backend))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, stop)
+        await trio.sleep(130)
+        stop.ask("SIGTERM")
+    assert len(backend.taken) == probes.count
+
+
+async def test_once_is_one_round(clock):
+    probes = Probes()
+    await monitor(probes, once=True).run(Stop())
+    assert probes.count == 2
+
+
+async def test_a_round_that_cannot_be_done_is_told_and_the_next_is_tried(clock):
+    said, calls = [], []
+
+    async def probe(config, take, stop):
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConfigError("no key")
+        take(answer())
+
+    made = monitor(probe, duration_s=200, say=said.append)
+    await made.run(Stop())
+    assert len(calls) > 2
+    assert said == ["a round could not be done: no key"]
+
+
+async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
+    probes = Probes()
+    made = monitor(probes, duration_s=600)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, Stop())
+        await trio.sleep(200)
+        fewer = msgspec.structs.replace(made.settings.config, targets=TARGETS[:1])
+        made.reload(made.settings._replace(config=fewer))
+    assert set(made.watches) == {("openai", "gpt-4")}
+    text = made.metrics().body.decode()
+    assert 'requests_total{provider="anthropic",model="claude",status="Success"}' in text
+
+
+async def test_the_pages_say_what_is_so(clock):
+    made = monitor(Probes(ttft_ms=500.0), promises=(parse_promise("ttft<200 99%"),), duration_s=1300)
+    await made.run(Stop())
+    text = made.metrics().body.decode()
+    assert "llm_latency_lens_monitor_up{} 1" in text
+    assert 'llm_latency_lens_alerts_firing{provider="openai",model="gpt-4",alert="slo_burn"} 1' in text
+    health = json.loads(made.health().body)
+    assert health["ok"]
+    assert health["rounds"] >= 20
+    assert any("error budget burns" in line for line in health["firing"])
+    await trio.sleep(100_000)
+    assert made.health().status == 503, "no round for so long is no health"
+
+
+async def test_history_is_kept_in_bounds(clock, tmp_path):
+    made = monitor(Probes(), duration_s=86_400, history=str(tmp_path / "h"), keep_mb=1)
+    assert made.history is not None
+    made.history._segment_bytes = 200_000
+    await made.run(Stop())
+    files = sorted((tmp_path / "h").glob("*.jsonl"))
+    assert 1 < len(files) < 10
+    assert sum(path.stat().st_size for path in files) < 1_400_000
+    from lens.history import read_run
+
+    assert read_run(files[-1]).records
+
+
+async def test_a_disk_that_takes_nothing_costs_only_the_history(tmp_path):
+    made = monitor(Probes(), history=str(tmp_path / "h"))
+    (tmp_path / "h").rmdir()
+    (tmp_path / "h").write_text("a file in its place")
+    made.take(answer())
+    assert made.history.lost == 1
+    assert "requests lost" in made.history.trouble
+
+
+def test_an_outbox_alone_is_nothing():
+    with pytest.raises(TypeError):
+        Outbox("x", 1)
