@@ -347,6 +347,33 @@ SLA = {
         ),
         Panel("Alerts", "table", "none", "Pending and firing.", (Query('ALERTS{alertname=~"llm_.*"}', ""),)),
     ),
+    "The monitor itself": (
+        Panel(
+            "Its promises",
+            "timeseries",
+            "suffix:x",
+            "Burn rates of the SLOs that the monitor was given.",
+            (Query(f"{P}slo_burn_rate{ONES}", f"{{{{slo}}}} {{{{window}}}} {TARGET}"),),
+        ),
+        Panel(
+            "Its alerts",
+            "timeseries",
+            "none",
+            "How many are on; a webhook is told of each.",
+            (Query(f"{P}alerts_firing{ONES}", f"{{{{alert}}}} {TARGET}"),),
+        ),
+        Panel(
+            "Its own health",
+            "timeseries",
+            "none",
+            "Rounds a minute, those that began late, and what waits to be pushed.",
+            (
+                Query(f"rate({P}monitor_rounds_total[$window]) * 60", "rounds/min {{instance}}"),
+                Query(f"rate({P}monitor_rounds_late_total[$window]) * 60", "late/min {{instance}}"),
+                Query(f"{P}push_waiting", "waiting for {{receiver}}"),
+            ),
+        ),
+    ),
 }
 
 # File and uid -> title, rows

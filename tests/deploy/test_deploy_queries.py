@@ -14,7 +14,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 import queries
-from queries import DASHBOARDS, DEPLOY, OF_PROMETHEUS, PREFIX, ROOT, panels, program, rules
+from queries import DASHBOARDS, DEPLOY, OF_MONITOR, OF_PROMETHEUS, PREFIX, ROOT, panels, program, rules
 
 from lens.export.buckets import LATENCY_MS
 from lens.simulator import Script, start_thread
@@ -53,10 +53,12 @@ def test_a_query_asks_only_for_what_is_emitted(query, exposition):
     recorded = {rule["record"]: {"provider", "model"} for rule in rules() if "record" in rule}
     names = queries.metrics_of(query)
     assert names
-    assert names <= exposition.keys() | recorded.keys() | OF_PROMETHEUS
+    assert names <= exposition.keys() | recorded.keys() | OF_PROMETHEUS | OF_MONITOR.keys()
     for name, labels in queries.selectors_of(query).items():
         if name not in OF_PROMETHEUS:
-            assert labels <= recorded.get(name, set()) | exposition.get(name, {}).keys(), name
+            assert labels <= recorded.get(name, set()) | exposition.get(name, {}).keys() | OF_MONITOR.get(
+                name, set()
+            ), name
     bounds = re.findall(r'le=~"(\d+)', query)
     assert set(bounds) <= exposition[f"{PREFIX}ttft_ms_bucket"]["le"]
 
@@ -106,6 +108,13 @@ def test_every_alert_says_how_bad_it_is_and_what_it_is_of():
         if "alert" in rule:
             assert rule["labels"]["severity"] in ("warning", "critical")
             assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_the_page_tells_of_every_alert():
+    text = (ROOT / "docs" / "observatory.md").read_text()
+    told = set(re.findall(r"llm_\w+", text.partition("## Alerts")[2].partition("## ")[0])) - {"llm_latency_lens"}
+    told |= {f"llm_sla_burn{end}" for end in re.findall(r"`(_\w+)`", text)}
+    assert told == {rule["alert"] for rule in rules() if "alert" in rule}
 
 
 def test_the_dashboards_are_what_their_table_says():
