@@ -50,7 +50,7 @@ def test_ordinary_runs_have_no_outliers():
         (one(60, 900, wait=60), "ttft_ms", "from the first byte to the first token took 839 ms"),
         (one(60, 900, tcp=800, wait=60), "ttft_ms", "connecting took 800 ms"),
         (one(60, pause=700), "longest_gap_ms", "a pause of 710 ms before event 4 of 5 (usually"),
-        (one(60, gap=60), "longest_gap_ms", "slow all the way"),
+        (one(60, gap=60), "tpot_ms", "slow all the way: 60 ms between events"),
         (one(60, 900, server_timing_ms={"x": 800.0}), "ttft_ms", "took"),
         (one(60, 900, usage=Usage(input_tokens=9000, output_tokens=5)), "ttft_ms", "its prompt has 9000 tokens"),
         (one(60, 900, clock_stepped=True), "ttft_ms", "the wall clock was set"),

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from lens.analysis.anomalies import Anomaly, anomalies_of
 from lens.analysis.checks import Check
 from lens.analysis.regression import Regression
 from lens.analysis.sheets import Group, Sheet
+from lens.analysis.steps import Step, steps_of
+from lens.analysis.trends import Trend, trends_of
 from lens.metrics.summary import Summary
+from lens.model import Record
+from lens.pricing import PriceBook
+
+# More requests than this are not searched one by one for what stands out.
+MOST_SEARCHED = 100_000
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the figures as time went on, and who stood out."""
+
+    trends: tuple[Trend, ...] = ()
+    steps: tuple[Step, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    searched: bool = True
+
+
+def course_of(records: Sequence[Record], book: PriceBook) -> Course:
+    """Trends, changes of level and outliers."""
+    if len(records) > MOST_SEARCHED:
+        return Course(searched=False)
+    return Course(trends=trends_of(records, book), steps=steps_of(records, book), anomalies=anomalies_of(records, book))
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +49,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...] = ()
     checks: tuple[Check, ...] = ()
     regression: Regression | None = None
+    course: Course = Course()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -47,6 +73,7 @@ def document(found: Findings) -> bytes:
             "checks": found.checks,
             "failed": found.failed,
             "regression": found.regression,
+            "course": found.course,
             "warnings": found.warnings,
         }
     )

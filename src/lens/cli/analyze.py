@@ -34,6 +34,8 @@ QUESTIONS = (
     _ask("--by", metavar="FIELD[,FIELD]",
         help="A row for each value: provider, model, target, status, file, stage, prompt, minute, hour, day, a label."),
     _ask("--metrics", metavar="M[,M]", help="Figures to show: ttft_p95,itl_p50,success_rate."),
+    _ask("--anomalies", type=click.IntRange(min=0), default=5, metavar="N",
+        help="Show so many of the requests that stand out, and why (5)."),
     _ask("--sql", metavar="SELECT", help="Ask the table `runs`, a row a request (needs the extra sql)."),
 )  # fmt: skip
 BASELINE = (
@@ -118,7 +120,7 @@ def _query(ctx: click.Context, sources: Sources, records: list[Record], book: Pr
 def _find(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook, gates: Any) -> Findings:
     """Figures of each group and of all, and what the gates say."""
     from lens.analysis.checks import checks_of
-    from lens.analysis.findings import Findings
+    from lens.analysis.findings import Findings, course_of
     from lens.analysis.sheets import figures_named, groups_of, percents_of, sheet_of
     from lens.analysis.sla import judge_gates
 
@@ -143,6 +145,7 @@ def _find(ctx: click.Context, sources: Sources, records: list[Record], book: Pri
         groups=tuple(groups),
         checks=checks_of(judged, compared),
         regression=compared,
+        course=course_of(records, book),
         warnings=tuple(sources.warnings),
     )
 
@@ -166,6 +169,8 @@ def _compared(ctx: click.Context, sources: Sources, records: list[Record], book:
     for warning in before.warnings:
         click.echo(f"lll: baseline {warning}", err=True)
     baselines = before.parts(_meant(before, ctx.params["where"], book))
+    if not baselines:
+        raise ConfigError(f"--baseline {', '.join(ctx.params['baseline'])}: there is no request to compare with")
     return regression(baselines, records, book, tolerance=tolerance, keep_order=len(sources.sources) > 1)
 
 
@@ -176,9 +181,10 @@ def _write(ctx: click.Context, found: Findings, sources: Sources, records: list[
 
     form, output = ctx.params["format"], ctx.params["output"]
     if form == "table":
-        _page(found, sources, records, output, force=ctx.params["force"])
+        _page(ctx, found, sources, records)
     else:
-        made = {"json": document, "csv": csv_of, "markdown": markdown_of}[form](found)
+        most = ctx.params["anomalies"]
+        made = document(found) if form == "json" else csv_of(found) if form == "csv" else markdown_of(found, most)
         if output in (None, "-"):
             sys.stdout.buffer.write(made)
             sys.stdout.buffer.flush()
@@ -187,36 +193,37 @@ def _write(ctx: click.Context, found: Findings, sources: Sources, records: list[
     _for_ci(ctx, found, on_stdout=form == "table" or output not in (None, "-"))
 
 
-def _page(found: Findings, sources: Sources, records: list[Record], output: str | None, *, force: bool) -> None:
+def _page(ctx: click.Context, found: Findings, sources: Sources, records: list[Record]) -> None:
     from io import StringIO
 
     from lens.cli.analyze_page import print_findings
     from lens.export.terminal import WIDEST, console_for
 
+    output, most = ctx.params["output"], ctx.params["anomalies"]
     if output in (None, "-"):
-        print_findings(console_for(sys.stdout), found, sources, records)
+        print_findings(console_for(sys.stdout), found, sources, records, most)
         return
     text = StringIO()
-    print_findings(console_for(text, width=WIDEST), found, sources, records)
-    _file(str(output), text.getvalue().encode(), force=force)
+    print_findings(console_for(text, width=WIDEST), found, sources, records, most)
+    _file(output, text.getvalue().encode(), force=ctx.params["force"])
 
 
 def _for_ci(ctx: click.Context, found: Findings, *, on_stdout: bool) -> None:
     from lens.cli.analyze_text import markdown_of
     from lens.cli.ci import append_summary, github_lines, junit
 
-    force = ctx.params["force"]
+    force, most = ctx.params["force"], ctx.params["anomalies"]
     if ctx.params["junit"]:
         from datetime import UTC, datetime
 
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
         _file(ctx.params["junit"], junit(found.checks, Path(found.files[0]).name, now), force=force)
     if ctx.params["markdown"]:
-        _file(ctx.params["markdown"], markdown_of(found), force=force)
+        _file(ctx.params["markdown"], markdown_of(found, most), force=force)
     if ctx.params["github"]:
         for line in github_lines(found.checks):
             click.echo(line, err=not on_stdout)
-        append_summary(markdown_of(found).decode())
+        append_summary(markdown_of(found, most).decode())
 
 
 def _file(name: str, data: bytes, *, force: bool) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lens.analysis.checks import told
-from lens.cli.analyze_text import notes, shown
+from lens.cli.analyze_text import course, notes, shown
 from lens.export.report import print_report
 from lens.export.terminal import clean, fact
 
@@ -43,7 +43,9 @@ MOST_ROWS = 200
 _TEXT_WIDTH = 40
 
 
-def print_findings(console: Console, found: Findings, sources: Sources, records: Sequence[Record]) -> None:
+def print_findings(
+    console: Console, found: Findings, sources: Sources, records: Sequence[Record], outliers: int
+) -> None:
     """The whole page."""
     if found.total is None:
         print_sheet(console, found.sheet, raw=True)
@@ -56,6 +58,8 @@ def print_findings(console: Console, found: Findings, sources: Sources, records:
         print_sheet(console, found.sheet)
         for warning in dict.fromkeys(says for group in found.groups for says in group.summary.warnings):
             fact(console, "warning", clean(warning), style="yellow")
+    for word, says in course(found, outliers):
+        fact(console, word, clean(says), style="yellow" if says.endswith(": worse") else "")
     gates = [check for check in found.checks if check.suite != "regression"]
     if gates:
         console.print()

@@ -12,6 +12,8 @@ from lens.analysis.checks import told
 if TYPE_CHECKING:
     from lens.analysis.findings import Findings
 
+# Shown of those that stand out.
+MOST_OUTLIERS = 5
 # What a spreadsheet takes for the begin of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKS = {"passed": "ok", "failed": "FAILED", "warned": "warning", "skipped": "not compared"}
@@ -30,7 +32,7 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def markdown_of(found: Findings) -> bytes:
+def markdown_of(found: Findings, most: int = MOST_OUTLIERS) -> bytes:
     """Tables and lists, as a pull request or a step's summary shows them."""
     lines = [f"## {_text(', '.join(found.files))}", ""]
     if found.total is not None:
@@ -46,12 +48,34 @@ def markdown_of(found: Findings) -> bytes:
         ]
         rows = [(_MARKS[check.state], check.suite, check.name, check.says) for check in found.checks]
         lines += _table(("", "gate", "what", "says"), rows)
-    lines += [f"- {_text(says)}" for says in notes(found)]
+    said = [f"- {word}: {_text(says)}" for word, says in course(found, most)]
+    said += [f"- {_text(says)}" for says in notes(found)]
+    lines += ["", *said] if said else []
     return ("\n".join(lines) + "\n").encode()
 
 
 def _where(found: Findings) -> str:
     return f"; only where `{found.where.replace('`', ' ')}`" if found.where else ""
+
+
+def course(found: Findings, most: int) -> list[tuple[str, str]]:
+    """What happened as time went on, as a word and a sentence each; of outliers the farthest `most`."""
+    seen, several = found.course, len({one.who for one in found.course.trends}) > 1
+    if not seen.searched:
+        return [("course", "too many requests to search each for what stands out; fewer with --where")]
+
+    def whose(who: str) -> str:
+        return f"{who}: " if several else ""
+
+    drifts = [one for one in seen.trends if one.better is not None]
+    says = [("trend", f"{whose(one.who)}{one}") for one in drifts]
+    if seen.trends and not drifts:
+        says.append(("trend", f"none shown in {', '.join(dict.fromkeys(one.metric for one in seen.trends))}"))
+    says += [("change", f"{whose(one.who)}{one}") for one in seen.steps]
+    says += [("outlier", f"request {one.index} ({one.request_id}), {one}") for one in seen.anomalies[:most]]
+    if len(seen.anomalies) > most > 0:
+        says.append(("outlier", f"{len(seen.anomalies) - most} more; --anomalies N shows N, --format json all"))
+    return says
 
 
 def notes(found: Findings) -> list[str]:
