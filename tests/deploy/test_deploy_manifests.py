@@ -219,6 +219,20 @@ def test_the_simulator_of_the_demo_starts(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_composes_own_schema_accepts_the_file():
+    if find_spec("check_jsonschema") is None:
+        pytest.skip("check-jsonschema is not installed")
+    words = [
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(DEPLOY / "docker" / "compose.yml"),
+    ]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
 def test_compose_mounts_what_there_is_and_shows_its_pages_to_this_machine_alone():
     for name, service in services().items():
         for mount in service.get("volumes", []):
