@@ -60,6 +60,14 @@ def test_a_slow_proxy_is_told_from_what_lies_behind_it():
     assert told["findings"][0]["ms"] >= 290
 
 
+def test_connections_that_are_not_kept_are_told():
+    with start(make_script(**HEALTHY, close=True)) as simulator:
+        told, _ = doctor(f"{simulator.url}/v1", *FEW)
+    (found,) = [finding for finding in told["findings"] if finding["cause"] == "keep-alive"]
+    assert found["kind"] == "warning"
+    assert found["evidence"][0] == "closed by the other side: requests 1, 2, 3"
+
+
 def test_a_rate_limit_comes_first_with_what_was_measured_before_it():
     with start(make_script(**HEALTHY, rate_limit="2/60s")) as simulator:
         told, code = doctor(f"{simulator.url}/v1", *FEW)

@@ -13,6 +13,7 @@ from statistics import median
 from lens.analysis.symptoms import (
     ALONE,
     KEPT,
+    LONG_ANSWER,
     LONG_PROMPT,
     TOGETHER,
     Finding,
@@ -25,7 +26,7 @@ from lens.analysis.symptoms import (
     requests,
     series,
 )
-from lens.metrics.definitions import between, ttft_from_send_ms
+from lens.metrics.definitions import between, connect_ms, ttft_from_send_ms
 from lens.model import Record
 from lens.units import ms
 
@@ -145,6 +146,25 @@ def dead_address(view: View) -> Found:
         ms=took.middle,
         evidence=(took.says("lost"),),
         try_next="--ipv4 or --ipv6 leaves the dead family out; the name's DNS records want mending",
+    )
+
+
+def keep_alive(view: View) -> Found:
+    """Whether connections are kept, where we would keep them."""
+    one_by_one = view.of(KEPT, LONG_PROMPT, LONG_ANSWER)
+    closed = [r for r in one_by_one if r.headers.get("connection", "").lower() == "close"]
+    again = [r for r in one_by_one if r.connection is not None and not r.connection.reused]
+    lost = sorted({r.index for r in (*closed, *again)})
+    if not lost:
+        return None
+    opened = series(view.fresh, connect_ms)
+    price = f"{figure(opened.middle)} ms for a new one" if opened is not None else "for a new one"
+    return Finding(
+        cause="keep-alive",
+        kind="warning",
+        says=f"keep-alive: connections are not kept, and each request pays {price}",
+        evidence=(f"closed by the other side: {requests(lost)}", *([opened.says("connecting")] if opened else [])),
+        try_next="let the server or the load balancer keep idle connections (HTTP/1.1 keep-alive) for a minute or more",
     )
 
 
@@ -275,5 +295,5 @@ def wait(view: View) -> Found:
 
 
 FIRST_TOKEN: tuple[Callable[[View], Found], ...] = (
-    distance, dns, tls, proxy, dead_address, cold_start, queue, prefill, wait,
+    distance, dns, tls, proxy, dead_address, keep_alive, cold_start, queue, prefill, wait,
 )  # fmt: skip

@@ -84,7 +84,8 @@ class Command(click.Command):
         """A section a group, in the order in which the groups first appear."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            # An argument stands in the usage line, and is explained above.
+            record = None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
             if record:
                 groups.setdefault(getattr(parameter, "group", "Program"), []).append(record)
         for name, records in groups.items():

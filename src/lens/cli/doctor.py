@@ -177,7 +177,8 @@ def print_diagnosis(console: Console, found: Examination, diagnosis: Diagnosis, 
     console.print(Text(mask(clean(found.served.base_url))))
     if found.served.models and found.served.model and found.named_by_server:
         others = len(found.served.models) - 1
-        line("model", f"none was named; the server lists {found.served.model} first, and {others} more")
+        lists = f"{found.served.model} first, and {others} more" if others else f"only {found.served.model}"
+        line("model", f"none was named; the server lists {lists}")
     asked = "; ".join(f"{name}: {requests(numbers)}" for name, numbers in _questions(found).items())
     line("asked", f"{diagnosis.asked} requests, {diagnosis.answered} answered" + (f" ({asked})" if asked else ""))
     if diagnosis.total_ms is not None:
