@@ -60,7 +60,8 @@ def query(sql: str, sources: Sources, records: Sequence[Record], book: PriceBook
             names = tuple(column[0] for column in found.description or ())
             rows = found.fetchmany(MOST_ROWS)
         except duckdb.Error as error:
-            raise ConfigError(f"--sql: {_first_line(str(error))}; columns: {_near(sql)}") from None
+            hint = f"; columns: {_near(sql)}" if isinstance(error, duckdb.BinderException) else ""
+            raise ConfigError(f"--sql: {_first_line(str(error))}{hint}") from None
     return Sheet(names, [tuple(_cell(value) for value in row) for row in rows])
 
 

@@ -57,7 +57,9 @@ class Sources:
             self._of.update((id(record), source) for record in kept)
             self.records += kept
         if twice:
-            self.warnings.append(f"{twice} requests stand in more than one of the files; each was taken once")
+            self.warnings.append(
+                f"{twice} request{'s stand' if twice > 1 else ' stands'} in more than one of the files: taken once"
+            )
         if len(sources) > 1:
             self.records.sort(key=wall_s)
 
