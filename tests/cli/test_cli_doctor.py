@@ -15,12 +15,12 @@ from lens.simulator.proxy import ProxyScript, start_proxy
 HEALTHY = {"ttft": "20ms", "itl": "500us", "tokens": "request"}
 # Cause, the script that has it, and the least it explains (ms). A busy machine may add to it.
 CAUSES = [
-    ("server", {"ttft": "250ms"}, 245),
-    ("prefill", {"prefill": "1ms"}, 390),
-    ("queue", {"slots": 1, "ttft": "100ms"}, 150),
-    ("decode", {"itl": "12ms"}, 400),
-    ("buffering", {"itl": "12ms", "coalesce": 10}, 250),
-    ("buffering", {"itl": "12ms", "coalesce": 10_000}, 200),
+    ("server", {"ttft": "180ms"}, 175),
+    ("prefill", {"prefill": "500us"}, 190),
+    ("queue", {"slots": 1, "ttft": "70ms"}, 120),
+    ("decode", {"itl": "8ms"}, 300),
+    ("buffering", {"itl": "8ms", "coalesce": 10}, 150),
+    ("buffering", {"itl": "8ms", "coalesce": 10_000}, 150),
     ("cold start", {"cold_start": "500ms"}, 450),
 ]
 FEW = ("-n", "1", "-c", "5", "--input-tokens", "400", "--output-tokens", "40", "--model", "test-1")
