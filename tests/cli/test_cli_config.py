@@ -157,6 +157,7 @@ def test_all_mistakes_are_told_each_with_its_line(tmp_path):
         ("c.toml", '[[export]]\nformat = "csv"\n[[export]]\nfromat = "csv"\n', 4),
         ("c.toml", '[profile]\nname = """\nnmae = 1\n"""\nnmae = 2\n', 5),
         ("c.toml", "load.iterations = 3\nload.itterations = 4\n", 2),
+        ("c.toml", '[monitoring]\ninterval = "1m"\nintervall = "1m"\n', 3),
         ("c.toml", '[providers.custom.custom]\npath = "/x"\npth = "/y"\n', 3),
     ],
 )
@@ -185,6 +186,26 @@ def test_what_cannot_be_together_is_told(tmp_path, text, says):
     path.write_text(text)
     assert check_file(path, {}).problems == ()
     assert says in " ".join(problem.says for problem in check_whole(make_config({}, file=path, environ={}), {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[monitoring]\nslos = ["ttft 99"]\n', "ttft 99"),
+        ("[thresholds]\nttfp_p95 = 3\n", "ttfp"),
+        ('[load]\nmax_cost_usd = "much"\n', "much"),
+        ('[load]\nwarmup = "soon"\n', "soon"),
+        ('[prompts]\ninput_tokens = "few"\n', "few"),
+        ('[output]\nlog_level = "loud"\n', "loud"),
+        ('[providers.opnai]\nmodel = "x"\n', "did you mean openai"),
+    ],
+)
+def test_a_value_that_means_nothing_is_told(tmp_path, text, says):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    (problem,) = check_file(path, {}).problems
+    assert says in problem.says
+    assert problem.line == 2
 
 
 def test_each_value_is_told_with_its_source(tmp_path):
@@ -223,6 +244,7 @@ def test_no_secret_is_shown_wherever_it_stands(tmp_path):
         '[providers.openai]\nmodel = "m"\napi_key = "plain-secret-1"\nbase_url = "http://h/v1"\n'
         'headers = { X-Auth = "plain-secret-3" }\nextra_body = { user_token = "plain-secret-4" }\n'
         'proxy = "http://u:plain-secret-2@h:1"\nserver_name = "${MY_SECRET_NAME}"\n'
+        '[monitoring]\nwebhook = "https://hooks.example/plain-secret-6"\n'
     )
     ended = lll("config", "check", path, env={"MY_SECRET_NAME": "plain-secret-5"})
     assert "plain-secret" not in ended.stdout + ended.stderr

@@ -113,6 +113,11 @@ def check_values(config: RunConfig) -> None:
     for length in (config.prompts.input_tokens, config.prompts.output_tokens):
         if length is not None:
             lengths(length, 1)
+    if config.monitor is not None and config.monitor.slos:
+        from lens.monitor.burn import parse_promise
+
+        for promise in config.monitor.slos:
+            parse_promise(promise)
     if config.load.max_cost_usd is not None:
         nusd_of(config.load.max_cost_usd, "max_cost_usd")
     level = config.output.log_level

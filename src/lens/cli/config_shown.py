@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -130,6 +131,10 @@ def shown(field: str, value: Any) -> str | None:
         return f"{value:g}/s"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if field == "webhook":
+        # Who knows the whole of such an address may post there.
+        parts = urlsplit(str(value))
+        return f"{parts.scheme}://{parts.hostname}/{HIDDEN}"
     if isinstance(value, str | int | float):
         return str(value)
     if field == "headers":
