@@ -1,0 +1,225 @@
+"""`lll analyze` in a process of its own: runs that a simulator's script stands behind, gates, and what CI reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from cli_program import environment, lll, scripted
+
+from lens.history import read_run, write_run
+from lens.simulator import make_script, start
+
+PRICES = ("--price", "in=1,out=2")
+SLA = "name: chat\nthresholds: [ttft_p95<1000, success_rate>=99%]\nwarnings: [itl_p50<0.1]\n"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same run in each format that can be read again, a slower one, and the same script once more."""
+    place = tmp_path_factory.mktemp("analyze")
+    with ThreadPoolExecutor() as side_by_side:
+        for name, ttft in (("base.jsonl", "20ms"), ("again.jsonl", "20ms"), ("slow.jsonl", "40ms")):
+            words = ("benchmark", "-n", 40, "-c", 4, "-o", place / name, "--ui", "none", "--label", f"kind={name[0]}")
+            side_by_side.submit(scripted, *words, ttft=ttft, itl="1ms", tokens=5)
+    base = read_run(place / "base.jsonl")
+    write_run(place / "base.msgpack", base.info, base.records)
+    return place
+
+
+def failing(ended):
+    return [line for line in ended.stdout.splitlines() if line.startswith("FAIL")]
+
+
+@pytest.mark.parametrize("name", ["base.jsonl", "base.msgpack"])
+def test_one_run_is_shown_as_it_was_when_it_was_measured(runs, name):
+    ended = lll("analyze", runs / name)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "40 requests in" in ended.stdout
+    assert "TTFT  " in ended.stdout
+    assert "\ntrend  " in ended.stdout
+
+
+def test_several_runs_have_a_row_each_and_one_for_all(runs):
+    ended = lll("analyze", runs / "base.jsonl", runs / "slow.jsonl", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ended.stdout)))
+    assert [(row["file"], row["requests"]) for row in rows] == [
+        ("base.jsonl", "40"),
+        ("slow.jsonl", "40"),
+        ("all", "80"),
+    ]
+    assert 20 <= float(rows[0]["ttft_ms_p50"]) < 35 < 40 <= float(rows[1]["ttft_ms_p50"])
+
+
+def test_groups_filters_and_chosen_figures(runs):
+    words = ("--by", "kind,status", "--where", "kind != 'a' and ttft_ms > 1", "--metrics", "ttft_p50,success_rate")
+    ended = lll("analyze", *(runs / f"{name}.jsonl" for name in ("base", "again", "slow")), *words, "--format", "csv")
+    rows = [line.split(",") for line in ended.stdout.splitlines()]
+    assert rows[0] == ["kind", "status", "requests", "failed", "ttft_ms_p50", "success_rate"]
+    assert [row[:4] for row in rows[1:]] == [
+        ["b", "Success", "40", "0"],
+        ["s", "Success", "40", "0"],
+        ["all", "", "80", "0"],
+    ]
+
+
+def test_sql_asks_the_table(runs):
+    sql = "select model, count(*) as n, quantile_cont(ttft_ms, 0.95) > 20 as slow from runs group by model"
+    ended = lll("analyze", runs / "base.jsonl", "--sql", sql, "--format", "json")
+    assert json.loads(ended.stdout) == {"columns": ["model", "n", "slow"], "rows": [["test-1", 40, True]]}
+    assert lll("analyze", runs / "base.jsonl", "--sql", sql).stdout.splitlines()[0].split() == ["model", "n", "slow"]
+
+
+def test_thresholds_kept_are_0_and_broken_are_3(runs):
+    kept = lll("analyze", runs / "base.jsonl", "--threshold", "ttft_p95<1000", "--threshold-ttft", 900)
+    assert (kept.returncode, kept.stderr, failing(kept)) == (0, "", [])
+    broken = lll("analyze", runs / "base.jsonl", "--threshold", "ttft_p95<1", "--threshold-tps", 1e9)
+    assert broken.returncode == 3
+    assert len(failing(broken)) == 2
+
+
+def test_the_plans_own_commands_work_with_their_flags(runs, tmp_path):
+    (tmp_path / "sla-config.yaml").write_text(SLA)
+    ended = scripted(
+        "benchmark", "-n", 25, "-c", 5, "--export", "json", "--output", tmp_path / "baseline.json", *PRICES,
+        ttft="5ms", itl="1ms", tokens=5,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    (tmp_path / "historical-data.jsonl").write_bytes((runs / "base.jsonl").read_bytes())
+    limits = "--threshold 'ttft_p95<1000' --threshold 'tokens_per_second>15' --threshold 'cost_per_request<0.05'"
+    for line in (f"analyze baseline.json {limits}", "analyze historical-data.jsonl --sla sla-config.yaml"):
+        ended = lll(*shlex.split(line), *PRICES, cwd=tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, ""), line
+    assert "warn " in ended.stdout, "a warning of the SLA is told, and fails nothing"
+
+
+def test_a_regression_is_3_and_the_same_again_is_0(runs):
+    slow = lll("analyze", runs / "slow.jsonl", "--baseline", runs / "base.jsonl")
+    assert slow.returncode == 3
+    assert any("ttft_ms mean regressed:" in line for line in failing(slow))
+    assert "WORSE" in slow.stdout
+    assert "how much figures move from run to run" in slow.stdout
+    # Two runs on a machine that others use too: what the gate is for is a tolerance above their noise.
+    same = lll("analyze", runs / "again.jsonl", "--baseline", runs / "base.jsonl", "--tolerance", "60%")
+    assert (same.returncode, failing(same)) == (0, [])
+
+
+def test_junit_annotations_and_summaries_say_what_failed(runs, tmp_path):
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    ended = lll(
+        "analyze", runs / "slow.jsonl", "--baseline", runs / "base.jsonl", "--threshold", "ttft_p95<1",
+        "--threshold", "ttft_p95<1000", "--junit", "junit.xml", "--markdown", "page.md", "--github",
+        cwd=tmp_path, env={"GITHUB_STEP_SUMMARY": str(summary)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (3, "")
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("::")]
+    assert any(line.startswith("::error title=thresholds%3A ttft_ms p95 < 1::") for line in lines)
+    assert any(line.startswith("::error title=regression%3A ttft_ms mean::regressed") for line in lines)
+    assert summary.read_text() == "before\n" + (tmp_path / "page.md").read_text()
+    assert "| FAILED | thresholds | ttft_ms p95 \\< 1 |" in summary.read_text()
+    check_junit(tmp_path / "junit.xml", failed={"ttft_ms p95 < 1", "ttft_ms mean"}, passed={"ttft_ms p95 < 1000"})
+
+
+def check_junit(path, failed, passed):
+    """The structure that readers of JUnit files share: counts that are true, names that are unique."""
+    top = ElementTree.parse(path).getroot()
+    assert top.tag == "testsuites"
+    suites = list(top)
+    assert [suite.tag for suite in suites] == ["testsuite"] * len(suites)
+    cases = [case for suite in suites for case in suite]
+    for node, below in [(top, cases), *[(suite, list(suite)) for suite in suites]]:
+        assert int(node.get("tests")) == len(below)
+        assert int(node.get("failures")) == sum(case.find("failure") is not None for case in below)
+        assert int(node.get("skipped")) == sum(case.find("skipped") is not None for case in below)
+        assert (node.get("errors"), node.get("time")) == ("0", "0")
+    assert all(time.strptime(suite.get("timestamp"), "%Y-%m-%dT%H:%M:%S") for suite in suites)
+    names = [(case.get("classname"), case.get("name")) for case in cases]
+    assert all(case.tag == "testcase" for case in cases)
+    assert len(set(names)) == len(names)
+    broken = {case.get("name") for case in cases if case.find("failure") is not None}
+    assert failed <= broken
+    assert passed <= {case.get("name") for case in cases} - broken
+    assert all(case.find("failure").get("message") for case in cases if case.get("name") in broken)
+
+
+def test_the_document_holds_it_all(runs, tmp_path):
+    out = tmp_path / "out.json"
+    words = ("--baseline", runs / "base.jsonl", "--format", "json", "-o", out, "--threshold", "ttft<1000")
+    assert lll("analyze", runs / "slow.jsonl", *words).returncode == 3
+    found = json.loads(out.read_text())
+    assert found["requests"] == found["total"]["requests"] == 40
+    assert found["failed"] is True
+    assert {one["suite"] for one in found["checks"]} == {"thresholds", "regression"}
+    assert {"trends", "steps", "anomalies"} <= found["course"].keys()
+    again = lll("analyze", runs / "slow.jsonl", *words)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+
+
+def test_the_commands_of_the_docs_page_run(runs, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "analyze.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("lll ")]
+    assert len(lines) >= 6
+    (tmp_path / "run.jsonl").write_bytes((runs / "base.jsonl").read_bytes())
+    for line in lines:
+        ended = lll(*shlex.split(line)[1:], cwd=tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, ""), line
+
+
+def test_the_journal_of_a_killed_run_is_analysed_up_to_the_cut(tmp_path):
+    with start(make_script(ttft="5ms", itl="1ms", tokens=3)) as running:
+        words = ["benchmark", "--provider", "openai", "-m", "m", "--base-url", f"{running.url}/v1", "--rate", "50"]
+        words += ["--duration", "60s", "-o", str(tmp_path / "run.jsonl"), "--ui", "none"]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lens", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        )
+        journal = tmp_path / "run.jsonl.journal.msgpack"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size > 20_000):
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+    journal.write_bytes(journal.read_bytes()[:-7])
+    ended = lll("analyze", journal, "--threshold", "ttft_p50<1")
+    assert ended.returncode == 3
+    assert "is cut off; the rest was kept" in ended.stderr
+    assert len(failing(ended)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("base.jsonl", "--where", "tfft_ms > 5"), 2, "did you mean ttft_ms"),
+        (("base.jsonl", "--where", "ttft_ms >"), 2, "--where: filter 'ttft_ms >': cannot be read"),
+        (("base.jsonl", "--by", "modle"), 2, "did you mean model"),
+        (("base.jsonl", "--metrics", "tfft"), 2, "did you mean ttft"),
+        (("base.jsonl", "--sql", "select tfft_ms from runs"), 2, "tfft_ms -> ttft_ms"),
+        (("base.jsonl", "--sql", "select 1", "--by", "model"), 2, "--sql answers alone"),
+        (("base.jsonl", "--threshold", "ttft_p95"), 2, "in quotes"),
+        (("base.jsonl", "--junit", "x.xml"), 2, "nothing is judged"),
+        (("base.jsonl", "--baseline", "base.jsonl", "--tolerance", "much"), 2, "like 5% or 0.05"),
+        (("base.jsonl", "--baseline", "none.jsonl"), 2, "none.jsonl"),
+        (("none.jsonl",), 2, "cannot read none.jsonl"),
+        (("base.jsonl", "--where", "ttft_ms > 1e9"), 1, "no request of which --where is true"),
+        ((), 2, "Missing argument"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(runs, words, code, says):
+    ended = lll("analyze", *words, cwd=runs)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
