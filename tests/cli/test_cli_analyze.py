@@ -103,6 +103,20 @@ def test_the_plans_own_commands_work_with_their_flags(runs, tmp_path):
     assert "warn " in ended.stdout, "a warning of the SLA is told, and fails nothing"
 
 
+def test_the_thresholds_of_a_config_file_are_held(runs, tmp_path):
+    """PLAN 6.2.1, with one that cannot be kept."""
+    file = tmp_path / "llm-latency-lens.toml"
+    file.write_text(
+        "[thresholds]\nttft_p95_ms = 1000.0\ntokens_per_second_min = 15.0\nsuccess_rate_min = 0.99\n"
+        "cost_per_request_max = 0.10\nttft_p50_ms = 0.001\n"
+    )
+    for words, env in ((("--config", file), {}), ((), {"LLL_CONFIG_FILE": str(file)})):
+        ended = lll("analyze", runs / "base.jsonl", *words, *PRICES, env=env)
+        assert (ended.returncode, ended.stderr) == (3, "")
+        assert [line.split()[1:3] for line in failing(ended)] == [["ttft_ms", "p50"]]
+        assert ended.stdout.count("\nok  ") == 4
+
+
 def test_a_regression_is_3_and_the_same_again_is_0(runs):
     slow = lll("analyze", runs / "slow.jsonl", "--baseline", runs / "base.jsonl")
     assert slow.returncode == 3

@@ -6,7 +6,9 @@ the document that --format asks for; annotations of GitHub go with the page, els
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,8 +68,8 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     from lens.analysis.sources import read_sources
     from lens.cli.settings import book_of
 
-    _check(ctx.params)
-    gates = gates_said(ctx)
+    gates = gates_said(ctx, _configured(ctx))
+    _check(ctx.params, gates)
     book = book_of(ctx)
     sources = read_sources([Path(name) for name in files])
     for warning in sources.warnings:
@@ -82,18 +84,31 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     return ExitCode.THRESHOLD if found.failed else ExitCode.OK
 
 
-def _check(params: dict[str, Any]) -> None:
+def _configured(ctx: click.Context) -> tuple[str, ...]:
+    """The thresholds of the config file, which is where a run's own gates stand too.
+
+    Raises:
+        ConfigError: the file has an unknown key; FileError: it cannot be read.
+    """
+    file = ctx.params["config"] or (ctx.obj or {}).get("config") or os.environ.get("LLL_CONFIG_FILE")
+    if not file:
+        return ()
+    from lens.config_file import read_tree
+
+    return tuple(str(text) for text in read_tree(Path(file), os.environ).get("thresholds", ()))
+
+
+def _check(params: dict[str, Any], gates: Sequence[Any]) -> None:
     """What cannot go together.
 
     Raises:
         ConfigError: it was asked for.
     """
-    judges = any(params[name] for name in ("threshold", "sla", "baseline")) or any(
-        params[name] is not None for name in ("threshold_ttft", "threshold_tps")
-    )
-    if params["sql"] and (judges or params["by"] or params["metrics"]):
-        raise ConfigError("--sql answers alone; leave out --by, --metrics and the gates, or ask for them without it")
-    if params["junit"] and not judges:
+    asked = ("threshold", "sla", "baseline", "by", "metrics", "junit")
+    alone = [f"--{name}" for name in asked if params[name]]
+    if params["sql"] and alone:
+        raise ConfigError(f"--sql answers alone; leave out {', '.join(alone)}, or ask for it without --sql")
+    if params["junit"] and not gates and not params["baseline"]:
         raise ConfigError("--junit: nothing is judged; give --threshold, --sla or --baseline")
 
 
