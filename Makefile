@@ -19,7 +19,7 @@ ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -prin
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize coverage unit report bench docs clean
+.PHONY: help demo test lint types checked sanitize coverage unit report bench docs faults clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -29,6 +29,7 @@ help:
 	@echo "make sanitize  the core's tests under ASan and UBSan"
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
+	@echo "make faults    docs/faults.md, from the table of its tests"
 	@echo "make docs      the pages of docs/, into build/site"
 	@echo "make clean     remove what these made"
 
@@ -84,6 +85,9 @@ report:
 
 docs: .venv-test/installed
 	$(BIN)/mkdocs build --strict
+
+faults: .venv-test/installed
+	$(BIN)/python tests/faults/fault_table.py > docs/faults.md
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py

@@ -66,7 +66,10 @@ class TransportError(LensError):
 
 
 class ResolveError(TransportError):
-    """The host's name has no address."""
+    """The host's name has no address; the stamps are of the lookup that found none."""
+
+    start_ns: int | None = None
+    end_ns: int | None = None
 
 
 class ConnectError(TransportError):

@@ -172,4 +172,5 @@ def _writable_now(sock: socket.socket) -> bool:
 
 def _words(code: int) -> str:
     """What the system says of an errno, in lower case as it stands inside a sentence."""
-    return os.strerror(code).lower() if code else "it failed without a reason"
+    said = os.strerror(code).lower() if code else "it failed without a reason"
+    return f"{said} (raise the limit with `ulimit -n`)" if code in (errno.EMFILE, errno.ENFILE) else said

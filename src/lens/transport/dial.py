@@ -11,6 +11,7 @@ import ssl
 
 import lens
 from lens._core.clock import now_ns
+from lens.errors import ResolveError
 from lens.model import Attempt, Connection
 from lens.transport import raw
 from lens.transport.connect import connect, connect_unix
@@ -118,7 +119,11 @@ async def _connect(endpoint: Endpoint, log: DialLog) -> socket.socket:
         proxy = endpoint.proxy
         host, port = (proxy.host, proxy.port) if proxy else endpoint.dial_target()
         log.phase = "looking up the name"
-        found = await resolve(host, port, endpoint.family, endpoint.pinned(host, port))
+        try:
+            found = await resolve(host, port, endpoint.family, endpoint.pinned(host, port))
+        except ResolveError as error:
+            log.dns_start, log.dns_end = error.start_ns, error.end_ns
+            raise
         log.dns_start, log.dns_end = found.start_ns, found.end_ns
         log.addresses = tuple(a.text for a in found.addresses)
         log.phase = "connecting"

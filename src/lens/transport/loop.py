@@ -157,6 +157,8 @@ class NativeLoop(Loop):
                     await trio.lowlevel.wait_readable(alarm)
                 else:
                     await trio.lowlevel.wait_readable(ready)
+                if self._stopped is not None:
+                    return  # closed between the waking and now
                 self.turn()
         except BaseException as error:
             self._stop(f"the reading task ended: {type(error).__name__}: {error}")

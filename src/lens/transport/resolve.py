@@ -52,9 +52,11 @@ async def resolve(host: str, port: int, family: Family = "any", pinned: Sequence
     if literals:
         return Lookup(_of_family([_literal(a, port) for a in literals], host, family))
     start, end, found = await trio.to_thread.run_sync(_look_up, host, port, family, abandon_on_cancel=True)
-    if isinstance(found, Exception):
-        raise ResolveError(f"host {host!r}: {_why(found, family)}") from None
-    return Lookup(_of_family(found, host, family), start, end)
+    try:
+        return Lookup(_of_family(found, host, family), start, end)
+    except ResolveError as error:
+        error.start_ns, error.end_ns = start, end
+        raise
 
 
 def _look_up(host: str, port: int, family: Family) -> tuple[int, int, list[Address] | Exception]:
@@ -73,7 +75,9 @@ def _look_up(host: str, port: int, family: Family) -> tuple[int, int, list[Addre
     return start, end, found
 
 
-def _of_family(addresses: Sequence[Address], host: str, family: Family) -> tuple[Address, ...]:
+def _of_family(addresses: Sequence[Address] | Exception, host: str, family: Family) -> tuple[Address, ...]:
+    if isinstance(addresses, Exception):
+        raise ResolveError(f"host {host!r}: {_why(addresses, family)}") from None
     wanted = _FAMILIES[family]
     kept = tuple(a for a in addresses if wanted in (socket.AF_UNSPEC, a.family))
     if not kept:

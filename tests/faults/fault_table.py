@@ -1,0 +1,304 @@
+"""Every fault, how it is caused, and what is expected of it: the one source of the test and of docs/faults.md.
+
+python tests/faults/fault_table.py > docs/faults.md
+"""
+
+import gzip
+from typing import NamedTuple
+
+from fault_server import FINISH, HEAD, PLAIN_HEAD, STREAM, WHOLE, Close, Endless, Reset, Trickle, Wait, chunk, event
+
+OK = "success"
+SOME = -1  # tokens: at least two, how many depends on the moment
+
+
+class Fault(NamedTuple):
+    """One row."""
+
+    name: str
+    steps: tuple  # what the server does
+    category: str
+    says: str = ""  # a part of the message; empty where there is none
+    tokens: int = 0  # content events that were measured all the same
+    load: dict | None = None  # limits of the client
+
+
+LIMIT = 300_000_000
+FAULTS = [
+    Fault("a reset before any answer", (Reset,), "network_error", "reset the connection without an answer"),
+    Fault("an end without any answer", (Close,), "network_error", "closed the connection without an answer"),
+    Fault(
+        "an end inside the head", (HEAD[:40], Close), "network_error", "closed the connection inside the response head"
+    ),
+    Fault("an end after the head", (HEAD, Close), "truncated", "closed the connection inside the body"),
+    Fault(
+        "an end inside an event",
+        (HEAD + chunk(event("a") + event("b")[:20]), Close),
+        "truncated",
+        "closed the connection inside the body",
+        1,
+    ),
+    Fault(
+        "an end between two events",
+        (HEAD + chunk(event("a") + event("b")), Close),
+        "truncated",
+        "closed the connection inside the body",
+        2,
+    ),
+    Fault(
+        "a reset in the middle of the stream",
+        (HEAD + chunk(event("a") + event("b")), Wait(0.05), Reset),
+        "truncated",
+        "reset the connection inside the body",
+        2,
+    ),
+    Fault(
+        "an end of the body, but not of the protocol",
+        (HEAD + chunk(event("a") + event("b")) + b"0\r\n\r\n", Close),
+        "truncated",
+        "without a finish reason or its end marker",
+        2,
+    ),
+    Fault("silence after the request", (Wait(1), Close), "timeout", "--ttft-timeout", 0, {"ttft_timeout_ns": LIMIT}),
+    Fault("silence after the head", (HEAD, Wait(1), Close), "timeout", "--ttft-timeout", 0, {"ttft_timeout_ns": LIMIT}),
+    Fault(
+        "silence after two tokens",
+        (HEAD + chunk(event("a") + event("b")), Wait(1), Close),
+        "timeout",
+        "--idle-timeout",
+        2,
+        {"idle_timeout_ns": LIMIT},
+    ),
+    Fault(
+        "pings, and never a token",
+        (HEAD, *[chunk(b": ping\n\n"), Wait(0.1)] * 10, Close),
+        "timeout",
+        "--ttft-timeout",
+        0,
+        {"ttft_timeout_ns": LIMIT},
+    ),
+    Fault(
+        "tokens without end",
+        (HEAD, *[chunk(event("a")), Wait(0.05)] * 20, Close),
+        "timeout",
+        "--timeout",
+        SOME,
+        {"timeout_ns": LIMIT},
+    ),
+    Fault("an answer a byte at a time", (Trickle(WHOLE),), OK, tokens=3),
+    Fault(
+        "an event of 10 MB", (HEAD + chunk(event("x" * 10_000_000) + event("b") + FINISH) + b"0\r\n\r\n",), OK, tokens=2
+    ),
+    Fault(
+        "headers without end",
+        (b"HTTP/1.1 200 OK\r\n", Endless(b"X-More: and more\r\n" * 100)),
+        "protocol_error",
+        "head too long",
+    ),
+    Fault(
+        "an event without end", (PLAIN_HEAD + b"\r\ndata: ", Endless(b"x" * 65536)), "protocol_error", "event too long"
+    ),
+    Fault(
+        "a Content-Length that is too large",
+        (PLAIN_HEAD + b"Content-Length: 99999\r\n\r\n" + STREAM, Close),
+        OK,
+        tokens=3,
+    ),
+    Fault(
+        "a Content-Length that is too small",
+        (PLAIN_HEAD + b"Content-Length: %d\r\n\r\n" % (len(event("a")) + 5) + STREAM, Close),
+        "truncated",
+        "without a finish reason or its end marker",
+        1,
+    ),
+    Fault(
+        "two different Content-Lengths",
+        (PLAIN_HEAD + b"Content-Length: 5\r\nContent-Length: 7\r\n\r\n" + STREAM, Close),
+        "protocol_error",
+        "Content-Length",
+    ),
+    Fault(
+        "a chunk size that is none",
+        (HEAD + chunk(event("a")) + b"zz\r\n", Close),
+        "protocol_error",
+        "bad chunk size",
+        1,
+    ),
+    Fault(
+        "a chunk longer than its size",
+        (HEAD + b"3\r\n" + event("a") + b"\r\n", Close),
+        "protocol_error",
+        "bad chunk end",
+    ),
+    Fault("trailers", (HEAD + chunk(STREAM) + b"0\r\nX-Sum: 1\r\n\r\n",), OK, tokens=3),
+    Fault(
+        "100 Continue and 103 Early Hints first",
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + WHOLE,),
+        OK,
+        tokens=3,
+    ),
+    Fault("204 No Content", (b"HTTP/1.1 204 No Content\r\n\r\n",), "protocol_error", "HTTP 204 No Content"),
+    Fault(
+        "a redirect",
+        (b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /v2\r\nContent-Length: 0\r\n\r\n",),
+        "protocol_error",
+        "it points to /v2; give that as --base-url",
+    ),
+    Fault(
+        "gzip, though nobody asked",
+        (
+            PLAIN_HEAD
+            + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(gzip.compress(STREAM))
+            + gzip.compress(STREAM),
+        ),
+        OK,
+        tokens=3,
+    ),
+    Fault(
+        "gzip that is none",
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!",),
+        "protocol_error",
+        "bad compressed data",
+    ),
+    Fault(
+        "br, though nobody asked",
+        (PLAIN_HEAD + b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\nabc",),
+        "protocol_error",
+        "Content-Encoding 'br'",
+    ),
+    Fault("HTTP/1.0", (b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + STREAM, Close), OK, tokens=3),
+    Fault("something that is not HTTP", (b"SSH-2.0-OpenSSH_9.6\r\n", Close), "protocol_error", "not HTTP/1.1"),
+    Fault(
+        "an event that is not JSON",
+        (HEAD + chunk(event("a") + b"data: {nope\n\n" + event("b") + FINISH) + b"0\r\n\r\n",),
+        "protocol_error",
+        "not valid JSON",
+        2,
+    ),
+    Fault(
+        "an error in the middle of the stream",
+        (
+            HEAD
+            + chunk(event("a") + b'data: {"error":{"message":"out of slots","type":"server_error"}}\n\n')
+            + b"0\r\n\r\n",
+        ),
+        "stream_error",
+        "out of slots",
+        1,
+    ),
+    Fault(
+        "a web page",
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>",),
+        "protocol_error",
+        "is the base URL that of an API?",
+    ),
+    Fault("an empty stream", (HEAD + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n",), "empty", "ended without any content"),
+    Fault("401", (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",), "auth", "401"),
+    Fault(
+        "429 with Retry-After",
+        (
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Length: 40\r\n\r\n"
+            b'{"error":{"message":"slow down please"}}',
+        ),
+        "rate_limited",
+        "slow down please",
+    ),
+    Fault("503", (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",), "server_error", "503"),
+]
+
+
+class Elsewhere(NamedTuple):
+    """A fault that is more than what a server sends: what is expected, and the test that causes it."""
+
+    name: str
+    expected: str
+    test: str
+
+
+_HERE, _NET = "tests/faults/test_faults.py", "tests/network/test_network_realism.py"
+ELSEWHERE = [
+    Elsewhere("nobody listens", "`network_error`: refused, with the address", f"{_HERE}::test_nobody_listens"),
+    Elsewhere(
+        "a name that does not exist",
+        "`network_error` of kind dns, with the time the lookup took",
+        f"{_HERE}::test_a_name_that_does_not_exist",
+    ),
+    Elsewhere(
+        "a slow name server",
+        "charged to dns_resolution_ms alone",
+        f"{_NET}::test_each_phase_is_charged_with_what_the_distance_costs_it",
+    ),
+    Elsewhere(
+        "an IPv6 address that swallows everything",
+        "the IPv4 address is tried after 250 ms; both attempts are told",
+        f"{_NET}::test_an_address_that_swallows_everything_costs_a_head_start_and_no_more",
+    ),
+    Elsewhere(
+        "lost segments",
+        "sent again by the kernel; counted in retransmits",
+        f"{_NET}::test_what_the_wire_loses_is_sent_again_and_told",
+    ),
+    Elsewhere(
+        "an expired certificate, another host's, an unknown authority's",
+        "`network_error` of kind tls; no retry",
+        f"{_HERE}::test_a_certificate_that_is_not_good",
+    ),
+    Elsewhere(
+        "a connection cut inside a TLS record",
+        "`truncated`, what had come is kept",
+        f"{_HERE}::test_a_tls_connection_that_is_cut",
+    ),
+    Elsewhere(
+        "a proxy that refuses", "`network_error` of kind proxy, with its status", f"{_HERE}::test_a_proxy_that_refuses"
+    ),
+    Elsewhere(
+        "a kept connection that died meanwhile",
+        "asked again over a new one; the request succeeds",
+        f"{_HERE}::test_a_kept_connection_that_died",
+    ),
+    Elsewhere(
+        "no file descriptors left",
+        "`network_error` that names the limit; the others go on",
+        f"{_HERE}::test_no_file_descriptors_left",
+    ),
+    Elsewhere(
+        "a reader of the export that is slow",
+        "the run ends all the same, its figures are not touched",
+        f"{_HERE}::test_a_slow_reader_of_an_export",
+    ),
+    Elsewhere(
+        "the wall clock is set",
+        "stamps of the read instead of the kernel's; told in the record and the summary",
+        "tests/core/test_core_reactor.py",
+    ),
+    Elsewhere(
+        "a worker is killed",
+        "its death and what is missing are told, the rest is kept",
+        "tests/orchestrator/test_workers.py::test_a_killed_worker_is_told_and_the_rest_is_kept",
+    ),
+    Elsewhere(
+        "a full disk",
+        "exit code 2; what was measured is saved elsewhere, and where is told",
+        "tests/cli/test_cli_nothing_is_lost.py",
+    ),
+]
+
+
+def page() -> str:
+    """docs/faults.md."""
+    lines = [
+        "# Faults", "",
+        "What becomes of a request when something goes wrong. Made by `make faults` from `tests/faults/`;",
+        "each row is a test. A record is written in every case, with what had been measured.", "",
+        "| what the server does | category | what is said | tokens measured |", "|---|---|---|---|",
+    ]  # fmt: skip
+    for fault in FAULTS:
+        tokens = "some" if fault.tokens == SOME else str(fault.tokens)
+        lines.append(f"| {fault.name} | {fault.category} | {fault.says.replace('|', '/')} | {tokens} |")
+    lines += ["", "| what happens | what is expected | tested in |", "|---|---|---|"]
+    lines += [f"| {one.name} | {one.expected} | `{one.test}` |" for one in ELSEWHERE]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

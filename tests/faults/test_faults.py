@@ -1,0 +1,183 @@
+"""Faults on purpose: each has the record, the message and the measurements that the table promises."""
+
+import datetime
+import json
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+from fault_server import HEAD, PLAIN_HEAD, STREAM, WHOLE, Close, Wait, chunk, event, serving
+from fault_table import ELSEWHERE, FAULTS, SOME, page
+
+from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.model import CONTENT, STATUS_OF_CATEGORY
+from lens.orchestrator.engine import run_plan
+from lens.orchestrator.plan import make_plan
+
+ROOT = Path(__file__).parents[2]
+
+
+def measured(url, *, requests=1, load=None, **target):
+    """The records of requests, one after the other."""
+    made = TargetConfig(provider="openai-compatible", model="m", base_url=url, **{"proxy": "", **target})
+    limits = LoadConfig(iterations=requests, **{"connection": "fresh", **(load or {})})
+    config = RunConfig(targets=(made,), load=limits, prompts=PromptConfig(texts=("hi",)))
+    records = []
+
+    async def run():
+        with trio.fail_after(30):
+            await run_plan(make_plan(config, {}), on_record=records.append)
+
+    trio.run(run)
+    return records
+
+
+def tokens_of(record):
+    events = record.events
+    return sum(bool(s & int(CONTENT) and c) for s, c in zip(events.signals, events.chars, strict=True))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_what_a_server_does_wrong(fault):
+    with serving(fault.steps) as port:
+        (record,) = measured(f"http://127.0.0.1:{port}/v1", load=fault.load)
+    assert record.category == fault.category
+    assert record.status is STATUS_OF_CATEGORY[fault.category]
+    assert (record.failure is None) == (fault.category == "success")
+    assert fault.says in (record.failure.message if record.failure else "")
+    assert tokens_of(record) == fault.tokens if fault.tokens != SOME else tokens_of(record) >= 2
+    assert record.stamps.send_end is not None, "the request was sent, and that is kept"
+    assert record.stamps.end is not None
+
+
+def test_what_is_endless_is_not_kept():
+    """An event without end and headers without end cost no memory."""
+    code = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_faults import FAULTS, measured, serving\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for fault in FAULTS:\n"
+        "    if 'without end' in fault.name and not fault.load:\n"
+        "        with serving(fault.steps) as port:\n"
+        "            measured(f'http://127.0.0.1:{port}/v1')\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 60_000, "KiB: an event may grow to 16 MiB before it is refused"
+
+
+def test_nobody_listens():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        (record,) = measured(f"http://127.0.0.1:{probe.getsockname()[1]}/v1")
+    assert (record.category, record.failure.type) == ("network_error", "connect")
+    assert "refused" in record.failure.message
+
+
+def test_a_name_that_does_not_exist():
+    (record,) = measured("http://nobody.invalid/v1")
+    assert (record.category, record.failure.type) == ("network_error", "dns")
+    assert "nobody.invalid" in record.failure.message
+    assert record.stamps.dns_end >= record.stamps.dns_start
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def tls_of(authority, *names, **more):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names, **more).configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("fault", ["expired", "another host's", "an unknown authority's"])
+def test_a_certificate_that_is_not_good(authority, tmp_path, fault):
+    trusted = trustme.CA() if fault == "an unknown authority's" else authority
+    trusted.cert_pem.write_to_path(tmp_path / "ca.pem")
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    more = {"not_before": yesterday - datetime.timedelta(days=1), "not_after": yesterday} if fault == "expired" else {}
+    context = tls_of(authority, "elsewhere.example" if fault == "another host's" else "127.0.0.1", **more)
+    with serving((WHOLE,), context=context) as port:
+        (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"), load={"retries": 3})
+    assert (record.category, record.failure.type) == ("network_error", "tls")
+    assert record.tries == (), "a bad certificate is not worth a retry"
+    assert record.stamps.tcp_end is not None
+
+
+def test_a_tls_connection_that_is_cut(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    steps = (HEAD + chunk(event("a") + event("b")), Wait(0.05), Close)
+    with serving(steps, context=tls_of(authority, "127.0.0.1")) as port:
+        (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"))
+    assert record.category == "truncated"
+    assert tokens_of(record) == 2
+
+
+def test_a_proxy_that_refuses():
+    with serving((b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", Close)) as port:
+        (record,) = measured("https://api.example/v1", proxy=f"http://127.0.0.1:{port}")
+    assert (record.category, record.failure.type) == ("network_error", "proxy")
+    assert "403" in record.failure.message
+
+
+def test_a_kept_connection_that_died():
+    body = PLAIN_HEAD + b"Content-Length: %d\r\n\r\n" % len(STREAM) + STREAM
+    with serving((body, Wait(0.0)), (Close,), (body,)) as port:
+        load = {"connection": "reuse", "concurrency": 1, "connections": 0}
+        first, second = measured(f"http://127.0.0.1:{port}/v1", requests=2, load=load)
+    assert first.status == second.status == "Success"
+    assert not second.connection.reused
+    assert second.tries == (), "that is no retry: the request had never been taken"
+
+
+def test_no_file_descriptors_left(tmp_path):
+    out = tmp_path / "run.json"
+    with serving((HEAD + chunk(STREAM), Wait(0.5), b"0\r\n\r\n")) as port:
+        words = ["--base-url", f"http://127.0.0.1:{port}/v1", "-m", "m", "-n", "60", "-c", "60", "--ui", "none"]
+        done = subprocess.run(
+            [sys.executable, "-m", "lens", "benchmark", *words, "--connection", "fresh", "-o", str(out)],
+            capture_output=True, text=True, timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48)),
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())["requests"]
+    assert len(found) == 60
+    failed = [one for one in found if one["status"] != "Success"]
+    assert 0 < len(failed) < 60
+    assert all("ulimit -n" in one["error"] for one in failed)
+
+
+def test_a_slow_reader_of_an_export():
+    with serving((HEAD + chunk(STREAM), b"0\r\n\r\n")) as port:
+        words = ["--base-url", f"http://127.0.0.1:{port}/v1", "-m", "m", "-n", "400", "-c", "4", "--ui", "none"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lens", "benchmark", *words, "-e", "jsonl"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        time.sleep(3)  # nobody reads; the pipe is full long before
+        text, _ = process.communicate(timeout=60)
+    rows = [json.loads(line) for line in text.splitlines()]
+    requests = [row for row in rows if "ttft_ms" in row]
+    assert process.returncode == 0
+    assert len(requests) == 400
+    assert max(row["total_latency_ms"] for row in requests) < 2500, "the pipe holds nothing up"
+
+
+def test_the_page_is_made_from_the_table():
+    assert (ROOT / "docs" / "faults.md").read_text() == page(), "run: make faults"
+
+
+@pytest.mark.parametrize("one", ELSEWHERE, ids=lambda one: one.name)
+def test_what_is_tested_elsewhere_is_there(one):
+    path, _, name = one.test.partition("::")
+    assert f"def {name}" in (ROOT / path).read_text()
