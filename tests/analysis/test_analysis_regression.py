@@ -32,7 +32,7 @@ def gate(baselines, current, **more):
     return regression(baselines, current, PriceBook(), **more)
 
 
-# Over 400 such pairs 2 % failed, whether neighbours resemble each other a little or much.
+# Over 400 such pairs (seeds from 9000 and from 70000 on) 1.8 % failed with a memory of 0.5, 3.5 % with 0.9.
 @pytest.mark.parametrize("memory", [0.5, 0.9])
 def test_a_run_against_itself_measured_again_fails_seldom(memory):
     pairs = [(run_of(70000 + 2 * i, memory=memory), run_of(70001 + 2 * i, memory=memory)) for i in range(100)]
