@@ -38,7 +38,8 @@ def _none(found: OptimizationRecommendation) -> str:
 
 def _choice(found: OptimizationRecommendation, chosen: Standing) -> str:
     others = [one for one in found.standings if one.eligible and one is not chosen]
-    by = " and ".join(f"{name} {weight:.0%}" for name, weight in found.criteria.items())
+    total = sum(found.criteria.values())
+    by = " and ".join(f"{name} ({weight / total:.0%})" for name, weight in found.criteria.items())
     if not others:
         left = "is the only target that " + ("meets the constraints" if found.constraints else "can be ranked")
         return f"{chosen.name} {left}."

@@ -18,6 +18,7 @@ COMMANDS = {
     "benchmark": ("lens.cli.benchmark:command", "Put load on an endpoint and sum up what came of it."),
     "compare": ("lens.cli.compare:command", "Set targets side by side, interleaved; or run files."),
     "analyze": ("lens.cli.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
+    "optimize": ("lens.cli.optimize:command", "Say which target to use and why, and what that saves."),
     "monitor": ("lens.cli.monitor:command", "Probe for ever; serve /metrics, push, alert."),
     "report": ("lens.cli.report:command", "Draw runs as one page of HTML that needs nothing else."),
     "doctor": ("lens.cli.doctor:command", "Say why an endpoint is slow, or does not answer."),
