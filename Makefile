@@ -19,7 +19,7 @@ ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -prin
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize coverage unit report bench docs faults clean
+.PHONY: help demo test lint types checked sanitize coverage unit report bench docs faults fuzz clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -30,6 +30,7 @@ help:
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
 	@echo "make faults    docs/faults.md, from the table of its tests"
+	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make docs      the pages of docs/, into build/site"
 	@echo "make clean     remove what these made"
 
@@ -88,6 +89,9 @@ docs: .venv-test/installed
 
 faults: .venv-test/installed
 	$(BIN)/python tests/faults/fault_table.py > docs/faults.md
+
+fuzz: .venv-test/installed
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q tests/fuzz tests/core/test_core_fuzz.py
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py

@@ -116,6 +116,8 @@ def parsed(path: Path) -> Any:
         return tomllib.loads(data.decode())
     except ValueError as error:
         raise FileError(f"config file {path}: {error}") from error
+    except RecursionError:
+        raise FileError(f"config file {path}: tables and lists are nested too deeply") from None
 
 
 def _substituted(value: Any, environ: Mapping[str, str], path: Path) -> Any:

@@ -22,6 +22,7 @@ from msgspec.msgpack import Ext
 from lens.errors import FileError
 from lens.model import (
     SCHEMA,
+    UNREADABLE,
     Failure,
     Noun,
     Record,
@@ -223,7 +224,7 @@ class RunStream:
                     continue
                 except msgspec.ValidationError as error:
                     item = self._unpack(body, number, error)
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     self.warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
                     continue
                 if item is not None:
@@ -237,7 +238,7 @@ class RunStream:
         for decode in (_record_unpacker.decode, _info_unpacker.decode):
             try:
                 return decode(body)
-            except msgspec.ValidationError:
+            except UNREADABLE:
                 continue
         self.warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
         return None
@@ -284,7 +285,7 @@ def _lines(file: BinaryIO, warnings: list[str]) -> Iterator[RunInfo | Record]:
             continue
         try:
             yield _item(line)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             what = f"cannot be read ({error})" if line.endswith(b"\n") else "is cut off"  # a complete file ends a line
             warnings.append(f"line {number} {what}; the rest was kept")
 
@@ -292,7 +293,7 @@ def _lines(file: BinaryIO, warnings: list[str]) -> Iterator[RunInfo | Record]:
 def _is_item(line: bytes) -> bool:
     try:
         return bool(_item(line))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
 
 
@@ -310,14 +311,14 @@ def _whole_document(data: bytes) -> list[RunInfo | Record] | None:
     """A JSON export, None when it is none (several lines of JSON are an error to the decoder)."""
     try:
         document = _document_decoder.decode(data)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     head: list[RunInfo | Record] = [document.run] if document.run else []
     if document.requests is not None:
         return [*head, *document.requests]
     try:
         return [*head, _line_decoder.decode(data)]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return head or None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import sys
 from array import array
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -84,25 +84,29 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of everything here: immutable, fields by name, absent when not measured."""
 
 
+# What a clock can say; anything else in a file is no stamp.
+Ns = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+
+
 class Stamps(Noun, frozen=True):
     """When each step of one request happened (METRICS.md, "Stamps"); absolute ns."""
 
-    start: int  # work on it began, before a connection was asked for
-    intended: int | None = None  # when the schedule wanted it to start
-    dns_start: int | None = None
-    dns_end: int | None = None
-    tcp_start: int | None = None  # of the attempt that won
-    tcp_end: int | None = None
-    proxy_start: int | None = None
-    proxy_end: int | None = None
-    tls_start: int | None = None
-    tls_end: int | None = None
-    send_start: int | None = None  # first byte of the request handed to the kernel
-    send_end: int | None = None  # last byte accepted by it
-    first_byte: int | None = None  # of the final response; a 1xx has its own stamp
-    informational: int | None = None  # first byte of a 1xx response, where one came
-    head_end: int | None = None
-    end: int | None = None  # the byte that ends the body, or when it was given up
+    start: Ns  # work on it began, before a connection was asked for
+    intended: Ns | None = None  # when the schedule wanted it to start
+    dns_start: Ns | None = None
+    dns_end: Ns | None = None
+    tcp_start: Ns | None = None  # of the attempt that won
+    tcp_end: Ns | None = None
+    proxy_start: Ns | None = None
+    proxy_end: Ns | None = None
+    tls_start: Ns | None = None
+    tls_end: Ns | None = None
+    send_start: Ns | None = None  # first byte of the request handed to the kernel
+    send_end: Ns | None = None  # last byte accepted by it
+    first_byte: Ns | None = None  # of the final response; a 1xx has its own stamp
+    informational: Ns | None = None  # first byte of a 1xx response, where one came
+    head_end: Ns | None = None
+    end: Ns | None = None  # the byte that ends the body, or when it was given up
 
 
 def _column(code: str) -> Any:
@@ -120,6 +124,11 @@ class Events(Noun, frozen=True):
     signals: Column = _column("H")  # Signal bits
     chars: Column = _column("I")  # characters of content
     read: Column = _column("I")  # number of the read; equal numbers came together
+
+    def __post_init__(self) -> None:
+        n = len(self.arrived_ns)
+        if not n == len(self.lag_ns) == len(self.signals) == len(self.chars) == len(self.read):
+            raise ValueError("the columns of events have different lengths")
 
     def __len__(self) -> int:
         return len(self.arrived_ns)
@@ -307,6 +316,10 @@ class RunInfo(Noun, frozen=True):
     worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
 
 
+# What reading JSON or MessagePack may raise for bytes that hold something else.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 def encode_hook(value: object) -> object:
     """For msgspec encoders: columns become lists."""
     if isinstance(value, array):
@@ -333,7 +346,10 @@ def decode_hook(kind: type, value: object) -> object:
     if kind is not array:
         raise TypeError(f"cannot decode {kind}")
     if not isinstance(value, msgspec.msgpack.Ext):
-        return array("q", cast(list[int], value))
+        try:
+            return array("q", cast(list[int], value))
+        except (OverflowError, TypeError) as error:
+            raise ValueError(f"no column of whole numbers: {error}") from None
     if value.code not in COLUMN_CODES:
         raise ValueError(f"no column is of kind {value.code}")
     column = array(COLUMN_CODES[value.code], bytes(value.data))

@@ -57,7 +57,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Spread | None  # stamp of each token event - the simulator's write of it
     read_tokens: Spread | None  # the same with the time at which this client read it: what a plain client would say
     ttft: Spread | None  # of the first token event of each request
-    itl: Spread | None  # of the gap between one token event and the next
+    itl: Spread | None = None  # of the gap between one token event and the next
     sent: Spread | None  # the simulator had read the whole request - send_end
     schedule: Spread | None  # send_start - intended
     simulator_late: Spread | None  # write - when the script wanted it; not the instrument's

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lens.model import Machine, RunInfo
+from lens.model import UNREADABLE, Machine, RunInfo
 
 if TYPE_CHECKING:
     from lens.calibration import Calibration
@@ -45,7 +45,7 @@ def recall(machine: Machine | None) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(_file().read_bytes(), type=dict[str, Any])
         kept = msgspec.convert(found.get("machine"), Machine)
-    except (OSError, RuntimeError, msgspec.DecodeError):
+    except (OSError, RuntimeError, *UNREADABLE):
         return None
     if machine is None or any(getattr(kept, name) != getattr(machine, name) for name in _SAME):
         return None

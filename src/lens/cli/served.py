@@ -12,6 +12,7 @@ import msgspec
 
 from lens.analysis.symptoms import Served
 from lens.errors import LensError
+from lens.model import UNREADABLE
 from lens.orchestrator.plan import PlanTarget
 from lens.providers.base import as_dict, as_list, as_str
 from lens.providers.openai import OpenAI
@@ -72,7 +73,7 @@ async def _get(target: PlanTarget, base_url: str) -> Answer | None:
 def _names(body: bytes) -> tuple[str, ...] | None:
     try:
         told = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return None
     rows = as_dict(told).get("data", told)
     if not isinstance(rows, list):

@@ -21,7 +21,7 @@ from lens.errors import ConfigError, FileError
 from lens.export.request_metrics import RequestMetrics
 from lens.metrics.definitions import METRICS
 from lens.metrics.summary import Summary, summarize
-from lens.model import Record, decode_hook, encode_hook
+from lens.model import UNREADABLE, Record, decode_hook, encode_hook
 from lens.profiler import Profiler
 
 # What a test case keeps of its request, of the plan's names (PLAN 2.2.4).
@@ -113,7 +113,7 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.json.decode(Path(path).read_bytes(), type=TestBenchReport, dec_hook=decode_hook)
         except OSError as error:
             raise FileError(f"test bench report {path}: cannot read: {error.strerror}") from None
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise FileError(f"test bench report {path}: {error}") from None
 
 

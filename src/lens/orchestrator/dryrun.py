@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from lens.model import UNREADABLE
 from lens.orchestrator.circumstances import HIDDEN, sensitive
 from lens.orchestrator.plan import Plan, PlanTarget, count_of
 from lens.orchestrator.schedule import Stage
@@ -65,7 +66,7 @@ def _request(request: WireRequest, target: PlanTarget) -> dict[str, Any]:
         headers[name] = HIDDEN if sensitive(name) else shown(value)
     try:
         body: Any = msgspec.json.decode(shown(request.body.decode("utf-8", "replace")))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         body = f"{len(request.body)} bytes"
     return {"method": request.method, "path": shown(request.path), "headers": headers, "body": body}
 

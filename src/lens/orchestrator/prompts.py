@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,15 @@ import msgspec
 
 from lens.config import PromptConfig
 from lens.errors import ConfigError, FileError
+from lens.model import UNREADABLE
 from lens.orchestrator.synthetic import lengths, made_up
 from lens.wire import Prompt
 
 DEFAULT_TEXT = "Write a short story about a lighthouse."
 # Where the text of one prompt may stand in an object, first found first.
+# No model reads more; a longer prompt of a trace is a slip of the hand.
+MOST_WORDS = 4_000_000
+MOST_NS = 2**62
 _TEXT_KEYS = ("prompt", "text", "text_input", "question", "input", "instruction")
 # Whose turn it is in a ShareGPT conversation.
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
@@ -92,12 +97,13 @@ def read_trace_ns(path: Path) -> list[int]:
             continue
         item = _decoded(line, f"trace {path}: line {number}")
         at = item.get("timestamp"), item.get("timestamp_s")
-        if isinstance(at[0], int | float):
-            times.append(round(at[0] * 1e6))
-        elif isinstance(at[1], int | float):
-            times.append(round(at[1] * 1e9))
-        else:
+        found = [(value, unit) for value, unit in zip(at, (1e6, 1e9), strict=True) if isinstance(value, int | float)]
+        if not found:
             raise FileError(f"trace {path}: line {number} has no timestamp (ms) or timestamp_s")
+        value, unit = found[0]
+        if not 0 <= value < MOST_NS / unit:
+            raise FileError(f"trace {path}: line {number}: its timestamp is no time of a trace")
+        times.append(round(value * unit))
     if not times:
         raise FileError(f"trace {path}: it is empty")
     return times
@@ -135,7 +141,7 @@ def _document(text: str, where: str) -> Iterator[Prompt]:
     """One object: a test file with a list under a name of its own, or JSON Lines under another suffix."""
     try:
         document = msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 yield prompt_of(_decoded(line.encode(), f"{where}: line {number}"), f"{where}: line {number}")
@@ -160,7 +166,7 @@ def _rows(text: str, where: str) -> Iterator[Prompt]:
         filled: dict[str, Any] = {k: v for k, v in row.items() if v and (k in _TEXT_KEYS or k in ("id", "system"))}
         limit = row.get("max_tokens") or ""
         if limit:
-            if not limit.isdigit():
+            if not re.fullmatch(r"[0-9]{1,9}", limit):
                 raise FileError(f"{where}: row {number}: max_tokens {limit!r} is no number")
             filled["max_tokens"] = int(limit)
         yield prompt_of(filled, f"{where}: row {number}")
@@ -205,6 +211,8 @@ def prompt_of(item: Any, where: str) -> Prompt:
 def _words_of(item: dict[str, Any], where: str) -> str:
     """A made-up text of the length that a trace gives; equal hash_ids at the beginning are equal words."""
     length = max(item["input_length"], 1)
+    if length > MOST_WORDS:
+        raise FileError(f"{where}: input_length {length:,} is more than any model reads (at most {MOST_WORDS:,})")
     blocks = item.get("hash_ids")
     if not isinstance(blocks, list) or not blocks:
         return made_up([length], seed=zlib.crc32(where.encode()))[0]
@@ -231,5 +239,5 @@ def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
 def _decoded(data: bytes, where: str, kind: Any = dict[str, Any]) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise FileError(f"{where}: {error}") from None

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from lens.errors import ConfigError, FileError
-from lens.model import Record
+from lens.model import UNREADABLE, Record
 from lens.pricing.rates import Above, Cost, Price, Rates, cost_of
 
 # A table older than this, seen from the request, is called stale.
@@ -224,11 +224,12 @@ def _decoded(data: bytes, what: str) -> tuple[Price, ...]:
     example = '[{"provider": "openai", "model": "gpt-5*", "input": "1.25", "output": "10"}]'
     try:
         prices = msgspec.json.decode(data, type=tuple[Price, ...])
-    except (msgspec.DecodeError, InvalidOperation) as error:
+    except (*UNREADABLE, InvalidOperation) as error:
         raise ConfigError(f"{what}: {error}; write a list like {example}") from None
     for price in prices:
-        if any(isinstance(value, Decimal) and value < 0 for value in msgspec.structs.asdict(price).values()):
-            raise ConfigError(f"{what}: {price.model or 'a price'} is below zero")
+        rates = [value for value in msgspec.structs.asdict(price).values() if isinstance(value, Decimal)]
+        if not all(rate.is_finite() and rate >= 0 for rate in rates):
+            raise ConfigError(f"{what}: {price.model or 'a price'} is below zero, or no number")
     return prices
 
 

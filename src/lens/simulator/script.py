@@ -115,6 +115,10 @@ _UNIT_NS = {"ns": 1, "us": 1000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PE
 _UNIT_NS["h"] = 3600 * NS_PER_S
 
 
+# Of a duration; longer ones are a slip of the hand, or no number at all.
+MOST_CHARACTERS = 40
+
+
 def duration_ns(text: str) -> int:
     """Nanoseconds from "50ms", "1m30s" or "2" (seconds).
 
@@ -122,6 +126,8 @@ def duration_ns(text: str) -> int:
         ValueError: it is no duration.
     """
     compact = text.replace(" ", "")
+    if len(compact) > MOST_CHARACTERS:
+        raise ValueError(f"{compact[:20]!r}... is no duration that a script could keep")
     if re.fullmatch(r"\d+(\.\d*)?|\.\d+", compact):
         return round(float(compact) * NS_PER_S)
     parts = _DURATION.findall(compact)
