@@ -23,7 +23,7 @@ from lens.integrations.optimizer import (
     target_named,
 )
 from lens.integrations.routing import AdaptiveRate, Router
-from lens.model import Failure
+from lens.model import Failure, Status
 from lens.pricing import Price, PriceBook
 from lens.simulator import make_script, start
 
@@ -239,6 +239,22 @@ def test_when_all_rest_the_one_that_is_back_first_is_asked():
     world.router.report(refused("dear", retry_after_s=50))
     world.router.report(refused("cheap", retry_after_s=90))
     assert world.router.choose() == "dear:m"
+
+
+def test_a_window_of_few_requests_still_leads_to_the_cheapest():
+    world = World({"dear": 100, "cheap": 400})
+    world.router.recent = RecentMetrics(most=2)
+    world.ask(4)
+    assert set(world.ask(20)) == {"cheap"}
+
+
+def test_requests_that_the_caller_stopped_do_not_speak_against_a_target():
+    world = World({"dear": 100, "cheap": 400})
+    world.ask(15)
+    stopped = failed_record(provider="cheap", model="m", status=Status.CANCELLED, category="cancelled")
+    for _ in range(5):
+        world.router.report(stopped)
+    assert set(world.ask(5)) == {"cheap"}
 
 
 def test_when_nobody_keeps_the_slo_the_fastest_is_used():

@@ -73,7 +73,8 @@ class Router:
         """The target of the next request: one that is unknown yet, then the cheapest that keeps the SLO."""
         healthy = self._healthy()
         seen = Counter(map(name_of, self.recent.records()))
-        new = [name for name in healthy if seen[name] + self._given[name] < FEWEST]
+        fewest = min(FEWEST, self.recent.most)  # a smaller window never holds more
+        new = [name for name in healthy if seen[name] + self._given[name] < fewest]
         if new:
             chosen = min(new, key=lambda name: seen[name] + self._given[name])
         elif self._random.random() < self.explore:
@@ -90,6 +91,8 @@ class Router:
         if name not in self._in_a_row:
             return
         self._given[name] = max(self._given[name] - 1, 0)
+        if record.status is Status.CANCELLED:
+            return  # stopped by the caller: that tells nothing of the target
         self.recent.add(record)
         if record.status is Status.SUCCESS:
             self._in_a_row[name] = 0
