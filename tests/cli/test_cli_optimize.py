@@ -56,7 +56,7 @@ def test_the_faster_of_two_targets_asked_in_turns_is_recommended(two_speeds):
 
 def test_simulators_need_no_address():
     ended = lll(
-        "optimize", "--target-spec", "simulator:a", "--target-spec", "simulator:b", "-n", 1, "--max-tokens", 4,
+        "optimize", "--target-spec", "simulator:a", "--target-spec", "simulator:b", "-n", 1, "-c", 2,
         "--ui", "none", "--criteria", "latency,throughput",
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
