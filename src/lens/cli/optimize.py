@@ -162,8 +162,11 @@ def _measured(settings: Settings, decision: Decision) -> int:
         live = settings.ui == "live"
         progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
         found = measure(settings, results, progress, keep_text=config.output.save_text)
-    if found.outcome.over_budget or found.trouble:
-        click.echo(f"lll: {found.outcome.over_budget or found.trouble}", err=True)
+    stopped = f"interrupted ({found.outcome.stopped_by})" if found.exit_code == ExitCode.INTERRUPTED else None
+    for trouble in filter(None, (stopped, found.outcome.over_budget, found.trouble)):
+        click.echo(f"lll: {trouble}", err=True)
+    if not found.records:
+        return found.exit_code
     code = _advise(candidates_of([(found.info, found.records)]), decision, settings.book, on_stderr=results.on_stdout)
     return worse(found.exit_code, code)
 
