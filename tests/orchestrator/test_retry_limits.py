@@ -15,6 +15,8 @@ from lens.orchestrator.limits import LimitsSeen, SpendCeiling, nusd_of
 from lens.orchestrator.retry import RetryPolicy, backoff_ns, retry_wait_ns
 from lens.units import NS_PER_S
 
+OTHERS = {"signals": "H", "chars": "I", "read": "I"}
+
 
 def failed(*, retryable=True, retry_after_s=None, status=Status.RATE_LIMITED, events=0, limits=None):
     column = array("q", range(events))
@@ -27,7 +29,7 @@ def failed(*, retryable=True, retry_after_s=None, status=Status.RATE_LIMITED, ev
         stamps=Stamps(start=0),
         status=status,
         category="rate_limited",
-        events=Events(arrived_ns=column),
+        events=Events(arrived_ns=column, lag_ns=column, **{name: array(code, column) for name, code in OTHERS.items()}),
         failure=Failure(message="no", retryable=retryable, retry_after_s=retry_after_s),
         rate_limits=limits or {},
     )

@@ -8,6 +8,7 @@ token. Where two names hold the same reasoning, it counts once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -89,6 +90,10 @@ class OpenAI:
         self.name = preset.name
         self.base_url = preset.base_url
         self.key_variables = preset.key_variables
+
+    def base_url_from(self, environ: Mapping[str, str]) -> str | None:
+        """OPENAI_BASE_URL, as OpenAI's own client reads it; other servers have names of their own."""
+        return environ.get("OPENAI_BASE_URL") or None if self.name == "openai" else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         api = ask.api or self.apis[0]
