@@ -19,7 +19,7 @@ ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -prin
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize coverage unit report bench docs faults fuzz clean
+.PHONY: help demo test lint types checked sanitize coverage unit report bench docs faults fuzz mutants clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench     every claim of benchmarks/, measured"
 	@echo "make faults    docs/faults.md, from the table of its tests"
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
+	@echo "make mutants   a few lines broken on purpose; the tests must notice"
 	@echo "make docs      the pages of docs/, into build/site"
 	@echo "make clean     remove what these made"
 
@@ -92,6 +93,9 @@ faults: .venv-test/installed
 
 fuzz: .venv-test/installed
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q tests/fuzz tests/core/test_core_fuzz.py
+
+mutants: .venv-test/installed
+	$(BIN)/python tools/mutants.py
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py

@@ -68,6 +68,13 @@ def test_throughput_is_over_the_window_from_the_first_start_to_the_last_end():
     assert found.concurrency_mean == pytest.approx(1)
 
 
+def test_one_by_one_a_warm_up_request_is_left_out_too():
+    collector = Collector()
+    for one in (record((1000, 1100), warmup=True), record()):
+        collector.add(one)
+    assert collector.summary().requests == 1
+
+
 def test_the_warm_up_is_neither_counted_nor_taken():
     found = summarize([record((1000, 1100), warmup=True), record()])
     assert found.requests == 1
