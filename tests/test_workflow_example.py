@@ -59,6 +59,6 @@ def test_every_step_passes_on_an_endpoint_that_is_quick_and_is_as_it_was(shell, 
 
 
 def test_the_gates_fail_on_a_slow_endpoint(shell):
-    with start(make_script(ttft="1200ms", **QUICK)) as handle:
+    with start(make_script(ttft="1050ms", **QUICK)) as handle:
         found = {name: shell(step, handle.url).returncode for name, step in list(steps().items())[:3]}
     assert list(found.values()) == [0, 3, 3]

@@ -29,7 +29,7 @@ from lens.pricing.book import read_prices
 from lens.simulator import make_script
 from lens.units import parse_duration_ns, parse_rate_per_s
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "0.6"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0.4"))
 SEED = int(os.environ.get("FUZZ_SEED", "20261123"))
 # One reading may take so long on a busy machine; a pattern that explodes takes for ever.
 SOON_S = 3.0

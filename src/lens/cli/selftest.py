@@ -77,11 +77,14 @@ def command(ctx: click.Context, /, **_: object) -> int:
             on_case=None if as_json else show,
         )
 
+    path = Path(ctx.params["output"]) if ctx.params["output"] else None
+    if path is not None:
+        _write(path, b"")  # one that cannot be written is told now, not after a minute
     found = trio.run(run)
     remember(found)
     certificate = msgspec.json.format(msgspec.json.encode(found), indent=1)
-    if ctx.params["output"]:
-        _write(Path(ctx.params["output"]), certificate)
+    if path is not None:
+        _write(path, certificate)
     if as_json:
         click.echo(certificate)
     else:
