@@ -1,25 +1,31 @@
 # Two commands for everyone: `make demo` and `make test`. Each makes its own environment.
-# The core is built four times for the tests: as it ships (release), with bounds and overflow
-# checks (checked), under ASan and UBSan (sanitize), and counting its lines (coverage).
+# The core is built five times for the tests: as it ships (release), with bounds and overflow checks
+# (checked), under ASan and UBSan (sanitize), under TSan (threads), and counting its lines (coverage).
 
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(p) -c 'import sys; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+EXTRAS := simulator,yaml,tokens,vertex,bedrock,parquet,hdrhistogram,push,sql
 BIN := .venv-test/bin
 PIP := -qq --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h')
 # What runs on the special builds of the core: the tests that drive it directly.
 CORE_TESTS := $(wildcard tests/core tests/transport)
+TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
 
 DEFINE_checked := -Ccmake.define.LENS_CORE_CHECKED=ON
 DEFINE_sanitize := -Ccmake.define.LENS_CORE_SANITIZE=address,undefined
+DEFINE_threads := -Ccmake.define.LENS_CORE_SANITIZE=thread
 DEFINE_coverage := -Ccmake.define.LENS_CORE_COVERAGE=ON
 # The sanitizers want to be loaded first and to see each object; CPython itself leaks by design.
 ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
+# What it finds is printed and ends the run.
+ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1
+PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize coverage unit report bench docs faults fuzz mutants clean
+.PHONY: help demo test lint types checked sanitize threads coverage unit report bench docs faults fuzz mutants audit clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -27,11 +33,13 @@ help:
 	@echo "make unit      only the tests on the wheel as it ships"
 	@echo "make checked   the core's tests with bounds and overflow checks"
 	@echo "make sanitize  the core's tests under ASan and UBSan"
+	@echo "make threads   the core's tests with threads, under TSan"
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
 	@echo "make faults    docs/faults.md, from the table of its tests"
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make mutants   a few lines broken on purpose; the tests must notice"
+	@echo "make audit     known weaknesses of what is installed with this, as PyPI tells them"
 	@echo "make docs      the pages of docs/, into build/site"
 	@echo "make clean     remove what these made"
 
@@ -39,7 +47,7 @@ demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
 # The summary of the tests of the wheel closes the output.
-test: lint types checked sanitize coverage unit report
+test: lint types checked sanitize threads coverage unit report
 	@tail -n 1 build/unit.log
 
 .venv/bin/python .venv-test/bin/python:
@@ -74,13 +82,13 @@ build/%/installed: .venv-test/installed
 	$(BIN)/pip install $(PIP) --no-deps --target build/$*/site build/$*/wheel/*.whl
 	@touch $@
 
-checked sanitize coverage: %: build/%/installed
+checked sanitize threads coverage: %: build/%/installed
 	@find build/$* -name '*.gcda' -delete
-	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(CORE_TESTS)
+	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 
 unit: .venv-test/installed
 	@rm -f .coverage*
-	LENS_TEST_BUILD=release $(BIN)/coverage run -m pytest 2>&1 | tee build/unit.log
+	LENS_TEST_BUILD=release $(BIN)/coverage run -m pytest -n 2 --dist loadfile 2>&1 | tee build/unit.log
 
 report:
 	$(BIN)/python tools/coverage_report.py build/coverage/cmake
@@ -96,6 +104,13 @@ fuzz: .venv-test/installed
 
 mutants: .venv-test/installed
 	$(BIN)/python tools/mutants.py
+
+# In an environment of its own: only what a user gets, extras included.
+audit: build/release/wheel
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install $(PIP) pip-audit; }
+	@rm -rf build/audited && $(PYTHON) -m venv build/audited
+	build/audited/bin/pip install $(PIP) "$$(cat $<)[$(EXTRAS)]"
+	build/audit/bin/pip-audit --strict --skip-editable --path "$$(echo build/audited/lib/python*/site-packages)"
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from lens.errors import ConfigError
-from lens.units import NS_PER_S
+from lens.units import NS_PER_S, parse_count
 from lens.wire import Secret
 
 # What answers at an address of which nothing else is said.
@@ -258,9 +258,9 @@ def from_environment(environ: Mapping[str, str]) -> Tree:
     tree: Tree = {"load": {}, "output": {}}
     concurrency = environ.get("LLL_CONCURRENCY")
     if concurrency:
-        if not concurrency.isdigit() or not int(concurrency):
+        if not (count := parse_count(concurrency)):
             raise ConfigError(f"LLL_CONCURRENCY={concurrency!r}: write a number of 1 or more")
-        tree["load"]["concurrency"] = int(concurrency)
+        tree["load"]["concurrency"] = count
     if environ.get("LLL_EXPORT_FORMAT"):
         tree["output"]["exports"] = [{"format": f.strip()} for f in environ["LLL_EXPORT_FORMAT"].split(",")]
     for variable, field in (("LLL_OUTPUT_DIR", "dir"), ("LLL_LOG_LEVEL", "log_level")):

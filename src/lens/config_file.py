@@ -101,7 +101,7 @@ def parsed(path: Path) -> Any:
             except ImportError:
                 raise ConfigError(f"config file {path}: YAML needs PyYAML: pip install pyyaml; or write TOML") from None
             try:
-                return yaml.safe_load(data) or {}
+                return _text_keys(yaml.safe_load(data) or {})
             except yaml.MarkedYAMLError as error:
                 # Its own text shows the line, and a key may stand there.
                 at = error.problem_mark
@@ -118,6 +118,23 @@ def parsed(path: Path) -> Any:
         raise FileError(f"config file {path}: {error}") from error
     except RecursionError:
         raise FileError(f"config file {path}: tables and lists are nested too deeply") from None
+
+
+def _text_keys(value: Any) -> Any:
+    """What YAML held, where each key is text; YAML alone has keys of other kinds (1, on, null).
+
+    Raises:
+        ValueError: a key is none; it says how to write it.
+        RecursionError: something holds itself.
+    """
+    if isinstance(value, list):
+        return [_text_keys(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    odd = next((key for key in value if not isinstance(key, str)), None)
+    if odd is not None or None in value:
+        raise ValueError(f"{odd!r} as a key is no text to YAML; write it in quotes")
+    return {key: _text_keys(one) for key, one in value.items()}
 
 
 def _substituted(value: Any, environ: Mapping[str, str], path: Path) -> Any:

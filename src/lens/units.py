@@ -54,6 +54,12 @@ def parse_duration_ns(text: str) -> int:
     raise ValueError(f"{text!r} is not a duration; write 60, 60s, 1m30s or 500ms")
 
 
+def parse_count(text: str) -> int | None:
+    """A whole number in the digits 0 to 9, at most 18 of them; None where it is anything else, like "\u00b3"."""
+    said = text.strip()
+    return int(said) if re.fullmatch(r"[0-9]{1,18}", said) else None
+
+
 def parse_rate_per_s(text: str) -> float:
     """Requests per second from "10", "10/s", "600/m" or "36000/h".
 

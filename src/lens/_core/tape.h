@@ -121,7 +121,7 @@ static inline int tape_keep(tape_t *t, uint64_t index, const unsigned char *name
 /* Write every event into columns of t->n places each. */
 static inline void tape_columns(const tape_t *t, int64_t start, int64_t *arrived, int64_t *lag, uint16_t *signals,
                                 uint32_t *chars, uint32_t *read) {
-    const unsigned char *at = t->events.p, *end = at + t->events.n;
+    const unsigned char *at = t->events.p, *end = t->n ? at + t->events.n : at; /* NULL while there are none */
     uint64_t i, v, when = 0, lag_ns = 0;
     uint32_t number = (uint32_t)-1; /* the first read is 0 */
     uint16_t bits = 0;

@@ -97,7 +97,7 @@ def metric_and_statistic(name: str) -> tuple[Metric, str]:
         word = words[at]
         if re.fullmatch(r"p\d{1,2}", word) and not statistic:
             statistic = word
-            if at + 1 < len(words) and words[at + 1].isdigit():  # p99_9
+            if at + 1 < len(words) and re.fullmatch(r"[0-9]{1,9}", words[at + 1]):  # p99_9
                 at += 1
                 statistic += f".{words[at]}"
         elif word in ("mean", "avg", "median", "min", "max", "std") and not statistic and (rest or at == 0):

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from lens.cli.command import Option
-from lens.units import parse_duration_ns, parse_rate_per_s
+from lens.units import parse_count, parse_duration_ns, parse_rate_per_s
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -66,10 +66,10 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) for part in parts):
+    counts = [parse_count(part) or 0 for part in text.split(",")]
+    if not all(counts):
         raise ValueError(f"{text!r}: write numbers, like 1,2,4,8")
-    return tuple([int(part) for part in parts])
+    return tuple(counts)
 
 
 def _gaps(text: str) -> tuple[int, ...]:

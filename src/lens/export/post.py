@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from lens.errors import TransportError
+from lens.units import parse_count
 
 # For all attempts together, with the pauses between them.
 BUDGET_S = 30.0
@@ -122,7 +123,7 @@ def _cut(sock: socket.socket) -> None:
 
 def _seconds(text: str) -> float:
     """Retry-After where it is a number of seconds; a date is left alone."""
-    return float(text) if text.isdigit() else 0.0
+    return float(parse_count(text) or 0)
 
 
 def credentials(url: str) -> dict[str, str]:

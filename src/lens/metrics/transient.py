@@ -15,7 +15,7 @@ import msgspec
 from lens.errors import ConfigError
 from lens.metrics.definitions import between, ttft_from_send_ms
 from lens.model import Record
-from lens.units import parse_duration_ns
+from lens.units import parse_count, parse_duration_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,8 @@ def without_cool_down(records: Sequence[Record], said: str) -> tuple[list[Record
     asked = sorted((record for record in records if not record.warmup), key=lambda record: record.stamps.start)
     text = said.strip()
     try:
-        if text.isdigit():
-            cut = int(text)
+        if (count := parse_count(text)) is not None:
+            cut = count
         elif text.endswith("%"):
             cut = ceil(len(asked) * float(text[:-1]) / 100)
         else:

@@ -13,6 +13,7 @@ import h11
 import trio
 
 from lens.errors import ConfigError
+from lens.units import parse_count
 
 MOST_BYTES = 8192  # of a request's head
 IDLE_S = 30.0
@@ -38,11 +39,12 @@ def parse_listen(text: str) -> tuple[str, int]:
     Raises:
         ConfigError: it is none.
     """
-    host, colon, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    host, colon, number = text.rpartition(":")
+    port = parse_count(number)
+    if port is None or port > 65535:
         raise ConfigError(f"--listen {text!r}: write an address and a port, like 127.0.0.1:9464")
     everywhere = "0.0.0.0"  # noqa: S104  only where somebody writes ":9464"
-    return (host.strip("[]") or everywhere if colon else "127.0.0.1"), int(port)
+    return (host.strip("[]") or everywhere if colon else "127.0.0.1"), port
 
 
 async def open_listeners(listen: str) -> list[trio.SocketListener]:

@@ -15,7 +15,7 @@ import msgspec
 
 from lens.config import Arrival, LoadConfig, Pattern
 from lens.errors import ConfigError
-from lens.units import NS_PER_S, human_duration, parse_duration_ns
+from lens.units import NS_PER_S, human_duration, parse_count, parse_duration_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -317,8 +317,8 @@ def parse_warmup(text: str) -> tuple[int, int, float]:
     """
     said = text.strip()
     try:
-        if said.isdigit():
-            return int(said), 0, 0.0
+        if (count := parse_count(said)) is not None:
+            return count, 0, 0.0
         if not said.endswith("%"):
             return 0, parse_duration_ns(said), 0.0
         share = float(said[:-1]) / 100

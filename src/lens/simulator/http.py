@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from lens.simulator.script import parse_count
+
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 256 * 1024 * 1024
 
@@ -98,9 +100,9 @@ class RequestReader:
 
     def _read_length(self, headers: dict[str, str]) -> bytes | None:
         text = headers.get("content-length", "0")
-        if not text.isdigit() or int(text) > MAX_BODY_BYTES:
+        length = parse_count(text)
+        if length is None or length > MAX_BODY_BYTES:
             raise BadRequest("the content length is not usable")
-        length = int(text)
         if len(self.data) < length:
             return None
         body = bytes(self.data[:length])

@@ -136,10 +136,17 @@ def duration_ns(text: str) -> int:
     return round(sum(float(n) * _UNIT_NS[u] for n, u in parts))
 
 
+def parse_count(text: str) -> int | None:
+    """A whole number in the digits 0 to 9, at most 18 of them; None where it is anything else."""
+    said = text.strip()
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
+
+
 def _count(text: str) -> int:
-    if not text.strip().isdigit():
+    count = parse_count(text)
+    if count is None:
         raise ValueError(f"{text!r} is not a count; write 0, 1, 2, ...")
-    return int(text)
+    return count
 
 
 def _switch(text: str) -> bool:
@@ -165,7 +172,7 @@ def _share(text: str) -> float:
 
 def _stalls(text: str) -> tuple[tuple[int, int], ...]:
     pairs = [part.partition(":") for part in text.split("+") if part]
-    if not all(after.isdigit() and wait for after, _, wait in pairs):
+    if not all(parse_count(after) is not None and wait for after, _, wait in pairs):
         raise ValueError(f"{text!r} is not a list of stalls; write 10:500ms, or 10:500ms+20:1s for two")
     return tuple((int(after), duration_ns(wait)) for after, _, wait in pairs)
 

@@ -27,7 +27,7 @@ from lens.simulator.dialects.base import Pace
 from lens.simulator.http import Request, head_bytes
 from lens.simulator.job import OPENING, Turn, check
 from lens.simulator.log import Log, Record
-from lens.simulator.script import Script, amended
+from lens.simulator.script import Script, amended, parse_count
 from lens.simulator.words import mixed
 
 BACKLOG = 4096
@@ -309,6 +309,6 @@ class Server:
 
     def _control(self, connection: Connection, request: Request) -> None:
         last = request.query.get("last")
-        value = self.control(request.path.removeprefix(CONTROL), int(last) if last and last.isdigit() else None)
+        value = self.control(request.path.removeprefix(CONTROL), parse_count(last) if last else None)
         missing = {"error": {"message": "there are /_lens/log, /_lens/stats and /_lens/reset"}}
         connection.start(self._plain(404 if value is None else 200, missing if value is None else value, None))

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from lens.errors import ConfigError
+from lens.units import parse_count
 from lens.wire import Secret
 
 Family = Literal["any", "ipv4", "ipv6"]
@@ -240,7 +241,7 @@ def _ascii_host(host: str, shown: str) -> str:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 0 < int(text) < 65536
+    return 0 < (parse_count(text) or 0) < 65536
 
 
 def _colon_parts(rule: str, most: int = 0) -> list[str]:

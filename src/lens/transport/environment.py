@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from lens.transport.endpoint import DEFAULT_PORTS
+from lens.units import parse_count
 
 
 def proxy_from_environment(url: str, environ: Mapping[str, str]) -> str | None:
@@ -32,7 +33,7 @@ def excepted(host: str, port: int, no_proxy: str) -> bool:
         if entry == "*":
             return True
         name, colon, entry_port = entry.rpartition(":")
-        if not colon or not entry_port.isdigit() or (":" in name.strip("[]") and not name.endswith("]")):
+        if not colon or parse_count(entry_port) is None or (":" in name.strip("[]") and not name.endswith("]")):
             name, entry_port = entry, ""
         name = name.strip("[]")
         if entry_port and int(entry_port) != port:

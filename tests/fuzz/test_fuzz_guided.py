@@ -1,0 +1,39 @@
+"""What a fuzzer finds that sees which lines run: every reader refuses it, or reads it, as it should.
+
+FUZZ_SECONDS gives each reader so long, in a process of its own (`make fuzz`); without it all share a few seconds.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from readers import TARGETS
+
+SECONDS = os.environ.get("FUZZ_SECONDS")
+SHARED_SECONDS = 8
+GUIDED = Path(__file__).with_name("guided.py")
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None, reason="atheris is not installed (it has no wheel for this Python)"
+)
+
+
+@pytest.mark.parametrize("name", TARGETS if SECONDS else [""])
+def test_nothing_that_is_found_breaks_a_reader(name, tmp_path):
+    seconds = round(float(SECONDS)) if SECONDS else SHARED_SECONDS
+    # Its own tracing and coverage's would be in each other's way.
+    env = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
+    options = [
+        f"-max_total_time={seconds}",
+        "-timeout=10",
+        "-rss_limit_mb=4096",
+        "-max_len=20000",
+        "-print_final_stats=1",
+    ]
+    words = [sys.executable, GUIDED, tmp_path, *([name] if name else []), *options, "-print_final_stats=1"]
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", env=env, timeout=seconds + 120)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "stat::number_of_executed_units" in done.stderr

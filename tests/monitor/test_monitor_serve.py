@@ -1,0 +1,99 @@
+"""The page of a monitor: where it listens, what it answers, and who cannot take it down."""
+
+from contextlib import AsyncExitStack, suppress
+
+import h11
+import pytest
+import trio
+
+from lens.errors import ConfigError
+from lens.monitor.serve import Page, open_listeners, parse_listen, serve
+
+PAGES = {"/metrics": lambda: Page(200, "text/plain", b"up 1\n")}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        (":9464", ("0.0.0.0", 9464)),
+        ("[::1]:9464", ("::1", 9464)),
+        ("9464", ("127.0.0.1", 9464)),  # this machine alone, unless more is said
+        ("localhost:0", ("localhost", 0)),
+    ],
+)
+def test_an_address_is_read_as_it_is_meant(text, address):
+    assert parse_listen(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "localhost:", "1.2.3.4:65536", ":\u00b3", ":" + "9" * 5000, ":-1"])
+def test_what_is_no_address_is_refused_with_an_example(text):
+    with pytest.raises(ConfigError, match=r"like 127\.0\.0\.1:9464"):
+        parse_listen(text)
+
+
+async def test_an_address_that_is_taken_is_told():
+    (taken,) = await open_listeners("127.0.0.1:0")
+    async with taken:
+        port = taken.socket.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--listen 127.0.0.1:{port}: .*take another port"):
+            await open_listeners(f"127.0.0.1:{port}")
+
+
+@pytest.fixture
+async def connect(nursery):
+    """Opens a connection to the page."""
+    listeners = await open_listeners("127.0.0.1:0")
+    nursery.start_soon(serve, listeners, PAGES)
+    async with AsyncExitStack() as opened:
+
+        async def one():
+            return await opened.enter_async_context(await trio.open_tcp_stream(*listeners[0].socket.getsockname()))
+
+        yield one
+
+
+async def ask(stream, http, method, target):
+    """(status, headers, body) of one exchange."""
+    event = h11.Request(method=method, target=target, headers=[("Host", "x")])
+    await stream.send_all(http.send(event) + http.send(h11.EndOfMessage()))
+    response, body = None, b""
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await stream.receive_some(65536))
+        elif isinstance(event, h11.Response):
+            response = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            return response.status_code, dict(response.headers), body
+
+
+async def test_one_connection_serves_one_request_after_another(connect):
+    stream, http = await connect(), h11.Connection(h11.CLIENT)
+    for method, target, status, body in (
+        ("GET", "/metrics", 200, b"up 1\n"),
+        ("GET", "/metrics?name=x", 200, b"up 1\n"),
+        ("HEAD", "/metrics", 200, b""),
+        ("GET", "/", 404, b"there are /metrics and /healthz\n"),
+        ("POST", "/metrics", 405, b"only GET and HEAD\n"),
+    ):
+        found, headers, content = await ask(stream, http, method, target)
+        assert (found, content) == (status, body)
+        assert headers[b"cache-control"] == b"no-store"
+        http.start_next_cycle()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000, b"", b"GET /metr", b"\x16\x03\x01"],
+)
+async def test_who_sends_something_else_ends_only_its_own_connection(connect, sent):
+    rude = await connect()
+    with suppress(trio.BrokenResourceError), trio.fail_after(5):
+        await rude.send_all(sent)
+        await rude.send_eof()
+        assert b"up 1" not in b"".join([part async for part in rude])
+    status, _, body = await ask(await connect(), h11.Connection(h11.CLIENT), "GET", "/metrics")
+    assert (status, body) == (200, b"up 1\n")
