@@ -25,7 +25,7 @@ ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=h
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize threads coverage unit report bench docs faults fuzz mutants audit clean
+.PHONY: help demo test lint types checked sanitize threads coverage unit report bench figures docs faults fuzz mutants audit clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -36,6 +36,7 @@ help:
 	@echo "make threads   the core's tests with threads, under TSan"
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
+	@echo "make figures   what it found, into README.md"
 	@echo "make faults    docs/faults.md, from the table of its tests"
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make mutants   a few lines broken on purpose; the tests must notice"
@@ -114,6 +115,9 @@ audit: build/release/wheel
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py
+
+figures: .venv-test/installed
+	$(BIN)/python tools/readme_figures.py
 
 clean:
 	rm -rf build .venv .venv-test .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

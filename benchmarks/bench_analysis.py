@@ -10,8 +10,6 @@ process, whose peak of memory is the one that counts.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from common import claim
 
 from lens.history import MAGIC, RunStream, message
 from lens.metrics.summary import summarize
@@ -129,19 +128,16 @@ def main() -> int:
         )
         size = path.stat().st_size
     found = json.loads(done.stdout)
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "file_bytes": size}
-    requests = found["requests"]
-    share = requests / 1_000_000
-    print(json.dumps({
-        "claim": f"{requests:,} requests of {EVENTS} tokens are read and summed up in less than {MOST_S:.0f} s",
-        "figure": found["took_s"], "unit": "s", "baseline": "the claim, for as many", "baseline_figure": MOST_S * share,
-        "ratio": MOST_S * share / found["took_s"], "holds": found["took_s"] < MOST_S * share, "machine": machine,
-    }))  # fmt: skip
-    print(json.dumps({
-        "claim": f"summing up {requests:,} requests takes less than 1 GiB", "figure": found["peak"] / (1 << 20),
-        "unit": "MiB", "baseline": "the claim", "baseline_figure": 1024, "ratio": MOST_BYTES / found["peak"],
-        "holds": found["peak"] < MOST_BYTES, "machine": machine,
-    }))  # fmt: skip
+    requests, share = found["requests"], found["requests"] / 1_000_000
+    claim(
+        f"{requests:,} requests of {EVENTS} tokens are read and summed up in less than {MOST_S:.0f} s",
+        found["took_s"], "s", baseline="the claim, for as many", baseline_figure=MOST_S * share,
+        ratio=found["took_s"] / (MOST_S * share), holds=found["took_s"] < MOST_S * share, file_bytes=size,
+    )  # fmt: skip
+    claim(
+        f"summing up {requests:,} requests takes less than 1 GiB", found["peak"] / (1 << 20), "MiB",
+        baseline="the claim", baseline_figure=1024, ratio=found["peak"] / MOST_BYTES, holds=found["peak"] < MOST_BYTES,
+    )  # fmt: skip
     return 0
 
 

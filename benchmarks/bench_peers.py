@@ -3,7 +3,8 @@ stamps of tokens are at least 100 times closer to the truth than an aiohttp loop
 
 Peers read the same script (TTFT 200 ms, a token each 20 ms) from the same kind of simulator, one after another,
 each in an environment of its own under build/peers, made on the first run; who cannot be installed here is
-left out and named on standard error. Requests begin evenly over one second. The truth is the simulator's log
+left out and named on standard error. Requests begin evenly over one second; one alone is asked a few times, and the
+median of what its runs say is taken. The truth is the simulator's log
 of its own writes: a client's TTFT is off by what it says (p50) less the time from the read of the whole
 request to the write of the first token (p50), a stamp by its distance from the beginning of its write.
 CPU is that of 16 flooded streams of 10,000 tokens less that of 1,000 tokens, so that no start-up is in it.
@@ -12,7 +13,6 @@ Prints one line of JSON a comparison.
 
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,15 +21,13 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
-
-import make_tokenizer
-
-from tools import CLIENTS, TOOLS, environment
+from common import PEERS, claim, last_core
+from peers import make_tokenizer
+from peers.tools import CLIENTS, TOOLS, environment
 
 HERE = Path(__file__).resolve().parent
-UNDER = HERE.parent / "build" / "peers"
-STREAMS = (64, 256, 1000)
+STREAMS = (1, 64, 256, 1000)
+LONE_RUNS = 3
 STAMP_STREAMS, STAMP_TIMES = 400, 100
 FLOOD_STREAMS, FLOOD_TOKENS = 16, (1_000, 10_000)
 TTFT_NS, ITL_NS, TOKENS = 200_000_000, 20_000_000, 50
@@ -41,7 +39,7 @@ def simulator(tokens: int = TOKENS, *, flood: bool = False):
     from lens.simulator import Script, start
 
     script = Script(ttft_ns=0 if flood else TTFT_NS, itl_ns=ITL_NS, tokens=tokens, flood=flood)
-    return start(script, cpu=max(os.sched_getaffinity(0)))
+    return start(script, cpu=last_core())
 
 
 def tokens_of(entry: dict) -> list[int]:
@@ -95,6 +93,12 @@ def stamps(python: Path | str, script: str, requests: int) -> dict:
     }
 
 
+def usual(measure, requests: int) -> dict:
+    """What is measured; of a lone request the medians of a few runs, since each has one first token."""
+    runs = [measure() for _ in range(LONE_RUNS if requests == 1 else 1)]
+    return {name: None if runs[0][name] is None else statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
 def tool_errors(name: str, python: Path, requests: int, folder: Path) -> dict:
     with simulator() as server:
         said = TOOLS[name].run(python, server.url, requests, TOKENS, folder)
@@ -116,18 +120,13 @@ def flood_s(run) -> float:
     return (used[1] - used[0]) * 1e6 / (FLOOD_STREAMS * (FLOOD_TOKENS[1] - FLOOD_TOKENS[0]))
 
 
-def row(claim: str, unit: str, ours: float, peer: str, theirs: float, *, most_ratio: float = 1.0) -> None:
-    found = {
-        "claim": claim,
-        "figure": round(ours, 4),
-        "unit": unit,
-        "baseline": peer,
-        "baseline_figure": round(theirs, 4),
-        "ratio": round(abs(theirs) / max(abs(ours), 1e-6), 2),
-        "holds": abs(ours) * most_ratio <= abs(theirs),
-        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()},
-    }
-    print(json.dumps(found), flush=True)
+def many(streams: int) -> str:
+    return "1 stream" if streams == 1 else f"{streams:,} streams"
+
+
+def row(said: str, unit: str, ours: float, peer: str, theirs: float, *, most_ratio: float = 1.0) -> None:
+    ratio, holds = abs(theirs) / max(abs(ours), 1e-6), abs(ours) * most_ratio <= abs(theirs)
+    claim(said, ours, unit, baseline=peer, baseline_figure=theirs, ratio=ratio, holds=holds)
 
 
 class Field:
@@ -147,7 +146,7 @@ class Field:
     @staticmethod
     def _made(name: str, install: tuple[str, ...], least: str) -> Path | None:
         try:
-            return environment(name, install, least, UNDER)
+            return environment(name, install, least, PEERS)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             print(f"{name}: left out; {error}", file=sys.stderr)
             return None
@@ -155,9 +154,11 @@ class Field:
     def errors(self, requests: int):
         """(name, errors) of each peer."""
         for name, (python, script) in self.clients.items():
-            yield from self._tried(name, lambda p=python, s=script: stamps(p, s, requests))
+            yield from self._tried(name, lambda p=python, s=script: usual(lambda: stamps(p, s, requests), requests))
         for name, python in self.tools.items():
-            yield from self._tried(name, lambda n=name, p=python: tool_errors(n, p, requests, self.folder))
+            yield from self._tried(
+                name, lambda n=name, p=python: usual(lambda: tool_errors(n, p, requests, self.folder), requests)
+            )
 
     @staticmethod
     def _tried(name: str, measure):
@@ -173,28 +174,28 @@ def main() -> None:
         make_tokenizer.write(folder / "tokenizer")
         field = Field(folder)
         for streams in STREAMS:
-            ours = stamps(sys.executable, "client_lens.py", streams)
+            ours = usual(lambda n=streams: stamps(sys.executable, "client_lens.py", n), streams)
             for name, theirs in field.errors(streams):
-                row(f"TTFT p50 is off by, at {streams} streams", "ms", ours["ttft_ms"], name, theirs["ttft_ms"])
+                row(f"TTFT p50 is off by, at {many(streams)}", "ms", ours["ttft_ms"], name, theirs["ttft_ms"])
                 if theirs["itl_ms"] is not None:
-                    row(f"ITL p99 is off by, at {streams} streams", "ms", ours["itl_ms"], name, theirs["itl_ms"])
+                    row(f"ITL p99 is off by, at {many(streams)}", "ms", ours["itl_ms"], name, theirs["itl_ms"])
         ours = stamps(sys.executable, "client_lens.py", STAMP_STREAMS)
         for name, (python, script) in field.clients.items():
             for _, theirs in field._tried(name, lambda p=python, s=script: stamps(p, s, STAMP_STREAMS)):
-                claim = f"a token's stamp is off by (p50), at {STAMP_STREAMS} streams, {STAMP_TIMES} times less"
-                row(claim, "us", ours["stamp_us"], name, theirs["stamp_us"], most_ratio=STAMP_TIMES)
+                said = f"a token's stamp is off by (p50), at {STAMP_STREAMS} streams, {STAMP_TIMES} times less"
+                row(said, "us", ours["stamp_us"], name, theirs["stamp_us"], most_ratio=STAMP_TIMES)
         cpu(field, folder)
 
 
 def cpu(field: Field, folder: Path) -> None:
-    claim = f"CPU a million tokens, flooded over {FLOOD_STREAMS} streams"
+    said = f"CPU a million tokens, flooded over {FLOOD_STREAMS} streams"
     ours = flood_s(lambda url, _: client(sys.executable, "client_lens.py", url, FLOOD_STREAMS))
     for name, (python, script) in field.clients.items():
         theirs = flood_s(lambda url, _, p=python, s=script: client(p, s, url, FLOOD_STREAMS))
-        row(claim, "s", ours, name, theirs)
+        row(said, "s", ours, name, theirs)
     if RUST in field.tools:
         tool, python = TOOLS[RUST], field.tools[RUST]
-        row(claim, "s", ours, RUST, flood_s(lambda url, n: tool.run(python, url, FLOOD_STREAMS, n, folder)))
+        row(said, "s", ours, RUST, flood_s(lambda url, n: tool.run(python, url, FLOOD_STREAMS, n, folder)))
 
 
 if __name__ == "__main__":

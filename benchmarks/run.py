@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [NAME...]
 
-A benchmark prints lines of JSON with claim, figure, unit, baseline, baseline_figure, ratio and
-holds. The exit code is 1 when a claim does not hold here or a benchmark failed; the lines
+A benchmark prints lines of JSON with claim, figure, unit, baseline, baseline_figure, ratio, holds and
+also. The exit code is 1 when a claim does not hold here or a benchmark failed; the lines
 themselves are kept in build/bench.jsonl.
 """
 
@@ -26,7 +26,7 @@ def number(value: object) -> str:
 
 def results_of(path: Path) -> list[dict]:
     """What one benchmark printed; where it failed, one row that says so."""
-    done = subprocess.run([sys.executable, path], stdout=subprocess.PIPE, text=True, check=False, timeout=900)
+    done = subprocess.run([sys.executable, path], stdout=subprocess.PIPE, text=True, check=False, timeout=1800)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not rows:
         rows.append({"claim": f"{path.name} failed with exit code {done.returncode}", "holds": False})
@@ -41,6 +41,8 @@ def show(row: dict) -> None:
     print(f"{verdict:5} {first:{WIDTH}}  {figure:>20}  {number(row.get('ratio')):>7}  {baseline}", flush=True)
     for line in rest:
         print(f"{'':5} {line}")
+    if row.get("also"):
+        print(f"{'':5}   {row['also']}")
 
 
 def main(names: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from lens.model import Limit
 from lens.providers.base import MOST_NUMBER, as_dict, as_list, parsed
@@ -45,9 +46,21 @@ _TIMING_NAME = re.compile(r"[\w.-]+")
 _DURATION_CHARS = 64
 
 
+@lru_cache(maxsize=1024)
+def _is_kept(name: str) -> bool:
+    return _KEPT.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=1024)
+def _limit_of(name: str) -> tuple[str, str] | None:
+    """(what is counted, limit or remaining or reset); None for another header."""
+    match = _LIMIT.fullmatch(name)
+    return ((match[2] or match[3]).replace("-", "_"), match[1] or match[4]) if match else None
+
+
 def kept_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """The headers worth a place in a record; a repeated one keeps its last value."""
-    return {name: value for name, value in headers if _KEPT.fullmatch(name)}
+    return {name: value for name, value in headers if _is_kept(name)}
 
 
 def request_id(headers: dict[str, str]) -> str | None:
@@ -76,7 +89,7 @@ def _bounded(value: float | None) -> float | None:
     return value if value is not None and 0 <= value < MOST_NUMBER else None
 
 
-def _reset_s(text: str, now: datetime | None) -> float | None:
+def _reset_s(text: str, headers: dict[str, str]) -> float | None:
     """Seconds until a reset: a Go duration, plain seconds, or an RFC 3339 time against Date."""
     if (seconds := go_duration_s(text)) is not None:
         return seconds
@@ -86,6 +99,7 @@ def _reset_s(text: str, now: datetime | None) -> float | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
+    now = _date(headers)
     return max((at - now).total_seconds(), 0.0) if now is not None and at.tzinfo is not None else None
 
 
@@ -100,15 +114,10 @@ def _date(headers: dict[str, str]) -> datetime | None:
 def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
     """Every limit the headers tell of, by what it counts: "requests", "tokens", "input_tokens", ..."""
     found: dict[str, dict[str, float | None]] = {}
-    now = _date(headers)
     for name, value in headers.items():
-        match = _LIMIT.fullmatch(name)
-        if match is None:
-            continue
-        field, what = match.group(1) or match.group(4), match.group(2) or match.group(3)
-        found.setdefault(what.replace("-", "_"), {})[field] = (
-            _reset_s(value, now) if field == "reset" else _number(value)
-        )
+        if (told := _limit_of(name)) is not None:
+            what, field = told
+            found.setdefault(what, {})[field] = _reset_s(value, headers) if field == "reset" else _number(value)
     return {
         what: Limit(
             limit=_whole(fields.get("limit")),

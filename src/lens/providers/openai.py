@@ -263,7 +263,12 @@ class _Answer:
         raw = chunk.get("usage") or groq.get("usage")
         if raw:
             self._take_usage(as_dict(raw))
-        places = {"timings": chunk.get("timings"), "groq": raw, "perf_metrics": chunk.get("perf_metrics")}
+        if raw or "timings" in chunk or "perf_metrics" in chunk:
+            self._take_timings(
+                {"timings": chunk.get("timings"), "groq": raw, "perf_metrics": chunk.get("perf_metrics")}
+            )
+
+    def _take_timings(self, places: dict[str, Any]) -> None:
         for place, key, name, unit_ms in _TIMINGS:
             took = as_number(as_dict(places[place]).get(key))
             if took is not None:
