@@ -10,7 +10,7 @@ import msgspec
 from lens.errors import ConfigError
 from lens.providers import anthropic_messages
 from lens.providers.base import Body, bearer, json_headers, merged, path_under
-from lens.providers.failures import http_outcome
+from lens.providers.outcomes import judged
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
@@ -82,10 +82,7 @@ class Anthropic:
 def reading_of(exchange: Exchange) -> Reading:
     """What an answer means that speaks in server-sent events, or in one piece."""
     answer = anthropic_messages.Answer()
-    category, failure = http_outcome(exchange)
-    if category is None:
-        take = answer.take_document if exchange.framing == "document" else answer.take_stream
-        category, failure = take(exchange)
+    category, failure = judged(exchange, answer)
     return reading(exchange, category, failure, **answer.fields())
 
 

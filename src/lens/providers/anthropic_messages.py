@@ -14,7 +14,7 @@ from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, as_name, as_number, as_str, json_text, parsed
 from lens.providers.failures import error_of
 from lens.providers.messages import answers_together, calls_of, data_url, is_system, is_tool_answer, parts_of, text_of
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.outcomes import not_a_stream, outcome
 from lens.providers.usage import count, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules, When
 
@@ -131,15 +131,12 @@ class Answer:
             exchange,
             done=any(bits & Signal.DONE for bits in exchange.events.signals),
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
         """A whole message in one piece."""
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         if not isinstance(data, dict) or not ("content" in data or data.get("error")):
             return "protocol_error", not_a_stream(exchange)

@@ -13,7 +13,7 @@ from lens.errors import ConfigError
 from lens.providers import bedrock_converse, bedrock_invoke
 from lens.providers.aws_credentials import BEARER_VARIABLE, find_credentials, region_of
 from lens.providers.base import bearer, is_host_of, json_headers, merged, path_under
-from lens.providers.failures import http_outcome
+from lens.providers.outcomes import judged
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.providers.sigv4 import AwsCredentials, signed_headers
@@ -85,15 +85,9 @@ class Bedrock:
         return replace(request, sign=_signer(key, base_url)) if isinstance(key, AwsCredentials) else request
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        category, failure = http_outcome(exchange)
-        if category is not None:
-            return reading(exchange, category, failure)
-        if request.signals != bedrock_converse.RULES:
-            category, failure, fields = bedrock_invoke.read(exchange, request.signals)
-            return reading(exchange, category, failure, **fields)
-        answer = bedrock_converse.Answer()
-        take = answer.take_document if exchange.framing == "document" else answer.take_stream
-        category, failure = take(exchange)
+        converse = request.signals == bedrock_converse.RULES
+        answer = bedrock_converse.Answer() if converse else bedrock_invoke.Answer(request.signals)
+        category, failure = judged(exchange, answer)
         return reading(exchange, category, failure, **answer.fields())
 
 

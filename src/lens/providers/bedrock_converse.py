@@ -16,7 +16,7 @@ from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, as_name, as_number, as_str, json_text, parsed
 from lens.providers.failures import error_of, masked
 from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, system_and_turns
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.outcomes import not_a_stream, outcome
 from lens.providers.usage import count, total
 from lens.wire import Ask, Exchange, Frame, Prompt, SignalRule, SignalRules
 
@@ -118,14 +118,11 @@ class Answer:
             exchange,
             done=any(bits & Signal.DONE for bits in exchange.events.signals),
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         message = as_dict(as_dict(as_dict(data).get("output")).get("message"))
         if not isinstance(data, dict) or not message:

@@ -20,7 +20,7 @@ from lens.providers import anthropic_messages, bedrock_converse
 from lens.providers.base import Body, as_dict, as_name, parsed
 from lens.providers.bedrock_converse import error_frame
 from lens.providers.messages import text_of
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.outcomes import not_a_stream, outcome
 from lens.providers.paths import first_at, text_at
 from lens.providers.usage import count, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules
@@ -158,37 +158,41 @@ def body_and_rules(prompt: Prompt, ask: Ask) -> tuple[Body, SignalRules]:
     return family.body(prompt, ask), family.rules()
 
 
-def read(exchange: Exchange, rules: SignalRules) -> tuple[str, Failure | None, dict[str, Any]]:
-    """(category, Failure, fields of a Reading) of an answer that has a good status."""
-    if rules == ANTHROPIC_RULES:
-        answer = anthropic_messages.Answer()
-        if exchange.framing == "document":
-            return *answer.take_document(exchange), answer.fields()
-        malformed = _each_chunk(exchange, answer)
-        return *answer.outcome(exchange, malformed=malformed), answer.fields()
-    family = next(one for one in FAMILIES if one.rules() == rules)
-    other = _Other(family)
-    if exchange.framing == "document":
-        return *other.take_document(exchange), other.fields()
-    malformed = _each_chunk(exchange, other)
-    return *other.outcome(exchange, malformed=malformed), other.fields()
+class Answer:
+    """What has been read of one answer: that of a maker, in the chunks that Bedrock packs it in."""
+
+    def __init__(self, rules: SignalRules) -> None:
+        anthropic = rules == ANTHROPIC_RULES
+        self.inner = anthropic_messages.Answer() if anthropic else _Other(_family_with(rules))
+
+    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
+        return self.inner.outcome(exchange, malformed=self._malformed(exchange))
+
+    def _malformed(self, exchange: Exchange) -> bool:
+        """Hands every chunk's inside on; whether one was malformed."""
+        for frame in exchange.frames:
+            self.inner.error = self.inner.error or error_frame(frame)
+            if frame.name != "event:chunk":
+                continue
+            packed = as_dict(parsed(frame.data)).get("bytes")
+            try:
+                inside = parsed(base64.b64decode(packed, validate=True)) if isinstance(packed, str) else None
+            except binascii.Error:
+                inside = None
+            if not isinstance(inside, dict):
+                return True
+            self.inner.take(inside)
+        return False
+
+    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
+        return self.inner.take_document(exchange)
+
+    def fields(self) -> dict[str, Any]:
+        return self.inner.fields()
 
 
-def _each_chunk(exchange: Exchange, answer: anthropic_messages.Answer | _Other) -> bool:
-    """Hand every chunk's inside to the answer; whether one was malformed."""
-    for frame in exchange.frames:
-        answer.error = answer.error or error_frame(frame)
-        if frame.name != "event:chunk":
-            continue
-        packed = as_dict(parsed(frame.data)).get("bytes")
-        try:
-            inside = parsed(base64.b64decode(packed, validate=True)) if isinstance(packed, str) else None
-        except binascii.Error:
-            inside = None
-        if not isinstance(inside, dict):
-            return True
-        answer.take(inside)
-    return False
+def _family_with(rules: SignalRules) -> Family:
+    return next(family for family in FAMILIES if family.rules() == rules)
 
 
 class _Other:
@@ -212,14 +216,11 @@ class _Other:
             exchange,
             done=bool(self.metrics),
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         self.text, finish = text_at(data, *self.family.whole_text), as_name(first_at(data, self.family.whole_finish))
         if not isinstance(data, dict) or not (self.text or finish):

@@ -22,8 +22,8 @@ from lens.providers.base import (
     parsed,
     path_under,
 )
-from lens.providers.failures import error_of, http_outcome, masked
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.failures import error_of, masked
+from lens.providers.outcomes import judged, not_a_stream, outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.providers.usage import count, total
@@ -84,10 +84,7 @@ class Cohere:
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
         answer = _Answer()
-        category, failure = http_outcome(exchange)
-        if category is None:
-            take = answer.take_document if exchange.framing == "document" else answer.take_stream
-            category, failure = take(exchange)
+        category, failure = judged(exchange, answer)
         return reading(
             exchange,
             category,
@@ -129,14 +126,11 @@ class _Answer:
             exchange,
             done=done,
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         if not isinstance(data, dict) or not isinstance(data.get("message"), dict):
             return "protocol_error", not_a_stream(exchange)

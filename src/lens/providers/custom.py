@@ -14,8 +14,8 @@ from lens.config import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, bearer, json_headers, json_text, merged, parsed, path_under
-from lens.providers.failures import MESSAGE_CHARS, error_of, http_outcome, masked
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.failures import MESSAGE_CHARS, error_of, masked
+from lens.providers.outcomes import judged, not_a_stream, outcome
 from lens.providers.paths import first_at, text_at
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
@@ -80,10 +80,7 @@ class Custom:
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
         answer = _Answer(self.config or CustomConfig())
-        category, failure = http_outcome(exchange)
-        if category is None:
-            take = answer.take_document if exchange.framing == "document" else answer.take_stream
-            category, failure = take(exchange)
+        category, failure = judged(exchange, answer)
         return reading(
             exchange,
             category,
@@ -180,14 +177,11 @@ class _Answer:
             exchange,
             done=done or (says_nothing and exchange.ended),
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         if not isinstance(data, (dict, list)):
             return "protocol_error", not_a_stream(exchange)

@@ -24,7 +24,7 @@ from lens.providers.messages import (
     text_of,
     with_tool_names,
 )
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.outcomes import not_a_stream, outcome
 from lens.providers.usage import count, growth, total
 from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules, When
 
@@ -124,7 +124,6 @@ class Answer:
             exchange,
             done=False,
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
             blocked=self._block(),
@@ -134,8 +133,6 @@ class Answer:
         return count(self.usage_raw.get("candidatesTokenCount"))
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         chunks = data if isinstance(data, list) else [data]
         known = ("candidates", "promptFeedback", "error")

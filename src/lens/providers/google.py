@@ -10,7 +10,7 @@ import msgspec
 from lens.errors import ConfigError
 from lens.providers import gemini_content
 from lens.providers.base import json_headers, merged, path_under
-from lens.providers.failures import http_outcome
+from lens.providers.outcomes import judged
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, WireRequest
@@ -75,8 +75,5 @@ def generate(
 def reading_of(exchange: Exchange) -> Reading:
     """What an answer of generateContent means, in whichever form it came."""
     answer = gemini_content.Answer()
-    category, failure = http_outcome(exchange)
-    if category is None:
-        take = answer.take_document if exchange.framing == "document" else answer.take_stream
-        category, failure = take(exchange)
+    category, failure = judged(exchange, answer)
     return reading(exchange, category, failure, **answer.fields())

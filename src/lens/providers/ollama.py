@@ -27,9 +27,9 @@ from lens.providers.base import (
     parsed,
     path_under,
 )
-from lens.providers.failures import error_of, http_outcome
+from lens.providers.failures import error_of
 from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, text_of, with_tool_names
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.outcomes import judged, not_a_stream, outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.providers.usage import count
@@ -104,10 +104,7 @@ class Ollama:
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
         answer = _Answer()
-        category, failure = http_outcome(exchange)
-        if category is None:
-            take = answer.take_document if exchange.framing == "document" else answer.take_stream
-            category, failure = take(exchange)
+        category, failure = judged(exchange, answer)
         return reading(
             exchange,
             category,
@@ -162,14 +159,11 @@ class _Answer:
             exchange,
             done=bool(self.last),
             finish=as_name(self.last.get("done_reason")),
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         if not isinstance(data, dict) or not ("message" in data or "response" in data or "error" in data):
             return "protocol_error", not_a_stream(exchange)

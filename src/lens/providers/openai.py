@@ -30,8 +30,8 @@ from lens.providers.base import (
     parsed,
     path_under,
 )
-from lens.providers.failures import error_of, http_outcome
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.failures import error_of
+from lens.providers.outcomes import judged, not_a_stream, outcome
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
 from lens.providers.usage import count, growth, openai_usage
@@ -147,17 +147,10 @@ class OpenAI:
         return {"stream_options": options} if options else {}
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        answer = _Answer(exchange)
-        category: str | None
-        category, failure = http_outcome(exchange)
         if request.signals == responses.RULES:
-            return responses.reading_of(exchange, category, failure)
-        if category is not None:
-            pass
-        elif exchange.framing == "document":
-            category, failure = answer.take_document()
-        else:
-            category, failure = answer.take_stream()
+            return responses.reading_of(exchange)
+        answer = _Answer()
+        category, failure = judged(exchange, answer)
         return reading(
             exchange,
             category,
@@ -186,8 +179,7 @@ def prompt_text(prompt: Prompt) -> str:
 class _Answer:
     """What has been read of one answer, chunk by chunk."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
+    def __init__(self) -> None:
         self.texts: dict[int, str] = {}
         self.reasoning = ""
         self.refusal: str | None = None
@@ -202,11 +194,11 @@ class _Answer:
         self.tokens_per_event: tuple[int, ...] | None = None
         self._tools: dict[tuple[int, int], dict[str, str]] = {}
 
-    def take_stream(self) -> tuple[str, Failure | None]:
+    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
         done = malformed = False
         running: list[int] = []  # completion tokens after each content event that told
-        signals = self.exchange.events.signals
-        for frame in self.exchange.frames:
+        signals = exchange.events.signals
+        for frame in exchange.frames:
             if frame.data == RULES.done:
                 done = True
                 break
@@ -225,26 +217,23 @@ class _Answer:
             self.tokens_per_event = growth(running)
         done = done or any(bits & Signal.DONE for bits in signals)
         return outcome(
-            self.exchange,
+            exchange,
             done=done,
             finish=self.finish,
-            content=has_content(self.exchange),
             error=self.error,
             malformed=malformed,
         )
 
-    def take_document(self) -> tuple[str, Failure | None]:
+    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
         """One JSON value: a whole answer, or an error that came with a good status."""
-        if not self.exchange.ended:
-            return self.exchange.category or "truncated", self.exchange.failure
-        data = parsed(self.exchange.document)
+        data = parsed(exchange.document)
         if not isinstance(data, dict):
-            return "protocol_error", not_a_stream(self.exchange)
+            return "protocol_error", not_a_stream(exchange)
         self.take(data)
         if self.error is not None:
             return "stream_error", msgspec.structs.replace(self.error, where="body")
         if "choices" not in data and "data" not in data:
-            return "protocol_error", not_a_stream(self.exchange)
+            return "protocol_error", not_a_stream(exchange)
         if "choices" in data and not as_list(data["choices"]):
             return "empty", Failure(message="the answer holds no choice", type="empty", where="protocol")
         return "success", None

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from lens.model import CONTENT, Failure
 from lens.providers.base import parsed
-from lens.providers.failures import error_of, masked
+from lens.providers.failures import error_of, http_outcome, masked
 from lens.wire import Exchange
+
+
+class Answer(Protocol):
+    """What a protocol reads of the body of an answer with a good status: (category, Failure)."""
+
+    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]: ...
+    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
+        """One that has come whole."""
+
+
+def judged(exchange: Exchange, answer: Answer) -> tuple[str, Failure | None]:
+    """(category, Failure): what the status says, or else what the body does."""
+    category, failure = http_outcome(exchange)
+    if category is not None:
+        return category, failure
+    if exchange.framing != "document":
+        return answer.take_stream(exchange)
+    if not exchange.ended:
+        return exchange.category or "truncated", exchange.failure
+    return answer.take_document(exchange)
 
 
 def outcome(
@@ -13,7 +35,6 @@ def outcome(
     *,
     done: bool,
     finish: str | None,
-    content: bool,
     error: Failure | None,
     malformed: bool,
     blocked: Failure | None = None,
@@ -32,7 +53,7 @@ def outcome(
     if blocked is not None:
         return "content_filtered", blocked
     if done:
-        if content or finish:
+        if finish or has_content(exchange):
             return "success", None
         return "empty", Failure(message="the stream ended without any content", type="empty", where="protocol")
     if exchange.category is not None and exchange.category != "truncated":

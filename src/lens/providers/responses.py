@@ -13,7 +13,7 @@ import msgspec
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, as_list, as_name, as_str, json_text, parsed
 from lens.providers.failures import error_of
-from lens.providers.outcomes import has_content, not_a_stream, outcome
+from lens.providers.outcomes import judged, not_a_stream, outcome
 from lens.providers.readings import reading
 from lens.providers.usage import count, responses_usage
 from lens.wire import Ask, Exchange, Prompt, Reading, SignalRule, SignalRules, When
@@ -100,13 +100,10 @@ def _content(content: Any, role: str) -> Any:
     return parts
 
 
-def reading_of(exchange: Exchange, category: str | None, failure: Failure | None) -> Reading:
-    """What the answer means. `category`: what HTTP said already, where it was no success."""
+def reading_of(exchange: Exchange) -> Reading:
+    """What the answer means."""
     answer = _Answer()
-    if category is None:
-        category, failure = (
-            answer.take_document(exchange) if exchange.framing == "document" else answer.take_stream(exchange)
-        )
+    category, failure = judged(exchange, answer)
     return reading(
         exchange,
         category,
@@ -151,14 +148,11 @@ class _Answer:
             exchange,
             done=self.finish is not None,
             finish=self.finish,
-            content=has_content(exchange),
             error=self.error,
             malformed=malformed,
         )
 
     def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        if not exchange.ended:
-            return exchange.category or "truncated", exchange.failure
         data = parsed(exchange.document)
         if not isinstance(data, dict):
             return "protocol_error", not_a_stream(exchange)
