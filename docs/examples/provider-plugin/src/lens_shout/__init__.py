@@ -7,7 +7,7 @@ import msgspec
 from lens.model import Signal, Usage
 from lens.providers.base import bearer, json_headers, parsed, path_under
 from lens.providers.failures import http_outcome
-from lens.providers.outcomes import has_content, outcome
+from lens.providers.outcomes import outcome
 from lens.providers.readings import reading
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
@@ -49,7 +49,6 @@ class Shout:
                 exchange,
                 done=last is not None,
                 finish="bye" if last else None,
-                content=has_content(exchange),
                 error=None,
                 malformed=None in lines,
             )
