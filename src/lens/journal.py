@@ -15,7 +15,7 @@ from threading import Thread
 from typing import BinaryIO
 
 from lens.errors import FileError
-from lens.history import MAGIC, message, write_run
+from lens.history import MAGIC, PARTIAL, message, write_run
 from lens.model import Record, RunInfo
 
 SUFFIX = ".journal.msgpack"
@@ -77,6 +77,7 @@ def rescue(info: RunInfo, records: list[Record]) -> Path | None:
     try:
         write_run(path, info, records, force=True)
     except FileError:
-        path.unlink(missing_ok=True)
+        for left in (path, path.with_name(path.name + PARTIAL)):
+            left.unlink(missing_ok=True)
         return None
     return path

@@ -27,7 +27,7 @@ def worst_usd(plan: Plan, target: int, prompt: int, book: PriceBook) -> Decimal:
     if price is None:
         raise ConfigError(f"no price for {info.provider}/{info.model}; give --price in=USD,out=USD")
     most = plan.prompts[prompt].max_tokens or config.max_tokens
-    if most is None and price.output is not None:
+    if most is None and price.output:
         raise ConfigError("nothing bounds what an answer may cost; give --max-tokens")
     usage = Usage(input_tokens=len(plan.requests[target][prompt].body), output_tokens=most or 0)
     cost = cost_of(usage, price, f"{info.provider}/{info.model}")

@@ -20,17 +20,21 @@ MINUTE_NS = 60 * NS_PER_S
 CostOf = Callable[[Record], int | None]  # nano-dollars, None when unknown
 
 
+# What no budget is; the nano-dollars of a larger number would take time to write down.
+MOST_USD = 10**12
+
+
 def nusd_of(usd: str | Decimal, what: str = "--max-cost") -> int:
     """An exact decimal of dollars in nano-dollars, rounded up.
 
     Raises:
-        ConfigError: it is no amount of zero or more.
+        ConfigError: it is no amount of zero or more, or one that nobody has.
     """
     try:
         amount = Decimal(usd)
     except InvalidOperation:
         amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
+    if not amount.is_finite() or not 0 <= amount < MOST_USD:
         raise ConfigError(f"{what} {usd!r}: write dollars, like 0.50")
     return int((amount * NUSD_PER_USD).to_integral_value(ROUND_CEILING))
 

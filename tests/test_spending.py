@@ -1,0 +1,129 @@
+"""What a run may cost at most, by hand from bytes, allowed tokens and prices; the unknown is never nothing."""
+
+from decimal import Decimal
+
+import pytest
+from handmade import record
+
+from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.errors import BudgetError, ConfigError
+from lens.model import Usage
+from lens.orchestrator.plan import Slot, make_plan
+from lens.pricing import PriceBook, parse_price, standard_book
+from lens.spending import Spending, gpu_cost, parse_gpu_hour, quote, worst_usd
+
+MILLION = 1_000_000
+PRICE = standard_book([parse_price("in=3,out=15")])
+
+
+def plan_of(*, texts=("hi",), max_tokens=100, **load):
+    target = TargetConfig(
+        provider="openai", model="gpt-4", base_url="http://127.0.0.1:9/v1", max_tokens=max_tokens, proxy=""
+    )
+    config = RunConfig(
+        targets=(target,), load=LoadConfig(**{"iterations": 10, **load}), prompts=PromptConfig(texts=texts)
+    )
+    return make_plan(config, {})
+
+
+def by_hand(plan, prompt=0, max_tokens=100):
+    return Decimal(len(plan.requests[0][prompt].body) * 3 + max_tokens * 15) / MILLION
+
+
+def slot(plan, prompt=0):
+    return Slot(index=0, stage=plan.stages[0], target=0, prompt=prompt)
+
+
+def test_the_worst_is_a_token_a_byte_and_every_token_that_is_allowed():
+    plan = plan_of(texts=("hi", "a much longer question"))
+    assert [worst_usd(plan, 0, prompt, PRICE) for prompt in (0, 1)] == [by_hand(plan, 0), by_hand(plan, 1)]
+    assert by_hand(plan, 0) < by_hand(plan, 1)
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "book", "says"),
+    [
+        (100, PriceBook(), "no price for openai/gpt-4; give --price"),
+        (None, PRICE, "nothing bounds what an answer may cost; give --max-tokens"),
+    ],
+)
+def test_what_is_not_known_is_an_error_and_a_quote_that_says_so(max_tokens, book, says):
+    plan = plan_of(max_tokens=max_tokens)
+    with pytest.raises(ConfigError, match=says):
+        worst_usd(plan, 0, 0, book)
+    with pytest.raises(ConfigError, match=says):
+        Spending(plan, book, "1")
+    told = quote(plan, book)
+    assert told["known"] is False
+    assert says in told["why"]
+
+
+def test_a_model_whose_output_is_free_needs_no_bound():
+    plan = plan_of(max_tokens=None)
+    assert worst_usd(plan, 0, 0, standard_book([parse_price("in=3,out=0")])) == by_hand(plan, max_tokens=0)
+
+
+@pytest.mark.parametrize("retries", [0, 3])
+def test_each_try_again_may_cost_as_much(retries):
+    plan = plan_of(retries=retries)
+    spending = Spending(plan, PRICE, "1")
+    assert spending.worst_nusd(slot(plan)) == by_hand(plan) * (1 + retries) * 10**9
+    assert Decimal(quote(plan, PRICE)["worst_usd_a_request"]) == by_hand(plan) * (1 + retries)
+
+
+def test_the_ceiling_lets_through_what_fits_and_settles_for_the_real_cost():
+    plan = plan_of()
+    spending = Spending(plan, PRICE, str(by_hand(plan) * 2))
+    worst = spending.worst_nusd(slot(plan))
+    spending.ceiling.reserve(worst)
+    spending.ceiling.reserve(worst)
+    with pytest.raises(BudgetError, match="the next request may cost"):
+        spending.ceiling.reserve(worst)
+    spending.ceiling.settle(worst, record(usage=Usage(input_tokens=10, output_tokens=2), token_source="usage"))
+    assert spending.ceiling.spent_nusd == (10 * 3 + 2 * 15) * 1000
+    # Where the answer does not say, the worst is taken.
+    spending.ceiling.settle(worst, record(usage=None, token_source=None))
+    assert spending.ceiling.spent_nusd == (10 * 3 + 2 * 15) * 1000 + worst
+
+
+@pytest.mark.parametrize("limit", ["much", "-1", "nan", "1e400000"])
+def test_a_limit_that_is_no_amount_is_refused(limit):
+    with pytest.raises(ConfigError, match="--max-cost"):
+        Spending(plan_of(), PRICE, limit)
+
+
+def test_a_quote_is_for_the_whole_run_where_its_length_is_known():
+    plan = plan_of(texts=("hi", "a much longer question"))
+    told = quote(plan, PRICE)
+    assert Decimal(told["worst_usd"]) == (by_hand(plan, 0) + by_hand(plan, 1)) / 2 * 10
+    assert told["price"] == "given on the command line"
+
+
+def test_a_quote_for_a_run_that_only_time_ends_is_for_one_request():
+    plan = plan_of(iterations=None, duration_ns=10**9)
+    told = quote(plan, PRICE)
+    assert told["worst_usd"] is None
+    assert told["why"] == "only time ends this run; --max-cost bounds it"
+    assert Decimal(told["worst_usd_a_request"]) == by_hand(plan)
+
+
+def test_a_server_of_ones_own_costs_its_hours():
+    assert gpu_cost(1800, 2_000_000, Decimal("2.5")) == {
+        "usd": Decimal("1.25"),
+        "usd_per_million_output_tokens": Decimal("0.625"),
+    }
+    assert gpu_cost(1800, 0, Decimal("2.5")) == {"usd": Decimal("1.25")}
+    assert gpu_cost(None, 5, Decimal("2.5")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "usd"), [("2.5", "2.5"), ("$2.50", "2.5"), ("2.5x8", "20"), ("2.5X8", "20"), ("0", "0"), (" 3 x 2", "6")]
+)
+def test_an_hour_of_gpus_is_read_as_it_is_meant(text, usd):
+    assert parse_gpu_hour(text) == Decimal(usd)
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "2x-3", "2x1.5", "nan", "inf", "2xx3"])
+def test_what_is_no_price_of_an_hour_is_refused(text):
+    with pytest.raises(ConfigError, match=r"like 2\.5, or 2\.5x8"):
+        parse_gpu_hour(text)
