@@ -84,7 +84,9 @@ def _context(cafile: str | None, cert: str | None, client_key: str | None, insec
             context.load_cert_chain(cert, client_key, password=_no_password)
         except (OSError, ValueError) as error:
             named = f"--cert {cert}" + (f" --client-key {client_key}" if client_key else "")
-            raise ConfigError(f"{named}: {_file_words(error)}") from None
+            apart = isinstance(error, ssl.SSLError) and not client_key
+            hint = "; where its key is in another file, give --client-key FILE" if apart else ""
+            raise ConfigError(f"{named}: {_file_words(error)}{hint}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
 
