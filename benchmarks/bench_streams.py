@@ -78,7 +78,8 @@ def taken(streams: int, bare: str, request: str, *, flood: bool) -> tuple[dict, 
 def steady(streams: int, bare: str, request: str) -> None:
     ours, base = taken(streams, bare, request, flood=False)
     us, base_us = ours["cpu_s"] * 1e6 / ours["events"], base["cpu_s"] * 1e6 / base["events"]
-    said, holds = f"CPU an event at {streams:,} streams of 50 tokens/s", not ours["failed"]
+    many = "1 stream" if streams == 1 else f"{streams:,} streams"
+    said, holds = f"CPU an event at {many} of 50 tokens/s", not ours["failed"]
     if streams == max(STREAMS):
         said += f": at most {MOST_RATIO} x"
         holds = holds and us <= MOST_RATIO * base_us

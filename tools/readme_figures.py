@@ -27,10 +27,10 @@ def many(streams: int) -> str:
 
 
 def short(value: float) -> str:
-    size = abs(value)
-    return (
-        f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 2 else f"{value:.2f}" if size >= 0.01 else "0.00"
-    )
+    for least, digits in ((100, 0), (2, 1), (0.01, 2), (0.001, 3)):
+        if abs(value) >= least:
+            return f"{value:,.{digits}f}"
+    return "<0.001"
 
 
 def stamps(rows: Rows) -> Iterator[str]:
@@ -82,7 +82,9 @@ def page(rows: Rows) -> str:
         "\n".join(peers(beside)),
         "Peers read the same script in the same run (TTFT 200 ms, a token each 20 ms). In each TTFT is the way of the\n"
         "request to the server.",
+        "<details><summary>All other claims</summary>",
         "\n".join(others(rest)),
+        "</details>",
     ]
     return "\n\n".join(parts)
 

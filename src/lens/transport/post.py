@@ -62,8 +62,9 @@ async def post(
             raise TransportError(f"{doing}: {(error.strerror or 'the connection broke').lower()}") from None
         except h11.RemoteProtocolError as error:
             words = str(error).partition(":")[0]
-            closed = "without sending" in words
-            kind: type[PeerClosed | ProtocolError] = PeerClosed if closed else ProtocolError
+            if "ConnectionClosed" in words:  # h11's own words for an end where an answer may begin
+                raise PeerClosed(f"{doing}: the peer closed the connection without an answer") from None
+            kind: type[PeerClosed | ProtocolError] = PeerClosed if "without sending" in words else ProtocolError
             raise kind(f"{doing}: {words}") from None
         finally:
             raw.close(sock)
@@ -105,8 +106,6 @@ async def _ask(sock: socket.socket, secured: Secured | None, asked: h11.Request,
                 raise ProtocolError(f"{doing}: the answer is longer than {ANSWER_MOST_BYTES} bytes")
         elif isinstance(event, h11.EndOfMessage):
             return Answer(status, b"".join(received))
-        elif isinstance(event, h11.ConnectionClosed):
-            raise PeerClosed(f"{doing}: the peer closed the connection without an answer")
 
 
 async def _receive(sock: socket.socket, secured: Secured | None) -> bytes:
