@@ -91,6 +91,8 @@ class NewFile:
             self.out.close()
             self.partial.replace(self.path)
         except OSError as error:
+            with suppress(OSError):
+                self.out.close()
             raise FileError(f"cannot write {self.path}: {error.strerror}") from error
 
     def __enter__(self) -> Self:

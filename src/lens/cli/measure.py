@@ -126,6 +126,7 @@ def _write(
         results.end(info, summary)
         stack.close()
     except FileError as error:
+        stack.__exit__(FileError, error, error.__traceback__)  # what was written stays, as .partial
         return str(error)
     return None
 

@@ -1,0 +1,149 @@
+"""From what was typed to what a command works with: flags over environment over file, and what several say together."""
+
+import io
+import sys
+from decimal import Decimal
+
+import pytest
+
+from lens.cli.benchmark import command
+from lens.cli.errors import mask
+from lens.cli.settings import UNTIL_MOST, settings_of
+from lens.errors import ConfigError, FileError
+from lens.units import NS_PER_S
+
+TARGET = ("--provider", "openai", "-m", "gpt-4", "--api-key", "sk-typed-5x7")
+
+
+def settings(*words, target=TARGET, above=None, **more):
+    with command.make_context("benchmark", [*target, *map(str, words)], obj=above) as ctx:
+        return settings_of(ctx, **more)
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch):
+    for name in ("LLL_CONFIG_FILE", "LLL_EXPORT_FORMAT", "LLL_OUTPUT_DIR", "LLL_LOG_LEVEL", "LLL_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_flags_come_before_the_environment_and_that_before_a_file(tmp_path, monkeypatch):
+    file = tmp_path / "lll.toml"
+    file.write_text("[load]\nconcurrency = 2\niterations = 7\n[output]\nlog_level = 'info'\n")
+    assert settings("--config", file).config.load.concurrency == 2
+    monkeypatch.setenv("LLL_CONCURRENCY", "4")
+    assert settings("--config", file).config.load.concurrency == 4
+    found = settings("--config", file, "-c", 8).config
+    assert (found.load.concurrency, found.load.iterations, found.output.log_level) == (8, 7, "info")
+
+
+def test_options_of_the_program_itself_count_too(tmp_path):
+    file = tmp_path / "lll.toml"
+    file.write_text("[load]\nconcurrency = 3\n")
+    found = settings(above={"config": str(file), "log_level": "debug"}).config
+    assert (found.load.concurrency, found.output.log_level) == (3, "debug")
+
+
+@pytest.mark.parametrize(
+    ("words", "load"),
+    [
+        (["--sweep-concurrency", "1,2", "--duration", "5s"], {"step_duration_ns": 5 * NS_PER_S}),
+        (["--until", "ttft_p50 5%"], {"iterations": UNTIL_MOST}),
+        (["--until", "ttft_p50 5%", "-n", "9"], {"iterations": 9}),
+        (["--until", "ttft_p50 5%", "--duration", "9s"], {"duration_ns": 9 * NS_PER_S}),
+    ],
+)
+def test_what_several_options_say_together(words, load):
+    found = settings(*words).config.load
+    assert {name: getattr(found, name) for name in load} == load
+
+
+def test_the_standard_scenario_is_a_length_that_flags_may_change():
+    found = settings("--scenario", "standard").config.prompts
+    assert (found.input_tokens, found.output_tokens) == ("550", "150")
+    assert settings("--scenario", "standard", "--input-tokens", "64").config.prompts.input_tokens == "64"
+
+
+def test_a_trace_is_taken_from_the_prompts_where_no_other_is_named(tmp_path):
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text('{"timestamp": 0, "input_length": 6, "output_length": 5}\n')
+    assert settings("--arrival", "trace", "--prompt-file", trace).config.load.trace == str(trace)
+    with pytest.raises(ConfigError, match="--arrival trace: which one"):
+        settings("--arrival", "trace")
+
+
+def test_a_prompt_may_come_from_standard_input(monkeypatch):
+    def typed(data):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        return settings("--prompt", "-").config.prompts.texts
+
+    assert typed("Why is\nthe sky blüe?\n".encode()) == ("Why is\nthe sky blüe?",)
+    with pytest.raises(ConfigError, match="standard input was empty"):
+        typed(b" \n")
+    with pytest.raises(FileError, match="cannot read standard input"):
+        typed(b"\xff\xfe\xff")
+
+
+@pytest.mark.parametrize(
+    ("words", "formats"),
+    [
+        ([], []),
+        (["--export", "csv,jsonl"], ["csv", "jsonl"]),
+        (["-o", "run.csv"], ["csv"]),
+        (["-o", "run"], ["json"]),
+        (["-o", "run.csv", "--export", "json"], ["json"]),
+        (["--export", "prometheus", "--prometheus-units", "seconds"], ["prometheus-seconds"]),
+    ],
+)
+def test_formats_are_what_was_said_or_what_the_name_says(words, formats):
+    assert [export.format for export in settings(*words).exports] == formats
+
+
+def test_the_environment_names_a_format_where_nobody_else_does(monkeypatch):
+    monkeypatch.setenv("LLL_EXPORT_FORMAT", "csv")
+    assert [export.format for export in settings("-o", "run").exports] == ["csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "target", "says"),
+    [
+        ([], (), "no target; name one"),
+        (["--gpu-hour", "much"], TARGET, "write USD an hour"),
+        (["--price", "much"], TARGET, "write USD per million tokens"),
+        (["--export", "papyrus"], TARGET, "papyrus"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_sent(words, target, says):
+    with pytest.raises(ConfigError, match=says):
+        settings(*words, target=target)
+
+
+def test_a_log_level_that_is_none_is_refused_with_those_there_are():
+    with pytest.raises(ConfigError, match="there are error, warn, info, debug, trace"):
+        settings(above={"log_level": "loud"})
+
+
+def test_prices_hours_and_labels_arrive():
+    found = settings("--price", "in=3,out=15", "--gpu-hour", "2x4", "--label", "env=prod", "--goodput", "ttft:200")
+    assert found.book.find("openai", "gpt-4").output == Decimal(15)
+    assert found.usd_per_gpu_hour == 8
+    assert found.config.labels == {"env": "prod"}
+    assert len(found.slos) == 1
+
+
+def test_targets_of_a_comparison_take_the_place_of_the_one_that_is_typed():
+    two = [{"provider": "openai", "model": "a"}, {"provider": "anthropic", "model": "b"}]
+    found = settings("--max-tokens", "9", targets=two).config.targets
+    assert [(one.provider, one.model, one.max_tokens) for one in found] == [
+        ("openai", "a", 9),
+        ("anthropic", "b", 9),
+    ]
+
+
+def test_a_key_that_was_typed_is_masked_from_then_on():
+    settings()
+    assert "sk-typed-5x7" not in mask("lll --api-key sk-typed-5x7")
+
+
+@pytest.mark.parametrize(("words", "ui"), [([], "plain"), (["--no-tui"], "none"), (["--ui", "live"], "plain")])
+def test_a_live_drawing_needs_a_terminal(words, ui):
+    assert settings(*words).ui == ui
