@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import coverage
 import hypothesis
 import pytest
 
@@ -30,3 +31,16 @@ def pytest_report_header() -> str:
 def pytest_sessionstart() -> None:
     if BUILD and Path(lens.__file__).is_relative_to(SOURCES):
         pytest.exit(f"build {BUILD!r} was to be tested, but lens was imported from {SOURCES}", returncode=4)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def counted_for_this_file(request) -> None:
+    """What runs from now on, also in processes that are started, counts as this file's (tools/coverage_report.py)."""
+    counting = coverage.Coverage.current()
+    if counting is None:
+        return
+    name = request.path.stem
+    counting.switch_context(name)
+    counting.set_option("run:context", name)
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = counting.config.serialize()

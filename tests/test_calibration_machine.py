@@ -1,11 +1,13 @@
 """What the self-test says of the machine: its conditions from made-up system files, its capacity from made-up cases."""
 
+import sys
+
 import msgspec
 import pytest
 
 from lens.calibration import Case, spread_of
 from lens.calibration.audit import conditions
-from lens.calibration.capacity import capacity_of
+from lens.calibration.capacity import capacity, capacity_of
 
 SOURCE = "sys/devices/system/clocksource/clocksource0/current_clocksource"
 
@@ -93,3 +95,13 @@ def test_the_capacity_is_the_last_step_that_held(cases, streams, ends_by, says):
     found = capacity_of(cases)
     assert (found.streams, found.ends_by) == (streams, ends_by)
     assert says in found.line
+
+
+async def test_steps_are_measured_one_after_another_and_told_as_they_end(monkeypatch):
+    monkeypatch.setattr(sys.modules["lens.calibration.capacity"], "STEPS", (2,))
+    seen = []
+    found = await capacity(on_case=seen.append)
+    assert [one.streams for one in seen] == [2]
+    assert found.cases == tuple(seen)
+    # Whether this machine keeps up with two streams is not asked here: the figure follows from what was found.
+    assert (found.streams, found.events_per_s) in {(2, 100.0), (0, 0.0)}

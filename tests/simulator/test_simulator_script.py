@@ -71,6 +71,46 @@ def test_every_field_of_a_script_can_be_written():
     assert writable == {field.name for field in msgspec.structs.fields(Script)}
 
 
+@pytest.mark.parametrize(
+    ("option", "faulty"),
+    [("error-at=3", True), ("reset-at=0", True), ("truncate-at=2", True), ("malformed-at=1", True), ("html", True),
+     ("status=503", True), ("ttft=50ms", False), ("fail-first=2", False)],
+)  # fmt: skip
+def test_a_script_knows_whether_it_names_a_fault(option, faulty):
+    assert amended(Script(), option).faulty() is faulty
+
+
+@pytest.mark.parametrize(("option", "selective"), [("fail-first=2", True), ("fail-rate=10%", True), ("html", False)])
+def test_and_whether_it_strikes_only_some(option, selective):
+    assert amended(Script(), option).selective() is selective
+
+
+def test_what_a_complete_answer_says_is_known_beforehand():
+    script = make_script(tokens=7, reasoning=3, tool=4, seed=5)
+    assert script.expected_text() == text_of("text", 5, 7)
+    assert script.expected_text(max_tokens=2) == text_of("text", 5, 7)  # this script's length is its own
+    assert make_script(tokens="request", seed=5).expected_text(max_tokens=2) == text_of("text", 5, 2)
+    assert script.expected_reasoning() == text_of("reasoning", 5, 3)
+    assert script.expected_arguments() == "".join(arguments_of(5, 4))
+
+
+@pytest.mark.parametrize(
+    ("option", "field", "value"),
+    [
+        ("fail-rate=25%", "fail_rate", 0.25),
+        ("fail-rate=0.5", "fail_rate", 0.5),
+        ("retry-after=2s", "retry_after_s", 2.0),
+        ("gzip=no", "gzip", False),
+        ("gzip=ON", "gzip", True),
+        ("rate-limit=5/s", "rate_limit", 5),
+        ("models=a+b", "models", ("a", "b")),
+        ("head=20ms", "head_ns", 20_000_000),
+    ],
+)
+def test_each_kind_of_value_is_read_as_it_is_meant(option, field, value):
+    assert getattr(amended(Script(), option), field) == value
+
+
 @given(st.integers(0, 2**40), st.integers(1, 300))
 def test_no_token_is_empty_and_their_sum_is_the_text(seed, count):
     tokens = tokens_of("text", seed, count)

@@ -1,0 +1,28 @@
+"""Formats whose library is not installed: the word that says what to install."""
+
+import sys
+
+import pytest
+
+from lens.errors import ConfigError, ExitCode
+from lens.export.extras import need
+
+
+def test_what_is_installed_is_imported():
+    assert need("json", "push", "--influx") is sys.modules["json"]
+
+
+@pytest.mark.parametrize("module", ["surely_not_there_7", "surely_not_there_7.inner"])
+def test_what_is_not_is_named_with_the_way_to_get_it(module):
+    with pytest.raises(ConfigError) as caught:
+        need(module, "parquet", "--export parquet")
+    said = "--export parquet needs surely_not_there_7: pip install 'llm-latency-lens[parquet]'"
+    assert str(caught.value) == said
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_one_that_cannot_be_loaded_is_told_like_one_that_is_missing(tmp_path, monkeypatch):
+    (tmp_path / "half_there_7.py").write_text("import surely_not_there_7\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="needs half_there_7"):
+        need("half_there_7", "push", "--influx")
