@@ -249,6 +249,16 @@ ELSEWHERE = [
         f"{_HERE}::test_a_tls_connection_that_is_cut",
     ),
     Elsewhere(
+        "a fatal TLS alert in the middle of the stream",
+        "`truncated`, with the alert's name; what had come is kept",
+        f"{_HERE}::test_a_tls_alert_in_the_middle_of_the_stream",
+    ),
+    Elsewhere(
+        "a client certificate that is wanted, and none given",
+        "`network_error` of kind tls, which names --cert",
+        f"{_HERE}::test_a_client_certificate_that_is_wanted",
+    ),
+    Elsewhere(
         "a proxy that refuses", "`network_error` of kind proxy, with its status", f"{_HERE}::test_a_proxy_that_refuses"
     ),
     Elsewhere(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
-from fault_server import HEAD, PLAIN_HEAD, STREAM, WHOLE, Close, Wait, chunk, event, serving
+from fault_server import HEAD, PLAIN_HEAD, STREAM, WHOLE, Alert, Close, Wait, chunk, event, serving
 from fault_table import ELSEWHERE, FAULTS, SOME, page
 
 from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
@@ -121,6 +121,27 @@ def test_a_tls_connection_that_is_cut(authority, tmp_path):
         (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"))
     assert record.category == "truncated"
     assert tokens_of(record) == 2
+
+
+def test_a_tls_alert_in_the_middle_of_the_stream(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    steps = (HEAD + chunk(event("a") + event("b")), Wait(0.05), Alert)
+    with serving(steps, context=tls_of(authority, "127.0.0.1")) as port:
+        (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"))
+    assert record.category == "truncated"
+    assert "inside the body: alert bad record mac" in record.failure.message
+    assert tokens_of(record) == 2
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_certificate_that_is_wanted(authority, tmp_path, version):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = tls_of(authority, "127.0.0.1")
+    context.maximum_version, context.verify_mode = version, ssl.CERT_REQUIRED
+    with serving((WHOLE,), context=context) as port:
+        (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"))
+    assert (record.category, record.failure.type) == ("network_error", "tls")
+    assert "does it want a client certificate (--cert FILE)?" in record.failure.message
 
 
 def test_a_proxy_that_refuses():

@@ -19,6 +19,7 @@ from lens.errors import (
     TlsError,
     TransportError,
 )
+from lens.transport.tls import in_words
 
 _KINDS: tuple[tuple[type[LensError], str], ...] = (
     (TimedOut, "timeout"),
@@ -38,8 +39,8 @@ class DeadLink(Exception):
 def why_no_head(stream: Stream, *, reused: bool, broken: OSError | None, doing: str) -> LensError | DeadLink:
     """No head came. `broken` is what sending said, where it failed."""
     error = stream.error or "no answer"
-    if error.startswith("TLS failed"):
-        return TlsError(f"{doing}: {error}")
+    if (reason := _tls_reason(error)) is not None:
+        return TlsError(f"{doing}: TLS failed: {in_words(reason)}")
     if stream.first_byte_ns < 0:
         if reused:
             return DeadLink()
@@ -58,6 +59,10 @@ def why_body_failed(stream: Stream, doing: str) -> LensError:
     if error in _CUT_SHORT:
         how = "reset" if stream.errno == errno.ECONNRESET else "closed"
         return PeerClosed(f"{doing}: the peer {how} the connection inside the body")
+    if (reason := _tls_reason(error)) is not None:
+        if "_ALERT_" in reason:  # it is the peer who gave up, and says so
+            return PeerClosed(f"{doing}: the peer ended the connection inside the body: {in_words(reason)}")
+        return ProtocolError(f"{doing}: TLS failed: {in_words(reason)}")
     return ProtocolError(f"{doing}: {error}")
 
 
@@ -71,6 +76,12 @@ def kind_of(error: LensError, stream: Stream | None) -> str:
         if isinstance(error, kind):
             return name
     return "incomplete_head" if stream is not None and stream.first_byte_ns >= 0 else "no_answer"
+
+
+def _tls_reason(error: str) -> str | None:
+    """What OpenSSL calls it, where it was TLS that failed."""
+    failed, _, reason = error.partition(": ")
+    return reason if failed == "TLS failed" else None
 
 
 def _reset(stream: Stream, broken: OSError | None) -> bool:

@@ -7,6 +7,7 @@ after the handshake's last record is handed out, not lost. Only http/1.1 is offe
 from __future__ import annotations
 
 import functools
+import re
 import socket
 import ssl
 
@@ -19,6 +20,8 @@ from lens.transport.endpoint import Endpoint
 
 # One TLS record holds this much at most (RFC 8446, 5.1); write() takes one at a time.
 RECORD_BYTES = 16384
+# OpenSSL names an alert after the version that had it first.
+_VERSION = re.compile(r"^(?:sslv3|tlsv1|tlsv13) alert")
 
 
 class Secured(msgspec.Struct, frozen=True):
@@ -166,12 +169,16 @@ def _why(error: ssl.SSLError, endpoint: Endpoint, name: str) -> str:
         return f"{doing}: the certificate for {name!r} is not accepted: {said}; {way}"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return f"{doing}: the peer closed the connection"
-    reason = (error.reason or error.strerror or "failed").replace("_", " ").lower()
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return f"{doing}: the peer does not speak TLS ({reason}); is it http://?"
-    if "handshake failure" in reason or "certificate required" in reason:
-        return f"{doing}: {reason}; does it want a client certificate (--cert FILE)?"
-    return f"{doing}: {reason}"
+        return f"{doing}: the peer does not speak TLS ({in_words(error.reason)}); is it http://?"
+    return f"{doing}: {in_words(error.reason or error.strerror or 'failed')}"
+
+
+def in_words(reason: str) -> str:
+    """OpenSSL's name of a failure as it stands inside a sentence, with the way out where one is known."""
+    said = _VERSION.sub("alert", reason.replace("_", " ").lower())
+    wanted = "handshake failure" in said or "certificate required" in said
+    return f"{said}; does it want a client certificate (--cert FILE)?" if wanted else said
 
 
 def _file_words(error: Exception) -> str:
