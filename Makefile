@@ -106,12 +106,13 @@ fuzz: .venv-test/installed
 mutants: .venv-test/installed
 	$(BIN)/python tools/mutants.py
 
-# In an environment of its own: only what a user gets, extras included.
+# In an environment of its own: only what a user gets beside this, extras included.
 audit: build/release/wheel
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install $(PIP) pip-audit; }
 	@rm -rf build/audited && $(PYTHON) -m venv build/audited
 	build/audited/bin/pip install $(PIP) "$$(cat $<)[$(EXTRAS)]"
-	build/audit/bin/pip-audit --strict --skip-editable --path "$$(echo build/audited/lib/python*/site-packages)"
+	build/audited/bin/pip uninstall -q -y llm-latency-lens
+	build/audit/bin/pip-audit --strict --path "$$(echo build/audited/lib/python*/site-packages)"
 
 bench: .venv-test/installed
 	$(BIN)/python benchmarks/run.py
