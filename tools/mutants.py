@@ -1,7 +1,8 @@
 """Breaks a few lines on purpose, one at a time, and sees whether the tests notice: python tools/mutants.py [NAME...]
 
 Each mutant is a copy of src/ with one line changed; a changed module of the core is compiled anew. The tests
-named beside it must fail. Exit code 1 when a mutant lives. Needs the development environment, and a C compiler.
+named beside it must fail, and pass on a copy that is as it was. Exit code 1 when a mutant lives. Needs the
+development environment, and a C compiler.
 """
 
 import os
@@ -69,26 +70,33 @@ def run(command: list) -> None:
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
 
 
-def lives(mutant: Mutant) -> str | None:
-    """Why the mutant was not found, None when it was."""
+def passes(tests: str, mutant: Mutant | None = None) -> bool:
+    """Whether the tests pass on a copy of the sources, with the mutant's line changed.
+
+    Raises:
+        LookupError: its line is gone.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         shutil.copytree(ROOT / "src" / "lens", place / "lens", ignore=shutil.ignore_patterns("__pycache__"))
         for built in core_of_this_environment():
             shutil.copy(built, place / "lens" / "_core")
-        path = place / "lens" / mutant.file
-        text = path.read_text()
-        if mutant.old not in text:
-            return f"its line is gone: {mutant.old}"
-        path.write_text(text.replace(mutant.old, mutant.new))
-        if mutant.file.startswith("_core/"):
+        if mutant is not None:
+            path = place / "lens" / mutant.file
+            text = path.read_text()
+            if mutant.old not in text:
+                raise LookupError(mutant.old)
+            path.write_text(text.replace(mutant.old, mutant.new))
+        if mutant is None or mutant.file.startswith("_core/"):
             build(place)
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests.split()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
         env = {**os.environ, "PYTHONPATH": str(place)}
         done = subprocess.run(
             command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LONGEST_S, check=False
         )
-        return None if done.returncode == 1 else f"the tests passed (exit code {done.returncode})"
+        if done.returncode not in (0, 1):  # neither passed nor failed: nothing was tested
+            raise LookupError(f"pytest's exit code was {done.returncode}: {done.stdout[-300:]}")
+        return done.returncode == 0
 
 
 def core_of_this_environment() -> list[Path]:
@@ -99,14 +107,20 @@ def core_of_this_environment() -> list[Path]:
 
 
 def main(names: list[str]) -> int:
-    alive = 0
-    for mutant in MUTANTS:
-        if names and not any(name in mutant.name for name in names):
-            continue
-        why = lives(mutant)
-        alive += why is not None
-        print(f"{'ALIVE' if why else 'found':6} {mutant.name}{': ' + why if why else ''}", flush=True)
-    return 1 if alive else 0
+    chosen = [mutant for mutant in MUTANTS if not names or any(name in mutant.name for name in names)]
+    wrong = 0
+    for tests in dict.fromkeys(mutant.tests for mutant in chosen):
+        if not passes(tests):
+            wrong += 1
+            print(f"BROKEN {tests}: fails although nothing was changed", flush=True)
+    for mutant in chosen:
+        try:
+            said = "ALIVE" if passes(mutant.tests, mutant) else "found"
+        except LookupError as error:
+            said = f"GONE ({error})"
+        wrong += said != "found"
+        print(f"{said:6} {mutant.name}", flush=True)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

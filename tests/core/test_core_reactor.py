@@ -305,29 +305,58 @@ def test_what_is_not_gzip_fails_and_says_so(pair):
     assert pair.stream.error == "bad compressed data"
 
 
+class Secured:
+    """Both ends of TLS after their handshake, the peer's with its records in our hands."""
+
+    def __init__(self) -> None:
+        authority = trustme.CA()
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(server)
+        client = ssl.create_default_context()
+        authority.configure_trust(client)
+        self.ours, self.to_peer = (ssl.MemoryBIO(), ssl.MemoryBIO()), (ssl.MemoryBIO(), ssl.MemoryBIO())
+        self.client = client.wrap_bio(*self.ours, server_hostname="localhost")
+        self.server = server.wrap_bio(*self.to_peer, server_side=True)
+        for _ in range(3):
+            for end in (self.client, self.server):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+            self.to_peer[0].write(self.ours[1].read())
+            self.ours[0].write(self.to_peer[1].read())
+
+    def ciphertext(self, plain: bytes) -> bytes:
+        """What the peer sends for it."""
+        self.server.write(plain)
+        return self.to_peer[1].read()
+
+    def alert(self) -> bytes:
+        """What the peer sends when it is given a record that cannot be."""
+        self.to_peer[0].write(b"\x17\x03\x03\x00\x20" + bytes(32))
+        with contextlib.suppress(ssl.SSLError):
+            self.server.read(1)
+        return self.to_peer[1].read()
+
+
+def test_what_comes_in_one_read_with_an_alert_is_kept(pair):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    tape = pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD))
+    pair.until("parked")
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    pair.peer.sendall(tls.ciphertext(event("a") + event("b")) + tls.alert())
+    pair.until("failed")
+    assert signal_column(tape) == [int(Signal.TEXT)] * 2
+    assert "ALERT" in pair.stream.error
+
+
 def test_tls_records_carry_the_stamp_of_their_ciphertext(pair):
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(server)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    ours, to_peer = (ssl.MemoryBIO(), ssl.MemoryBIO()), (ssl.MemoryBIO(), ssl.MemoryBIO())
-    ends = [
-        client.wrap_bio(*ours, server_hostname="localhost"),
-        server.wrap_bio(*to_peer, server_side=True),
-    ]
-    for _ in range(3):
-        for end in ends:
-            with contextlib.suppress(ssl.SSLWantReadError):
-                end.do_handshake()
-        to_peer[0].write(ours[1].read())
-        ours[0].write(to_peer[1].read())
-    pair.stream.secure(ends[0], ours[0])
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
     tape = pair.stream.begin()
 
     def send(plain: bytes) -> tuple[int, int]:
-        ends[1].write(plain)
-        cipher = to_peer[1].read()
+        cipher = tls.ciphertext(plain)
         pair.peer.sendall(cipher[:5])  # a record may be cut anywhere
         pair.poll()
         before = clock.now_ns()

@@ -285,12 +285,13 @@ cdef class Stream:
                     pass
                 except ssl.SSLError as error:
                     self.tls_error = str(error.reason or error.strerror or "protocol violation")
-                    self.c_fail(b"tls", held.reads[i].seen)
                 plain = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 if plain:
                     self.wire_bytes += len(plain)
                     self.reads += 1
                     self.c_take(plain, len(plain), held.reads[i].arrived, held.reads[i].seen)
+                if self.tls_error is not None:  # records before the bad one are good
+                    self.c_fail(b"tls", held.reads[i].seen)
                 if over:
                     self.c_eof(held.reads[i].arrived, 0)
                     break

@@ -70,7 +70,7 @@ def kind_of(error: LensError, stream: Stream | None) -> str:
     """The short name of what went wrong."""
     if isinstance(error, ProtocolError):
         return "bad_chunk" if stream is not None and "chunk" in (stream.error or "") else "protocol"
-    if not isinstance(error, TimedOut) and stream is not None and stream.errno == errno.ECONNRESET:
+    if not isinstance(error, TimedOut | TlsError) and stream is not None and stream.errno == errno.ECONNRESET:
         return "connection_reset"
     for kind, name in _KINDS:
         if isinstance(error, kind):
