@@ -283,6 +283,7 @@ def test_a_peer_that_floods_a_parked_stream_is_held_back(pair):
         ("gzip", gzip.compress(event("one")) + gzip.compress(event("two"))),
         ("deflate", zlib.compress(event("one") + event("two"))),
     ],
+    ids=["gzip", "gzip in two members", "deflate"],
 )
 def test_a_compressed_body_gives_the_same_events(pair, encoding, packed, cut):
     tape = pair.stream.begin()

@@ -24,6 +24,7 @@ class Fault(NamedTuple):
 
 
 LIMIT = 300_000_000
+PACKED = gzip.compress(STREAM)
 FAULTS = [
     Fault("a reset before any answer", (Reset,), "network_error", "reset the connection without an answer"),
     Fault("an end without any answer", (Close,), "network_error", "closed the connection without an answer"),
@@ -146,11 +147,7 @@ FAULTS = [
     ),
     Fault(
         "gzip, though nobody asked",
-        (
-            PLAIN_HEAD
-            + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(gzip.compress(STREAM))
-            + gzip.compress(STREAM),
-        ),
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED) + PACKED,),
         OK,
         tokens=3,
     ),
