@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -48,6 +49,12 @@ def test_one_run_is_shown_as_it_was_when_it_was_measured(runs, name):
     assert "40 requests in" in ended.stdout
     assert "TTFT  " in ended.stdout
     assert "\ntrend  " in ended.stdout
+
+
+def test_where_too_little_was_measured_for_a_trend_it_says_so(runs, tmp_path):
+    base = read_run(runs / "base.jsonl")
+    write_run(tmp_path / "few.jsonl", base.info, base.records[:9])
+    assert re.search(r"^trend +too few requests", lll("analyze", tmp_path / "few.jsonl").stdout, re.MULTILINE)
 
 
 def test_several_runs_have_a_row_each_and_one_for_all(runs):

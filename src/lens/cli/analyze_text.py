@@ -69,7 +69,9 @@ def course(found: Findings, most: int) -> list[tuple[str, str]]:
 
     drifts = [one for one in seen.trends if one.better is not None]
     says = [("trend", f"{whose(one.who)}{one}") for one in drifts]
-    if seen.trends and not drifts:
+    if not seen.trends:
+        says.append(("trend", "too few requests, or too alike their neighbours, to tell one"))
+    elif not drifts:
         says.append(("trend", f"none shown in {', '.join(dict.fromkeys(one.metric for one in seen.trends))}"))
     says += [("change", f"{whose(one.who)}{one}") for one in seen.steps]
     says += [("outlier", f"request {one.index} ({one.request_id}), {one}") for one in seen.anomalies[:most]]
