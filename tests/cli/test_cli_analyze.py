@@ -110,6 +110,16 @@ def test_the_plans_own_commands_work_with_their_flags(runs, tmp_path):
     assert "warn " in ended.stdout, "a warning of the SLA is told, and fails nothing"
 
 
+def test_rates_of_a_target_are_over_the_windows_of_its_runs_not_over_the_time_between_them(runs, tmp_path):
+    sla = tmp_path / "sla.yaml"
+    sla.write_text("thresholds: [rps>1e6, goodput_rps>1e6]\ntargets: {openai/test-1: [rps>1e6, goodput_rps>1e6]}")
+    ended = lll("analyze", runs / "base.jsonl", runs / "slow.jsonl", "--sla", sla, "--goodput", "ttft:5000")
+    found = [line.rsplit("1e+06: ", 1)[1] for line in failing(ended)]
+    assert len(found) == 4
+    assert found[:2] == found[2:], "all requests are this target's"
+    assert float(found[0].split()[0]) > 1
+
+
 def test_the_thresholds_of_a_config_file_are_held(runs, tmp_path):
     """PLAN 6.2.1, with one that cannot be kept."""
     file = tmp_path / "llm-latency-lens.toml"

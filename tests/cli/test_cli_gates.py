@@ -68,6 +68,17 @@ def test_an_sla_file_speaks_of_all_and_of_one_target(tmp_path):
     assert "ok openai: success_rate >= 0.9" in said
 
 
+@pytest.mark.parametrize(("slo", "verdicts"), [("ttft:2000", ["FAIL", "ok"]), ("ttft:1", ["FAIL", "FAIL"])])
+def test_goodput_can_be_a_gate_of_one_target(slo, verdicts, tmp_path):
+    sla = tmp_path / "sla.yaml"
+    sla.write_text("targets: {openai: [goodput_rps>1e6, goodput_rps>0]}")
+    ended = scripted("benchmark", "-n", 6, "-c", 2, "--ui", "none", "--goodput", slo, "--sla", sla, **QUICK)
+    lines = [line for line in ended.stdout.splitlines() if "openai: goodput_rps" in line]
+    assert ended.returncode == 3
+    assert [line.split()[0] for line in lines] == verdicts
+    assert not any("not measured" in line for line in lines)
+
+
 def test_a_warning_alone_does_not_fail(tmp_path):
     sla = tmp_path / "sla.toml"
     sla.write_text('warnings = ["ttft_p50<1"]\n')

@@ -10,7 +10,8 @@ targets:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from lens.metrics.summary import Summary, summarize
 from lens.model import Record
 from lens.pricing import PriceBook
 
+Figures = Callable[[Sequence[Record]], Summary]
 KEYS = ("name", "thresholds", "warnings", "targets")
 
 
@@ -90,28 +92,30 @@ def _gates(said: Any, kind: str, target: str | None = None) -> list[Gate]:
 
 
 def judge_gates(
-    gates: Iterable[Gate], records: Sequence[Record], summary: Summary, book: PriceBook
+    gates: Iterable[Gate], records: Sequence[Record], summary: Summary, book: PriceBook, figures: Figures
 ) -> tuple[Judged, ...]:
-    """Hold a run to its gates; those of one target to that target's requests."""
+    """Hold a run to its gates; those of one target to that target's requests, of which `figures` makes a summary."""
+    of_target: dict[str, tuple[Sequence[Record], Summary]] = {}
     found = []
     for gate in gates:
-        mine, figures = records, summary
+        mine, its_summary = records, summary
         if gate.target is not None:
-            mine = [
-                record for record in records if gate.target in (record.provider, f"{record.provider}/{record.model}")
-            ]
-            figures = summarize(mine, book=book)
-        (verdict,) = judge([gate.threshold], mine, figures, book)
+            if gate.target not in of_target:
+                some = [one for one in records if gate.target in (one.provider, f"{one.provider}/{one.model}")]
+                of_target[gate.target] = some, figures(some)
+            mine, its_summary = of_target[gate.target]
+        (verdict,) = judge([gate.threshold], mine, its_summary, book)
         found.append(Judged(gate=gate, verdict=verdict))
     return tuple(found)
 
 
 def judge_each(gates: Iterable[Gate], records: Sequence[Record], book: PriceBook) -> tuple[Judged, ...]:
     """Hold each request to the gates alone: a test case is named by its prompt's id, or its place."""
+    figures = partial(summarize, book=book)
     found = []
     kept = tuple(gates)
     for record in records:
         case = record.prompt_id or f"request {record.index + 1}"
-        judged = judge_gates(kept, [record], summarize([record], book=book), book)
+        judged = judge_gates(kept, [record], figures([record]), book, figures)
         found += [msgspec.structs.replace(one, case=case) for one in judged]
     return tuple(found)

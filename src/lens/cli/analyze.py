@@ -138,6 +138,7 @@ def _find(ctx: click.Context, sources: Sources, records: list[Record], book: Pri
     from lens.analysis.findings import Findings, course_of
     from lens.analysis.sheets import figures_named, groups_of, percents_of, sheet_of
     from lens.analysis.sla import judge_gates
+    from lens.analysis.sources import summary_of
 
     figures = figures_named(ctx.params["metrics"])
     by = _fields(ctx.params["by"], many=len(sources.sources) > 1)
@@ -148,7 +149,9 @@ def _find(ctx: click.Context, sources: Sources, records: list[Record], book: Pri
     if by and len(groups) > 1:
         whole = everything._replace(key=("all", *[""] * (len(by) - 1)))
         sheet.rows.extend(sheet_of([whole], by, figures).rows)
-    judged = judge_gates(gates, records, everything.summary, book)
+    judged = judge_gates(
+        gates, records, everything.summary, book, lambda some: summary_of(sources.parts(some), book, slos=how["slos"])
+    )
     compared = _compared(ctx, sources, records, book)
     return Findings(
         files=tuple(one.name for one in sources.sources),

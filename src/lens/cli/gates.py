@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lens.analysis.sla import Gate, Judged
+    from lens.metrics.goodput import Slo
     from lens.metrics.summary import Summary
     from lens.model import Record
     from lens.pricing import PriceBook
@@ -71,14 +72,22 @@ def hold(
     summary: Summary,
     book: PriceBook,
     *,
+    slos: Sequence[Slo] = (),
     each: bool = False,
 ) -> int:
-    """Judge, print the verdicts, and give the exit code; `each` holds every request to the gates by itself."""
+    """Judge, print the verdicts, and give the exit code; `each` holds every request to the gates by itself.
+
+    slos: what a request must keep to count as good, as in the summary.
+    """
     if not gates:
         return ExitCode.OK
     from lens.analysis.sla import judge_each, judge_gates
+    from lens.metrics.summary import summarize
 
-    judged = judge_each(gates, records, book) if each else judge_gates(gates, records, summary, book)
+    if each:
+        judged = judge_each(gates, records, book)
+    else:
+        judged = judge_gates(gates, records, summary, book, partial(summarize, book=book, slos=slos))
     print_verdicts(console, judged)
     return ExitCode.THRESHOLD if any(one.failed for one in judged) else ExitCode.OK
 

@@ -41,7 +41,7 @@ def run_and_report(settings: Settings, also: Callable[[Console, Measured], None]
     print_report(console, found.summary, found.info, results.paths, records=found.records)
     if also is not None:
         also(console, found)
-    gate = hold(console, settings.gates, found.records, found.summary, settings.book)
+    gate = hold(console, settings.gates, found.records, found.summary, settings.book, slos=settings.slos)
     if found.exit_code == ExitCode.INTERRUPTED:
         click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
     elif found.outcome.over_budget:
