@@ -56,6 +56,23 @@ def advice(*runs, weights=BOTH, book=BOOK, **more):
     return recommend(candidates_of([(None, run) for run in runs]), book, weights=weights, **more)
 
 
+def at_hour(records, hour):
+    """The same at another hour."""
+    return [msgspec.structs.replace(one, timestamp=f"2026-01-01T{hour:02}:00:00Z") for one in records]
+
+
+@pytest.mark.parametrize("apart_ms", [0, 86_400_000])
+def test_a_target_in_two_runs_has_the_rate_of_its_runs_whatever_their_clocks_say(apart_ms):
+    run = asked("cheap", 100)
+    later = [msgspec.structs.replace(one, stamps=stamps(one.stamps.start + apart_ms * MS, end=135)) for one in run]
+    runs = [at_hour(later, 12), at_hour(run, 9)]
+    (one,) = candidates_of([(None, some) for some in runs])
+    assert [record.timestamp[11:13] for record in one.records] == ["09"] * 40 + ["12"] * 40
+    # A request each second: 40 in 39.1 s.
+    assert advice(*runs, constraints=Bound("rps>1.02")).recommended == "cheap:m"
+    assert advice(*runs, constraints=Bound("rps>1.03")).recommended is None
+
+
 def test_the_target_that_is_faster_and_cheaper_is_recommended_with_what_it_saves():
     found = advice(asked("dear", 200), asked("cheap", 100))
     assert found.recommended == "cheap:m"

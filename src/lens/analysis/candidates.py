@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lens.analysis.columns import column, per_request
+from lens.analysis.sources import summary_of, wall_s
 from lens.analysis.thresholds import Threshold, Verdict, judge
 from lens.metrics.definitions import METRICS
 from lens.metrics.intervals import batch_length
-from lens.metrics.summary import summarize
 from lens.model import Record, RunInfo, Status, Target
 from lens.pricing import PriceBook
 
@@ -35,6 +35,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # provider:model
     target: Target
     records: list[Record]
+    runs: tuple[list[Record], ...]  # the same by the run they are of: stamps of two runs are of two clocks
     blocks: tuple[int, ...] | None = None  # of an interleaved run: the turn of each record
 
     @property
@@ -48,9 +49,9 @@ def candidates_of(runs: Iterable[tuple[RunInfo | None, Sequence[Record]]]) -> li
     Where one run asks the same model at several addresses, the address tells them apart.
     """
     runs = list(runs)
-    found: dict[str, list[Record]] = {}
+    found: dict[str, dict[int, list[Record]]] = {}
     targets: dict[str, Target] = {}
-    for info, records in runs:
+    for number, (info, records) in enumerate(runs):
         told = info.targets if info else ()
         names = [f"{one.provider}:{one.model}" for one in told]
         for record in records:
@@ -59,19 +60,20 @@ def candidates_of(runs: Iterable[tuple[RunInfo | None, Sequence[Record]]]) -> li
             if known and names.count(name) > 1:
                 name = f"{name}@{known.url}"
             targets.setdefault(name, known or Target(provider=record.provider, model=record.model, url=""))
-            kept = found.setdefault(name, [])
+            of_runs = found.setdefault(name, {})
             if not record.warmup:
-                kept.append(record)
+                of_runs.setdefault(number, []).append(record)
     together = len(runs[0][0].targets) if len(runs) == 1 and runs[0][0] else 1
-    return [_candidate(name, targets[name], records, together) for name, records in found.items()]
+    return [_candidate(name, targets[name], list(of_runs.values()), together) for name, of_runs in found.items()]
 
 
-def _candidate(name: str, target: Target, records: list[Record], together: int) -> Candidate:
-    if together < 2:
-        return Candidate(name=name, target=target, records=sorted(records, key=lambda record: record.stamps.start))
-    by_turn = sorted(records, key=lambda record: record.index)
-    turns = tuple(record.index // together for record in by_turn)
-    return Candidate(name=name, target=target, records=by_turn, blocks=turns)
+def _candidate(name: str, target: Target, runs: list[list[Record]], together: int) -> Candidate:
+    for records in runs:
+        records.sort(key=lambda record: record.stamps.start if together < 2 else record.index)
+    runs.sort(key=lambda records: wall_s(records[0]))
+    records = [record for records in runs for record in records]
+    turns = None if together < 2 else tuple(record.index // together for record in records)
+    return Candidate(name=name, target=target, records=records, runs=tuple(runs), blocks=turns)
 
 
 class Sample:
@@ -129,9 +131,8 @@ def judged(candidate: Candidate, bounds: Iterable[Threshold], book: PriceBook) -
     bounds = tuple(dict.fromkeys(bounds))
     if not bounds:
         return {}
-    return dict(
-        zip(bounds, judge(bounds, candidate.records, summarize(candidate.records, book=book), book), strict=True)
-    )
+    verdicts = judge(bounds, candidate.records, summary_of(candidate.runs, book), book)
+    return dict(zip(bounds, verdicts, strict=True))
 
 
 def draws(candidates: Sequence[Candidate], many: int, seed: int, book: PriceBook) -> Iterator[list[NDArray[Any]]]:
