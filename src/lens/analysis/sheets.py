@@ -17,6 +17,7 @@ from lens.analysis.thresholds import metric_and_statistic
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
 from lens.metrics.distribution import PERCENTILES
+from lens.metrics.stages import with_experiments
 from lens.metrics.summary import Summary
 from lens.model import Record
 from lens.pricing import PriceBook
@@ -64,10 +65,12 @@ def groups_of(
     found = grouped(records, by, book, sources.fields) if by else {(): list(records)}
     if len(found) > MOST_GROUPS:
         raise ConfigError(f"--by {','.join(by)}: {len(found)} groups; choose a field with fewer values")
-    return [
-        Group(key, some, summary_of(sources.parts(some), book, slos=slos, percents=percents))
-        for key, some in found.items()
-    ]
+    groups = []
+    for key, some in found.items():
+        parts = sources.parts(some)
+        summary = summary_of(parts, book, slos=slos, percents=percents)
+        groups.append(Group(key, some, with_experiments(summary, some) if len(parts) == 1 else summary))
+    return groups
 
 
 def figures_named(text: str | None) -> tuple[tuple[str, str], ...]:

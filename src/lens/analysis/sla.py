@@ -95,16 +95,13 @@ def judge_gates(
     gates: Iterable[Gate], records: Sequence[Record], summary: Summary, book: PriceBook, figures: Figures
 ) -> tuple[Judged, ...]:
     """Hold a run to its gates; those of one target to that target's requests, of which `figures` makes a summary."""
-    of_target: dict[str, tuple[Sequence[Record], Summary]] = {}
+    measured: dict[str | None, tuple[Sequence[Record], Summary]] = {None: (records, summary)}
     found = []
     for gate in gates:
-        mine, its_summary = records, summary
-        if gate.target is not None:
-            if gate.target not in of_target:
-                some = [one for one in records if gate.target in (one.provider, f"{one.provider}/{one.model}")]
-                of_target[gate.target] = some, figures(some)
-            mine, its_summary = of_target[gate.target]
-        (verdict,) = judge([gate.threshold], mine, its_summary, book)
+        if gate.target not in measured:
+            mine = [one for one in records if gate.target in (one.provider, f"{one.provider}/{one.model}")]
+            measured[gate.target] = mine, figures(mine)
+        (verdict,) = judge([gate.threshold], *measured[gate.target], book)
         found.append(Judged(gate=gate, verdict=verdict))
     return tuple(found)
 

@@ -147,9 +147,7 @@ def summary_of(
     for part in parts:
         collector.extend(part)
     found = collector.summary(info, percents)
-    if len(parts) == 1:
-        return _with_experiments(found, parts[0])
-    if not parts:
+    if len(parts) < 2:
         return found
     spans = [_span_ns(part) for part in parts]
     window_s = sum(window for window, _ in spans) / NS_PER_S
@@ -162,18 +160,6 @@ def summary_of(
         concurrency_mean=busy_s / window_s if window_s else None,
         goodput_rps=found.good / window_s if window_s and found.good is not None else None,
     )
-
-
-def _with_experiments(summary: Summary, records: Sequence[Record]) -> Summary:
-    """The summary with what stages, pauses and connections of one run show."""
-    import msgspec
-
-    from lens.metrics.coldstart import cold_start
-    from lens.metrics.stages import pacing_doubts, stage_rows
-
-    rows = stage_rows(records)
-    warnings = (*summary.warnings, *pacing_doubts(rows))
-    return msgspec.structs.replace(summary, stages=rows, cold_start=cold_start(records) or None, warnings=warnings)
 
 
 def _span_ns(part: Sequence[Record]) -> tuple[int, int]:

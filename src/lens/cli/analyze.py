@@ -142,7 +142,8 @@ def _find(ctx: click.Context, sources: Sources, records: list[Record], book: Pri
 
     figures = figures_named(ctx.params["metrics"])
     by = _fields(ctx.params["by"], many=len(sources.sources) > 1)
-    how: dict[str, Any] = {"slos": slos_of(ctx), "percents": percents_of(figures)}
+    slos = slos_of(ctx)
+    how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
     (everything,) = groups_of(sources, records, (), book, **how)
     groups = groups_of(sources, records, by, book, **how) if by else [everything]
     sheet = sheet_of(groups, by, figures)
@@ -150,7 +151,7 @@ def _find(ctx: click.Context, sources: Sources, records: list[Record], book: Pri
         whole = everything._replace(key=("all", *[""] * (len(by) - 1)))
         sheet.rows.extend(sheet_of([whole], by, figures).rows)
     judged = judge_gates(
-        gates, records, everything.summary, book, lambda some: summary_of(sources.parts(some), book, slos=how["slos"])
+        gates, records, everything.summary, book, lambda some: summary_of(sources.parts(some), book, slos=slos)
     )
     compared = _compared(ctx, sources, records, book)
     return Findings(

@@ -25,8 +25,7 @@ from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode, FileError
 from lens.journal import Journal, rescue
-from lens.metrics.coldstart import cold_start
-from lens.metrics.stages import pacing_doubts, stage_rows
+from lens.metrics.stages import with_experiments
 from lens.metrics.summary import Collector, Summary
 from lens.metrics.transient import without_cool_down, without_transient
 from lens.model import Record, RunInfo, Status
@@ -101,7 +100,8 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
             collector = Collector(settings.book, slos=settings.slos)
             for record in records:
                 collector.add(record)
-            summary = _with_experiments(collector.summary(info), records, (*run.notes, *cuts))
+            noted = msgspec.structs.replace(collector.summary(info), notes=(*run.notes, *cuts))
+            summary = with_experiments(noted, records)
             if settings.usd_per_gpu_hour is not None:
                 spent = gpu_cost(summary.window_s, summary.output_tokens, settings.usd_per_gpu_hour)
                 summary = msgspec.structs.replace(summary, gpu_cost=spent)
@@ -141,19 +141,6 @@ def _without_ends(settings: Settings, records: list[Record]) -> tuple[list[Recor
         records, cut = without_cool_down(records, load.cooldown)
         notes.append(f"cool-down: the last {cut} requests are left out of the figures")
     return records, notes
-
-
-def _with_experiments(summary: Summary, records: list[Record], notes: tuple[str, ...]) -> Summary:
-    """The summary with what stages, pauses and connections show."""
-    rows = stage_rows(records)
-    found = cold_start(records)
-    return msgspec.structs.replace(
-        summary,
-        stages=rows,
-        cold_start=found or None,
-        notes=notes,
-        warnings=(*summary.warnings, *pacing_doubts(rows)),
-    )
 
 
 def _rescued(info: RunInfo, records: list[Record]) -> str:
