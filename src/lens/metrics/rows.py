@@ -1,85 +1,82 @@
-"""One record as a flat row: the plan's RequestMetrics (PLAN 2.2.4) first, in its order, then ours.
-
-JSON, JSON Lines and CSV all take their fields from here. The plan's fields are always there,
-null when not measured; ours are left out then.
-"""
+"""The figures of requests as plain values, by the names that they have in files: what tables and documents are made of."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
 
-import msgspec
+import numpy as np
 
-from lens.metrics.definitions import Value, figures
-from lens.metrics.timeline import timeline
-from lens.model import Record, encode_hook
-from lens.pricing import PriceBook
-from lens.units import ms
+from lens.metrics.columns import Column
+from lens.metrics.definitions import Metric, request_metrics
+from lens.metrics.table import Table
+from lens.units import NS_PER_MS
 
-# The plan's name of a metric, where it differs from ours; ours is not repeated.
-PLAN_NAMES = {
+# The name of a metric in files, where it differs from that of its definition.
+FILE_NAMES = {
     "dns_ms": "dns_resolution_ms",
     "tcp_ms": "tcp_connection_ms",
     "tls_ms": "tls_handshake_ms",
 }
+WHOLE_UNITS = ("tokens", "count")  # of metrics that are whole numbers
+Value = float | int | Decimal
 
 
-def all_figures(record: Record, book: PriceBook) -> dict[str, Value | None]:
-    """Every per-request metric by the name it has in a file."""
-    return {PLAN_NAMES.get(metric.name, metric.name): value for metric, value in figures(record, book)}
+def file_name(metric: Metric) -> str:
+    """Return the name of a metric in files."""
+    return FILE_NAMES.get(metric.name, metric.name)
 
 
-def error_text(record: Record) -> str | None:
-    """What went wrong, in one line; None when nothing did."""
-    failure = record.failure
-    if failure is None:
-        return None
-    status = f"HTTP {record.http_status}: " if record.http_status and record.http_status >= 400 else ""
-    return " ".join(f"{status}{failure.message}".split())
+def values_of(table: Table, metric: Metric) -> list[Value | None]:
+    """Return a metric's value of each request, None where it was not measured; money as exact decimals.
+
+    Also of requests that may not speak for it in a summary, as they stand in the record.
+    """
+    if metric.kind == "cost":
+        return list(table.costs.decimals(metric.name))
+    column = table.metric(metric.name)
+    absent = np.isnan(column)
+    values: Column = column
+    if metric.unit in WHOLE_UNITS:
+        values = np.where(absent, 0, column)
+        if (values == np.floor(values)).all():
+            values = values.astype(np.int64)
+    found: list[Value | None] = values.tolist()
+    if absent.any():
+        for row in np.flatnonzero(absent).tolist():
+            found[row] = None
+    return found
 
 
-def token_timings(record: Record) -> list[dict[str, Any]]:
-    """The plan's TokenTiming of each content event: since the start, and since the one before."""
-    at_ns = timeline(record).at_ns.tolist()
+def figures_of(table: Table) -> dict[str, list[Value | None]]:
+    """Return every metric of requests by its name in files, a list with a value a request."""
+    return {file_name(metric): values_of(table, metric) for metric in request_metrics()}
+
+
+def error_texts(table: Table) -> list[str | None]:
+    """Return what went wrong with each request, in one line; None where nothing did."""
+    messages, statuses = table.codes("failure").listed(), table.codes("http_status").listed()
     return [
-        {"token_index": i, "timestamp_ms": ms(at), "delta_ms": ms(at - (at_ns[i - 1] if i else 0))}
-        for i, at in enumerate(at_ns)
+        None if message is None else " ".join(f"{_status(status)}{message}".split())
+        for message, status in zip(messages, statuses, strict=True)
     ]
 
 
-def plan_row(record: Record, book: PriceBook) -> dict[str, Any]:
-    """The plan's RequestMetrics, without token_timings; then every other metric that was measured."""
-    found = all_figures(record, book)
-    row: dict[str, Any] = {
-        "request_id": record.request_id,
-        "provider": record.provider,
-        "model": record.model,
-        "timestamp": record.timestamp,
-    }
-    for name in (
-        "ttfb_ms", "ttft_ms", "total_latency_ms", "input_tokens", "output_tokens", "thinking_tokens",
-        "tokens_per_second", "input_cost", "output_cost", "thinking_cost", "total_cost",
-        "dns_resolution_ms", "tcp_connection_ms", "tls_handshake_ms",
-    ):  # fmt: skip
-        row[name] = found.pop(name)
-    row["status"] = record.status.value
-    row["error"] = error_text(record)
-    row.update({name: value for name, value in found.items() if value is not None})
-    return row
+def _status(status: int | None) -> str:
+    return f"HTTP {status}: " if status and status >= 400 else ""
 
 
-def _exact(value: Any) -> Any:
-    """Money as a JSON number with all its digits and without an exponent."""
-    return msgspec.Raw(format(value, "f").encode()) if isinstance(value, Decimal) else value
+def timestamps(table: Table) -> list[str]:
+    """Return when each request started by the wall clock, RFC 3339 in UTC with microseconds."""
+    return [f"{text}Z" for text in np.datetime_as_string(table.column("wall_us").astype("datetime64[us]")).tolist()]
 
 
-def full_row(record: Record, book: PriceBook) -> dict[str, Any]:
-    """The plan's row and all of the record itself, so that what was exported can be analysed again."""
-    row = {name: _exact(value) for name, value in plan_row(record, book).items()}
-    raw = msgspec.to_builtins(record, enc_hook=encode_hook)
-    row.update({name: value for name, value in raw.items() if name not in row})
-    evidence = timeline(record).evidence
-    if evidence:
-        row["token_evidence"] = evidence
-    return row
+def token_timings(table: Table, row: int = 0) -> list[dict[str, Any]]:
+    """Return of each content event of a request when it came: since the start, and since the one before; in ms."""
+    first = table.firsts("events")
+    at_ms = table.at[first[row] : first[row + 1]] / NS_PER_MS
+    gaps = np.diff(at_ms, prepend=0.0)
+    return [
+        {"token_index": i, "timestamp_ms": at, "delta_ms": gap}
+        for i, (at, gap) in enumerate(zip(at_ms.tolist(), gaps.tolist(), strict=True))
+    ]

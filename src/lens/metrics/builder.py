@@ -1,0 +1,334 @@
+"""Make tables: from records, and from run files.
+
+One walk over the records takes out their scalars and joins their lists as bytes; from there on everything is
+numpy, and nothing is done in Python for an event. Records are taken in batches, so that a long run file
+never lies in memory as objects.
+"""
+
+from __future__ import annotations
+
+import gc
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec.msgpack import Ext
+from msgspec.structs import astuple
+
+from lens.history.lean import MISSING
+from lens.history.read import RunStream
+from lens.metrics.columns import EPOCH, Codes, Column, Lists, Run
+from lens.metrics.table import Table
+from lens.metrics.token_counts import tokens_of_events
+from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
+from lens.pricing import PriceBook
+
+# Records whose columns are made at once: many enough to forget numpy's overhead, few enough for the caches.
+BATCH = 2048
+_STAMPS = Stamps.__struct_fields__
+_USAGE = Usage.__struct_fields__
+_NO_USAGE = (float("nan"),) * len(_USAGE)
+_EVENTS = ("arrived_ns", "lag_ns", "signals", "chars", "read")
+_PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
+_NO_TCP = (None, None, None)
+_MICROSECOND = timedelta(microseconds=1)
+# Fields of a record that have few different values; columns of these names.
+_CODED = (
+    "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
+    "reported_cost_usd", "http_status",
+)  # fmt: skip
+LONGEST_ID = 64  # bytes of a request's id that are kept
+
+
+class TableBuilder:
+    """Takes records one by one or many at once, and makes the table of them."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self._waiting: list[Any] = []
+        self._parts: dict[str, list[Column]] = {}
+        self._values: dict[str, dict[Any, int]] = {}
+        self._taken = 0
+        self._odd = 0  # records whose events are no columns of one length
+
+    def add(self, record: Any) -> None:
+        """Take a Record, or one of history.lean."""
+        self._waiting.append(record)
+        if len(self._waiting) >= BATCH:
+            self._take()
+
+    def extend(self, records: Iterable[Any]) -> None:
+        for record in records:
+            self.add(record)
+
+    def table(self, run: Run, book: PriceBook | None = None, places: Sequence[int] | None = None) -> Table:
+        """Return the table of all that was taken. places: what to `fetch` each record by; else its number."""
+        self._take()
+        if self._odd:
+            self.warnings.append(f"{self._odd} requests have event columns of different lengths and were left out")
+        columns: dict[str, Any] = {}
+        lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}}
+        if not self._parts:
+            self._put_empty()
+        for name in list(self._parts):
+            joined = np.concatenate(self._parts.pop(name))
+            head, _, field = name.partition(".")
+            if field:
+                lists[head][field] = joined
+            elif name in self._values:
+                columns[name] = Codes(joined, tuple(self._values[name]))
+            else:
+                columns[name] = joined
+        n = len(columns["start"])
+        columns["run"] = np.zeros(n, dtype=np.int16)
+        if places is None:
+            columns["row"] = columns.pop("taken")
+        else:
+            columns["row"] = np.asarray(places, dtype=np.int64)[columns.pop("taken")]
+        made = {}
+        for name, fields in lists.items():
+            made[name] = Lists(np.concatenate(([0], np.cumsum(fields.pop("sizes"), dtype=np.int64))), fields)
+        columns["timing_sources"] = Codes(np.empty(0, dtype=np.int32), tuple(self._values.get("timing.source", ())))
+        return Table(columns, made, [run], book=book)
+
+    def _take(self) -> None:
+        """Make columns of the records that wait."""
+        if not self._waiting:
+            return
+        records, self._waiting = self._waiting, []
+        events, sizes = _event_columns(records)
+        rows = np.arange(self._taken, self._taken + len(records))
+        self._taken += len(records)
+        if events is None:
+            whole = [len({len(_unpacked(getattr(one.events, name))) for name in _EVENTS}) == 1 for one in records]
+            rows = rows[np.array(whole, dtype=bool)]
+            self._odd += len(records) - sum(whole)
+            records = [record for record, sound in zip(records, whole, strict=True) if sound]
+            events, sizes = _event_columns(records)
+            if not records or events is None:
+                return
+        self._put("taken", rows)
+        self._scalars(records)
+        self._code(records)
+        self._timings(records)
+        self._events(records, events, sizes)
+
+    def _put_empty(self) -> None:
+        """Make the columns of no records: those of one that is taken away."""
+        nothing = Record(
+            request_id="",
+            index=0,
+            provider="",
+            model="",
+            timestamp="",
+            stamps=Stamps(start=0),
+            status=Status.SUCCESS,
+            category="success",
+        )
+        self._waiting = [nothing]
+        self._take()
+        self._parts = {name: [part[:0] for part in parts] for name, parts in self._parts.items()}
+        self._values = {name: {} for name in self._values}
+
+    def _put(self, name: str, column: Column) -> None:
+        self._parts.setdefault(name, []).append(column)
+
+    def _put_codes(self, name: str, values: Sequence[Any]) -> None:
+        """Put a column of few different values; None is none."""
+        known = self._values.setdefault(name, {})
+        try:
+            codes = [-1 if value is None else known[value] for value in values]
+        except KeyError:
+            codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
+        self._put(name, np.array(codes, dtype=np.int32))
+
+    def _scalars(self, records: Sequence[Any]) -> None:
+        n = len(records)
+        full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
+        stamps = chain.from_iterable([astuple(record.stamps) for record in records])
+        if full:
+            stamps = (MISSING if at is None else at for at in stamps)
+        absolute = np.fromiter(stamps, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T
+        self._put("start", absolute[0].copy())
+        for name, column in zip(_STAMPS, absolute, strict=True):
+            if name != "start":
+                self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
+        counts: Any = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
+        usage = np.array(counts, dtype=np.float64).reshape(n, len(_USAGE)).T
+        for name, column in zip(_USAGE, usage, strict=True):
+            self._put(name, column.copy())
+        tcp = np.array([_tcp(record) for record in records], dtype=np.float64).reshape(n, 3).T
+        for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
+            self._put(name, column.copy())
+        self._put("index", np.array([record.index for record in records], dtype=np.int64))
+        self._put("target", np.array([record.target for record in records], dtype=np.int32))
+        self._put("tries", np.array([len(record.tries) for record in records], dtype=np.int32))
+        self._put("wall_us", np.array([wall_us(record.timestamp) for record in records], dtype=np.int64))
+        self._put("kernel", np.array([record.stamp_kind == "kernel" for record in records], dtype=bool))
+        for name in ("stream", "clock_stepped", "warmup"):
+            self._put(name, np.array([getattr(record, name) for record in records], dtype=bool))
+        ids = [record.request_id.encode(errors="replace")[:LONGEST_ID] for record in records]
+        self._put("request_id", np.array(ids, dtype=np.bytes_))
+
+    def _code(self, records: Sequence[Any]) -> None:
+        for name in _CODED:
+            self._put_codes(name, [getattr(record, name) for record in records])
+        self._put_codes("status", [record.status.value for record in records])
+        self._put_codes("failure", [record.failure and record.failure.message for record in records])
+        connections = [record.connection for record in records]
+        for name in ("reused", "peer", "tls_resumed"):
+            self._put_codes(name, [None if one is None else getattr(one, name) for one in connections])
+        self._put_codes("labels", [tuple(sorted(record.labels.items())) for record in records])
+
+    def _timings(self, records: Sequence[Any]) -> None:
+        """The times that servers told, each under its source."""
+        told = [record.server_timing_ms for record in records]
+        self._put("timing.sizes", np.array([len(one) for one in told], dtype=np.int64))
+        known = self._values.setdefault("timing.source", {})
+        names = [known.setdefault(name, len(known)) for one in told if one for name in one]
+        self._put("timing.source", np.array(names, dtype=np.int32))
+        self._put("timing.ms", np.array([took for one in told if one for took in one.values()], dtype=np.float64))
+
+    def _events(self, records: Sequence[Any], columns: dict[str, Column], sizes: Column) -> None:
+        """The content events, how many tokens each brought, and who says so."""
+        n = len(records)
+        signals, chars = columns["signals"], columns["chars"]
+        content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))
+        of = np.repeat(np.arange(n), sizes)[content]
+        kinds = signals[content]
+        output, reasoning = (kinds & int(OUTPUT)) != 0, (kinds & int(Signal.REASONING)) != 0
+        in_each = np.bincount(of, minlength=n)
+        told = {
+            row: _unpacked(record.tokens_per_event)
+            for row, record in enumerate(records)
+            if record.tokens_per_event is not None
+        }
+        counted = tokens_of_events(
+            chars=chars[content],
+            of=of,
+            n=in_each,
+            output_tokens=self._parts["output_tokens"][-1],
+            reasoning_tokens=self._parts["reasoning_tokens"][-1],
+            thought_aloud=np.bincount(of[reasoning], minlength=n) > 0,
+            told=told,
+        )
+        reads = columns["read"][content]
+        together = np.zeros(len(of), dtype=bool)
+        together[1:] = (reads[1:] == reads[:-1]) & (of[1:] == of[:-1])
+        self._put("events.sizes", in_each)
+        self._put("events.at", _narrow(columns["arrived_ns"][content]))
+        self._put("events.lag", _narrow(columns["lag_ns"][content]))
+        self._put("events.kind", (output + 2 * reasoning).astype(np.uint8))
+        self._put("events.together", together)
+        self._put("events.tokens", _narrow(counted.tokens))
+        self._put("streamed", counted.streamed)
+        self._put("evidence", counted.evidence.astype(np.int8))
+
+
+def table_of(
+    records: Iterable[Any], info: RunInfo | None = None, book: PriceBook | None = None, *, name: str = ""
+) -> Table:
+    """Return the table of records that are in memory."""
+    known = records if isinstance(records, Sequence) else list(records)
+    builder = TableBuilder()
+    builder.extend(known)
+    return builder.table(Run(name, info, known.__getitem__), book)
+
+
+def read_table(path: Path, book: PriceBook | None = None, *, name: str | None = None) -> tuple[Table, tuple[str, ...]]:
+    """Return the table of a run file of any layout, and warnings of what of it cannot be read.
+
+    Raises:
+        FileError: it cannot be read, is no run file, or a newer version wrote it.
+    """
+    stream = RunStream(path)
+    builder, places = TableBuilder(), array("q")
+    with gc_paused():
+        for place, record in stream.lean():
+            places.append(place)
+            builder.add(record)
+    table = builder.table(Run(path.name if name is None else name, stream.info, stream.fetch), book, places)
+    return table, (*stream.warnings, *builder.warnings)
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Records know nothing that knows them, so looking for cycles among millions of them is time for nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def wall_us(timestamp: str) -> int:
+    """Return the time of day of a record's timestamp, as microseconds since 1970; MISSING where it is none."""
+    try:
+        when = datetime.fromisoformat(timestamp)
+        return ((when if when.tzinfo else when.astimezone()) - EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return MISSING
+
+
+def _event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Column]:
+    """Return the events of these records, one record's behind the other's, and how many each has.
+
+    None where the columns of a record differ in length.
+    """
+    columns: dict[str, Column] = {}
+    sizes: Column | None = None
+    for name in _EVENTS:
+        columns[name], each = _joined([getattr(record.events, name) for record in records])
+        if sizes is not None and not np.array_equal(each, sizes):
+            return None, sizes
+        sizes = each
+    assert sizes is not None
+    return columns, sizes
+
+
+def _joined(columns: Sequence[Any]) -> tuple[Column, Column]:
+    """Return lists of numbers one behind the other, and the length of each; files of different age differ in widths."""
+    kinds = set(map(type, columns))
+    if kinds == {Ext} and len(codes := {column.code for column in columns}) == 1:
+        data = [column.data for column in columns]
+        joined = np.frombuffer(b"".join(data), dtype=_PACKED_TYPES[codes.pop()])
+        return joined.astype(np.int64, copy=False), np.array([*map(len, data)], dtype=np.int64) // joined.itemsize
+    if kinds == {list}:
+        sizes = np.array([*map(len, columns)], dtype=np.int64)
+        return np.fromiter(chain.from_iterable(columns), np.int64, int(sizes.sum())), sizes
+    each = [_unpacked(column) for column in columns]
+    values = np.concatenate(each) if each else np.empty(0, dtype=np.int64)
+    return values, np.array([len(column) for column in each], dtype=np.int64)
+
+
+def _unpacked(column: Any) -> Column:
+    """Return a list of numbers in any of its forms as int64."""
+    if isinstance(column, Ext):
+        return np.frombuffer(column.data, dtype=_PACKED_TYPES[column.code]).astype(np.int64)
+    if isinstance(column, array):
+        return np.frombuffer(column, dtype=column.typecode).astype(np.int64)
+    return np.array(column, dtype=np.int64)
+
+
+def _narrow(values: Column) -> Column:
+    """Return whole numbers in as few bytes as they fit in."""
+    if not len(values):
+        return values
+    least, greatest = int(values.min()), int(values.max())
+    return values.astype(np.result_type(np.min_scalar_type(least), np.min_scalar_type(greatest)), copy=False)
+
+
+def _tcp(record: Any) -> tuple[int | None, int | None, int | None]:
+    """Return round trip, shortest round trip and segments sent again during this request, where the kernel told."""
+    connection = record.connection
+    if connection is None or (end := connection.tcp_at_end) is None:
+        return _NO_TCP
+    begin = connection.tcp_at_send if connection.reused else None
+    return end.rtt_us, end.min_rtt_us, end.retransmits - (begin.retransmits if begin else 0)
