@@ -33,6 +33,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     from lens.cli.measure import measure, remember_secrets, run_name
     from lens.cli.page import page_console
     from lens.cli.results import Results
+    from lens.metrics.builder import table_of
     from lens.profiler import with_simulators
     from lens.report.request import print_profile
 
@@ -47,7 +48,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
         found = measure(settings, results, None, keep_text=keep_text)
     console = page_console(results)
     for record in found.records:
-        print_profile(console, record, found.info, settings.book, found.summary)
+        print_profile(console, table_of([record], found.info, settings.book), record, found.info, found.summary)
     for path in results.paths:
         click.echo(f"written      {path}", err=results.on_stdout)
     gate = hold(console, settings.gates, found.records, found.summary, settings.book, each=True)
