@@ -248,13 +248,18 @@ def read_table(path: Path, book: PriceBook | None = None, *, name: str | None = 
         FileError: it cannot be read, is no run file, or a newer version wrote it.
     """
     stream = RunStream(path)
+    table, warnings = table_of_stream(stream, book, name=path.name if name is None else name)
+    return table, (*stream.warnings, *warnings)
+
+
+def table_of_stream(stream: RunStream, book: PriceBook | None = None, *, name: str = "") -> tuple[Table, list[str]]:
+    """Return the table of what a run file still holds, and what of it was left out."""
     builder, places = TableBuilder(), array("q")
     with gc_paused():
         for place, record in stream.lean():
             places.append(place)
             builder.add(record)
-    table = builder.table(Run(path.name if name is None else name, stream.info, stream.fetch), book, places)
-    return table, (*stream.warnings, *builder.warnings)
+    return builder.table(Run(name, stream.info, stream.fetch), book, places), builder.warnings
 
 
 def read_tables(paths: Sequence[Path], book: PriceBook | None = None) -> tuple[Table, tuple[str, ...]]:
