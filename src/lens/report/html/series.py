@@ -61,6 +61,8 @@ class Series:
     def stages(self) -> dict[str, Column]:
         """The rows of each stage, in the order in which they began."""
         stage = self.table.codes("stage")
+        if not stage.values:
+            return {}
         groups = [rows for rows in self.table.grouped(stage.codes) if stage.codes[rows[0]] >= 0]
         return {stage.values[stage.codes[rows[0]]]: rows for rows in groups}
 
@@ -121,9 +123,9 @@ def _of_run(number: int, measured: Table) -> Iterator[Series]:
     if not len(measured):
         return
     zero_ns, target = int(measured.column("start").min()), measured.column("target")
-    groups = measured.grouped(target)
-    for rows in sorted(groups, key=lambda rows: int(target[rows[0]])):
-        table = measured.take(rows) if len(groups) > 1 else measured
+    several = bool((target != target[0]).any())
+    groups = sorted(measured.grouped(target), key=lambda rows: int(target[rows[0]])) if several else ()
+    for table in map(measured.take, groups) if several else (measured,):
         name = f"{clean(_first(table, 'provider'), 60)} {clean(_first(table, 'model'), 80)}"
         yield Series(name, number, table, zero_ns)
 
