@@ -285,7 +285,7 @@ def _event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Co
     columns: dict[str, Column] = {}
     sizes: Column | None = None
     for name in _EVENTS:
-        columns[name], each = _joined([getattr(record.events, name) for record in records])
+        columns[name], each = joined_columns([getattr(record.events, name) for record in records])
         if sizes is not None and not np.array_equal(each, sizes):
             return None, sizes
         sizes = each
@@ -293,7 +293,7 @@ def _event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Co
     return columns, sizes
 
 
-def _joined(columns: Sequence[Any]) -> tuple[Column, Column]:
+def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
     """Return lists of numbers one behind the other, and the length of each; files of different age differ in widths."""
     kinds = set(map(type, columns))
     if kinds == {Ext} and len(codes := {column.code for column in columns}) == 1:

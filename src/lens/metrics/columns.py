@@ -266,13 +266,13 @@ class Columns:
 
     # Parts.
 
-    def slices(self) -> Iterator[Self]:
-        """Yield this table a slice of requests at a time, in order; itself where it is small."""
-        if len(self) <= SLICE:
+    def slices(self, most: int = SLICE) -> Iterator[Self]:
+        """Yield this table in slices of at most so many requests, in order; itself where it is small."""
+        if len(self) <= most:
             yield self
             return
-        for start in range(0, len(self), SLICE):
-            yield self.take(slice(start, min(start + SLICE, len(self))))
+        for start in range(0, len(self), most):
+            yield self.take(slice(start, min(start + most, len(self))))
 
     def take(self, which: Rows) -> Self:
         """Return the table of some requests: where a bool column is true, or those of row numbers, in their order."""
