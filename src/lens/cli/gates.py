@@ -82,7 +82,7 @@ def hold(
     if not gates:
         return ExitCode.OK
     from lens.analysis.gates.sla import judge_each, judge_gates
-    from lens.metrics.summary import summarize
+    from lens.metrics.summarize import summarize
 
     if each:
         judged = judge_each(gates, records, book)

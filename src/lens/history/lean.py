@@ -6,6 +6,7 @@ JSON, extensions of raw integers in MessagePack (see model.pack_hook).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import msgspec
@@ -75,5 +76,5 @@ def _lean(name: str, numbers: Any, absent: Any) -> type:
 
 PackedRecord = _lean("PackedRecord", Ext, _EMPTY)
 ListedRecord = _lean("ListedRecord", list[int], msgspec.field(default_factory=list))
-decode_packed = msgspec.msgpack.Decoder(PackedRecord).decode
-decode_listed = msgspec.json.Decoder(ListedRecord).decode
+decode_packed: Callable[[Any], Any] = msgspec.msgpack.Decoder(PackedRecord).decode
+decode_listed: Callable[[Any], Any] = msgspec.json.Decoder(ListedRecord).decode

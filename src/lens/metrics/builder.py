@@ -150,11 +150,12 @@ class TableBuilder:
     def _scalars(self, records: Sequence[Any]) -> None:
         n = len(records)
         full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
-        stamps = chain.from_iterable([astuple(record.stamps) for record in records])
+        stamps: Iterable[Any] = chain.from_iterable([astuple(record.stamps) for record in records])
         if full:
             stamps = (MISSING if at is None else at for at in stamps)
-        absolute = np.fromiter(stamps, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T
+        absolute: Column = np.fromiter(stamps, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T
         self._put("start", absolute[0].copy())
+        column: Column
         for name, column in zip(_STAMPS, absolute, strict=True):
             if name != "start":
                 self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
@@ -247,13 +248,85 @@ def read_table(path: Path, book: PriceBook | None = None, *, name: str | None = 
         FileError: it cannot be read, is no run file, or a newer version wrote it.
     """
     stream = RunStream(path)
+    table, warnings = table_of_stream(stream, book, name=path.name if name is None else name)
+    return table, (*stream.warnings, *warnings)
+
+
+def table_of_stream(stream: RunStream, book: PriceBook | None = None, *, name: str = "") -> tuple[Table, list[str]]:
+    """Return the table of what a run file still holds, and what of it was left out."""
     builder, places = TableBuilder(), array("q")
     with gc_paused():
         for place, record in stream.lean():
             places.append(place)
             builder.add(record)
-    table = builder.table(Run(path.name if name is None else name, stream.info, stream.fetch), book, places)
-    return table, (*stream.warnings, *builder.warnings)
+    return builder.table(Run(name, stream.info, stream.fetch), book, places), builder.warnings
+
+
+def read_tables(paths: Sequence[Path], book: PriceBook | None = None) -> tuple[Table, tuple[str, ...]]:
+    """Return run files as one table, and warnings that name the file.
+
+    Stamps of different runs are of different clocks, so the requests are in the order of the wall's. A request
+    that stands in two files, as in a journal and what it became, is taken once.
+
+    Raises:
+        FileError: one cannot be read or is no run file.
+    """
+    names = [path.name for path in paths]
+    unique = len(set(names)) == len(names)
+    tables, warnings = [], []
+    for path, name in zip(paths, names, strict=True):
+        called = name if unique else str(path)
+        table, says = read_table(path, book, name=called)
+        tables.append(table)
+        warnings += [f"{called}: {one}" for one in says]
+    if len(tables) == 1:
+        return tables[0], tuple(warnings)
+    whole = join_tables(tables)
+    _, first = np.unique(whole.column("request_id"), return_index=True)
+    twice = len(whole) - len(first)
+    if twice:
+        many = f"{twice} request{'s stand' if twice > 1 else ' stands'}"
+        warnings.append(f"{many} in more than one of the files: taken once")
+        whole = whole.take(np.sort(first))
+    return whole.started(), tuple(warnings)
+
+
+def join_tables(tables: Sequence[Table]) -> Table:
+    """Return the requests of several tables as one, in their order; its runs are theirs, one behind the other."""
+    columns: dict[str, Any] = {}
+    lists: dict[str, Lists] = {}
+    begins = np.cumsum([0, *[len(table.runs) for table in tables]]).tolist()
+    for name, kind in tables[0].kinds().items():
+        if kind is Codes:
+            columns[name] = _joined_codes([table.codes(name) for table in tables])
+        else:
+            columns[name] = np.concatenate([table.column(name) for table in tables])
+    columns["run"] = np.concatenate([table.column("run") + begin for table, begin in zip(tables, begins, strict=False)])
+    for name in ("events", "timing"):
+        sizes = np.concatenate([np.diff(table.firsts(name)) for table in tables])
+        fields = {
+            field: np.concatenate([table.listed(name, field) for table in tables])
+            for field in tables[0].listed_names(name)
+        }
+        lists[name] = Lists(np.concatenate(([0], np.cumsum(sizes))), fields)
+    number = {source: i for i, source in enumerate(columns["timing_sources"].values)}
+    lists["timing"].columns["source"] = np.concatenate(
+        [
+            np.array([*[number[source] for source in table.sources], -1])[table.listed("timing", "source")]
+            for table in tables
+        ]
+    )
+    return Table(columns, lists, [run for table in tables for run in table.runs], book=tables[0].book)
+
+
+def _joined_codes(columns: Sequence[Codes]) -> Codes:
+    """Return columns of few different values one behind the other, under one numbering."""
+    numbers: dict[Any, int] = {}
+    parts = []
+    for one in columns:
+        renumbered = [numbers.setdefault(value, len(numbers)) for value in one.values]
+        parts.append(np.array([*renumbered, -1], dtype=np.int32)[one.codes])
+    return Codes(np.concatenate(parts), tuple(numbers))
 
 
 @contextmanager
@@ -311,9 +384,10 @@ def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
 def _unpacked(column: Any) -> Column:
     """Return a list of numbers in any of its forms as int64."""
     if isinstance(column, Ext):
-        return np.frombuffer(column.data, dtype=_PACKED_TYPES[column.code]).astype(np.int64)
+        values: Column = np.frombuffer(bytes(column.data), dtype=_PACKED_TYPES[column.code]).astype(np.int64)
+        return values
     if isinstance(column, array):
-        return np.frombuffer(column, dtype=column.typecode).astype(np.int64)
+        return np.array(column, dtype=np.int64)
     return np.array(column, dtype=np.int64)
 
 

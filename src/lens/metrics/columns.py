@@ -151,6 +151,16 @@ class Columns:
             found = self._lists[name] = Lists(first, {})
         return found
 
+    def kinds(self) -> dict[str, type]:
+        """Return the names of all columns of one value a request, and what they are: Codes, or an array."""
+        if self._parent is not None:
+            return self._parent.kinds()
+        return {name: Codes if isinstance(column, Codes) else np.ndarray for name, column in self._columns.items()}
+
+    def listed_names(self, name: str) -> tuple[str, ...]:
+        """Return the names of the columns of a list."""
+        return tuple(self._lists[name].columns) if self._parent is None else self._parent.listed_names(name)
+
     def stamp(self, name: str) -> Column:
         """Return a stamp of model.Stamps as ns after the start, MISSING where absent; `start` itself is absolute."""
         return self.column(name)
@@ -212,11 +222,13 @@ class Columns:
     @cached_property
     def output(self) -> Column:
         """Which content events are visible output, not thinking."""
-        return (self.listed("events", "kind") & 1) != 0
+        output: Column = (self.listed("events", "kind") & 1) != 0
+        return output
 
     @cached_property
     def reasoning(self) -> Column:
-        return (self.listed("events", "kind") & 2) != 0
+        reasoning: Column = (self.listed("events", "kind") & 2) != 0
+        return reasoning
 
     @cached_property
     def tokens(self) -> Column:

@@ -101,8 +101,18 @@ def added_metrics() -> tuple[Metric, ...]:
 
 def _time(name: str, formula: str, column: Callable[[Any], Any], *read_from: str, **more: Any) -> None:
     """Define a time in ms."""
-    fields = {"name": name, "unit": "ms", "better": "lower", "formula": formula, "source": "stamps", "column": column}
-    define(Metric(**fields, read_from=read_from, **more))
+    define(
+        Metric(
+            name=name,
+            unit="ms",
+            better="lower",
+            formula=formula,
+            source="stamps",
+            column=column,
+            read_from=read_from,
+            **more,
+        )
+    )
 
 
 def _usage(name: str, field: str, formula: str) -> None:

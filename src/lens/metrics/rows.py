@@ -1,4 +1,4 @@
-"""The figures of requests as plain values, by the names that they have in files: what tables and documents are made of."""
+"""The figures of requests as plain values, by the names that they have in files."""
 
 from __future__ import annotations
 

@@ -88,9 +88,11 @@ class Table(Columns):
         metric = metric_named(name)
         if metric.pooled is None:
             column = self.counted(name)
-            of = np.flatnonzero(~np.isnan(column))
-            return Pooled(column[of], of)
-        values, of, at = [], [], 0
+            there = np.flatnonzero(~np.isnan(column))
+            return Pooled(column[there], there)
+        values: list[Column] = []
+        of: list[Column] = []
+        at = 0
         for part in self.slices():
             found, whose = metric.pooled(part)
             if not metric.partial:
@@ -117,8 +119,8 @@ class Table(Columns):
         places, of = np.unique(whole, axis=1, return_index=True, return_inverse=True)[1:]
         keys = []
         for place in places.tolist():
-            provider, model, served = (one.values[code] if (code := one.codes[place]) >= 0 else None for one in names)
-            keys.append(PriceKey(provider, model, served, wall_time(int(minute[place]) * MINUTE_US)))
+            provider, model, served = [one.values[code] if (code := one.codes[place]) >= 0 else None for one in names]
+            keys.append(PriceKey(str(provider), str(model), served, wall_time(int(minute[place]) * MINUTE_US)))
         reported = self.codes("reported_cost_usd")
         return PriceKeys(
             of.reshape(-1),

@@ -74,7 +74,7 @@ def _print_definition(metric: Metric) -> None:
 def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
     from lens.cli.settings import book_of
     from lens.history.read import read_run
-    from lens.metrics.summary import summarize
+    from lens.metrics.summarize import summarize
 
     run = read_run(file)
     for warning in run.warnings:
