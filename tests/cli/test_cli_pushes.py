@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from cli_program import lll, scripted
 
-from lens.cli.errors import mask
 from lens.cli.pushes import pushes_of
 from lens.config import ExportConfig
 from lens.errors import ConfigError
 from lens.export.push import Push
+from lens.secrets import mask_secrets
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_several_backends_at_once_in_the_units_that_were_asked_for():
 
 def test_a_password_in_an_address_is_remembered_as_a_secret():
     pushes_of({"influx": "http://me:sehr-geheim@h:1?db=x&p=auch-geheim"}, [])
-    assert "geheim" not in mask("http://me:sehr-geheim@h:1?p=auch-geheim sehr-geheim auch-geheim")
+    assert "geheim" not in mask_secrets("http://me:sehr-geheim@h:1?p=auch-geheim sehr-geheim auch-geheim")
 
 
 def test_an_address_that_cannot_be_costs_no_measurement(tmp_path):

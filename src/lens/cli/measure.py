@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 
-from lens.cli.errors import PROGRAM, mask, remember_secret
+from lens.cli.errors import PROGRAM
 from lens.cli.progress import Progress
 from lens.cli.pushes import push_all
 from lens.cli.realtime import RealTime
@@ -36,10 +36,9 @@ from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.orchestrator.workers import check_workers, run_workers
 from lens.searching import search, slos_of
+from lens.secrets import mask_secrets, remember_headers
 from lens.spending import Spending, gpu_cost
 from lens.until import Until
-
-_SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
 
 class Measured(NamedTuple):
@@ -254,14 +253,12 @@ def run_name(settings: Settings, info_time: str) -> str:
 def remember_secrets(settings: Settings) -> None:
     """Header values that may be keys must not be shown, not even in the command that is recorded."""
     for target in settings.config.targets:
-        for name, value in target.headers:
-            if _SENSITIVE.search(name):
-                remember_secret(value)
+        remember_headers(target.headers)
 
 
 def _command() -> str:
     """What was typed, without secrets."""
-    return mask(shlex.join([PROGRAM, *sys.argv[1:]]))
+    return mask_secrets(shlex.join([PROGRAM, *sys.argv[1:]]))
 
 
 def failed(record: Record) -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
-from lens.cli.errors import remember_secret
 from lens.config import ExportConfig
 from lens.errors import ConfigError, LensError
+from lens.secrets import remember_url
 
 if TYPE_CHECKING:
     from lens.cli.settings import Settings
@@ -45,20 +44,9 @@ def pushes_of(params: dict[str, Any], exports: Sequence[ExportConfig]) -> tuple[
             raise ConfigError(f"export {export.format}: it is not pushed; endpoints are for prometheus, influxdb, otlp")
         found.append(Push(kind, export.endpoint, export.database, units))
     for push in found:
-        _remember(push.url)
+        remember_url(push.url)
         check(push)
     return tuple(found)
-
-
-def _remember(url: str) -> None:
-    """What may be a secret in a URL is shown nowhere, not even in the command that is recorded."""
-    _, _, query = url.partition("?")
-    for name, value in parse_qsl(query):
-        if name in ("p", "token"):
-            remember_secret(value)
-    login, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
-    if at:
-        remember_secret(login.partition(":")[2])
 
 
 def push_all(settings: Settings, info: RunInfo, records: Sequence[Record]) -> list[str]:

@@ -16,13 +16,13 @@ import click
 import msgspec
 
 from lens.cli.command import said
-from lens.cli.errors import remember_secret
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
 from lens.cli.pushes import pushes_of
 from lens.config import ExportConfig, RunConfig, make_config
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
+from lens.secrets import remember_secret
 
 if TYPE_CHECKING:
     from lens.analysis.sla import Gate

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from lens.errors import TransportError
+from lens.secrets import bare_url
 from lens.units import parse_count
 
 # For all attempts together, with the pauses between them.
@@ -73,7 +74,7 @@ def send(request: Request, *, budget_s: float = BUDGET_S, timeout_s: float = TIM
             break
         time.sleep(wait_s)
         pause_s *= 2
-    raise TransportError(f"push to {shown(request.url)}: {why or 'there was no time left'}{hint}")
+    raise TransportError(f"push to {bare_url(request.url)}: {why or 'there was no time left'}{hint}")
 
 
 def _hint(answer: _Answer) -> str:
@@ -135,11 +136,3 @@ def credentials(url: str) -> dict[str, str]:
 def basic(user: str, password: str) -> dict[str, str]:
     """The header of a name and a password."""
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-
-
-def shown(url: str) -> str:
-    """The URL without credentials and query."""
-    bare, _, _ = url.partition("?")
-    scheme, found, rest = bare.rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"

@@ -18,11 +18,12 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from lens.errors import ConfigError
 from lens.export.influx import Influx
 from lens.export.otlp import SPANS_A_LINE, Otlp
-from lens.export.post import BUDGET_S, Request, basic, send, shown
+from lens.export.post import BUDGET_S, Request, basic, send
 from lens.export.prometheus import CONTENT_TYPE, Gathered, Units, exposition
 from lens.export.remote_write import compressor, write_request
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
+from lens.secrets import bare_url
 
 JOB = "llm_latency_lens"
 # Lines of InfluxDB's protocol in one request, as its documentation recommends.
@@ -183,7 +184,7 @@ def check(push: Push) -> None:
     except ValueError:
         raise ConfigError(f"--{push.kind}: the port is none; write http://host:port") from None
     if not fits:
-        raise ConfigError(f"--{push.kind}: {shown(push.url)} is no address; write http://host:port")
+        raise ConfigError(f"--{push.kind}: {bare_url(push.url)} is no address; write http://host:port")
     if push.kind == "export-prometheus":
         compressor()
 

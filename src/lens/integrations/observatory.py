@@ -26,7 +26,6 @@ import trio
 import lens
 from lens._core.clock import now_ns
 from lens.errors import ConfigError, TransportError
-from lens.export.post import shown
 from lens.export.prometheus import Units
 from lens.export.push import INFLUX_DATABASE, Push, Pusher, check, open_push
 from lens.export.request_metrics import RequestMetrics
@@ -35,6 +34,7 @@ from lens.orchestrator.bridge import Work, anywhere, running_library
 from lens.orchestrator.circumstances import machine
 from lens.orchestrator.collect import timestamp_of
 from lens.pricing import PriceBook, standard_book
+from lens.secrets import bare_url
 
 # A Pushgateway listens here by convention; other addresses take remote writes.
 GATEWAY_PORT = 9091
@@ -80,7 +80,9 @@ class Exporter:
         """
         check(push)
         if batch < 1 or waiting_most < batch or every_s < 0:
-            raise ConfigError(f"exporter to {shown(push.url)}: 1 <= batch <= waiting_most and every_s >= 0 are wanted")
+            raise ConfigError(
+                f"exporter to {bare_url(push.url)}: 1 <= batch <= waiting_most and every_s >= 0 are wanted"
+            )
         self._push, self._book, self._info, self._environ = push, book, info or _info(), environ
         self._batch, self._every_s, self._most = batch, every_s, waiting_most
         self._pusher: Pusher | None = None
@@ -149,7 +151,7 @@ class Exporter:
 
     def __repr__(self) -> str:
         more = f", {self.dropped} dropped" if self.dropped else ""
-        return f"{type(self).__name__}({shown(self._push.url)}, {self.pushed} pushed{more})"
+        return f"{type(self).__name__}({bare_url(self._push.url)}, {self.pushed} pushed{more})"
 
     def _left(self) -> int:
         with self._changed:
