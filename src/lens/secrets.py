@@ -67,6 +67,11 @@ def mask_secrets(text: str) -> str:
     return _LOOKS_SECRET.sub(lambda found: f"{next(g for g in found.groups() if g is not None)}{MASK}", text)
 
 
+def one_line(text: str, most: int | None = None) -> str:
+    """Return the text masked, on one line of at most so many characters, without control characters."""
+    return mask_secrets(" ".join("".join(c if c.isprintable() else " " for c in text).split()))[:most]
+
+
 def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the headers with the values of those masked that may hold secrets by their names."""
     return [(name, MASK if is_sensitive(name) else value) for name, value in headers]

@@ -8,7 +8,7 @@ from cli_program import lll, scripted
 from lens.cli.pushes import pushes_of
 from lens.config import ExportConfig
 from lens.errors import ConfigError
-from lens.export.push import Push
+from lens.push.push import Push
 from lens.secrets import mask_secrets
 
 

@@ -14,14 +14,9 @@ from itertools import pairwise
 import click
 
 from lens.errors import ExitCode, LensError, causes
-from lens.secrets import mask_secrets
+from lens.secrets import mask_secrets, one_line
 
 PROGRAM = "lll"
-
-
-def one_line(text: str) -> str:
-    """Masked, without line breaks and control characters."""
-    return mask_secrets(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
 
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:

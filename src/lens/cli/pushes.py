@@ -12,8 +12,8 @@ from lens.secrets import remember_url
 if TYPE_CHECKING:
     from lens.cli.settings import Settings
     from lens.export.prometheus import Units
-    from lens.export.push import Push
     from lens.model import Record, RunInfo
+    from lens.push.push import Push
 
 OPTIONS = ("push_gateway", "export_prometheus", "influx", "otlp")
 # A Pushgateway listens here by convention; other Prometheus addresses take remote writes.
@@ -30,7 +30,7 @@ def pushes_of(params: dict[str, Any], exports: Sequence[ExportConfig]) -> tuple[
     """
     if not any(params.get(name) for name in OPTIONS) and all(export.endpoint is None for export in exports):
         return ()
-    from lens.export.push import Push, check
+    from lens.push.push import Push, check
 
     units: Units = params.get("prometheus_units") or "ms"
     found = [Push(name.replace("_", "-"), params[name], units=units) for name in OPTIONS if params.get(name)]
@@ -51,7 +51,7 @@ def pushes_of(params: dict[str, Any], exports: Sequence[ExportConfig]) -> tuple[
 
 def push_all(settings: Settings, info: RunInfo, records: Sequence[Record]) -> list[str]:
     """Push to every backend; what went wrong, a line each. None of it undoes what was written."""
-    from lens.export.push import push_run
+    from lens.push.push import push_run
 
     troubles = []
     for push in settings.pushes:

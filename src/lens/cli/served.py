@@ -6,17 +6,17 @@ was only a help.
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from lens.analysis.symptoms import Served
 from lens.errors import LensError
-from lens.model import UNREADABLE
 from lens.orchestrator.plan import PlanTarget
-from lens.providers.base import as_dict, as_list, as_str
+from lens.providers.base import as_dict, as_list, as_str, parsed
 from lens.providers.openai import OpenAI
-from lens.transport.post import Answer, post
+from lens.push.http import Answer, Request, exchange, in_thread
 
 ANSWER_WITHIN_S = 10.0
 # What people copy along with a base URL.
@@ -62,19 +62,15 @@ async def _get(target: PlanTarget, base_url: str) -> Answer | None:
     headers = {"accept": "application/json"}
     if target.key is not None:
         headers["authorization"] = f"Bearer {target.key.reveal()}"
+    asked = Request("GET", f"{base_url.rstrip('/')}/models", headers)
     try:
-        return await post(
-            f"{base_url.rstrip('/')}/models", b"", headers, ANSWER_WITHIN_S, method="GET", endpoint=target.endpoint
-        )
+        return await in_thread(partial(exchange, asked, ANSWER_WITHIN_S, endpoint=target.endpoint))
     except LensError:
         return None
 
 
 def _names(body: bytes) -> tuple[str, ...] | None:
-    try:
-        told = msgspec.json.decode(body)
-    except UNREADABLE:
-        return None
+    told = parsed(body)
     rows = as_dict(told).get("data", told)
     if not isinstance(rows, list):
         return None

@@ -26,8 +26,8 @@ from lens.secrets import remember_secret
 
 if TYPE_CHECKING:
     from lens.analysis.sla import Gate
-    from lens.export.push import Push
     from lens.metrics.goodput import Slo
+    from lens.push.push import Push
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 

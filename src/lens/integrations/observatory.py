@@ -27,13 +27,14 @@ import lens
 from lens._core.clock import now_ns
 from lens.errors import ConfigError, TransportError
 from lens.export.prometheus import Units
-from lens.export.push import INFLUX_DATABASE, Push, Pusher, check, open_push
 from lens.export.request_metrics import RequestMetrics
 from lens.model import SCHEMA, Record, RunInfo
 from lens.orchestrator.bridge import Work, anywhere, running_library
 from lens.orchestrator.circumstances import machine
 from lens.orchestrator.collect import timestamp_of
 from lens.pricing import PriceBook, standard_book
+from lens.push.http import in_thread
+from lens.push.push import INFLUX_DATABASE, Push, Pusher, check, open_push
 from lens.secrets import bare_url
 
 # A Pushgateway listens here by convention; other addresses take remote writes.
@@ -240,7 +241,7 @@ class OtlpExporter(Exporter):
 
 
 def _in_thread(call: Callable[[], None]) -> Work[None]:
-    return lambda _: trio.to_thread.run_sync(call, abandon_on_cancel=True)
+    return lambda _: in_thread(call)
 
 
 def _info() -> RunInfo:

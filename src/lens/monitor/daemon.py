@@ -17,16 +17,17 @@ import trio
 from lens.config import MonitorConfig, RunConfig
 from lens.errors import LensError
 from lens.export.prometheus import Gathered
-from lens.export.push import Push, open_push
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Promise
 from lens.monitor.history import History
-from lens.monitor.outbox import LAST_S, Metrics, Outbox, Sender, Webhook, in_thread
+from lens.monitor.outbox import LAST_S, Metrics, Outbox, Sender, Webhook
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
+from lens.push.http import in_thread
+from lens.push.push import Push, open_push
 
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0

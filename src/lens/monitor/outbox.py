@@ -14,10 +14,10 @@ import msgspec
 import trio
 
 from lens.errors import TransportError
-from lens.export.post import Request, send
-from lens.export.push import WAITING_MOST, Pusher
 from lens.model import Record
 from lens.monitor.watch import Alert
+from lens.push.http import Request, in_thread, send
+from lens.push.push import WAITING_MOST, Pusher
 
 ALERTS_MOST = 1000
 # After a failure the next attempt waits twice as long as the last, no longer than this.
@@ -25,10 +25,6 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 # At the end, what has not been taken yet has so long.
 LAST_S = 10.0
 Sender = Callable[[Callable[[], None]], Awaitable[None]]
-
-
-async def in_thread(call: Callable[[], None]) -> None:
-    await trio.to_thread.run_sync(call, abandon_on_cancel=True)
 
 
 class Outbox(abc.ABC):

@@ -18,11 +18,12 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from lens.errors import ConfigError
 from lens.export.influx import Influx
 from lens.export.otlp import SPANS_A_LINE, Otlp
-from lens.export.post import BUDGET_S, Request, basic, send
 from lens.export.prometheus import CONTENT_TYPE, Gathered, Units, exposition
-from lens.export.remote_write import compressor, write_request
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
+from lens.push.connection import basic_credentials
+from lens.push.http import BUDGET_S, Request, send
+from lens.push.remote_write import compressor, write_request
 from lens.secrets import bare_url
 
 JOB = "llm_latency_lens"
@@ -167,7 +168,7 @@ def influx_address(push: Push, environ: Mapping[str, str]) -> tuple[str, dict[st
         path, query = "/write", {"db": asked.get("db") or push.database or INFLUX_DATABASE}
         query |= {"rp": asked["rp"]} if "rp" in asked else {}
         user, password = asked.get("u") or environ.get("INFLUX_USERNAME"), environ.get("INFLUX_PASSWORD", "")
-        headers |= basic(user, asked.get("p", password)) if user else {}
+        headers |= basic_credentials(f"{user}:{asked.get('p', password)}") if user else {}
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}".removesuffix(path)
     return f"{base}{path}?{urlencode({**query, 'precision': 'ns'})}", headers
 

@@ -16,10 +16,10 @@ from handmade import INFO, failed_record, record
 
 from lens.errors import ConfigError, TransportError
 from lens.export.influx import Influx
-from lens.export.post import Request, send
 from lens.export.prometheus import Gathered, exposition
-from lens.export.push import Push, check, gateway_url, open_push, push_run
 from lens.pricing import PriceBook, parse_price
+from lens.push.http import Request, send
+from lens.push.push import Push, check, gateway_url, open_push, push_run
 
 BOOK = PriceBook([parse_price("in=1,out=2")])
 RECORDS = [record(), failed_record("no, not now"), record((50, 60), index=2)]
