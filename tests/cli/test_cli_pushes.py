@@ -6,7 +6,7 @@ import pytest
 from cli_program import lll, scripted
 
 from lens.cli.pushes import pushes_of
-from lens.config import ExportConfig
+from lens.config.settings import ExportConfig
 from lens.errors import ConfigError
 from lens.push.push import Push
 from lens.secrets import mask_secrets

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lens.cli.command import Option
-from lens.config import VARIABLES, RunConfig, Section, TargetConfig, Tree
+from lens.config.load import VARIABLES
+from lens.config.settings import RunConfig, Section, TargetConfig, Tree
 from lens.providers.registry import get_provider
 from lens.secrets import MASK, is_sensitive, mask_headers
 from lens.units import human_duration

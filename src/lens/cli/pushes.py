@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lens.config import ExportConfig
+from lens.config.settings import ExportConfig
 from lens.errors import ConfigError, LensError
 from lens.secrets import remember_url
 
