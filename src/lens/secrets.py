@@ -68,8 +68,9 @@ def mask_secrets(text: str) -> str:
 
 
 def one_line(text: str, most: int | None = None) -> str:
-    """Return the text masked, on one line of at most so many characters, without control characters."""
-    return mask_secrets(" ".join("".join(c if c.isprintable() else " " for c in text).split()))[:most]
+    """Return the text masked, without control characters, on one line that is shortened to `most` characters."""
+    line = mask_secrets(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
+    return line if most is None or len(line) <= most else f"{line[: most - 3]}..."
 
 
 def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from lens.export.influx import Influx
 from lens.export.prometheus import Gathered, exposition
 from lens.pricing import PriceBook, parse_price
 from lens.push.http import Request, send
-from lens.push.push import Push, check, gateway_url, open_push, push_run
+from lens.push.push import Push, check_push, gateway_url, open_push, push_run
 
 BOOK = PriceBook([parse_price("in=1,out=2")])
 RECORDS = [record(), failed_record("no, not now"), record((50, 60), index=2)]
@@ -192,4 +192,4 @@ def test_nothing_is_sent_before_it_is_asked_for():
 )
 def test_an_address_that_cannot_be_is_told_before_anything_is_sent(url, says):
     with pytest.raises(ConfigError, match=says.replace(".", r"\.")):
-        check(Push("push-gateway", url))
+        check_push(Push("push-gateway", url))

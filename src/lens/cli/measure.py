@@ -110,7 +110,8 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
     if trouble is not None:
         trouble = f"{trouble}; {_rescued(info, records)}"
     if settings.pushes:
-        trouble = "; ".join([*([trouble] if trouble else []), *push_all(settings, info, records)]) or None
+        failures = push_all(settings.pushes, settings.book, info, records)
+        trouble = "; ".join([*([trouble] if trouble else []), *failures]) or None
     return Measured(info, records, summary, outcome, trouble)
 
 

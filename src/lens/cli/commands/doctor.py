@@ -168,13 +168,12 @@ def print_diagnosis(console: Console, found: Examination, diagnosis: Diagnosis, 
 
     from lens.analysis.diagnosis.symptoms import figure, requests
     from lens.report.terminal import clean, fact
-    from lens.secrets import mask_secrets
 
     def line(name: str, says: str, style: str = "") -> None:
-        fact(console, name, mask_secrets(clean(says, 600)), style=style)
+        fact(console, name, clean(says, 600), style=style)
 
-    console.print(Text(mask_secrets(clean(f"{provider} {found.served.model}".strip())), style="bold"))
-    console.print(Text(mask_secrets(clean(found.served.base_url))))
+    console.print(Text(clean(f"{provider} {found.served.model}".strip()), style="bold"))
+    console.print(Text(clean(found.served.base_url)))
     if found.served.models and found.served.model and found.named_by_server:
         others = len(found.served.models) - 1
         lists = f"{found.served.model} first, and {others} more" if others else f"only {found.served.model}"
