@@ -9,9 +9,9 @@ import click
 import pytest
 
 from lens.cli import errors
-from lens.cli.errors import one_line, run
+from lens.cli.errors import run
 from lens.errors import BudgetError, ConfigError, ExitCode, TlsError
-from lens.secrets import remember_secret
+from lens.secrets import one_line, remember_secret
 
 
 def ended(error, arguments=()):
