@@ -17,7 +17,7 @@ from made_records import records as made_records
 from lens.metrics import columns
 from lens.metrics.builder import table_of
 from lens.model import CONTENT, OUTPUT, Signal
-from lens.report.phases import PHASES, phase_means, phases
+from lens.report.phases import PHASES, phase_totals, phases
 
 STAMPED = {
     "queue": ("intended", "start"),
@@ -91,17 +91,17 @@ def test_means_of_groups_are_those_of_their_requests(monkeypatch):
     monkeypatch.setattr(columns, "SLICE", 7)  # several slices
     asked = runs.loaded(60, thinking=True)
     group = np.array([index % 3 - 1 for index in range(60)])  # -1: of none
-    means = phase_means(table_of(asked), group, 2)
+    totals = phase_totals(table_of(asked), group, 2)
     for number in range(2):
         good = [one for one, its in zip(asked, group, strict=True) if its == number and one.category == "success"]
-        assert means.n[number] == len(good)
+        assert totals.n[number] == len(good)
         for place, name in enumerate(PHASES):
             took = [end - start for one in good for start, end in [plain_phases(one).get(name, (0, 0))]]
-            assert means.mean_ns[number, place] == pytest.approx(sum(took) / len(good))
-            assert means.had[number, place] == sum(name in plain_phases(one) for one in good)
+            assert totals.mean_ns[number, place] == pytest.approx(sum(took) / len(good))
+            assert totals.had[number, place] == sum(name in plain_phases(one) for one in good)
 
 
 def test_no_successes_have_no_means():
-    means = phase_means(table_of([failed_record(stamps=stamps(START, first_byte=1, end=2 * MS))]))
-    assert means.n.tolist() == [0]
-    assert not means.had.any()
+    totals = phase_totals(table_of([failed_record(stamps=stamps(START, first_byte=1, end=2 * MS))]))
+    assert totals.n.tolist() == [0]
+    assert not totals.had.any()

@@ -70,12 +70,22 @@ class Phase(NamedTuple):
     end_ns: int
 
 
-class PhaseMeans(NamedTuple):
+class PhaseTotals(NamedTuple):
     """Phases of groups of requests, of those that succeeded; a row a group, a column a phase of PHASES."""
 
-    mean_ns: Column  # float64; a phase that a request did not have counts as nothing
+    took_ns: Column  # float64
     had: Column  # how many requests had the phase
     n: Column  # successes of each group
+
+    @property
+    def mean_ns(self) -> Column:
+        """The mean of each phase over all requests of a group; one that a request did not have counts as nothing."""
+        found: Column = self.took_ns / np.maximum(self.n, 1)[:, None]
+        return found
+
+    def together(self) -> PhaseTotals:
+        """Return all groups as one."""
+        return PhaseTotals(*[part.sum(axis=0)[None] for part in self])
 
 
 def phase_columns(table: Table) -> list[PhaseColumns]:
@@ -83,12 +93,15 @@ def phase_columns(table: Table) -> list[PhaseColumns]:
     found = [_stamped(table, *stamps) for stamps in _STAMPED]
     first_byte, end = table.stamp("first_byte"), table.stamp("end")
     token, last = table.first_at, table.last_at
-    thought, answered = table.first_of(table.reasoning), table.first_of(table.output)
+    thought, until, streams = table.first_of(table.reasoning), last, token
     thinks = thought != MISSING
-    until = np.where(answered == MISSING, last, np.maximum(answered, thought))
+    if thinks.any():
+        answered = table.first_of(table.output)
+        until = np.where(answered == MISSING, last, np.maximum(answered, thought))
+        streams = np.where(thinks, until, token)
     found.append(_phase("first token", first_byte, token))
     found.append(_phase("thinking", thought, until))
-    found.append(_phase("stream", np.where(thinks, until, token), last))
+    found.append(_phase("stream", streams, last))
     found.append(_phase("tail", last, np.where(end > last, end, MISSING)))
     found.append(_phase("answer", first_byte, np.where(table.n == 0, end, MISSING)))
     return found
@@ -103,8 +116,8 @@ def phases(table: Table, row: int = 0) -> list[Phase]:
     ]
 
 
-def phase_means(table: Table, groups: Column | None = None, n_groups: int = 1) -> PhaseMeans:
-    """Return the mean phases of each group of requests; of all requests where none are given.
+def phase_totals(table: Table, groups: Column | None = None, n_groups: int = 1) -> PhaseTotals:
+    """Return the phases of each group of requests; of all requests where none are given.
 
     groups: of each request the number of its group, below 0 for none.
     """
@@ -120,7 +133,7 @@ def phase_means(table: Table, groups: Column | None = None, n_groups: int = 1) -
         for number, phase in enumerate(phase_columns(part)):
             took[:, number] += np.bincount(of, weights=phase.took[counted], minlength=n_groups)
             had[:, number] += np.bincount(group[counted & phase.had], minlength=n_groups)
-    return PhaseMeans(took / np.maximum(n, 1)[:, None], had, n)
+    return PhaseTotals(took, had, n)
 
 
 def _stamped(table: Table, name: str, first: str, last: str) -> PhaseColumns:

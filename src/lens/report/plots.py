@@ -14,7 +14,7 @@ from lens.metrics.columns import Column
 from lens.metrics.distribution import Distribution, Histogram
 from lens.metrics.table import Table
 from lens.report import terminal
-from lens.report.phases import PHASES, phase_means
+from lens.report.phases import PHASES, phase_totals
 from lens.report.time_series import medians_over_time, span_ns, time_series
 from lens.units import NS_PER_S, ms
 
@@ -24,13 +24,14 @@ LEFT = 35
 
 def print_phases(console: Console, measured: Table) -> None:
     """Print the mean request, phase after phase, to scale; of those that succeeded."""
-    means = phase_means(measured)
-    if not means.had.any():
+    totals = phase_totals(measured)
+    if not totals.had.any():
         return
     fine, width = terminal.blocks(console), max(console.width - LEFT, 10)
-    requests, span, at = int(means.n[0]), max(float(means.mean_ns[0].sum()), 1.0), 0.0
+    means = totals.mean_ns[0]
+    requests, span, at = int(totals.n[0]), max(float(means.sum()), 1.0), 0.0
     console.print(Text(f"{'phase':<11}  {'mean ms':>9}  {'requests':>9}", style="dim"))
-    for (name, style), mean, had in zip(PHASES.items(), means.mean_ns[0].tolist(), means.had[0].tolist(), strict=True):
+    for (name, style), mean, had in zip(PHASES.items(), means.tolist(), totals.had[0].tolist(), strict=True):
         if not had:
             continue
         line = Text(f"{name:<11}  {terminal.number(ms(mean)):>9}")

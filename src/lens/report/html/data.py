@@ -208,26 +208,21 @@ def _described(found: Distribution | None) -> dict[str, Any] | None:
 
 def _connections(series: Series) -> dict[str, Any] | None:
     """Return cold against warm; None unless both were measured."""
-    reused, ttft = series.table.codes("reused"), series.table.counted("ttft_ms")
-    values = [np.sort(ttft[reused.equal(kept) & ~np.isnan(ttft)]) for kept in (False, True)]
-    if not all(map(len, values)):
+    table = series.table
+    reused = table.codes("reused")
+    if any(value not in reused.used() for value in CONNECTIONS.values()):
         return None
     metrics = ("ttft_ms", "ttft_from_send_ms", "connect_ms", "total_latency_ms")
-    return {
-        name: {
-            "cdf": steps(ordered),
-            "n": len(ordered),
-            "medians": {
-                metric: at for metric in metrics if (at := _median(series.connections[name], metric)) is not None
-            },
-        }
-        for name, ordered in zip(CONNECTIONS, values, strict=True)
-    }
-
-
-def _median(table: Table, metric: str) -> float | None:
-    values = np.sort(table.pooled(metric).values)
-    return percentile(values, 50) if len(values) else None
+    values = {metric: table.counted(metric) for metric in metrics}
+    found = {}
+    for name, kept in CONNECTIONS.items():
+        which = reused.equal(kept)
+        ordered = {metric: np.sort(column[which & ~np.isnan(column)]) for metric, column in values.items()}
+        if not len(ordered["ttft_ms"]):
+            return None
+        medians = {metric: percentile(column, 50) for metric, column in ordered.items() if len(column)}
+        found[name] = {"cdf": steps(ordered["ttft_ms"]), "n": len(ordered["ttft_ms"]), "medians": medians}
+    return found
 
 
 def _cost(series: Series, summary: Summary) -> dict[str, Any] | None:

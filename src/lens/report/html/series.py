@@ -15,7 +15,7 @@ from lens.metrics.columns import Column
 from lens.metrics.definitions import metric_named
 from lens.metrics.table import Table
 from lens.model import RunInfo
-from lens.report.phases import phase_means
+from lens.report.phases import PhaseTotals, phase_totals
 from lens.report.terminal import clean
 from lens.report.time_series import span_ns
 from lens.units import NS_PER_MS
@@ -24,7 +24,7 @@ from lens.units import NS_PER_MS
 DRAWN = ("ttft_ms", "itl_ms", "total_latency_ms")
 # Of more values than this every second one is left out of the drawing (never out of the figures).
 MOST_VALUES = 4_000_000
-CONNECTIONS = ("new", "reused")
+CONNECTIONS = {"new": False, "reused": True}  # name -> whether it carried a request before
 
 
 class Source(NamedTuple):
@@ -49,15 +49,6 @@ class Series:
         return span_ns(self.table, self.zero_ns)
 
     @cached_property
-    def connections(self) -> dict[str, Table]:
-        """The requests over new and over reused connections."""
-        reused, reached = self.table.codes("reused"), self.table.codes("peer").codes >= 0
-        return {
-            name: self.table.take(reached & reused.equal(kept))
-            for name, kept in zip(CONNECTIONS, (False, True), strict=True)
-        }
-
-    @cached_property
     def stages(self) -> dict[str, Column]:
         """The rows of each stage, in the order in which they began."""
         stage = self.table.codes("stage")
@@ -68,18 +59,19 @@ class Series:
 
     def phase_rows(self) -> list[dict[str, Any]]:
         """Return the mean time of each phase over the successes: of all requests, then by connection."""
-        groups = np.full(len(self.table), -1)
-        reused = self.table.codes("reused")
-        for number, kept in enumerate((False, True)):
-            groups[(self.table.codes("peer").codes >= 0) & reused.equal(kept)] = number
-        return [*_phase_rows(self.table, None, ("all",)), *_phase_rows(self.table, groups, CONNECTIONS)]
+        reused, reached = self.table.codes("reused"), self.table.codes("peer").codes >= 0
+        groups = np.full(len(self.table), len(CONNECTIONS))
+        for number, kept in enumerate(CONNECTIONS.values()):
+            groups[reached & reused.equal(kept)] = number
+        totals = phase_totals(self.table, groups, len(CONNECTIONS) + 1)
+        return [*_phase_rows(totals.together(), ("all",)), *_phase_rows(totals, tuple(CONNECTIONS))]
 
     def stage_phase_rows(self) -> list[dict[str, Any]]:
         """Return the mean time of each phase in each stage."""
         groups = np.full(len(self.table), -1)
         for number, rows in enumerate(self.stages.values()):
             groups[rows] = number
-        return _phase_rows(self.table, groups, tuple(self.stages))
+        return _phase_rows(phase_totals(self.table, groups, len(self.stages)), tuple(self.stages))
 
     def drawn_values(self, name: str) -> Column:
         """Return the sorted values of a metric, of requests that may speak for it; of very many an even part."""
@@ -94,12 +86,13 @@ class Series:
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
 
 
-def _phase_rows(table: Table, groups: Column | None, names: Sequence[str]) -> list[dict[str, Any]]:
-    means = phase_means(table, groups, len(names))
+def _phase_rows(totals: PhaseTotals, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the groups of these names, the first ones, that have successes."""
+    means = totals.mean_ns / NS_PER_MS
     return [
-        {"name": name, "n": int(n), "parts": [round(mean, 4) for mean in (means.mean_ns[row] / NS_PER_MS).tolist()]}
-        for row, (name, n) in enumerate(zip(names, means.n, strict=True))
-        if n
+        {"name": name, "n": int(totals.n[row]), "parts": [round(mean, 4) for mean in means[row].tolist()]}
+        for row, name in enumerate(names)
+        if totals.n[row]
     ]
 
 
