@@ -10,7 +10,7 @@ import trio
 import trustme
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, TimedOut, TlsError, TransportError
-from lens.simulator.tls import make_context
+from lens.simulator.server import make_tls_context
 from lens.transport import post as module
 from lens.transport.endpoint import parse_endpoint
 from lens.transport.post import post
@@ -95,7 +95,7 @@ async def test_any_answer_is_read_to_its_end(answer, status, body):
 
 
 async def test_it_is_the_same_over_tls(tmp_path):
-    context = make_context(tmp_path / "ca.pem", ("127.0.0.1",))
+    context = make_tls_context(tmp_path / "ca.pem", ("127.0.0.1",))
     body = b"y" * 50_000
     with serving(OK, context) as (port, got):
         url = f"https://127.0.0.1:{port}/push"

@@ -14,7 +14,7 @@ from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
 from lens.simulator import make_script, start_thread
 from lens.simulator.proxy import ProxyScript, start_proxy
-from lens.simulator.tls import make_context
+from lens.simulator.server import make_tls_context
 from lens.transport.endpoint import parse_endpoint
 from lens.transport.environment import proxy_from_environment
 from lens.transport.post import post
@@ -170,7 +170,7 @@ async def test_a_wrong_name_and_an_expired_certificate_are_told_apart(tmp_path):
         (authority.issue_cert("other.example"), "mismatch"),
         (authority.issue_cert("127.0.0.1", not_after=past), "expired"),
     ):
-        context = make_context(tmp_path / "unused.pem", ("localhost",))
+        context = make_tls_context(tmp_path / "unused.pem", ("localhost",))
         cert.configure_cert(context)
         with socket.create_server(("127.0.0.1", 0)) as listener:
 

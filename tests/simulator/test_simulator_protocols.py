@@ -1,4 +1,4 @@
-"""Every dialect says what the script says: text, reasoning, tool call, usage and end, by parsers of our own."""
+"""Every protocol says what the script says: text, reasoning, tool call, usage and end, by parsers of our own."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-def test_a_dialect_says_what_the_script_says(simulator, protocol, case):
+def test_a_protocol_says_what_the_script_says(simulator, protocol, case):
     script = make_script(tokens=case.text, reasoning=case.reasoning, tool=case.tool)
     answer = stream(simulator, protocol, f"{case.script},{FAST}")
     assert (answer.status, answer.complete, answer.error) == (200, True, "")
@@ -187,7 +187,7 @@ def test_an_answer_in_one_piece_holds_the_whole_text(simulator, protocol):
 
 @pytest.mark.parametrize(("status", "kind"), [(401, "auth"), (429, "rate_limit"), (500, "server"), (400, "context")])
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-def test_an_error_has_its_status_and_its_dialects_shape(simulator, protocol, status, kind):
+def test_an_error_has_its_status_and_its_protocols_shape(simulator, protocol, status, kind):
     answer = stream(simulator, protocol, f"status={status},error={kind},retry-after=1.5")
     assert (answer.status, answer.complete) == (status, True)
     body = json.loads(answer.body)
