@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lens.simulator import OPTIONS, Script, ScriptError, make_script
 from lens.simulator.http import BadRequest, RequestReader
-from lens.simulator.protocols.base import count_prompt_tokens
+from lens.simulator.protocols.completion import count_prompt_tokens
 from lens.simulator.script import apply_options, parse_duration_ns
 from lens.simulator.words import VOCABULARY, make_arguments, make_text, make_tokens
 

@@ -13,7 +13,7 @@ import pytest
 import simulator_wire as wire
 
 from lens.simulator import Script, make_script
-from lens.simulator.protocols.base import make_deltas
+from lens.simulator.protocols.completion import make_deltas
 from lens.simulator.response import delta_times
 
 MS = 1_000_000

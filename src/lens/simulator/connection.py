@@ -100,7 +100,7 @@ class Connection:
     # Called by the owner's loop.
 
     def on_ready(self, mask: int) -> None:
-        """The socket can be read or written, or the client is gone."""
+        """React to a socket that can be read or written, or to a client that is gone."""
         if mask & WRITE and self._out:
             self._send_rest()
         if mask & (READ | GONE) and self.phase != "closed":
@@ -112,7 +112,7 @@ class Connection:
                 self._receive()
 
     def on_timer(self) -> None:
-        """The time that was asked for has come."""
+        """React to the time that was asked for."""
         if self.phase == "open" and self.pending:
             self.send_due()
         elif self.phase == "held":  # the ServerHello was held back
@@ -170,7 +170,7 @@ class Connection:
             self.next_request()
 
     def next_request(self) -> None:
-        """Response the next request, if it is complete."""
+        """Answer the next request if it is complete."""
         try:
             request = self._reader.next_request()
         except BadRequest as wrong:

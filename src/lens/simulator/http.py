@@ -136,7 +136,7 @@ class RequestReader:
 
 @lru_cache(maxsize=2)
 def format_date(epoch_s: int) -> str:
-    """The date header's value (RFC 9110, 5.6.7); made once a second."""
+    """Return the date header's value (RFC 9110, 5.6.7); made once a second."""
     return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(epoch_s))
 
 

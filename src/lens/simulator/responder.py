@@ -17,7 +17,8 @@ from lens.simulator.connection import PendingResponse
 from lens.simulator.http import Request, encode_head
 from lens.simulator.log import LogEntry
 from lens.simulator.protocols import WireProtocol, find_protocol
-from lens.simulator.protocols.base import ERROR_KINDS, ErrorStatus, HeaderFacts, Params, check_params
+from lens.simulator.protocols.base import ERROR_KINDS, ErrorStatus, HeaderFacts
+from lens.simulator.protocols.completion import Params, check_params
 from lens.simulator.response import (
     Response,
     due_times,

@@ -15,17 +15,8 @@ from typing import Literal
 import msgspec
 
 from lens.simulator.http import LAST_CHUNK, encode_chunk
-from lens.simulator.protocols.base import (
-    CLOSING,
-    OPENING,
-    Completion,
-    Delta,
-    ErrorStatus,
-    Event,
-    Params,
-    WireProtocol,
-    make_completion,
-)
+from lens.simulator.protocols.base import ErrorStatus, WireProtocol
+from lens.simulator.protocols.completion import CLOSING, OPENING, Completion, Delta, Event, Params, make_completion
 from lens.simulator.script import Script
 from lens.simulator.words import hash_bits, hash_fraction
 

@@ -81,28 +81,28 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()  # the models there are; empty: any, and one is listed
 
     def has_fault(self) -> bool:
-        """Whether the script names any fault of its own."""
+        """Return whether the script names any fault of its own."""
         marks = (self.error_at, self.reset_at, self.truncate_at, self.malformed_at)
         return self.status != 200 or self.html or any(m is not None for m in marks)
 
     def selects_requests(self) -> bool:
-        """Whether only some requests are to fail."""
+        """Return whether only some requests are to fail."""
         return self.fail_first > 0 or self.fail_rate > 0
 
     def expected_text(self, max_tokens: int | None = None) -> str:
-        """The visible text of a complete answer; max_tokens counts where tokens=request."""
+        """Return the visible text of a complete answer; max_tokens counts where tokens=request."""
         return make_text("text", self.seed, self.token_count(max_tokens))
 
     def expected_reasoning(self) -> str:
-        """The reasoning text of a complete answer."""
+        """Return the reasoning text of a complete answer."""
         return make_text("reasoning", self.seed, self.reasoning_tokens)
 
     def expected_arguments(self) -> str:
-        """The tool call's arguments, a JSON text; empty when there is no tool call."""
+        """Return the tool call's arguments, a JSON text; empty when there is no tool call."""
         return "".join(make_arguments(self.seed, self.tool_tokens))
 
     def token_count(self, max_tokens: int | None = None) -> int:
-        """How many tokens of text an answer has."""
+        """Return how many tokens of text an answer has."""
         return max_tokens if self.from_request and max_tokens is not None else self.tokens
 
 

@@ -23,7 +23,7 @@ _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def hash_bits(*numbers: int) -> int:
-    """A 64-bit hash of small integers: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    """Return a 64-bit hash of small integers: the finaliser of SplitMix64 (Steele et al. 2014)."""
     z = 0
     for number in numbers:
         z = (z + number + 1) * 0x9E37_79B9_7F4A_7C15 & _MASK
@@ -34,7 +34,7 @@ def hash_bits(*numbers: int) -> int:
 
 
 def hash_fraction(*numbers: int) -> float:
-    """A number in 0..1, evenly distributed, that depends on these integers only."""
+    """Return a number in 0..1, evenly distributed, that depends on these integers only."""
     return hash_bits(*numbers) / (_MASK + 1)
 
 
@@ -47,13 +47,13 @@ def make_tokens(kind: str, seed: int, count: int) -> tuple[str, ...]:
 
 
 def make_text(kind: str, seed: int, count: int) -> str:
-    """The same tokens as one text."""
+    """Return the same tokens as one text."""
     return "".join(make_tokens(kind, seed, count))
 
 
 @lru_cache(maxsize=64)
 def make_arguments(seed: int, count: int) -> tuple[str, ...]:
-    """A tool call's arguments, a JSON object, in exactly `count` fragments that are not empty."""
+    """Return a tool call's arguments, a JSON object, in exactly `count` fragments that are not empty."""
     if count == 0:
         return ()
     text = json.dumps({"city": make_text("tool", seed, count), "days": 3}, ensure_ascii=False, separators=(",", ":"))

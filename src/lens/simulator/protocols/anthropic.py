@@ -13,21 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lens.simulator.http import Request
-from lens.simulator.protocols.base import (
-    CLOSING,
-    OPENING,
-    TOOL_NAME,
-    Completion,
-    ErrorStatus,
-    Event,
-    HeaderFacts,
-    Headers,
-    Params,
-    WireProtocol,
-    dumps,
-    named_sse,
-    typed_event,
-)
+from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol
+from lens.simulator.protocols.completion import CLOSING, OPENING, TOOL_NAME, Completion, Event, Params
+from lens.simulator.protocols.framing import dumps, named_sse, typed_event
 
 FINISH = {"stop": "end_turn", "length": "max_tokens", "tool": "tool_use"}
 
@@ -62,7 +50,7 @@ def error_body(kind: str, request_id: str) -> dict[str, Any]:
 
 
 def start_usage(completion: Completion) -> dict[str, Any]:
-    """What message_start says: cached tokens stand beside input_tokens, not in them."""
+    """Return what message_start says: cached tokens stand beside input_tokens, not in them."""
     return {
         "input_tokens": completion.prompt_tokens - completion.cached_tokens,
         "cache_creation_input_tokens": 0,
@@ -73,7 +61,7 @@ def start_usage(completion: Completion) -> dict[str, Any]:
 
 
 def end_usage(completion: Completion) -> dict[str, Any]:
-    """What message_delta says: cumulative output."""
+    """Return what message_delta says: cumulative output."""
     usage: dict[str, Any] = {"output_tokens": completion.output_tokens}
     if completion.script.reasoning_tokens:
         usage["output_tokens_details"] = {"thinking_tokens": completion.script.reasoning_tokens}
@@ -83,7 +71,7 @@ def end_usage(completion: Completion) -> dict[str, Any]:
 def message(
     completion: Completion, content: list[dict[str, Any]], stop: str | None, usage: dict[str, Any]
 ) -> dict[str, Any]:
-    """A message object."""
+    """Return a message object."""
     head = {
         "model": completion.params.model,
         "id": completion.make_id("msg_"),
@@ -95,7 +83,7 @@ def message(
 
 
 def block(completion: Completion, kind: str, text: str) -> dict[str, Any]:
-    """A content block; a tool's arguments are parsed by the caller."""
+    """Return a content block; a tool's arguments are parsed by the caller."""
     if kind == "reasoning":
         return {"type": "thinking", "thinking": text, "signature": completion.make_id("sig", 32) if text else ""}
     if kind == "text":
@@ -104,7 +92,7 @@ def block(completion: Completion, kind: str, text: str) -> dict[str, Any]:
 
 
 def delta_of(kind: str, text: str) -> dict[str, Any]:
-    """A piece of a content block."""
+    """Return a piece of a content block."""
     if kind == "reasoning":
         return {"type": "thinking_delta", "thinking": text}
     return (
@@ -113,7 +101,7 @@ def delta_of(kind: str, text: str) -> dict[str, Any]:
 
 
 def stream_bodies(completion: Completion, *, pings: bool) -> Iterator[Body]:
-    """Every event of a streamed message, not framed yet."""
+    """Yield every event of a streamed message, not framed yet."""
     usage = start_usage(completion) if completion.reports_usage else NO_USAGE
     yield OPENING, "meta", "message_start", {"message": message(completion, [], None, usage)}, 0
     for delta in completion.deltas:
@@ -140,7 +128,7 @@ def stream_bodies(completion: Completion, *, pings: bool) -> Iterator[Body]:
 
 
 def whole_message(completion: Completion) -> dict[str, Any]:
-    """The answer in one piece."""
+    """Return the answer in one piece."""
     blocks = []
     for kind in completion.kinds:
         whole = block(completion, kind, completion.text_of(kind))

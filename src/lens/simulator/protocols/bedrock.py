@@ -15,20 +15,9 @@ from typing import Any
 
 from lens.simulator.http import Request
 from lens.simulator.protocols import anthropic
-from lens.simulator.protocols.base import (
-    CLOSING,
-    OPENING,
-    TOOL_NAME,
-    Completion,
-    ErrorStatus,
-    Event,
-    HeaderFacts,
-    Headers,
-    Params,
-    WireProtocol,
-    dumps,
-    with_usage,
-)
+from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol
+from lens.simulator.protocols.completion import CLOSING, OPENING, TOOL_NAME, Completion, Event, Params, with_usage
+from lens.simulator.protocols.framing import dumps
 
 PADDING = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN"
 
@@ -52,7 +41,7 @@ ERRORS = {
 
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:
-    """One frame of application/vnd.amazon.eventstream: lengths, headers, payload and two CRC-32s.
+    """Return one frame of application/vnd.amazon.eventstream: lengths, headers, payload and two CRC-32s.
 
     https://smithy.io/2.0/aws/amazon-eventstream.html
     """
@@ -67,28 +56,28 @@ def frame(headers: dict[str, str], payload: bytes) -> bytes:
 
 
 def event(name: str, payload: bytes) -> bytes:
-    """A frame of message type event."""
+    """Return a frame of message type event."""
     return frame({":event-type": name, ":content-type": "application/json", ":message-type": "event"}, payload)
 
 
 def exception(name: str, payload: bytes) -> bytes:
-    """A frame of message type exception."""
+    """Return a frame of message type exception."""
     return frame({":exception-type": name, ":content-type": "application/json", ":message-type": "exception"}, payload)
 
 
 def latency_ms(completion: Completion) -> int:
-    """From the request to the last token, as the script has it."""
+    """Return the time from the request to the last token, as the script has it."""
     return (completion.script.ttft_ns + completion.generation_ns) // 1_000_000
 
 
 class Bedrock(WireProtocol):
-    """What Converse and Invoke hash_fraction."""
+    """What Converse and Invoke have in common."""
 
     media_type = "application/vnd.amazon.eventstream"
     comment = b""
 
     def model_of(self, request: Request, body: dict[str, Any]) -> str:
-        """The model of /model/ID/operation; the ID may hold slashes (an ARN)."""
+        """Return the model of /model/ID/operation; the ID may hold slashes (an ARN)."""
         return request.path.rpartition("/")[0].partition("/model/")[2]
 
     def wants_stream(self, request: Request, body: dict[str, Any]) -> bool:
@@ -109,7 +98,7 @@ class Bedrock(WireProtocol):
         return exception(name[0].lower() + name[1:], dumps({"message": message}))
 
     def malformed_event(self) -> bytes:
-        """A frame whose last byte, and so its checksum, is wrong."""
+        """Return a frame whose last byte, and so its checksum, is wrong."""
         good = event("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"broken"}}')
         return good[:-1] + bytes([good[-1] ^ 0xFF])
 

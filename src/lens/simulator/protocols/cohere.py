@@ -8,24 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lens.simulator.protocols.base import (
+from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol
+from lens.simulator.protocols.completion import (
     CLOSING,
     OPENING,
     TOOL_NAME,
     Completion,
     Delta,
-    ErrorStatus,
     Event,
-    HeaderFacts,
-    Headers,
     Params,
-    WireProtocol,
-    dumps,
-    named_sse,
-    sse,
-    typed_event,
     with_usage,
 )
+from lens.simulator.protocols.framing import dumps, named_sse, sse, typed_event
 
 FINISH = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool": "TOOL_CALL"}
 
@@ -40,7 +34,7 @@ MESSAGES = {
 
 
 def usage_of(completion: Completion) -> dict[str, Any]:
-    """All tokens, and those that are billed."""
+    """Return all tokens, and those that are billed."""
     tokens = {"input_tokens": completion.prompt_tokens, "output_tokens": completion.output_tokens}
     return {"billed_units": dict(tokens), "tokens": tokens, "cached_tokens": completion.cached_tokens}
 

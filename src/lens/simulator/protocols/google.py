@@ -10,21 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from lens.simulator.http import Request
-from lens.simulator.protocols.base import (
-    CLOSING,
-    CREATED_TEXT,
-    TOOL_NAME,
-    Completion,
-    Delta,
-    ErrorStatus,
-    Event,
-    HeaderFacts,
-    Headers,
-    Params,
-    WireProtocol,
-    dumps,
-    sse,
-)
+from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol
+from lens.simulator.protocols.completion import CLOSING, CREATED_TEXT, TOOL_NAME, Completion, Delta, Event, Params
+from lens.simulator.protocols.framing import dumps, sse
 
 FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool": "STOP"}
 
@@ -44,7 +32,7 @@ ERRORS = {
 
 
 def usage_of(completion: Completion, said: int, thought: int) -> dict[str, Any]:
-    """Cumulative counts; thoughts stand beside the candidates' tokens, not in them."""
+    """Return cumulative counts; thoughts stand beside the candidates' tokens, not in them."""
     usage: dict[str, Any] = {"promptTokenCount": completion.prompt_tokens, "candidatesTokenCount": said}
     usage["totalTokenCount"] = completion.prompt_tokens + said + thought
     if thought:
@@ -57,7 +45,7 @@ def usage_of(completion: Completion, said: int, thought: int) -> dict[str, Any]:
 
 
 def part_of(kind: str, text: str) -> dict[str, Any]:
-    """One part of a candidate's content."""
+    """Return one part of a candidate's content."""
     if kind == "tool":
         return {"functionCall": {"name": TOOL_NAME, "args": json.loads(text)}}
     return {"text": text, "thought": True} if kind == "reasoning" else {"text": text}

@@ -11,22 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from lens.simulator.http import Request
-from lens.simulator.protocols.base import (
-    CLOSING,
-    CREATED_TEXT,
-    TEXT,
-    TOOL_NAME,
-    Completion,
-    ErrorStatus,
-    Event,
-    HeaderFacts,
-    Headers,
-    Params,
-    WireProtocol,
-    compile_event,
-    dumps,
-    ndjson,
-)
+from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol
+from lens.simulator.protocols.completion import CLOSING, CREATED_TEXT, TOOL_NAME, Completion, Event, Params
+from lens.simulator.protocols.framing import TEXT, compile_event, dumps, ndjson
 
 FINISH = {"stop": "stop", "length": "length", "tool": "stop"}
 LOAD_NS = 12_000_000  # of a model that is loaded already

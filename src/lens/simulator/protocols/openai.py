@@ -15,25 +15,18 @@ from typing import Any
 import msgspec
 
 from lens.simulator.http import Request
-from lens.simulator.protocols.base import (
+from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol, retry_headers
+from lens.simulator.protocols.completion import (
     CLOSING,
     CREATED_S,
     OPENING,
-    TEXT,
     TOOL_NAME,
     Completion,
-    ErrorStatus,
     Event,
-    HeaderFacts,
-    Headers,
     Params,
-    WireProtocol,
-    compile_event,
-    dumps,
-    retry_headers,
-    sse,
     with_usage,
 )
+from lens.simulator.protocols.framing import TEXT, compile_event, dumps, sse
 from lens.simulator.words import hash_fraction
 
 AZURE_PATH = "/openai/deployments/"
@@ -59,7 +52,7 @@ ERRORS = {
 
 
 def usage_of(completion: Completion) -> dict[str, Any]:
-    """Token counts in OpenAI's names."""
+    """Return token counts in OpenAI's names."""
     return {
         "prompt_tokens": completion.prompt_tokens,
         "completion_tokens": completion.output_tokens,

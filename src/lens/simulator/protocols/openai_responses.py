@@ -9,22 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lens.simulator.http import Request
-from lens.simulator.protocols.base import (
-    CLOSING,
-    CREATED_S,
-    OPENING,
-    TOOL_NAME,
-    Completion,
-    Event,
-    dumps,
-    named_sse,
-    typed_event,
-)
+from lens.simulator.protocols.completion import CLOSING, CREATED_S, OPENING, TOOL_NAME, Completion, Event
+from lens.simulator.protocols.framing import dumps, named_sse, typed_event
 from lens.simulator.protocols.openai import ERRORS, OpenAI
 
 
 def usage_of(completion: Completion) -> dict[str, Any]:
-    """Token counts in the names of Responses."""
+    """Return token counts in the names of Responses."""
     return {
         "input_tokens": completion.prompt_tokens,
         "input_tokens_details": {"cached_tokens": completion.cached_tokens},
@@ -42,7 +33,7 @@ class Item:
         self.id = completion.make_id({"reasoning": "rs_", "text": "msg_", "tool": "fc_"}[kind], 32)
 
     def shape(self, text: str | None) -> dict[str, Any]:
-        """The item, empty while text is None."""
+        """Return the item, empty while text is None."""
         done = text is not None
         if self.kind == "reasoning":
             summary = [{"type": "summary_text", "text": text}] if done else []
@@ -60,7 +51,7 @@ class Item:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
     def place(self) -> dict[str, Any]:
-        """What every event of this item says first."""
+        """Return what every event of this item says first."""
         which = {"reasoning": {"summary_index": 0}, "text": {"content_index": 0}, "tool": {}}[self.kind]
         return {"item_id": self.id, "output_index": self.index, **which}
 
