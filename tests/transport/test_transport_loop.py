@@ -52,7 +52,7 @@ class Crowd:
 
 async def test_a_crowd_is_read_in_turns_and_its_stamps_are_those_of_arrival():
     async with open_loop() as loop:
-        crowd = Crowd(loop, reading.CROWD)
+        crowd = Crowd(loop, reading.BATCH_STREAMS)
         await crowd.begin()
         sent = []
         await trio.sleep(0.06)  # until it is known how quick they are
@@ -69,27 +69,27 @@ async def test_a_crowd_is_read_in_turns_and_its_stamps_are_those_of_arrival():
     for tape in crowd.tapes:
         arrived = tape.columns(0)[0]
         assert all(began - NEAR_NS <= at <= ended + NEAR_NS for at, (began, ended) in zip(arrived, sent, strict=True))
-    assert loop.reactor.polls - before < 8 * reading.CROWD, "several streams are read at once"
+    assert loop.reactor.polls - before < 8 * reading.BATCH_STREAMS, "several streams are read at once"
 
 
 @pytest.mark.parametrize(("reads", "crowded"), [(0, False), (20, True), (2000, False)])
 async def test_only_streams_that_speak_and_are_not_quick_are_read_in_turns(reads, crowded):
     async with open_loop() as loop:
-        crowd = Crowd(loop, reading.CROWD)
+        crowd = Crowd(loop, reading.BATCH_STREAMS)
         await crowd.begin()
-        began = loop._paced_ns
-        loop._paced_reads = loop.reactor.reads - reads * reading.CROWD
+        began = loop._rate_since_ns
+        loop._rate_from_reads = loop.reactor.reads - reads * reading.BATCH_STREAMS
         while reading.now_ns() - began < 10**9:
             time.sleep(0.01)
-        assert loop._crowded() == crowded
+        assert loop.should_batch() == crowded
         crowd.close()
 
 
 async def test_without_kernel_stamps_nobody_is_kept_waiting():
     async with open_loop(kernel_stamps=False) as loop:
-        crowd = Crowd(loop, reading.CROWD)
+        crowd = Crowd(loop, reading.BATCH_STREAMS)
         await crowd.begin()
-        assert not loop._crowded()
+        assert not loop.should_batch()
         crowd.close()
 
 
@@ -98,10 +98,10 @@ async def test_a_glance_reads_between_two_pieces_of_work():
         crowd = Crowd(loop, 2)
         await crowd.begin()
         crowd.peers[0].sendall(EVENT)
-        time.sleep(2 * reading.GLANCE_NS / 1e9)  # work of which trio's loop knows nothing
-        loop.glance()
+        time.sleep(2 * reading.STALE_NS / 1e9)  # work of which trio's loop knows nothing
+        loop.poll_if_stale()
         assert len(crowd.tapes[0]) == 1
         polls = loop.reactor.polls
-        loop.glance()
+        loop.poll_if_stale()
         assert loop.reactor.polls == polls, "just now it was read"
         crowd.close()

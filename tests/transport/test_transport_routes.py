@@ -15,8 +15,7 @@ from lens.orchestrator.plan import make_plan
 from lens.simulator import make_script, start_thread
 from lens.simulator.proxy import ProxyScript, start_proxy
 from lens.simulator.server import make_tls_context
-from lens.transport.endpoint import parse_endpoint
-from lens.transport.environment import proxy_from_environment
+from lens.transport.endpoint import parse_endpoint, proxy_from_environment
 from lens.transport.post import post
 
 QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}

@@ -15,10 +15,11 @@ import h11
 import trio
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, TimedOut, TransportError
-from lens.transport import raw
-from lens.transport.dial import USER_AGENT, DialLog, dial
+from lens.transport import sockets
+from lens.transport.connect import ConnectionSetup, open_connection
 from lens.transport.endpoint import Endpoint, parse_endpoint
-from lens.transport.tls import Secured
+from lens.transport.head import USER_AGENT
+from lens.transport.tls import TlsConnection
 
 # What answers to a push, or a token, may need at most; more is not read.
 ANSWER_MOST_BYTES = 16 * 1024 * 1024
@@ -53,11 +54,11 @@ async def post(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     doing = f"{method} {endpoint.label}"
     asked = _request(method, target, endpoint, headers or {}, body)
-    log = DialLog()
+    setup = ConnectionSetup()
     with trio.move_on_after(timeout_s):
-        sock = await dial(endpoint, log)
+        sock = await open_connection(endpoint, setup)
         try:
-            return await _ask(sock, log.secured, asked, body, doing)
+            return await _ask(sock, setup.tls, asked, body, doing)
         except OSError as error:
             raise TransportError(f"{doing}: {(error.strerror or 'the connection broke').lower()}") from None
         except h11.RemoteProtocolError as error:
@@ -67,8 +68,8 @@ async def post(
             kind: type[PeerClosed | ProtocolError] = PeerClosed if "without sending" in words else ProtocolError
             raise kind(f"{doing}: {words}") from None
         finally:
-            raw.close(sock)
-    raise TimedOut(f"{doing}: no answer within {timeout_s:g} s; it was {log.phase}")
+            sockets.close(sock)
+    raise TimedOut(f"{doing}: no answer within {timeout_s:g} s; it was {setup.phase}")
 
 
 def _request(method: str, target: str, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> h11.Request:
@@ -84,12 +85,14 @@ def _request(method: str, target: str, endpoint: Endpoint, headers: Mapping[str,
         raise ConfigError(f"{method} {endpoint.label}: path or headers ({names}) cannot go on the wire") from None
 
 
-async def _ask(sock: socket.socket, secured: Secured | None, asked: h11.Request, body: bytes, doing: str) -> Answer:
+async def _ask(
+    sock: socket.socket, secured: TlsConnection | None, asked: h11.Request, body: bytes, doing: str
+) -> Answer:
     link = h11.Connection(h11.CLIENT)
     data = link.send(asked) or b""
     data += (link.send(h11.Data(data=body)) or b"") if body else b""
     data += link.send(h11.EndOfMessage()) or b""
-    await raw.send_all(sock, secured.encrypt(data) if secured else data)
+    await sockets.send_all(sock, secured.encrypt(data) if secured else data)
     if secured and secured.leftover:
         secured.incoming.write(secured.leftover)
     status, received, total = 0, [], 0
@@ -108,8 +111,8 @@ async def _ask(sock: socket.socket, secured: Secured | None, asked: h11.Request,
             return Answer(status, b"".join(received))
 
 
-async def _receive(sock: socket.socket, secured: Secured | None) -> bytes:
+async def _receive(sock: socket.socket, secured: TlsConnection | None) -> bytes:
     """Plain bytes; b"" at the end, however the peer ended it."""
     if secured is None:
-        return await raw.receive(sock)
+        return await sockets.receive(sock)
     return await secured.receive(sock)
