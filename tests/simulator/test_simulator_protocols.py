@@ -157,6 +157,7 @@ def test_the_log_counts_the_events_that_a_client_counts(simulator, protocol):
     assert counted == list(range(protocol.parse(answer.body).events))
     assert sum(event[3] == "text" for event in record["events"]) == 11
     assert sum(event[3] == "reasoning" for event in record["events"]) == 4
+    assert record["protocol"] == record["dialect"]  # both names of the field are kept
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
@@ -258,7 +259,7 @@ def test_an_unknown_path_is_404_and_an_unreadable_body_400(simulator):
 
 @pytest.mark.parametrize("limit", ["many", -1, 1.5, 10**12, [1]])
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-def test_a_limit_that_is_no_number_is_refused_and_the_server_lives(simulator, protocol, limit):
+def test_an_invalid_token_limit_is_refused_and_the_server_goes_on(simulator, protocol, limit):
     limits = {
         "max_tokens": limit, "max_completion_tokens": limit, "max_output_tokens": limit,
         "inferenceConfig": {"maxTokens": limit}, "generationConfig": {"maxOutputTokens": limit},
@@ -289,7 +290,7 @@ def test_an_answer_in_one_piece_can_break_off_too(simulator, end):
     assert answer.error
 
 
-def test_documents_tell_of_tools_and_can_be_compressed(simulator):
+def test_documents_have_tool_calls_and_can_be_compressed(simulator):
     body = {"model": "m", "messages": MESSAGES}
     header = {"x-lens-script": f"tokens=2,reasoning=3,tool=4,gzip,{FAST}"}
     answer = wire.ask(simulator, "/v1/chat/completions", body, header)

@@ -1,4 +1,4 @@
-"""Scripts as people write them, the words they speak, and requests however their bytes are cut."""
+"""Scripts as users write them, generated text, and requests however their bytes are cut."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def test_a_duration_has_a_unit_or_is_in_seconds(text, ns):
 
 
 @pytest.mark.parametrize("text", ["", "ms", "5 parsecs", "-1s", "1e3", "10msx"])
-def test_what_is_no_duration_says_what_would_be_one(text):
+def test_an_invalid_duration_names_a_valid_one(text):
     with pytest.raises(ScriptError, match="write 50ms"):
         make_script(ttft=text)
 
 
-def test_an_unknown_option_names_those_there_are():
+def test_an_unknown_option_names_the_known_ones():
     with pytest.raises(ScriptError, match=r"'ttfd': unknown; there are ttft, itl"):
         make_script(ttfd="1s")
 
@@ -81,11 +81,11 @@ def test_a_script_knows_whether_it_names_a_fault(option, faulty):
 
 
 @pytest.mark.parametrize(("option", "selective"), [("fail-first=2", True), ("fail-rate=10%", True), ("html", False)])
-def test_and_whether_it_strikes_only_some(option, selective):
+def test_a_script_knows_whether_only_some_requests_fail(option, selective):
     assert apply_options(Script(), option).selects_requests() is selective
 
 
-def test_what_a_complete_answer_says_is_known_beforehand():
+def test_the_text_of_a_complete_answer_is_known_beforehand():
     script = make_script(tokens=7, reasoning=3, tool=4, seed=5)
     assert script.expected_text() == make_text("text", 5, 7)
     assert script.expected_text(max_tokens=2) == make_text("text", 5, 7)  # this script's length is its own
@@ -128,7 +128,7 @@ def test_a_tools_arguments_are_json_in_fragments_that_are_not_empty(seed, count)
     assert set(json.loads("".join(fragments))) == {"city", "days"}
 
 
-def test_the_vocabulary_holds_what_is_hard():
+def test_the_vocabulary_has_text_that_is_hard_to_cut_and_escape():
     whole = "".join(VOCABULARY)
     assert not whole.isascii()
     assert all(hard in whole for hard in ('"', "\\", "\n", "\t", "\u2028", "\u200d", "[DONE]", "data:"))
@@ -172,7 +172,7 @@ def test_any_cut_of_the_bytes_gives_the_same_requests(cuts):
     [b"hello\r\n\r\n", b"GET / HTTP/2\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"x" * 70_000,
      b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
 )  # fmt: skip
-def test_what_is_no_request_is_refused(data):
+def test_bytes_that_are_no_request_are_refused(data):
     reader = RequestReader()
     reader.data += data
     with pytest.raises(BadRequest):

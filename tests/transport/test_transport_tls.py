@@ -98,7 +98,7 @@ async def refused(port, **route):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_what_was_agreed_on_is_told(files, version):
+async def test_the_negotiated_version_cipher_and_alpn_are_reported(files, version):
     context = server_context(maximum_version=version)
     context.set_alpn_protocols(["h2", "http/1.1"])
     with serving(over_tls(context)) as port:
@@ -143,7 +143,7 @@ async def test_bytes_of_any_length_arrive_as_they_were_and_come_back(files):
     assert back == sent
 
 
-async def test_what_the_peer_said_behind_its_handshake_is_not_lost(files):
+async def test_data_sent_right_behind_the_handshake_is_not_lost(files):
     with serving(over_tls(server_context(), lambda sock: (sock.sendall(b"early"), sock.recv(1)))) as port:
         secured, sock = await shaken(port, cafile=str(files / "ca.pem"))
         secured.incoming.write(secured.leftover)
@@ -152,7 +152,7 @@ async def test_what_the_peer_said_behind_its_handshake_is_not_lost(files):
         sockets.close(sock)
 
 
-async def test_an_end_without_a_goodbye_is_an_end(files):
+async def test_a_close_without_close_notify_is_an_end(files):
     def vanish(sock):
         sock.sendall(b"bye")
         socket.socket.shutdown(sock, socket.SHUT_WR)
@@ -166,7 +166,7 @@ async def test_an_end_without_a_goodbye_is_an_end(files):
     assert got == [b"bye", b""]
 
 
-async def test_who_is_not_trusted_is_refused_and_the_way_out_named(files):
+async def test_an_untrusted_certificate_is_refused_and_the_fix_named(files):
     with serving(over_tls(server_context())) as port:
         said = await refused(port, cafile=str(files / "other.pem"))
         assert "the certificate for '127.0.0.1' is not accepted: unable to get local issuer certificate" in said
@@ -176,7 +176,7 @@ async def test_who_is_not_trusted_is_refused_and_the_way_out_named(files):
         assert secured.version
 
 
-async def test_another_name_is_refused_until_it_is_the_one_that_was_asked_for(files):
+async def test_a_certificate_of_another_name_is_refused_unless_server_name_is_set(files):
     with serving(over_tls(server_context("api.example"))) as port:
         said = await refused(port, cafile=str(files / "ca.pem"))
         assert "use the name it was made for, or --insecure" in said
@@ -185,7 +185,7 @@ async def test_another_name_is_refused_until_it_is_the_one_that_was_asked_for(fi
         assert secured.version
 
 
-async def test_a_client_certificate_that_is_wanted_is_asked_for_and_taken(files):
+async def test_a_required_client_certificate_is_named_in_the_error_and_accepted(files):
     context = server_context(verify_mode=ssl.CERT_REQUIRED, maximum_version=ssl.TLSVersion.TLSv1_2)
     AUTHORITY.configure_trust(context)
     with serving(over_tls(context)) as port:
@@ -212,12 +212,12 @@ def reset(sock):
         (lambda sock: sock.sendall(b"\x15\x03\x03\x00\x02\x02\x28"), "does it want a client certificate"),
     ],
 )
-async def test_a_peer_that_does_something_else_is_told_in_words(files, talk, says):
+async def test_a_failed_handshake_is_reported_in_words(files, talk, says):
     with serving(talk) as port:
         assert says in await refused(port, cafile=str(files / "ca.pem"))
 
 
-async def test_no_common_version_is_told(files):
+async def test_no_common_version_is_a_tls_error(files):
     with serving(over_tls(server_context(maximum_version=ssl.TLSVersion.TLSv1_2))) as port:
         endpoint = parse_endpoint(f"https://127.0.0.1:{port}", cafile=str(files / "ca.pem"))
         load_tls_context(endpoint).minimum_version = ssl.TLSVersion.TLSv1_3

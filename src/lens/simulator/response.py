@@ -53,7 +53,7 @@ class Response(msgspec.Struct, frozen=True, eq=False):
 def delta_times(script: Script, deltas: tuple[Delta, ...], request_no: int) -> list[int]:
     """Return when each delta is due, in ns after the request, and at last when the closing events are."""
     times: list[int] = []
-    at, said = script.ttft_ns, 0
+    at, sent = script.ttft_ns, 0
     stalls = sorted(script.stalls)
     for delta in deltas:
         if delta.index and not script.flood:
@@ -61,11 +61,11 @@ def delta_times(script: Script, deltas: tuple[Delta, ...], request_no: int) -> l
             if script.jitter_ns:
                 drawn = (hash_fraction(script.seed, request_no, delta.index) * 2 - 1) * script.jitter_ns
                 at = max(times[-1], at + round(drawn))
-        while stalls and stalls[0][0] <= said:
+        while stalls and stalls[0][0] <= sent:
             at += stalls.pop(0)[1]
         times.append(at)
-        said += delta.tokens
-    return [*times, at + sum(wait for after, wait in stalls if after <= said) + script.tail_ns]
+        sent += delta.tokens
+    return [*times, at + sum(wait for after, wait in stalls if after <= sent) + script.tail_ns]
 
 
 def due_times(script: Script, response: Response, request_no: int) -> tuple[int, ...]:
@@ -182,11 +182,11 @@ def make_plain_response(
 
 def _deltas_up_to(completion: Completion, tokens: int) -> int:
     """Return how many deltas bring the first `tokens` tokens."""
-    said = 0
+    sent = 0
     for delta in completion.deltas:
-        if said >= tokens:
+        if sent >= tokens:
             return delta.index
-        said += delta.tokens
+        sent += delta.tokens
     return len(completion.deltas)
 
 

@@ -134,8 +134,8 @@ def parse_duration_ns(text: str) -> int:
 
 def parse_count(text: str) -> int | None:
     """Return a whole number of at most 18 digits 0 to 9; None if the text is anything else."""
-    said = text.strip()
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
 def _parse_count(text: str) -> int:

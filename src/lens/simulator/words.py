@@ -1,4 +1,4 @@
-"""Generated text: seeded, reproducible, and hard on whoever cuts text or escapes JSON.
+"""Generated text: seeded, reproducible, and hard on code that cuts text or escapes JSON.
 
 Token k of a seed is the same in every process and version of Python, so that what a client decoded can be compared
 with what was sent.

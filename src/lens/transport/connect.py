@@ -158,8 +158,8 @@ async def connect_tcp(
     else:
         await race.run_all(order)
     if race.winner is None:
-        said = "; ".join(f"{a.address}: {a.error}" for a in attempts) or "it has no address"
-        raise ConnectError(f"no connection to {label}: {said}")
+        reasons = "; ".join(f"{a.address}: {a.error}" for a in attempts) or "it has no address"
+        raise ConnectError(f"no connection to {label}: {reasons}")
     return race.winner
 
 
@@ -277,5 +277,5 @@ def _is_writable(sock: socket.socket) -> bool:
 
 def _describe_errno(code: int) -> str:
     """Return the system's text of an errno, in lower case as part of a sentence."""
-    said = os.strerror(code).lower() if code else "it failed without a reason"
-    return f"{said} (raise the limit with `ulimit -n`)" if code in (errno.EMFILE, errno.ENFILE) else said
+    text = os.strerror(code).lower() if code else "it failed without a reason"
+    return f"{text} (raise the limit with `ulimit -n`)" if code in (errno.EMFILE, errno.ENFILE) else text

@@ -161,14 +161,14 @@ async def flush_alert(sock: socket.socket, outgoing: ssl.MemoryBIO) -> None:
 def _describe_failure(error: ssl.SSLError, endpoint: Endpoint, name: str) -> str:
     doing = f"TLS handshake with {endpoint.label}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = (error.verify_message or "it is not trusted").rstrip(".")
-        if "expired" in said or "not yet valid" in said:
-            way = "--insecure measures without the check"
-        elif "mismatch" in said.lower():
-            way = "use the name it was made for, or --insecure to measure without the check"
+        text = (error.verify_message or "it is not trusted").rstrip(".")
+        if "expired" in text or "not yet valid" in text:
+            fix = "--insecure measures without the check"
+        elif "mismatch" in text.lower():
+            fix = "use the name it was made for, or --insecure to measure without the check"
         else:
-            way = "--cacert FILE trusts its issuer, --insecure measures without the check"
-        return f"{doing}: the certificate for {name!r} is not accepted: {said}; {way}"
+            fix = "--cacert FILE trusts its issuer, --insecure measures without the check"
+        return f"{doing}: the certificate for {name!r} is not accepted: {text}; {fix}"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return f"{doing}: the peer closed the connection"
     if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
@@ -178,9 +178,9 @@ def _describe_failure(error: ssl.SSLError, endpoint: Endpoint, name: str) -> str
 
 def describe_reason(reason: str) -> str:
     """Return OpenSSL's reason as part of a sentence, with the fix where one is known."""
-    said = _VERSION.sub("alert", reason.replace("_", " ").lower())
-    wanted = "handshake failure" in said or "certificate required" in said
-    return f"{said}; does it want a client certificate (--cert FILE)?" if wanted else said
+    text = _VERSION.sub("alert", reason.replace("_", " ").lower())
+    wanted = "handshake failure" in text or "certificate required" in text
+    return f"{text}; does it want a client certificate (--cert FILE)?" if wanted else text
 
 
 def _describe_file_error(error: Exception) -> str:

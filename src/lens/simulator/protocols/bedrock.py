@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lens.simulator.http import Request
-from lens.simulator.protocols import anthropic
+from lens.simulator.protocols.anthropic import FINISH, stream_bodies, whole_message
 from lens.simulator.protocols.base import ErrorStatus, HeaderFacts, Headers, WireProtocol
 from lens.simulator.protocols.completion import CLOSING, OPENING, TOOL_NAME, Completion, Event, Params, with_usage
 from lens.simulator.protocols.framing import dumps
@@ -128,7 +128,7 @@ class Converse(Bedrock):
                     signed = {"reasoningContent": {"signature": completion.make_id("sig", 32)}}
                     yield self._event(delta.closes_at, "meta", "contentBlockDelta", {**place, "delta": signed})
                 yield self._event(delta.closes_at, "meta", "contentBlockStop", place)
-        yield self._event(CLOSING, "finish", "messageStop", {"stopReason": anthropic.FINISH[completion.finish]})
+        yield self._event(CLOSING, "finish", "messageStop", {"stopReason": FINISH[completion.finish]})
         yield self._event(CLOSING, "usage", "metadata", self._metadata(completion))
 
     @staticmethod
@@ -168,7 +168,7 @@ class Converse(Bedrock):
             else:
                 content.append({"text": text})
         output = {"message": {"role": "assistant", "content": content}}
-        whole = {"output": output, "stopReason": anthropic.FINISH[completion.finish], **self._metadata(completion)}
+        whole = {"output": output, "stopReason": FINISH[completion.finish], **self._metadata(completion)}
         return dumps(whole, ascii_only=True)
 
 
@@ -178,7 +178,7 @@ class Invoke(Bedrock):
     name = "bedrock_invoke"
 
     def events(self, completion: Completion) -> Iterator[Event]:
-        for at, kind, name, body, tokens in anthropic.stream_bodies(completion, pings=False):
+        for at, kind, name, body, tokens in stream_bodies(completion, pings=False):
             inner = {"type": name, **body}
             if name == "message_stop":
                 inner["amazon-bedrock-invocationMetrics"] = self._metrics(completion)
@@ -196,4 +196,4 @@ class Invoke(Bedrock):
         }
 
     def document(self, completion: Completion) -> bytes:
-        return dumps(anthropic.whole_message(completion))
+        return dumps(whole_message(completion))

@@ -1,4 +1,4 @@
-"""One answer as data: what the request asks for (Params), what is said (Delta), and the Completion made of both.
+"""One answer as data: what the request asks for (Params), its content (Delta), and the Completion made of both.
 
 Nothing here knows sockets or clocks, and everything is hashable, so a response is laid out once and sent often.
 """

@@ -31,10 +31,10 @@ ERRORS = {
 }
 
 
-def usage_of(completion: Completion, said: int, thought: int) -> dict[str, Any]:
+def usage_of(completion: Completion, visible: int, thought: int) -> dict[str, Any]:
     """Return cumulative counts; thoughts stand beside the candidates' tokens, not in them."""
-    usage: dict[str, Any] = {"promptTokenCount": completion.prompt_tokens, "candidatesTokenCount": said}
-    usage["totalTokenCount"] = completion.prompt_tokens + said + thought
+    usage: dict[str, Any] = {"promptTokenCount": completion.prompt_tokens, "candidatesTokenCount": visible}
+    usage["totalTokenCount"] = completion.prompt_tokens + visible + thought
     if thought:
         usage["thoughtsTokenCount"] = thought
     if completion.cached_tokens:
@@ -77,17 +77,17 @@ class Google(WireProtocol):
         return f"{host} array" if array else host
 
     def events(self, completion: Completion) -> Iterator[Event]:
-        said = thought = 0
+        visible = thought = 0
         first = True
         for delta in completion.deltas or (Delta(0, 0, "text", "", 0, True, True, True),):
             thought += delta.tokens if delta.kind == "reasoning" else 0
-            said += delta.tokens if delta.kind != "reasoning" else 0
+            visible += delta.tokens if delta.kind != "reasoning" else 0
             if delta.kind == "tool" and not delta.last:
                 continue  # a function call comes whole, in one part
             text = completion.text_of("tool") if delta.kind == "tool" else delta.text
             tokens = completion.script.tool_tokens if delta.kind == "tool" else delta.tokens
             finish = FINISH[completion.finish] if delta.final else None
-            chunk = self._chunk(completion, [part_of(delta.kind, text)], finish, usage_of(completion, said, thought))
+            chunk = self._chunk(completion, [part_of(delta.kind, text)], finish, usage_of(completion, visible, thought))
             at, kind = (delta.index, delta.kind) if completion.deltas else (CLOSING, "finish")
             yield Event(at, kind, self._framed(completion, chunk, first), tokens)
             first = False

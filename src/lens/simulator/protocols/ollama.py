@@ -41,38 +41,38 @@ class Ollama(WireProtocol):
 
     def events(self, completion: Completion) -> Iterator[Event]:
         write = {
-            kind: compile_event(ndjson, self._line(completion, self._said(kind, TEXT)))
+            kind: compile_event(ndjson, self._line(completion, self._content(kind, TEXT)))
             for kind in ("text", "reasoning")
         }
         for delta in completion.deltas:
             if delta.kind == "tool" and not delta.last:
                 continue  # a tool call comes whole
             if delta.kind == "tool":
-                line = self._line(completion, self._said("tool", completion.text_of("tool")))
+                line = self._line(completion, self._content("tool", completion.text_of("tool")))
                 yield Event(delta.index, "tool", ndjson(dumps(line)), completion.script.tool_tokens)
             else:
                 yield Event(delta.index, delta.kind, write[delta.kind](delta.text), delta.tokens)
         yield Event(
-            CLOSING, "done", ndjson(dumps(self._line(completion, self._said("text", "")) | self._end(completion)))
+            CLOSING, "done", ndjson(dumps(self._line(completion, self._content("text", "")) | self._end(completion)))
         )
 
     def document(self, completion: Completion) -> bytes:
-        said: dict[str, Any] = self._said("text", "")
+        content: dict[str, Any] = self._content("text", "")
         for kind in completion.kinds:
-            part = self._said(kind, completion.text_of(kind))
-            if "message" in said:
-                said["message"] |= {k: v for k, v in part["message"].items() if v or k not in said["message"]}
+            part = self._content(kind, completion.text_of(kind))
+            if "message" in content:
+                content["message"] |= {k: v for k, v in part["message"].items() if v or k not in content["message"]}
             else:
-                said |= {k: v for k, v in part.items() if v or k not in said}
-        return dumps(self._line(completion, said) | self._end(completion))
+                content |= {k: v for k, v in part.items() if v or k not in content}
+        return dumps(self._line(completion, content) | self._end(completion))
 
     @abstractmethod
-    def _said(self, kind: str, text: str) -> dict[str, Any]:
+    def _content(self, kind: str, text: str) -> dict[str, Any]:
         """The part of a line that holds text; /api/generate says it flat."""
 
     @staticmethod
-    def _line(completion: Completion, said: dict[str, Any]) -> dict[str, Any]:
-        return {"model": completion.params.model, "created_at": CREATED_TEXT, **said, "done": False}
+    def _line(completion: Completion, content: dict[str, Any]) -> dict[str, Any]:
+        return {"model": completion.params.model, "created_at": CREATED_TEXT, **content, "done": False}
 
     @staticmethod
     def _end(completion: Completion) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class OllamaChat(Ollama):
 
     name = "ollama_chat"
 
-    def _said(self, kind: str, text: str) -> dict[str, Any]:
+    def _content(self, kind: str, text: str) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": text if kind == "text" else ""}
         if kind == "reasoning":
             message["thinking"] = text
@@ -118,5 +118,5 @@ class OllamaGenerate(Ollama):
 
     name = "ollama_generate"
 
-    def _said(self, kind: str, text: str) -> dict[str, Any]:
+    def _content(self, kind: str, text: str) -> dict[str, Any]:
         return {"response": "", "thinking": text} if kind == "reasoning" else {"response": text}
