@@ -7,15 +7,15 @@ import signal
 import pytest
 from handmade import record
 
-from lens.cli.benchmark import command
+from lens.cli.commands.benchmark import command
 from lens.cli.measure import failed, measure, remember_secrets, run_name, without_text
 from lens.cli.progress import Progress
 from lens.cli.results import Results
 from lens.cli.settings import settings_of
 from lens.errors import ConfigError, ExitCode
-from lens.history import read_run
-from lens.journal import SUFFIX
+from lens.history.read import read_run
 from lens.model import ToolCall
+from lens.run.journal import SUFFIX
 
 
 @pytest.fixture
@@ -155,10 +155,10 @@ def test_a_file_is_named_for_what_was_measured_in_plain_letters():
 
 
 def test_a_header_that_may_be_a_key_is_not_shown(target):
-    from lens.cli.errors import mask
+    from lens.secrets import mask_secrets
 
     words = [*target, "--header", "X-Auth-Thing: q7-hidden-value", "--header", "X-Scope: q7-shown-value"]
     with command.make_context("benchmark", words) as ctx:
         remember_secrets(settings_of(ctx))
-    assert mask("q7-hidden-value q7-shown-value").endswith(" q7-shown-value")
-    assert "q7-hidden-value" not in mask("lll q7-hidden-value")
+    assert mask_secrets("q7-hidden-value q7-shown-value").endswith(" q7-shown-value")
+    assert "q7-hidden-value" not in mask_secrets("lll q7-hidden-value")

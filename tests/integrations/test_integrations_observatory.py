@@ -17,13 +17,13 @@ import pytest
 from handmade import INFO, failed_record, record
 
 from lens.errors import ConfigError, TransportError
-from lens.export.request_metrics import RequestMetrics
 from lens.integrations.observatory import InfluxExporter, OtlpExporter, PrometheusExporter
+from lens.metrics.request_metrics import RequestMetrics
 from lens.pricing import PriceBook, parse_price
 from lens.profiler import Profiler
 from lens.simulator import Script, start_thread
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "export"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "push"))
 from backend import Answer, backend
 
 LATER = {"every_s": 3600.0, "info": INFO, "environ": {}}  # nothing goes by itself

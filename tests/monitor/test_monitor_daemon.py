@@ -7,12 +7,12 @@ import pytest
 import trio
 from probes import answer
 
-from lens.config import MonitorConfig, RunConfig, TargetConfig
+from lens.config.settings import MonitorConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, TransportError
 from lens.model import RunInfo
 from lens.monitor.burn import parse_promise
 from lens.monitor.daemon import Monitor, Settings
-from lens.monitor.outbox import Metrics, Outbox
+from lens.monitor.outbox import MetricsOutbox, Outbox
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 
@@ -71,7 +71,7 @@ def clock(autojump_clock):
 async def test_an_hour_with_a_backend_away_in_the_middle_loses_nothing(clock):
     probes, backend, said = Probes(), Backend(), []
     made = monitor(probes, duration_s=3600, say=said.append)
-    made.outboxes.append(Metrics("influx", backend))
+    made.outboxes.append(MetricsOutbox("influx", backend))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run, Stop())
         await trio.sleep(1200)
@@ -91,7 +91,7 @@ async def test_beyond_the_bound_the_oldest_go_and_are_counted(clock):
     probes, backend = Probes(), Backend()
     backend.away = True
     made = monitor(probes, duration_s=3600)
-    box = Metrics("influx", backend, most=50)
+    box = MetricsOutbox("influx", backend, most=50)
     made.outboxes.append(box)
     await made.run(Stop())
     assert box.waiting == 50
@@ -119,7 +119,7 @@ async def test_a_round_that_takes_too_long_makes_the_next_late_and_never_two_at_
 async def test_a_stop_ends_it_and_what_waits_is_sent(clock):
     probes, backend, stop = Probes(), Backend(), Stop()
     made = monitor(probes)
-    made.outboxes.append(Metrics("influx", backend))
+    made.outboxes.append(MetricsOutbox("influx", backend))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run, stop)
         await trio.sleep(130)
@@ -183,7 +183,7 @@ async def test_history_is_kept_in_bounds(clock, tmp_path):
     files = sorted((tmp_path / "h").glob("*.jsonl"))
     assert 1 < len(files) < 10
     assert sum(path.stat().st_size for path in files) < 1_400_000
-    from lens.history import read_run
+    from lens.history.read import read_run
 
     assert read_run(files[-1]).records
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lens.cli.main import lll
-from lens.config import CustomConfig
+from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Events, Stamps
 from lens.providers.custom import Custom
@@ -85,7 +85,7 @@ def test_an_error_in_the_stream_is_found_by_its_path(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ("[custom]\ntxt = ['a']\n", "did you mean 'text'"),
+        ("[custom]\ntxt = ['a']\n", "did you mean text"),
         ("[custom]\npath = '/x'\n", "where is the text"),
         ("[load]\niterations = 1\n", r"no \[custom\] section"),
         ("[custom]\ntext = ['a']\n[custom.body]\nq = '{{promt}}'\n", "nothing is called {{promt}}"),

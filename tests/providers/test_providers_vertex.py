@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from recorded import EXPECTED, exchange_of, names_of, raw
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.orchestrator.keys import address_of, find_key
 from lens.providers.google_token import RenewedToken

@@ -9,7 +9,7 @@ import trio
 from lens._core import reactor
 from lens._core.stream import Stream
 from lens.transport import loop as reading
-from lens.transport.loop import open_loop
+from lens.transport.loop import LoopClosed, open_loop
 
 pytestmark = pytest.mark.skipif(not reactor.native, reason="this system has no epoll with stamps")
 
@@ -105,3 +105,18 @@ async def test_poll_if_stale_reads_only_when_the_last_read_is_old():
         loop.poll_if_stale()
         assert loop.reactor.polls == polls, "the last read is recent"
         streams.close()
+
+
+async def test_a_task_that_is_cancelled_with_the_loop_sees_the_cancellation():
+    with trio.CancelScope() as scope:
+        async with open_loop() as loop:
+            streams = Streams(loop, 1)
+            try:
+                loop._stop("the reading task was cancelled first")
+                with pytest.raises(LoopClosed):
+                    await loop.wait(streams.streams[0], ("parked",))
+                scope.cancel()
+                await loop.wait(streams.streams[0], ("parked",))
+            finally:
+                streams.close()
+    assert scope.cancelled_caught

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trustme
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
@@ -16,7 +16,6 @@ from lens.simulator import make_script, start_thread
 from lens.simulator.proxy import ProxyScript, start_proxy
 from lens.simulator.server import make_tls_context
 from lens.transport.endpoint import parse_endpoint, proxy_from_environment
-from lens.transport.post import post
 
 QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}
 
@@ -208,12 +207,6 @@ async def test_each_timeout_names_its_option(simulator, limit, script, option):
     (record,) = await measure(f"{handle.url}/v1", cacert=handle.ca_file, load=limit)
     assert record.category == "timeout"
     assert option in record.failure.message
-
-
-async def test_post_reads_a_whole_answer(simulator):
-    answer = await post(f"{simulator().url}/v1/models", method="GET")
-    assert answer.status == 200
-    assert b"data" in answer.body
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 
-from lens.cli.errors import PROGRAM, mask, remember_secret
+from lens.cli.errors import PROGRAM
 from lens.cli.progress import Progress
 from lens.cli.pushes import push_all
 from lens.cli.realtime import RealTime
@@ -24,22 +24,20 @@ from lens.cli.remembered import calibrated
 from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode, FileError
-from lens.journal import Journal, rescue
-from lens.metrics.stages import with_experiments
-from lens.metrics.summary import Collector, Summary
-from lens.metrics.transient import without_cool_down, without_transient
+from lens.metrics.summary import Collector, Summary, with_experiments
 from lens.model import Record, RunInfo, Status
-from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
+from lens.orchestrator.run_info import ended, run_info
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
-from lens.orchestrator.workers import check_workers, run_workers
-from lens.searching import search, slos_of
-from lens.spending import Spending, gpu_cost
-from lens.until import Until
-
-_SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+from lens.orchestrator.workers.parent import check_workers, run_workers
+from lens.run.budget import Spending, gpu_cost
+from lens.run.journal import Journal, rescue
+from lens.run.slo_search import search, slos_of
+from lens.run.stop_rule import Until
+from lens.run.warmup import without_cool_down, without_transient
+from lens.secrets import mask_secrets, remember_headers
 
 
 class Measured(NamedTuple):
@@ -112,7 +110,8 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
     if trouble is not None:
         trouble = f"{trouble}; {_rescued(info, records)}"
     if settings.pushes:
-        trouble = "; ".join([*([trouble] if trouble else []), *push_all(settings, info, records)]) or None
+        failures = push_all(settings.pushes, settings.book, info, records)
+        trouble = "; ".join([*([trouble] if trouble else []), *failures]) or None
     return Measured(info, records, summary, outcome, trouble)
 
 
@@ -218,7 +217,7 @@ def _shared(plan: Plan) -> bool:
 def _sharer(plan: Plan) -> Callable[..., Awaitable[Outcome]]:
     if plan.config.load.engine != "ray":
         return run_workers
-    from lens.orchestrator.ray_engine import run_on_ray
+    from lens.orchestrator.workers.ray import run_on_ray
 
     return run_on_ray
 
@@ -232,7 +231,7 @@ def counter(settings: Settings) -> Callable[[Record], Record]:
     name = settings.config.output.tokenizer
     if name is None:
         return lambda record: record
-    from lens.tokenizers import counted, load_tokenizer
+    from lens.run.token_counter import counted, load_tokenizer
 
     by_model = {target.model: load_tokenizer(name, target.model) for target in settings.config.targets}
     any_model = load_tokenizer(name)
@@ -254,14 +253,12 @@ def run_name(settings: Settings, info_time: str) -> str:
 def remember_secrets(settings: Settings) -> None:
     """Header values that may be keys must not be shown, not even in the command that is recorded."""
     for target in settings.config.targets:
-        for name, value in target.headers:
-            if _SENSITIVE.search(name):
-                remember_secret(value)
+        remember_headers(target.headers)
 
 
 def _command() -> str:
     """What was typed, without secrets."""
-    return mask(shlex.join([PROGRAM, *sys.argv[1:]]))
+    return mask_secrets(shlex.join([PROGRAM, *sys.argv[1:]]))
 
 
 def failed(record: Record) -> bool:

@@ -16,18 +16,19 @@ import click
 import msgspec
 
 from lens.cli.command import said
-from lens.cli.errors import remember_secret
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
-from lens.cli.pushes import pushes_of
-from lens.config import ExportConfig, RunConfig, make_config
+from lens.cli.pushes import configured_pushes
+from lens.config.load import make_config
+from lens.config.settings import ExportConfig, RunConfig
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
+from lens.secrets import remember_secret
 
 if TYPE_CHECKING:
-    from lens.analysis.sla import Gate
-    from lens.export.push import Push
+    from lens.analysis.gates.sla import Gate
     from lens.metrics.goodput import Slo
+    from lens.push.push import Push
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 
@@ -93,7 +94,7 @@ def settings_of(
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
-        pushes=pushes_of(ctx.params, config.output.exports),
+        pushes=configured_pushes(ctx.params, config.output.exports),
         usd_per_gpu_hour=_gpu_hour(ctx.params.get("gpu_hour")),
         slos=slos_of(ctx),
         gates=gates_said(ctx, config.thresholds),
@@ -125,7 +126,7 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
 def _gpu_hour(text: str | None) -> Decimal | None:
     if text is None:
         return None
-    from lens.spending import parse_gpu_hour
+    from lens.run.budget import parse_gpu_hour
 
     return parse_gpu_hour(text)
 

@@ -76,7 +76,7 @@ class ConnectionSetup:
         )
 
 
-async def open_connection(
+async def open_socket(
     endpoint: Endpoint, setup: ConnectionSetup, session: ssl.SSLSession | None = None
 ) -> socket.socket:
     """Return a connected, non-blocking socket, through proxy and TLS where the endpoint asks for them.

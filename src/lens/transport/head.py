@@ -11,13 +11,13 @@ from typing import Literal
 import h11
 import msgspec
 
-import lens
+from lens._version import __version__
 from lens.errors import ConfigError, ProtocolError
 from lens.wire import EventFraming, WireRequest
 
 BodyFraming = Literal["none", "length", "chunked", "close"]
 
-USER_AGENT = f"llm-latency-lens/{lens.__version__}".encode()
+USER_AGENT = f"llm-latency-lens/{__version__}".encode()
 
 # How many rendered heads are kept; one for each body length and target in use.
 MAX_RENDERED = 4096

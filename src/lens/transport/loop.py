@@ -87,6 +87,8 @@ class Loop(abc.ABC):
         """
         while stream.state not in states:
             if self._stopped is not None:
+                # Where the loop was cancelled together with this task, that is the reason, not the loop.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 raise LoopClosed(self._stopped)
             if deadline_ns is None:
                 await self._suspend(stream)

@@ -17,7 +17,7 @@ from lens._core.signals import SignalSet
 from lens._core.stream import Stream
 from lens.errors import LensError, TimedOut
 from lens.transport import sockets
-from lens.transport.connect import ConnectionSetup, open_connection
+from lens.transport.connect import ConnectionSetup, open_socket
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
 from lens.transport.head import HeadWriter
 from lens.transport.loop import Loop, open_loop
@@ -67,7 +67,7 @@ class Pool:
         Raises:
             TransportError: a phase of the setup failed; its class says which.
         """
-        sock = await open_connection(endpoint, setup, self._sessions.get(endpoint))
+        sock = await open_socket(endpoint, setup, self._sessions.get(endpoint))
         stream = Stream(sock.fileno())
         connection = PooledConnection(endpoint, sock, stream, setup)
         self._open.add(connection)

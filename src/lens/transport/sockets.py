@@ -1,4 +1,4 @@
-"""Bytes over a non-blocking socket, before the core reads it (proxy, TLS handshake) or without it.
+"""Bytes over a non-blocking socket, before the core reads it: to a proxy, and in the TLS handshake.
 
 The rule: try first, wait only when the kernel says so; a wake-up costs more than the call.
 """

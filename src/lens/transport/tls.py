@@ -44,24 +44,6 @@ class TlsConnection(msgspec.Struct, frozen=True):
             view = view[self.ssl_object.write(view[:RECORD_BYTES]) :]
         return self.outgoing.read()
 
-    async def receive(self, sock: socket.socket) -> bytes:
-        """Return received plain bytes, without the core; b"" when the peer has ended, with or without close_notify.
-
-        Raises:
-            OSError: the connection broke, or its records are not whole (ssl.SSLError).
-        """
-        while True:
-            try:
-                return self.ssl_object.read(sockets.READ_BYTES)
-            except ssl.SSLWantReadError:
-                data = await sockets.receive(sock)
-            except ssl.SSLEOFError:
-                return b""
-            if data:
-                self.incoming.write(data)
-            else:
-                self.incoming.write_eof()
-
 
 def load_tls_context(endpoint: Endpoint) -> ssl.SSLContext:
     """Return the context of these certificate options. Loading takes 27 ms, so it happens once a process.
@@ -131,7 +113,7 @@ async def handshake(
             await sockets.send_all(sock, outgoing.read())
     except ssl.SSLError as error:
         await flush_alert(sock, outgoing)
-        raise TlsError(_describe_failure(error, endpoint, name)) from None
+        raise TlsError(describe_handshake_failure(error, endpoint)) from None
     except OSError as error:
         words = (error.strerror or "the connection broke").lower()
         raise TlsError(f"TLS handshake with {endpoint.label}: {words}") from None
@@ -158,7 +140,9 @@ async def flush_alert(sock: socket.socket, outgoing: ssl.MemoryBIO) -> None:
         return
 
 
-def _describe_failure(error: ssl.SSLError, endpoint: Endpoint, name: str) -> str:
+def describe_handshake_failure(error: ssl.SSLError, endpoint: Endpoint) -> str:
+    """Return why a handshake failed, and what would work."""
+    name = endpoint.server_name or endpoint.host
     doing = f"TLS handshake with {endpoint.label}"
     if isinstance(error, ssl.SSLCertVerificationError):
         text = (error.verify_message or "it is not trusted").rstrip(".")

@@ -1,0 +1,210 @@
+"""Thresholds: `ttft_p95<1000` and all the other ways in which people write that.
+
+A threshold names a metric, a statistic and a limit. Without a statistic the mean is meant. What was
+not measured, or what so few values cannot tell, fails: a gate that cannot see must not open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from lens.analysis.columns import column, in_order
+from lens.errors import ConfigError, did_you_mean
+from lens.metrics.definitions import METRICS, Metric, metric_named
+from lens.metrics.summary import Summary, percentile, values_needed
+from lens.model import Record
+from lens.pricing import PriceBook
+
+Operator = Literal["<", "<=", ">", ">="]
+_FORM = re.compile(r"\s*([A-Za-z_][\w.]*?)\s*(?:=\s*)?(<=|>=|<|>|:|=)\s*(\S+)\s*")
+_LIMIT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%|us|ms|s)?", re.IGNORECASE)
+_OPERATORS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+EXAMPLE = "write 'ttft_p95<1000' in quotes (without them the shell takes < for a redirection), or ttft_p95:1000"
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit that a run must keep."""
+
+    metric: str
+    statistic: str  # "mean", "p95", ...; "" for a metric of a whole run
+    operator: Operator
+    limit: float  # in the metric's unit
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        name = f"{self.metric} {self.statistic}".strip()
+        return f"{name} {self.operator} {self.limit:g}"
+
+    def kept(self, actual: float) -> bool:
+        return {
+            "<": actual < self.limit,
+            "<=": actual <= self.limit,
+            ">": actual > self.limit,
+            ">=": actual >= self.limit,
+        }[self.operator]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a threshold."""
+
+    threshold: Threshold
+    actual: float | None  # None: not measured, or too few values
+    kept: bool
+    reason: str | None = None  # why there is no figure
+    n: int = 0  # values it was judged by
+
+
+def parse_threshold(text: str) -> Threshold:
+    """A threshold as it is typed: ttft_p95<1000, ttft_p95:1000, ttft_p95=<=1000, tokens_per_second>15.
+
+    With a colon or a plain = the direction is the metric's own: times below, rates above. Limits may
+    bear a unit (1s, 500ms, 99%).
+
+    Raises:
+        ConfigError: it is none; the message says what would be one.
+    """
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"threshold {text!r}: a metric and a limit are wanted; {EXAMPLE}")
+    name, operator, limit = found.groups()
+    metric, statistic = metric_and_statistic(name)
+    towards: Operator = ">=" if metric.better == "higher" else "<="
+    return Threshold(
+        metric=metric.name,
+        statistic=statistic,
+        operator=_OPERATORS.get(operator, towards),
+        limit=_limit(limit, metric, text),
+    )
+
+
+def metric_and_statistic(name: str) -> tuple[Metric, str]:
+    """`ttft_p95`, `ttft_p95_ms`, `p95_ttft_ms`, `itl_mean`, `success_rate`: the metric, and the statistic.
+
+    Raises:
+        ConfigError: there is no such metric; the message names the nearest.
+    """
+    words = [word for word in re.sub(r"(?<=p\d\d)\.(?=\d)", "_", name.lower()).split("_") if word]
+    statistic = ""
+    rest: list[str] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if re.fullmatch(r"p\d{1,2}", word) and not statistic:
+            statistic = word
+            if at + 1 < len(words) and re.fullmatch(r"[0-9]{1,9}", words[at + 1]):  # p99_9
+                at += 1
+                statistic += f".{words[at]}"
+        elif word in ("mean", "avg", "median", "min", "max", "std") and not statistic and (rest or at == 0):
+            statistic = {"avg": "mean", "std": "std_dev", "median": "p50"}.get(word, word)
+        else:
+            rest.append(word)
+        at += 1
+    metric = _metric("_".join(rest), name)
+    if metric.kind == "run":
+        return metric, ""
+    return metric, statistic or "mean"
+
+
+def _metric(name: str, typed: str) -> Metric:
+    for candidate in (name, f"{name}_ms", f"{name}_us", name.removesuffix("_ms"), name.removesuffix("_usd")):
+        try:
+            return metric_named(candidate)
+        except KeyError:
+            continue
+    known = [*METRICS, *[alias for metric in METRICS.values() for alias in metric.aliases]]
+    hint = did_you_mean(name, known, then="`lll explain` lists them")
+    raise ConfigError(f"threshold {typed!r}: no metric {name!r}; {hint}")
+
+
+def _limit(text: str, metric: Metric, whole: str) -> float:
+    found = _LIMIT.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"threshold {whole!r}: {text!r} is no number; {EXAMPLE}")
+    value, unit = float(found[1]), (found[2] or "").lower()
+    if unit == "%":
+        if metric.unit != "share":
+            raise ConfigError(f"threshold {whole!r}: {metric.name} is in {metric.unit}, not a share of 100 %")
+        return value / 100
+    if unit:
+        if metric.unit not in ("ms", "us"):
+            raise ConfigError(f"threshold {whole!r}: {metric.name} is in {metric.unit}, not a time")
+        return value * _UNIT_MS[unit] * (1000 if metric.unit == "us" else 1)
+    return value
+
+
+def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
+    """Those of a [thresholds] section: ttft_p95_ms = 1000, tokens_per_second_min = 15, cost_per_request_max = 0.1.
+
+    Raises:
+        ConfigError: a key names no metric, or a value is no number.
+    """
+    found = []
+    for key, value in section.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ConfigError(f"thresholds: {key}: a number is wanted, not {value!r}")
+        bound = re.fullmatch(r"(\w+)_(min|max)", key)
+        at_least = bound and bound[2] == "min"
+        metric, statistic = metric_and_statistic(bound[1] if bound else key)
+        operator: Operator = ">=" if at_least or (not bound and metric.better == "higher") else "<="
+        found.append(Threshold(metric=metric.name, statistic=statistic, operator=operator, limit=float(value)))
+    return tuple(found)
+
+
+def judge(
+    thresholds: Iterable[Threshold], records: Sequence[Record], summary: Summary, book: PriceBook
+) -> tuple[Verdict, ...]:
+    """Hold a run to its thresholds; warm-up requests do not count."""
+    measured = in_order(records)
+    columns: dict[str, Any] = {}
+    verdicts = []
+    for threshold in thresholds:
+        if not threshold.statistic:
+            actual = getattr(summary, threshold.metric, None)
+            if threshold.metric == "error_rate" and summary.success_rate is not None:
+                actual = 1 - summary.success_rate
+            verdicts.append(_verdict(threshold, actual, summary.requests))
+            continue
+        if threshold.metric not in columns:
+            columns[threshold.metric] = column(METRICS[threshold.metric], measured, book).values
+        verdicts.append(_of_values(threshold, columns[threshold.metric]))
+    return tuple(verdicts)
+
+
+def _of_values(threshold: Threshold, values: Any) -> Verdict:
+    import numpy as np
+
+    if not len(values):
+        return Verdict(threshold=threshold, actual=None, kept=False, reason="it was not measured")
+    statistic = threshold.statistic
+    if statistic.startswith("p"):
+        percent = float(statistic[1:])
+        needed = values_needed(percent)
+        verdict = _verdict(threshold, percentile(np.sort(values), percent), len(values))
+        if len(values) >= needed:
+            return verdict
+        # By nearest rank this is the largest value: above the limit it is a violation, below it proves little.
+        few = f"{statistic} needs {needed} values, there are {len(values)}: judged by the largest"
+        return msgspec.structs.replace(verdict, reason=few)
+    if statistic == "std_dev":
+        return _verdict(threshold, float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
+    return _verdict(threshold, float(getattr(values, statistic)()), len(values))
+
+
+def _verdict(threshold: Threshold, actual: float | None, n: int) -> Verdict:
+    if actual is None:
+        return Verdict(threshold=threshold, actual=None, kept=False, reason="it was not measured", n=n)
+    return Verdict(threshold=threshold, actual=float(actual), kept=threshold.kept(float(actual)), n=n)
+
+
+def told(verdict: Verdict) -> str:
+    """One line for people."""
+    mark = "ok  " if verdict.kept else "FAIL"
+    unit = METRICS[verdict.threshold.metric].unit
+    shown = "-" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
+    why = f" ({verdict.reason})" if verdict.reason else ""
+    return f"{mark} {verdict.threshold}: {shown}{why}"

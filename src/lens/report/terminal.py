@@ -1,0 +1,98 @@
+"""What every page of text shares: the console, how a figure is written, how a bar is drawn.
+
+Text of a server is cleaned before it is shown, so that no answer can steer the terminal.
+Where the output cannot show block characters, plain ones are drawn.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from lens.secrets import one_line
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_LEVELS = "▁▂▃▄▅▆▇█"
+_PLAIN_LEVELS = ".:-=+*#@"
+NAME_WIDTH = 11  # of the names at the left
+WIDEST = 120  # columns; wider lines are harder to read, not richer
+
+
+def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
+    """A console that honours NO_COLOR, and draws no colour into a file or a pipe."""
+    out = out or sys.stdout
+    console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+    if console.width > WIDEST:
+        console.width = WIDEST
+    return console
+
+
+def blocks(console: Console) -> bool:
+    """Whether block characters can be shown."""
+    return console.encoding.lower().replace("-", "").startswith("utf")
+
+
+def clean(text: str, limit: int = 400) -> str:
+    """Return the text masked, without control characters, on one line that is shortened to `limit` characters."""
+    return one_line(text, limit)
+
+
+def number(value: float | None) -> str:
+    """Enough digits to tell values apart, no more: 0.083, 12.31, 342.7, 28471."""
+    if value is None:
+        return "-"
+    size = abs(value)
+    digits = 3 if size < 10 else 2 if size < 100 else 1 if size < 10_000 else 0
+    return f"{value:.{digits}f}"
+
+
+def time_ms(value: float | None) -> str:
+    return "-" if value is None else f"{number(value)} ms"
+
+
+def count(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def dollars(value: Decimal | None) -> str:
+    """Exact, without an exponent, and with no zeros that say nothing."""
+    if value is None:
+        return "-"
+    shown = format(value, "f")
+    whole, _, rest = shown.partition(".")
+    rest = rest.rstrip("0")
+    return f"${whole}.{rest.ljust(2, '0')}"
+
+
+def bar(start: float, end: float, width: int, *, fine: bool) -> str:
+    """A bar from start to end (shares of the width), to an eighth of a cell; never invisible."""
+    first = min(int(start * width), width - 1)
+    cells = end * width - first
+    if not fine:
+        return " " * first + "#" * max(1, round(cells))
+    whole = int(cells)
+    part = _EIGHTHS[int((cells - whole) * 8)].strip()
+    drawn = "█" * whole + part
+    return " " * first + (drawn or "▏")
+
+
+def sparkline(counts: Sequence[float], *, fine: bool) -> str:
+    """One cell a value; nothing where nothing was."""
+    levels = _LEVELS if fine else _PLAIN_LEVELS
+    top = max(counts, default=0)
+    return "".join(" " if not c else levels[min(int(c / top * len(levels)), len(levels) - 1)] for c in counts)
+
+
+def fact(console: Console, name: str, says: str | Text, *, style: str = "") -> None:
+    """A named line, its text wrapped under itself and not under its name."""
+    text = says if isinstance(says, Text) else Text(says, style=style)
+    for i, part in enumerate(text.wrap(console, max(console.width - NAME_WIDTH - 2, 20))):
+        part.rstrip()
+        line = Text.assemble((f"{'' if i else name:<{NAME_WIDTH}}  ", "dim"))
+        line.append_text(part)
+        console.print(line, no_wrap=True, overflow="crop")
