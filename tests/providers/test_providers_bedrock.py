@@ -11,11 +11,11 @@ import pytest
 from lens.config import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.model import Events, Stamps
-from lens.orchestrator.keys import address_of, find_key
 from lens.providers import bedrock_invoke
-from lens.providers.aws_credentials import RenewedCredentials, find_credentials, region_of
+from lens.providers.auth.aws import RenewedCredentials, find_credentials, region_of
+from lens.providers.auth.keys import find_key, resolve_base_url
+from lens.providers.auth.sigv4 import AwsCredentials, signed_headers
 from lens.providers.registry import get_provider
-from lens.providers.sigv4 import AwsCredentials, signed_headers
 from lens.wire import Ask, Exchange, Frame, Prompt, Secret
 
 VECTORS = json.loads((Path(__file__).parents[1] / "fixtures" / "auth" / "sigv4_vectors.json").read_text())
@@ -157,7 +157,7 @@ def test_credentials_that_end_are_renewed_beside_the_run():
 
     found = RenewedCredentials(Chain(), "us-east-1")
     assert found.current().access_key == "AK1"
-    found._looked_s -= 1000
+    found._checked_s -= 1000
     assert found.current().access_key == "AK1"
     until = time.monotonic() + 5
     while found.current().access_key == "AK1" and time.monotonic() < until:
@@ -167,9 +167,9 @@ def test_credentials_that_end_are_renewed_beside_the_run():
 
 def test_the_address_is_that_of_the_region():
     provider, config = get_provider("bedrock"), TargetConfig(provider="bedrock", model="m")
-    told = address_of(config, provider, {**NOWHERE, "AWS_REGION": "us-east-1"})
+    told = resolve_base_url(config, provider, {**NOWHERE, "AWS_REGION": "us-east-1"})
     assert told == "https://bedrock-runtime.us-east-1.amazonaws.com"
-    assert address_of(config, provider, NOWHERE) is None
+    assert resolve_base_url(config, provider, NOWHERE) is None
 
 
 def test_what_converse_is_asked():

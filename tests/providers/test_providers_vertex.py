@@ -8,8 +8,8 @@ from recorded import EXPECTED, exchange_of, names_of, raw
 
 from lens.config import TargetConfig
 from lens.errors import ConfigError, MissingKey
-from lens.orchestrator.keys import address_of, find_key
-from lens.providers.google_token import RenewedToken
+from lens.providers.auth.google import RenewedToken
+from lens.providers.auth.keys import find_key, resolve_base_url
 from lens.providers.registry import get_provider
 from lens.providers.vertex import EXPRESS_URL, ApiKey
 from lens.wire import Ask, Prompt, Secret
@@ -152,7 +152,7 @@ def test_claude_on_vertex_names_its_version_in_the_body_and_no_model():
     ],
 )
 def test_the_environment_names_the_place(environ, address):
-    assert address_of(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), environ) == address
+    assert resolve_base_url(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), environ) == address
 
 
 @pytest.mark.parametrize(("model", "key"), [("gemini", "ya29.token"), ("claude-x", "AIzaKey"), ("gemini", "")])

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from lens.errors import ConfigError
 from lens.providers import bedrock_converse, bedrock_invoke
-from lens.providers.aws_credentials import BEARER_VARIABLE, find_credentials, region_of
+from lens.providers.auth.aws import BEARER_VARIABLE, find_credentials, region_of
+from lens.providers.auth.sigv4 import AwsCredentials, signed_headers
 from lens.providers.base import bearer, is_host_of, json_headers, merged, path_under
 from lens.providers.outcomes import judged
 from lens.providers.presets import Preset
 from lens.providers.readings import reading
-from lens.providers.sigv4 import AwsCredentials, signed_headers
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
 CONVERSE, INVOKE = "converse", "invoke"

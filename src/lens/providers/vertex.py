@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from lens.errors import ConfigError
 from lens.providers import anthropic, anthropic_messages, google
+from lens.providers.auth.google import RenewedToken, default_token
 from lens.providers.base import bearer, is_host_of, json_headers, merged, path_under
-from lens.providers.google_token import RenewedToken, default_token
 from lens.providers.presets import Preset
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
