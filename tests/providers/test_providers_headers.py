@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lens.errors import ConfigError
-from lens.providers.base import merged, path_under
-from lens.providers.failures import error_of, http_failure, masked
+from lens.providers.answers import increments
+from lens.providers.base import merge, path_under
 from lens.providers.headers import go_duration_s, kept_headers, rate_limits, request_id, retry_after_s, server_timing_ms
+from lens.providers.openai import parse_usage
+from lens.providers.outcomes import http_failure, mask_keys, parse_error
 from lens.providers.registry import get_provider, provider_names
-from lens.providers.usage import growth, openai_usage, total
+from lens.providers.values import sum_known
 from lens.wire import Ask, Prompt, Secret
 
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
@@ -93,13 +95,13 @@ def test_cookies_and_organisations_are_not_kept():
 
 
 @pytest.mark.parametrize("key", ["sk-proj-abcdefghijkl", "xai-abcdefghijkl", "gsk_abcdefghijkl", "Bearer abc.def-ghi"])
-def test_what_looks_like_a_key_is_masked(key):
-    assert key not in masked(f"no such key: {key}, sorry")
+def test_what_looks_like_a_key_is_mask_keys(key):
+    assert key not in mask_keys(f"no such key: {key}, sorry")
 
 
 @pytest.mark.parametrize("body", [None, 3, "x", [], [1, 2], {}, {"error": None}, {"detail": []}])
 def test_a_body_without_an_error_has_none(body):
-    assert error_of(body) is None
+    assert parse_error(body) is None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_unknown_providers_are_answered_with_the_nearest():
 
 
 def test_what_the_user_adds_is_laid_over_what_we_send():
-    assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None}) == {"a": {"b": 9, "c": 2}}
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": None}) == {"a": {"b": 9, "c": 2}}
     assert path_under("https://h/v1/?key=1", "chat") == "/v1/chat?key=1"
     request = get_provider("openai").encode(
         Prompt(text="hi", extra_body={"top_p": 0.5}),
@@ -142,12 +144,12 @@ def test_what_the_user_adds_is_laid_over_what_we_send():
 
 
 def test_token_counts_are_those_that_were_told():
-    assert openai_usage({"prompt_tokens": None}) is None
-    assert openai_usage({"prompt_tokens": True, "completion_tokens": 3}).input_tokens is None
-    assert total(None, None) is None
-    assert total(1, None, 2) == 3
-    assert growth([1, 3, 3]) == (1, 2, 0)
-    assert growth([3, 1]) is None
+    assert parse_usage({"prompt_tokens": None}) is None
+    assert parse_usage({"prompt_tokens": True, "completion_tokens": 3}).input_tokens is None
+    assert sum_known(None, None) is None
+    assert sum_known(1, None, 2) == 3
+    assert increments([1, 3, 3]) == (1, 2, 0)
+    assert increments([3, 1]) is None
 
 
 def test_a_request_never_shows_its_key():

@@ -14,8 +14,8 @@ from lens.analysis.symptoms import Served
 from lens.errors import LensError
 from lens.model import UNREADABLE
 from lens.orchestrator.plan import PlanTarget
-from lens.providers.base import as_dict, as_list, as_str
 from lens.providers.openai import OpenAI
+from lens.providers.values import as_dict, as_list, as_str
 from lens.transport.post import Answer, post
 
 ANSWER_WITHIN_S = 10.0
