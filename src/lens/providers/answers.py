@@ -251,6 +251,13 @@ class AnswerReader:
         return self.tools.in_order()
 
 
+def make_usage(given: int | None, generated: int | None, *, total: int | None, **details: int | None) -> Usage | None:
+    """Return the counts of an answer; None where neither input nor output was counted."""
+    if given is None and generated is None:
+        return None
+    return Usage(input_tokens=given, output_tokens=generated, total_tokens=total, **details)
+
+
 def increments(totals: Sequence[int]) -> tuple[int, ...] | None:
     """Return the step to each of the running totals; None where they ever fall."""
     steps = tuple([after - before for before, after in zip((0, *totals), totals, strict=False)])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import AnswerReader
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import (
     Body,
     Header,
@@ -44,6 +44,12 @@ VERSION = "2026-10-21"
 VERSION_WITH_SAMPLING = "2023-06-01"
 # The protocol has no answer without a bound; this one is ours.
 MAX_TOKENS = 1024
+# The text in each type of delta, and what it counts as.
+_DELTAS = {
+    "text_delta": ("text", Signal.TEXT),
+    "thinking_delta": ("thinking", Signal.REASONING),
+    "input_json_delta": ("partial_json", Signal.TOOL),
+}
 _TOOL_BLOCKS = ("tool_use", "server_tool_use", "mcp_tool_use")
 PRESET = Preset(
     name="anthropic",
@@ -62,20 +68,17 @@ PRESET = Preset(
 def rules_with_prefix(prefix: str = "") -> SignalRules:
     """Return the rules of the events, where they stand under `prefix` (with its dot) of a frame."""
     scope = prefix.removesuffix(".")
-    inside = {name: f"{prefix}{name}" for name in ("delta", "content_block", "message")}
-
-    def in_delta(kind: str, field: str, signal: Signal) -> SignalRule:
-        return SignalRule(f"{inside['delta']}.{field}", signal, when=When(inside["delta"], "type", kind))
+    delta, block = f"{prefix}delta", f"{prefix}content_block"
 
     def of(kind: str, path: str, signal: Signal) -> SignalRule:
         return SignalRule(prefix + path, signal, takes="value", when=When(scope, "type", kind))
 
-    block = inside["content_block"]
     return SignalRules(
         rules=(
-            in_delta("text_delta", "text", Signal.TEXT),
-            in_delta("thinking_delta", "thinking", Signal.REASONING),
-            in_delta("input_json_delta", "partial_json", Signal.TOOL),
+            *[
+                SignalRule(f"{delta}.{key}", signal, when=When(delta, "type", kind))
+                for kind, (key, signal) in _DELTAS.items()
+            ],
             SignalRule(f"{block}.text", Signal.TEXT, when=When(block, "type", "text")),
             *[SignalRule(f"{block}.name", Signal.TOOL, when=When(block, "type", kind)) for kind in _TOOL_BLOCKS],
             of("message_start", "message.usage", Signal.USAGE),
@@ -237,15 +240,13 @@ class AnthropicReader(AnswerReader):
     def usage(self) -> Usage | None:
         """Return the counts; cached tokens are outside of input_tokens here, ours holds them all."""
         raw = self.usage_raw
-        uncached, generated = as_count(raw.get("input_tokens")), as_count(raw.get("output_tokens"))
-        if uncached is None and generated is None:
-            return None
         read, written = as_count(raw.get("cache_read_input_tokens")), as_count(raw.get("cache_creation_input_tokens"))
-        given = sum_known(uncached, read, written)
-        return Usage(
-            input_tokens=given,
-            output_tokens=generated,
-            total_tokens=sum_known(given, generated),
+        given = sum_known(as_count(raw.get("input_tokens")), read, written)
+        generated = as_count(raw.get("output_tokens"))
+        return make_usage(
+            given,
+            generated,
+            total=sum_known(given, generated),
             cache_read_tokens=read,
             cache_write_tokens=written,
             cache_write_1h_tokens=as_count(as_dict(raw.get("cache_creation")).get("ephemeral_1h_input_tokens")),
@@ -273,13 +274,14 @@ class AnthropicReader(AnswerReader):
             self.reasoning += as_str(block.get("thinking"))
 
     def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
-        kind = delta.get("type")
-        if kind == "text_delta":
-            self.add_text(as_str(delta.get("text")))
-        elif kind == "thinking_delta":
-            self.reasoning += as_str(delta.get("thinking"))
-        elif kind == "input_json_delta":
-            self.tools.extend(place, arguments=as_str(delta.get("partial_json")))
+        key, signal = _DELTAS.get(as_str(delta.get("type")), ("", None))
+        text = as_str(delta.get(key))
+        if signal is Signal.TEXT:
+            self.add_text(text)
+        elif signal is Signal.REASONING:
+            self.reasoning += text
+        elif signal is Signal.TOOL:
+            self.tools.extend(place, arguments=text)
 
 
 def bedrock_timings_ms(metrics: dict[str, Any]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import NO_EVENT, AnswerReader
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
 from lens.providers.base import Body, max_tokens_of
 from lens.providers.messages import Message, is_tool_result, parse_data_url, parts_of, split_system, tool_calls_of
 from lens.providers.outcomes import mask_keys, parse_error
@@ -27,16 +27,19 @@ from lens.providers.values import (
     json_text,
     parse_json,
     sum_known,
+    text_at,
     without_none,
 )
 from lens.wire import Ask, Frame, Prompt, SignalRule, SignalRules
 
 _DELTA = "contentBlockDelta.delta."
+# Where a delta holds each kind of content.
+_TEXT, _REASONING, _ARGUMENTS = "text", "reasoningContent.text", "toolUse.input"
 RULES = SignalRules(
     rules=(
-        SignalRule(_DELTA + "text", Signal.TEXT),
-        SignalRule(_DELTA + "reasoningContent.text", Signal.REASONING),
-        SignalRule(_DELTA + "toolUse.input", Signal.TOOL),
+        SignalRule(_DELTA + _TEXT, Signal.TEXT),
+        SignalRule(_DELTA + _REASONING, Signal.REASONING),
+        SignalRule(_DELTA + _ARGUMENTS, Signal.TOOL),
         SignalRule("contentBlockStart.start.toolUse.name", Signal.TOOL),
         SignalRule("messageStop.stopReason", Signal.FINISH, takes="value"),
         SignalRule("metadata.usage", Signal.USAGE, takes="value"),
@@ -145,12 +148,10 @@ class ConverseReader(EventStreamReader):
         raw = self.usage_raw
         read, written = as_count(raw.get("cacheReadInputTokens")), as_count(raw.get("cacheWriteInputTokens"))
         given, generated = sum_known(as_count(raw.get("inputTokens")), read, written), as_count(raw.get("outputTokens"))
-        if given is None and generated is None:
-            return None
-        return Usage(
-            input_tokens=given,
-            output_tokens=generated,
-            total_tokens=sum_known(given, generated),
+        return make_usage(
+            given,
+            generated,
+            total=sum_known(given, generated),
             cache_read_tokens=read,
             cache_write_tokens=written,
         )
@@ -164,10 +165,9 @@ class ConverseReader(EventStreamReader):
             self.tools.put(place, ToolCall(name=as_str(call.get("name")), arguments=arguments, id=id_))
 
     def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
-        self.add_text(as_str(delta.get("text")))
-        self.reasoning += as_str(as_dict(delta.get("reasoningContent")).get("text"))
-        arguments = as_dict(delta.get("toolUse")).get("input")
-        if isinstance(arguments, str):
+        self.add_text(text_at(delta, _TEXT))
+        self.reasoning += text_at(delta, _REASONING)
+        if arguments := text_at(delta, _ARGUMENTS):
             self.tools.extend(place, arguments=arguments)
 
     def _take_metadata(self, event: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from lens.errors import ConfigError
 from lens.model import Signal, Usage
 from lens.providers import anthropic, bedrock_converse
-from lens.providers.answers import NO_EVENT, AnswerReader
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
 from lens.providers.base import Body, max_tokens_of
 from lens.providers.messages import plain_text
 from lens.providers.values import (
@@ -221,6 +221,4 @@ class FamilyReader(ChunkReader):
     def usage(self) -> Usage | None:
         raw = self.usage_raw
         given, generated = as_count(raw.get("inputTokenCount")), as_count(raw.get("outputTokenCount"))
-        if given is None and generated is None:
-            return None
-        return Usage(input_tokens=given, output_tokens=generated, total_tokens=sum_known(given, generated))
+        return make_usage(given, generated, total=sum_known(given, generated))

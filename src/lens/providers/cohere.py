@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from lens.model import Failure, Signal, Usage
-from lens.providers.answers import AnswerReader
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, bearer, encode_json, max_tokens_of, path_ends_with, path_under, select_api
 from lens.providers.outcomes import mask_keys
 from lens.providers.presets import Preset
-from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, sum_known, without_none
+from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, sum_known, text_at, without_none
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 _MESSAGE = "delta.message."
+# Where a message holds each kind of content; in a whole answer its content is a list.
+_TEXT = ("content.text",)
+_REASONING = ("content.thinking", "tool_plan")
 RULES = SignalRules(
     rules=(
-        SignalRule(_MESSAGE + "content.text", Signal.TEXT),
-        SignalRule(_MESSAGE + "content.thinking", Signal.REASONING),
-        SignalRule(_MESSAGE + "tool_plan", Signal.REASONING),
+        *[SignalRule(_MESSAGE + path, Signal.TEXT) for path in _TEXT],
+        *[SignalRule(_MESSAGE + path, Signal.REASONING) for path in _REASONING],
         SignalRule(_MESSAGE + "tool_calls.function.name", Signal.TOOL),
         SignalRule(_MESSAGE + "tool_calls.function.arguments", Signal.TOOL),
         SignalRule("delta.finish_reason", Signal.FINISH, takes="value"),
@@ -72,8 +74,8 @@ class CohereReader(AnswerReader):
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         delta = as_dict(event.get("delta"))
         message = as_dict(delta.get("message"))
-        self._take_content(as_dict(message.get("content")))
-        self.reasoning += as_str(message.get("tool_plan"))
+        self.add_text(text_at(message, *_TEXT))
+        self.reasoning += text_at(message, *_REASONING)
         if isinstance(message.get("tool_calls"), dict):
             self._take_tool_call(as_count(event.get("index")) or 0, message["tool_calls"])
         if event.get("type") == "message-end":
@@ -81,9 +83,8 @@ class CohereReader(AnswerReader):
 
     def take_document(self, document: Any) -> None:
         message = as_dict(document.get("message"))
-        for part in as_list(message.get("content")):
-            self._take_content(as_dict(part))
-        self.reasoning += as_str(message.get("tool_plan"))
+        self.add_text(text_at(message, *map(_path_in_list, _TEXT)))
+        self.reasoning += text_at(message, *map(_path_in_list, _REASONING))
         for place, call in enumerate(as_list(message.get("tool_calls"))):
             self._take_tool_call(place, as_dict(call))
         self._take_end(document)
@@ -94,18 +95,8 @@ class CohereReader(AnswerReader):
     def usage(self) -> Usage | None:
         tokens = as_dict(self.usage_raw.get("tokens")) or as_dict(self.usage_raw.get("billed_units"))
         given, generated = as_count(tokens.get("input_tokens")), as_count(tokens.get("output_tokens"))
-        if given is None and generated is None:
-            return None
-        return Usage(
-            input_tokens=given,
-            output_tokens=generated,
-            total_tokens=sum_known(given, generated),
-            cache_read_tokens=as_count(self.usage_raw.get("cached_tokens")),
-        )
-
-    def _take_content(self, content: dict[str, Any]) -> None:
-        self.add_text(as_str(content.get("text")))
-        self.reasoning += as_str(content.get("thinking"))
+        cached = as_count(self.usage_raw.get("cached_tokens"))
+        return make_usage(given, generated, total=sum_known(given, generated), cache_read_tokens=cached)
 
     def _take_tool_call(self, place: int, call: dict[str, Any]) -> None:
         function = as_dict(call.get("function"))
@@ -120,3 +111,7 @@ class CohereReader(AnswerReader):
         if self.finish == "ERROR" or error:
             message = mask_keys(error) if isinstance(error, str) else "the answer ended with finish reason ERROR"
             self.fail(Failure(message=message, type="ERROR"))
+
+
+def _path_in_list(path: str) -> str:
+    return path.replace("content.", "content[].")

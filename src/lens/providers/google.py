@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from msgspec.structs import replace
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import AnswerReader
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, Header, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.google_calls import FunctionCalls
 from lens.providers.messages import (
@@ -179,12 +179,10 @@ class GeminiReader(AnswerReader):
         given = sum_known(as_count(raw.get("promptTokenCount")), as_count(raw.get("toolUsePromptTokenCount")))
         thoughts = as_count(raw.get("thoughtsTokenCount"))
         generated = sum_known(as_count(raw.get("candidatesTokenCount")), thoughts)
-        if given is None and generated is None:
-            return None
-        return Usage(
-            input_tokens=given,
-            output_tokens=generated,
-            total_tokens=as_count(raw.get("totalTokenCount")),
+        return make_usage(
+            given,
+            generated,
+            total=as_count(raw.get("totalTokenCount")),
             cache_read_tokens=as_count(raw.get("cachedContentTokenCount")),
             reasoning_tokens=thoughts,
         )

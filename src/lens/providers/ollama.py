@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lens.model import Signal, ToolCall, Usage
-from lens.providers.answers import AnswerReader
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, bearer, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.messages import (
     Message,
@@ -25,17 +25,28 @@ from lens.providers.messages import (
     with_tool_names,
 )
 from lens.providers.presets import Preset
-from lens.providers.values import as_count, as_dict, as_list, as_name, as_number, as_str, json_text, without_none
+from lens.providers.values import (
+    as_count,
+    as_dict,
+    as_list,
+    as_name,
+    as_number,
+    as_str,
+    json_text,
+    text_at,
+    without_none,
+)
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 CHAT, GENERATE = "chat", "generate"
+# Where a line holds each kind of content: of a chat, of a completion.
+_TEXT = ("message.content", "response")
+_REASONING = ("message.thinking", "thinking")
 RULES = SignalRules(
     rules=(
-        SignalRule("message.content", Signal.TEXT),
-        SignalRule("message.thinking", Signal.REASONING),
+        *[SignalRule(path, Signal.TEXT) for path in _TEXT],
+        *[SignalRule(path, Signal.REASONING) for path in _REASONING],
         SignalRule("message.tool_calls[].function.name", Signal.TOOL),
-        SignalRule("response", Signal.TEXT),
-        SignalRule("thinking", Signal.REASONING),
         SignalRule("done_reason", Signal.FINISH, takes="value"),
         SignalRule("eval_count", Signal.USAGE, takes="value"),
         SignalRule("done", Signal.DONE, takes="value"),
@@ -109,10 +120,9 @@ class OllamaReader(AnswerReader):
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         self.model = as_name(event.get("model")) or self.model
-        message = as_dict(event.get("message"))
-        self.add_text(as_str(message.get("content")) or as_str(event.get("response")))
-        self.reasoning += as_str(message.get("thinking")) or as_str(event.get("thinking"))
-        for call in as_list(message.get("tool_calls")):
+        self.add_text(text_at(event, *_TEXT))
+        self.reasoning += text_at(event, *_REASONING)
+        for call in as_list(as_dict(event.get("message")).get("tool_calls")):
             function = as_dict(as_dict(call).get("function"))
             arguments = json_text(function.get("arguments") or {})
             id_ = as_name(as_dict(call).get("id"))
@@ -126,10 +136,8 @@ class OllamaReader(AnswerReader):
     def usage(self) -> Usage | None:
         """Return the counts; prompt_eval_count is absent where the whole prompt was cached."""
         given, generated = as_count(self.usage_raw.get("prompt_eval_count")), as_count(self.usage_raw.get("eval_count"))
-        if given is None and generated is None:
-            return None
         total = None if given is None or generated is None else given + generated
-        return Usage(input_tokens=given, output_tokens=generated, total_tokens=total)
+        return make_usage(given, generated, total=total)
 
     def _take_last(self, line: dict[str, Any]) -> None:
         self.done = True

@@ -15,7 +15,7 @@ from typing import Any
 
 from lens.model import Failure, Signal, Usage
 from lens.providers import responses
-from lens.providers.answers import AnswerReader
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.messages import plain_text
 from lens.providers.outcomes import parse_error
@@ -40,14 +40,14 @@ ROUTES = {
     "embeddings": "embeddings",
 }
 _DELTA = "choices[].delta."
+_REASONING = ("reasoning_content", "reasoning")  # names of the same text
 RULES = SignalRules(
     rules=(
         SignalRule(_DELTA + "content", Signal.TEXT),
         SignalRule(_DELTA + "content[].text", Signal.TEXT),
         SignalRule("choices[].text", Signal.TEXT, group=1),  # Together sends both
-        SignalRule(_DELTA + "reasoning", Signal.REASONING),
-        SignalRule(_DELTA + "reasoning_content", Signal.REASONING, group=1),
-        SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=2),
+        *[SignalRule(_DELTA + key, Signal.REASONING, group=group) for group, key in enumerate(_REASONING)],
+        SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=len(_REASONING)),
         SignalRule(_DELTA + "refusal", Signal.REFUSAL),
         SignalRule(_DELTA + "tool_calls[].function.name", Signal.TOOL),
         SignalRule(_DELTA + "tool_calls[].function.arguments", Signal.TOOL),
@@ -189,8 +189,7 @@ class ChatReader(AnswerReader):
         delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
         text, thinking = split_content(delta.get("content"))
         self.add_text(text or as_str(choice.get("text")), index)
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning += reasoning if isinstance(reasoning, str) else thinking
+        self.reasoning += next((part for key in _REASONING if (part := as_name(delta.get(key)))), thinking)
         if isinstance(delta.get("refusal"), str):
             self.add_refusal(delta["refusal"])
         transcript = as_dict(delta.get("audio")).get("transcript")
@@ -233,18 +232,16 @@ def parse_usage(raw: Any) -> Usage | None:
     """
     usage = as_dict(raw)
     prompt, completion = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))
-    if prompt is None and completion is None:
-        return None
     of_prompt = as_dict(usage.get("prompt_tokens_details"))
     of_completion = as_dict(usage.get("completion_tokens_details"))
     reasoning = first_count(of_completion.get("reasoning_tokens"), usage.get("reasoning_tokens"))
     total = as_count(usage.get("total_tokens"))
     if reasoning and total is not None and completion is not None and total == (prompt or 0) + completion + reasoning:
         completion += reasoning
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=completion,
-        total_tokens=total,
+    return make_usage(
+        prompt,
+        completion,
+        total=total,
         cache_read_tokens=first_count(of_prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")),
         cache_write_tokens=as_count(of_prompt.get("cache_write_tokens")),
         reasoning_tokens=reasoning,

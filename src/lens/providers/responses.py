@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import NO_EVENT, AnswerReader
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
 from lens.providers.base import Body
 from lens.providers.outcomes import parse_error
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, json_text
@@ -187,14 +187,11 @@ class ResponsesReader(AnswerReader):
 def parse_usage(raw: Any) -> Usage | None:
     """Return the usage that a response reports; None where it counts neither input nor output."""
     usage = as_dict(raw)
-    given, generated = as_count(usage.get("input_tokens")), as_count(usage.get("output_tokens"))
-    if given is None and generated is None:
-        return None
     of_input, of_output = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
-    return Usage(
-        input_tokens=given,
-        output_tokens=generated,
-        total_tokens=as_count(usage.get("total_tokens")),
+    return make_usage(
+        as_count(usage.get("input_tokens")),
+        as_count(usage.get("output_tokens")),
+        total=as_count(usage.get("total_tokens")),
         cache_read_tokens=as_count(of_input.get("cached_tokens")),
         cache_write_tokens=as_count(of_input.get("cache_write_tokens")),
         reasoning_tokens=as_count(of_output.get("reasoning_tokens")),
