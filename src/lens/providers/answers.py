@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
+from lens.model import Failure, ToolCall, Usage
 from lens.providers.headers import kept_headers, rate_limits, request_id, server_timing_ms
 from lens.providers.outcomes import (
+    CONTENT_BITS,
+    DONE_BIT,
     Outcome,
     classify_status,
     classify_stream,
@@ -167,7 +169,7 @@ class AnswerReader:
                 return False
             self.fail(self.failure_in(event))
             self.take_event(event, frame.name)
-            if frame.index < len(signals) and signals[frame.index] & CONTENT:
+            if frame.index < len(signals) and signals[frame.index] & CONTENT_BITS:
                 count = self.running_tokens(event)
                 if count is not None:
                     self._running.append(count)
@@ -223,7 +225,7 @@ class AnswerReader:
 
     def is_done(self) -> bool:
         """Return whether the protocol's own terminator was seen."""
-        return self.done or any(bits & Signal.DONE for bits in self.exchange.events.signals)
+        return self.done or any(bits & DONE_BIT for bits in self.exchange.events.signals)
 
     def blocked(self) -> Failure | None:
         """Return the failure of a prompt that a filter blocked."""
@@ -243,8 +245,10 @@ class AnswerReader:
 
     def tokens_per_event(self) -> tuple[int, ...] | None:
         """Return the tokens of each content event; None unless every one of them reports the running total."""
-        content = sum(1 for bits in self.exchange.events.signals if bits & CONTENT)
-        return increments(self._running) if content and len(self._running) == content else None
+        if not self._running:
+            return None
+        content = sum(1 for bits in self.exchange.events.signals if bits & CONTENT_BITS)
+        return increments(self._running) if len(self._running) == content else None
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls in their order."""

@@ -152,12 +152,11 @@ class ChatReader(AnswerReader):
         self.model = self.model or as_name(chunk.get("model"))
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
-        raw = as_dict(chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage"))
-        self._take_usage(raw)
-        for place, key, timing, unit_ms in _TIMINGS:
-            duration = as_number(as_dict(raw if place == "usage" else chunk.get(place)).get(key))
-            if duration is not None:
-                self.timings_ms[timing] = duration * unit_ms
+        usage = as_dict(chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage"))
+        if usage:
+            self._take_usage(usage)
+        if usage or "timings" in chunk or "perf_metrics" in chunk:
+            self._take_timings({**chunk, "usage": usage})
 
     def is_answer(self, document: dict[str, Any]) -> bool:
         return "choices" in document or "data" in document
@@ -174,6 +173,12 @@ class ChatReader(AnswerReader):
 
     def usage(self) -> Usage | None:
         return parse_usage(self.usage_raw)
+
+    def _take_timings(self, chunk: dict[str, Any]) -> None:
+        for place, key, timing, unit_ms in _TIMINGS:
+            duration = as_number(as_dict(chunk.get(place)).get(key))
+            if duration is not None:
+                self.timings_ms[timing] = duration * unit_ms
 
     def _take_usage(self, raw: dict[str, Any]) -> None:
         if parse_usage(raw) is None:

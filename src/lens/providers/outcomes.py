@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lens.model import CONTENT, Failure
+from lens.model import CONTENT, Failure, Signal
 from lens.providers.headers import retry_after_s, should_retry
 from lens.providers.values import as_dict, as_list, parse_json
 from lens.wire import Exchange
 
+# As plain ints: `&` of an int with a flag enum takes many times as long, and every event is asked.
+CONTENT_BITS, DONE_BIT = int(CONTENT), int(Signal.DONE)
 Outcome = tuple[str, Failure | None]  # category, and what went wrong
 
 _CATEGORY_OF_STATUS = {
@@ -94,7 +96,7 @@ def classify_stream(
 
 def has_content(exchange: Exchange) -> bool:
     """Return whether an event carried text, reasoning, a tool call, a refusal or audio."""
-    return any(bits & CONTENT for bits in exchange.events.signals)
+    return any(bits & CONTENT_BITS for bits in exchange.events.signals)
 
 
 def empty_failure(message: str) -> Failure:

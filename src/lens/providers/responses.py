@@ -142,7 +142,8 @@ class ResponsesReader(AnswerReader):
         """Of an `error` event, which is flat, or of a response that failed."""
         if event.get("type") == "error" and not event.get("error"):
             return parse_error({"error": event}) or Failure(message="")
-        return super().failure_in(event) or super().failure_in(event.get("response"))
+        response = event.get("response")
+        return super().failure_in(event) or (super().failure_in(response) if response else None)
 
     def is_done(self) -> bool:
         """Only the response's own last event ends it; some servers send [DONE] besides."""

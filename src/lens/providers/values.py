@@ -5,7 +5,7 @@ A path is written as signal rules write it: "choices[].delta.content".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -84,16 +84,21 @@ def without_none(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def values_at(data: Any, path: str) -> Iterator[Any]:
-    """Yield every value at the path, nulls left out; none where a part of the path is absent."""
-    head, _, rest = path.partition(".")
-    name, many = head.removesuffix("[]"), head.endswith("[]")
-    found = data.get(name) if isinstance(data, dict) and name else data if not name else None
-    for value in as_list(found) if many else [found]:
-        if rest:
-            yield from values_at(value, rest)
-        elif value is not None:
-            yield value
+def values_at(data: Any, path: str) -> list[Any]:
+    """Return every value at the path, nulls left out; none where a part of the path is absent."""
+    found = [data]
+    for name, many in _steps_of(path):
+        if name:
+            found = [value[name] for value in found if isinstance(value, dict) and name in value]
+        if many:
+            found = [item for value in found if isinstance(value, list) for item in value]
+    return [value for value in found if value is not None]
+
+
+@lru_cache(maxsize=1024)
+def _steps_of(path: str) -> tuple[tuple[str, bool], ...]:
+    """Return (key, whether every element of its array is meant) for each part of a path."""
+    return tuple([(part.removesuffix("[]"), part.endswith("[]")) for part in path.split(".")])
 
 
 def text_at(data: Any, *paths: str) -> str:
@@ -103,4 +108,4 @@ def text_at(data: Any, *paths: str) -> str:
 
 def first_at(data: Any, path: str) -> Any:
     """Return the first value at the path, or None."""
-    return next(values_at(data, path), None)
+    return next(iter(values_at(data, path)), None)
