@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lens.analysis.presets import OBJECTIVES, PRESETS
+from lens.analysis.optimize.presets import OBJECTIVES, PRESETS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "optimize.md").read_text()
 

@@ -10,8 +10,8 @@ from handmade import record
 from lens.cli.main import lll
 from lens.errors import ConfigError
 from lens.model import ToolCall
+from lens.run.token_counter import Tokenizer, counted, encoding_of, load_tokenizer
 from lens.simulator import Script, start_thread
-from lens.tokenizers import Tokenizer, counted, encoding_of, load_tokenizer
 
 WORDS = Tokenizer("words", lambda text: len(text.split()))
 

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 from handmade import INFO, failed_record, record
 
-from lens.analysis.query import query
+from lens.analysis.explore.sql import query
 from lens.analysis.sources import Source, Sources
 from lens.errors import ConfigError
-from lens.history import Run
+from lens.history.read import Run
 from lens.pricing import PriceBook, parse_price
 
 pytest.importorskip("duckdb", reason="the extra `sql` is not installed")

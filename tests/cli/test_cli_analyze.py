@@ -18,7 +18,8 @@ from xml.etree import ElementTree
 import pytest
 from cli_program import environment, lll, scripted
 
-from lens.history import read_run, write_run
+from lens.history.read import read_run
+from lens.history.write import write_run
 from lens.simulator import make_script, start
 
 PRICES = ("--price", "in=1,out=2")

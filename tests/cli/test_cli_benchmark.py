@@ -12,7 +12,8 @@ import time
 import pytest
 from cli_program import environment, lll, scripted
 
-from lens.history import PARTIAL, read_run
+from lens.history.read import read_run
+from lens.history.write import PARTIAL
 
 
 def test_the_page_sums_up_a_closed_loop(target):

@@ -13,7 +13,7 @@ import pytest
 from cli_program import environment
 
 from lens.export.formats import FORMATS
-from lens.history import read_run
+from lens.history.read import read_run
 
 # What is claimed, and what is taken of it.
 CLAIMS = [

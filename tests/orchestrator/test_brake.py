@@ -5,7 +5,7 @@ import trio
 from handmade import failed_record, record
 
 from lens.model import Limit
-from lens.orchestrator.brake import FIRST_WAIT_S, LONGEST_WAIT_S, Brake
+from lens.orchestrator.throttle import FIRST_WAIT_S, LONGEST_WAIT_S, Brake
 
 S = 1_000_000_000
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import trio
 
-from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
 from lens.model import Status
 from lens.orchestrator.engine import RunState, run_plan

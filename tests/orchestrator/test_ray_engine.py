@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens._core.clock import now_ns
-from lens.config import LoadConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.model import Attempt, Connection, Try
 from lens.orchestrator.plan import make_plan
-from lens.orchestrator.ray_engine import connect, moved, offset_of, run_on_ray
 from lens.orchestrator.stop import Stop
+from lens.orchestrator.workers.ray import connect, moved, offset_of, run_on_ray
 from lens.simulator import Script, start
 
 

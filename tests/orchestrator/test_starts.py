@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from lens._core.clock import now_ns
-from lens.orchestrator.starts import Starts
+from lens.orchestrator.pacing import Starts
 from lens.units import NS_PER_MS
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.providers.auth.keys import find_key, resolve_base_url
 from lens.providers.registry import get_provider

@@ -3,7 +3,7 @@
 import pytest
 from recorded import EXPECTED, check, names_of, raw
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError
 from lens.providers.auth.keys import find_key, resolve_base_url
 from lens.providers.registry import get_provider

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.model import Events, Stamps
 from lens.providers import bedrock_invoke

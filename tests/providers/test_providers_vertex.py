@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from recorded import EXPECTED, exchange_of, names_of, raw
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.providers.auth.google import RenewedToken
 from lens.providers.auth.keys import find_key, resolve_base_url

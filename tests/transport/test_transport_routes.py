@@ -8,7 +8,7 @@ import pytest
 import trio
 import trustme
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from lens.config import CustomConfig
+from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import AnswerReader
