@@ -36,9 +36,6 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: dict[Any, ToolCall] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._calls)
-
     def __len__(self) -> int:
         return len(self._calls)
 
