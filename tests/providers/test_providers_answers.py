@@ -17,7 +17,7 @@ class SayReader(AnswerReader):
 
     def take_event(self, event, name):
         self.add_text(event.get("say", ""), event.get("choice", 0))
-        self.finish = event.get("why") or self.finish
+        self.finish_reason = event.get("why") or self.finish_reason
         self.usage_raw = {"count": event["count"]} if "count" in event else self.usage_raw
 
     def is_answer(self, document):
@@ -33,7 +33,7 @@ class SayReader(AnswerReader):
         return event.get("count")
 
     def blocked(self):
-        return Failure(message="hush") if self.finish == "blocked" else None
+        return Failure(message="hush") if self.finish_reason == "blocked" else None
 
 
 def read(*events, **more):

@@ -75,16 +75,16 @@ class AnswerReader:
         self.exchange = exchange
         self.done = False  # the protocol's own terminator was read
         self.error: Failure | None = None  # the first that the body reports
-        self.finish: str | None = None
-        self.model: str | None = None
-        self.reasoning = ""
+        self.finish_reason: str | None = None
+        self.served_model: str | None = None
         self.refusal: str | None = None
-        self.transcript: str | None = None
+        self.audio_transcript: str | None = None
         self.usage_raw: dict[str, Any] = {}
         self.timings_ms: dict[str, float] = {}
-        self.cost_usd: str | None = None
+        self.reported_cost_usd: str | None = None
         self.tools = ToolCalls()
-        self._texts: dict[int, str] = {}  # by choice
+        self._texts: dict[int, list[str]] = {}  # pieces, by choice
+        self._reasoning: list[str] = []
         self._running: list[int] = []  # output tokens after each content event that reports them
 
     # What every protocol shares.
@@ -100,35 +100,51 @@ class AnswerReader:
             timings_ms=self.timings_ms,
             usage_raw=self.usage_raw or None,
             tokens_per_event=self.tokens_per_event(),
-            finish_reason=self.finish,
-            served_model=self.model,
+            finish_reason=self.finish_reason,
+            served_model=self.served_model,
             text=self.text,
             reasoning=self.reasoning,
             refusal=self.refusal,
-            audio_transcript=self.transcript,
-            choices=tuple([self._texts[i] for i in sorted(self._texts)]) if len(self._texts) > 1 else None,
+            audio_transcript=self.audio_transcript,
+            choices=self._choices(),
             tool_calls=self.tool_calls(),
-            reported_cost_usd=self.cost_usd,
+            reported_cost_usd=self.reported_cost_usd,
         )
 
     @property
     def text(self) -> str:
         """The text of the first choice."""
-        return self._texts.get(0, "")
+        return "".join(self._texts.get(0, ()))
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of all choices."""
+        return "".join(self._reasoning)
 
     def add_text(self, text: str, choice: int = 0) -> None:
-        self._texts[choice] = self._texts.get(choice, "") + text
+        """Append to the text of a choice; one that is named exists, also where its text is empty."""
+        self._texts.setdefault(choice, []).append(text)
+
+    def add_reasoning(self, text: str) -> None:
+        """Append to the reasoning."""
+        self._reasoning.append(text)
 
     def add_refusal(self, text: str) -> None:
+        """Append to the refusal."""
         self.refusal = (self.refusal or "") + text
 
     def add_transcript(self, text: str) -> None:
-        self.transcript = (self.transcript or "") + text
+        """Append to the transcript of the audio."""
+        self.audio_transcript = (self.audio_transcript or "") + text
 
     def fail(self, failure: Failure | None) -> None:
         """Keep the first failure that the body reports."""
         if failure is not None and self.error is None:
             self.error = replace(failure, where="stream")
+
+    def _choices(self) -> tuple[str, ...] | None:
+        """Return the text of each choice where there are several."""
+        return tuple(["".join(self._texts[i]) for i in sorted(self._texts)]) if len(self._texts) > 1 else None
 
     def classify_response(self) -> Outcome:
         """Return (category, Failure): by the status where it is an error, else by what the body says."""
@@ -146,7 +162,7 @@ class AnswerReader:
         return classify_stream(
             self.exchange,
             done=self.is_done(),
-            finish=self.finish,
+            finish=self.finish_reason,
             error=self.error,
             malformed=malformed,
             blocked=self.blocked(),

@@ -216,7 +216,7 @@ class AnthropicReader(AnswerReader):
         elif kind == "content_block_delta":
             self._extend_block(place, as_dict(event.get("delta")))
         elif kind == "message_delta":
-            self.finish = as_name(as_dict(event.get("delta")).get("stop_reason")) or self.finish
+            self.finish_reason = as_name(as_dict(event.get("delta")).get("stop_reason")) or self.finish_reason
             self._take_usage(event.get("usage"))
         elif kind == "message_stop":
             self.timings_ms = bedrock_timings_ms(as_dict(event.get("amazon-bedrock-invocationMetrics")))
@@ -230,7 +230,7 @@ class AnthropicReader(AnswerReader):
         return "content" in document
 
     def missing_part(self, document: Any) -> str | None:
-        return None if as_list(document.get("content")) or self.finish else "content"
+        return None if as_list(document.get("content")) or self.finish_reason else "content"
 
     def failure_in(self, event: Any) -> Failure | None:
         if event.get("type") == "error":
@@ -254,8 +254,8 @@ class AnthropicReader(AnswerReader):
         )
 
     def _take_message(self, message: dict[str, Any]) -> None:
-        self.model = as_name(message.get("model")) or self.model
-        self.finish = as_name(message.get("stop_reason")) or self.finish
+        self.served_model = as_name(message.get("model")) or self.served_model
+        self.finish_reason = as_name(message.get("stop_reason")) or self.finish_reason
         self._take_usage(message.get("usage"))
 
     def _take_usage(self, usage: Any) -> None:
@@ -271,7 +271,7 @@ class AnthropicReader(AnswerReader):
         elif kind == "text":
             self.add_text(as_str(block.get("text")))
         elif kind == "thinking":
-            self.reasoning += as_str(block.get("thinking"))
+            self.add_reasoning(as_str(block.get("thinking")))
 
     def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
         key, signal = _DELTAS.get(as_str(delta.get("type")), ("", None))
@@ -279,7 +279,7 @@ class AnthropicReader(AnswerReader):
         if signal is Signal.TEXT:
             self.add_text(text)
         elif signal is Signal.REASONING:
-            self.reasoning += text
+            self.add_reasoning(text)
         elif signal is Signal.TOOL:
             self.tools.extend(place, arguments=text)
 

@@ -127,21 +127,21 @@ class ConverseReader(EventStreamReader):
             case "event:contentBlockDelta":
                 self._extend_block(place, as_dict(event.get("delta")))
             case "event:messageStop":
-                self.finish = as_name(event.get("stopReason")) or self.finish
+                self.finish_reason = as_name(event.get("stopReason")) or self.finish_reason
             case "event:metadata":
                 self._take_metadata(event)
 
     def take_document(self, document: Any) -> None:
         for place, block in enumerate(as_list(_message_in(document).get("content"))):
             self._open_block(place, as_dict(block))
-        self.finish = as_name(document.get("stopReason"))
+        self.finish_reason = as_name(document.get("stopReason"))
         self._take_metadata(document)
 
     def is_answer(self, document: dict[str, Any]) -> bool:
         return bool(_message_in(document))
 
     def missing_part(self, document: Any) -> str | None:
-        return None if _message_in(document).get("content") or self.finish else "content"
+        return None if _message_in(document).get("content") or self.finish_reason else "content"
 
     def usage(self) -> Usage | None:
         """Return the counts; cached tokens are outside of inputTokens here, ours holds them all."""
@@ -158,7 +158,7 @@ class ConverseReader(EventStreamReader):
 
     def _open_block(self, place: int, block: dict[str, Any]) -> None:
         self.add_text(as_str(block.get("text")))
-        self.reasoning += as_str(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text"))
+        self.add_reasoning(as_str(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text")))
         if isinstance(block.get("toolUse"), dict):
             call = block["toolUse"]
             arguments, id_ = json_text(call["input"]) if call.get("input") else "", as_name(call.get("toolUseId"))
@@ -166,7 +166,7 @@ class ConverseReader(EventStreamReader):
 
     def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
         self.add_text(text_at(delta, _TEXT))
-        self.reasoning += text_at(delta, _REASONING)
+        self.add_reasoning(text_at(delta, _REASONING))
         if arguments := text_at(delta, _ARGUMENTS):
             self.tools.extend(place, arguments=arguments)
 

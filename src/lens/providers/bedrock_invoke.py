@@ -200,14 +200,14 @@ class FamilyReader(ChunkReader):
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         self.add_text(text_at(event, *self.family.text))
-        self.reasoning += text_at(event, *self.family.reasoning)
-        self.finish = as_name(first_at(event, self.family.finish)) or self.finish
+        self.add_reasoning(text_at(event, *self.family.reasoning))
+        self.finish_reason = as_name(first_at(event, self.family.finish)) or self.finish_reason
         self.usage_raw = as_dict(event.get(METRICS)) or self.usage_raw
         self.timings_ms = anthropic.bedrock_timings_ms(self.usage_raw)
 
     def take_document(self, document: Any) -> None:
         self.add_text(text_at(document, *self.family.whole_text))
-        self.finish = as_name(first_at(document, self.family.whole_finish))
+        self.finish_reason = as_name(first_at(document, self.family.whole_finish))
         self.usage_raw = {
             _COUNT_HEADERS[name]: int(value)
             for name, value in self.exchange.headers

@@ -75,7 +75,7 @@ class CohereReader(AnswerReader):
         delta = as_dict(event.get("delta"))
         message = as_dict(delta.get("message"))
         self.add_text(text_at(message, *_TEXT))
-        self.reasoning += text_at(message, *_REASONING)
+        self.add_reasoning(text_at(message, *_REASONING))
         if isinstance(message.get("tool_calls"), dict):
             self._take_tool_call(as_count(event.get("index")) or 0, message["tool_calls"])
         if event.get("type") == "message-end":
@@ -84,7 +84,7 @@ class CohereReader(AnswerReader):
     def take_document(self, document: Any) -> None:
         message = as_dict(document.get("message"))
         self.add_text(text_at(message, *map(_path_in_list, _TEXT)))
-        self.reasoning += text_at(message, *map(_path_in_list, _REASONING))
+        self.add_reasoning(text_at(message, *map(_path_in_list, _REASONING)))
         for place, call in enumerate(as_list(message.get("tool_calls"))):
             self._take_tool_call(place, as_dict(call))
         self._take_end(document)
@@ -105,10 +105,10 @@ class CohereReader(AnswerReader):
 
     def _take_end(self, end: dict[str, Any]) -> None:
         self.done = True
-        self.finish = as_name(end.get("finish_reason")) or self.finish
+        self.finish_reason = as_name(end.get("finish_reason")) or self.finish_reason
         self.usage_raw = as_dict(end.get("usage")) or self.usage_raw
         error = end.get("error")
-        if self.finish == "ERROR" or error:
+        if self.finish_reason == "ERROR" or error:
             message = mask_keys(error) if isinstance(error, str) else "the answer ended with finish reason ERROR"
             self.fail(Failure(message=message, type="ERROR"))
 

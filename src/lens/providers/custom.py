@@ -184,12 +184,12 @@ class CustomReader(AnswerReader):
     def _take(self, event: Any, text: tuple[str, ...]) -> None:
         config = self.config
         self.add_text(text_at(event, *text))
-        self.reasoning += text_at(event, *config.reasoning)
+        self.add_reasoning(text_at(event, *config.reasoning))
         self.tool_text += text_at(event, *config.tool)
         if config.finish and (reason := first_at(event, config.finish)):
-            self.finish = _as_text(reason)
+            self.finish_reason = _as_text(reason)
         if config.served_model and (model := first_at(event, config.served_model)):
-            self.model = _as_text(model)
+            self.served_model = _as_text(model)
         for name, path in _count_paths(config).items():
             count = as_count(first_at(event, path))
             if count is not None:

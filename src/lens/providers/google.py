@@ -150,10 +150,10 @@ class GeminiReader(AnswerReader):
         self.block_reason: str | None = None
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
-        self.model = as_name(event.get("modelVersion")) or self.model
+        self.served_model = as_name(event.get("modelVersion")) or self.served_model
         reason = as_dict(event.get("promptFeedback")).get("blockReason")
         if isinstance(reason, str):
-            self.block_reason, self.finish = reason, f"BLOCKED:{reason}"
+            self.block_reason, self.finish_reason = reason, f"BLOCKED:{reason}"
         usage = without_none(**as_dict(event.get("usageMetadata")))
         self.usage_raw = usage or self.usage_raw
         for candidate in as_list(event.get("candidates")):
@@ -167,7 +167,7 @@ class GeminiReader(AnswerReader):
         return "candidates" in document or "promptFeedback" in document
 
     def missing_part(self, document: Any) -> str | None:  # noqa: ARG002
-        return None if self.finish or self.text or self.reasoning or self.calls else "candidate"
+        return None if self.finish_reason or self.text or self.reasoning or self.calls else "candidate"
 
     def blocked(self) -> Failure | None:
         if self.block_reason is None:
@@ -198,12 +198,12 @@ class GeminiReader(AnswerReader):
         return self.calls.in_order()
 
     def _take_candidate(self, candidate: dict[str, Any]) -> None:
-        self.finish = as_name(candidate.get("finishReason")) or self.finish
+        self.finish_reason = as_name(candidate.get("finishReason")) or self.finish_reason
         for part in as_list(as_dict(candidate.get("content")).get("parts")):
             piece = as_dict(part)
             text = piece.get("text")
             if isinstance(text, str) and piece.get("thought"):
-                self.reasoning += text
+                self.add_reasoning(text)
             elif isinstance(text, str):
                 self.add_text(text)
             if isinstance(piece.get("functionCall"), dict):

@@ -119,9 +119,9 @@ class OllamaReader(AnswerReader):
     """Read a chat or a completion, line by line or whole; the last line, with counts and timings, is usage_raw."""
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
-        self.model = as_name(event.get("model")) or self.model
+        self.served_model = as_name(event.get("model")) or self.served_model
         self.add_text(text_at(event, *_TEXT))
-        self.reasoning += text_at(event, *_REASONING)
+        self.add_reasoning(text_at(event, *_REASONING))
         for call in as_list(as_dict(event.get("message")).get("tool_calls")):
             function = as_dict(as_dict(call).get("function"))
             arguments = json_text(function.get("arguments") or {})
@@ -141,7 +141,7 @@ class OllamaReader(AnswerReader):
 
     def _take_last(self, line: dict[str, Any]) -> None:
         self.done = True
-        self.finish = as_name(line.get("done_reason"))
+        self.finish_reason = as_name(line.get("done_reason"))
         kept = ("done_reason", "prompt_eval_count", "eval_count", *[f"{name}_duration" for name in _DURATIONS])
         self.usage_raw = {key: line[key] for key in kept if key in line} or {"done": True}
         for name in _DURATIONS:

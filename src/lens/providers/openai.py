@@ -149,7 +149,7 @@ class ChatReader(AnswerReader):
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         chunk = as_dict(event)
-        self.model = self.model or as_name(chunk.get("model"))
+        self.served_model = self.served_model or as_name(chunk.get("model"))
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
         usage = as_dict(chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage"))
@@ -186,15 +186,15 @@ class ChatReader(AnswerReader):
         self.usage_raw = raw
         cost = raw.get("cost")
         if not isinstance(cost, str) and as_number(cost) is not None:
-            self.cost_usd = repr(cost)
+            self.reported_cost_usd = repr(cost)
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = as_count(choice.get("index")) or 0
-        self.finish = as_name(choice.get("finish_reason")) or self.finish
+        self.finish_reason = as_name(choice.get("finish_reason")) or self.finish_reason
         delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
         text, thinking = split_content(delta.get("content"))
         self.add_text(text or as_str(choice.get("text")), index)
-        self.reasoning += next((part for key in _REASONING if (part := as_name(delta.get(key)))), thinking)
+        self.add_reasoning(next((part for key in _REASONING if (part := as_name(delta.get(key)))), thinking))
         if isinstance(delta.get("refusal"), str):
             self.add_refusal(delta["refusal"])
         transcript = as_dict(delta.get("audio")).get("transcript")

@@ -118,7 +118,7 @@ class ResponsesReader(AnswerReader):
         elif kind == _TEXT:
             self.add_text(delta)
         elif kind in _REASONING:
-            self.reasoning += delta
+            self.add_reasoning(delta)
         elif kind == _REFUSAL:
             self.add_refusal(delta)
         elif kind == _TRANSCRIPT:
@@ -147,7 +147,7 @@ class ResponsesReader(AnswerReader):
 
     def is_done(self) -> bool:
         """Only the response's own last event ends it; some servers send [DONE] besides."""
-        return self.finish is not None
+        return self.finish_reason is not None
 
     def usage(self) -> Usage | None:
         return parse_usage(self.usage_raw)
@@ -157,11 +157,11 @@ class ResponsesReader(AnswerReader):
 
     def _take_response(self, response: dict[str, Any]) -> None:
         """Take the response as it stands: who answers, and at the end why it ended and what was counted."""
-        self.model = self.model or as_name(response.get("model"))
+        self.served_model = self.served_model or as_name(response.get("model"))
         status = response.get("status")
         if status in ("completed", "incomplete", "failed", "cancelled"):
             reason = as_name(as_dict(response.get("incomplete_details")).get("reason"))
-            self.finish = f"{status}:{reason}" if reason else status
+            self.finish_reason = f"{status}:{reason}" if reason else status
         if parse_usage(response.get("usage")) is not None:
             self.usage_raw = response["usage"]
 
@@ -180,7 +180,7 @@ class ResponsesReader(AnswerReader):
             if piece.get("type") == "refusal":
                 self.add_refusal(as_str(piece.get("refusal")))
             elif piece.get("type") in ("summary_text", "reasoning_text"):
-                self.reasoning += as_str(piece.get("text"))
+                self.add_reasoning(as_str(piece.get("text")))
             else:
                 self.add_text(as_str(piece.get("text")))
 

@@ -49,7 +49,7 @@ class ShoutReader(AnswerReader):
     def take_event(self, event: Any, name: str) -> None:
         self.add_text(as_str(event.get("word")))
         if event.get("bye"):
-            self.done, self.finish = True, "bye"
+            self.done, self.finish_reason = True, "bye"
             self.usage_raw = event
 
     def is_answer(self, document: Any) -> bool:
