@@ -4,12 +4,13 @@ import pytest
 from made import exchange
 
 from lens.model import Failure
-from lens.providers.outcomes import classify_status, classify_stream, http_failure, mask_keys, parse_error
+from lens.providers.outcomes import classify_status, classify_stream, http_failure, parse_error
 
 
 @pytest.mark.parametrize("key", ["sk-proj-abcdefghijkl", "xai-abcdefghijkl", "gsk_abcdefghijkl", "Bearer abc.def-ghi"])
 def test_what_looks_like_a_key_is_masked(key):
-    assert key not in mask_keys(f"no such key: {key}, sorry")
+    failure = parse_error({"error": {"message": f"no such key: {key}, sorry", "code": key}})
+    assert key not in f"{failure.message} {failure.code}"
 
 
 @pytest.mark.parametrize("body", [None, 3, "x", [], [1, 2], {}, {"error": None}, {"detail": []}])

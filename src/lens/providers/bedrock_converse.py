@@ -16,7 +16,7 @@ from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
 from lens.providers.base import Body, max_tokens_of
 from lens.providers.messages import Message, is_tool_result, parse_data_url, parts_of, split_system, tool_calls_of
-from lens.providers.outcomes import mask_keys, parse_error
+from lens.providers.outcomes import parse_error
 from lens.providers.values import (
     as_count,
     as_dict,
@@ -30,6 +30,7 @@ from lens.providers.values import (
     text_at,
     without_none,
 )
+from lens.secrets import mask_secrets
 from lens.wire import Ask, Frame, Prompt, SignalRule, SignalRules
 
 _DELTA = "contentBlockDelta.delta."
@@ -112,7 +113,7 @@ def frame_failure(frame: Frame) -> Failure | None:
         found = parse_error(parse_json(frame.data))
         return Failure(message=found.message if found else "", type=name)
     if kind == "error":
-        return Failure(message=mask_keys(frame.data.decode("utf-8", "replace")), type=name)
+        return Failure(message=mask_secrets(frame.data.decode("utf-8", "replace")), type=name)
     return None
 
 

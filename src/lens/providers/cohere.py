@@ -11,9 +11,9 @@ from typing import Any
 from lens.model import Failure, Signal, Usage
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, bearer, encode_json, max_tokens_of, path_ends_with, path_under, select_api
-from lens.providers.outcomes import mask_keys
 from lens.providers.presets import Preset
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, sum_known, text_at, without_none
+from lens.secrets import mask_secrets
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 _MESSAGE = "delta.message."
@@ -109,7 +109,7 @@ class CohereReader(AnswerReader):
         self.usage_raw = as_dict(end.get("usage")) or self.usage_raw
         error = end.get("error")
         if self.finish_reason == "ERROR" or error:
-            message = mask_keys(error) if isinstance(error, str) else "the answer ended with finish reason ERROR"
+            message = mask_secrets(error) if isinstance(error, str) else "the answer ended with finish reason ERROR"
             self.fail(Failure(message=message, type="ERROR"))
 
 

@@ -17,9 +17,10 @@ from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import AnswerReader
 from lens.providers.base import bearer, encode_json, max_tokens_of, path_under
 from lens.providers.messages import plain_text
-from lens.providers.outcomes import MESSAGE_CHARS, mask_keys, parse_error
+from lens.providers.outcomes import MESSAGE_CHARS, parse_error
 from lens.providers.presets import Preset
 from lens.providers.values import as_count, as_dict, first_at, json_text, sum_known, text_at
+from lens.secrets import mask_secrets
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 NAME = "custom"
@@ -166,7 +167,7 @@ class CustomReader(AnswerReader):
         if not error:
             return None
         found = parse_error(as_dict(error)) or parse_error({"error": error})
-        return found or Failure(message=mask_keys(_as_text(error)[:MESSAGE_CHARS]))
+        return found or Failure(message=mask_secrets(_as_text(error)[:MESSAGE_CHARS]))
 
     def is_done(self) -> bool:
         """Where nothing is configured that ends a stream, the end of the body does."""

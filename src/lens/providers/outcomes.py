@@ -12,6 +12,7 @@ from typing import Any
 from lens.model import CONTENT, Failure, Signal
 from lens.providers.headers import retry_after_s, should_retry
 from lens.providers.values import as_dict, as_list, parse_json
+from lens.secrets import mask_secrets
 from lens.wire import Exchange
 
 # As plain ints: `&` of an int with a flag enum takes many times as long, and every event is asked.
@@ -44,8 +45,6 @@ _BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key 
 # Amazon answers 403 to a wrong key, too.
 _BAD_AWS_KEY = ("UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 _COLD = ("ModelNotReadyException", "overloaded")
-# Keys of the providers we know begin like this; a long run of key characters after it is masked.
-_KEY = re.compile(r"\b(sk-|sk_|xai-|gsk_|AIza|Bearer\s+|key-|r8_|hf_)[A-Za-z0-9_\-*.]{5,}[A-Za-z0-9_\-*]")
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 MESSAGE_CHARS = 500
 
@@ -106,9 +105,10 @@ def empty_failure(message: str) -> Failure:
 
 def truncation_failure(exchange: Exchange) -> Failure:
     """Return why a stream ended without its terminator; an SSE field named "error" may say it (old llama.cpp)."""
-    if exchange.error_field:
-        error = parse_json(exchange.error_field.encode("utf-8", "replace"))
-        found = parse_error({"error": error}) if error is not None else Failure(message=mask_keys(exchange.error_field))
+    text = exchange.error_field
+    if text:
+        error = parse_json(text.encode("utf-8", "replace"))
+        found = parse_error({"error": error}) if error is not None else Failure(message=mask_secrets(text))
         if found is not None and found.message:
             return Failure(message=found.message, type=found.type, code=found.code, where="stream")
     return Failure(
@@ -168,25 +168,20 @@ def http_failure(status: int, reason: str, headers: tuple[tuple[str, str], ...],
     )
 
 
-def mask_keys(text: str) -> str:
-    """Return `text` without anything that looks like a key."""
-    return _KEY.sub(lambda found: found.group(1).strip() + "***", text)
-
-
 def _failure(message: Any, kind: Any, code: Any) -> Failure:
-    text = mask_keys(message if isinstance(message, str) else "")[:MESSAGE_CHARS]
+    text = mask_secrets(message if isinstance(message, str) else "")[:MESSAGE_CHARS]
     return Failure(message=text, type=_error_type(kind), code=_error_code(code))
 
 
 def _error_type(kind: Any) -> str | None:
     """Return an error's type as text; some servers write a number."""
-    return mask_keys(str(kind))[:MESSAGE_CHARS] if isinstance(kind, str) or _error_code(kind) is not None else None
+    return mask_secrets(str(kind))[:MESSAGE_CHARS] if isinstance(kind, str) or _error_code(kind) is not None else None
 
 
 def _error_code(code: Any) -> str | int | None:
     """Return an error's code: a string, or a number that fits a record."""
     if isinstance(code, str):
-        return mask_keys(code[:MESSAGE_CHARS])
+        return mask_secrets(code[:MESSAGE_CHARS])
     return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**63 else None
 
 
@@ -197,7 +192,7 @@ def _page_message(status: int, reason: str, headers: dict[str, str], body: bytes
         return f"{first}: it points to {headers['location'].partition('?')[0]}; give that as --base-url"
     page = body[:4096].decode("utf-8", "replace")
     text = " ".join(_MARKUP.sub(" ", page).split())
-    return mask_keys(f"{first}: {text[:200]}" if text else first)
+    return mask_secrets(f"{first}: {text[:200]}" if text else first)
 
 
 def _category(status: int, kind: str | None, code: Any, message: str) -> str:
