@@ -23,7 +23,7 @@ from lens.providers.outcomes import (
     empty_failure,
     parse_error,
 )
-from lens.providers.values import parse_json
+from lens.providers.values import parse_json, sum_known
 from lens.wire import Exchange, Frame, Reading
 
 # What open_frame() returns for a frame that carries no event: blank data, another kind of frame.
@@ -273,6 +273,15 @@ def make_usage(given: int | None, generated: int | None, *, total: int | None, *
     if given is None and generated is None:
         return None
     return Usage(input_tokens=given, output_tokens=generated, total_tokens=total, **details)
+
+
+def make_usage_beside_cache(
+    uncached: int | None, generated: int | None, *, read: int | None, written: int | None, **details: int | None
+) -> Usage | None:
+    """Return the counts of a protocol that counts cached input apart; our input_tokens holds all of it."""
+    given = sum_known(uncached, read, written)
+    total = sum_known(given, generated)
+    return make_usage(given, generated, total=total, cache_read_tokens=read, cache_write_tokens=written, **details)
 
 
 def increments(totals: Sequence[int]) -> tuple[int, ...] | None:

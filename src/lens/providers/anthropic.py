@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import AnswerReader, make_usage
+from lens.providers.answers import AnswerReader, make_usage_beside_cache
 from lens.providers.base import (
     Body,
     Header,
@@ -36,7 +36,7 @@ from lens.providers.messages import (
 )
 from lens.providers.outcomes import parse_error
 from lens.providers.presets import Preset
-from lens.providers.values import as_count, as_dict, as_list, as_name, as_number, as_str, json_text, sum_known
+from lens.providers.values import as_count, as_dict, as_list, as_name, as_number, as_str, json_text
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, When, WireRequest
 
 VERSION = "2026-10-21"
@@ -238,17 +238,12 @@ class AnthropicReader(AnswerReader):
         return super().failure_in(event)
 
     def usage(self) -> Usage | None:
-        """Return the counts; cached tokens are outside of input_tokens here, ours holds them all."""
         raw = self.usage_raw
-        read, written = as_count(raw.get("cache_read_input_tokens")), as_count(raw.get("cache_creation_input_tokens"))
-        given = sum_known(as_count(raw.get("input_tokens")), read, written)
-        generated = as_count(raw.get("output_tokens"))
-        return make_usage(
-            given,
-            generated,
-            total=sum_known(given, generated),
-            cache_read_tokens=read,
-            cache_write_tokens=written,
+        return make_usage_beside_cache(
+            as_count(raw.get("input_tokens")),
+            as_count(raw.get("output_tokens")),
+            read=as_count(raw.get("cache_read_input_tokens")),
+            written=as_count(raw.get("cache_creation_input_tokens")),
             cache_write_1h_tokens=as_count(as_dict(raw.get("cache_creation")).get("ephemeral_1h_input_tokens")),
             reasoning_tokens=as_count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")),
         )

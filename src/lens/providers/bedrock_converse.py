@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage_beside_cache
 from lens.providers.base import Body, max_tokens_of
 from lens.providers.messages import Message, is_tool_result, parse_data_url, parts_of, split_system, tool_calls_of
 from lens.providers.outcomes import parse_error
@@ -26,7 +26,6 @@ from lens.providers.values import (
     as_str,
     json_text,
     parse_json,
-    sum_known,
     text_at,
     without_none,
 )
@@ -145,16 +144,12 @@ class ConverseReader(EventStreamReader):
         return None if _message_in(document).get("content") or self.finish_reason else "content"
 
     def usage(self) -> Usage | None:
-        """Return the counts; cached tokens are outside of inputTokens here, ours holds them all."""
         raw = self.usage_raw
-        read, written = as_count(raw.get("cacheReadInputTokens")), as_count(raw.get("cacheWriteInputTokens"))
-        given, generated = sum_known(as_count(raw.get("inputTokens")), read, written), as_count(raw.get("outputTokens"))
-        return make_usage(
-            given,
-            generated,
-            total=sum_known(given, generated),
-            cache_read_tokens=read,
-            cache_write_tokens=written,
+        return make_usage_beside_cache(
+            as_count(raw.get("inputTokens")),
+            as_count(raw.get("outputTokens")),
+            read=as_count(raw.get("cacheReadInputTokens")),
+            written=as_count(raw.get("cacheWriteInputTokens")),
         )
 
     def _open_block(self, place: int, block: dict[str, Any]) -> None:
