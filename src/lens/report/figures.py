@@ -6,6 +6,8 @@ any other that is defined, also at run time, has a row on every page.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lens.metrics.definitions import METRICS, Metric, request_metrics
 from lens.metrics.summary import Summary
 
@@ -26,7 +28,7 @@ _ELSEWHERE = frozenset({
 })  # fmt: skip
 
 
-def rows_of(summaries: tuple[Summary, ...]) -> list[tuple[str, Metric]]:
+def rows_of(summaries: Sequence[Summary]) -> list[tuple[str, Metric]]:
     """Return label and metric of each row of a full table of figures; of those that any of the runs measured."""
     rows = [(label, METRICS[name]) for label, name in ROWS if name in METRICS]
     rows += [(metric.name, metric) for metric in other_metrics()]

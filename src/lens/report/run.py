@@ -227,17 +227,17 @@ def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
 
 
 def _stage_cells(row: StageRow) -> dict[str, str]:
-    def told(value: float | None) -> str:
+    def shown(value: float | None) -> str:
         return "" if value is None else terminal.number(value)
 
     return {
-        "asked/s": told(row.asked_per_s),
-        "sent/s": told(row.sent_per_s),
-        "answered/s": told(row.answered_per_s),
-        "open": told(row.open_mean),
-        "TTFT p50": told(row.ttft_p50_ms),
-        "p95": told(row.ttft_p95_ms),
-        "tokens/s": told(row.output_tokens_per_s),
+        "asked/s": shown(row.asked_per_s),
+        "sent/s": shown(row.sent_per_s),
+        "answered/s": shown(row.answered_per_s),
+        "open": shown(row.open_mean),
+        "TTFT p50": shown(row.ttft_p50_ms),
+        "p95": shown(row.ttft_p95_ms),
+        "tokens/s": shown(row.output_tokens_per_s),
         "lag p99": "" if row.lag_p99_us is None else f"{row.lag_p99_us:.0f} us",
         "n": f"{row.requests:,}",
         "failed": f"{row.failed:,}" if row.failed else "",

@@ -26,7 +26,7 @@ from lens.report.figures import other_run_figures, rows_of
 from lens.report.html.load_curve import by_load, knee, point_of
 from lens.report.html.plots import dots, histograms, over_time, slice_s, steps
 from lens.report.html.requests import requests
-from lens.report.html.series import CONNECTIONS, Series, Source, split
+from lens.report.html.series import CONNECTIONS, DRAWN, Series, Source, split
 from lens.report.instrument import clock_says, error_rows, error_says
 from lens.report.phases import PHASES
 from lens.report.terminal import clean, dollars, number
@@ -39,23 +39,25 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def page_data(sources: Sequence[Source], title: str, summary: Summary | None = None) -> dict[str, Any]:
     """Return all that stands on the page. summary: of the only run, where it is known already."""
     found = split(sources)
-    known = summary if len(found) == 1 else None
-    summaries = tuple([known or summarize(series.table) for series in found])
     step_s = slice_s(found)
+    summaries, drawn, values = [], [], []
+    for i, series in enumerate(found):
+        one = summary if summary is not None and len(found) == 1 else summarize(series.table)
+        summaries.append(one)
+        drawn.append(_series(series, one, info=sources[series.source].info, letter=_letter(i), step_s=step_s))
+        values.append({name: series.drawn_values(name) for name in DRAWN})
+        series.forget()
     return {
         "title": clean(title, 200),
         "version": __version__,
         "phases": list(PHASES),
         "runs": [_run(source) for source in sources],
-        "series": [
-            _series(series, one, info=sources[series.source].info, letter=_letter(i), step_s=step_s)
-            for i, (series, one) in enumerate(zip(found, summaries, strict=True))
-        ],
+        "series": drawn,
         "step_s": step_s,
         "span_s": max((s.span_ns for s in found), default=0) / NS_PER_S,
         "columns": list(COLUMNS),
         "table": _table(summaries),
-        "histograms": histograms(found),
+        "histograms": histograms(values),
         "dots": dots(found),
         "requests": requests(found),
         "definitions": [
@@ -180,7 +182,7 @@ def _outcomes(table: Table, summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def _table(summaries: tuple[Summary, ...]) -> list[dict[str, Any]]:
+def _table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     """Return the metrics that any series has, each with a row a series."""
     return [
         {

@@ -43,7 +43,7 @@ def point_of(name: str, table: Table) -> Point:
     times = {
         metric: found.percentiles
         for metric in ("ttft_ms", "itl_ms", "total_latency_ms")
-        if (found := distribution(metric, "ms", table.pooled(metric).values, (50, 95), own=True))
+        if (found := distribution(metric, "ms", table.values(metric), (50, 95), own=True))
     }
 
     def at(metric: str, percentile: str) -> float | None:

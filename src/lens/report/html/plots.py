@@ -27,11 +27,14 @@ DOTS = 2_000  # requests drawn as dots, all series together
 LOG_FROM = 40
 
 
-def histograms(found: Sequence[Series]) -> dict[str, Any]:
-    """Return of each metric common bins, and for each series its counts and its cumulative distribution."""
+def histograms(values: Sequence[dict[str, Column]]) -> dict[str, Any]:
+    """Return of each metric common bins, and for each series its counts and its cumulative distribution.
+
+    values: of each series the sorted values of DRAWN.
+    """
     drawn: dict[str, Any] = {}
     for name in DRAWN:
-        columns = [series.drawn_values(name) for series in found]
+        columns = [one[name] for one in values]
         if not any(len(c) for c in columns):
             continue
         edges, logarithmic = _edges([c for c in columns if len(c)])

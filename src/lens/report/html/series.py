@@ -39,9 +39,15 @@ class Source(NamedTuple):
 class Series:
     """One line of the page."""
 
-    def __init__(self, name: str, source: int, table: Table, zero_ns: int) -> None:
-        """source: number of its run; zero_ns: first start of the run."""
-        self.name, self.source, self.table, self.zero_ns = name, source, table, zero_ns
+    def __init__(self, name: str, source: int, table: Table, zero_ns: int, rows: Column | None = None) -> None:
+        """source: number of its run; table: of that; zero_ns: its first start; rows: of its requests, None for all."""
+        self.name, self.source, self.zero_ns = name, source, zero_ns
+        self._of, self._rows = table, rows
+        self.forget()
+
+    def forget(self) -> None:
+        """Give back the memory of columns that were gathered for this series alone."""
+        self.table = self._of if self._rows is None else self._of.take(self._rows)
 
     @cached_property
     def span_ns(self) -> int:
@@ -76,11 +82,11 @@ class Series:
     def drawn_values(self, name: str) -> Column:
         """Return the sorted values of a metric, of requests that may speak for it; of very many an even part."""
         if metric_named(name).pooled is None:
-            return np.sort(self.table.pooled(name).values)
+            return np.sort(self.table.values(name))
         parts: list[Column] = []
         step = 1
         for part in self.table.slices():
-            parts.append(part.pooled(name).values[::step].copy())
+            parts.append(part.values(name)[::step].copy())
             while sum(map(len, parts)) > MOST_VALUES:
                 parts, step = [values[::2].copy() for values in parts], step * 2
         return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
@@ -117,12 +123,13 @@ def _of_run(number: int, measured: Table) -> Iterator[Series]:
         return
     zero_ns, target = int(measured.column("start").min()), measured.column("target")
     several = bool((target != target[0]).any())
-    groups = sorted(measured.grouped(target), key=lambda rows: int(target[rows[0]])) if several else ()
-    for table in map(measured.take, groups) if several else (measured,):
-        name = f"{clean(_first(table, 'provider'), 60)} {clean(_first(table, 'model'), 80)}"
-        yield Series(name, number, table, zero_ns)
+    groups = sorted(measured.grouped(target), key=lambda rows: int(target[rows[0]])) if several else (None,)
+    for rows in groups:
+        row = 0 if rows is None else int(rows[0])
+        name = f"{clean(_name(measured, 'provider', row), 60)} {clean(_name(measured, 'model', row), 80)}"
+        yield Series(name, number, measured, zero_ns, rows)
 
 
-def _first(table: Table, name: str) -> str:
-    codes = table.codes(name)
-    return str(codes.values[codes.codes[0]])
+def _name(table: Table, column: str, row: int) -> str:
+    codes = table.codes(column)
+    return str(codes.values[codes.codes[row]])
