@@ -6,6 +6,7 @@ import random
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pytest
 import report_runs as runs
@@ -13,7 +14,9 @@ from handmade import INFO, MS, START, failed_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lens.metrics import columns
 from lens.metrics.builder import table_of
+from lens.metrics.goodput import parse_slos
 from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report.html.document import HtmlPage, page_json, report_page
@@ -237,3 +240,33 @@ def test_a_run_that_measured_nothing_is_a_page_that_says_so():
     assert found["runs"][0]["facts"][0] == ["file", "run.jsonl"]
     headless = page_json(report_page([source("x", [record()], info=None)]))
     assert "no header" in headless["runs"][0]["error_says"]
+
+
+def test_slices_of_requests_change_nothing(monkeypatch):
+    records = [msgspec.structs.replace(one, target=one.index % 2) for one in runs.loaded(60, thinking=True)]
+    whole = data(records)
+    monkeypatch.setattr(columns, "SLICE", 7)
+    sliced = data(records)
+    assert sliced["histograms"] == whole["histograms"]
+    assert sliced["requests"] == whole["requests"]
+    for one, other in zip(sliced["series"], whole["series"], strict=True):
+        assert one["time"] == other["time"]
+        assert [row["n"] for row in one["phases"]] == [row["n"] for row in other["phases"]]
+
+
+def test_of_very_many_gaps_an_even_part_is_drawn(monkeypatch):
+    table = table_of(runs.loaded(60, failures=False))
+    every = split([Source("r", table, INFO)])[0].drawn_values("itl_ms")
+    monkeypatch.setattr(columns, "SLICE", 7)
+    monkeypatch.setattr("lens.report.html.series.MOST_VALUES", 1000)
+    some = split([Source("r", table, INFO)])[0].drawn_values("itl_ms")
+    assert 500 <= len(some) <= 1000
+    assert set(some) <= set(every)
+    assert np.median(some) == pytest.approx(np.median(every), rel=0.05)
+
+
+def test_the_page_of_a_run_that_was_summed_up_has_its_goodput():
+    table = table_of([record((50 if i % 2 else 300,), index=i) for i in range(10)], INFO, BOOK)
+    summary = summarize(table, INFO, slos=parse_slos("ttft:200"))
+    tiles = page_json(b"".join(HtmlPage(INFO, BOOK).write(table, INFO, summary)))["series"][0]["tiles"]
+    assert (tiles["good"], tiles["slos"]) == (5, ["ttft_ms <= 200"])
