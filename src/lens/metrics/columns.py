@@ -320,7 +320,10 @@ class Columns:
         """
         if not len(self):
             return []
-        whole = np.unique(np.stack(keys), axis=1, return_inverse=True)[1].reshape(-1)
+        whole = np.unique(keys[0], return_inverse=True)[1]
+        for key in keys[1:]:  # one key at a time: far quicker than rows of several
+            of = np.unique(key, return_inverse=True)[1]
+            whole = np.unique(whole * (int(of.max()) + 1) + of, return_inverse=True)[1]
         order = np.argsort(whole, kind="stable")
         begins = np.flatnonzero(np.diff(whole[order], prepend=-1))
         groups = np.split(order, begins[1:])
@@ -344,7 +347,7 @@ class Columns:
 
     def with_warmup(self, warmup: Column) -> Self:
         """Return the same requests with other marks of warm-up."""
-        made = self.take(np.arange(len(self)))
+        made = self.take(slice(0, len(self)))
         made._columns["warmup"] = warmup
         return made
 

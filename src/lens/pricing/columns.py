@@ -71,8 +71,8 @@ class Costs(NamedTuple):
         for row in np.flatnonzero((pico == UNKNOWN) & ~np.isnan(usd)).tolist():
             found[row] = Decimal(float(usd[row]))
         if name == "total_cost":
-            for row, usd in self.reported.items():
-                found[row] = usd
+            for row, billed in self.reported.items():
+                found[row] = billed
         return found
 
 
