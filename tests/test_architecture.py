@@ -36,7 +36,6 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 BEING_PARTED = {
-    ("lens.cli.pushes", "lens.cli.settings"),
     ("lens.metrics.quality_warnings", "lens.metrics.summary"),
     ("lens.simulator.connection", "lens.simulator.server"),
 }

@@ -127,7 +127,7 @@ def test_messages_come_through_any_cut_and_keys_only_inside():
 )
 def test_what_cannot_be_shared_is_refused(load):
     with pytest.raises(ConfigError):
-        check_workers(config("http://x", workers=2, **load))
+        check_workers(config("http://x", workers=2, **load).load)
 
 
 def test_what_no_worker_can_do_is_one_error(url):

@@ -1,4 +1,4 @@
-"""Where a run is pushed to, by options and by the config file, and doing so when it is over."""
+"""Read from options and the config file where a run is pushed to."""
 
 from __future__ import annotations
 
@@ -8,46 +8,33 @@ from urllib.parse import parse_qsl
 
 from lens.cli.errors import remember_secret
 from lens.config.settings import ExportConfig
-from lens.errors import ConfigError, LensError
 
 if TYPE_CHECKING:
-    from lens.cli.settings import Settings
     from lens.export.prometheus import Units
     from lens.export.push import Push
-    from lens.model import Record, RunInfo
 
 OPTIONS = ("push_gateway", "export_prometheus", "influx", "otlp")
-# A Pushgateway listens here by convention; other Prometheus addresses take remote writes.
-GATEWAY_PORT = 9091
-_KINDS = {"influxdb": "influx", "influx": "influx", "otlp": "otlp", "opentelemetry": "otlp"}
 
 
 def pushes_of(params: dict[str, Any], exports: Sequence[ExportConfig]) -> tuple[Push, ...]:
-    """All that was asked for.
+    """Return the backends that options and exports name.
 
     Raises:
-        ConfigError: the file names an endpoint for a format that is not pushed, an address is none, or
-            a library is missing.
+        ConfigError: a format cannot be pushed, an address is no URL, or a library is missing.
     """
     if not any(params.get(name) for name in OPTIONS) and all(export.endpoint is None for export in exports):
         return ()
     from lens.export.push import Push, check
+    from lens.run.pushes import pushes_of_exports
 
+    for export in exports:
+        _remember(export.endpoint or "")
     units: Units = params.get("prometheus_units") or "ms"
     found = [Push(name.replace("_", "-"), params[name], units=units) for name in OPTIONS if params.get(name)]
-    for export in exports:
-        if export.endpoint is None:
-            continue
-        kind = _KINDS.get(export.format)
-        if export.format == "prometheus":
-            kind = "push-gateway" if f":{GATEWAY_PORT}" in export.endpoint else "export-prometheus"
-        if kind is None:
-            raise ConfigError(f"export {export.format}: it is not pushed; endpoints are for prometheus, influxdb, otlp")
-        found.append(Push(kind, export.endpoint, export.database, units))
     for push in found:
         _remember(push.url)
         check(push)
-    return tuple(found)
+    return (*found, *pushes_of_exports(exports, units))
 
 
 def _remember(url: str) -> None:
@@ -59,16 +46,3 @@ def _remember(url: str) -> None:
     login, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
     if at:
         remember_secret(login.partition(":")[2])
-
-
-def push_all(settings: Settings, info: RunInfo, records: Sequence[Record]) -> list[str]:
-    """Push to every backend; what went wrong, a line each. None of it undoes what was written."""
-    from lens.export.push import push_run
-
-    troubles = []
-    for push in settings.pushes:
-        try:
-            push_run(push, info, records, settings.book)
-        except LensError as error:
-            troubles.append(str(error))
-    return troubles

@@ -63,7 +63,7 @@ def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ..
     """
     pattern = pattern_of(load)
     measured = _MEASURED[pattern](load, trace_ns)
-    return _with_warmup(load, measured)
+    return with_warmup(load, measured)
 
 
 def pattern_of(load: LoadConfig) -> Pattern:
@@ -284,8 +284,12 @@ _MEASURED = {
 }
 
 
-def _with_warmup(load: LoadConfig, measured: list[Stage]) -> tuple[Stage, ...]:
-    """Requests before a closed loop; of an open loop, the first starts by number, time or share."""
+def with_warmup(load: LoadConfig, measured: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages with the warm-up that `load.warmup` asks for.
+
+    A closed loop gets a stage of its own before it; of an open loop the first starts are marked, by time or share.
+    "auto" changes nothing: that warm-up is found in the results.
+    """
     if load.warmup.strip().lower() == AUTO:
         return tuple(measured)
     requests, span_ns, share = parse_warmup(load.warmup)

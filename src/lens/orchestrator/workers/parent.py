@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import trio
 
 from lens._core.clock import now_ns
-from lens.config.settings import RunConfig
+from lens.config.settings import LoadConfig
 from lens.errors import ConfigError, LensError
 from lens.model import Record, Status, WorkerClock
 from lens.orchestrator.engine import OnRecord, Outcome, RunState, Share
@@ -74,12 +74,12 @@ class _Worker:
         self.error: str | None = None
 
 
-def check_workers(config: RunConfig) -> None:
-    """
+def check_workers(load: LoadConfig) -> None:
+    """Check that several workers can share a load.
+
     Raises:
-        ConfigError: the load cannot be shared.
+        ConfigError: they cannot.
     """
-    load = config.load
     for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo")):
         if said:
             raise ConfigError(f"{name} cannot be joined with --workers: no worker knows what the others measured")
@@ -314,6 +314,6 @@ async def run_workers(
     Raises:
         ConfigError: it cannot be shared. LensError: what no worker could do.
     """
-    check_workers(plan.config)
+    check_workers(plan.config.load)
     async with processes(plan.config.load.workers) as links:
         return await run_shared(plan, links, on_record=on_record, on_progress=on_progress, enough=enough, stop=stop)

@@ -297,7 +297,7 @@ async def run_on_ray(
         ConfigError: it cannot be shared, or there is no cluster. LensError: no worker could do its share.
     """
     load = plan.config.load
-    check_workers(plan.config)
+    check_workers(load)
     ray = connect(load.ray_address)
     try:
         async with actors(ray, load.workers) as links:
