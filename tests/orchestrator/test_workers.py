@@ -22,7 +22,8 @@ from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
-from lens.orchestrator.workers.parent import check_workers, run_workers
+from lens.orchestrator.workers.parent import run_workers
+from lens.run.checks import check_workers
 from lens.simulator import Script, start
 from lens.wire import Secret
 

@@ -7,7 +7,8 @@ import pytest
 from handmade import record, stamps
 
 from lens.errors import ConfigError
-from lens.run.warmup import BATCH, mark_cooldown, mark_warmup, parse_cooldown, transient_length
+from lens.orchestrator.schedule import parse_cooldown
+from lens.run.warmup import BATCH, mark_cooldown, mark_warmup, transient_length
 from lens.units import NS_PER_S
 
 

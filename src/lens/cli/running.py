@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 import trio
 
 from lens.cli.errors import PROGRAM, mask, remember_secret
@@ -18,11 +17,9 @@ from lens.cli.gates import print_verdicts
 from lens.cli.page import page_console
 from lens.cli.progress import Progress
 from lens.cli.settings import Settings
-from lens.errors import ExitCode
 from lens.report.run import print_report
 from lens.run import driver
 from lens.run.driver import RunOptions
-from lens.run.dry_run import dry_run
 from lens.run.outputs import uses_stdout
 from lens.run.result import RunResult
 
@@ -82,17 +79,6 @@ def tell_troubles(result: RunResult, measured: str | None = None) -> None:
     for line in (interrupted if result.interrupted else None, result.outcome.over_budget, result.trouble):
         if line:
             click.echo(f"{PROGRAM}: {line}", err=True)
-
-
-def print_plan(settings: Settings) -> int:
-    """Print the plan as JSON, with a quote; nothing is sent and no secret is shown.
-
-    Raises:
-        ConfigError: something cannot be measured.
-    """
-    plan = dry_run(settings.config, settings.book)
-    click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
-    return ExitCode.OK
 
 
 def remember_secrets(settings: Settings) -> None:

@@ -314,11 +314,24 @@ def with_warmup(load: LoadConfig, measured: Sequence[Stage]) -> tuple[Stage, ...
 
 
 def parse_warmup(text: str) -> tuple[int, int, float]:
-    """(requests, ns, share) of "3", "10s" or "10%"; two of them are 0.
+    """Return (requests, ns, share) of "3", "10s" or "10%"; two of them are 0.
 
     Raises:
         ConfigError: it is none of these.
     """
+    return _parse_part(text, "--warmup")
+
+
+def parse_cooldown(text: str) -> tuple[int, int, float]:
+    """Return (requests, ns, share), as parse_warmup does.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    return _parse_part(text, "--cooldown")
+
+
+def _parse_part(text: str, option: str) -> tuple[int, int, float]:
     said = text.strip()
     try:
         if (count := parse_count(said)) is not None:
@@ -329,5 +342,5 @@ def parse_warmup(text: str) -> tuple[int, int, float]:
     except ValueError:
         share = -1.0
     if not 0 <= share < 1:
-        raise ConfigError(f"--warmup {text!r}: write a number of requests, 10s or 10%")
+        raise ConfigError(f"{option} {text!r}: write a number of requests, 10s or 10%")
     return 0, 0, share

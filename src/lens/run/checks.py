@@ -6,10 +6,8 @@ from collections.abc import Collection
 
 from lens.config.settings import LoadConfig, OutputConfig, RunConfig
 from lens.errors import ConfigError
-from lens.orchestrator.schedule import pattern_of
-from lens.orchestrator.workers.parent import check_workers
+from lens.orchestrator.schedule import parse_cooldown, pattern_of
 from lens.run.slo_search import slos_of
-from lens.run.warmup import parse_cooldown
 
 # What means something only together with another field: the field, and that other.
 _NEEDS = (
@@ -47,6 +45,19 @@ def _check_search(load: LoadConfig) -> None:
             f"--search-slo sets the load itself and cannot be combined with the pattern {pattern_of(load)!r}: "
             "give --rate or --concurrency to search from"
         )
+
+
+def check_workers(load: LoadConfig) -> None:
+    """Check that several workers can share a load.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo")):
+        if said:
+            raise ConfigError(f"{name} cannot be joined with --workers: no worker knows what the others measured")
+    if load.idle_gaps_ns or load.connection == "both":
+        raise ConfigError("--idle-gaps and --connection both compare requests with their neighbours: use one worker")
 
 
 def is_shared(load: LoadConfig) -> bool:

@@ -8,7 +8,7 @@ until it decides or the tries are used up; then the value without its interval d
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -17,12 +17,14 @@ from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
-from lens.orchestrator.engine import OnRecord, Outcome
-from lens.orchestrator.plan import Plan
 from lens.orchestrator.schedule import Stage, with_warmup
-from lens.orchestrator.stop import Stop
 from lens.run.stop_rule import interval_of, values_of
 from lens.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from lens.orchestrator.engine import OnRecord, Outcome
+    from lens.orchestrator.plan import Plan
+    from lens.orchestrator.stop import Stop
 
 # A try lasts so long, unless --duration says otherwise.
 TRY_NS = 10 * NS_PER_S

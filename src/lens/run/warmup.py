@@ -14,10 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lens.errors import ConfigError
 from lens.metrics.definitions import between, ttft_from_send_ms
 from lens.model import Record
-from lens.units import parse_count, parse_duration_ns
+from lens.orchestrator.schedule import parse_cooldown
 
 BATCH = 5
 # Fewer batches than this say nothing of a beginning.
@@ -74,26 +73,6 @@ def mark_cooldown(records: Sequence[Record], cooldown: str) -> tuple[list[Record
         count = ceil(len(measured) * share)
     count = min(count, len(measured))
     return _marked(records, measured[len(measured) - count :]), count
-
-
-def parse_cooldown(text: str) -> tuple[int, int, float]:
-    """Return (requests, ns, share) of "3", "10s" or "10%"; two of them are 0.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    said = text.strip()
-    try:
-        if (count := parse_count(said)) is not None:
-            return count, 0, 0.0
-        if not said.endswith("%"):
-            return 0, parse_duration_ns(said), 0.0
-        share = float(said[:-1]) / 100
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ConfigError(f"--cooldown {text!r}: write a number of requests, 10s or 10%")
-    return 0, 0, share
 
 
 def _by_start(records: Sequence[Record]) -> list[Record]:

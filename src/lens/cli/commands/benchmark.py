@@ -32,13 +32,16 @@ def command(ctx: click.Context, /, **_: object) -> int:
     Without --rate it is a closed loop: -c requests at a time, -n in all. Ctrl-C ends the run and
     keeps what was measured (exit code 130).
     """
-    # The engine is loaded when there is something to run.
-    from lens.cli.running import print_plan, run_and_report
     from lens.cli.settings import settings_of
 
     settings = settings_of(ctx)
     if ctx.params["dry_run"]:
+        from lens.cli.dry_run import print_plan
+
         return print_plan(settings)
+    # The engine is loaded when there is something to run.
+    from lens.cli.running import run_and_report
+
     return run_and_report(
         settings, lambda console, found: print_definitions(ctx, console, found.records, found.summary)
     )

@@ -138,7 +138,7 @@ def _fresh(ctx: click.Context, decision: Decision) -> int:
     if decision.current is not None and decision.current not in named:
         raise ConfigError(f"--current {decision.current!r} is not among the targets: {', '.join(named)}")
     if ctx.params["dry_run"]:
-        from lens.cli.running import print_plan
+        from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
     return _measured(settings, decision)

@@ -17,8 +17,7 @@ from typing import Any, Protocol
 import trio
 
 from lens._core.clock import now_ns
-from lens.config.settings import LoadConfig
-from lens.errors import ConfigError, LensError
+from lens.errors import LensError
 from lens.model import Record, Status, WorkerClock
 from lens.orchestrator.engine import OnRecord, Outcome, RunState, Share
 from lens.orchestrator.limits import LimitsSeen
@@ -72,19 +71,6 @@ class _Worker:
         self.received = 0
         self.outcome: Outcome | None = None
         self.error: str | None = None
-
-
-def check_workers(load: LoadConfig) -> None:
-    """Check that several workers can share a load.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo")):
-        if said:
-            raise ConfigError(f"{name} cannot be joined with --workers: no worker knows what the others measured")
-    if load.idle_gaps_ns or load.connection == "both":
-        raise ConfigError("--idle-gaps and --connection both compare requests with their neighbours: use one worker")
 
 
 async def run_shared(
@@ -312,8 +298,7 @@ async def run_workers(
     """Run the plan in as many processes as its config says.
 
     Raises:
-        ConfigError: it cannot be shared. LensError: what no worker could do.
+        LensError: what no worker could do.
     """
-    check_workers(plan.config.load)
     async with processes(plan.config.load.workers) as links:
         return await run_shared(plan, links, on_record=on_record, on_progress=on_progress, enough=enough, stop=stop)
