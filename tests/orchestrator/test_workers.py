@@ -24,6 +24,7 @@ from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
 from lens.orchestrator.workers.parent import run_workers
 from lens.run.checks import check_workers
+from lens.run.journal import SUFFIX
 from lens.simulator import Script, start
 from lens.wire import Secret
 
@@ -179,7 +180,10 @@ def test_an_interrupt_drains_all_workers(url, tmp_path):
     while len(workers := children_of(process.pid)) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)
-    time.sleep(1.2)
+    journal = out.with_name(out.name + SUFFIX)
+    while not (journal.exists() and journal.stat().st_size > 40_000):  # some tens of requests have ended
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors

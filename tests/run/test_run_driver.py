@@ -136,6 +136,10 @@ LOAD = {
     "max_cost_usd in a search": Row(
         {"load": {"max_cost_usd": "0.00000001", "search_slo": ["ttft_p50<5000"], "duration": "100ms"},
          "targets": [PRICED]}, lambda r: not r.records and r.exit_code == 4),
+    "arrival in a closed loop": load(refused=r"load\.arrival 'poisson' has no effect", arrival="poisson"),
+    "burstiness alone": load(refused=r"load\.burstiness has no effect", burstiness=2.0, rate_per_s=5),
+    "step_duration_ns alone": load(refused=r"load\.step_duration_ns have no effect", step_duration="1s"),
+    "connections of fresh ones": load(refused=r"load\.connections has no effect", connections=2, connection="fresh"),
     "search_slo and until": load(refused="--until cannot be combined", search_slo=["ttft_p50<5"], until="ttft_p50 5%"),
     "search_slo and workers": load(refused="--search-slo cannot be joined", search_slo=["ttft_p50<5"], workers=2),
     "search_slo and sweep": load(refused="pattern 'sweep'", search_slo=["ttft_p50<5"], sweep_concurrency=[1]),

@@ -126,7 +126,7 @@ async def run_plan(
     stop = stop or Stop()
     with gc_disabled() as garbage:
         async with open_pool(kernel_stamps=kernel_stamps, fallback=fallback) as pool:
-            run = _Run(plan, pool, stop, garbage, on_record, on_warmup)
+            run = _PlanRun(plan, pool, stop, garbage, on_record, on_warmup)
             run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
             run.share, run.on_stage = share, on_stage
             async with trio.open_nursery() as beside:
@@ -141,8 +141,8 @@ async def run_plan(
     return run.outcome()
 
 
-class _Run:
-    """What the tasks of one run share."""
+class _PlanRun:
+    """One plan while it is carried out: what its tasks share."""
 
     def __init__(
         self,

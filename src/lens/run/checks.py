@@ -30,8 +30,22 @@ def check_load(load: LoadConfig) -> None:
         check_workers(load)
     if load.search_slo:
         _check_search(load)
-    if load.pattern is not None:
-        return
+    if load.connections and load.connection != "reuse":
+        raise ConfigError(f"load.connections has no effect with load.connection {load.connection!r}: give one of them")
+    if load.pattern is None:
+        _check_pattern(load)
+
+
+def _check_pattern(load: LoadConfig) -> None:
+    """Refuse numbers that the pattern they mean makes no use of."""
+    pattern = pattern_of(load)
+    if load.arrival != "constant" and pattern not in ("rate", "sweep") and not load.search_slo:
+        raise ConfigError(f"load.arrival {load.arrival!r} has no effect on a load of {pattern}: give a --rate")
+    if load.burstiness != 1 and load.arrival != "gamma":
+        raise ConfigError("load.burstiness has no effect without load.arrival 'gamma': give both or neither")
+    if pattern != "sweep" and (load.sweep_step_per_s or load.step_duration_ns):
+        raise ConfigError("load.sweep_step_per_s and load.step_duration_ns have no effect without a sweep: "
+                          "give --sweep-max or --sweep-concurrency")  # fmt: skip
     for name, other, without in _NEEDS:
         if getattr(load, name) != getattr(LoadConfig(), name) and getattr(load, other) == without:
             raise ConfigError(f"load.{name} has no effect without load.{other}: give both or neither")

@@ -80,7 +80,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
         LensError: what a sink raised, or no worker could do its share.
     """
     with with_simulators(config) as hosted:
-        run = _Run(hosted, options, sinks, stop or Stop())
+        run = _DrivenRun(hosted, options, sinks, stop or Stop())
         with run.outputs, _spool(run.outputs) as journal:
             info = calibrated(run_info(run.plan, command=options.command))
             journal.add(info)
@@ -116,7 +116,7 @@ def _rescued(result: RunResult) -> str:
     return f"what was measured is in {path}" if path else "what was measured is above, and cannot be written elsewhere"
 
 
-class _Run:
+class _DrivenRun:
     """A run while it goes on: its plan, what may end it, and the sinks."""
 
     def __init__(self, config: RunConfig, options: RunOptions, sinks: Sequence[Sink], stop: Stop) -> None:

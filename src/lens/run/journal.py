@@ -44,7 +44,7 @@ class Journal:
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
         self._file = _open(self.path)
-        weakref.finalize(self, os.close, self._file)
+        self._release = weakref.finalize(self, os.close, self._file)
         self._thread: Thread | None = Thread(target=self._write_all, name="lens-journal", daemon=True)
         self._thread.start()
 
@@ -80,6 +80,10 @@ class Journal:
                 done = end
             rest = bytes(view[done:])
         yield from self._kept
+
+    def release(self) -> None:
+        """Give the disk space and the descriptor back; the records can be read no more."""
+        self._release()
 
     def _write_all(self) -> None:
         self._write(MAGIC)

@@ -95,7 +95,9 @@ class RunResult:
 
     @cached_property
     def _finished(self) -> Finished:
-        return finish_records(self._journal.records(), self._load, self._count_tokens)
+        finished = finish_records(self._journal.records(), self._load, self._count_tokens)
+        self._journal.release()
+        return finished
 
     @property
     def records(self) -> list[Record]:

@@ -27,7 +27,7 @@ class Streamed(Generic[T, R]):
     """Iterate once, either way; `with` and `async with` stop the run at the end of their block."""
 
     def __init__(self, source: Source[T, R]) -> None:
-        self._run: _Run[T, R] = _Run(source)
+        self._run: _StreamThread[T, R] = _StreamThread(source)
         self._thread: threading.Thread | None = None
         self._ended = False
 
@@ -104,7 +104,7 @@ class Streamed(Generic[T, R]):
             self._run.runner.result()
 
 
-class _Run(Generic[T, R]):
+class _StreamThread(Generic[T, R]):
     """What the thread knows; not who reads, so that it can be seen when nobody does any more."""
 
     def __init__(self, source: Source[T, R]) -> None:

@@ -87,7 +87,7 @@ async def run_shared(
     Raises:
         LensError: what no worker could do, or what on_record raised.
     """
-    run = _Run(plan, links, stop, on_record)
+    run = _SharedRun(plan, links, stop, on_record)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.drain, nursery.cancel_scope)
         if on_progress is not None:
@@ -105,7 +105,7 @@ async def run_shared(
     return run.outcome()
 
 
-class _Run:
+class _SharedRun:
     """What the tasks around several workers share."""
 
     def __init__(self, plan: Plan, links: Sequence[Link], stop: Stop, on_record: OnRecord) -> None:
