@@ -114,3 +114,14 @@ def test_what_a_sink_raises_ends_the_run_and_is_raised(profiler, tmp_path):
         lens.run_config_blocking(lens.RunConfig(targets=(profiler.target,), output=output), Full())
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"run.jsonl.partial", "run.jsonl.journal.msgpack"}, "nothing that was measured is lost"
+
+
+def test_a_run_that_sends_nothing_leaves_no_journal(profiler, tmp_path):
+    class Broken(Sink):
+        def on_start(self, info):
+            raise OSError("no display")
+
+    output = OutputConfig(exports=(ExportConfig(format="jsonl", file=str(tmp_path / "run.jsonl")),))
+    with pytest.raises(OSError, match="no display"):
+        lens.run_config_blocking(lens.RunConfig(targets=(profiler.target,), output=output), Broken())
+    assert not list(tmp_path.glob("*.journal.msgpack"))

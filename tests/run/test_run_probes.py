@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lens.config.settings import LoadConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.orchestrator.stop import Stop
 from lens.pricing import parse_price, standard_book
@@ -30,6 +30,20 @@ async def test_a_ceiling_counts_for_all_questions_together():
     found = await examined(LoadConfig(max_cost_usd="0.001"))
     assert 0 < len(found.records) < 6
     assert found.over_budget.startswith("--max-cost $")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"prompts": PromptConfig(texts=("hi",))}, r"doctor: prompts\.texts"),
+        ({"output": OutputConfig(save_text=True)}, r"doctor: output\.save_text"),
+        ({"thresholds": ("ttft_p50<1",)}, "doctor: thresholds"),
+    ],
+)
+async def test_so_is_what_only_a_load_has(fields, says):
+    config = RunConfig(targets=TARGETS, **fields)
+    with pytest.raises(ConfigError, match=says):
+        await examine(config, BOOK, SHORT, on_question=lambda _: None, stop=Stop())
 
 
 @pytest.mark.parametrize("load", [{"rate_per_s": 5.0}, {"until": "ttft_p50 5%"}, {"workers": 2}, {"cooldown": "3"}])

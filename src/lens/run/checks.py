@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lens.config.settings import LoadConfig, OutputConfig, RunConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import parse_cooldown, pattern_of
 from lens.run.slo_search import slos_of
@@ -79,14 +79,16 @@ def is_shared(load: LoadConfig) -> bool:
     return load.workers > 1 or load.engine == "ray"
 
 
-def refuse_others(who: str, section: LoadConfig | OutputConfig, obeyed: Collection[str], why: str) -> None:
+def refuse_others(
+    who: str, section: LoadConfig | PromptConfig | OutputConfig, obeyed: Collection[str], why: str
+) -> None:
     """Refuse fields of a section that were set and that a command does not obey.
 
     Raises:
         ConfigError: there is one; the message names it.
     """
     kind = type(section)
-    name = "load" if isinstance(section, LoadConfig) else "output"
+    name = {LoadConfig: "load", PromptConfig: "prompts", OutputConfig: "output"}[kind]
     for field in kind.__struct_fields__:
         if field not in obeyed and getattr(section, field) != getattr(kind(), field):
             raise ConfigError(f"{who}: {name}.{field} cannot be obeyed: {why}")

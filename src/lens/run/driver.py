@@ -103,12 +103,14 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
 
 @contextmanager
 def _spool(outputs: Outputs) -> Iterator[Journal]:
-    """The spool of a run; a file beside its outputs stays unless the run removes it."""
+    """The spool of a run; a file beside its outputs stays until they are complete, if it holds a record."""
     journal = Journal(outputs.paths[0] if outputs.paths else None)
     try:
         yield journal
-    finally:
-        journal.finish()
+    except BaseException:
+        journal.close(complete=journal.empty)
+        raise
+    journal.finish()
 
 
 def _rescued(result: RunResult) -> str:

@@ -40,6 +40,7 @@ class Journal:
         """
         self.path = beside.with_name(beside.name + SUFFIX) if beside is not None else None
         self.warning: str | None = None
+        self.empty = True  # no record came
         self._queue: SimpleQueue[RunInfo | Record | None] = SimpleQueue()
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
@@ -50,6 +51,7 @@ class Journal:
 
     def add(self, item: RunInfo | Record) -> None:
         """Queue an item for writing; costs the caller a microsecond."""
+        self.empty = self.empty and isinstance(item, RunInfo)
         self._queue.put(item)
 
     def finish(self) -> None:

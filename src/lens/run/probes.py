@@ -22,7 +22,7 @@ from lens.model import Record, Status
 from lens.orchestrator.plan import SIMULATOR, make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
-from lens.run.checks import refuse_others
+from lens.run.checks import refuse_others, refuse_thresholds
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
 from lens.run.server_info import list_models, look_around
@@ -47,6 +47,8 @@ FINAL = frozenset({Status.NETWORK_ERROR, Status.AUTH_ERROR, Status.INVALID_REQUE
 OBEYED = frozenset(
     {"concurrency", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns", "idle_timeout_ns", "seed", "max_cost_usd"}
 )
+# Formats and a folder may come from the environment too; --export json is doctor's own.
+OBEYED_OUTPUT = frozenset({"exports", "dir", "log_level"})
 
 
 class Asking(NamedTuple):
@@ -102,6 +104,9 @@ async def examine(
         ConfigError: something cannot be asked, or a field of the load cannot be obeyed.
     """
     refuse_others("doctor", config.load, OBEYED, "the questions decide what is sent")
+    refuse_others("doctor", config.prompts, (), "the questions decide what is sent")
+    refuse_others("doctor", config.output, OBEYED_OUTPUT, "its findings are all that it writes")
+    refuse_thresholds("doctor", config, "its questions are not a load; give them to `lll benchmark`")
     with with_simulators(config) as hosted:
         return await _examine(hosted, book, asking, on_question, stop)
 
