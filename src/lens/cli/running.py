@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from lens.cli.errors import PROGRAM, mask, remember_secret
+from lens.cli.errors import PROGRAM
 from lens.cli.gates import print_verdicts
 from lens.cli.page import page_console
 from lens.cli.progress import Progress
@@ -22,11 +21,10 @@ from lens.run import driver
 from lens.run.driver import RunOptions
 from lens.run.outputs import uses_stdout
 from lens.run.result import RunResult
+from lens.secrets import mask_secrets, remember_headers
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
 
 def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None] | None = None) -> int:
@@ -84,11 +82,9 @@ def tell_troubles(result: RunResult, measured: str | None = None) -> None:
 def remember_secrets(settings: Settings) -> None:
     """Hide header values that may be keys from all that is shown, also from the command that is recorded."""
     for target in settings.config.targets:
-        for name, value in target.headers:
-            if _SENSITIVE.search(name):
-                remember_secret(value)
+        remember_headers(target.headers)
 
 
 def _command() -> str:
     """Return what was typed, without secrets."""
-    return mask(shlex.join([PROGRAM, *sys.argv[1:]]))
+    return mask_secrets(shlex.join([PROGRAM, *sys.argv[1:]]))

@@ -46,7 +46,7 @@ from lens.run.token_counter import token_counter
 from lens.wire import Prompt
 
 if TYPE_CHECKING:
-    from lens.export.push import Push
+    from lens.push.push import Push
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):

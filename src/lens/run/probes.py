@@ -25,7 +25,7 @@ from lens.pricing import PriceBook
 from lens.run.checks import refuse_others, refuse_thresholds
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
-from lens.run.server_info import list_models, look_around
+from lens.run.server_info import list_models, locate_api
 from lens.run.simulators import with_simulators
 from lens.run.sink import FunctionSink
 from lens.units import NS_PER_MS, NS_PER_S
@@ -137,7 +137,7 @@ async def _examine(
                 break
         beside.cancel_scope.cancel()
     if any(record.category == "not_found" for record in records):
-        served = await look_around(make_target(config.targets[0]), served)
+        served = await locate_api(make_target(config.targets[0]), served)
     return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server)
 
 

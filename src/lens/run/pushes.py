@@ -1,4 +1,4 @@
-"""Push the records of a finished run to backends of metrics."""
+"""The backends that exports of a configuration name, and the push of a run that has ended."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from lens.config.settings import ExportConfig
 from lens.errors import ConfigError, LensError
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
+from lens.secrets import remember_url
 
 if TYPE_CHECKING:
     from lens.export.prometheus import Units
-    from lens.export.push import Push
+    from lens.push.push import Push
 
-# A Pushgateway listens here by convention; other Prometheus addresses take remote writes.
-GATEWAY_PORT = 9091
 _KINDS = {"influxdb": "influx", "influx": "influx", "otlp": "otlp", "opentelemetry": "otlp"}
 
 
@@ -23,35 +22,51 @@ def pushes_of_exports(exports: Iterable[ExportConfig], units: Units = "ms") -> t
     """Return the backends that exports with an endpoint name.
 
     Raises:
-        ConfigError: a format cannot be pushed, an endpoint is no URL, or a library is missing.
+        ConfigError: a format cannot be pushed, an endpoint is not a URL, or a library is missing.
     """
     wanted = [(export, export.endpoint) for export in exports if export.endpoint is not None]
     if not wanted:
         return ()
-    from lens.export.push import Push, check
+    from lens.push.push import Push
 
-    found = [Push(_kind(export.format, endpoint), endpoint, export.database, units) for export, endpoint in wanted]
+    return checked_pushes(
+        [Push(_kind(export.format, endpoint), endpoint, export.database, units) for export, endpoint in wanted]
+    )
+
+
+def checked_pushes(pushes: Iterable[Push]) -> tuple[Push, ...]:
+    """Return the pushes; what may be a secret in their URLs is masked from now on.
+
+    Raises:
+        ConfigError: an address is not a URL, or a library is missing.
+    """
+    from lens.push.push import check_push
+
+    found = tuple(pushes)
     for push in found:
-        check(push)
-    return tuple(found)
+        remember_url(push.url)
+        check_push(push)
+    return found
 
 
-def _kind(name: str, endpoint: str) -> str:
-    if name == "prometheus":
-        return "push-gateway" if f":{GATEWAY_PORT}" in endpoint else "export-prometheus"
-    if name not in _KINDS:
-        raise ConfigError(f"export {name}: it is not pushed; endpoints are for prometheus, influxdb, otlp")
-    return _KINDS[name]
+def _kind(format_name: str, endpoint: str) -> str:
+    """Return the kind of backend that an export with an endpoint means."""
+    from lens.push.push import prometheus_kind
+
+    kind = prometheus_kind(endpoint) if format_name == "prometheus" else _KINDS.get(format_name)
+    if kind is None:
+        raise ConfigError(f"export {format_name}: it is not pushed; endpoints are for prometheus, influxdb, otlp")
+    return kind
 
 
 def push_all(pushes: Iterable[Push], info: RunInfo, records: Sequence[Record], book: PriceBook) -> list[str]:
-    """Push to every backend; return what went wrong, a line each. None of it undoes what was written."""
-    troubles = []
+    """Push a run to every backend; return a line for each that did not accept it."""
+    failures = []
     for push in pushes:
-        from lens.export.push import push_run
+        from lens.push.push import push_run
 
         try:
             push_run(push, info, records, book)
         except LensError as error:
-            troubles.append(str(error))
-    return troubles
+            failures.append(str(error))
+    return failures

@@ -142,6 +142,6 @@ async def _reload_on_hangup(ctx: click.Context, monitor: Monitor, ready: Callabl
 
 def say(text: str) -> None:
     """A line on standard error, for a log."""
-    from lens.cli.errors import mask
+    from lens.secrets import mask_secrets
 
-    click.echo(f"lll: {mask(text)}", err=True)
+    click.echo(f"lll: {mask_secrets(text)}", err=True)
