@@ -14,7 +14,8 @@ import trio
 import lens
 from lens import Profiler, ProviderConfig, Status
 from lens.errors import ConfigError
-from lens.profiler import measure, with_simulators
+from lens.profiler import measure
+from lens.run.simulators import with_simulators
 from lens.simulator import make_script, start_thread
 
 

@@ -22,7 +22,9 @@ from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
-from lens.orchestrator.workers.parent import check_workers, run_workers
+from lens.orchestrator.workers.parent import run_workers
+from lens.run.checks import check_workers
+from lens.run.journal import SUFFIX
 from lens.simulator import Script, start
 from lens.wire import Secret
 
@@ -127,7 +129,7 @@ def test_messages_come_through_any_cut_and_keys_only_inside():
 )
 def test_what_cannot_be_shared_is_refused(load):
     with pytest.raises(ConfigError):
-        check_workers(config("http://x", workers=2, **load))
+        check_workers(config("http://x", workers=2, **load).load)
 
 
 def test_what_no_worker_can_do_is_one_error(url):
@@ -178,7 +180,10 @@ def test_an_interrupt_drains_all_workers(url, tmp_path):
     while len(workers := children_of(process.pid)) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)
-    time.sleep(1.2)
+    journal = out.with_name(out.name + SUFFIX)
+    while not (journal.exists() and journal.stat().st_size > 40_000):  # some tens of requests have ended
+        assert process.poll() is None
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
