@@ -104,6 +104,12 @@ def yaml_loader() -> Any:
             self.aliased = 0
             self.sizes: dict[int, int] = {}  # id of a complete node -> nodes in it, those of its aliases included
 
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            """Read a bracket; looking ahead for a key would cost more with each level."""
+            if self.flow_level >= MAX_DEPTH:
+                raise yaml.scanner.ScannerError(problem=TOO_DEEP, problem_mark=self.get_mark())
+            super().fetch_flow_collection_start(token)
+
         def compose_node(self, parent: Any, index: Any) -> Any:
             """Return the next node; a ComposerError refuses one that is too deep or too large."""
             event, before = self.peek_event(), self.nodes
