@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from needs import need_program
 
 import lens
 
@@ -78,9 +79,7 @@ def test_importing_the_package_or_asking_for_help_loads_nothing_heavy(tmp_path: 
 
 
 def test_another_harness_can_cimport_the_core(tmp_path: Path) -> None:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
+    compiler = need_program(("cc", "gcc"), "apt-get install gcc")
     shutil.copy(EMBEDDED / "harness.pyx", tmp_path)
     done = run(sys.executable, "-m", "cython", "-3", "-I", str(PACKAGE.parent), "harness.pyx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

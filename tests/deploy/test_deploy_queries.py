@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from needs import need_module
 
 sys.path.insert(0, str(Path(__file__).parent))
 import queries
@@ -159,9 +160,7 @@ def test_panels_do_not_overlap_and_have_names_of_their_own(path):
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_grafanas_own_model_knows_every_field(path):
-    model = pytest.importorskip(
-        "grafana_foundation_sdk.models.dashboard", reason="grafana-foundation-sdk is not installed"
-    )
+    model = need_module("grafana_foundation_sdk.models.dashboard", "pip install grafana-foundation-sdk")
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
     shown = json.loads(path.read_text())

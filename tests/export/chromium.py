@@ -9,16 +9,17 @@ import base64
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
+
+from needs import need_program
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def found():
-    """The program, None where there is none."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Return the program, or skip the test where there is none."""
+    return need_program(NAMES, "apt-get install chromium-headless-shell")
 
 
 class Page:

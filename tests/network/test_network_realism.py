@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import need_program
 
 HERE = Path(__file__).parent
 DELAY_MS, DNS_MS, TTFT_MS = 20, 30, 60
@@ -85,8 +86,9 @@ class Network:
 
 
 def network(loss_percent=0):
-    if os.geteuid() != 0 or shutil.which("ip") is None or not os.path.exists("/dev/net/tun"):
-        pytest.skip("namespaces and a wire need root, the program ip and /dev/net/tun")
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        pytest.skip("namespaces and a wire need root and /dev/net/tun")
+    need_program("ip", "apt-get install iproute2")
     made = Network(f"lens{os.getpid()}-{time.monotonic_ns() % 10**6}", loss_percent)
     probe = subprocess.run(["ip", "netns", "add", f"{made.near}-probe"], capture_output=True, text=True, check=False)
     if probe.returncode:

@@ -1,11 +1,14 @@
 """Workers on a Ray cluster: clocks on paper, and a local cluster of two nodes where Ray is installed."""
 
+import sys
+
 import msgspec
 import pytest
 import trio
 from handmade import full_record
 from hypothesis import given
 from hypothesis import strategies as st
+from needs import need_module
 
 from lens._core.clock import now_ns
 from lens.config import LoadConfig, RunConfig, TargetConfig
@@ -51,8 +54,8 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch):
 
 
 def test_two_nodes_share_a_load():
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'llm-latency-lens[ray]'")
-    import ray
+    offered = sys.version_info < (3, 14) and sys.platform == "linux"
+    ray = need_module("ray", "pip install 'llm-latency-lens[ray]'", offered=offered)
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

@@ -6,7 +6,6 @@ a program is missing the tests are skipped, and say what is missing.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import socket
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from needs import need_package, need_program
 
 HERE = Path(__file__).parent
 SLOTS = 4
@@ -62,8 +62,7 @@ def wait_for(port: int, child: subprocess.Popen) -> None:
 def llama(tmp_path_factory) -> Iterator[str]:
     """Base URL of llama.cpp's own server with a model of our making."""
     for module in ("xllamacpp", "gguf"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed: pip install 'llm-latency-lens[test]'")
+        need_package(module, "pip install 'llm-latency-lens[test]'")
     folder = tmp_path_factory.mktemp("llama")
     model = folder / "tiny.gguf"
     subprocess.run([sys.executable, HERE / "tiny_model.py", model], check=True, timeout=60)
@@ -92,9 +91,7 @@ class Nginx:
 @pytest.fixture(scope="session")
 def nginx(tmp_path_factory) -> Iterator[Nginx]:
     """nginx over HTTP and TLS; /fixed, /chunked and /slow hold the same recorded stream."""
-    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if program is None:
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
+    program = need_program("nginx", "apt-get install nginx-light")
     import trustme
 
     folder = tmp_path_factory.mktemp("nginx")

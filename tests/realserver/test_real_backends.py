@@ -7,7 +7,6 @@ tests say so and are skipped.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 from handmade import INFO, record
+from needs import need_package, need_program
 
 from lens.errors import TransportError
 from lens.export.push import Push, push_run
@@ -29,10 +29,7 @@ PREFIX = "llm_latency_lens_"
 
 
 def found(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed (Debian: prometheus, prometheus-pushgateway, influxdb)")
-    return path
+    return need_program(name, "apt-get install prometheus prometheus-pushgateway influxdb")
 
 
 def free_port() -> int:
@@ -116,7 +113,7 @@ def query(url: str, text: str) -> list:
 
 
 def test_prometheus_takes_a_remote_write(measured, tmp_path):
-    pytest.importorskip("cramjam", reason="the extra `push` is not installed")
+    need_package("cramjam", "pip install 'llm-latency-lens[push]'")
     with prometheus(tmp_path, port := free_port()) as url:
         records, summary = measured("--export-prometheus", f"http://127.0.0.1:{port}")
         (count,) = query(url, f"{PREFIX}ttft_ms_count")
