@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from handmade import INFO, failed_record, full_record, record
+from waiting import HANG_S
 
 from lens.errors import FileError
 from lens.history import read_run
@@ -45,7 +46,7 @@ def run_apart(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)}
     words = [sys.executable, "-c", script, folder]
-    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 KILLED = """

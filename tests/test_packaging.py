@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from needs import need_program
+from waiting import HANG_S
 
 import lens
 
@@ -27,7 +28,7 @@ EMBEDDED = Path(__file__).parent.parent / "docs" / "examples" / "embedded-core"
 
 
 def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(args, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+    return subprocess.run(args, capture_output=True, text=True, timeout=HANG_S, check=False, cwd=cwd)
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 from cli_program import environment, lll, scripted
+from waiting import HANG_S
 
 from lens.history import read_run, write_run
 from lens.simulator import make_script, start
@@ -223,7 +224,7 @@ def test_the_journal_of_a_killed_run_is_analysed_up_to_the_cut(tmp_path):
         while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size > 20_000):
             time.sleep(0.05)
         child.send_signal(signal.SIGKILL)
-        child.wait(10)
+        child.wait(HANG_S)
     journal.write_bytes(journal.read_bytes()[:-7])
     ended = lll("analyze", journal, "--threshold", "ttft_p50<1")
     assert ended.returncode == 3

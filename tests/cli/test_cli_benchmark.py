@@ -11,6 +11,7 @@ import time
 
 import pytest
 from cli_program import environment, lll, scripted
+from waiting import HANG_S
 
 from lens.history import PARTIAL, read_run
 
@@ -81,7 +82,7 @@ def test_an_interrupted_run_keeps_what_it_measured(target, tmp_path, whole_group
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert "interrupted (SIGINT)" in err
     assert "succeeded" in out

@@ -11,6 +11,7 @@ from itertools import count
 import pytest
 from cli_program import environment
 from needs import need_package
+from waiting import HANG_S
 
 from lens.export.formats import FORMATS
 from lens.history import read_run
@@ -76,7 +77,7 @@ def lll(*words):
         [sys.executable, "-m", "lens", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         env=environment(),
         preexec_fn=bounded,
     )

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from waiting import HANG_S
 
 from lens.history import read_run
 from lens.journal import SUFFIX
@@ -24,7 +25,9 @@ def server():
 
 
 def lll(server, *more, **options):
-    return subprocess.run([*WORDS, "--base-url", server, *more], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        [*WORDS, "--base-url", server, *more], capture_output=True, text=True, timeout=HANG_S, **options
+    )
 
 
 def test_the_ceiling_ends_a_run_before_it_is_passed_and_keeps_what_was_measured(server, tmp_path):
@@ -99,7 +102,7 @@ def test_an_interrupted_run_writes_its_outputs_and_removes_the_journal(server, t
     while time.monotonic() < until and not (journal.exists() and journal.stat().st_size > 20_000):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, errors
     assert len(read_run(out).records) > 10
     assert not journal.exists()

@@ -5,6 +5,7 @@ import time
 from array import array
 
 import pytest
+from waiting import HANG_S
 
 from lens._core import clock, pacer
 
@@ -43,7 +44,7 @@ def collect(made: pacer.Pacer) -> list[tuple[int, int]]:
     """(index, when it was told) of each start time."""
     told = []
     while made.remaining:
-        select.select([made.fileno()], [], [], 5)
+        select.select([made.fileno()], [], [], HANG_S)
         first, last = made.due()
         now = clock.now_ns()
         told += [(i, now) for i in range(first, last)]
@@ -62,7 +63,7 @@ def test_each_start_time_comes_once_in_order_and_never_early(early_ns):
 def test_times_that_have_passed_come_at_once_and_together():
     past = clock.now_ns() - 1_000_000
     made = pacer.Pacer(array("q", [past, past, past + 1]))
-    select.select([made.fileno()], [], [], 5)
+    select.select([made.fileno()], [], [], HANG_S)
     assert made.due() == (0, 3)
     assert made.due() == (3, 3)
 
@@ -98,7 +99,7 @@ def test_an_alarm_goes_off_once_and_can_be_set_again() -> None:
         set_ns = clock.now_ns()
         alarm.set(after_ns)
         assert select.select([alarm.fileno()], [], [], 0)[0] == []
-        assert select.select([alarm.fileno()], [], [], 5)[0]
+        assert select.select([alarm.fileno()], [], [], HANG_S)[0]
         assert clock.now_ns() - set_ns >= after_ns
     alarm.set(10**12)
     assert select.select([alarm.fileno()], [], [], 0)[0] == [], "what was set before is forgotten"

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from waiting import HANG_S
 
 sys.path.insert(0, str(Path(__file__).parent))
 from queries import DEPLOY, OF_MONITOR, program
@@ -30,7 +31,7 @@ def free_port() -> int:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=HANG_S) as answer:
         return answer.read()
 
 
@@ -45,7 +46,7 @@ def running(words: list[str], folder: Path, ready: str):
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=HANG_S)
 
 
 def answers(url: str) -> bool:
@@ -86,10 +87,10 @@ def test_the_monitor_is_well_as_its_health_check_asks(demo):
     _, program_name, *words = SERVICES["monitor"]["healthcheck"]["test"]
     assert program_name == "python"
     words = [word.replace("9464", port) for word in words]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     words = [word.replace(port, str(free_port())) for word in words]
-    assert subprocess.run([sys.executable, *words], capture_output=True, timeout=30).returncode != 0
+    assert subprocess.run([sys.executable, *words], capture_output=True, timeout=HANG_S).returncode != 0
 
 
 def test_the_monitor_tells_of_itself_what_the_dashboards_ask(demo):

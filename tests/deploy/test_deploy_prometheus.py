@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import pytest
 from handmade import failed_record, record
+from waiting import HANG_S
 
 sys.path.insert(0, str(Path(__file__).parent))
 from queries import DEPLOY, OF_MONITOR, PREFIX, RULES, panel_queries, program, rules
@@ -69,7 +70,7 @@ def served(monitored: Monitored):
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(HANG_S)
 
 
 def quick(text: str) -> str:
@@ -98,7 +99,7 @@ def prometheus(folder: Path, target: int):
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_S)
 
 
 def answers(url: str) -> bool:
@@ -109,7 +110,7 @@ def answers(url: str) -> bool:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=HANG_S) as answer:
         return answer.read()
 
 

@@ -13,6 +13,7 @@ import subprocess
 import time
 
 from needs import need_program
+from waiting import HANG_S
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
@@ -56,7 +57,7 @@ class Page:
 
     def __exit__(self, *_):
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(HANG_S)
         os.close(self._write)
         os.close(self._read)
 

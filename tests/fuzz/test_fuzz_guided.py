@@ -28,7 +28,7 @@ def test_nothing_that_is_found_breaks_a_reader(name, tmp_path):
     env = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
     options = [
         f"-max_total_time={seconds}",
-        "-timeout=10",
+        "-timeout=60",
         "-rss_limit_mb=4096",
         "-max_len=20000",
         "-print_final_stats=1",

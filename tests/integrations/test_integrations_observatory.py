@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from handmade import INFO, failed_record, record
+from waiting import HANG_S
 
 from lens.errors import ConfigError, TransportError
 from lens.export.request_metrics import RequestMetrics
@@ -168,7 +169,7 @@ for i in range(7):
     here = Path(__file__).parent.parent
     with backend() as there:
         code = code.format(paths=[str(here)], url=there.url)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(there.got[-1].body.splitlines()) == 7
 
@@ -183,7 +184,7 @@ InfluxExporter({url!r}, every_s=3600).push_metrics(record())
 """
     with backend(BUSY, BUSY, BUSY) as there:
         code = code.format(paths=[str(Path(__file__).parent.parent)], url=there.url.replace("://", "://me:hush@"))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0
     assert "1 requests were never pushed: push to http://127.0.0.1" in done.stderr
     assert "hush" not in done.stderr
@@ -236,6 +237,6 @@ def test_the_example_of_the_page_pushes_all_it_measures():
     with backend() as there:
         code = code.replace("http://observatory:9091", f"{there.url}/metrics/job/page")
         code = code.replace("iterations=100", "iterations=4, concurrency=4")
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert counted(there.got[-1].body) == 4

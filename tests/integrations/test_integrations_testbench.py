@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from waiting import HANG_S
 
 from lens import Profiler
 from lens.errors import ConfigError, FileError
@@ -90,7 +91,7 @@ def run_pytest(folder, *words):
         "-p", "lens.integrations.pytest_plugin"
     ]  # fmt: skip
     command = [sys.executable, "-m", "pytest", *named, "-p", "no:cacheprovider", *map(str, words)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANG_S)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from needs import need_program
+from waiting import HANG_S
 
 HERE = Path(__file__).parent
 DELAY_MS, DNS_MS, TTFT_MS = 20, 30, 60
@@ -82,7 +83,7 @@ class Network:
 
     def lll(self, *words):
         command = ["ip", "netns", "exec", self.near, sys.executable, "-m", "lens", *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 def network(loss_percent=0):

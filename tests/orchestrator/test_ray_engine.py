@@ -9,6 +9,7 @@ from handmade import full_record
 from hypothesis import given
 from hypothesis import strategies as st
 from needs import need_module
+from waiting import HANG_S
 
 from lens._core.clock import now_ns
 from lens.config import LoadConfig, RunConfig, TargetConfig
@@ -68,7 +69,7 @@ def test_two_nodes_share_a_load():
             config = RunConfig(targets=(target,), load=load)
 
             async def go():
-                with trio.fail_after(90):
+                with trio.fail_after(HANG_S):
                     return await run_on_ray(make_plan(config), on_record=records.append, stop=Stop())
 
             outcome = trio.run(go)

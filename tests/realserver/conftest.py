@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from needs import need_package, need_program
+from waiting import HANG_S
 
 HERE = Path(__file__).parent
 SLOTS = 4
@@ -65,7 +66,7 @@ def llama(tmp_path_factory) -> Iterator[str]:
         need_package(module, "pip install 'llm-latency-lens[test]'")
     folder = tmp_path_factory.mktemp("llama")
     model = folder / "tiny.gguf"
-    subprocess.run([sys.executable, HERE / "tiny_model.py", model], check=True, timeout=60)
+    subprocess.run([sys.executable, HERE / "tiny_model.py", model], check=True, timeout=HANG_S)
     with (folder / "log").open("w") as log:
         command = [sys.executable, HERE / "llama_server.py", model, str(SLOTS)]
         # The server ends with its standard input, so it cannot outlive this process.
@@ -77,7 +78,7 @@ def llama(tmp_path_factory) -> Iterator[str]:
             yield line[1] + "/v1"
         finally:
             child.stdin.close()
-            child.wait(timeout=30)
+            child.wait(timeout=HANG_S)
 
 
 class Nginx:
@@ -122,6 +123,8 @@ def lll(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
         ours = ("LLL_", "OPENAI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
         env = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
         command = [sys.executable, "-m", "lens", *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env=env)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=HANG_S, check=False, cwd=tmp_path, env=env
+        )
 
     return run

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from handmade import INFO, record
 from needs import need_package, need_program
+from waiting import HANG_S
 
 from lens.errors import TransportError
 from lens.export.push import Push, push_run
@@ -39,7 +40,7 @@ def free_port() -> int:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=HANG_S) as answer:
         return answer.read()
 
 
@@ -61,7 +62,7 @@ def serving(command: list[str], ready: str, folder):
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_S)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def influxdb(folder):
     url = f"http://127.0.0.1:{http_port}"
     with serving([found("influxd"), "-config", str(folder / "influx.conf")], f"{url}/ping", folder):
         make = urllib.request.Request(f"{url}/query", data=b"q=CREATE+DATABASE+llm", method="POST")
-        urllib.request.urlopen(make, timeout=10).close()
+        urllib.request.urlopen(make, timeout=HANG_S).close()
         yield url
 
 

@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 import simulator_wire as wire
+from waiting import HANG_S
 
 from lens.simulator import Script
 
@@ -210,7 +211,7 @@ def test_an_idle_connection_is_closed_when_told_so():
 
 
 def test_what_is_no_http_is_refused_and_the_connection_ends(simulator):
-    with socket.create_connection((simulator.host, simulator.port), timeout=10) as sock:
+    with socket.create_connection((simulator.host, simulator.port), timeout=HANG_S) as sock:
         sock.sendall(b"\x16\x03\x01\x02\x00\r\n\r\n")
         data = b""
         while part := sock.recv(1000):

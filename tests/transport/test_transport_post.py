@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 import trio
 import trustme
+from waiting import HANG_S
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, TimedOut, TlsError, TransportError
 from lens.simulator.tls import make_context
@@ -29,7 +30,7 @@ def serving(answer, context=None):
                 try:
                     sock, _ = listener.accept()
                     with context.wrap_socket(sock, server_side=True) if context else sock as talk:
-                        talk.settimeout(5)
+                        talk.settimeout(HANG_S)
                         got.append(whole_request(talk))
                         answer(talk) if callable(answer) else talk.sendall(answer)
                 except OSError:
@@ -43,7 +44,7 @@ def serving(answer, context=None):
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-            thread.join(5)
+            thread.join(HANG_S)
 
 
 def whole_request(sock):
@@ -141,7 +142,7 @@ async def test_an_answer_without_end_is_not_read_without_end(monkeypatch):
 
 async def test_who_takes_too_long_is_told_with_the_phase_it_was_in():
     done = threading.Event()
-    with serving(lambda sock: done.wait(5)) as (port, _):
+    with serving(lambda sock: done.wait(HANG_S)) as (port, _):
         with pytest.raises(TimedOut, match=r"no answer within 0\.05 s; it was "):
             await post(f"http://127.0.0.1:{port}", timeout_s=0.05)
         done.set()
@@ -157,7 +158,7 @@ async def test_a_header_that_cannot_be_sent_is_named_and_its_value_is_not(header
 
 async def test_it_can_be_called_off():
     done = threading.Event()
-    with serving(lambda sock: done.wait(5)) as (port, _):
+    with serving(lambda sock: done.wait(HANG_S)) as (port, _):
         with trio.move_on_after(0.05) as scope:
             await post(f"http://127.0.0.1:{port}", timeout_s=5)
         done.set()
