@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 from cli_program import environment, lll, scripted
-from waiting import HANG_S
+from waiting import HANG_S, holds, wait_until
 
 from lens.history import read_run, write_run
 from lens.simulator import make_script, start
@@ -220,9 +220,7 @@ def test_the_journal_of_a_killed_run_is_analysed_up_to_the_cut(tmp_path):
             env=environment(),
         )
         journal = tmp_path / "run.jsonl.journal.msgpack"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size > 20_000):
-            time.sleep(0.05)
+        wait_until(holds(journal, 20_000))
         child.send_signal(signal.SIGKILL)
         child.wait(HANG_S)
     journal.write_bytes(journal.read_bytes()[:-7])

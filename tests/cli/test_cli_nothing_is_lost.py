@@ -6,10 +6,9 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, holds, wait_until
 
 from lens.history import read_run
 from lens.journal import SUFFIX
@@ -81,9 +80,7 @@ def test_a_killed_run_leaves_a_journal_that_can_be_read(server, tmp_path):
     out = tmp_path / "run.jsonl"
     process = subprocess.Popen([*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)])
     journal = out.with_name(out.name + SUFFIX)
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size > 20_000):
-        time.sleep(0.05)
+    wait_until(holds(journal, 20_000))
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = read_run(journal)
@@ -98,9 +95,7 @@ def test_an_interrupted_run_writes_its_outputs_and_removes_the_journal(server, t
         [*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)], stderr=subprocess.PIPE, text=True
     )
     journal = out.with_name(out.name + SUFFIX)
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size > 20_000):
-        time.sleep(0.05)
+    wait_until(holds(journal, 20_000))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, errors

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from handmade import INFO, failed_record, record
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
 from lens.errors import ConfigError, TransportError
 from lens.export.request_metrics import RequestMetrics
@@ -29,13 +29,6 @@ from backend import Answer, backend
 
 LATER = {"every_s": 3600.0, "info": INFO, "environ": {}}  # nothing goes by itself
 BUSY = Answer(400)  # not tried again within one push
-
-
-def until(true, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def counted(body: bytes, name: str = "ttft_ms_count") -> int:
@@ -117,7 +110,7 @@ def test_requests_are_sent_in_batches():
         time.sleep(0.3)
         assert there.got == []
         exporter.push_metrics(record(index=9))
-        until(lambda: exporter.pushed == 10)
+        wait_until(lambda: exporter.pushed == 10)
     (got,) = there.got
     assert got.path == "/write?db=llm_metrics&precision=ns"
     assert len(got.body.splitlines()) == 10
@@ -127,7 +120,7 @@ def test_what_waits_long_enough_is_sent_without_a_full_batch():
     with backend() as there:
         exporter = InfluxExporter(there.url, every_s=0.05, info=INFO, environ={})
         exporter.push_metrics(record())
-        until(lambda: exporter.pushed == 1)
+        wait_until(lambda: exporter.pushed == 1)
         assert len(there.got) == 1
 
 
@@ -151,9 +144,9 @@ def test_the_thread_tries_again_by_itself_and_ends_when_nothing_waits():
     with backend(BUSY, BUSY) as there:
         exporter = InfluxExporter(there.url, every_s=0.05, info=INFO, environ={})
         exporter.push_metrics(record())
-        until(lambda: exporter.pushed == 1)
+        wait_until(lambda: exporter.pushed == 1)
         assert len(there.got) == 3
-        until(lambda: all(thread.name != "lens-observatory" for thread in threading.enumerate()))
+        wait_until(lambda: all(thread.name != "lens-observatory" for thread in threading.enumerate()))
 
 
 def test_a_program_that_ends_has_sent_what_waited():

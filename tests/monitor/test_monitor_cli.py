@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
 from lens.history import read_run
 from lens.simulator import make_script, start
@@ -42,7 +42,7 @@ class Running:
         self.seen = []
         threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stderr], daemon=True).start()
 
-    def until(self, pattern, within_s=20):
+    def until(self, pattern, within_s=HANG_S):
         until = time.monotonic() + within_s
         while True:
             try:
@@ -74,12 +74,12 @@ def words(url, *more):
     return ("--base-url", url, "-m", "m", "--prompt", "Hello", "--interval", "300ms", "--listen", "127.0.0.1:0", *more)
 
 
-def wait_for(read, holds, within_s=15):
-    until = time.monotonic() + within_s
-    while not holds(found := read()):
-        assert time.monotonic() < until, found
-        time.sleep(0.1)
-    return found
+def wait_for(read, holds):
+    def good():
+        found = read()
+        return [found] if holds(found) else []
+
+    return wait_until(good, read)[0]
 
 
 def test_its_page_is_read_by_prometheus_own_parser_and_a_sigterm_ends_it_well(url, tmp_path):

@@ -11,13 +11,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from needs import need_package, need_program
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
 HERE = Path(__file__).parent
 SLOTS = 4
@@ -50,13 +49,12 @@ def free_port() -> int:
 
 
 def wait_for(port: int, child: subprocess.Popen) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    def listens() -> bool:
         assert child.poll() is None, f"{child.args[0]} ended with {child.returncode} before it listened"
-        time.sleep(0.05)
-    raise AssertionError(f"{child.args[0]} did not listen within 10 s")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, f"{child.args[0]} did not listen")
 
 
 @pytest.fixture(scope="session")

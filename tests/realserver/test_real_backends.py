@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 from urllib.parse import quote
@@ -17,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from handmade import INFO, record
 from needs import need_package, need_program
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
 from lens.errors import TransportError
 from lens.export.push import Push, push_run
@@ -44,21 +43,26 @@ def get(url: str) -> bytes:
         return answer.read()
 
 
+def answers(url: str) -> bool:
+    try:
+        get(url)
+    except OSError:
+        return False
+    return True
+
+
+def log_of(folder) -> str:
+    return (folder / "server.log").read_text()[-2000:]
+
+
 @contextmanager
 def serving(command: list[str], ready: str, folder):
     """The program, once it answers at `ready`; ended when left."""
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
     try:
-        until = time.monotonic() + 30
-        while True:
-            assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
-            try:
-                get(ready)
-                break
-            except OSError:
-                assert time.monotonic() < until, (folder / "server.log").read_text()[-2000:]
-                time.sleep(0.1)
+        wait_until(lambda: process.poll() is not None or answers(ready), lambda: log_of(folder))
+        assert process.poll() is None, log_of(folder)
         yield process
     finally:
         process.terminate()
@@ -144,10 +148,7 @@ def test_promtool_accepts_the_exposition_and_prometheus_scrapes_it(lll, measured
         serving(web, f"http://127.0.0.1:{port}/metrics", tmp_path / "web"),
         prometheus(tmp_path / "prom", free_port(), scrape) as url,
     ):
-        until = time.monotonic() + 20
-        while not (seen := query(url, f"{PREFIX}requests_total")):
-            assert time.monotonic() < until, query(url, "up")
-            time.sleep(0.3)
+        seen = wait_until(lambda: query(url, f"{PREFIX}requests_total"), lambda: query(url, "up"))
     assert sum(float(one["value"][1]) for one in seen) == 20
 
 
