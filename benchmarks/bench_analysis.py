@@ -23,7 +23,8 @@ import msgspec
 import numpy as np
 from common import claim
 
-from lens.history import MAGIC, RunStream, message
+from lens.history.read import RunStream
+from lens.history.write import MAGIC, message
 from lens.metrics.summary import summarize
 from lens.model import Connection, Events, Failure, Record, RunInfo, Signal, Stamps, Status, Target, TcpInfo, Usage
 from lens.pricing import standard_book

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from lens.config import LoadConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
 

@@ -17,22 +17,31 @@ from lens.model import CONTENT, Signal
 SRC = Path(__file__).parent.parent / "src" / "lens"
 MOST_LINES = 400
 
-# Room -> floor. A room imports from lower floors or from itself. The package itself and
-# `python -m lens` only open doors, so they stand on top; the simulator
-# stands apart, and only what starts one (the floors above 4) may import it.
-FLOOR = {
-    "__init__": 8, "__main__": 8,
-    "cli": 7,
-    "monitor": 6, "calibration": 6, "integrations": 6, "searching": 6,
-    "profiler": 5, "spending": 5, "until": 5,
-    "orchestrator": 4, "analysis": 4, "export": 4,
-    "providers": 3, "transport": 3, "metrics": 3,
-    "config": 2, "config_file": 2, "plugins": 2, "pricing": 2, "tokenizers": 2, "journal": 3, "history": 2,
-    "errors": 1, "wire": 1,
-    "_core": 0, "model": 0, "parsing": 0, "units": 0,
-}  # fmt: skip
-# One room in two files.
-NEIGHBOURS = {("config", "config_file"), ("config_file", "config")}
+# From the top down: a room imports from lower floors or from itself. Rooms of one floor do not know each other.
+FLOORS = (
+    {"__init__", "__main__"},
+    {"cli"},
+    {"monitor", "calibration", "integrations"},
+    {"profiler"},
+    {"run"},
+    {"report"},
+    {"export"},
+    {"analysis", "orchestrator"},
+    {"transport", "metrics"},
+    {"providers", "pricing", "history"},
+    {"config", "plugins"},
+    {"errors", "wire"},
+    {"_core", "model", "parsing", "units", "_version"},
+    {"simulator"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
+BEING_PARTED = {
+    ("lens.cli.pushes", "lens.cli.settings"),
+    ("lens.metrics.quality_warnings", "lens.metrics.summary"),
+    ("lens.simulator.connection", "lens.simulator.server"),
+}
+# Who may start a simulator: what stands on the floor of a run, or above it.
+STARTS_SIMULATORS = FLOOR["run"]
 READING = {"pricing", "metrics", "history", "analysis", "export"}
 MEASURING = {"_core", "wire", "transport", "providers", "orchestrator"}
 
@@ -61,14 +70,6 @@ def exists(module: str) -> bool:
     return path.is_dir() or any(path.with_suffix(s).is_file() for s in (".py", ".pyx"))
 
 
-def only_the_version(path: Path) -> bool:
-    """Whether a file wants nothing of the package itself but its version, which any room may print."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    names = {n.attr for n in nodes if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "lens"}
-    names |= {a.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "lens" for a in n.names}
-    return all(name == "__version__" or exists(f"lens.{name}") for name in names)
-
-
 def imports_of(path: Path) -> set[str]:
     """Full names of the modules of lens that a file imports, wherever the import stands."""
     if path.suffix == ".pyx":
@@ -83,7 +84,7 @@ def imports_of(path: Path) -> set[str]:
             for alias in node.names:
                 full = f"{base}.{alias.name}"
                 found.add(full if base.split(".")[0] == "lens" and exists(full) else base)
-    return {m for m in found if m.split(".")[0] == "lens"} - ({"lens"} if only_the_version(path) else set())
+    return {m for m in found if m.split(".")[0] == "lens"} - {module_of(path)}
 
 
 IMPORTS = {module_of(path): imports_of(path) for path in PYTHON + CYTHON}
@@ -108,14 +109,21 @@ def in_simulator(module: str) -> bool:
 @pytest.mark.parametrize("path", PYTHON + CYTHON, ids=name_of)
 def test_a_room_imports_only_from_lower_floors_or_itself(path: Path) -> None:
     room = room_of(module_of(path))
-    if room == "simulator":
-        return
-    assert room in FLOOR, f"{name_of(path)}: room {room!r} has no floor yet; give it one here and in the design"
+    assert room in FLOOR, f"{name_of(path)}: room {room!r} has no floor yet; give it one here"
     for module in imports_of(path):
         other = room_of(module)
-        below = other in FLOOR and FLOOR[other] < FLOOR[room]
-        allowed = below or other == room or (room, other) in NEIGHBOURS or (other == "simulator" and FLOOR[room] > 4)
-        assert allowed, f"{name_of(path)} imports {module}, which is not below it"
+        assert other in FLOOR, f"{name_of(path)} imports {module}, a room without a floor"
+        assert other == room or FLOOR[other] < FLOOR[room], f"{name_of(path)} imports {module}, which is not below it"
+        assert other != "simulator" or room == other or FLOOR[room] >= STARTS_SIMULATORS
+
+
+def test_every_room_has_a_floor_and_every_floor_its_rooms() -> None:
+    assert {room_of(module_of(path)) for path in PYTHON + CYTHON} == set(FLOOR)
+
+
+def test_no_file_imports_another_that_imports_it_back() -> None:
+    pairs = {tuple(sorted((one, other))) for one in IMPORTS for other in IMPORTS[one] if one in IMPORTS.get(other, ())}
+    assert pairs <= BEING_PARTED
 
 
 @pytest.mark.parametrize("path", [p for p in PYTHON if in_simulator(module_of(p))], ids=name_of)

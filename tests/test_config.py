@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from lens.config import ExportConfig, LoadConfig, RunConfig, TargetConfig, load_config, make_config
+from lens.config.load import load_config, make_config
+from lens.config.settings import ExportConfig, LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, ExitCode, FileError
 from lens.units import NS_PER_MS, NS_PER_S
 

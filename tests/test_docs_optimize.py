@@ -11,7 +11,7 @@ from pathlib import Path
 
 from waiting import HANG_S
 
-from lens.analysis.presets import OBJECTIVES, PRESETS
+from lens.analysis.optimize.presets import OBJECTIVES, PRESETS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "optimize.md").read_text()
 

@@ -11,7 +11,8 @@ import pytest
 from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import FileError
-from lens.history import PARTIAL, NewFile, RunStream, read_run, write_run
+from lens.history.read import RunStream, read_run
+from lens.history.write import PARTIAL, NewFile, write_run
 from lens.metrics.summary import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price, standard_book

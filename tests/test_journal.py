@@ -10,8 +10,8 @@ from handmade import INFO, failed_record, full_record, record
 from waiting import HANG_S
 
 from lens.errors import FileError
-from lens.history import read_run
-from lens.journal import SUFFIX, Journal, rescue
+from lens.history.read import read_run
+from lens.run.journal import SUFFIX, Journal, rescue
 
 RECORDS = [full_record(), failed_record("the peer closed the connection"), record((1, 2, 3), index=2)]
 
@@ -53,7 +53,7 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from handmade import INFO, record
-from lens.journal import Journal
+from lens.run.journal import Journal
 journal = Journal(Path(sys.argv[1], "run.json"))
 journal.add(INFO)
 for index in range(50):
@@ -76,7 +76,7 @@ SMALL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from handmade import INFO, record
-from lens.journal import Journal, rescue
+from lens.run.journal import Journal, rescue
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 records = [record(index=index) for index in range(50)]

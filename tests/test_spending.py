@@ -5,12 +5,12 @@ from decimal import Decimal
 import pytest
 from handmade import record
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import BudgetError, ConfigError
 from lens.model import Usage
 from lens.orchestrator.plan import Slot, make_plan
 from lens.pricing import PriceBook, parse_price, standard_book
-from lens.spending import Spending, gpu_cost, parse_gpu_hour, quote, worst_usd
+from lens.run.budget import Spending, gpu_cost, parse_gpu_hour, quote, worst_usd
 
 MILLION = 1_000_000
 PRICE = standard_book([parse_price("in=3,out=15")])

@@ -11,8 +11,8 @@ from needs import need_module
 from lens.cli.main import lll
 from lens.errors import ConfigError
 from lens.model import ToolCall
+from lens.run.token_counter import Tokenizer, counted, encoding_of, load_tokenizer
 from lens.simulator import Script, start_thread
-from lens.tokenizers import Tokenizer, counted, encoding_of, load_tokenizer
 
 WORDS = Tokenizer("words", lambda text: len(text.split()))
 

@@ -33,7 +33,7 @@ UNMARK = re.compile(r"^\s*/\* function exit code \*/|^}")
 # Of the lines in a module's functions, by the one test file that runs the most of them.
 OWN_SHARE = 0.75
 # Half of it runs in Ray's processes, which are killed before they can say what they ran; no Ray for some Pythons.
-LESS = {"orchestrator/ray_engine.py": 0.6 if find_spec("ray") else 0.0}
+LESS = {"orchestrator/workers/ray.py": 0.6 if find_spec("ray") else 0.0}
 
 # (source file, line) -> how often it ran
 Counts = dict[Path, dict[int, int]]

@@ -6,7 +6,7 @@ import sys
 import stamped
 import trio
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.model import CONTENT
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan

@@ -7,43 +7,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lens._version import __version__
+
 if TYPE_CHECKING:
     from lens.calibration import Calibration, selftest
-    from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig, load_config
+    from lens.config.load import load_config
+    from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
     from lens.errors import LensError
-    from lens.export.request_metrics import RequestMetrics
-    from lens.history import read_run, write_run
+    from lens.history.read import read_run
+    from lens.history.write import write_run
+    from lens.metrics.request_metrics import RequestMetrics
     from lens.metrics.summary import Summary, summarize
     from lens.model import Record, RunInfo, Status
     from lens.pricing import PriceBook
     from lens.profiler import Profiler, ProviderConfig, measure, profile, profile_request
 
-__version__ = "0.1.0"
-
 # Name -> the module that has it.
 _HOME = {
     "Calibration": "lens.calibration",
     "LensError": "lens.errors",
-    "LoadConfig": "lens.config",
+    "LoadConfig": "lens.config.settings",
     "PriceBook": "lens.pricing",
     "Profiler": "lens.profiler",
-    "PromptConfig": "lens.config",
+    "PromptConfig": "lens.config.settings",
     "ProviderConfig": "lens.profiler",
     "Record": "lens.model",
-    "RequestMetrics": "lens.export.request_metrics",
-    "RunConfig": "lens.config",
+    "RequestMetrics": "lens.metrics.request_metrics",
+    "RunConfig": "lens.config.settings",
     "RunInfo": "lens.model",
     "Status": "lens.model",
     "Summary": "lens.metrics.summary",
-    "TargetConfig": "lens.config",
-    "load_config": "lens.config",
+    "TargetConfig": "lens.config.settings",
+    "load_config": "lens.config.load",
     "measure": "lens.profiler",
     "profile": "lens.profiler",
     "profile_request": "lens.profiler",
-    "read_run": "lens.history",
+    "read_run": "lens.history.read",
     "selftest": "lens.calibration",
     "summarize": "lens.metrics.summary",
-    "write_run": "lens.history",
+    "write_run": "lens.history.write",
 }
 
 __all__ = [

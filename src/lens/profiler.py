@@ -13,17 +13,17 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
 from lens.errors import ConfigError, LensError
-from lens.export.request_metrics import RequestMetrics
+from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record, RunInfo
-from lens.orchestrator.bridge import Work, anywhere, blocking
-from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import OnRecord, RunState, run_plan
 from lens.orchestrator.plan import SIMULATOR, make_plan
+from lens.orchestrator.run_info import ended, run_info
 from lens.orchestrator.stop import Stop
-from lens.orchestrator.streamed import Streamed
 from lens.pricing import PriceBook, parse_price, standard_book
+from lens.run.async_bridge import Work, anywhere, blocking
+from lens.run.streamed import Streamed
 from lens.wire import Secret
 
 SectionT = TypeVar("SectionT", bound=Section)

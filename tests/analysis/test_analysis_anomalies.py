@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handmade import START, record, stamps
 
-from lens.analysis.anomalies import anomalies_of
+from lens.analysis.explore.anomalies import anomalies_of
 from lens.model import Usage
 from lens.pricing import PriceBook
 

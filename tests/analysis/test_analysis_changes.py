@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.analysis.changes import change_points, kolmogorov
+from lens.analysis.stats import change_points, kolmogorov
 
 
 def noise(n, seed, level=100.0, spread=10.0):

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from handmade import MS, START, TEXT, events, failed_record, record, stamps
 
-from lens.analysis.diagnosis import diagnose
-from lens.analysis.symptoms import (
+from lens.analysis.diagnosis.diagnose import diagnose
+from lens.analysis.diagnosis.symptoms import (
     ALONE,
     KEPT,
     LONG_ANSWER,

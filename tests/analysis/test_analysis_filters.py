@@ -5,7 +5,7 @@ from handmade import failed_record, full_record, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.analysis.filters import FIELDS, compile_filter, field_reader, grouped
+from lens.analysis.explore.filters import FIELDS, compile_filter, field_reader, grouped
 from lens.errors import ConfigError
 from lens.pricing import PriceBook, parse_price
 

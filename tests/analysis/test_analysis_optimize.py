@@ -10,8 +10,8 @@ from handmade import INFO, MS, failed_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.analysis.criteria import Both, Bound, Either, Opposite, all_of, conjuncts
-from lens.analysis.optimize import (
+from lens.analysis.optimize.criteria import Both, Bound, Either, Opposite, all_of, conjuncts
+from lens.analysis.optimize.recommend import (
     CostBelow,
     LatencyUnder,
     ReliabilityAbove,

@@ -5,10 +5,10 @@ import pytest
 from handmade import INFO, failed_record, record
 from needs import need_module
 
-from lens.analysis.query import query
+from lens.analysis.explore.sql import query
 from lens.analysis.sources import Source, Sources
 from lens.errors import ConfigError
-from lens.history import Run
+from lens.history.read import Run
 from lens.pricing import PriceBook, parse_price
 
 need_module("duckdb", "pip install 'llm-latency-lens[sql]'")

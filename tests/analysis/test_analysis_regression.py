@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from handmade import START, failed_record, record, stamps
 
-from lens.analysis.regression import parse_tolerance, regression, t_tails
+from lens.analysis.gates.regression import parse_tolerance, regression, t_tails
 from lens.errors import ConfigError
 from lens.pricing import PriceBook
 

@@ -4,10 +4,11 @@ import msgspec
 import pytest
 from handmade import INFO, START, failed_record, record, stamps
 
-from lens.analysis.sheets import figures_named, groups_of, percents_of, sheet_of
+from lens.analysis.explore.groups import figures_named, groups_of, percents_of, sheet_of
 from lens.analysis.sources import Source, Sources, read_sources, summary_of
 from lens.errors import ConfigError, FileError
-from lens.history import Run, write_run
+from lens.history.read import Run
+from lens.history.write import write_run
 from lens.pricing import PriceBook
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handmade import START, record, stamps
 
-from lens.analysis.steps import steps_of
+from lens.analysis.explore.change_points import steps_of
 from lens.metrics.definitions import ttft_ms
 from lens.pricing import PriceBook
 

@@ -3,7 +3,7 @@
 import pytest
 from handmade import failed_record, record
 
-from lens.analysis.thresholds import Threshold, judge, parse_threshold, thresholds_of, told
+from lens.analysis.gates.thresholds import Threshold, judge, parse_threshold, thresholds_of, told
 from lens.errors import ConfigError
 from lens.metrics.summary import summarize
 from lens.pricing import PriceBook, parse_price

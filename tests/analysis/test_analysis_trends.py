@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from handmade import START, record, stamps
 
-from lens.analysis.trends import trends_of
+from lens.analysis.explore.trends import trends_of
 from lens.pricing import PriceBook
 
 MS = 1_000_000

@@ -19,7 +19,8 @@ import pytest
 from cli_program import environment, lll, scripted
 from waiting import HANG_S, holds, wait_until
 
-from lens.history import read_run, write_run
+from lens.history.read import read_run
+from lens.history.write import write_run
 from lens.simulator import make_script, start
 
 PRICES = ("--price", "in=1,out=2")

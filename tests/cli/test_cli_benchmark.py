@@ -12,8 +12,9 @@ import pytest
 from cli_program import environment, lll, scripted
 from waiting import HANG_S, holds, wait_until
 
-from lens.history import PARTIAL, read_run
-from lens.journal import SUFFIX
+from lens.history.read import read_run
+from lens.history.write import PARTIAL
+from lens.run.journal import SUFFIX
 
 
 def test_the_page_sums_up_a_closed_loop(target):

@@ -10,15 +10,15 @@ from handmade import INFO, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.analysis.checks import Check
-from lens.analysis.findings import Findings
-from lens.analysis.sheets import Sheet
+from lens.analysis.explore.findings import Findings
+from lens.analysis.explore.groups import Sheet
+from lens.analysis.gates.checks import Check
 from lens.analysis.sources import Source, Sources, summary_of
-from lens.cli.analyze_text import csv_of, markdown_of, shown
-from lens.cli.ci import append_summary, github_lines, junit
 from lens.errors import FileError
-from lens.history import Run
+from lens.history.read import Run
 from lens.pricing import PriceBook
+from lens.report.analyze_text import csv_of, markdown_of, shown
+from lens.report.ci import append_summary, github_lines, junit
 
 NOW = "2026-03-01T12:00:00"
 

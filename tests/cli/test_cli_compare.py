@@ -3,7 +3,7 @@
 import pytest
 from cli_program import lll, scripted
 
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.simulator import make_script, start
 
 

@@ -10,11 +10,11 @@ import pytest
 from cli_program import lll
 from needs import need_module
 
-from lens.cli.config import example_text
+from lens.cli.commands.config import example_text
 from lens.cli.config_check import check_environment, check_file, check_whole
-from lens.cli.config_schema import schema, schema_text
-from lens.config import make_config
-from lens.config_file import FILE_SECTIONS
+from lens.config.file import FILE_SECTIONS
+from lens.config.json_schema import schema, schema_text
+from lens.config.load import make_config
 
 PUBLISHED = Path(__file__).parent.parent.parent / "docs" / "config.schema.json"
 

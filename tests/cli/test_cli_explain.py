@@ -8,7 +8,7 @@ import pytest
 from cli_program import lll
 from handmade import INFO, MS, START, full_record, record, stamps
 
-from lens.history import write_run
+from lens.history.write import write_run
 from lens.metrics.definitions import METRICS
 
 

@@ -14,7 +14,7 @@ from needs import need_package
 from waiting import HANG_S
 
 from lens.export.formats import FORMATS
-from lens.history import read_run
+from lens.history.read import read_run
 
 # What is claimed, and what is taken of it.
 CLAIMS = [

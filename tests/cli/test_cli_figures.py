@@ -8,7 +8,7 @@ from cli_program import lll
 
 from lens.cli.command import Command, with_options
 from lens.cli.figures import DIALECTS, FIGURES, slos_of
-from lens.metrics import dialects
+from lens.metrics import tool_definitions as dialects
 
 
 @click.command(cls=Command)

@@ -7,15 +7,15 @@ import signal
 import pytest
 from handmade import record
 
-from lens.cli.benchmark import command
+from lens.cli.commands.benchmark import command
 from lens.cli.measure import failed, measure, remember_secrets, run_name, without_text
 from lens.cli.progress import Progress
 from lens.cli.results import Results
 from lens.cli.settings import settings_of
 from lens.errors import ConfigError, ExitCode
-from lens.history import read_run
-from lens.journal import SUFFIX
+from lens.history.read import read_run
 from lens.model import ToolCall
+from lens.run.journal import SUFFIX
 
 
 @pytest.fixture

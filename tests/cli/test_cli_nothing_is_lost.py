@@ -10,8 +10,8 @@ import sys
 import pytest
 from waiting import HANG_S, holds, wait_until
 
-from lens.history import read_run
-from lens.journal import SUFFIX
+from lens.history.read import read_run
+from lens.run.journal import SUFFIX
 from lens.simulator import Script, start_thread
 
 WORDS = [sys.executable, "-m", "lens", "benchmark", "--provider", "vllm", "--model", "m", "--ui", "none"]

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from lens.cli.main import lll
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.simulator import Script, start_thread
 
 QUICK = {"tokens": 3, "ttft_ns": 20_000_000, "itl_ns": 1_000_000, "usage": "always"}

@@ -9,7 +9,7 @@ import socket
 import pytest
 from cli_program import lll, scripted
 
-from lens.history import read_run
+from lens.history.read import read_run
 
 
 def test_the_page_shows_the_script(target):

@@ -7,7 +7,7 @@ from cli_program import lll, scripted
 
 from lens.cli.errors import mask
 from lens.cli.pushes import pushes_of
-from lens.config import ExportConfig
+from lens.config.settings import ExportConfig
 from lens.errors import ConfigError
 from lens.export.push import Push
 

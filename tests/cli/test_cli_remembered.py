@@ -8,9 +8,9 @@ from cli_program import lll
 
 from lens.calibration import Calibration, Case, Spread
 from lens.cli.remembered import calibrated, recall, remember
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.model import Machine
-from lens.orchestrator.circumstances import machine
+from lens.orchestrator.run_info import machine
 
 HERE = Machine(
     hostname="h", system="Linux", kernel="6.1", cpus=2, python="3.11.2", clock_resolution_ns=1, clock_cost_ns=40

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_program import lll
 
-from lens.export.html import page_json
+from lens.report.html.document import page_json
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "export"))
 import report_runs as runs

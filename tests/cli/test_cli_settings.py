@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from lens.cli.benchmark import command
+from lens.cli.commands.benchmark import command
 from lens.cli.errors import mask
 from lens.cli.settings import UNTIL_MOST, settings_of
 from lens.errors import ConfigError, FileError

@@ -7,7 +7,7 @@ from array import array
 
 import msgspec
 
-from lens.history import write_run
+from lens.history.write import write_run
 from lens.model import (
     Connection,
     Events,

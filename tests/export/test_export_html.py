@@ -13,14 +13,14 @@ from handmade import INFO, MS, START, failed_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.export.html import HtmlPage, page_json, report_page
-from lens.export.html_plots import evenly, over_time, slice_s, steps
-from lens.export.html_requests import sample
-from lens.export.html_series import Series, Source, split
-from lens.export.load_curve import Point, by_load, knee
-from lens.history import Run
+from lens.history.read import Run
 from lens.metrics.summary import summarize
 from lens.pricing import PriceBook, parse_price
+from lens.report.html.document import HtmlPage, page_json, report_page
+from lens.report.html.plots import evenly, over_time, slice_s, steps
+from lens.report.html.requests import sample
+from lens.report.html.series import Series, Source, split
+from lens.report.load_curve import Point, by_load, knee
 
 BOOK = PriceBook([parse_price("in=30,out=60")])
 

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from made_records import NAME, records
 from needs import need_module
 
-from lens.export.csv_table import COLUMNS
+from lens.export.csv import COLUMNS
 from lens.export.formats import FORMATS, format_named, open_export
 from lens.export.influx import Influx
-from lens.export.rows import all_figures
 from lens.export.wallclock import unix_ns
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.metrics.definitions import METRICS, counts, pooled_values
+from lens.metrics.rows import all_figures
 from lens.metrics.summary import summarize
 from lens.pricing import PriceBook, parse_price
 

@@ -10,13 +10,13 @@ import pytest
 import report_runs as runs
 from handmade import INFO, MS, START, failed_record, record, stamps
 
-from lens.export import terminal
-from lens.export.report import print_report
-from lens.export.terminal import console_for
 from lens.metrics.goodput import parse_slos
 from lens.metrics.summary import Collector, summarize
 from lens.model import Status
 from lens.pricing import PriceBook, parse_price
+from lens.report import terminal
+from lens.report.run import print_report
+from lens.report.terminal import console_for
 
 BOOK = PriceBook([parse_price("in=30,out=60")])
 

@@ -12,12 +12,12 @@ from handmade import INFO, MS, START, failed_record, full_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.export import terminal
-from lens.export.report import print_report
-from lens.export.terminal import bar, clean, dollars, number, sparkline
-from lens.export.waterfall import phases, print_profile
 from lens.metrics.summary import summarize
 from lens.pricing import PriceBook, parse_price
+from lens.report import terminal
+from lens.report.request import phases, print_profile
+from lens.report.run import print_report
+from lens.report.terminal import bar, clean, dollars, number, sparkline
 
 BOOK = PriceBook([parse_price("in=30,out=60")])
 

@@ -12,10 +12,10 @@ import chromium
 import pytest
 import report_runs as runs
 
-from lens.export.html import report_page
-from lens.export.html_series import Source
-from lens.history import Run
+from lens.history.read import Run
 from lens.pricing import PriceBook, parse_price
+from lens.report.html.document import report_page
+from lens.report.html.series import Source
 
 BOOK = PriceBook([parse_price("in=3,out=15")])
 

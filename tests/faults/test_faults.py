@@ -16,7 +16,7 @@ from fault_server import HEAD, PLAIN_HEAD, STREAM, WHOLE, Alert, Close, Wait, ch
 from fault_table import ELSEWHERE, FAULTS, SOME, page
 from waiting import HANG_S, wait_until
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.model import CONTENT, STATUS_OF_CATEGORY
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan

@@ -2,14 +2,14 @@
 
 from made_run import made_run
 
-from lens.analysis.filters import compile_filter
-from lens.analysis.sla import gates_of
-from lens.analysis.thresholds import parse_threshold
-from lens.config import load_config
-from lens.config_file import parsed
+from lens.analysis.explore.filters import compile_filter
+from lens.analysis.gates.sla import gates_of
+from lens.analysis.gates.thresholds import parse_threshold
+from lens.config.file import parsed
+from lens.config.load import load_config
 from lens.errors import LensError
 from lens.export.formats import FORMATS
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.metrics.goodput import parse_slos
 from lens.metrics.summary import summarize
 from lens.monitor.burn import parse_promise

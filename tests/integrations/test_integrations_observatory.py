@@ -18,8 +18,8 @@ from handmade import INFO, failed_record, record
 from waiting import HANG_S, wait_until
 
 from lens.errors import ConfigError, TransportError
-from lens.export.request_metrics import RequestMetrics
 from lens.integrations.observatory import InfluxExporter, OtlpExporter, PrometheusExporter
+from lens.metrics.request_metrics import RequestMetrics
 from lens.pricing import PriceBook, parse_price
 from lens.profiler import Profiler
 from lens.simulator import Script, start_thread

@@ -11,7 +11,7 @@ from handmade import INFO, MS, failed_record, record, stamps
 
 from lens import Profiler, ProviderConfig
 from lens.errors import ConfigError, LensError, ThresholdError
-from lens.history import write_run
+from lens.history.write import write_run
 from lens.integrations.optimizer import (
     AutoOptimizer,
     CostBelow,

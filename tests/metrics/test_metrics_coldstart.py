@@ -5,7 +5,7 @@ import random
 import pytest
 from handmade import START, record, stamps
 
-from lens.metrics.coldstart import (
+from lens.metrics.cold_start import (
     BASELINE_STAGE,
     IDLE_STAGE,
     ColdStart,

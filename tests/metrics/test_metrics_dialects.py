@@ -11,7 +11,7 @@ from handmade import REASONING, TEXT, events, failed_record, record, stamps
 
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
-from lens.metrics.dialects import DIALECTS, dialect_named, in_dialect
+from lens.metrics.tool_definitions import DIALECTS, dialect_named, in_dialect
 from lens.model import Signal, Usage
 
 FINISH, USAGE, DONE, TOOL = int(Signal.FINISH), int(Signal.USAGE), int(Signal.DONE), int(Signal.TOOL)

@@ -10,7 +10,7 @@ import pytest
 from handmade import TEXT, events, record
 
 from lens.metrics.distribution import distribution
-from lens.metrics.doubts import DOUBTS, doubts
+from lens.metrics.quality_warnings import DOUBTS, doubts
 from lens.metrics.summary import summarize
 from lens.model import Connection, TcpInfo, Usage
 from lens.pricing import Price, PriceBook

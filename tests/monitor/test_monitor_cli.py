@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import HANG_S, wait_until
 
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.simulator import make_script, start
 
 QUICK = {"ttft": "20ms", "itl": "1ms", "tokens": 5}

@@ -7,7 +7,7 @@ import pytest
 import trio
 from probes import answer
 
-from lens.config import MonitorConfig, RunConfig, TargetConfig
+from lens.config.settings import MonitorConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, TransportError
 from lens.model import RunInfo
 from lens.monitor.burn import parse_promise
@@ -183,7 +183,7 @@ async def test_history_is_kept_in_bounds(clock, tmp_path):
     files = sorted((tmp_path / "h").glob("*.jsonl"))
     assert 1 < len(files) < 10
     assert sum(path.stat().st_size for path in files) < 1_400_000
-    from lens.history import read_run
+    from lens.history.read import read_run
 
     assert read_run(files[-1]).records
 

@@ -6,7 +6,7 @@ from handmade import failed_record, record
 from waiting import HANG_S
 
 from lens.model import Limit
-from lens.orchestrator.brake import FIRST_WAIT_S, LONGEST_WAIT_S, Brake
+from lens.orchestrator.throttle import FIRST_WAIT_S, LONGEST_WAIT_S, Brake
 
 S = 1_000_000_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
-from lens.orchestrator.dryrun import described
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.orchestrator.plan import make_plan
+from lens.run.dry_run import described
 from lens.units import NS_PER_S
 from lens.wire import Secret
 

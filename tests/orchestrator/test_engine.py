@@ -14,7 +14,7 @@ import trio
 import trio.testing
 from waiting import HANG_S
 
-from lens.config import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
 from lens.model import Status
 from lens.orchestrator.engine import RunState, run_plan

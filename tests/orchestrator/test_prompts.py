@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.config import PromptConfig
+from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, ExitCode, FileError
 from lens.orchestrator.prompts import load_prompts, read_prompts, read_trace_ns
 from lens.orchestrator.synthetic import lengths, made_up

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from lens.orchestrator.quiet import MOST_WAITING, quiet
+from lens.orchestrator.gc_control import MOST_WAITING, quiet
 
 
 def test_nothing_is_collected_while_it_is_quiet():

@@ -12,12 +12,12 @@ from needs import need_module
 from waiting import HANG_S
 
 from lens._core.clock import now_ns
-from lens.config import LoadConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.model import Attempt, Connection, Try
 from lens.orchestrator.plan import make_plan
-from lens.orchestrator.ray_engine import connect, moved, offset_of, run_on_ray
 from lens.orchestrator.stop import Stop
+from lens.orchestrator.workers.ray import connect, moved, offset_of, run_on_ray
 from lens.simulator import Script, start
 
 

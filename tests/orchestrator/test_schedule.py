@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.config import LoadConfig
+from lens.config.settings import LoadConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import (
     Stage,

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from lens.orchestrator.search import Search
+from lens.run.search_steps import Search
 
 
 def run(search, judge):

@@ -8,7 +8,7 @@ import trio
 from waiting import HANG_S
 
 from lens._core.clock import now_ns
-from lens.orchestrator.starts import Starts
+from lens.orchestrator.pacing import Starts
 from lens.units import NS_PER_MS
 
 

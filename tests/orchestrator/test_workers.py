@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import HANG_S, wait_until
 
-from lens.config import LoadConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
-from lens.history import read_run
+from lens.history.read import read_run
 from lens.metrics.summary import summarize
-from lens.orchestrator import handover
 from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop
-from lens.orchestrator.workers import check_workers, run_workers
+from lens.orchestrator.workers import messages as handover
+from lens.orchestrator.workers.parent import check_workers, run_workers
 from lens.simulator import Script, start
 from lens.wire import Secret
 
@@ -151,7 +151,7 @@ def workers_that_measure(pid, server):
         return found
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            if "lens.orchestrator.worker" in Path(f"/proc/{child}/cmdline").read_text():
+            if "lens.orchestrator.workers.child" in Path(f"/proc/{child}/cmdline").read_text():
                 found.append(int(child))
     return found
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.orchestrator.keys import address_of, find_key
 from lens.providers.registry import get_provider

@@ -3,7 +3,7 @@
 import pytest
 from recorded import EXPECTED, check, names_of, raw
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError
 from lens.orchestrator.keys import address_of, find_key
 from lens.providers.registry import get_provider

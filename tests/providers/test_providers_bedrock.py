@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from waiting import wait_until
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.model import Events, Stamps
 from lens.orchestrator.keys import address_of, find_key

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lens.cli.main import lll
-from lens.config import CustomConfig
+from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Events, Stamps
 from lens.providers.custom import Custom

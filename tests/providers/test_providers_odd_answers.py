@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from recorded import CODECS
 from recorded_mutants import read_all, read_each, smallest_first
 
-from lens.config import CustomConfig
+from lens.config.settings import CustomConfig
 from lens.model import Events, Stamps
 from lens.providers.registry import get_provider
 from lens.wire import Ask, Exchange, Frame, Prompt, Secret

@@ -7,7 +7,7 @@ import pytest
 from recorded import EXPECTED, exchange_of, names_of, raw
 from waiting import wait_until
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.orchestrator.keys import address_of, find_key
 from lens.providers.google_token import RenewedToken

@@ -9,7 +9,7 @@ import trio
 import trustme
 from waiting import HANG_S
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan

@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lens.analysis.filters import Fields, Reader
+from lens.analysis.explore.filters import Fields, Reader
 from lens.errors import FileError
-from lens.history import Run, read_run
+from lens.history.read import Run, read_run
 from lens.metrics.summary import PERCENTILES, Collector, Summary
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook

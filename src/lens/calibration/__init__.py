@@ -15,8 +15,8 @@ from lens.calibration.capacity import Capacity, capacity
 from lens.calibration.cases import Case, Scheme, Spread, case_of, measured, spread_of
 from lens.calibration.verdicts import Verdict, verdicts_of
 from lens.model import Machine
-from lens.orchestrator.circumstances import machine
 from lens.orchestrator.collect import timestamp_of
+from lens.orchestrator.run_info import machine
 
 __all__ = [
     "Calibration",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import trio
 
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import LensError
 from lens.metrics.summary import percentile
 from lens.metrics.timeline import first_at_ns

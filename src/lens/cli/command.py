@@ -1,6 +1,6 @@
 """How a command looks: options in named groups, other tools' names as hidden aliases, one example.
 
-An option carries its destination in the settings tree of `lens.config` ("load.rate_per_s"), so
+An option carries its destination in the settings tree of `lens.config.settings` ("load.rate_per_s"), so
 that a command hands over what was said without naming each option again.
 """
 
@@ -110,7 +110,7 @@ def with_options(*groups: Sequence[Option]) -> Callable[[click.Command], click.C
 
 
 def said(ctx: click.Context) -> dict[str, Any]:
-    """What the command line says, as the tree of sections that lens.config takes.
+    """What the command line says, as the tree of sections that lens.config.settings takes.
 
     An option that was left out is absent; the environment and the config file speak for it.
     """

@@ -14,8 +14,9 @@ import msgspec
 
 from lens.cli.config_lines import Lines, Place
 from lens.cli.settings import LOG_LEVELS
-from lens.config import VARIABLES, RunConfig, TargetConfig, Tree, convert, from_environment
-from lens.config_file import parsed, tree_of
+from lens.config.file import parsed, tree_of
+from lens.config.load import VARIABLES, convert, from_environment
+from lens.config.settings import RunConfig, TargetConfig, Tree
 from lens.errors import ConfigError
 from lens.wire import Secret
 
@@ -94,7 +95,7 @@ def check_values(config: RunConfig) -> None:
     Raises:
         ConfigError: the first that cannot be.
     """
-    from lens.analysis.thresholds import parse_threshold
+    from lens.analysis.gates.thresholds import parse_threshold
     from lens.export.formats import format_named
     from lens.orchestrator.limits import nusd_of
     from lens.orchestrator.schedule import AUTO, parse_warmup

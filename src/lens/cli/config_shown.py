@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lens.cli.command import Option
-from lens.config import VARIABLES, RunConfig, Section, TargetConfig, Tree
-from lens.orchestrator.circumstances import HIDDEN, sensitive
+from lens.config.load import VARIABLES
+from lens.config.settings import RunConfig, Section, TargetConfig, Tree
+from lens.orchestrator.run_info import HIDDEN, sensitive
 from lens.providers.registry import get_provider
 from lens.units import human_duration
 from lens.wire import Secret

@@ -7,9 +7,9 @@ import msgspec
 
 from lens.cli.settings import Settings
 from lens.errors import ExitCode
-from lens.orchestrator.dryrun import described
 from lens.orchestrator.plan import SIMULATOR, make_plan
-from lens.spending import quote
+from lens.run.budget import quote
+from lens.run.dry_run import described
 
 
 def print_plan(settings: Settings) -> int:

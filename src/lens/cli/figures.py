@@ -51,8 +51,8 @@ def print_definitions(ctx: click.Context, console: Console, records: Iterable[Re
     names = ctx.params.get("definitions")
     if not names:
         return
-    from lens.export.dialect_table import print_dialect
-    from lens.metrics.dialects import dialect_named, in_dialect
+    from lens.metrics.tool_definitions import dialect_named, in_dialect
+    from lens.report.tool_figures import print_dialect
 
     kept = list(records)
     for name in dict.fromkeys(names):

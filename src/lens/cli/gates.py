@@ -15,7 +15,7 @@ from lens.errors import ConfigError, ExitCode, FileError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lens.analysis.sla import Gate, Judged
+    from lens.analysis.gates.sla import Gate, Judged
     from lens.metrics.goodput import Slo
     from lens.metrics.summary import Summary
     from lens.model import Record
@@ -46,16 +46,16 @@ def gates_said(ctx: click.Context, also: Sequence[str] = ()) -> tuple[Gate, ...]
     file = said.get("sla")
     if not texts and not file:
         return ()
-    from lens.analysis.sla import Gate
-    from lens.analysis.thresholds import parse_threshold
+    from lens.analysis.gates.sla import Gate
+    from lens.analysis.gates.thresholds import parse_threshold
 
     gates = [Gate(threshold=parse_threshold(text)) for text in texts]
     return (*gates, *(_of_file(Path(file)) if file else ()))
 
 
 def _of_file(path: Path) -> tuple[Gate, ...]:
-    from lens.analysis.sla import gates_of
-    from lens.config_file import parsed
+    from lens.analysis.gates.sla import gates_of
+    from lens.config.file import parsed
 
     try:
         return gates_of(parsed(path))
@@ -81,7 +81,7 @@ def hold(
     """
     if not gates:
         return ExitCode.OK
-    from lens.analysis.sla import judge_each, judge_gates
+    from lens.analysis.gates.sla import judge_each, judge_gates
     from lens.metrics.summary import summarize
 
     if each:
@@ -96,8 +96,8 @@ def print_verdicts(console: Console, judged: Sequence[Judged]) -> None:
     """A line a gate: kept or not, the figure, and whose it is."""
     from rich.text import Text
 
-    from lens.export.terminal import clean, fact
     from lens.metrics.definitions import METRICS
+    from lens.report.terminal import clean, fact
 
     console.print()
     for one in judged:

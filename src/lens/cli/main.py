@@ -10,24 +10,24 @@ from importlib import import_module
 
 import click
 
-import lens
+from lens._version import __version__
 
 # Name -> where it is, what it is for; in the order in which --help lists them.
 COMMANDS = {
-    "profile": ("lens.cli.profile:command", "Measure one request and draw where its time went."),
-    "benchmark": ("lens.cli.benchmark:command", "Put load on an endpoint and sum up what came of it."),
-    "compare": ("lens.cli.compare:command", "Set targets side by side, interleaved; or run files."),
-    "analyze": ("lens.cli.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
-    "optimize": ("lens.cli.optimize:command", "Say which target to use and why, and what that saves."),
-    "monitor": ("lens.cli.monitor:command", "Probe for ever; serve /metrics, push, alert."),
-    "report": ("lens.cli.report:command", "Draw runs as one page of HTML that needs nothing else."),
-    "doctor": ("lens.cli.doctor:command", "Say why an endpoint is slow, or does not answer."),
-    "explain": ("lens.cli.explain:command", "Say what a metric means, and which events a figure is from."),
-    "selftest": ("lens.cli.selftest:command", "Measure this instrument's own error on this machine."),
-    "simulate": ("lens.cli.simulate:command", "Serve a loopback endpoint that keeps a known script."),
-    "config": ("lens.cli.config:command", "Check a config file, print its schema or an example."),
-    "prices": ("lens.cli.prices:command", "Show what a model's tokens cost, and where that is from."),
-    "providers": ("lens.cli.providers:command", "List the providers that are built in."),
+    "profile": ("lens.cli.commands.profile:command", "Measure one request and draw where its time went."),
+    "benchmark": ("lens.cli.commands.benchmark:command", "Put load on an endpoint and sum up what came of it."),
+    "compare": ("lens.cli.commands.compare:command", "Set targets side by side, interleaved; or run files."),
+    "analyze": ("lens.cli.commands.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
+    "optimize": ("lens.cli.commands.optimize:command", "Say which target to use and why, and what that saves."),
+    "monitor": ("lens.cli.commands.monitor:command", "Probe for ever; serve /metrics, push, alert."),
+    "report": ("lens.cli.commands.report:command", "Draw runs as one page of HTML that needs nothing else."),
+    "doctor": ("lens.cli.commands.doctor:command", "Say why an endpoint is slow, or does not answer."),
+    "explain": ("lens.cli.commands.explain:command", "Say what a metric means, and which events a figure is from."),
+    "selftest": ("lens.cli.commands.selftest:command", "Measure this instrument's own error on this machine."),
+    "simulate": ("lens.cli.commands.simulate:command", "Serve a loopback endpoint that keeps a known script."),
+    "config": ("lens.cli.commands.config:command", "Check a config file, print its schema or an example."),
+    "prices": ("lens.cli.commands.prices:command", "Show what a model's tokens cost, and where that is from."),
+    "providers": ("lens.cli.commands.providers:command", "List the providers that are built in."),
 }
 EXAMPLE = """\b
 Example:
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
     epilog=EXAMPLE,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(lens.__version__, "-V", "--version", prog_name="llm-latency-lens", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="llm-latency-lens", message="%(prog)s %(version)s")
 @click.option("--config", metavar="FILE", help="Settings from a TOML or YAML file (LLL_CONFIG_FILE).")
 @click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (LLL_LOG_LEVEL).")
 @click.pass_context

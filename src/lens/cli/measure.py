@@ -24,20 +24,19 @@ from lens.cli.remembered import calibrated
 from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode, FileError
-from lens.journal import Journal, rescue
-from lens.metrics.stages import with_experiments
-from lens.metrics.summary import Collector, Summary
-from lens.metrics.transient import without_cool_down, without_transient
+from lens.metrics.summary import Collector, Summary, with_experiments
 from lens.model import Record, RunInfo, Status
-from lens.orchestrator.circumstances import ended, run_info
 from lens.orchestrator.engine import Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
+from lens.orchestrator.run_info import ended, run_info
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
-from lens.orchestrator.workers import check_workers, run_workers
-from lens.searching import search, slos_of
-from lens.spending import Spending, gpu_cost
-from lens.until import Until
+from lens.orchestrator.workers.parent import check_workers, run_workers
+from lens.run.budget import Spending, gpu_cost
+from lens.run.journal import Journal, rescue
+from lens.run.slo_search import search, slos_of
+from lens.run.stop_rule import Until
+from lens.run.warmup import without_cool_down, without_transient
 
 _SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
@@ -218,7 +217,7 @@ def _shared(plan: Plan) -> bool:
 def _sharer(plan: Plan) -> Callable[..., Awaitable[Outcome]]:
     if plan.config.load.engine != "ray":
         return run_workers
-    from lens.orchestrator.ray_engine import run_on_ray
+    from lens.orchestrator.workers.ray import run_on_ray
 
     return run_on_ray
 
@@ -232,7 +231,7 @@ def counter(settings: Settings) -> Callable[[Record], Record]:
     name = settings.config.output.tokenizer
     if name is None:
         return lambda record: record
-    from lens.tokenizers import counted, load_tokenizer
+    from lens.run.token_counter import counted, load_tokenizer
 
     by_model = {target.model: load_tokenizer(name, target.model) for target in settings.config.targets}
     any_model = load_tokenizer(name)

@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 
 from lens.cli.results import Results
-from lens.export.terminal import console_for
+from lens.report.terminal import console_for
 
 
 def page_console(results: Results) -> Console:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from lens.cli.errors import remember_secret
-from lens.config import ExportConfig
+from lens.config.settings import ExportConfig
 from lens.errors import ConfigError, LensError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from lens.cli.settings import Settings
 from lens.errors import ConfigError, FileError
 from lens.export.formats import Export, Format, format_named, open_export
-from lens.history import NewFile
+from lens.history.write import NewFile
 from lens.metrics.summary import Summary
 from lens.model import Record, RunInfo
 

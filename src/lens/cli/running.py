@@ -15,8 +15,8 @@ from lens.cli.progress import Progress
 from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode
-from lens.export.report import print_report
 from lens.profiler import with_simulators
+from lens.report.run import print_report
 
 if TYPE_CHECKING:
     from rich.console import Console

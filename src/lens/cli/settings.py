@@ -20,12 +20,13 @@ from lens.cli.errors import remember_secret
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
 from lens.cli.pushes import pushes_of
-from lens.config import ExportConfig, RunConfig, make_config
+from lens.config.load import make_config
+from lens.config.settings import ExportConfig, RunConfig
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
 
 if TYPE_CHECKING:
-    from lens.analysis.sla import Gate
+    from lens.analysis.gates.sla import Gate
     from lens.export.push import Push
     from lens.metrics.goodput import Slo
 
@@ -125,7 +126,7 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
 def _gpu_hour(text: str | None) -> Decimal | None:
     if text is None:
         return None
-    from lens.spending import parse_gpu_hour
+    from lens.run.budget import parse_gpu_hour
 
     return parse_gpu_hour(text)
 

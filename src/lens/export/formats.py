@@ -44,11 +44,11 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BUILT_IN = (
-    Format(name="json", suffix=".json", where="lens.export.json_document:JsonDocument", says="one document, all of it"),
-    Format(name="jsonl", suffix=".jsonl", where="lens.export.json_lines:JsonLines", says="run file, a line a request"),
-    Format(name="msgpack", suffix=".msgpack", where="lens.export.json_lines:Packed", says="a run file, smaller"),
-    Format(name="csv", suffix=".csv", where="lens.export.csv_table:CsvTable", says="a row a request"),
-    Format(name="html", suffix=".html", where="lens.export.html:HtmlPage", says="the page of `lll report`"),
+    Format(name="json", suffix=".json", where="lens.export.json:JsonDocument", says="one document, all of it"),
+    Format(name="jsonl", suffix=".jsonl", where="lens.export.jsonl:JsonLines", says="run file, a line a request"),
+    Format(name="msgpack", suffix=".msgpack", where="lens.export.jsonl:Packed", says="a run file, smaller"),
+    Format(name="csv", suffix=".csv", where="lens.export.csv:CsvTable", says="a row a request"),
+    Format(name="html", suffix=".html", where="lens.report.html.document:HtmlPage", says="the page of `lll report`"),
     Format(name="parquet", suffix=".parquet", where="lens.export.parquet:Parquet", says="the table, with types",
         extra="parquet"),
     Format(name="prometheus", suffix=".prom", where="lens.export.prometheus:Prometheus", says="exposition text"),
@@ -56,13 +56,13 @@ _BUILT_IN = (
         says="the same in base units, as Prometheus' conventions want it"),
     Format(name="influxdb", suffix=".influx", where="lens.export.influx:Influx", says="line protocol"),
     Format(name="otlp", suffix=".otlp.jsonl", where="lens.export.otlp:Otlp", says="OpenTelemetry spans and metrics"),
-    Format(name="hdrhistogram", suffix=".hlog", where="lens.export.hdr_log:HdrLog", says="HdrHistogram log",
+    Format(name="hdrhistogram", suffix=".hlog", where="lens.export.hdrhistogram:HdrLog", says="HdrHistogram log",
         extra="hdrhistogram"),
-    Format(name="vllm-json", suffix=".vllm.json", where="lens.export.dialect_vllm:VllmJson",
+    Format(name="vllm-json", suffix=".vllm.json", where="lens.export.tools.vllm:VllmJson",
         says="as vllm bench serve writes it"),
-    Format(name="aiperf-json", suffix=".aiperf.json", where="lens.export.dialect_aiperf:AiperfJson",
+    Format(name="aiperf-json", suffix=".aiperf.json", where="lens.export.tools.aiperf:AiperfJson",
         says="as aiperf writes it"),
-    Format(name="guidellm-json", suffix=".guidellm.json", where="lens.export.dialect_guidellm:GuidellmJson",
+    Format(name="guidellm-json", suffix=".guidellm.json", where="lens.export.tools.guidellm:GuidellmJson",
         says="as guidellm writes it"),
 )  # fmt: skip
 FORMATS: dict[str, Format] = {f.name: f for f in _BUILT_IN}

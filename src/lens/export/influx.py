@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from lens.export.rows import all_figures
 from lens.export.wallclock import unix_ns
 from lens.metrics.definitions import counts, metric_named
+from lens.metrics.rows import all_figures
 from lens.metrics.summary import Summary
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook

@@ -10,8 +10,8 @@ import hashlib
 from typing import Any
 from urllib.parse import urlsplit
 
-from lens.export.rows import all_figures, error_text
 from lens.export.wallclock import end_unix_ns, start_unix_ns
+from lens.metrics.rows import all_figures, error_text
 from lens.metrics.timeline import first_at_ns, last_at_ns
 from lens.model import Record, RunInfo, Status
 from lens.pricing import PriceBook

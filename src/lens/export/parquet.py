@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lens.export.csv_table import COLUMNS
+from lens.export.csv import COLUMNS
 from lens.export.extras import need
-from lens.export.rows import PLAN_NAMES, all_figures, error_text
 from lens.export.wallclock import unix_ns
 from lens.metrics.definitions import PER_REQUEST
+from lens.metrics.rows import PLAN_NAMES, all_figures, error_text
 from lens.metrics.summary import Summary
 from lens.metrics.timeline import timeline
 from lens.model import Record, RunInfo

@@ -23,18 +23,18 @@ from typing import Any, Self
 
 import trio
 
-import lens
 from lens._core.clock import now_ns
+from lens._version import __version__
 from lens.errors import ConfigError, TransportError
 from lens.export.post import shown
 from lens.export.prometheus import Units
 from lens.export.push import INFLUX_DATABASE, Push, Pusher, check, open_push
-from lens.export.request_metrics import RequestMetrics
+from lens.metrics.request_metrics import RequestMetrics
 from lens.model import SCHEMA, Record, RunInfo
-from lens.orchestrator.bridge import Work, anywhere, running_library
-from lens.orchestrator.circumstances import machine
 from lens.orchestrator.collect import timestamp_of
+from lens.orchestrator.run_info import machine
 from lens.pricing import PriceBook, standard_book
+from lens.run.async_bridge import Work, anywhere, running_library
 
 # A Pushgateway listens here by convention; other addresses take remote writes.
 GATEWAY_PORT = 9091
@@ -246,7 +246,7 @@ def _info() -> RunInfo:
     at_ns = now_ns()
     return RunInfo(
         schema=SCHEMA,
-        version=lens.__version__,
+        version=__version__,
         run_id=str(uuid.uuid4()),
         started_at=timestamp_of(at_ns),
         started_ns=at_ns,

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
-from lens.analysis.candidates import candidates_of
 from lens.analysis.compare import Comparison, compare_targets
-from lens.analysis.criteria import (
+from lens.analysis.optimize.candidates import candidates_of
+from lens.analysis.optimize.criteria import (
     Bound,
     CostBelow,
     Criteria,
@@ -27,18 +27,18 @@ from lens.analysis.criteria import (
     ThroughputAbove,
     all_of,
 )
-from lens.analysis.optimize import recommend
-from lens.analysis.presets import DEFAULT_CRITERIA, PRESETS, parse_criteria
-from lens.analysis.recommendation import OptimizationRecommendation
-from lens.config import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.analysis.optimize.presets import DEFAULT_CRITERIA, PRESETS, parse_criteria
+from lens.analysis.optimize.recommend import recommend
+from lens.analysis.optimize.recommendation import OptimizationRecommendation
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, LensError, ThresholdError
 from lens.integrations.recent import RecentMetrics
 from lens.model import Record, RunInfo, Target
-from lens.orchestrator.bridge import Work, anywhere, blocking
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, standard_book
 from lens.profiler import measure, target_of
 from lens.providers.registry import provider_names
+from lens.run.async_bridge import Work, anywhere, blocking
 
 __all__ = [
     "AutoOptimizer",

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from lens.analysis.sla import Gate
-    from lens.export.request_metrics import RequestMetrics
+    from lens.analysis.gates.sla import Gate
     from lens.integrations.testbench import TestBenchReport
+    from lens.metrics.request_metrics import RequestMetrics
     from lens.model import Record
     from lens.profiler import Profiler
 
@@ -111,7 +111,7 @@ def _hold(item: pytest.Item, lens: LatencyLens) -> None:
     """Fail the test where a request of it broke a limit."""
     import msgspec
 
-    from lens.analysis.sla import judge_each
+    from lens.analysis.gates.sla import judge_each
     from lens.integrations.testbench import violations_of
     from lens.model import encode_hook
 
@@ -134,8 +134,8 @@ def _named(record: Record, nodeid: str, number: int) -> Record:
 
 
 def _gates(item: pytest.Item) -> list[Gate]:
-    from lens.analysis.sla import Gate
-    from lens.analysis.thresholds import parse_threshold, thresholds_of
+    from lens.analysis.gates.sla import Gate
+    from lens.analysis.gates.thresholds import parse_threshold, thresholds_of
     from lens.errors import ConfigError
 
     gates: list[Gate] = []
@@ -178,8 +178,8 @@ def _report(results: list[Any]) -> TestBenchReport | None:
         return None
     import msgspec
 
-    from lens.export.request_metrics import RequestMetrics
     from lens.integrations.testbench import TestBenchReport, TestCase, ThresholdViolation, case_done
+    from lens.metrics.request_metrics import RequestMetrics
     from lens.metrics.summary import summarize
     from lens.model import Record, decode_hook
 

@@ -17,11 +17,11 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
 from pathlib import Path
 
-from lens.analysis.candidates import Candidate, candidates_of
+from lens.analysis.optimize.candidates import Candidate, candidates_of
 from lens.analysis.sources import wall_s
 from lens.errors import ConfigError
-from lens.export.request_metrics import RequestMetrics
-from lens.history import read_run
+from lens.history.read import read_run
+from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record
 
 MOST = 200

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from lens._core.clock import now_ns as monotonic_ns
-from lens.analysis.candidates import Candidate, figure_of, judged
-from lens.analysis.criteria import Criteria
+from lens.analysis.optimize.candidates import Candidate, figure_of, judged
+from lens.analysis.optimize.criteria import Criteria
 from lens.errors import ConfigError
 from lens.integrations.recent import Metrics, RecentMetrics, name_of, record_of
 from lens.metrics.definitions import measure, metric_named

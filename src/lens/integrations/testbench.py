@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from lens.analysis.sla import Gate, Judged, judge_each
-from lens.analysis.thresholds import Threshold, parse_threshold
+from lens.analysis.gates.sla import Gate, Judged, judge_each
+from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError, FileError
-from lens.export.request_metrics import RequestMetrics
 from lens.metrics.definitions import METRICS
+from lens.metrics.request_metrics import RequestMetrics
 from lens.metrics.summary import Summary, summarize
 from lens.model import UNREADABLE, Record, decode_hook, encode_hook
 from lens.profiler import Profiler

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.msgpack import Ext
 from msgspec.structs import astuple
 
-from lens.history import MISSING
+from lens.history.read import MISSING
 from lens.metrics.timeline import ASSUMED, BEYOND, COUNTED, ONE_PER_EVENT, SPREAD, most_tokens
 from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, Signal, Stamps, Status, Usage
 

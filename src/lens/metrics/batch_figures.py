@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lens.history import MISSING
+from lens.history.read import MISSING
 from lens.metrics.batch import Batch
 from lens.metrics.definitions import READING_SPEEDS, STALL_AT_LEAST_NS, STALL_TIMES_MEDIAN
 from lens.units import NS_PER_MS, NS_PER_S, NS_PER_US

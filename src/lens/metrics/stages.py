@@ -7,18 +7,13 @@ the second falls behind the first, the load was not what it was said to be, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from lens.metrics.coldstart import cold_start
 from lens.metrics.definitions import schedule_lag_us, ttft_ms
 from lens.metrics.distribution import percentile
 from lens.model import Record, Status
 from lens.units import NS_PER_S
-
-if TYPE_CHECKING:
-    from lens.metrics.summary import Summary
 
 # A schedule that falls behind by more than this share was not kept.
 KEPT = 0.995
@@ -46,17 +41,6 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def kept(self) -> bool:
         """The schedule was kept, or there was none."""
         return self.asked_per_s is None or self.sent_per_s is None or self.sent_per_s >= KEPT * self.asked_per_s
-
-
-def with_experiments(summary: Summary, records: Sequence[Record]) -> Summary:
-    """The summary with what stages, pauses and connections of one run show."""
-    rows = stage_rows(records)
-    return msgspec.structs.replace(
-        summary,
-        stages=rows,
-        cold_start=cold_start(records) or None,
-        warnings=(*summary.warnings, *pacing_doubts(rows)),
-    )
 
 
 def stage_rows(records: Sequence[Record]) -> tuple[StageRow, ...]:

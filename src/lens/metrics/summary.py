@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lens.history import MISSING, RunStream
-from lens.metrics.coldstart import ColdStart
+from lens.history.read import MISSING, RunStream
+from lens.metrics.cold_start import ColdStart, cold_start
 from lens.metrics.definitions import METRICS, PER_REQUEST
 from lens.metrics.distribution import (
     PERCENTILES,
@@ -31,9 +31,9 @@ from lens.metrics.distribution import (
     percentile_name,
     values_needed,
 )
-from lens.metrics.doubts import doubts
 from lens.metrics.goodput import Slo, met
-from lens.metrics.stages import StageRow
+from lens.metrics.quality_warnings import doubts
+from lens.metrics.stages import StageRow, pacing_doubts, stage_rows
 from lens.model import Record, RunInfo, Status
 from lens.pricing import PriceBook
 from lens.units import NS_PER_MS, NS_PER_S, NS_PER_US
@@ -369,3 +369,14 @@ def _no_garbage() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def with_experiments(summary: Summary, records: Sequence[Record]) -> Summary:
+    """The summary with what stages, pauses and connections of one run show."""
+    rows = stage_rows(records)
+    return msgspec.structs.replace(
+        summary,
+        stages=rows,
+        cold_start=cold_start(records) or None,
+        warnings=(*summary.warnings, *pacing_doubts(rows)),
+    )

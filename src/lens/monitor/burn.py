@@ -11,7 +11,7 @@ import re
 from collections import deque
 from typing import NamedTuple
 
-from lens.analysis.thresholds import Threshold, parse_threshold
+from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status

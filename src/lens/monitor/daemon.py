@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import trio
 
-from lens.config import MonitorConfig, RunConfig
+from lens.config.settings import MonitorConfig, RunConfig
 from lens.errors import LensError
 from lens.export.prometheus import Gathered
 from lens.export.push import Push, open_push

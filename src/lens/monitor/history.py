@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from lens.errors import FileError
-from lens.export.json_lines import JsonLines
+from lens.export.jsonl import JsonLines
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lens.analysis.changes import change_points
+from lens.analysis.stats import change_points
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
 from lens.monitor.burn import WINDOWS, Budget, Promise

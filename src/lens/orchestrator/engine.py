@@ -15,15 +15,15 @@ import trio
 from lens._core.clock import now_ns
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Failure, Record, Status, Try, WorkerClock
-from lens.orchestrator.brake import Brake
 from lens.orchestrator.collect import record_of, try_of
+from lens.orchestrator.gc_control import GarbageWatch, quiet
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
+from lens.orchestrator.pacing import Starts
 from lens.orchestrator.plan import Plan, PlanTarget, Slot
-from lens.orchestrator.quiet import GarbageWatch, quiet
 from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.schedule import Stage, times_ns
-from lens.orchestrator.starts import Starts
 from lens.orchestrator.stop import Stop
+from lens.orchestrator.throttle import Brake
 from lens.transport.http1 import perform
 from lens.transport.pool import Pool, open_pool
 from lens.transport.progress import Progress

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from lens.config import TargetConfig
+from lens.config.settings import TargetConfig
 from lens.errors import FileError, MissingKey
 from lens.providers.base import Provider
 from lens.wire import Secret

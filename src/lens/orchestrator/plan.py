@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from lens.config import ConnectionPolicy, RunConfig, TargetConfig
+from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.model import Target
 from lens.orchestrator.keys import address_of, find_key, key_file_warning

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from lens.config import PromptConfig
+from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
 from lens.orchestrator.synthetic import lengths, made_up
 from lens.parsing import parse_json

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lens.config import Arrival, LoadConfig, Pattern
+from lens.config.settings import Arrival, LoadConfig, Pattern
 from lens.errors import ConfigError
 from lens.units import NS_PER_S, human_duration, parse_count, parse_duration_ns
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from lens.config import CustomConfig
+from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.base import Body, as_dict, bearer, json_headers, json_text, merged, parsed, path_under

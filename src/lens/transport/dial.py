@@ -9,8 +9,8 @@ from __future__ import annotations
 import socket
 import ssl
 
-import lens
 from lens._core.clock import now_ns
+from lens._version import __version__
 from lens.errors import ResolveError
 from lens.model import Attempt, Connection
 from lens.transport import raw
@@ -20,7 +20,7 @@ from lens.transport.proxy import open_tunnel
 from lens.transport.resolve import resolve
 from lens.transport.tls import Secured, handshake
 
-USER_AGENT = f"llm-latency-lens/{lens.__version__}".encode()
+USER_AGENT = f"llm-latency-lens/{__version__}".encode()
 
 
 class DialLog:

@@ -1,0 +1,1 @@
+"""Find why an endpoint is slow or fails."""

@@ -1,0 +1,64 @@
+"""Why is this endpoint slow? Records of a few questions in, findings out, the largest first.
+
+Pure: nothing is asked here and no clock is read, so that a diagnosis is tested with records made by hand.
+The milliseconds are those of one request: over a new connection, with the long prompt, the long answer,
+and the others asking too. What cannot be told from these records is said, and not guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from lens.analysis.diagnosis.causes import FIRST_TOKEN
+from lens.analysis.diagnosis.failures import refusals
+from lens.analysis.diagnosis.streaming import buffering, client, decode, limits
+from lens.analysis.diagnosis.symptoms import Client, Finding, Served, View
+from lens.model import Record
+
+# What explains less than this share of the whole is told in a line at the end: nobody gains by it.
+WORTH_SHARE = 0.03
+# And nobody feels less than this.
+WORTH_MS = 1.0
+CAUSES = (*FIRST_TOKEN, decode, buffering, limits, client)
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that was found."""
+
+    findings: tuple[Finding, ...]  # failures first, then by time, then warnings
+    fine: tuple[Finding, ...]  # looked at, and not the cause
+    untold: tuple[str, ...]  # sentences
+    asked: int
+    answered: int
+    total_ms: float | None = None  # of the described request
+
+
+def diagnose(
+    records: Sequence[Record],
+    *,
+    client: Client | None = None,
+    served: Served | None = None,
+) -> Diagnosis:
+    """What these records say."""
+    view = View(records, client)
+    failures = refusals(view.records, served or Served())
+    if not view.good:
+        return Diagnosis(findings=tuple(failures), fine=(), untold=(), asked=len(records), answered=0)
+    told = [cause(view) for cause in CAUSES]
+    found = [one for one in told if isinstance(one, Finding)]
+    timed = sorted((f for f in found if f.kind == "time"), key=lambda one: -(one.ms or 0))
+    total = sum(one.ms or 0 for one in timed)
+    timed = [msgspec.structs.replace(f, share=(f.ms or 0) / total if total else None) for f in timed]
+    large = [f for f in timed if (f.ms or 0) >= WORTH_MS and (f.share or 0) >= WORTH_SHARE]
+    if not large and not failures:
+        large = timed[:1]
+    return Diagnosis(
+        findings=(*failures, *large, *[f for f in found if f.kind == "warning"]),
+        fine=(*[f for f in timed if f not in large], *[f for f in found if f.kind == "fine"]),
+        untold=tuple([one for one in told if isinstance(one, str)]),
+        asked=len(records),
+        answered=len(view.good),
+        total_ms=total,
+    )

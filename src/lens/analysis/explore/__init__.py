@@ -1,0 +1,1 @@
+"""Explore saved runs: filters, groups, SQL, trends, change points and anomalies."""

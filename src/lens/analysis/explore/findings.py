@@ -1,0 +1,83 @@
+"""All that `analyze` says of some runs, as data: what pages and documents are written from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from lens.analysis.explore.anomalies import Anomaly, anomalies_of
+from lens.analysis.explore.change_points import Step, steps_of
+from lens.analysis.explore.groups import Group, Sheet
+from lens.analysis.explore.trends import Trend, trends_of
+from lens.analysis.gates.checks import Check
+from lens.analysis.gates.regression import Regression
+from lens.metrics.summary import Summary
+from lens.model import Record
+from lens.pricing import PriceBook
+
+# More requests than this are not searched one by one for what stands out.
+MOST_SEARCHED = 100_000
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the figures as time went on, and who stood out."""
+
+    trends: tuple[Trend, ...] = ()
+    steps: tuple[Step, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
+    searched: bool = True
+
+
+def course_of(records: Sequence[Record], book: PriceBook) -> Course:
+    """Trends, changes of level and outliers."""
+    if len(records) > MOST_SEARCHED:
+        return Course(searched=False)
+    return Course(trends=trends_of(records, book), steps=steps_of(records, book), anomalies=anomalies_of(records, book))
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found."""
+
+    files: tuple[str, ...]
+    requests: int  # that were meant, of all files
+    where: str | None
+    by: tuple[str, ...]
+    sheet: Sheet
+    total: Summary | None = None  # of all together; None: the sheet is the answer to a query
+    groups: tuple[Group, ...] = ()
+    checks: tuple[Check, ...] = ()
+    regression: Regression | None = None
+    course: Course = Course()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        return any(check.state == "failed" for check in self.checks)
+
+
+def document(found: Findings) -> bytes:
+    """One JSON document, indented, with money as exact numbers."""
+    if found.total is None:
+        return _json({"columns": found.sheet.columns, "rows": found.sheet.rows})
+    groups = [{"key": dict(zip(found.by, one.key, strict=True)), "summary": one.summary} for one in found.groups]
+    return _json(
+        {
+            "files": found.files,
+            "requests": found.requests,
+            "where": found.where,
+            "by": found.by,
+            "groups": groups,
+            "total": found.total,
+            "checks": found.checks,
+            "failed": found.failed,
+            "regression": found.regression,
+            "course": found.course,
+            "warnings": found.warnings,
+        }
+    )
+
+
+def _json(tree: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode(tree)) + b"\n"

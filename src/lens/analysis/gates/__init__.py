@@ -1,0 +1,1 @@
+"""Gates: thresholds, SLA files and regressions against a baseline."""

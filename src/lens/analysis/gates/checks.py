@@ -1,0 +1,72 @@
+"""What a gate said, as checks: the one form from which JUnit files, annotations and summaries are made.
+
+A check is passed, failed, only warned of, or could not be made. Texts come from models' names and
+servers too, so whoever writes them into a format escapes them for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from lens.analysis.gates.regression import Change, Regression
+from lens.analysis.gates.sla import Judged
+from lens.metrics.definitions import METRICS
+
+State = Literal["passed", "failed", "warned", "skipped"]
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One question that was put to a run."""
+
+    suite: str  # "thresholds" or "regression"
+    name: str
+    state: State
+    says: str
+
+
+def checks_of(judged: Sequence[Judged], found: Regression | None) -> tuple[Check, ...]:
+    """Thresholds first, then the figures that were held to the baseline."""
+    checks = [_of_gate(one) for one in judged]
+    if found is not None:
+        checks += [_of_change(change, found.tolerance) for change in found.changes]
+        checks += [
+            Check(suite="regression", name=name, state="skipped", says="too few requests on one side to compare them")
+            for name in found.not_compared
+        ]
+        if not found.changes:
+            says = "nothing could be compared with the baseline"
+            checks.append(Check(suite="regression", name="any figure", state="failed", says=says))
+    return tuple(checks)
+
+
+def _of_gate(one: Judged) -> Check:
+    verdict, threshold = one.verdict, one.gate.threshold
+    unit = METRICS[threshold.metric].unit
+    actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
+    why = f" ({verdict.reason})" if verdict.reason and verdict.actual is not None else ""
+    whose = "".join(f"{name}: " for name in (one.gate.target, one.case) if name)
+    state: State = "passed" if verdict.kept else "failed" if one.failed else "warned"
+    return Check(suite="thresholds", name=f"{whose}{threshold}", state=state, says=f"{actual}{why}")
+
+
+def _of_change(change: Change, tolerance: float) -> Check:
+    failed = change.result == "regressed"
+    return Check(
+        suite="regression",
+        name=change.name,
+        state="failed" if failed else "passed",
+        says=f"{told(change)}; the tolerance is {tolerance * 100:g} %" if failed else told(change),
+    )
+
+
+def told(change: Change) -> str:
+    """One figure against its baseline in a sentence."""
+    unit = METRICS[change.metric].unit
+    by = f"{change.relative:+.1%}" if change.relative is not None else f"{change.current - change.baseline:+.4g}"
+    says = f"{change.result}: {change.baseline:.4g} -> {change.current:.4g} {unit} ({by}, p {change.p_adjusted:.2g})"
+    if change.result == "no change shown" and change.smallest is not None:
+        says += f"; a change of {change.smallest:.1%} would have been seen"
+    return says

@@ -1,0 +1,1 @@
+"""Choose the target to use from what was measured of several."""

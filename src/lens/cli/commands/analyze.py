@@ -1,0 +1,252 @@
+"""`lll analyze`: run files again: figures by group, queries, thresholds, a regression gate, what CI wants of them.
+
+Everything is read and judged before an output is opened. Standard output holds one thing: the page, or
+the document that --format asks for; annotations of GitHub go with the page, else to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lens.cli.command import Command, Option, with_options
+from lens.cli.figures import SLOS, slos_of
+from lens.cli.gates import GATES, gates_said
+from lens.cli.options import COMMON, PRICES
+from lens.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from lens.analysis.explore.findings import Findings
+    from lens.analysis.gates.regression import Regression
+    from lens.analysis.sources import Sources
+    from lens.model import Record
+    from lens.pricing import PriceBook
+
+_ask = partial(Option, group="Questions")
+_gate = partial(Option, group="Gates")
+_out = partial(Option, group="Output")
+QUESTIONS = (
+    _ask("--where", metavar="EXPR", help="Only requests of which this is true: \"model == 'x' and ttft_ms > 500\"."),
+    _ask("--by", metavar="FIELD[,FIELD]",
+        help="A row for each value: provider, model, target, status, file, stage, prompt, minute, hour, day, a label."),
+    _ask("--metrics", metavar="M[,M]", help="Figures to show: ttft_p95,itl_p50,success_rate."),
+    _ask("--anomalies", type=click.IntRange(min=0), default=5, metavar="N",
+        help="Show so many of the requests that stand out, and why (5)."),
+    _ask("--sql", metavar="SELECT", help="Ask the table `runs`, a row a request (needs the extra sql)."),
+)  # fmt: skip
+BASELINE = (
+    _gate("--baseline", multiple=True, metavar="FILE",
+        help="Exit with 3 where a figure is worse than in this run; three and more teach how runs differ."),
+    _gate("--tolerance", default="5%", metavar="SHARE", help="What may be worse than the baseline (5%)."),
+)  # fmt: skip
+OUTPUT = (
+    _out("--format", type=click.Choice(["table", "json", "csv", "markdown"]), default="table",
+        metavar="table|json|csv|markdown", help="How to write it (table)."),
+    _out("--output", "-o", metavar="FILE", help="Where to write it; without it, standard output."),
+    _out("--force", is_flag=True, help="Replace files that exist."),
+    _out("--junit", metavar="FILE", help="What the gates said as JUnit XML."),
+    _out("--markdown", metavar="FILE", help="The page as Markdown too."),
+    _out("--github", is_flag=True, help="Annotations for GitHub, and the step's summary."),
+)  # fmt: skip
+
+
+@with_options(QUESTIONS, GATES, BASELINE, SLOS, OUTPUT, PRICES, COMMON)
+@click.command(cls=Command, example="lll analyze run.jsonl --threshold 'ttft_p95<1000' --baseline before.jsonl")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.pass_context
+def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
+    """Ask run files: figures by group, thresholds, a comparison with a baseline, SQL.
+
+    A run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
+    """
+    from lens.analysis.sources import read_sources
+    from lens.cli.settings import book_of
+
+    gates = gates_said(ctx, _configured(ctx))
+    _check(ctx.params, gates)
+    book = book_of(ctx)
+    sources = read_sources([Path(name) for name in files])
+    for warning in sources.warnings:
+        click.echo(f"lll: {warning}", err=True)
+    records = _meant(sources, ctx.params["where"], book)
+    if not records:
+        meant = " of which --where is true" if ctx.params["where"] else ""
+        click.echo(f"lll: analyze: there is no request{meant} in {', '.join(files)}", err=True)
+        return ExitCode.NOTHING_MEASURED
+    found = _query(ctx, sources, records, book) if ctx.params["sql"] else _find(ctx, sources, records, book, gates)
+    _write(ctx, found, sources, records)
+    return ExitCode.THRESHOLD if found.failed else ExitCode.OK
+
+
+def _configured(ctx: click.Context) -> tuple[str, ...]:
+    """The thresholds of the config file, which is where a run's own gates stand too.
+
+    Raises:
+        ConfigError: the file has an unknown key; FileError: it cannot be read.
+    """
+    file = ctx.params["config"] or (ctx.obj or {}).get("config") or os.environ.get("LLL_CONFIG_FILE")
+    if not file:
+        return ()
+    from lens.config.file import read_tree
+
+    return tuple(str(text) for text in read_tree(Path(file), os.environ).get("thresholds", ()))
+
+
+def _check(params: dict[str, Any], gates: Sequence[Any]) -> None:
+    """What cannot go together.
+
+    Raises:
+        ConfigError: it was asked for.
+    """
+    asked = ("threshold", "sla", "baseline", "by", "metrics", "junit")
+    alone = [f"--{name}" for name in asked if params[name]]
+    if params["sql"] and alone:
+        raise ConfigError(f"--sql answers alone; leave out {', '.join(alone)}, or ask for it without --sql")
+    if params["junit"] and not gates and not params["baseline"]:
+        raise ConfigError("--junit: nothing is judged; give --threshold, --sla or --baseline")
+
+
+def _meant(sources: Sources, where: str | None, book: PriceBook) -> list[Record]:
+    from lens.analysis.explore.filters import compile_filter
+
+    if where is None:
+        return sources.where(lambda _: True)
+    try:
+        return sources.where(compile_filter(where, book, sources.fields))
+    except ConfigError as error:
+        raise ConfigError(f"--where: {error}") from None
+
+
+def _query(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook) -> Findings:
+    from lens.analysis.explore.findings import Findings
+    from lens.analysis.explore.sql import query
+
+    sheet = query(ctx.params["sql"], sources, records, book)
+    names = tuple(one.name for one in sources.sources)
+    return Findings(files=names, requests=len(records), where=ctx.params["where"], by=(), sheet=sheet)
+
+
+def _find(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook, gates: Any) -> Findings:
+    """Figures of each group and of all, and what the gates say."""
+    from lens.analysis.explore.findings import Findings, course_of
+    from lens.analysis.explore.groups import figures_named, groups_of, percents_of, sheet_of
+    from lens.analysis.gates.checks import checks_of
+    from lens.analysis.gates.sla import judge_gates
+    from lens.analysis.sources import summary_of
+
+    figures = figures_named(ctx.params["metrics"])
+    by = _fields(ctx.params["by"], many=len(sources.sources) > 1)
+    slos = slos_of(ctx)
+    how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
+    (everything,) = groups_of(sources, records, (), book, **how)
+    groups = groups_of(sources, records, by, book, **how) if by else [everything]
+    sheet = sheet_of(groups, by, figures)
+    if by and len(groups) > 1:
+        whole = everything._replace(key=("all", *[""] * (len(by) - 1)))
+        sheet.rows.extend(sheet_of([whole], by, figures).rows)
+    judged = judge_gates(
+        gates, records, everything.summary, book, lambda some: summary_of(sources.parts(some), book, slos=slos)
+    )
+    compared = _compared(ctx, sources, records, book)
+    return Findings(
+        files=tuple(one.name for one in sources.sources),
+        requests=len(records),
+        where=ctx.params["where"],
+        by=by,
+        sheet=sheet,
+        total=everything.summary,
+        groups=tuple(groups),
+        checks=checks_of(judged, compared),
+        regression=compared,
+        course=course_of(records, book),
+        warnings=tuple(sources.warnings),
+    )
+
+
+def _fields(text: str | None, *, many: bool) -> tuple[str, ...]:
+    """Those of --by; several files are told apart where nothing else is asked for."""
+    if text is None:
+        return ("file",) if many else ()
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _compared(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook) -> Regression | None:
+    """The runs against their baselines, of which --where means the same requests."""
+    if not ctx.params["baseline"]:
+        return None
+    from lens.analysis.gates.regression import parse_tolerance, regression
+    from lens.analysis.sources import read_sources
+
+    tolerance = parse_tolerance(ctx.params["tolerance"])
+    before = read_sources([Path(name) for name in ctx.params["baseline"]])
+    for warning in before.warnings:
+        click.echo(f"lll: baseline {warning}", err=True)
+    baselines = before.parts(_meant(before, ctx.params["where"], book))
+    if not baselines:
+        raise ConfigError(f"--baseline {', '.join(ctx.params['baseline'])}: there is no request to compare with")
+    return regression(baselines, records, book, tolerance=tolerance, keep_order=len(sources.sources) > 1)
+
+
+def _write(ctx: click.Context, found: Findings, sources: Sources, records: list[Record]) -> None:
+    """The page or document to its place, then what CI asked for."""
+    from lens.analysis.explore.findings import document
+    from lens.report.analyze_text import csv_of, markdown_of
+
+    form, output = ctx.params["format"], ctx.params["output"]
+    if form == "table":
+        _page(ctx, found, sources, records)
+    else:
+        most = ctx.params["anomalies"]
+        made = document(found) if form == "json" else csv_of(found) if form == "csv" else markdown_of(found, most)
+        if output in (None, "-"):
+            sys.stdout.buffer.write(made)
+            sys.stdout.buffer.flush()
+        else:
+            _file(output, made, force=ctx.params["force"])
+    _for_ci(ctx, found, on_stdout=form == "table" or output not in (None, "-"))
+
+
+def _page(ctx: click.Context, found: Findings, sources: Sources, records: list[Record]) -> None:
+    from io import StringIO
+
+    from lens.report.analyze import print_findings
+    from lens.report.terminal import WIDEST, console_for
+
+    output, most = ctx.params["output"], ctx.params["anomalies"]
+    if output in (None, "-"):
+        print_findings(console_for(sys.stdout), found, sources, records, most)
+        return
+    text = StringIO()
+    print_findings(console_for(text, width=WIDEST), found, sources, records, most)
+    _file(output, text.getvalue().encode(), force=ctx.params["force"])
+
+
+def _for_ci(ctx: click.Context, found: Findings, *, on_stdout: bool) -> None:
+    from lens.report.analyze_text import markdown_of
+    from lens.report.ci import append_summary, github_lines, junit
+
+    force, most = ctx.params["force"], ctx.params["anomalies"]
+    if ctx.params["junit"]:
+        from datetime import UTC, datetime
+
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+        _file(ctx.params["junit"], junit(found.checks, Path(found.files[0]).name, now), force=force)
+    if ctx.params["markdown"]:
+        _file(ctx.params["markdown"], markdown_of(found, most), force=force)
+    if ctx.params["github"]:
+        for line in github_lines(found.checks):
+            click.echo(line, err=not on_stdout)
+        append_summary(markdown_of(found, most).decode())
+
+
+def _file(name: str, data: bytes, *, force: bool) -> None:
+    from lens.history.write import NewFile
+
+    with NewFile(Path(name), force=force) as file:
+        file.write(data)

@@ -1,0 +1,207 @@
+"""`lll doctor`: a few questions to an endpoint, and in plain words where its time goes, the largest first."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from lens.cli import options
+from lens.cli.command import Command, Option, with_options
+from lens.errors import ConfigError, ExitCode, FileError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lens.analysis.diagnosis.diagnose import Diagnosis
+    from lens.analysis.diagnosis.symptoms import Finding
+    from lens.cli.settings import Settings
+    from lens.run.probes import Examination, Question
+
+DOCTOR = (
+    Option("--iterations", "-n", group="Questions", type=click.IntRange(min=1), default=3, metavar="N",
+        help="Ask each question so many times (default: 3)."),
+    Option("--concurrent", "-c", group="Questions", type=click.IntRange(min=2), default=8, metavar="N",
+        help="How many ask at once in the last one (default: 8)."),
+    Option("--input-tokens", group="Questions", type=click.IntRange(min=100), default=1500, metavar="N",
+        help="Length of the long prompt (default: 1500)."),
+    Option("--output-tokens", group="Questions", type=click.IntRange(min=20), default=96, metavar="N",
+        help="Length of the long answer (default: 96)."),
+    Option("--max-cost", group="Questions", to="load.max_cost_usd", metavar="USD",
+        help="Send nothing whose worst case would pass this; exit code 4 when it ends the questions."),
+)  # fmt: skip
+PRINT = (
+    Option("--json", "as_json", group="Output", is_flag=True, help="As JSON."),
+    Option("--export", "-e", group="Output", type=click.Choice(["json"]), metavar="json", help="The same as --json."),
+    Option("--output", "-o", group="Output", metavar="FILE", help="Write it there instead of to standard output."),
+    Option("--force", group="Output", is_flag=True, help="Replace the file if it exists."),
+)  # fmt: skip
+# Of the connection's options those that make no sense where the questions decide.
+_DECIDED = ("connection", "disable_keepalive", "retries")
+WAY = tuple(option for option in options.CONNECTION if option.name not in _DECIDED)
+ASK = tuple(option for option in options.PROMPT if option.name in ("temperature", "extra_body", "header"))
+# A patient who does not answer within a minute is not asked again; --timeout waits longer.
+TIMEOUT_NS = 60 * 10**9
+CONNECT_TIMEOUT_NS = 10 * 10**9
+NO_TARGET = "doctor: which endpoint? give a URL, like lll doctor http://localhost:8000/v1, or --provider and --model"
+
+
+@with_options(options.TARGET, DOCTOR, ASK, WAY, PRINT, options.PRICES, options.COMMON)
+@click.command(cls=Command, example="lll doctor http://localhost:8000/v1 --model my-model")
+@click.argument("url", required=False, metavar="[URL]")
+@click.pass_context
+def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
+    """Ask a few questions and say why this endpoint is slow, or does not answer.
+
+    Over new and kept connections, with short and long prompts and answers, one by one and several at
+    once. Each cause comes with the milliseconds it explains, its evidence, and what to try next.
+    Without --model the first that the server lists is asked.
+    """
+    if url is not None:
+        if ctx.params.get("base_url"):
+            raise ConfigError("doctor: the address was given twice, as an argument and with --base-url")
+        ctx.params["base_url"] = url
+        ctx.set_parameter_source("base_url", ParameterSource.COMMANDLINE)
+    output = ctx.params["output"]
+    if output and Path(output).exists() and not ctx.params["force"]:
+        raise FileError(f"--output {output}: it exists; --force replaces it")
+    from lens.cli.settings import settings_of
+
+    settings = settings_of(ctx, no_target=NO_TARGET, **_limits(ctx))
+    if len(settings.config.targets) > 1:
+        raise ConfigError("doctor: one endpoint at a time; name it with --provider or a URL")
+    found, diagnosis = _examined(settings, ctx.params)
+    _deliver(found, diagnosis, settings, ctx.params)
+    if found.stopped_by in ("SIGINT", "SIGTERM"):
+        click.echo(f"lll: interrupted ({found.stopped_by}); what was seen is told", err=True)
+        return ExitCode.INTERRUPTED
+    if found.over_budget:
+        click.echo(f"lll: {found.over_budget}", err=True)
+        return ExitCode.BUDGET
+    return ExitCode.OK if diagnosis.answered else ExitCode.NOTHING_MEASURED
+
+
+def _limits(ctx: click.Context) -> dict[str, Any]:
+    """Our own time limits, where the user gave none."""
+    ours = {"timeout": TIMEOUT_NS, "connect_timeout": CONNECT_TIMEOUT_NS}
+    return {f"{name}_ns": limit for name, limit in ours.items() if ctx.params.get(name) is None}
+
+
+def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, Diagnosis]:
+    import trio
+
+    from lens.analysis.diagnosis.diagnose import diagnose
+    from lens.cli.measure import remember_secrets
+    from lens.orchestrator.stop import Stop, stopped_by_signals
+    from lens.profiler import with_simulators
+    from lens.run.probes import Asking, examine
+
+    remember_secrets(settings)
+    asking = Asking(given["iterations"], given["concurrent"], given["input_tokens"], given["output_tokens"])
+
+    def tell(question: Question) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"lll: asking: {question.name} ({question.requests})", err=True)
+
+    with with_simulators(settings.config) as config:
+
+        async def run() -> Examination:
+            async with stopped_by_signals(Stop()) as stop:
+                return await examine(config, settings.book, asking, on_question=tell, stop=stop)
+
+        found = trio.run(run)
+    return found, diagnose(found.records, client=found.client, served=found.served)
+
+
+def _deliver(found: Examination, diagnosis: Diagnosis, settings: Settings, given: dict[str, Any]) -> None:
+    """To standard output or into the file that was named.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    from lens.report.terminal import console_for
+
+    output = given["output"]
+    try:
+        out = Path(output).open("w", encoding="utf-8") if output else sys.stdout  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise FileError(f"--output {output}: cannot write: {error.strerror}") from error
+    try:
+        if given["as_json"] or given["export"]:
+            out.write(_json(found, diagnosis, settings))
+        else:
+            print_diagnosis(console_for(out), found, diagnosis, settings.config.targets[0].provider)
+    finally:
+        if output:
+            out.close()
+
+
+def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
+    import msgspec
+
+    from lens.cli.errors import mask
+
+    told = {
+        "provider": settings.config.targets[0].provider,
+        "model": found.served.model,
+        "url": found.served.base_url,
+        "questions": _questions(found),
+        **msgspec.to_builtins(diagnosis),
+    }
+    return mask(msgspec.json.format(msgspec.json.encode(told)).decode()) + "\n"
+
+
+def _questions(found: Examination) -> dict[str, list[int]]:
+    """Which requests each question had."""
+    by_name: dict[str, list[int]] = {}
+    for record in found.records:
+        by_name.setdefault(record.stage or "", []).append(record.index)
+    return by_name
+
+
+def print_diagnosis(console: Console, found: Examination, diagnosis: Diagnosis, provider: str) -> None:
+    """The page for people."""
+    from rich.text import Text
+
+    from lens.analysis.diagnosis.symptoms import figure, requests
+    from lens.cli.errors import mask
+    from lens.report.terminal import clean, fact
+
+    def line(name: str, says: str, style: str = "") -> None:
+        fact(console, name, mask(clean(says, 600)), style=style)
+
+    console.print(Text(mask(clean(f"{provider} {found.served.model}".strip())), style="bold"))
+    console.print(Text(mask(clean(found.served.base_url))))
+    if found.served.models and found.served.model and found.named_by_server:
+        others = len(found.served.models) - 1
+        lists = f"{found.served.model} first, and {others} more" if others else f"only {found.served.model}"
+        line("model", f"none was named; the server lists {lists}")
+    asked = "; ".join(f"{name}: {requests(numbers)}" for name, numbers in _questions(found).items())
+    line("asked", f"{diagnosis.asked} requests, {diagnosis.answered} answered" + (f" ({asked})" if asked else ""))
+    if diagnosis.total_ms is not None:
+        whole = "a request over a new connection, with long prompt and long answer, while the others ask too"
+        line("takes", f"{figure(diagnosis.total_ms)} ms: {whole}")
+    for number, finding in enumerate(diagnosis.findings, 1):
+        console.print()
+        line(f"{number}", _head(finding), _style(finding))
+        for evidence in finding.evidence:
+            line("", f"- {evidence}")
+        if finding.try_next:
+            line("   try", finding.try_next)
+    console.print()
+    for finding in diagnosis.fine:
+        line("not much", finding.says, "dim")
+    for sentence in diagnosis.untold:
+        line("not told", sentence, "dim")
+
+
+def _head(finding: Finding) -> str:
+    share = f" [{finding.share:.0%}]" if finding.share is not None else ""
+    return f"{finding.says}{share}"
+
+
+def _style(finding: Finding) -> str:
+    return {"failure": "bold red", "time": "bold", "warning": "yellow"}.get(finding.kind, "")

@@ -1,0 +1,139 @@
+"""`lll explain`: what a metric means; and, of a run file, which request and events a figure was read from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lens.cli.command import Command, Option, with_options
+from lens.cli.figures import SLOS, slos_of
+from lens.cli.options import PRICES
+from lens.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lens.analysis.evidence import Used
+    from lens.metrics.definitions import Metric
+    from lens.metrics.summary import Summary
+    from lens.model import Record
+    from lens.pricing import PriceBook
+
+EXPLAIN = (Option("--json", "as_json", group="Output", is_flag=True, help="The definitions as JSON."),)
+PERCENTS = (50.0, 95.0)
+_NAME = 12  # width of the names at the left
+
+
+@with_options(EXPLAIN, SLOS, PRICES)
+@click.command(cls=Command, example="lll explain ttft_ms run.jsonl")
+@click.argument("metric", required=False, metavar="[METRIC]")
+@click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
+@click.pass_context
+def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_json: bool, **_: object) -> None:
+    """Say what a metric means: formula, unit, direction, source.
+
+    With a run file it shows the requests that bear its p50 and p95, and the stamps and events these
+    were read from. Without a METRIC all are listed.
+    """
+    from lens.analysis.gates.thresholds import metric_and_statistic
+    from lens.metrics.definitions import METRICS
+
+    chosen = [metric_and_statistic(metric)[0]] if metric else list(METRICS.values())
+    if as_json:
+        _print_json(chosen)
+        return
+    if metric is None:
+        for one in chosen:
+            click.echo(f"{one.name:31} {one.unit:11} {one.formula}")
+        return
+    _print_definition(chosen[0])
+    if file is not None:
+        _print_run(ctx, chosen[0], file)
+
+
+def _print_json(metrics: list[Metric]) -> None:
+    import msgspec
+
+    told = [{name: getattr(m, name) for name in m.__struct_fields__ if name != "of"} for m in metrics]
+    click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+
+
+def _print_definition(metric: Metric) -> None:
+    click.echo(metric.name)
+    better = f"{metric.better} is better" if metric.better else "neither more nor less is better"
+    per = {"gap": "many a request, pooled over all", "run": "of a whole run"}.get(metric.kind, "one a request")
+    failed = "of a request that failed too, where it was measured" if metric.partial else "of successes only"
+    _line("formula", metric.formula)
+    _line("unit", f"{metric.unit}; {better}")
+    _line("values", per if metric.kind == "run" else f"{per}; {failed}")
+    _line("source", metric.source)
+    if metric.aliases:
+        _line("also called", ", ".join(metric.aliases))
+
+
+def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
+    from lens.cli.settings import book_of
+    from lens.history.read import read_run
+    from lens.metrics.summary import summarize
+
+    run = read_run(file)
+    for warning in run.warnings:
+        click.echo(f"lll: {file}: {warning}", err=True)
+    book = book_of(ctx)
+    click.echo()
+    if metric.kind == "run":
+        _print_whole(metric, summarize(run.records, run.info, book, slos=slos_of(ctx)))
+    else:
+        _print_examples(metric, run.records, book)
+
+
+def _print_whole(metric: Metric, summary: Summary) -> None:
+    """The parts of a figure of a whole run."""
+    rate = summary.success_rate
+    value = (None if rate is None else 1 - rate) if metric.name == "error_rate" else getattr(summary, metric.name)
+    if value is None:
+        hint = "; name the promises: --goodput ttft:200 tpot:50" if metric.name == "goodput_rps" else ""
+        raise ConfigError(f"explain {metric.name}: it was not measured in this run{hint}")
+    _line("value", f"{value:.6g} {metric.unit}")
+    _line("requests", f"{summary.requests}, of which {summary.successes} succeeded")
+    if summary.window_s is not None:
+        _line("window", f"{summary.window_s:.6f} s, from the first start to the last end")
+    if metric.name == "output_tokens_per_second":
+        _line("tokens", f"{summary.output_tokens} of output")
+    if metric.name == "goodput_rps":
+        _line("good", f"{summary.good} kept {', '.join(summary.slos)}")
+    if metric.name == "error_rate":
+        for category, count in summary.by_category.items():
+            _line("", f"{count} x {category}")
+
+
+def _print_examples(metric: Metric, records: list[Record], book: PriceBook) -> None:
+    from lens.analysis.columns import column, in_order
+    from lens.analysis.evidence import examples
+    from lens.metrics.distribution import percentile_name, values_needed
+
+    measured = in_order(records)
+    n = len(column(metric, measured, book))
+    if not n:
+        raise ConfigError(f"explain {metric.name}: none of {len(measured)} requests has it")
+    _line("values", f"{n:,} of {len(measured):,} requests")
+    for example in examples(metric, records, book, PERCENTS):
+        name = percentile_name(example.percent)
+        needs = values_needed(example.percent)
+        if n < needs:
+            _line(name, f"not estimable, needs n >= {needs}")
+            continue
+        record = example.record
+        click.echo()
+        _line(name, f"{example.value:.6g} {metric.unit}, of request {record.index} ({record.request_id})")
+        for one in example.used:
+            _print_used(one)
+
+
+def _print_used(one: Used) -> None:
+    at = "" if one.at_ns is None else f"{one.at_ns / 1e6:.6f} ms after the start"
+    _line("", f"{one.what:{20 if at or one.says else 0}} {at}{', ' if at and one.says else ''}{one.says}".rstrip())
+
+
+def _line(name: str, says: str) -> None:
+    click.echo(f"  {name:{_NAME}} {says}")

@@ -1,0 +1,172 @@
+"""`lll monitor`: probes for ever, with a page for Prometheus, pushes, alerts and a history."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lens.cli import options
+from lens.cli.command import Command, Option, with_options
+from lens.errors import ConfigError, ExitCode, LensError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lens.config.settings import RunConfig
+    from lens.model import Record
+    from lens.monitor.daemon import Monitor, Settings
+    from lens.orchestrator.stop import Stop
+
+_watch = partial(Option, group="Monitor")
+WATCH = (
+    _watch("--interval", to="monitor.interval_ns", type=options.DURATION, metavar="TIME",
+        help="From one round of probes to the next (default: 60s)."),
+    _watch("--jitter", to="monitor.jitter", type=click.FloatRange(0, 1), metavar="SHARE",
+        help="Spread rounds by up to this share of the interval (default: 0.1)."),
+    _watch("--listen", to="monitor.listen", metavar="ADDRESS:PORT",
+        help="Where /metrics and /healthz are (default: 127.0.0.1:9464); '' for nowhere."),
+    _watch("--slo", to="monitor.slos", multiple=True, metavar="'M<X P%'",
+        help="A promise whose error budget is watched: 'ttft<1000 99%', 'success 99.9%'."),
+    _watch("--webhook", to="monitor.webhook", metavar="URL", help="Post alerts there, as they begin and end."),
+    _watch("--history", to="monitor.history", metavar="DIR", help="Keep run files there, for `lll analyze`."),
+    _watch("--keep", to="monitor.keep_ns", type=options.DURATION, metavar="TIME",
+        help="So long (default: 720h)."),
+    _watch("--keep-mb", to="monitor.keep_mb", type=click.IntRange(min=1), metavar="N",
+        help="And no more than this in all (default: 1000)."),
+    _watch("--once", is_flag=True, help="One round, then end: for cron. Exit code 1 when nothing succeeded."),
+    _watch("--duration", "-d", type=options.DURATION, metavar="TIME", help="End by itself after this."),
+)  # fmt: skip
+_NAMES = {"--push-gateway", "--export-prometheus", "--influx", "--otlp", "--prometheus-units", "--label"}
+PUSHES = tuple(option for option in options.OUTPUT if _NAMES & set(option.opts))
+
+
+@with_options(WATCH, options.TARGET, options.PROMPT, options.CONNECTION, PUSHES, options.PRICES, options.COMMON)
+@click.command(
+    cls=Command,
+    example="lll monitor --config monitor.yaml --slo 'ttft<1000 99%' --history ./history",
+)
+@click.pass_context
+def command(ctx: click.Context, /, **_: object) -> int:
+    """Ask every target with every prompt, each interval, for ever.
+
+    Serves /metrics and /healthz, pushes to backends and waits for those that are away, alerts when an
+    error budget burns, a level changes or a target fails. SIGHUP reads the settings again; SIGTERM
+    sends what waits and ends (exit code 0).
+    """
+    settings = settings_from(ctx)
+    import trio
+
+    from lens.cli.measure import remember_secrets
+    from lens.cli.settings import settings_of
+    from lens.errors import causes
+
+    remember_secrets(settings_of(ctx))
+    try:
+        return trio.run(_main, ctx, settings)
+    except* LensError as errors:
+        raise next(causes(errors)) from None
+
+
+def settings_from(ctx: click.Context) -> Settings:
+    """What the flags, the environment and the file say now.
+
+    Raises:
+        ConfigError: something cannot be.
+    """
+    from lens.cli.settings import settings_of
+    from lens.monitor.burn import parse_promise
+    from lens.monitor.daemon import Settings
+    from lens.monitor.serve import parse_listen
+    from lens.orchestrator.plan import make_plan
+
+    # A probe opens a connection of its own unless somebody wants otherwise: it is to see what a newcomer sees.
+    said: dict[str, Any] = {} if ctx.params.get("connection") else {"connection": "fresh"}
+    found = settings_of(ctx, **said)
+    if any(target.provider != "simulator" or target.base_url for target in found.config.targets):
+        make_plan(found.config)  # what cannot be asked is told now, not in the first round
+    duration_ns = ctx.params.get("duration")
+    made = Settings(
+        config=found.config,
+        book=found.book,
+        pushes=found.pushes,
+        once=bool(ctx.params.get("once")),
+        duration_s=duration_ns / 1e9 if duration_ns else None,
+    )
+    if made.monitor.listen:
+        parse_listen(made.monitor.listen)
+    return made._replace(promises=tuple(parse_promise(text) for text in made.monitor.slos))
+
+
+async def _main(ctx: click.Context, settings: Settings) -> int:
+    import trio
+
+    from lens.monitor.daemon import Monitor, listeners_of
+    from lens.orchestrator.plan import make_plan
+    from lens.orchestrator.run_info import run_info
+    from lens.orchestrator.stop import Stop, stopped_by_signals
+    from lens.profiler import with_simulators
+
+    with ExitStack() as running:
+
+        def ready(wanted: Settings) -> Settings:
+            return wanted._replace(config=running.enter_context(with_simulators(wanted.config)))
+
+        settings = ready(settings)
+        info = run_info(make_plan(settings.config), command="lll monitor")
+        monitor = Monitor(settings, info, probe, say)
+        listeners = await listeners_of(settings)
+        for listener in listeners:
+            host, port = listener.socket.getsockname()[:2]
+            say(f"http://{host}:{port}/metrics, {len(settings.config.targets)} targets every "
+                f"{settings.monitor.interval_ns / 1e9:g} s")  # fmt: skip
+        async with stopped_by_signals(Stop()) as stop, trio.open_nursery() as nursery:
+            nursery.start_soon(_reload_on_hangup, ctx, monitor, ready)
+            await monitor.run(stop, listeners)
+            nursery.cancel_scope.cancel()
+    if stop.why == "SIGINT":
+        return ExitCode.INTERRUPTED
+    return ExitCode.NOTHING_MEASURED if settings.once and not monitor.succeeded else ExitCode.OK
+
+
+async def _reload_on_hangup(ctx: click.Context, monitor: Monitor, ready: Callable[[Settings], Settings]) -> None:
+    import trio
+
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None:
+        return
+    with trio.open_signal_receiver(hangup) as hangups:
+        async for _ in hangups:
+            try:
+                monitor.reload(ready(settings_from(ctx)))
+            except (LensError, ConfigError) as error:
+                say(f"settings are as they were: {error}")
+            else:
+                say(f"settings were read again: {len(monitor.settings.config.targets)} targets")
+
+
+async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:
+    """One round: every target with every prompt; targets at the same time.
+
+    Raises:
+        ConfigError: it cannot be asked.
+    """
+    import msgspec
+
+    from lens.orchestrator.engine import run_plan
+    from lens.orchestrator.plan import make_plan
+
+    load = msgspec.structs.replace(config.load, pattern="iterations", iterations=1, concurrency=len(config.targets))
+    prompts = len(make_plan(msgspec.structs.replace(config, load=load)).prompts)
+    load = msgspec.structs.replace(load, iterations=prompts)
+    await run_plan(make_plan(msgspec.structs.replace(config, load=load)), on_record=take, stop=stop)
+
+
+def say(text: str) -> None:
+    """A line on standard error, for a log."""
+    from lens.cli.errors import mask
+
+    click.echo(f"lll: {mask(text)}", err=True)

@@ -1,0 +1,202 @@
+"""`lll optimize`: which target to use and why, from run files or from a run in turns made for it.
+
+What decides is settled before anything is sent. Standard output holds one thing: the page, or the JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from lens.cli import options
+from lens.cli.command import Command, Option, with_options
+from lens.cli.commands.compare import WHO, pairs_of
+from lens.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from lens.analysis.optimize.criteria import Criteria
+    from lens.analysis.optimize.recommend import Candidate
+    from lens.analysis.optimize.recommendation import OptimizationRecommendation
+    from lens.cli.settings import Settings
+    from lens.pricing import PriceBook
+
+DECISION = (
+    Option("--criteria", group="Decision", metavar="C[=W],...",
+        help="What to choose by: latency, cost, throughput, reliability; with weights (latency,cost)."),
+    Option("--preset", group="Decision", metavar="NAME",
+        help="InteractiveLowLatency, BatchHighThroughput or CostOptimized."),
+    Option("--constraint", group="Decision", multiple=True, metavar="'M<LIMIT'",
+        help="What a target must keep, as thresholds are written: 'ttft_p95<500'."),
+    Option("--current", group="Decision", metavar="P:MODEL",
+        help="What is used now, for what changing saves (the first target)."),
+    Option("--recommend-provider", group="Decision", is_flag=True,
+        help="Choose the provider, with whichever of its models."),
+    Option("--export", "-e", "shown_as", group="Output", type=click.Choice(["json"]), metavar="json",
+        help="The recommendation as JSON on standard output."),
+)  # fmt: skip
+# What only fits a page of one run.
+_LEFT_OUT = ("export", "prometheus_units", "gpu_hour", "real_time")
+OUTPUT = tuple(option for option in options.OUTPUT if option.name not in _LEFT_OUT)
+
+TOO_FEW = (
+    "optimize what? give run files, or --providers a,b --models x,y, or --target-spec twice, "
+    "or a --config with several targets"
+)
+# Everything that only a run that is measured now can have.
+_OF_A_RUN = ("output", "output_dir", "providers", "models", "target_spec", "provider", "model", "dry_run")
+
+
+class Decision(NamedTuple):
+    """What was asked for."""
+
+    weights: dict[str, float]
+    optional: frozenset[str]
+    constraints: Criteria | None
+    current: str | None
+    by_provider: bool
+    as_json: bool
+
+
+@with_options(
+    DECISION,
+    WHO,
+    options.TARGET,
+    options.LOAD,
+    options.PROMPT,
+    options.CONNECTION,
+    OUTPUT,
+    options.UI,
+    options.COMMON,
+)
+@click.command(cls=Command, example="lll optimize run.jsonl --criteria latency=2,cost --constraint 'ttft_p95<500'")
+@click.argument("files", nargs=-1)
+@click.pass_context
+def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
+    """Recommend one of several targets, by run FILES or by a run in turns that is made now.
+
+    It tells who keeps the constraints, who is on the Pareto front, what changing saves, and how sure that is.
+    The quality of the answers is not looked at. Exit code 3: no target keeps the constraints.
+    """
+    decision = _decision(ctx)
+    if not files:
+        return _fresh(ctx, decision)
+    said = [f"--{name.replace('_', '-')}" for name in _OF_A_RUN if ctx.params.get(name)]
+    if said:
+        raise ConfigError(f"run files are measured already: leave out {', '.join(said)}, or the files")
+    from lens.cli.settings import book_of
+
+    return _advise(_read(files), decision, book_of(ctx), on_stderr=False)
+
+
+def _decision(ctx: click.Context) -> Decision:
+    """
+    Raises:
+        ConfigError: a criterion, preset or constraint is none.
+    """
+    from lens.analysis.optimize.criteria import Bound, all_of
+    from lens.analysis.optimize.presets import DEFAULT_CRITERIA, parse_criteria, preset_named
+
+    params = ctx.params
+    if params["preset"] and params["criteria"]:
+        raise ConfigError("--preset brings its own criteria: give that or --criteria")
+    preset = preset_named(params["preset"]) if params["preset"] else None
+    parts: list[Criteria] = [preset.constraints] if preset and preset.constraints else []
+    parts += [Bound(text) for text in params["constraint"]]
+    return Decision(
+        weights=dict(preset.weights) if preset else parse_criteria(params["criteria"] or DEFAULT_CRITERIA),
+        optional=preset.optional if preset else frozenset(),
+        constraints=all_of(parts),
+        current=params["current"],
+        by_provider=params["recommend_provider"],
+        as_json=params["shown_as"] == "json",
+    )
+
+
+def _read(files: Sequence[str]) -> list[Candidate]:
+    from lens.analysis.optimize.candidates import candidates_of
+    from lens.analysis.sources import read_sources
+
+    sources = read_sources([Path(name) for name in files])
+    for warning in sources.warnings:
+        click.echo(f"lll: {warning}", err=True)
+    by_file = {id(source): [r for r in sources.records if sources.of(r) is source] for source in sources.sources}
+    return candidates_of([(source.info, by_file[id(source)]) for source in sources.sources])
+
+
+def _fresh(ctx: click.Context, decision: Decision) -> int:
+    """Measure the targets in turns, then choose."""
+    from lens.cli.settings import settings_of
+
+    settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW)
+    if len(settings.config.targets) < 2:
+        raise ConfigError(TOO_FEW)
+    named = [f"{one.provider}:{one.model}" for one in settings.config.targets]
+    if decision.current is not None and decision.current not in named:
+        raise ConfigError(f"--current {decision.current!r} is not among the targets: {', '.join(named)}")
+    if ctx.params["dry_run"]:
+        from lens.cli.dryrun import print_plan
+
+        return print_plan(settings)
+    return _measured(settings, decision)
+
+
+def _measured(settings: Settings, decision: Decision) -> int:
+    from lens.analysis.optimize.candidates import candidates_of
+    from lens.cli.gates import worse
+    from lens.cli.measure import measure, remember_secrets, run_name
+    from lens.cli.progress import Progress
+    from lens.cli.results import Results
+    from lens.profiler import with_simulators
+
+    remember_secrets(settings)
+    with with_simulators(settings.config) as config:
+        settings = settings._replace(config=config)
+        results = Results(settings, run_name(settings, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
+        if decision.as_json and results.on_stdout:
+            raise ConfigError("--export json and the run's own export both want standard output; give --output FILE")
+        live = settings.ui == "live"
+        progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
+        found = measure(settings, results, progress, keep_text=config.output.save_text)
+    stopped = f"interrupted ({found.outcome.stopped_by})" if found.exit_code == ExitCode.INTERRUPTED else None
+    for trouble in filter(None, (stopped, found.outcome.over_budget, found.trouble)):
+        click.echo(f"lll: {trouble}", err=True)
+    if not found.records:
+        return found.exit_code
+    code = _advise(candidates_of([(found.info, found.records)]), decision, settings.book, on_stderr=results.on_stdout)
+    return worse(found.exit_code, code)
+
+
+def _advise(candidates: Sequence[Candidate], decision: Decision, book: PriceBook, *, on_stderr: bool) -> int:
+    from lens.analysis.optimize.recommend import recommend
+    from lens.report.optimize import print_recommendation
+
+    found = recommend(
+        candidates,
+        book,
+        weights=decision.weights,
+        optional=decision.optional,
+        constraints=decision.constraints,
+        current=decision.current,
+        by_provider=decision.by_provider,
+    )
+    if decision.as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        from lens.report.terminal import console_for
+
+        print_recommendation(console_for(sys.stderr if on_stderr else sys.stdout), found)
+    return exit_code(found)
+
+
+def exit_code(found: OptimizationRecommendation) -> int:
+    """3 when the constraints exclude all that answered, 1 when nothing could be told at all."""
+    if found.recommended is not None:
+        return ExitCode.OK
+    return ExitCode.THRESHOLD if found.none_meets else ExitCode.NOTHING_MEASURED

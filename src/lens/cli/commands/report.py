@@ -1,0 +1,68 @@
+"""`lll report`: run files as one page of HTML, to look at, to print, to send on.
+
+The files are read and the page is made before the output is opened, so that a bad file
+leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from lens.cli import options
+from lens.cli.command import Command, Option, with_options
+from lens.errors import ConfigError, ExitCode
+
+# Colours and letters beyond this are no longer told apart.
+MOST_RUNS = 8
+
+REPORT = (
+    Option("--output", "-o", group="Output", metavar="FILE",
+        help="Where to write it; - for standard output (default: the run's name, or report.html for several)."),
+    Option("--force", group="Output", is_flag=True, help="Replace a file that exists."),
+    Option("--title", group="Output", metavar="TEXT", help="Title of the page (default: what was measured)."),
+)  # fmt: skip
+
+
+@with_options(REPORT, options.PRICES, options.COMMON[1:])
+@click.command(cls=Command, example="lll report before.jsonl after.jsonl -o report.html")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.pass_context
+def command(ctx: click.Context, /, **_: object) -> int:
+    """Draw runs as one page of HTML that needs nothing else.
+
+    A run is a file of --export jsonl, msgpack or json. Several are laid over each other, and
+    compared with the first. The page loads nothing, works in light and dark, and prints.
+    """
+    from lens.cli.settings import book_of
+    from lens.history.read import read_run
+    from lens.history.write import NewFile
+    from lens.report.html.document import report_page
+    from lens.report.html.series import Source
+
+    paths = [Path(name) for name in ctx.params["runs"]]
+    if len(paths) > MOST_RUNS:
+        raise ConfigError(f"report: {len(paths)} runs are too many to tell apart on a page; name up to {MOST_RUNS}")
+    output = ctx.params["output"] or _default_name(paths)
+    sources = [Source(path.name, read_run(path)) for path in paths]
+    for source in sources:
+        for warning in source.run.warnings:
+            click.echo(f"lll: {source.name}: {warning}", err=True)
+    page = report_page(sources, book_of(ctx), ctx.params["title"])
+    if output == "-":
+        sys.stdout.buffer.write(page)
+    else:
+        with NewFile(Path(output), force=ctx.params["force"]) as file:
+            file.write(page)
+        click.echo(f"written      {output}")
+    if not any(source.run.records for source in sources):
+        click.echo("lll: report: no request was measured in these runs", err=True)
+        return ExitCode.NOTHING_MEASURED
+    return ExitCode.OK
+
+
+def _default_name(paths: list[Path]) -> str:
+    """In the working directory; of one run: its name."""
+    return f"{paths[0].stem}.html" if len(paths) == 1 else "report.html"

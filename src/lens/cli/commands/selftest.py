@@ -1,0 +1,152 @@
+"""`lll selftest`: what this instrument's own error is, on this machine, now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lens.cli import options
+from lens.cli.command import Command, Option, with_options
+from lens.errors import ExitCode, FileError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lens.calibration import Calibration, Case, Spread
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if min(found) < 1:
+        raise ValueError(f"{text!r} is no list of numbers of streams; write 1,200")
+    return found
+
+
+def _schemes(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip().lower() for part in text.split(","))
+    if not set(found) <= {"http", "tls"}:
+        raise ValueError(f"{text!r}: write http, tls or http,tls")
+    return found
+
+
+SELFTEST = (
+    Option("--streams", group="Self-test", type=options.Parsed("N,N", _numbers), default="1,200", metavar="N,N",
+        help="How many streams at a time (default: 1,200)."),
+    Option("--schemes", group="Self-test", type=options.Parsed("LIST", _schemes), default="http,tls", metavar="LIST",
+        help="http, tls or both (default: http,tls)."),
+    Option("--capacity", group="Self-test", is_flag=True,
+        help="Also find how much this machine can take (up to 20 s more)."),
+    Option("--output", "-o", group="Self-test", metavar="FILE", help="Write the certificate, as JSON, to a file."),
+    Option("--json", "as_json", group="Self-test", is_flag=True, help="Print JSON in place of the table."),
+    Option("--check", group="Self-test", is_flag=True, help="Exit with 3 when a promise is not kept here."),
+)  # fmt: skip
+
+
+@with_options(SELFTEST, options.COMMON[1:])
+@click.command(cls=Command, example="lll selftest --streams 1,200")
+@click.pass_context
+def command(ctx: click.Context, /, **_: object) -> int:
+    """Measure this instrument's own error on this machine.
+
+    The simulator runs in another process and notes when each of its writes really happened; the
+    errors are this instrument's stamps less those notes. Some 3 s a line. What it finds stands in
+    the runs that are measured on this machine from then on.
+    """
+    import msgspec
+    import trio
+
+    from lens.calibration import selftest
+    from lens.cli.remembered import remember
+    from lens.report.terminal import console_for
+
+    as_json = ctx.params["as_json"]
+
+    def show(case: Case) -> None:
+        click.echo(f"lll: {case.scheme}, {case.streams} streams: measured", err=True)
+
+    async def run() -> Calibration:
+        return await selftest(
+            streams=ctx.params["streams"],
+            schemes=ctx.params["schemes"],
+            to_the_limit=ctx.params["capacity"],
+            on_case=None if as_json else show,
+        )
+
+    path = Path(ctx.params["output"]) if ctx.params["output"] else None
+    if path is not None:
+        _write(path, b"")  # one that cannot be written is told now, not after a minute
+    found = trio.run(run)
+    remember(found)
+    certificate = msgspec.json.format(msgspec.json.encode(found), indent=1)
+    if path is not None:
+        _write(path, certificate)
+    if as_json:
+        click.echo(certificate)
+    else:
+        print_calibration(console_for(), found)
+    if not any(case.tokens for case in found.cases):
+        return ExitCode.NOTHING_MEASURED
+    return ExitCode.THRESHOLD if ctx.params["check"] and not found.holds else ExitCode.OK
+
+
+def _write(path: Path, certificate: bytes) -> None:
+    try:
+        path.write_bytes(certificate + b"\n")
+    except OSError as error:
+        raise FileError(f"--output {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def print_calibration(console: Console, found: Calibration) -> None:
+    """The table of errors and, under it, which promises hold here."""
+    from rich.text import Text
+
+    from lens.report.terminal import fact
+
+    here = found.machine
+    clock = f"clock {here.clock_resolution_ns} ns, read in {here.clock_cost_ns} ns"
+    console.print(Text(f"{here.system} {here.kernel}, {here.cpus} processors, Python {here.python}, {clock}"))
+    console.print()
+    console.print(Text("errors of token stamps, us; p99 when read (no kernel stamp) and of the simulator", style="dim"))
+    console.print(_table(found))
+    console.print()
+    for verdict in found.verdicts:
+        figure = "nothing was measured" if verdict.figure_us is None else f"{verdict.figure_us:.1f} us"
+        why = f"; {verdict.why}" if verdict.why else ""
+        style = "green" if verdict.holds else "yellow"
+        fact(console, "kept" if verdict.holds else "not kept", f"{verdict.claim} ({figure}){why}", style=style)
+    if found.capacity is not None:
+        fact(console, "capacity", found.capacity.line)
+    console.print()
+    for condition in found.conditions:
+        doubt = f"; {condition.doubt}" if condition.doubt else ""
+        fact(console, condition.name, f"{condition.value}{doubt}", style="yellow" if doubt else "")
+
+
+def _table(found: Calibration) -> object:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    table.add_column("", no_wrap=True)
+    for name in ("stamps", "TTFT bias", "p50", "p99", "max", "when read", "sim. late"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for case in found.cases:
+        tokens = case.tokens
+        table.add_row(
+            f"{case.scheme} x {case.streams}",
+            case.stamp_kind,
+            f"{case.ttft.bias_us:+.1f}" if case.ttft else "-",
+            *([f"{v:.1f}" for v in (tokens.p50_us, tokens.p99_us, tokens.max_us)] if tokens else ["-"] * 3),
+            _p99(case.read_tokens),
+            _p99(case.simulator_late),
+        )
+    return table
+
+
+def _p99(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.p99_us:.1f}"

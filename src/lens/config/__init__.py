@@ -1,0 +1,1 @@
+"""Settings of a run: the structs, the files that hold them, and the order in which sources count."""

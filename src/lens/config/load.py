@@ -1,0 +1,118 @@
+"""Join the settings of all sources: flags over environment variables over the config file over defaults.
+
+Every source becomes the same plain tree of sections and fields, the trees are laid over each other, and
+one conversion checks the result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lens.config.file import lay, read_tree
+from lens.config.settings import COMPATIBLE, RunConfig, Tree
+from lens.errors import ConfigError
+from lens.units import parse_count
+from lens.wire import Secret
+
+
+def make_config(
+    flags: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> RunConfig:
+    """Flags over environment over file over defaults.
+
+    `flags` is a tree of sections: {"target": {...} for every target, "targets": [...], "load": {...},
+    "prompts": {...}, "output": {...}, "thresholds": [...], "labels": {...}}; None means not said.
+
+    Raises:
+        ConfigError: a value cannot be; FileError: the file cannot be read.
+    """
+    named = environ.get("LLL_CONFIG_FILE")
+    path = file or (Path(named) if named else None)
+    tree: Tree = {}
+    if path:
+        tree = read_tree(path, environ)
+    of_file = tree.get("targets", [])
+    lay(tree, from_environment(environ))
+    lay(tree, _said(flags))
+    if flags.get("targets"):
+        tree["targets"] = [{**_known(one, of_file), **one} for one in flags["targets"]]
+    target = tree.pop("target", {})
+    wanted = target.get("provider")
+    if wanted is None and not tree.get("targets"):
+        # An address alone is that of a server of OpenAI's protocol; a [custom] section is what it says.
+        wanted = "custom" if "custom" in target else COMPATIBLE if target.get("base_url") else None
+        target = {**target, "provider": wanted} if wanted else target
+    targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
+    tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
+    return convert(tree, str(path) if path else "")
+
+
+def _known(target: Mapping[str, Any], among: Sequence[Tree]) -> Tree:
+    """What the file says of a target that a flag names: the same model's first, else the same provider's."""
+    same = [one for one in among if one.get("provider") == target.get("provider")]
+    return next((one for one in same if one.get("model") == target.get("model")), same[0] if same else {})
+
+
+def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfig:
+    """What a file says, over the environment's absence; see make_config."""
+    return make_config({}, file=path, environ=environ)
+
+
+# The variables of PLAN 6.2.2, and the setting that each stands for.
+VARIABLES = {
+    "LLL_CONCURRENCY": "load.concurrency",
+    "LLL_EXPORT_FORMAT": "output.exports",
+    "LLL_OUTPUT_DIR": "output.dir",
+    "LLL_LOG_LEVEL": "output.log_level",
+}
+
+
+def from_environment(environ: Mapping[str, str]) -> Tree:
+    """What VARIABLES say; keys stay where they are until a target asks for one.
+
+    Raises:
+        ConfigError: a number is none.
+    """
+    tree: Tree = {"load": {}, "output": {}}
+    concurrency = environ.get("LLL_CONCURRENCY")
+    if concurrency:
+        if not (count := parse_count(concurrency)):
+            raise ConfigError(f"LLL_CONCURRENCY={concurrency!r}: write a number of 1 or more")
+        tree["load"]["concurrency"] = count
+    if environ.get("LLL_EXPORT_FORMAT"):
+        tree["output"]["exports"] = [{"format": f.strip()} for f in environ["LLL_EXPORT_FORMAT"].split(",")]
+    for variable, field in (("LLL_OUTPUT_DIR", "dir"), ("LLL_LOG_LEVEL", "log_level")):
+        if environ.get(variable):
+            tree["output"][field] = environ[variable]
+    return tree
+
+
+def _said(flags: Mapping[str, Any]) -> Tree:
+    """The flags without those that were not given."""
+    sections = {
+        k: {f: v for f, v in s.items() if v is not None} if isinstance(s, dict) else s for k, s in flags.items()
+    }
+    return {k: s for k, s in sections.items() if s is not None}
+
+
+def convert(tree: Tree, source: str = "") -> RunConfig:
+    """The typed settings of a tree in our own names.
+
+    Raises:
+        ConfigError: a value does not fit; the message begins with the source and its place.
+    """
+
+    def hook(wanted: type, value: object) -> object:
+        return Secret(value) if wanted is Secret and isinstance(value, str) else value
+
+    try:
+        return msgspec.convert(tree, RunConfig, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        said, _, at = str(error).partition(" - at `$.")
+        where = ": ".join(part for part in (source, at.rstrip("`")) if part)
+        raise ConfigError(f"{where}: {said[:1].lower()}{said[1:].replace('`', '')}") from None

@@ -1,0 +1,1 @@
+"""Result files in the formats of other load-testing tools."""

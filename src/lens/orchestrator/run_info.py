@@ -1,0 +1,113 @@
+"""The circumstances of a run: what was asked for, on which machine, with which clock.
+
+Whoever reads a figure in a year finds here what it was taken with. Nothing secret gets in: keys are
+left out, header values that may be keys are hidden, a proxy loses its credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import uuid
+from typing import Any
+
+import msgspec
+
+from lens._core.clock import cost_ns, now_ns, resolution_ns
+from lens.config.settings import RunConfig, TargetConfig
+from lens.model import SCHEMA, Machine, RunInfo
+from lens.orchestrator.collect import timestamp_of
+from lens.orchestrator.plan import Plan
+from lens.wire import Secret
+
+HIDDEN = "***"
+_SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"^(\w+://)?[^/@]*@")
+
+
+def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) -> RunInfo:
+    """The header of a run that is about to start."""
+    from lens._version import __version__
+
+    at_ns = started_ns if started_ns is not None else now_ns()
+    return RunInfo(
+        schema=SCHEMA,
+        version=__version__,
+        run_id=str(uuid.uuid4()),
+        started_at=timestamp_of(at_ns),
+        started_ns=at_ns,
+        targets=tuple([target.info for target in plan.targets]),
+        command=command,
+        config=settings_of(plan.config),
+        machine=machine(),
+        labels=plan.config.labels,
+    )
+
+
+def ended(info: RunInfo, *, started_ns: int, ended_ns: int, warnings: tuple[str, ...] = ()) -> RunInfo:
+    """The same header, now that the run has ended."""
+    return msgspec.structs.replace(
+        info,
+        started_at=timestamp_of(started_ns),
+        started_ns=started_ns,
+        ended_at=timestamp_of(ended_ns),
+        ended_ns=ended_ns,
+        warnings=(*info.warnings, *warnings),
+    )
+
+
+def machine() -> Machine:
+    """Where this runs, and what its clock can do."""
+    system = platform.uname()
+    return Machine(
+        hostname=system.node,
+        system=system.system,
+        kernel=system.release,
+        cpus=usable_cpus(),
+        python=platform.python_version(),
+        clock_resolution_ns=resolution_ns(),
+        clock_cost_ns=round(cost_ns()),
+    )
+
+
+def usable_cpus() -> int:
+    """Processors that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The settings as plain data without secrets; what was left at its default is left out."""
+    plain = msgspec.to_builtins(config, enc_hook=_hide)
+    bare = msgspec.to_builtins(RunConfig(), enc_hook=_hide)
+    kept = {k: v for k, v in plain.items() if v != bare[k]}
+    for section in ("load", "prompts", "output"):
+        if section in kept:
+            kept[section] = {k: v for k, v in kept[section].items() if v != bare[section][k]}
+    kept["targets"] = [_bare_target(target) for target in plain["targets"]]
+    return kept
+
+
+def sensitive(header: str) -> bool:
+    """Whether a header of this name may hold a secret."""
+    return _SENSITIVE.search(header) is not None
+
+
+def _hide(value: object) -> str:
+    if isinstance(value, Secret):
+        return HIDDEN
+    raise TypeError(f"cannot encode {type(value).__name__}")
+
+
+def _bare_target(target: dict[str, Any]) -> dict[str, Any]:
+    default = msgspec.to_builtins(TargetConfig(provider=""))
+    found = {k: v for k, v in target.items() if k != "api_key" and v != default[k]}
+    if "headers" in found:
+        found["headers"] = [[name, HIDDEN if sensitive(name) else value] for name, value in found["headers"]]
+    if isinstance(found.get("custom"), dict) and "headers" in found["custom"]:
+        shown = {name: HIDDEN if sensitive(name) else value for name, value in found["custom"]["headers"].items()}
+        found["custom"] = {**found["custom"], "headers": shown}
+    if "proxy" in found:
+        found["proxy"] = _CREDENTIALS.sub(r"\1", found["proxy"])
+    return found

@@ -1,0 +1,1 @@
+"""Pages for people: text, HTML and the outputs of continuous integration."""

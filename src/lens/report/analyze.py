@@ -1,0 +1,141 @@
+"""Findings as a page of text: one run as `lll benchmark` shows it, several as a table, then what the gates said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lens.analysis.gates.checks import told
+from lens.report.analyze_text import course, notes, shown
+from lens.report.run import print_report
+from lens.report.terminal import clean, fact
+
+if TYPE_CHECKING:
+    from lens.analysis.explore.findings import Findings
+    from lens.analysis.explore.groups import Sheet
+    from lens.analysis.gates.checks import Check
+    from lens.analysis.gates.regression import Change, Regression
+    from lens.analysis.sources import Sources
+    from lens.model import Record
+
+_STATES = {
+    "passed": ("ok", "green"), "failed": ("FAIL", "bold red"), "warned": ("warn", "yellow"), "skipped": ("-", "dim"),
+}  # fmt: skip
+_RESULTS = {
+    "regressed": ("WORSE", "bold red"), "improved": ("better", "green"), "within tolerance": ("within", "yellow"),
+    "no change shown": ("same", "dim"),
+}  # fmt: skip
+# A figure's name as a narrow table has it.
+_SHORT = (
+    ("total_latency_ms", "total"),
+    ("tokens_per_second", "tok/s"),
+    ("total_cost", "cost"),
+    ("_ms", ""),
+    ("_", " "),
+)
+# Rows beyond this are counted, not shown.
+MOST_ROWS = 200
+_TEXT_WIDTH = 40
+
+
+def print_findings(
+    console: Console, found: Findings, sources: Sources, records: Sequence[Record], outliers: int
+) -> None:
+    """The whole page."""
+    if found.total is None:
+        print_sheet(console, found.sheet, raw=True)
+        return
+    (first, *others) = sources.sources
+    if not found.by and not others and first.info is not None:
+        print_report(console, found.total, first.info, records=records)
+    else:
+        _print_head(console, found)
+        print_sheet(console, found.sheet)
+        for warning in dict.fromkeys(says for group in found.groups for says in group.summary.warnings):
+            fact(console, "warning", clean(warning), style="yellow")
+    for word, says in course(found, outliers):
+        fact(console, word, clean(says), style="yellow" if says.endswith(": worse") else "")
+    gates = [check for check in found.checks if check.suite != "regression"]
+    if gates:
+        console.print()
+        _print_checks(console, gates)
+    if found.regression is not None:
+        _print_regression(console, found.regression)
+    for says in notes(found)[len(found.warnings) :]:
+        fact(console, "note", says, style="dim")
+
+
+def _print_head(console: Console, found: Findings) -> None:
+    console.print(Text(clean(", ".join(found.files), 200), style="bold"))
+    assert found.total is not None
+    failed = found.total.requests - found.total.successes
+    where = f", of which --where is true: {clean(found.where or '', 100)}" if found.where else ""
+    console.print(Text(f"{found.total.requests:,} requests, {failed:,} failed{where}"))
+    console.print()
+
+
+def print_sheet(console: Console, sheet: Sheet, *, raw: bool = False) -> None:
+    """As many columns as fit; those that do not are named below. raw: the columns are the user's own."""
+    names = [name if raw or place < sheet.keys else _short(name) for place, name in enumerate(sheet.columns)]
+    rows = [[clean(shown(value), _TEXT_WIDTH) for value in row] for row in sheet.rows[:MOST_ROWS]]
+    widths = [max([len(name), *[len(row[i]) for row in rows]]) + 3 for i, name in enumerate(names)]
+    fits = len(names) if raw else max((i for i in range(len(names) + 1) if sum(widths[:i]) <= console.width), default=0)
+    fits = max(fits, sheet.keys + 1)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    for place, name in enumerate(names[:fits]):
+        right = all(not isinstance(row[place], str) for row in sheet.rows)
+        table.add_column(Text(clean(name)), justify="right" if right else "left", no_wrap=not raw, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row[:fits]])
+    console.print(table)
+    if len(sheet.rows) > MOST_ROWS:
+        fact(console, "more", f"{len(sheet.rows) - MOST_ROWS:,} rows; --format csv has all", style="dim")
+    if fits < len(names):
+        fact(
+            console, "not shown", f"{', '.join(names[fits:])}: a wider terminal, or --format csv, has them", style="dim"
+        )
+
+
+def _short(name: str) -> str:
+    for long, short in _SHORT:
+        name = name.replace(long, short)
+    return name.strip()
+
+
+def _print_checks(console: Console, checks: Sequence[Check]) -> None:
+    for check in checks:
+        word, style = _STATES[check.state]
+        fact(console, word, Text(clean(f"{check.name}: {check.says}"), style=style))
+
+
+def _print_regression(console: Console, found: Regression) -> None:
+    """A row a figure; below it what was worse, in a sentence."""
+    console.print()
+    many = f"{found.baselines} baselines" if found.baselines > 1 else "the baseline"
+    console.print(Text(f"against {many}, tolerance {found.tolerance * 100:g} %", style="bold"))
+    if not found.changes:
+        fact(console, "FAIL", "nothing could be compared: too few requests on one side", style="bold red")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    for name in ("", "base", "now", "change", "p", "seen from", "verdict"):
+        table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=True)
+    for one in found.changes:
+        table.add_row(*_row(one))
+    console.print(table)
+    for one in found.regressed:
+        fact(console, "FAIL", Text(f"{one.name} {told(one)}", style="bold red"))
+    if found.not_compared:
+        fact(console, "too few", ", ".join(found.not_compared), style="dim")
+
+
+def _row(one: Change) -> list[Any]:
+    by = f"{one.relative:+.1%}" if one.relative is not None else "-"
+    could = f"{one.smallest:.1%}" if one.smallest is not None else "-"
+    figures = [shown(one.baseline), shown(one.current), by, f"{one.p_adjusted:.3f}", could]
+    word, style = _RESULTS[one.result]
+    return [one.name, *figures, Text(word, style=style)]

@@ -1,0 +1,173 @@
+"""A run as a page: outcomes, latency table, throughput, tokens, money, histogram, doubts.
+
+A percentile that the number of requests cannot support is shown as the number it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lens.metrics.summary import Distribution, Summary
+from lens.model import Record, RunInfo
+from lens.report import terminal
+from lens.report.experiments import print_cold_start, print_stages
+from lens.report.instrument import clocks_say, error_says
+from lens.report.plots import print_course, print_histogram, print_phases
+
+# Row names of the latency table; a row without values is left out.
+_ROWS = (
+    ("TTFT", "ttft_ms"),
+    ("TTFO", "ttfo_ms"),
+    ("ITL", "itl_ms"),
+    ("TPOT", "tpot_ms"),
+    ("total", "total_latency_ms"),
+    ("TTFB", "ttfb_ms"),
+    ("connect", "connect_ms"),
+)
+_COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
+# On a narrower terminal the column is left out.
+_WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
+# Rows under which it is said how sure they are; for all it would be a wall of numbers.
+_SURE = ("ttft_ms", "itl_ms", "total_latency_ms")
+
+
+def print_report(
+    console: Console,
+    summary: Summary,
+    info: RunInfo,
+    files: Sequence[Path] = (),
+    *,
+    records: Sequence[Record] = (),
+) -> None:
+    """The whole page of a run; pictures are drawn only where the records are given."""
+    _print_head(console, summary, info)
+    table = _latency_table(console, summary)
+    if table.row_count:
+        console.print(table)
+        console.print()
+    print_phases(console, records)
+    print_course(console, records)
+    print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
+    print_stages(console, summary.stages)
+    _print_rates(console, summary)
+    print_cold_start(console, summary.cold_start)
+    if summary.gpu_cost:
+        each = summary.gpu_cost.get("usd_per_million_output_tokens")
+        more = f", {terminal.dollars(round(each, 4))} a million output tokens" if each is not None else ""
+        terminal.fact(
+            console, "GPU cost", f"{terminal.dollars(round(summary.gpu_cost['usd'], 6))} while measuring{more}"
+        )
+    for note in summary.notes:
+        terminal.fact(console, "result", note, style="bold")
+    terminal.fact(console, "instrument", error_says(info))
+    for says in clocks_say(info):
+        terminal.fact(console, "clock", terminal.clean(says, 200))
+    for warning in summary.warnings:
+        terminal.fact(console, "warning", warning, style="yellow")
+    for path in files:
+        terminal.fact(console, "written", str(path))
+
+
+def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
+    names = ", ".join(f"{terminal.clean(t.provider)} {terminal.clean(t.model)}" for t in info.targets)
+    console.print(Text(names or "run", style="bold"))
+    took = f" in {terminal.number(summary.window_s)} s" if summary.window_s else ""
+    failed = summary.requests - summary.successes
+    line = Text(f"{summary.requests:,} request{'' if summary.requests == 1 else 's'}{took}: ")
+    line.append(f"{summary.successes:,} succeeded", style="green" if summary.successes else "")
+    line.append(", ")
+    line.append(f"{failed:,} failed", style="bold red" if failed else "")
+    if summary.retries:
+        line.append(f", {summary.retries:,} retries")
+    console.print(line)
+    for category, count in summary.by_category.items():
+        if category == "success":
+            continue
+        why = terminal.clean(summary.examples.get(category, ""), 200)
+        terminal.fact(console, f"{count:,} x", f"{category}{': ' if why else ''}{why}", style="red")
+    console.print()
+
+
+def _latency_table(console: Console, summary: Summary) -> Table:
+    """A row a metric, and under those that people decide by how sure they are."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    table.add_column("ms", no_wrap=True, overflow="crop")
+    columns = [name for name in _COLUMNS if console.width >= _WIDTHS.get(name, 0)]
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True, overflow="crop")
+    sure = f" {'±' if terminal.blocks(console) else '+-'} 95 %"
+    for label, metric in _ROWS:
+        found = summary.distributions.get(metric)
+        if found is None or (metric == "ttfo_ms" and "thinking_ms" not in summary.distributions):
+            continue
+        style = "bold" if label == "TTFT" else ""
+        table.add_row(Text(label, style=style), *(_figure(found, name) for name in columns))
+        if metric in _SURE and found.intervals:
+            table.add_row(Text(sure, style="dim"), *(_arm(found, name) for name in columns))
+    return table
+
+
+def _figure(found: Distribution, name: str) -> Text:
+    if name == "n":
+        return Text(f"{found.n:,}", style="dim")
+    if name in ("min", "max", "mean"):
+        return Text(terminal.number(getattr(found, name)))
+    return _percentile(found, name)
+
+
+def _arm(found: Distribution, name: str) -> Text:
+    """How far off a figure may be, with 95 % confidence: the longer arm of its interval."""
+    interval = found.intervals.get(name)
+    value = found.mean if name == "mean" else found.percentiles.get(name)
+    if interval is None or value is None:
+        return Text("")
+    return Text(terminal.number(max(interval.high - value, value - interval.low)), style="dim")
+
+
+def _percentile(found: Distribution, name: str) -> Text:
+    """The value, or how many values it would need."""
+    if name in found.percentiles:
+        return Text(terminal.number(found.percentiles[name]), style="bold" if name == "p50" else "")
+    return Text(f"n>={found.needs[name]}" if name in found.needs else "-", style="dim italic")
+
+
+def _print_rates(console: Console, summary: Summary) -> None:
+    """Throughput, tokens, connections, client lag, money."""
+    answers = summary.requests_per_second
+    rate = [f"{terminal.number(answers)} requests/s" if answers else "no answers"]
+    if summary.output_tokens_per_second is not None:
+        rate.append(f"{terminal.number(summary.output_tokens_per_second)} output tokens/s")
+    if summary.concurrency_mean is not None:
+        rate.append(f"{terminal.number(summary.concurrency_mean)} requests open on average")
+    terminal.fact(console, "throughput", ", ".join(rate))
+    if summary.goodput_rps is not None and summary.good is not None:
+        share = f"{summary.good / summary.requests:.1%} of all" if summary.requests else "none"
+        says = f"{terminal.number(summary.goodput_rps)} requests/s kept {', '.join(summary.slos)} ({share})"
+        terminal.fact(console, "goodput", says)
+    if summary.output_tokens is not None:
+        says = f"{terminal.count(summary.input_tokens)} in, {terminal.count(summary.output_tokens)} out"
+        speed = summary.distributions.get("tokens_per_second")
+        says += f"; {terminal.number(speed.median)} tokens/s a request (median)" if speed else ""
+        terminal.fact(console, "tokens", says)
+    for source, found in summary.server_timing_ms.items():
+        terminal.fact(console, "server", f"{terminal.clean(source)} p50 {terminal.time_ms(found.median)}")
+    lag = summary.distributions.get("client_lag_us")
+    if lag:
+        tail = f"p99 {lag.percentiles['p99']:.0f} us, " if "p99" in lag.percentiles else ""
+        terminal.fact(console, "client lag", f"p50 {lag.median:.0f} us, {tail}max {lag.max:.0f} us")
+    stalls = summary.distributions.get("stall_count")
+    if stalls and stalls.max:
+        terminal.fact(console, "stalls", f"{round(stalls.mean * stalls.n):,} in {stalls.n:,} requests")
+    terminal.fact(console, "connections", f"{summary.connections_opened:,} opened while measuring")
+    if summary.total_cost is None and summary.unpriced_reason:
+        terminal.fact(console, "cost", f"not known: {terminal.clean(summary.unpriced_reason, 200)}", style="dim")
+    if summary.total_cost is not None:
+        each = f", {terminal.dollars(summary.cost_per_request)} a request"
+        unknown = f"; {summary.unpriced} requests have no known cost" if summary.unpriced else ""
+        terminal.fact(console, "cost", f"{terminal.dollars(summary.total_cost)}{each}{unknown}")

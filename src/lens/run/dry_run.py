@@ -1,0 +1,86 @@
+"""What a run would do, as plain data: for --dry-run, and for whoever wants to see before sending.
+
+The rule: everything a key could hide in is hidden, also where a provider puts the key into the path
+or a header of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lens.model import UNREADABLE
+from lens.orchestrator.plan import Plan, PlanTarget, count_of
+from lens.orchestrator.run_info import HIDDEN, sensitive
+from lens.orchestrator.schedule import Stage
+from lens.units import seconds
+from lens.wire import WireRequest
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """The plan: targets with one request of each in full, stages with their numbers, limits."""
+    limits = {
+        name: seconds(value)
+        for name, value in (
+            ("timeout_s", plan.timeouts.total_ns),
+            ("connect_timeout_s", plan.timeouts.connect_ns),
+            ("ttft_timeout_s", plan.timeouts.ttft_ns),
+            ("idle_timeout_s", plan.timeouts.idle_ns),
+        )
+        if value is not None
+    }
+    return {
+        "requests": plan.total,
+        "targets": [_target(target, plan.requests[i]) for i, target in enumerate(plan.targets)],
+        "prompts": len(plan.prompts),
+        "stages": [_stage(stage) for stage in plan.stages],
+        "connection": plan.connection,
+        "connections_opened_ahead": plan.warm_connections,
+        "retries": plan.retry.retries,
+        "limits": limits,
+    }
+
+
+def _target(target: PlanTarget, requests: tuple[WireRequest, ...]) -> dict[str, Any]:
+    endpoint = target.endpoint
+    found: dict[str, Any] = {
+        "provider": target.info.provider,
+        "model": target.info.model,
+        "url": target.info.url,
+        "via": endpoint.unix_socket or (endpoint.proxy.label if endpoint.proxy else None),
+        "certificates": "not checked" if endpoint.insecure and endpoint.scheme == "https" else None,
+        "request": _request(requests[0], target),
+        "body_bytes": sum(len(request.body) for request in requests) // len(requests),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _request(request: WireRequest, target: PlanTarget) -> dict[str, Any]:
+    def shown(text: str) -> str:
+        return text.replace(target.key.reveal(), HIDDEN) if target.key else text
+
+    headers = {}
+    for raw_name, raw_value in request.headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = HIDDEN if sensitive(name) else shown(value)
+    try:
+        body: Any = msgspec.json.decode(shown(request.body.decode("utf-8", "replace")))
+    except UNREADABLE:
+        body = f"{len(request.body)} bytes"
+    return {"method": request.method, "path": shown(request.path), "headers": headers, "body": body}
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    found = {
+        "name": stage.name,
+        "requests": count_of(stage),
+        "at_a_time": stage.concurrency,
+        "rate_per_s": stage.rate_per_s,
+        "to_per_s": stage.to_per_s,
+        "arrival": stage.arrival if stage.rate_per_s is not None else None,
+        "duration_s": seconds(stage.duration_ns) if stage.duration_ns is not None else None,
+        "warmup": stage.warmup or None,
+        "warmup_s": seconds(stage.warmup_ns) or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,199 @@
+"""A handful of requests that tell where an endpoint's time goes: which are asked, and what else is looked at.
+
+Each question differs from the one before in one thing, so that a difference has one cause. Nothing is
+judged here: records and circumstances go to lens.analysis.diagnosis.diagnose.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+import trio
+
+from lens._core.clock import now_ns
+from lens.analysis.diagnosis.symptoms import ALONE, KEPT, LONG_ANSWER, LONG_PROMPT, TOGETHER, Client, Served
+from lens.config.settings import PromptConfig, RunConfig
+from lens.model import Record, Status
+from lens.orchestrator.engine import run_plan
+from lens.orchestrator.plan import SIMULATOR, Plan, make_plan, make_target
+from lens.orchestrator.stop import Stop
+from lens.pricing import PriceBook
+from lens.run.budget import Spending
+from lens.run.server_info import list_models, look_around
+from lens.units import NS_PER_MS, NS_PER_S
+
+# Answers of this length end soon, and still have a first token where a model thinks a little.
+SHORT_ANSWER_TOKENS = 16
+SHORT_PROMPT = "Say hello."
+# Any model can go on with this for long, and none has to think about it.
+LONG_TASK = "Count from 1 to 500 in words, one after the other, and write nothing else."
+# What is asked for where nobody named a model and the server lists none.
+UNNAMED = "unnamed"
+# How often the loop's own lag is looked at.
+LOOK_EVERY_NS = 10 * NS_PER_MS
+# After such a failure the same request is not asked again: the answer would be the same.
+FINAL = frozenset({Status.NETWORK_ERROR, Status.AUTH_ERROR, Status.INVALID_REQUEST, Status.RATE_LIMITED})
+
+
+class Asking(NamedTuple):
+    """How much is asked."""
+
+    times: int = 3  # each question
+    at_once: int = 8
+    prompt_tokens: int = 1500  # of the long prompt
+    answer_tokens: int = 96  # of the long answer
+
+
+class Question(NamedTuple):
+    """One kind of request, asked several times."""
+
+    name: str
+    requests: int
+    prompts: PromptConfig
+    load: dict[str, Any]
+
+
+class Examination(NamedTuple):
+    """All that was seen."""
+
+    records: list[Record]
+    client: Client
+    served: Served
+    over_budget: str | None = None
+    stopped_by: str | None = None
+    named_by_server: bool = False  # the model
+
+
+def questions(asking: Asking) -> list[Question]:
+    """In this order: the first of all may be cold, the last may use a limit up."""
+    short = PromptConfig(texts=(SHORT_PROMPT,), output_tokens=str(SHORT_ANSWER_TOKENS))
+    long = PromptConfig(input_tokens=str(asking.prompt_tokens), output_tokens=str(SHORT_ANSWER_TOKENS))
+    task = PromptConfig(texts=(LONG_TASK,), output_tokens=str(asking.answer_tokens))
+    kept = {"connection": "reuse", "concurrency": 1}
+    return [
+        Question(ALONE, asking.times, short, {"connection": "fresh", "concurrency": 1}),
+        Question(KEPT, asking.times, short, kept),
+        Question(LONG_PROMPT, asking.times, long, kept),
+        Question(LONG_ANSWER, asking.times, task, kept),
+        Question(TOGETHER, asking.at_once, short, {"connection": "reuse", "concurrency": asking.at_once}),
+    ]
+
+
+async def examine(
+    config: RunConfig, book: PriceBook, asking: Asking, *, on_question: Callable[[Question], None], stop: Stop
+) -> Examination:
+    """Ask everything, until a question has no answer at all.
+
+    Raises:
+        ConfigError: something cannot be asked.
+    """
+    named_by_server = not config.targets[0].model
+    served, config = await _with_model(config)
+    records: list[Record] = []
+    warnings: list[str] = []
+    watch = LoopWatch()
+    over_budget: str | None = None
+    async with trio.open_nursery() as beside:
+        beside.start_soon(watch.look)
+        spent_usd = Decimal(0)
+        for question in questions(asking):
+            on_question(question)
+            plan = make_plan(_settings(config, question, spent_usd))
+            spending = _spending(plan, book)
+            found, outcome = await _ask(plan, spending, stop)
+            records += [
+                msgspec.structs.replace(record, index=len(records) + i, stage=question.name)
+                for i, record in enumerate(sorted(found, key=lambda one: one.index))
+            ]
+            warnings += [one for one in outcome.warnings if one.startswith("garbage")]
+            over_budget = outcome.over_budget
+            spent_usd += Decimal(spending.ceiling.spent_nusd) / 10**9 if spending else 0
+            if over_budget or stop.asked or not any(record.status is Status.SUCCESS for record in found):
+                break
+        beside.cancel_scope.cancel()
+    if any(record.category == "not_found" for record in records):
+        served = await look_around(make_target(config.targets[0]), served)
+    return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server)
+
+
+async def _with_model(config: RunConfig) -> tuple[Served, RunConfig]:
+    """The config with a model: the first that the server lists, where none was named."""
+    one = config.targets[0]
+    if one.provider == SIMULATOR and not one.model:
+        one = msgspec.structs.replace(one, model=SIMULATOR)
+    target = make_target(one if one.model else msgspec.structs.replace(one, model=UNNAMED))
+    served = Served(base_url=target.info.url, model=one.model)
+    if one.model:
+        return served, msgspec.structs.replace(config, targets=(one,))
+    models = await list_models(target, target.info.url)
+    named = models[0] if models else ""
+    served = msgspec.structs.replace(served, model=named, models=models)
+    # Some servers have but one model and take any name; the others say what is wrong.
+    one = msgspec.structs.replace(one, model=named or UNNAMED)
+    return served, msgspec.structs.replace(config, targets=(one,))
+
+
+def _settings(config: RunConfig, question: Question, spent_usd: Decimal) -> RunConfig:
+    limit = config.load.max_cost_usd
+    left = None if limit is None else str(max(Decimal(limit) - spent_usd, Decimal(0)))
+    load = msgspec.structs.replace(
+        config.load,
+        pattern="iterations",
+        iterations=question.requests,
+        seed=config.load.seed or int(time.time()),  # prompts that no cache knows from the last time
+        max_cost_usd=left,
+        **question.load,
+    )
+    return msgspec.structs.replace(config, load=load, prompts=question.prompts, thresholds=())
+
+
+def _spending(plan: Plan, book: PriceBook) -> Spending | None:
+    limit = plan.config.load.max_cost_usd
+    return None if limit is None else Spending(plan, book, limit)
+
+
+async def _ask(plan: Plan, spending: Spending | None, stop: Stop) -> tuple[list[Record], Any]:
+    found: list[Record] = []
+
+    def hopeless() -> bool:
+        return any(r.status in FINAL for r in found) and not any(r.status is Status.SUCCESS for r in found)
+
+    outcome = await run_plan(
+        plan,
+        on_record=found.append,
+        stop=stop,
+        ceiling=spending.ceiling if spending else None,
+        worst_nusd=spending.worst_nusd if spending else None,
+        enough=hopeless,
+    )
+    return found, outcome
+
+
+class LoopWatch:
+    """How late this process's loop wakes, and how busy it and its machine are."""
+
+    def __init__(self) -> None:
+        self._late_ns: list[int] = []
+        self._began_ns, self._cpu_s = now_ns(), time.process_time()
+
+    async def look(self) -> None:
+        """Until cancelled."""
+        while True:
+            due = now_ns() + LOOK_EVERY_NS
+            await trio.sleep(LOOK_EVERY_NS / NS_PER_S)
+            self._late_ns.append(max(now_ns() - due, 0))
+
+    def client(self, warnings: list[str]) -> Client:
+        late = sorted(self._late_ns)
+        elapsed_s = (now_ns() - self._began_ns) / NS_PER_S
+        return Client(
+            loop_lag_ms=late[int(0.95 * (len(late) - 1))] / NS_PER_MS if late else None,
+            cpu_share=(time.process_time() - self._cpu_s) / elapsed_s if elapsed_s > 0 else None,
+            load_per_cpu=os.getloadavg()[0] / (os.cpu_count() or 1),
+            warnings=tuple(dict.fromkeys(warnings)),
+        )

@@ -1,0 +1,87 @@
+"""`--until 'ttft_p95 5%'`: a run is long enough when it knows a figure well enough."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lens.analysis.gates.thresholds import metric_and_statistic
+from lens.errors import ConfigError
+from lens.metrics.definitions import counts, pooled_values
+from lens.metrics.distribution import percentile
+from lens.metrics.intervals import Interval, mean_interval, percentile_interval
+from lens.model import Record
+
+_FORM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*[ ,:<]\s*(\d+(?:\.\d+)?)\s*%\s*")
+# A run that nothing else bounds ends after so many requests.
+MOST = 10_000
+# How much more must be known before it is looked at again.
+GROWTH = 1.1
+FEWEST = 30
+
+
+def interval_of(values: Any, statistic: str) -> tuple[float, Interval | None]:
+    """(value, 95 % interval) of a mean or a percentile of values in the order in which they came."""
+    import numpy as np
+
+    series = np.asarray(values, dtype=np.float64)
+    if statistic == "mean":
+        return float(series.mean()), mean_interval(series)
+    percent = float(statistic.removeprefix("p"))
+    return percentile(np.sort(series), percent), percentile_interval(series, percent)
+
+
+def values_of(metric: Any, record: Record) -> list[float]:
+    """What one record says of a metric of requests; several values of a distribution."""
+    if record.warmup or not counts(metric, record):
+        return []
+    if metric.kind == "gap":
+        found: list[float] = pooled_values(metric, record).tolist()
+        return found
+    value = metric.of(record) if metric.of else None
+    return [] if value is None else [float(value)]
+
+
+class Until:
+    """Takes records and says when it is enough."""
+
+    def __init__(self, text: str) -> None:
+        """
+        Raises:
+            ConfigError: the text names no statistic of a metric and no width.
+        """
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise ConfigError(f"--until {text!r}: write a statistic and a width, like 'ttft_p95 5%'")
+        self.metric, self.statistic = metric_and_statistic(found[1])
+        if self.metric.kind in ("run", "cost") or not re.fullmatch(r"mean|p[\d.]+", self.statistic):
+            raise ConfigError(f"--until {text!r}: a mean or a percentile of a request's metric is wanted")
+        self.wanted = float(found[2]) / 100
+        if not 0 < self.wanted < 1:
+            raise ConfigError(f"--until {text!r}: a width between 0 % and 100 % is wanted")
+        self.width: float | None = None  # of the interval as a share of the value, when last looked at
+        self.reached = False
+        self._values: list[float] = []
+        self._look_at = FEWEST
+
+    def add(self, record: Record) -> None:
+        """One more; looks again when there is a tenth more than before."""
+        self._values += values_of(self.metric, record)
+        if self.reached or len(self._values) < self._look_at:
+            return
+        self._look_at = int(len(self._values) * GROWTH) + 1
+        value, interval = interval_of(self._values, self.statistic)
+        if interval is not None and value > 0:
+            self.width = (interval.high - interval.low) / 2 / value
+            self.reached = self.width <= self.wanted
+
+    def enough(self) -> bool:
+        return self.reached
+
+    def says(self) -> str:
+        """For the page: how far it came."""
+        name = f"{self.metric.name} {self.statistic}"
+        if self.width is None:
+            return f"{name}: too few values ({len(self._values)}) to say how sure it is"
+        reached = "reached" if self.reached else "did not reach"
+        return f"{name}: {reached} +-{self.wanted:.3g} with +-{self.width:.2%} after {len(self._values)} values"
