@@ -53,14 +53,14 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from handmade import INFO, record
-from lens.run.journal import Journal
+from lens.history.read import read_run
+from lens.run.journal import SUFFIX, Journal
 journal = Journal(Path(sys.argv[1], "run.json"))
 journal.add(INFO)
 for index in range(50):
     journal.add(record(index=index))
-while not journal._queue.empty():
+while len(read_run(Path(sys.argv[1], "run.json" + SUFFIX)).records) < 50:
     time.sleep(0.01)
-time.sleep(0.2)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -24,14 +24,16 @@ def test_realtime_lies_between_two_readings_of_pythons_wall_clock():
 
 def test_the_offset_carries_one_clock_to_the_other():
     offset, width = clock.sample_offset()
-    moved = time.time_ns() - time.monotonic_ns()
-    assert abs(moved - offset) < 1_000_000
-    assert 0 <= width < 1_000_000
+    before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    # What corrects the wall clock meanwhile moves it by no more than a ms.
+    assert wall - after - width - 1_000_000 <= offset <= wall - before + width + 1_000_000
+    assert all(clock.sample_offset()[1] >= 0 for _ in range(20))
+    assert min(clock.sample_offset()[1] for _ in range(100)) < 1_000_000
 
 
 def test_resolution_and_cost_are_what_a_stamp_can_bear():
     assert 1 <= clock.resolution_ns() <= 1_000_000
-    assert 0 < clock.cost_ns(100) < 100_000
+    assert 0 < min(clock.cost_ns(100) for _ in range(100)) < 100_000
 
 
 @pytest.mark.parametrize("call", [lambda: clock.sample_offset(0), lambda: clock.cost_ns(0)])
@@ -95,10 +97,11 @@ def test_fine_timers_are_granted_on_linux():
 @pytest.mark.skipif(not pacer.native, reason="this system has no timerfd")
 def test_an_alarm_goes_off_once_and_can_be_set_again() -> None:
     alarm = pacer.Alarm()
-    for after_ns in (2_000_000, 1_000_000):
+    for after_ns in (20_000_000, 10_000_000):
         set_ns = clock.now_ns()
         alarm.set(after_ns)
-        assert select.select([alarm.fileno()], [], [], 0)[0] == []
+        early = select.select([alarm.fileno()], [], [], 0)[0]
+        assert early == [] or clock.now_ns() - set_ns >= after_ns
         assert select.select([alarm.fileno()], [], [], HANG_S)[0]
         assert clock.now_ns() - set_ns >= after_ns
     alarm.set(10**12)

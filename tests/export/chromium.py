@@ -69,7 +69,7 @@ class Page:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next(30)
+            answer = self._next(HANG_S)
             if answer.get("id") == self._last:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
@@ -90,7 +90,7 @@ class Page:
     def open(self, url):
         """Load a page to its end."""
         self("Page.navigate", url=url)
-        for _ in range(100):
+        for _ in range(20 * HANG_S):
             if self.run("document.readyState") == "complete":
                 return
             time.sleep(0.05)

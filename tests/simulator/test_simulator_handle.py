@@ -27,7 +27,7 @@ FOLDER = Path(lens.simulator.__file__).parent
 
 def gone(pid: int) -> bool:
     """Whether the process ends within a generous time."""
-    for _ in range(200):
+    for _ in range(3600):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 return True
