@@ -53,13 +53,19 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from handmade import INFO, record
+from lens.errors import FileError
 from lens.history.read import read_run
 from lens.run.journal import SUFFIX, Journal
 journal = Journal(Path(sys.argv[1], "run.json"))
 journal.add(INFO)
 for index in range(50):
     journal.add(record(index=index))
-while len(read_run(Path(sys.argv[1], "run.json" + SUFFIX)).records) < 50:
+def on_disk():
+    try:
+        return len(read_run(Path(sys.argv[1], "run.json" + SUFFIX)).records)
+    except FileError:  # nothing yet
+        return 0
+while on_disk() < 50:
     time.sleep(0.01)
 os.kill(os.getpid(), signal.SIGKILL)
 """
