@@ -1,7 +1,9 @@
-"""Gemini's function calls put together: whole ones, and those whose arguments come piece by piece (partialArgs).
+"""Assemble Gemini's function calls: whole ones, and those whose arguments come piece by piece (partialArgs).
 
-A piece says where in the arguments it belongs (a JSON path, RFC 9535: "$.place.names[0]"); what it says of a
-string is added to what stood there. A path that leads nowhere changes nothing.
+A piece names its place in the arguments by a JSON path (RFC 9535: "$.place.names[0]"); its string is
+appended to what stood there. A path that leads nowhere changes nothing.
+
+Source: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling
 """
 
 from __future__ import annotations
@@ -13,70 +15,72 @@ from typing import Any
 import msgspec
 
 from lens.model import ToolCall
-from lens.providers.base import as_dict, as_list, as_name, as_str, json_text
+from lens.providers.values import as_dict, as_list, as_name, as_str, json_text
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
 _PATH = re.compile(rf"\$(?:{_STEP.pattern})+")
 _ESCAPED = re.compile(r"\\(.)")
-# Deeper arguments are not put together: nobody's function takes them.
-MOST_STEPS = 64
+# Deeper arguments are not assembled: nobody's function takes them.
+MAX_STEPS = 64
 
 
-class _Call(msgspec.Struct):
+class _PartialCall(msgspec.Struct):
     """A call as far as it came."""
 
     name: str
     id: str | None
     arguments: dict[str, Any]
-    goes_on: bool
+    will_continue: bool
 
 
-class Calls:
+class FunctionCalls:
     """The calls of one answer, in the order in which they began."""
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
+        self._calls: list[_PartialCall] = []
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def take(self, told: dict[str, Any]) -> None:
-        """One functionCall of a part."""
-        call = self._meant(told)
+    def take(self, part: dict[str, Any]) -> None:
+        """Take one functionCall: a new call, or more of one that goes on."""
+        call = self._continued_by(part)
         if call is None:
-            call = _Call(as_str(told.get("name")), as_name(told.get("id")), {}, goes_on=True)
+            call = _PartialCall(as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True)
             self._calls.append(call)
-        call.arguments |= as_dict(told.get("args"))
-        for piece in as_list(told.get("partialArgs")):
+        call.arguments |= as_dict(part.get("args"))
+        for piece in as_list(part.get("partialArgs")):
             _put(call.arguments, as_dict(piece))
-        call.goes_on = told.get("willContinue") is True
+        call.will_continue = part.get("willContinue") is True
 
-    def _meant(self, told: dict[str, Any]) -> _Call | None:
-        """The call that this continues: that of its id, or without name and id the last that goes on."""
-        named, name = as_name(told.get("id")), as_name(told.get("name"))
+    def _continued_by(self, part: dict[str, Any]) -> _PartialCall | None:
+        """Return the call that `part` continues: the one of its id, or without name and id the last that goes on."""
+        id_, name = as_name(part.get("id")), as_name(part.get("name"))
         for call in reversed(self._calls):
-            if call.goes_on and (call.id == named if named else name is None):
+            if call.will_continue and (call.id == id_ if id_ else name is None):
                 return call
         return None
 
-    def tool_calls(self) -> tuple[ToolCall, ...]:
+    def in_order(self) -> tuple[ToolCall, ...]:
+        """Return the calls as far as they came."""
         return tuple(
             [ToolCall(name=call.name, arguments=json_text(call.arguments), id=call.id) for call in self._calls]
         )
 
 
-def steps_of(path: Any) -> list[str | int] | None:
-    """The keys and places of a JSON path that names one value; None where it is none."""
+def parse_path(path: Any) -> list[str | int] | None:
+    """Return the keys and indexes of a JSON path that names one value, or None where it is no such path."""
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         return None
     steps: list[str | int] = []
-    for plain, place, single, double in _STEP.findall(path):
-        steps.append(int(place) if place else plain or _ESCAPED.sub(r"\1", single or double))
-    return steps if len(steps) <= MOST_STEPS else None
+    for plain, index, single, double in _STEP.findall(path):
+        steps.append(int(index) if index else plain or _ESCAPED.sub(r"\1", single or double))
+    return steps if len(steps) <= MAX_STEPS else None
 
 
 def _put(arguments: dict[str, Any], piece: dict[str, Any]) -> None:
-    steps = steps_of(piece.get("jsonPath"))
+    """Set the value of one partialArgs piece at its path, or append it where it is a string."""
+    steps = parse_path(piece.get("jsonPath"))
     if steps is None:
         return
     at: Any = arguments
@@ -95,7 +99,7 @@ def _put(arguments: dict[str, Any], piece: dict[str, Any]) -> None:
 
 
 def _inside(at: Any, step: str | int, absent: Any) -> Any:
-    """What is at `step` of `at`; where nothing is, `absent` is put there."""
+    """Return what is at `step` of `at`; where nothing is, `absent` is put there."""
     if isinstance(at, dict) and isinstance(step, str):
         return at.setdefault(step, absent)
     if isinstance(at, list) and isinstance(step, int) and step <= len(at):
@@ -106,7 +110,7 @@ def _inside(at: Any, step: str | int, absent: Any) -> Any:
 
 
 def _set(at: Any, step: str | int, value: Any) -> None:
-    """`value` at `step`; a list grows by one at most, whatever place a server names."""
+    """Set `value` at `step`; a list grows by one at most, whatever index a server names."""
     _inside(at, step, value)
     of_list = isinstance(at, list) and isinstance(step, int) and step < len(at)
     if of_list or (isinstance(at, dict) and isinstance(step, str)):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lens._core.signals import SignalSet
 from lens.model import CONTENT, Events, Stamps
-from lens.providers import gemini_content
-from lens.providers.gemini_calls import Calls, steps_of
+from lens.providers import google
+from lens.providers.google_calls import FunctionCalls, parse_path
 from lens.providers.registry import get_provider
 from lens.wire import Ask, Exchange, Frame, Prompt, Secret
 
@@ -38,10 +38,10 @@ STREAM = [
 
 
 def test_the_pieces_become_the_arguments_that_were_meant():
-    calls = Calls()
+    calls = FunctionCalls()
     for event in STREAM:
         calls.take(event["candidates"][0]["content"]["parts"][0]["functionCall"])
-    first, second = calls.tool_calls()
+    first, second = calls.in_order()
     assert (first.name, first.id, second.name, second.arguments) == ("book", "a", "look", '{"at":1}')
     assert json.loads(first.arguments) == {
         "to": {"city": "Boston \u00e9", "days": [3, 4.5]},
@@ -52,26 +52,26 @@ def test_the_pieces_become_the_arguments_that_were_meant():
 
 
 def test_each_piece_is_content_and_the_empty_part_that_ends_a_call_is_not():
-    signals = SignalSet(*gemini_content.RULES.compiled_form())
+    signals = SignalSet(*google.RULES.compiled_form())
     found = [signals.scan(json.dumps(event).encode()) for event in STREAM]
     assert [bool(bits & CONTENT) for bits, _ in found] == [True, True, True, True, True, True, False, True]
     assert [chars for _, chars in found[:3]] == [4, 3, 5]
 
 
 def test_calls_that_go_on_beside_each_other_are_kept_apart_by_their_ids():
-    calls = Calls()
+    calls = FunctionCalls()
     calls.take({"name": "a", "id": "1", "willContinue": True})
     calls.take({"name": "b", "id": "2", "willContinue": True})
     for named, said in (("1", "x"), ("2", "y"), ("1", "z")):
         calls.take({"id": named, "partialArgs": [{"jsonPath": "$.k", "stringValue": said}], "willContinue": True})
-    assert [call.arguments for call in calls.tool_calls()] == ['{"k":"xz"}', '{"k":"y"}']
+    assert [call.arguments for call in calls.in_order()] == ['{"k":"xz"}', '{"k":"y"}']
 
 
 def test_whole_calls_of_the_same_name_stay_two():
-    calls = Calls()
+    calls = FunctionCalls()
     calls.take({"name": "a", "args": {"k": 1}})
     calls.take({"name": "a", "args": {"k": 2}})
-    assert [call.arguments for call in calls.tool_calls()] == ['{"k":1}', '{"k":2}']
+    assert [call.arguments for call in calls.in_order()] == ['{"k":1}', '{"k":2}']
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_whole_calls_of_the_same_name_stay_two():
     ],
 )
 def test_a_path_that_names_one_value_has_steps(path, steps):
-    assert steps_of(path) == steps
+    assert parse_path(path) == steps
 
 
 def test_a_place_far_off_makes_no_list_of_that_length():
-    calls = Calls()
+    calls = FunctionCalls()
     calls.take({"name": "a", "partialArgs": [{"jsonPath": "$.k[999999999]", "numberValue": 1}]})
-    assert json.loads(calls.tool_calls()[0].arguments) == {"k": []}
+    assert json.loads(calls.in_order()[0].arguments) == {"k": []}
 
 
 paths = st.lists(st.sampled_from([".a", ".b", "[0]", "[1]", "['c']"]), max_size=4).map(
@@ -108,9 +108,9 @@ values = st.fixed_dictionaries(
 
 @given(st.lists(values, max_size=12))
 def test_pieces_that_contradict_each_other_do_no_harm(pieces):
-    calls = Calls()
+    calls = FunctionCalls()
     calls.take({"name": "a", "partialArgs": pieces})
-    assert isinstance(json.loads(calls.tool_calls()[0].arguments), dict)
+    assert isinstance(json.loads(calls.in_order()[0].arguments), dict)
 
 
 def test_a_stream_of_pieces_is_read_as_one_call():

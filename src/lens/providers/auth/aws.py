@@ -1,25 +1,27 @@
-"""Where Amazon's credentials and region come from: the environment, profile files, then botocore's whole chain.
+"""Find AWS credentials and region: environment variables, profile files, then botocore's whole chain.
 
 The first two need nothing but this file. Single sign-on, instance and container roles go through
-botocore (the extra `bedrock`), imported when used; what ends is renewed by a thread of its own.
+botocore (the extra `bedrock`), imported when used.
+
+Source: https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 """
 
 from __future__ import annotations
 
 import configparser
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lens.errors import ConfigError, MissingKey
-from lens.providers.sigv4 import AwsCredentials
+from lens.providers.auth.background import BackgroundRefresh
+from lens.providers.auth.sigv4 import AwsCredentials
 from lens.wire import Secret
 
 BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
-# How often credentials that may end are looked at.
-LOOK_EVERY_S = 60.0
+# How often credentials that may expire are checked.
+CHECK_INTERVAL_S = 60.0
 _HOW = (
     f"set {BEARER_VARIABLE}, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
     "or AWS_PROFILE to a profile that holds them"
@@ -27,17 +29,17 @@ _HOW = (
 
 
 def region_of(environ: Mapping[str, str]) -> str | None:
-    """The region that the environment or the profile names."""
-    said = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-    return said or _config(environ).get("region")
+    """Return the region that the environment or the profile names; None where neither does."""
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    return region or _config(environ).get("region")
 
 
 def find_credentials(environ: Mapping[str, str], *, whole_chain: bool) -> Secret | None:
-    """A bearer token, or credentials to sign with; None where there are none and the chain was not asked for.
+    """Return a bearer token or credentials to sign with; None where there are none and `whole_chain` is False.
 
     Raises:
-        MissingKey: there are none anywhere; the message says what to set.
-        ConfigError: a profile's file cannot be read, or it wants the chain and botocore is absent.
+        MissingKey: no credentials anywhere; the message says what to set.
+        ConfigError: a profile file cannot be read or parsed.
     """
     if environ.get(BEARER_VARIABLE):
         return Secret(environ[BEARER_VARIABLE])
@@ -53,13 +55,13 @@ def find_credentials(environ: Mapping[str, str], *, whole_chain: bool) -> Secret
 
 
 def _profile(environ: Mapping[str, str]) -> dict[str, str]:
-    """The profile's section of the credentials file."""
+    """Return the profile's section of the credentials file."""
     path = environ.get("AWS_SHARED_CREDENTIALS_FILE") or str(Path.home() / ".aws" / "credentials")
     return _section(path, environ.get("AWS_PROFILE") or "default")
 
 
 def _config(environ: Mapping[str, str]) -> dict[str, str]:
-    """The profile's section of the config file, which is named otherwise there."""
+    """Return the profile's section of the config file, where all but the default are named `profile NAME`."""
     path = environ.get("AWS_CONFIG_FILE") or str(Path.home() / ".aws" / "config")
     name = environ.get("AWS_PROFILE") or "default"
     return _section(path, name if name == "default" else f"profile {name}")
@@ -102,26 +104,21 @@ def _from_chain(profile: str | None, region: str) -> AwsCredentials:
 
 
 class RenewedCredentials(AwsCredentials):
-    """Credentials of botocore, looked at beside the run so that none of its requests waits for them."""
+    """Credentials of botocore, refreshed in the background while requests go on."""
 
-    __slots__ = ("_found", "_frozen", "_lock", "_looked_s")
+    __slots__ = ("_checked_s", "_frozen", "_refresh", "_source")
 
-    def __init__(self, found: Any, region: str) -> None:
-        self._found, self._lock, self._looked_s = found, threading.Lock(), time.monotonic()
-        self._frozen = found.get_frozen_credentials()
+    def __init__(self, source: Any, region: str) -> None:
+        self._source, self._checked_s = source, time.monotonic()
+        self._refresh = BackgroundRefresh(self._freeze, "lens-aws-credentials")
+        self._freeze()
         super().__init__(self._frozen.access_key, self._frozen.secret_key, self._frozen.token, region)
 
     def current(self) -> AwsCredentials:
         now = self._frozen
-        if time.monotonic() - self._looked_s > LOOK_EVERY_S and self._lock.acquire(blocking=False):
-            self._looked_s = time.monotonic()
-            threading.Thread(target=self._look, name="lens-aws-credentials", daemon=True).start()
+        if time.monotonic() - self._checked_s > CHECK_INTERVAL_S and self._refresh.start():
+            self._checked_s = time.monotonic()
         return AwsCredentials(now.access_key, now.secret_key, now.token, self.region)
 
-    def _look(self) -> None:
-        try:
-            self._frozen = self._found.get_frozen_credentials()
-        except Exception:  # noqa: S110 - the old ones serve to their end; then the server's 403 tells
-            pass
-        finally:
-            self._lock.release()
+    def _freeze(self) -> None:
+        self._frozen = self._source.get_frozen_credentials()

@@ -1,16 +1,18 @@
-"""A Google access token that renews itself, through google-auth (the extra `vertex`), imported when used.
+"""Access tokens of Google Cloud that renew themselves, through google-auth (the extra `vertex`), imported when used.
 
-The first token is fetched while planning, never within a timed request; later ones by a thread of their
-own, some minutes before the old one ends.
+The first token is fetched while planning, never within a timed request; later ones in the background,
+some minutes before the old one expires.
+
+Source: https://cloud.google.com/docs/authentication/application-default-credentials
 """
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lens.errors import ConfigError, MissingKey
+from lens.providers.auth.background import BackgroundRefresh
 from lens.wire import Secret
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -18,53 +20,43 @@ RENEW_BEFORE = timedelta(minutes=5)
 
 
 class RenewedToken(Secret):
-    """The token of google-auth credentials; reveal() gives the one that is valid now."""
+    """The token of google-auth credentials; reveal() returns the one that is valid now."""
 
-    __slots__ = ("_credentials", "_lock", "_request")
+    __slots__ = ("_credentials", "_refresh")
 
     def __init__(self, credentials: Any, request: Any) -> None:
         """
         Raises:
-            MissingKey: no token is given for these credentials.
+            MissingKey: Google refuses a token for these credentials.
         """
         super().__init__("")
-        self._credentials, self._request, self._lock = credentials, request, threading.Lock()
-        self._renew()
+        self._credentials = credentials
+        try:
+            credentials.refresh(request)
+        except Exception as error:
+            raise MissingKey(f"Google gives no access token: {type(error).__name__}: {error}") from None
+        self._refresh = BackgroundRefresh(lambda: credentials.refresh(request), "lens-google-token")
 
     def reveal(self) -> str:
         token = str(self._credentials.token)
-        if self._due() and self._lock.acquire(blocking=False):
-            threading.Thread(target=self._renew_beside, name="lens-google-token", daemon=True).start()
+        if self._is_due():
+            self._refresh.start()
         return token
 
     def __bool__(self) -> bool:
         return True
 
-    def _due(self) -> bool:
+    def _is_due(self) -> bool:
         expiry = self._credentials.expiry  # naive, UTC
         return expiry is not None and expiry.replace(tzinfo=UTC) - datetime.now(UTC) < RENEW_BEFORE
 
-    def _renew_beside(self) -> None:
-        try:
-            self._credentials.refresh(self._request)
-        except Exception:  # noqa: S110 - the old token serves to its end; then the server's 401 tells
-            pass
-        finally:
-            self._lock.release()
-
-    def _renew(self) -> None:
-        try:
-            self._credentials.refresh(self._request)
-        except Exception as error:
-            raise MissingKey(f"Google gives no access token: {type(error).__name__}: {error}") from None
-
 
 def default_token() -> Secret:
-    """The token of the application default credentials: a service account's file, gcloud's login, a machine's own.
+    """Return a token of the application default credentials (service account file, gcloud login, machine).
 
     Raises:
         ConfigError: google-auth is not installed.
-        MissingKey: there are no such credentials, or no token is given for them.
+        MissingKey: no such credentials, or Google refuses a token for them.
     """
     try:
         import google.auth

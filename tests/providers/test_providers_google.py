@@ -7,8 +7,7 @@ from made import streamed, whole
 from recorded import check, names_of, raw
 
 from lens.model import CONTENT
-from lens.providers.gemini_content import RULES
-from lens.providers.google import reading_of
+from lens.providers.google import RULES, GeminiReader
 from lens.providers.registry import get_provider
 from lens.wire import Ask, Prompt, Secret
 
@@ -20,6 +19,10 @@ USAGE = {
     "cachedContentTokenCount": 4,
     "totalTokenCount": 17,
 }
+
+
+def reading_of(exchange):
+    return GeminiReader(exchange).read()
 
 
 def asked(prompt, **ask):
