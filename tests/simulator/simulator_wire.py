@@ -21,7 +21,7 @@ from typing import Any
 
 import h11
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 180.0
 
 
 @dataclass

@@ -245,7 +245,7 @@ class Server:
             script = amended(self.script, request.headers.get("x-lens-script", ""))
             turn = dialect.turn(request, json.loads(request.body) if request.body else {})
             check(turn)
-        except (ValueError, TypeError, AttributeError, LookupError) as wrong:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:
             why = f"the simulator cannot read this request: {wrong}"
             return self._plain(400, {"error": {"message": why, "type": "invalid_request_error"}}, record)
         asked_for = "" if dialect.name == "openai_models" else turn.model
