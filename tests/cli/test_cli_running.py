@@ -88,9 +88,9 @@ def test_a_ceiling_ends_a_run_before_it_is_passed(run):
 
 
 def test_a_run_until_a_figure_is_known_says_what_it_knew(run):
-    found = run("-c", 4, "--until", "itl_p50 50%")
+    found = run("-c", 4, "--until", "ttft_p50 50%")
     assert found.summary.notes
-    assert found.summary.notes[0].startswith("itl_ms p50: reached")
+    assert found.summary.notes[0].startswith("ttft_ms p50: reached")
     assert found.exit_code == ExitCode.OK
 
 
@@ -121,7 +121,7 @@ def test_what_no_server_counted_is_counted_here(run):
 
 
 def test_a_search_for_a_limit_tells_its_tries(run):
-    found = run("--search-slo", "ttft_p95<5000", "--rate", 10, "--search-max", 20, "--duration", "200ms")
+    found = run("--search-slo", "ttft_p95<60000", "--rate", 10, "--search-max", 20, "--duration", "200ms")
     assert "still kept" in found.summary.notes[-1]
     assert len(found.summary.notes) > 1
 

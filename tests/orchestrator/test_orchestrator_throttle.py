@@ -3,6 +3,7 @@
 import pytest
 import trio
 from handmade import failed_record, record
+from waiting import HANG_S
 
 from lens.model import Limit
 from lens.orchestrator.throttle import FIRST_WAIT_S, LONGEST_WAIT_S, AdaptiveThrottle
@@ -52,7 +53,7 @@ async def test_wait_returns_when_a_request_may_start():
 
     throttle = AdaptiveThrottle()
     throttle.observe(refused(0.05), now_ns())
-    with trio.fail_after(5):
+    with trio.fail_after(HANG_S):
         await throttle.wait()
     assert now_ns() >= throttle.until_ns
 

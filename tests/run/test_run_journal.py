@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from handmade import INFO, failed_record, full_record, record
+from waiting import HANG_S
 
 from lens.errors import FileError
 from lens.history.read import read_run
@@ -66,21 +67,27 @@ def run_apart(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
     env = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)}
     words = [sys.executable, "-c", script, folder]
-    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 from handmade import INFO, record
-from lens.run.journal import Journal
+from lens.errors import FileError
+from lens.history.read import read_run
+from lens.run.journal import SUFFIX, Journal
 journal = Journal(Path(sys.argv[1], "run.json"))
 journal.add(INFO)
 for index in range(50):
     journal.add(record(index=index))
-while not journal._queue.empty():
+def on_disk():
+    try:
+        return len(read_run(Path(sys.argv[1], "run.json" + SUFFIX)).records)
+    except FileError:  # nothing yet
+        return 0
+while on_disk() < 50:
     time.sleep(0.01)
-time.sleep(0.2)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
