@@ -187,8 +187,9 @@ def _write(rows: Column, lines: Sequence[tuple[Column, Decimal]], usd: Column, p
         total += tokens * float(rate)
         exact += tokens * round(rate * PICO / MILLION)
     total /= 1e6
-    usd[rows] = total
-    pico[rows] = np.where(total < MOST_EXACT_USD, exact, UNKNOWN)
+    fits = total < MOST_EXACT_USD
+    usd[rows] = np.where(fits, exact / PICO, total)
+    pico[rows] = np.where(fits, exact, UNKNOWN)
 
 
 def _first(rate: Decimal | None, otherwise: Decimal) -> Decimal:
