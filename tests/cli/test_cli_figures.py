@@ -7,7 +7,7 @@ import pytest
 from cli_program import lll
 
 from lens.cli.command import Command, with_options
-from lens.cli.figures import TOOLS, FIGURES, slos_of
+from lens.cli.figures import FIGURES, TOOLS, slos_of
 from lens.metrics import tool_definitions
 
 

@@ -13,8 +13,10 @@ from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import ConfigError
 from lens.export.formats import FORMATS, format_named, format_of_suffix, open_export
-from lens.export.influx import point, unix_ns
+from lens.export.influx import InfluxPoints
+from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
+from lens.metrics.builder import table_of
 from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price
@@ -37,8 +39,14 @@ BENCHMARK_SUMMARY = {
 
 def exported(name, records=RECORDS, *, single=False, book=BOOK):
     export = open_export(format_named(name), INFO, book, single=single)
-    pieces = [export.begin(), *(export.add(r) for r in records), export.end(INFO, summarize(records, INFO, book))]
-    return b"".join(pieces)
+    table = table_of(records, INFO, book)
+    return b"".join(export.write(table, INFO, summarize(table, INFO)))
+
+
+def point(one):
+    """A request's line of InfluxDB's protocol, without its end."""
+    (line,) = InfluxPoints().lines(table_of([one], INFO, BOOK))
+    return line.decode().removesuffix("\n")
 
 
 def test_one_request_is_the_plans_request_metrics():
@@ -120,14 +128,14 @@ def test_labels_of_the_exposition_are_escaped():
 
 
 def test_a_point_has_the_plans_fields_and_a_time_in_nanoseconds():
-    line = point(RECORDS[2], BOOK)
+    line = point(RECORDS[2])
     assert line.startswith("llm_request,provider=openai,model=gpt-4,status=Success ttft_ms=100.0,itl_ms=")
     assert ",cost=0.01248," in line
     assert line.endswith(" 1762540200000000000")
 
 
 def test_tags_are_escaped_and_absent_fields_left_out():
-    line = point(failed_record(model="my model,v=1\\"), BOOK)
+    line = point(failed_record(model="my model,v=1\\"))
     assert "model=my\\ model\\,v\\=1," in line
     assert "ttft_ms" not in line
 
@@ -158,4 +166,4 @@ def test_a_run_without_requests_is_written_too(name):
 
 
 def test_labels_become_tags():
-    assert "region=eu" in point(msgspec.structs.replace(record(), labels={"region": "eu"}), BOOK)
+    assert "region=eu" in point(msgspec.structs.replace(record(), labels={"region": "eu"}))

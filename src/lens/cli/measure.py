@@ -24,6 +24,7 @@ from lens.cli.remembered import calibrated
 from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode, FileError
+from lens.metrics.builder import table_of
 from lens.metrics.summary import Collector, Summary, with_experiments
 from lens.model import Record, RunInfo, Status
 from lens.orchestrator.engine import Outcome, RunState, run_plan
@@ -32,6 +33,7 @@ from lens.orchestrator.run_info import ended, run_info
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.orchestrator.workers.parent import check_workers, run_workers
+from lens.pricing import PriceBook
 from lens.run.budget import Spending, gpu_cost
 from lens.run.journal import Journal, rescue
 from lens.run.slo_search import search, slos_of
@@ -104,7 +106,9 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
             if settings.usd_per_gpu_hour is not None:
                 spent = gpu_cost(summary.window_s, summary.output_tokens, settings.usd_per_gpu_hour)
                 summary = msgspec.structs.replace(summary, gpu_cost=spent)
-            trouble = _write(stack, results, info, summary, records if keep_text else map(without_text, records))
+            trouble = _write(
+                stack, results, info, summary, records if keep_text else map(without_text, records), settings.book
+            )
         finally:
             if journal:
                 journal.close(complete=trouble is None and sys.exception() is None)
@@ -116,13 +120,11 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
 
 
 def _write(
-    stack: ExitStack, results: Results, info: RunInfo, summary: Summary, records: Iterable[Record]
+    stack: ExitStack, results: Results, info: RunInfo, summary: Summary, records: Iterable[Record], book: PriceBook
 ) -> str | None:
     """Write all outputs; why that failed, where it did."""
     try:
-        for record in records:
-            results.add(record)
-        results.end(info, summary)
+        results.write(table_of(records, info, book), info, summary)
         stack.close()
     except FileError as error:
         stack.__exit__(FileError, error, error.__traceback__)  # what was written stays, as .partial

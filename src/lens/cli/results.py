@@ -7,18 +7,20 @@ must not be replaced, is found out before anything was sent.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lens.cli.settings import Settings
 from lens.errors import ConfigError, FileError
 from lens.export.formats import Export, Format, format_named, open_export
 from lens.history.write import NewFile
-from lens.metrics.summary import Summary
-from lens.model import Record, RunInfo
+from lens.model import RunInfo
+
+if TYPE_CHECKING:
+    from lens.metrics.summary import Summary
+    from lens.metrics.table import Table
 
 
 class _Wanted(NamedTuple):
@@ -68,26 +70,19 @@ class Results:
         self._stack.__exit__(kind, error, trace)
 
     def begin(self, info: RunInfo) -> None:
-        """The run's header is known."""
+        """Load the formats, now that the run's header is known."""
         book = self._settings.book
         self._exports = [open_export(w.format, info, book, single=self._single) for w in self._wanted]
-        self._write(export.begin() for export in self._exports)
 
-    def add(self, record: Record) -> None:
-        self._write(export.add(record) for export in self._exports)
-
-    def end(self, info: RunInfo, summary: Summary) -> None:
-        self._write(export.end(info, summary) for export in self._exports)
-
-    def _write(self, pieces: Iterable[bytes]) -> None:
-        for file, piece in zip(self._files, pieces, strict=True):
-            if not piece:
-                continue
-            if file is not None:
-                file.write(piece)
-            else:
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> None:
+        """Write the run in every format."""
+        for file, export in zip(self._files, self._exports, strict=True):
+            for piece in export.write(table, info, summary):
+                if file is not None:
+                    file.write(piece)
+                else:
+                    sys.stdout.buffer.write(piece)
+                    sys.stdout.buffer.flush()
 
 
 def _wanted(settings: Settings, name: str) -> list[_Wanted]:

@@ -8,6 +8,7 @@ message.
 
 from __future__ import annotations
 
+import abc
 import gzip
 import os
 import time
@@ -16,11 +17,13 @@ from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from lens.errors import ConfigError
-from lens.export.influx import Influx
-from lens.export.otlp import SPANS_A_LINE, Otlp
+from lens.export.influx import InfluxPoints
+from lens.export.otlp import SPANS_A_LINE, OtlpSignals
 from lens.export.post import BUDGET_S, Request, basic, send, shown
-from lens.export.prometheus import CONTENT_TYPE, Gathered, Units, exposition
+from lens.export.prometheus import CONTENT_TYPE, PrometheusMetrics, Units, exposition
 from lens.export.remote_write import compressor, write_request
+from lens.metrics.builder import BATCH, table_of
+from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
@@ -55,21 +58,45 @@ class Pusher(Protocol):
         """
 
 
-class _State:
+class _Tables(abc.ABC):
+    """Records come one by one and are evaluated as tables."""
+
+    def __init__(self, info: RunInfo, book: PriceBook) -> None:
+        self._info, self._book = info, book
+        self._come: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        self._come.append(record)
+        if len(self._come) >= BATCH:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Take what has come since the last time."""
+        if self._come:
+            come, self._come = self._come, []
+            self._take(table_of(come, self._info, self._book))
+
+    @abc.abstractmethod
+    def _take(self, table: Table) -> None: ...
+
+
+class _State(_Tables):
     """Backends that are told the state so far: every flush says all of it again."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook) -> None:
-        self._push, self._info = push, info
-        self._gathered = Gathered(book, push.units)
+        super().__init__(info, book)
+        self._push = push
+        self._metrics = PrometheusMetrics(push.units)
 
-    def add(self, record: Record) -> None:
-        self._gathered.add(record)
+    def _take(self, table: Table) -> None:
+        self._metrics.add(table)
 
     def flush(self) -> None:
+        self._evaluate()
         send(self._request())
 
     def _request(self) -> Request:
-        families = self._gathered.families()
+        families = self._metrics.families()
         if self._push.kind == "push-gateway":
             url = gateway_url(self._push.url, self._info)
             return Request("PUT", url, {"Content-Type": CONTENT_TYPE}, exposition(families))
@@ -84,21 +111,21 @@ class _State:
         return Request("POST", url, headers, body)
 
 
-class _Points:
+class _Points(_Tables):
     """InfluxDB: version 2 where the URL or the environment names a bucket, else version 1."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str]) -> None:
+        super().__init__(info, book)
         self._url, self._headers = influx_address(push, environ)
-        self._writer = Influx(info, book)
+        self._points = InfluxPoints()
         self._lines: list[bytes] = []
 
-    def add(self, record: Record) -> None:
-        line = self._writer.add(record)
-        if line:
-            self._lines.append(line)
-            del self._lines[:-WAITING_MOST]
+    def _take(self, table: Table) -> None:
+        self._lines += self._points.lines(table)
+        del self._lines[:-WAITING_MOST]
 
     def flush(self) -> None:
+        self._evaluate()
         until = time.monotonic() + BUDGET_S
         while self._lines:
             body = gzip.compress(b"".join(self._lines[:INFLUX_LINES]))
@@ -106,36 +133,33 @@ class _Points:
             del self._lines[:INFLUX_LINES]
 
 
-class _Signals:
+class _Signals(_Tables):
     """A collector: spans as they come, and the metrics as they stand, in the protocol's JSON form."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str]) -> None:
+        super().__init__(info, book)
         self._base = push.url.rstrip("/").removesuffix("/v1/traces").removesuffix("/v1/metrics")
         self._headers = {"Content-Type": "application/json"}
         for pair in (environ.get("OTEL_EXPORTER_OTLP_HEADERS") or "").split(","):
             name, _, value = pair.partition("=")
             if name.strip():
                 self._headers[unquote(name.strip())] = unquote(value.strip())
-        self._writer = Otlp(info, book)
+        self._signals = OtlpSignals(info)
         self._waiting: list[bytes] = []  # messages of spans
 
-    def add(self, record: Record) -> None:
-        self._wait_for(self._writer.add(record))
+    def _take(self, table: Table) -> None:
+        self._waiting += self._signals.add(table)
+        del self._waiting[: -WAITING_MOST // SPANS_A_LINE]
 
     def flush(self) -> None:
-        self._wait_for(self._writer.spans())
+        self._evaluate()
         until = time.monotonic() + BUDGET_S
         while self._waiting:
             self._send("traces", self._waiting[0], until - time.monotonic())
             del self._waiting[0]
-        metrics = self._writer.metrics()
+        metrics = self._signals.metrics()
         if metrics:
             self._send("metrics", metrics, until - time.monotonic())
-
-    def _wait_for(self, message: bytes) -> None:
-        if message:
-            self._waiting.append(message)
-            del self._waiting[: -WAITING_MOST // SPANS_A_LINE]
 
     def _send(self, signal: str, body: bytes, budget_s: float) -> None:
         send(Request("POST", f"{self._base}/v1/{signal}", self._headers, body), budget_s=budget_s)

@@ -32,7 +32,8 @@ class RawEvents(NamedTuple):
     @property
     def begins(self) -> Column:
         """Which events are the first of their request."""
-        return np.diff(self.of, prepend=-1) != 0
+        begins: Column = np.diff(self.of, prepend=-1) != 0
+        return begins
 
     def where(self, which: Column) -> RawEvents:
         """Return the events where a bool column is true."""

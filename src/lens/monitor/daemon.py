@@ -16,8 +16,9 @@ import trio
 
 from lens.config.settings import MonitorConfig, RunConfig
 from lens.errors import LensError
-from lens.export.prometheus import Gathered
+from lens.export.prometheus import PrometheusMetrics
 from lens.export.push import Push, open_push
+from lens.metrics.builder import table_of
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Promise
 from lens.monitor.history import History
@@ -62,7 +63,7 @@ class Monitor:
             ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
         """
         self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
-        self.gathered = Gathered(settings.book)
+        self.exposed = PrometheusMetrics()
         self.watches: dict[Who, Watch] = {}
         self.outboxes: list[Outbox] = [
             Metrics(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
@@ -122,7 +123,7 @@ class Monitor:
         if record.category == "cancelled":
             return
         self.succeeded += record.status is Status.SUCCESS
-        self.gathered.add(record)
+        self.exposed.add(table_of([record], self.info, self.settings.book))
         if self.history is not None:
             self.history.add(record)
             if self.history.trouble:
@@ -175,7 +176,7 @@ class Monitor:
 
     def metrics(self) -> Page:
         return metrics_page(
-            self.gathered, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
+            self.exposed, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
         )
 
     def health(self) -> Page:

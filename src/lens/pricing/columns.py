@@ -66,12 +66,12 @@ class Costs(NamedTuple):
         pico, usd = self.pico[name], self.columns[name]
         distinct, of = np.unique(pico, return_inverse=True)  # requests of equal tokens have equal costs
         exact = [None if one == UNKNOWN else Decimal(one).scaleb(-12).normalize() for one in distinct.tolist()]
-        found = [exact[i] for i in of.tolist()]
+        found: list[Decimal | None] = [exact[i] for i in of.tolist()]
         for row in np.flatnonzero((pico == UNKNOWN) & ~np.isnan(usd)).tolist():
             found[row] = Decimal(float(usd[row]))
         if name == "total_cost":
-            for row, usd in self.reported.items():
-                found[row] = usd
+            for row, billed in self.reported.items():
+                found[row] = billed
         return found
 
 

@@ -6,7 +6,7 @@ that a figure in such a file, in `--definitions` and in the tool's own file can 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -44,17 +44,16 @@ class ToolRequests(NamedTuple):
     def take(self, rows: Column) -> Self:
         """Return some of the requests, by row numbers."""
         gap_first, places = Lists(self.gap_first, {}).taken(rows)
-        columns = {name: one[rows] for name, one in zip(self._fields, self, strict=True) if isinstance(one, np.ndarray)}
-        codes = {
-            name: Codes(one.codes[rows], one.values)
-            for name, one in zip(self._fields, self, strict=True)
-            if isinstance(one, Codes)
-        }
-        columns |= {"gaps_s": self.gaps_s[places], "gap_first": gap_first}
         listed = rows.tolist()
-        return type(self)(
-            **columns, **codes, texts=[self.texts[row] for row in listed], ids=[self.ids[row] for row in listed]
-        )
+        taken: dict[str, Any] = {}
+        for name, one in zip(self._fields, self, strict=True):
+            if isinstance(one, Codes):
+                taken[name] = Codes(one.codes[rows], one.values)
+            elif isinstance(one, list):
+                taken[name] = [one[row] for row in listed]
+            elif name not in ("gaps_s", "gap_first"):
+                taken[name] = one[rows]
+        return type(self)(gaps_s=self.gaps_s[places], gap_first=gap_first, **taken)
 
     @property
     def done(self) -> Self:
