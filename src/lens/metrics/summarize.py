@@ -86,7 +86,7 @@ def distributions(table: Table, percents: Sequence[float] = PERCENTILES) -> dict
     """Return how the values of each metric are spread; of those that may speak for it."""
     found = {}
     for metric in request_metrics():
-        values = table.pooled(metric.name).values
+        values = table.values(metric.name)
         one = distribution(
             metric.name, metric.unit, values, percents, sure_of=SURE_OF if metric.name in SURE else (), own=True
         )

@@ -9,14 +9,13 @@ What was not measured is None, and compares as false.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.metrics.definitions import METRICS, metric_named
 from lens.model import Record
 from lens.pricing import PriceBook
@@ -244,12 +243,9 @@ def _reader(name: str, names: _Names) -> Reader:
     try:
         metric = metric_named(name)
     except KeyError:
-        known = [*names.fields, *FIELDS, *METRICS]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"no field {name!r}; {hint}fields are {', '.join({**FIELDS, **names.fields})}, label.NAME, and the metrics"
-        ) from None
+        fields = f"fields are {', '.join({**FIELDS, **names.fields})}, label.NAME, and the metrics"
+        hint = did_you_mean(name, [*names.fields, *FIELDS, *METRICS], then=fields)
+        raise ConfigError(f"no field {name!r}; {hint}") from None
     if metric.kind == "run":
         raise ConfigError(f"{name} belongs to a whole run; a filter sees one request")
     if metric.of is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lens.analysis.explore.filters import FIELDS, Reader
 from lens.analysis.explore.groups import Sheet
 from lens.analysis.sources import Sources, wall_s
-from lens.errors import ConfigError
+from lens.errors import ConfigError, nearest
 from lens.metrics.definitions import PER_REQUEST, Metric, counts, measure
 from lens.model import Record
 from lens.pricing import PriceBook
@@ -143,10 +143,9 @@ def _first_line(text: str) -> str:
 
 def _near(sql: str) -> str:
     """Fields and metrics that the statement may have meant, so that an error need not list all of them."""
-    import difflib
     import re
 
     known = [*FIELDS, *[metric.name for metric in PER_REQUEST]]
     words = dict.fromkeys(word for word in re.findall(r"[A-Za-z_]\w*", sql) if "_" in word and word not in known)
-    near = [f"{word} -> {found[0]}" for word in words if (found := difflib.get_close_matches(word, known, n=1))]
+    near = [f"{word} -> {found}" for word in words if (found := nearest(word, known))]
     return ", ".join(near) if near else f'--sql "describe {TABLE}" lists them'
