@@ -8,7 +8,6 @@ the database would keep only the later one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 
 import msgspec
 import numpy as np
@@ -17,7 +16,7 @@ from lens.export.wallclock import start_unix_ns
 from lens.history.lean import MISSING
 from lens.metrics.columns import Codes
 from lens.metrics.definitions import Metric, added_metrics, metric_named
-from lens.metrics.rows import combinations, file_name, plain_values
+from lens.metrics.rows import combinations, cost_texts, file_name, plain_values
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
@@ -97,8 +96,9 @@ def _field(table: Table, metric: Metric) -> list[str]:
     counted = table.counted(metric.name)
     name = "cost" if metric.name == "total_cost" else file_name(metric)
     if metric.kind == "cost":
-        values = zip(table.costs.decimals(metric.name), (~np.isnan(counted)).tolist(), strict=True)
-        return [f"{name}={value:f}" if isinstance(value, Decimal) and speaks else "" for value, speaks in values]
+        costs = cost_texts(table, metric.name)
+        texts = [*[f"{name}={text}" for text in costs.values], ""]
+        return [texts[code] for code in np.where(np.isnan(counted), -1, costs.codes).tolist()]
     if not len(counted):
         return []
     texts = msgspec.json.encode(counted.tolist()).decode()[1:-1].split(",")

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -250,7 +251,7 @@ def table_of(
     known = records if isinstance(records, Sequence) else list(records)
     builder = TableBuilder()
     builder.extend(known)
-    return builder.table(Run(name, info, known.__getitem__), book)
+    return builder.table(Run(name, info, partial(map, known.__getitem__)), book)
 
 
 def read_table(path: Path, book: PriceBook | None = None, *, name: str | None = None) -> tuple[Table, tuple[str, ...]]:

@@ -46,7 +46,7 @@ class ToolRequests(NamedTuple):
         gap_first, places = Lists(self.gap_first, {}).taken(rows)
         listed = rows.tolist()
         taken: dict[str, Any] = {}
-        for name, one in zip(self._fields, self, strict=True):
+        for name, one in self._asdict().items():
             if isinstance(one, Codes):
                 taken[name] = Codes(one.codes[rows], one.values)
             elif isinstance(one, list):
