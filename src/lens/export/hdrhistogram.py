@@ -7,7 +7,7 @@ as the log's readers expect by default. Histograms of several logs can be added 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
 
 import numpy as np
 
@@ -60,19 +60,21 @@ class HdrLog:
         measured = table.measured()
         length_s = (int(end_unix_ns(measured).max(initial=began_ns)) - began_ns) / NS_PER_S
         for tag, name in TAGS.items():
-            values = measured.pooled(name).values
-            if len(values):
-                found = self._histogram(values)
+            parts = [_distinct(part.pooled(name).values) for part in measured.slices()]
+            found = self._kind(LOWEST_NS, HIGHEST_NS, DIGITS)
+            for value, count in chain.from_iterable(parts):
+                found.record_value(value, count)
+            if found.get_total_count():
                 most = f"{found.get_max_value() / MAX_VALUE_UNIT_RATIO:.3f}"
                 yield f"Tag={tag},{start_s:.3f},{length_s:.3f},{most},{found.encode().decode()}\n".encode()
 
-    def _histogram(self, values_ms: Column) -> Any:
-        """Return the histogram of times; one outside the range is kept as its nearest end, never dropped."""
-        values = np.clip(np.rint(values_ms * NS_PER_MS), LOWEST_NS, HIGHEST_NS).astype(np.int64)
-        # Values that the histogram does not tell apart are recorded together.
-        lost_bits = np.maximum(np.frexp(values.astype(np.float64))[1] - _EXACT_BITS, 0)
-        distinct, counts = np.unique(values >> lost_bits << lost_bits, return_counts=True)
-        found = self._kind(LOWEST_NS, HIGHEST_NS, DIGITS)
-        for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
-            found.record_value(value, count)
-        return found
+
+def _distinct(values_ms: Column) -> list[tuple[int, int]]:
+    """Return times in ns that a histogram tells apart, and how many there are of each.
+
+    One outside the range is kept as its nearest end, never dropped.
+    """
+    values = np.clip(np.rint(values_ms * NS_PER_MS), LOWEST_NS, HIGHEST_NS).astype(np.int64)
+    lost_bits = np.maximum(np.frexp(values.astype(np.float64))[1] - _EXACT_BITS, 0)
+    distinct, counts = np.unique(values >> lost_bits << lost_bits, return_counts=True)
+    return list(zip(distinct.tolist(), counts.tolist(), strict=True))

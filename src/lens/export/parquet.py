@@ -78,7 +78,7 @@ class Parquet:
         schema = self._pa.schema([(name, kind) for name, (kind, _) in readers.items()]).with_metadata(header)
         out = _Sink()
         writer = self._parquet.ParquetWriter(out, schema, compression="zstd")
-        for part in table.slices() if len(table) else ():
+        for part in table.slices(ROWS_A_GROUP) if len(table) else ():
             arrays = [read(part) for _, read in readers.values()]
             writer.write_table(self._pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROWS_A_GROUP)
             yield out.take()

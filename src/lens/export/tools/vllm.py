@@ -7,9 +7,9 @@ keeps that tool's 0, because people's scripts compute with them and look at `err
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from lens.pricing import PriceBook
 _TOOL = definitions_of("vllm")
 PERCENTILES = (50, 90, 95, 99)
 _MS = 1000.0
+AT_ONCE = 4096  # values of a list in one piece
 
 
 class VllmJson:
@@ -47,18 +48,25 @@ class VllmJson:
             found |= _stats(name, known(column, _MS))
         yield msgspec.json.encode(found)[:-1]
         # A list a column, all of one length, in the order of the schedule.
-        yield _list("input_lens", np.nan_to_num(seen.input_tokens).astype(np.int64).tolist())
-        yield _list("output_lens", np.nan_to_num(seen.output_tokens).astype(np.int64).tolist())
-        yield _list("ttfts", np.nan_to_num(seen.ttft_s).tolist())
-        yield _list("itls", [seen.gaps_s[first:end].tolist() for first, end in pairwise(seen.gap_first.tolist())])
-        yield _list("start_times", seen.start_s.tolist())
-        yield _list("generated_texts", seen.texts)
-        yield _list("errors", [error or "" for error in seen.error.listed()])
+        yield from _list("input_lens", np.nan_to_num(seen.input_tokens).astype(np.int64).tolist())
+        yield from _list("output_lens", np.nan_to_num(seen.output_tokens).astype(np.int64).tolist())
+        yield from _list("ttfts", np.nan_to_num(seen.ttft_s).tolist())
+        yield from _list("itls", (seen.gaps_s[first:end].tolist() for first, end in pairwise(seen.gap_first.tolist())))
+        yield from _list("start_times", seen.start_s.tolist())
+        yield from _list("generated_texts", seen.texts)
+        yield from _list("errors", [error or "" for error in seen.error.listed()])
         yield b"}\n"
 
 
-def _list(name: str, values: list[Any]) -> bytes:
-    return b',"%s":%s' % (name.encode(), msgspec.json.encode(values))
+def _list(name: str, values: Iterable[Any]) -> Iterator[bytes]:
+    """Yield a list as a field of the object, some values in each piece."""
+    yield b',"%s":[' % name.encode()
+    rest = iter(values)
+    between = b""
+    while some := list(islice(rest, AT_ONCE)):
+        yield between + msgspec.json.encode(some)[1:-1]
+        between = b","
+    yield b"]"
 
 
 def _settings(info: RunInfo, requests: int) -> dict[str, Any]:
