@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
 from lens.errors import ConfigError, LensError
-from lens.export.prometheus import Gathered
+from lens.export.prometheus import PrometheusMetrics
+from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Promise
 from lens.monitor.history import History
@@ -79,7 +80,8 @@ class Monitor:
             ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
         """
         self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
-        self.gathered = Gathered(settings.book)
+        self._exposed = PrometheusMetrics()
+        self._uncounted: list[Record] = []  # that are not in it yet
         self.watches: dict[Who, Watch] = {}
         self.outboxes: list[Outbox] = [
             MetricsOutbox(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
@@ -139,7 +141,9 @@ class Monitor:
         if record.category == "cancelled":
             return
         self.succeeded += record.status is Status.SUCCESS
-        self.gathered.add(record)
+        self._uncounted.append(record)
+        if len(self._uncounted) >= BATCH:
+            self._count()
         if self.history is not None:
             self.history.add(record)
             if self.history.trouble:
@@ -190,9 +194,15 @@ class Monitor:
         if self.history is not None:
             self.history.close()
 
+    def _count(self) -> None:
+        """Evaluate many records at once, so that a probe's end does not delay the others."""
+        records, self._uncounted = self._uncounted, []
+        self._exposed.add(table_of(records, self.info, self.settings.book))
+
     def metrics(self) -> Page:
+        self._count()
         return metrics_page(
-            self.gathered, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
+            self._exposed, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
         )
 
     def health(self) -> Page:
