@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lens.cli.gates import hold, worse
+from lens.cli.gates import report_gates, worse
 from lens.cli.measure import Measured, measure, remember_secrets, run_name
 from lens.cli.page import page_console
 from lens.cli.progress import Progress
 from lens.cli.results import Results
 from lens.cli.settings import Settings
 from lens.errors import ExitCode
+from lens.metrics.builder import table_of
 from lens.profiler import with_simulators
 from lens.report.run import print_report
 
@@ -41,7 +42,8 @@ def run_and_report(settings: Settings, also: Callable[[Console, Measured], None]
     print_report(console, found.summary, found.info, results.paths, records=found.records)
     if also is not None:
         also(console, found)
-    gate = hold(console, settings.gates, found.records, found.summary, settings.book, slos=settings.slos)
+    table = table_of(found.records, found.info, settings.book)
+    gate = report_gates(console, settings.gates, table, found.summary, slos=settings.slos)
     if found.exit_code == ExitCode.INTERRUPTED:
         click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
     elif found.outcome.over_budget:

@@ -90,7 +90,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
         raise ConfigError(f"run files are measured already: leave out {', '.join(said)}, or the files")
     from lens.cli.settings import book_of
 
-    return _advise(_read(files), decision, book_of(ctx), on_stderr=False)
+    return _advise(_read(files, book_of(ctx)), decision, on_stderr=False)
 
 
 def _decision(ctx: click.Context) -> Decision:
@@ -117,15 +117,14 @@ def _decision(ctx: click.Context) -> Decision:
     )
 
 
-def _read(files: Sequence[str]) -> list[Candidate]:
+def _read(files: Sequence[str], book: PriceBook) -> list[Candidate]:
     from lens.analysis.optimize.candidates import candidates_of
-    from lens.analysis.sources import read_sources
+    from lens.metrics.builder import read_tables
 
-    sources = read_sources([Path(name) for name in files])
-    for warning in sources.warnings:
+    table, warnings = read_tables([Path(name) for name in files], book)
+    for warning in warnings:
         click.echo(f"lll: {warning}", err=True)
-    by_file = {id(source): [r for r in sources.records if sources.of(r) is source] for source in sources.sources}
-    return candidates_of([(source.info, by_file[id(source)]) for source in sources.sources])
+    return candidates_of(table)
 
 
 def _fresh(ctx: click.Context, decision: Decision) -> int:
@@ -151,6 +150,7 @@ def _measured(settings: Settings, decision: Decision) -> int:
     from lens.cli.measure import measure, remember_secrets, run_name
     from lens.cli.progress import Progress
     from lens.cli.results import Results
+    from lens.metrics.builder import table_of
     from lens.profiler import with_simulators
 
     remember_secrets(settings)
@@ -167,17 +167,17 @@ def _measured(settings: Settings, decision: Decision) -> int:
         click.echo(f"lll: {trouble}", err=True)
     if not found.records:
         return found.exit_code
-    code = _advise(candidates_of([(found.info, found.records)]), decision, settings.book, on_stderr=results.on_stdout)
+    table = table_of(found.records, found.info, settings.book)
+    code = _advise(candidates_of(table), decision, on_stderr=results.on_stdout)
     return worse(found.exit_code, code)
 
 
-def _advise(candidates: Sequence[Candidate], decision: Decision, book: PriceBook, *, on_stderr: bool) -> int:
+def _advise(candidates: Sequence[Candidate], decision: Decision, *, on_stderr: bool) -> int:
     from lens.analysis.optimize.recommend import recommend
     from lens.report.optimize import print_recommendation
 
     found = recommend(
         candidates,
-        book,
         weights=decision.weights,
         optional=decision.optional,
         constraints=decision.constraints,

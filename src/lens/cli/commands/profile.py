@@ -9,7 +9,7 @@ import msgspec
 
 from lens.cli import options
 from lens.cli.command import Command, with_options
-from lens.cli.gates import GATES, hold, worse
+from lens.cli.gates import GATES, report_gates, worse
 from lens.errors import ExitCode
 
 
@@ -33,6 +33,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     from lens.cli.measure import measure, remember_secrets, run_name
     from lens.cli.page import page_console
     from lens.cli.results import Results
+    from lens.metrics.builder import table_of
     from lens.profiler import with_simulators
     from lens.report.request import print_profile
 
@@ -50,7 +51,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
         print_profile(console, record, found.info, settings.book, found.summary)
     for path in results.paths:
         click.echo(f"written      {path}", err=results.on_stdout)
-    gate = hold(console, settings.gates, found.records, found.summary, settings.book, each=True)
+    table = table_of(found.records, found.info, settings.book)
+    gate = report_gates(console, settings.gates, table, found.summary, each=True)
     if found.trouble:
         click.echo(f"lll: {found.trouble}", err=True)
     return worse(found.exit_code if found.records else ExitCode.INTERRUPTED, gate)
