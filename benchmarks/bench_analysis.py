@@ -25,7 +25,7 @@ from common import claim
 
 from lens.history.read import RunStream
 from lens.history.write import MAGIC, message
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.model import Connection, Events, Failure, Record, RunInfo, Signal, Stamps, Status, Target, TcpInfo, Usage
 from lens.pricing import standard_book
 

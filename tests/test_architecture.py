@@ -24,19 +24,18 @@ FLOORS = (
     {"monitor", "calibration", "integrations"},
     {"profiler"},
     {"run"},
-    {"report"},
+    {"report", "push"},
     {"export"},
     {"analysis", "orchestrator"},
     {"transport", "metrics"},
     {"providers", "pricing", "history"},
     {"config", "plugins"},
-    {"errors", "wire"},
+    {"errors", "secrets", "wire"},
     {"_core", "model", "units", "_version"},
     {"simulator"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 BEING_PARTED = {
-    ("lens.cli.pushes", "lens.cli.settings"),
     ("lens.metrics.quality_warnings", "lens.metrics.summary"),
     ("lens.simulator.connection", "lens.simulator.server"),
 }

@@ -70,7 +70,7 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_or_asking_for_help_loads_nothing_heavy(tmp_path: Path) -> None:
-    heavy = {"trio", "numpy", "rich", "h11", "ssl", "lens._core.reactor"}
+    heavy = {"trio", "numpy", "rich", "h11", "ssl", "urllib3", "lens._core.reactor"}
     for module in ("lens", "lens.cli.main"):
         done = run(sys.executable, "-c", f"import sys, {module}; print(*sys.modules)", cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ No message ever holds a key, a header value or a body that may hold one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class ExitCode:
@@ -102,6 +102,19 @@ class ProtocolError(LensError):
     """The peer sent what its protocol does not allow."""
 
     category = "protocol_error"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that `name` is most likely a misspelling of, or None where none is close."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str], *, then: str = "", otherwise: str = "") -> str:
+    """Return "did you mean NEAREST?" and `then`; where no known name is close, `otherwise` or else `then` alone."""
+    near = nearest(name, known)
+    return otherwise or then if near is None else f"did you mean {near}? {then}".rstrip()
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -5,7 +5,7 @@ from handmade import failed_record, record
 
 from lens.analysis.gates.thresholds import Threshold, judge, parse_threshold, thresholds_of, told
 from lens.errors import ConfigError
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 
 

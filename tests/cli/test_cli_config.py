@@ -142,8 +142,8 @@ def test_all_mistakes_are_told_each_with_its_line(tmp_path):
     *lines, last = ended.stderr.splitlines()
     told = [(int(line.split(":")[1]), line) for line in lines]
     assert [number for number, _ in told] == [2, 5, 6, 7, 10, 11, 15, 18]
-    for line, says in zip(lines, ["'name'", "'model'", "temperature: expected float", "NOT_SET_ANYWHERE", "not a rate",
-                                  ">= 1", "--export jsn", "'load'"], strict=True):  # fmt: skip
+    for line, says in zip(lines, ["mean name?", "mean model?", "temperature: expected float", "NOT_SET_ANYWHERE",
+                                  "not a rate", ">= 1", "--export jsn", "mean load?"], strict=True):  # fmt: skip
         assert says in line
     assert last == "lll: 8 errors; nothing would be run"
 

@@ -119,7 +119,7 @@ def test_the_help_names_every_format_that_is_built_in():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["benchmrak"], "lll: no command 'benchmrak'; did you mean 'benchmark'?; see lll --help"),
+        (["benchmrak"], "lll: no command 'benchmrak'; did you mean benchmark?; see lll --help"),
         (["profile", "--promt", "x"], "lll: No such option '--promt'."),
         (["profile", "--timeout", "soon"], "lll: Invalid value for '--timeout': 'soon' is not a duration; write 60"),
         (["benchmark", "-n", "0"], "lll: Invalid value for '--iterations': 0 is not in the range x>=1"),

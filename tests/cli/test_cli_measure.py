@@ -155,10 +155,10 @@ def test_a_file_is_named_for_what_was_measured_in_plain_letters():
 
 
 def test_a_header_that_may_be_a_key_is_not_shown(target):
-    from lens.cli.errors import mask
+    from lens.secrets import mask_secrets
 
     words = [*target, "--header", "X-Auth-Thing: q7-hidden-value", "--header", "X-Scope: q7-shown-value"]
     with command.make_context("benchmark", words) as ctx:
         remember_secrets(settings_of(ctx))
-    assert mask("q7-hidden-value q7-shown-value").endswith(" q7-shown-value")
-    assert "q7-hidden-value" not in mask("lll q7-hidden-value")
+    assert mask_secrets("q7-hidden-value q7-shown-value").endswith(" q7-shown-value")
+    assert "q7-hidden-value" not in mask_secrets("lll q7-hidden-value")

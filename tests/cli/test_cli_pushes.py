@@ -5,17 +5,16 @@ from __future__ import annotations
 import pytest
 from cli_program import lll, scripted
 
-from lens.cli.errors import mask
-from lens.cli.pushes import pushes_of
+from lens.cli.pushes import configured_pushes
 from lens.config.settings import ExportConfig
 from lens.errors import ConfigError
-from lens.export.push import Push
+from lens.push.push import Push
+from lens.secrets import mask_secrets
 
 
 @pytest.mark.parametrize(
     ("export", "push"),
     [
-        # PLAN 5.2 and 6.1.3.
         (("prometheus", "http://observatory:9091", None), Push("push-gateway", "http://observatory:9091")),
         (("prometheus", "http://prometheus:9090", None), Push("export-prometheus", "http://prometheus:9090")),
         (("influxdb", "http://influxdb:8086", "llm"), Push("influx", "http://influxdb:8086", "llm")),
@@ -24,7 +23,7 @@ from lens.export.push import Push
 )
 def test_an_endpoint_in_the_config_file_is_pushed_to(export, push):
     name, endpoint, database = export
-    assert pushes_of({}, [ExportConfig(format=name, endpoint=endpoint, database=database)]) == (push,)
+    assert configured_pushes({}, [ExportConfig(format=name, endpoint=endpoint, database=database)]) == (push,)
 
 
 def test_conventional_names_are_written_wherever_the_format_was_named(tmp_path):
@@ -38,17 +37,20 @@ def test_conventional_names_are_written_wherever_the_format_was_named(tmp_path):
 
 def test_a_format_that_no_backend_takes_is_refused():
     with pytest.raises(ConfigError, match="export csv: it is not pushed"):
-        pushes_of({}, [ExportConfig(format="csv", endpoint="http://h:1")])
+        configured_pushes({}, [ExportConfig(format="csv", endpoint="http://h:1")])
 
 
 def test_several_backends_at_once_in_the_units_that_were_asked_for():
     params = {"push_gateway": "http://g:1", "otlp": "http://o:2", "prometheus_units": "seconds"}
-    assert [(p.kind, p.units) for p in pushes_of(params, [])] == [("push-gateway", "seconds"), ("otlp", "seconds")]
+    assert [(p.kind, p.units) for p in configured_pushes(params, [])] == [
+        ("push-gateway", "seconds"),
+        ("otlp", "seconds"),
+    ]
 
 
 def test_a_password_in_an_address_is_remembered_as_a_secret():
-    pushes_of({"influx": "http://me:sehr-geheim@h:1?db=x&p=auch-geheim"}, [])
-    assert "geheim" not in mask("http://me:sehr-geheim@h:1?p=auch-geheim sehr-geheim auch-geheim")
+    configured_pushes({"influx": "http://me:sehr-geheim@h:1?db=x&p=auch-geheim"}, [])
+    assert "geheim" not in mask_secrets("http://me:sehr-geheim@h:1?p=auch-geheim sehr-geheim auch-geheim")
 
 
 def test_an_address_that_cannot_be_costs_no_measurement(tmp_path):

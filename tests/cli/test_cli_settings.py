@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 
 from lens.cli.commands.benchmark import command
-from lens.cli.errors import mask
 from lens.cli.settings import UNTIL_MOST, settings_of
 from lens.errors import ConfigError, FileError
+from lens.secrets import mask_secrets
 from lens.units import NS_PER_S
 
 TARGET = ("--provider", "openai", "-m", "gpt-4", "--api-key", "sk-typed-5x7")
@@ -141,7 +141,7 @@ def test_targets_of_a_comparison_take_the_place_of_the_one_that_is_typed():
 
 def test_a_key_that_was_typed_is_masked_from_then_on():
     settings()
-    assert "sk-typed-5x7" not in mask("lll --api-key sk-typed-5x7")
+    assert "sk-typed-5x7" not in mask_secrets("lll --api-key sk-typed-5x7")
 
 
 @pytest.mark.parametrize(("words", "ui"), [([], "plain"), (["--no-tui"], "none"), (["--ui", "live"], "plain")])

@@ -8,7 +8,7 @@ import pytest
 from handmade import INFO, TEXT, events, failed_record, record, stamps
 
 from lens.export.formats import format_named, open_export
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.metrics.tool_definitions import dialect_named, in_dialect
 from lens.model import Signal, Usage
 from lens.pricing import PriceBook

@@ -15,7 +15,7 @@ from lens.errors import ConfigError
 from lens.export.formats import FORMATS, format_named, format_of_suffix, open_export
 from lens.export.influx import point, unix_ns
 from lens.history.read import read_run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens.history.read import Run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report.html.document import HtmlPage, page_json, report_page
 from lens.report.html.plots import evenly, over_time, slice_s, steps

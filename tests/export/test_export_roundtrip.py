@@ -26,7 +26,7 @@ from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
 from lens.metrics.definitions import METRICS, counts, pooled_values
 from lens.metrics.rows import all_figures
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 
 BOOK = PriceBook([parse_price("in=0.15,out=0.6")])

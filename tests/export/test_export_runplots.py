@@ -11,7 +11,7 @@ import report_runs as runs
 from handmade import INFO, MS, START, failed_record, record, stamps
 
 from lens.metrics.goodput import parse_slos
-from lens.metrics.summary import Collector, summarize
+from lens.metrics.summarize import summarize
 from lens.model import Status
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal

@@ -12,7 +12,7 @@ from handmade import INFO, MS, START, failed_record, full_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal
 from lens.report.request import phases, print_profile

@@ -3,7 +3,7 @@
 from array import array
 
 from lens.export.formats import open_export
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.model import Events, Machine, Record, RunInfo, Signal, Stamps, Status, Target, Usage
 from lens.pricing import PriceBook
 

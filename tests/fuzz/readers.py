@@ -11,7 +11,7 @@ from lens.errors import LensError
 from lens.export.formats import FORMATS
 from lens.history.read import read_run
 from lens.metrics.goodput import parse_slos
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.monitor.burn import parse_promise
 from lens.monitor.serve import parse_listen
 from lens.orchestrator.prompts import read_prompts, read_trace_ns

@@ -23,7 +23,7 @@ from lens.pricing import PriceBook, parse_price
 from lens.profiler import Profiler
 from lens.simulator import Script, start_thread
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "export"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "push"))
 from backend import Answer, backend
 
 LATER = {"every_s": 3600.0, "info": INFO, "environ": {}}  # nothing goes by itself

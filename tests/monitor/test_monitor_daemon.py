@@ -12,7 +12,7 @@ from lens.errors import ConfigError, TransportError
 from lens.model import RunInfo
 from lens.monitor.burn import parse_promise
 from lens.monitor.daemon import Monitor, Settings
-from lens.monitor.outbox import Metrics, Outbox
+from lens.monitor.outbox import MetricsOutbox, Outbox
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 
@@ -71,7 +71,7 @@ def clock(autojump_clock):
 async def test_an_hour_with_a_backend_away_in_the_middle_loses_nothing(clock):
     probes, backend, said = Probes(), Backend(), []
     made = monitor(probes, duration_s=3600, say=said.append)
-    made.outboxes.append(Metrics("influx", backend))
+    made.outboxes.append(MetricsOutbox("influx", backend))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run, Stop())
         await trio.sleep(1200)
@@ -91,7 +91,7 @@ async def test_beyond_the_bound_the_oldest_go_and_are_counted(clock):
     probes, backend = Probes(), Backend()
     backend.away = True
     made = monitor(probes, duration_s=3600)
-    box = Metrics("influx", backend, most=50)
+    box = MetricsOutbox("influx", backend, most=50)
     made.outboxes.append(box)
     await made.run(Stop())
     assert box.waiting == 50
@@ -119,7 +119,7 @@ async def test_a_round_that_takes_too_long_makes_the_next_late_and_never_two_at_
 async def test_a_stop_ends_it_and_what_waits_is_sent(clock):
     probes, backend, stop = Probes(), Backend(), Stop()
     made = monitor(probes)
-    made.outboxes.append(Metrics("influx", backend))
+    made.outboxes.append(MetricsOutbox("influx", backend))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.run, stop)
         await trio.sleep(130)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.history.read import read_run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop

@@ -19,10 +19,10 @@ import pytest
 from handmade import INFO, record
 
 from lens.errors import TransportError
-from lens.export.push import Push, push_run
 from lens.history.read import read_run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook
+from lens.push.push import Push, push_run
 from lens.simulator import Script, start_thread
 
 PREFIX = "llm_latency_lens_"

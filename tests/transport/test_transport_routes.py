@@ -17,7 +17,6 @@ from lens.simulator.proxy import ProxyScript, start_proxy
 from lens.simulator.tls import make_context
 from lens.transport.endpoint import parse_endpoint
 from lens.transport.environment import proxy_from_environment
-from lens.transport.post import post
 
 QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}
 
@@ -209,12 +208,6 @@ async def test_each_limit_is_named_when_it_passes(simulator, limit, script, opti
     (record,) = await measure(f"{handle.url}/v1", cacert=handle.ca_file, load=limit)
     assert record.category == "timeout"
     assert option in record.failure.message
-
-
-async def test_post_reads_a_whole_answer(simulator):
-    answer = await post(f"{simulator().url}/v1/models", method="GET")
-    assert answer.status == 200
-    assert b"data" in answer.body
 
 
 @pytest.mark.parametrize(

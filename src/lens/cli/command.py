@@ -14,7 +14,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from lens.cli.errors import remember_secret
+from lens.secrets import remember_secret
 
 # ttft:200, e2el:1s
 _LIMIT = re.compile(r"[A-Za-z_]\w*(?::|<=|>=|=)[\d.]+\w*")

@@ -15,8 +15,8 @@ import msgspec
 from lens.cli.command import Option
 from lens.config.load import VARIABLES
 from lens.config.settings import RunConfig, Section, TargetConfig, Tree
-from lens.orchestrator.run_info import HIDDEN, sensitive
 from lens.providers.registry import get_provider
+from lens.secrets import MASK, is_sensitive, mask_headers
 from lens.units import human_duration
 from lens.wire import Secret
 
@@ -117,7 +117,7 @@ def _key(number: int, target: TargetConfig, environ: Mapping[str, str]) -> Itera
     names = (target.api_key_env,) if target.api_key_env else get_provider(target.provider).key_variables
     name = next((name for name in names if environ.get(name)), None)
     if name is not None:
-        yield Setting(name=f"targets.{number}.api_key", value=HIDDEN, source="environment", by=name)
+        yield Setting(name=f"targets.{number}.api_key", value=MASK, source="environment", by=name)
 
 
 def shown(field: str, value: Any) -> str | None:
@@ -125,7 +125,7 @@ def shown(field: str, value: Any) -> str | None:
     if value is None or value in ((), {}, ""):
         return None
     if isinstance(value, Secret):
-        return HIDDEN
+        return MASK
     if field.endswith("_ns"):
         return ", ".join(map(_duration, value)) if isinstance(value, tuple) else _duration(value)
     if field.endswith("_per_s"):
@@ -135,11 +135,11 @@ def shown(field: str, value: Any) -> str | None:
     if field == "webhook":
         # Who knows the whole of such an address may post there.
         parts = urlsplit(str(value))
-        return f"{parts.scheme}://{parts.hostname}/{HIDDEN}"
+        return f"{parts.scheme}://{parts.hostname}/{MASK}"
     if isinstance(value, str | int | float):
         return str(value)
     if field == "headers":
-        return ", ".join(f"{name}: {HIDDEN if sensitive(name) else text}" for name, text in dict(value).items())
+        return ", ".join(f"{name}: {text}" for name, text in mask_headers(dict(value).items()))
     if isinstance(value, tuple) and all(isinstance(one, str | int | float) for one in value):
         return ", ".join(str(one) for one in value)
     return msgspec.json.encode(_bare(msgspec.json.decode(msgspec.json.encode(value)))).decode()
@@ -149,7 +149,7 @@ def _bare(value: Any) -> Any:
     """Without what is not set, and without what may be a secret."""
     if isinstance(value, dict):
         kept = {k: v for k, v in value.items() if v not in (None, "", [], {})}
-        return {k: HIDDEN if sensitive(k) and isinstance(v, str) else _bare(v) for k, v in kept.items()}
+        return {k: MASK if is_sensitive(k) and isinstance(v, str) else _bare(v) for k, v in kept.items()}
     return [_bare(one) for one in value] if isinstance(value, list) else value
 
 

@@ -7,7 +7,6 @@ secrets masked: those this process knows, and whatever looks like one.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,33 +14,9 @@ from itertools import pairwise
 import click
 
 from lens.errors import ExitCode, LensError, causes
+from lens.secrets import mask_secrets, one_line
 
 PROGRAM = "lll"
-# What keys of the providers look like; the last resort, behind the keys we know.
-_LOOKS_SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|nvapi|hf|r8|pplx|fw|csk)[-_][A-Za-z0-9_-]{8,}|\bAIza[A-Za-z0-9_-]{10,}"
-    r"|(?<=Bearer )[^\s'\",]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-)
-_MASK = "***"
-_known: set[str] = set()
-
-
-def remember_secret(value: str | None) -> None:
-    """From now on this never appears in what `mask` gives; short values would mask innocent text."""
-    if value and len(value) >= 6:
-        _known.add(value)
-
-
-def mask(text: str) -> str:
-    """The text without secrets."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, _MASK)
-    return _LOOKS_SECRET.sub(_MASK, text)
-
-
-def one_line(text: str) -> str:
-    """Masked, without line breaks and control characters."""
-    return mask(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
 
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
@@ -111,4 +86,4 @@ def _show_traceback(error: BaseException) -> None:
     import traceback
 
     for line in traceback.format_exception(error):
-        click.echo(mask(line.rstrip("\n")), err=True)
+        click.echo(mask_secrets(line.rstrip("\n")), err=True)

@@ -5,12 +5,12 @@ The table below holds a command's line of help too, so that `lll --help` reads n
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 
 import click
 
 from lens._version import __version__
+from lens.errors import did_you_mean
 
 # Name -> where it is, what it is for; in the order in which --help lists them.
 COMMANDS = {
@@ -52,8 +52,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            hint = did_you_mean(args[0], COMMANDS, otherwise=f"there are {', '.join(COMMANDS)}")
             raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

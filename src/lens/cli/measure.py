@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 
-from lens.cli.errors import PROGRAM, mask, remember_secret
+from lens.cli.errors import PROGRAM
 from lens.cli.progress import Progress
 from lens.cli.pushes import push_all
 from lens.cli.realtime import RealTime
@@ -37,8 +37,7 @@ from lens.run.journal import Journal, rescue
 from lens.run.slo_search import search, slos_of
 from lens.run.stop_rule import Until
 from lens.run.warmup import without_cool_down, without_transient
-
-_SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+from lens.secrets import mask_secrets, remember_headers
 
 
 class Measured(NamedTuple):
@@ -111,7 +110,8 @@ def measure(settings: Settings, results: Results, progress: Progress | None, *, 
     if trouble is not None:
         trouble = f"{trouble}; {_rescued(info, records)}"
     if settings.pushes:
-        trouble = "; ".join([*([trouble] if trouble else []), *push_all(settings, info, records)]) or None
+        failures = push_all(settings.pushes, settings.book, info, records)
+        trouble = "; ".join([*([trouble] if trouble else []), *failures]) or None
     return Measured(info, records, summary, outcome, trouble)
 
 
@@ -253,14 +253,12 @@ def run_name(settings: Settings, info_time: str) -> str:
 def remember_secrets(settings: Settings) -> None:
     """Header values that may be keys must not be shown, not even in the command that is recorded."""
     for target in settings.config.targets:
-        for name, value in target.headers:
-            if _SENSITIVE.search(name):
-                remember_secret(value)
+        remember_headers(target.headers)
 
 
 def _command() -> str:
     """What was typed, without secrets."""
-    return mask(shlex.join([PROGRAM, *sys.argv[1:]]))
+    return mask_secrets(shlex.join([PROGRAM, *sys.argv[1:]]))
 
 
 def failed(record: Record) -> bool:

@@ -16,19 +16,19 @@ import click
 import msgspec
 
 from lens.cli.command import said
-from lens.cli.errors import remember_secret
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
-from lens.cli.pushes import pushes_of
+from lens.cli.pushes import configured_pushes
 from lens.config.load import make_config
 from lens.config.settings import ExportConfig, RunConfig
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
+from lens.secrets import remember_secret
 
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import Gate
-    from lens.export.push import Push
     from lens.metrics.goodput import Slo
+    from lens.push.push import Push
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
 
@@ -94,7 +94,7 @@ def settings_of(
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
-        pushes=pushes_of(ctx.params, config.output.exports),
+        pushes=configured_pushes(ctx.params, config.output.exports),
         usd_per_gpu_hour=_gpu_hour(ctx.params.get("gpu_hour")),
         slos=slos_of(ctx),
         gates=gates_said(ctx, config.thresholds),

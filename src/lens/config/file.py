@@ -24,7 +24,7 @@ from lens.config.settings import (
     TargetConfig,
     Tree,
 )
-from lens.errors import ConfigError, FileError
+from lens.errors import ConfigError, FileError, did_you_mean
 from lens.units import parse_duration_ns, parse_rate_per_s
 
 # Names of the plan's file format (PLAN 3.3, 6.1.3, 6.2.1), and where they go here.
@@ -267,10 +267,7 @@ def _table(value: Any, where: str) -> dict[str, Any]:
 
 
 def _unknown(where: str, key: str, known: tuple[str, ...]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, known, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    hint = did_you_mean(key, known, otherwise=f"there are {', '.join(known)}")
     return f"{where}: unknown key {key!r}; {hint}"
 
 

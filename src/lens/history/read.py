@@ -122,13 +122,10 @@ class RunStream:
         try:
             if self._document is not None:
                 return self._layout.record(self._document[place])
-            if self._file.closed:
-                self._file = self.path.open("rb")
-            self._file.seek(place)
-            if self._layout is _LINES:
-                return self._layout.record(self._file.readline())
-            length = _length_at(self._file.read(4))[0]
-            return self._layout.record(self._file.read(length))
+            with self.path.open("rb") as file:
+                file.seek(place)
+                data = file.readline() if self._layout is _LINES else file.read(_length_at(file.read(4))[0])
+            return self._layout.record(data)
         except (OSError, struct.error, *UNREADABLE) as error:
             raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
 

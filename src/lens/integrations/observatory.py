@@ -26,18 +26,17 @@ import trio
 from lens._core.clock import now_ns
 from lens._version import __version__
 from lens.errors import ConfigError, TransportError
-from lens.export.post import shown
 from lens.export.prometheus import Units
-from lens.export.push import INFLUX_DATABASE, Push, Pusher, check, open_push
 from lens.metrics.request_metrics import RequestMetrics
 from lens.model import SCHEMA, Record, RunInfo
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.run_info import machine
 from lens.pricing import PriceBook, standard_book
+from lens.push.http import in_thread
+from lens.push.push import INFLUX_DATABASE, Push, Pusher, check_push, open_push, prometheus_kind
 from lens.run.async_bridge import Work, anywhere, running_library
+from lens.secrets import bare_url
 
-# A Pushgateway listens here by convention; other addresses take remote writes.
-GATEWAY_PORT = 9091
 BATCH = 100  # requests that are sent without waiting for more
 EVERY_S = 5.0  # the longest that one waits for others
 WAITING_MOST = 10_000  # requests in the buffer; then the oldest go
@@ -78,9 +77,11 @@ class Exporter:
         Raises:
             ConfigError: the URL is none, an extra is missing, or a bound is none.
         """
-        check(push)
+        check_push(push)
         if batch < 1 or waiting_most < batch or every_s < 0:
-            raise ConfigError(f"exporter to {shown(push.url)}: 1 <= batch <= waiting_most and every_s >= 0 are wanted")
+            raise ConfigError(
+                f"exporter to {bare_url(push.url)}: 1 <= batch <= waiting_most and every_s >= 0 are wanted"
+            )
         self._push, self._book, self._info, self._environ = push, book, info or _info(), environ
         self._batch, self._every_s, self._most = batch, every_s, waiting_most
         self._pusher: Pusher | None = None
@@ -149,7 +150,7 @@ class Exporter:
 
     def __repr__(self) -> str:
         more = f", {self.dropped} dropped" if self.dropped else ""
-        return f"{type(self).__name__}({shown(self._push.url)}, {self.pushed} pushed{more})"
+        return f"{type(self).__name__}({bare_url(self._push.url)}, {self.pushed} pushed{more})"
 
     def _left(self) -> int:
         with self._changed:
@@ -218,9 +219,8 @@ class PrometheusExporter(Exporter):
 
     def __init__(self, url: str, *, gateway: bool | None = None, units: Units = "ms", **options: Any) -> None:
         """gateway: which of the two, where the address does not tell; `options` are those of Exporter."""
-        if gateway is None:
-            gateway = f":{GATEWAY_PORT}" in url or "/metrics/job" in url
-        super().__init__(Push("push-gateway" if gateway else "export-prometheus", url, units=units), **options)
+        kinds = {True: "push-gateway", False: "export-prometheus", None: prometheus_kind(url)}
+        super().__init__(Push(kinds[gateway], url, units=units), **options)
 
 
 class InfluxExporter(Exporter):
@@ -238,7 +238,7 @@ class OtlpExporter(Exporter):
 
 
 def _in_thread(call: Callable[[], None]) -> Work[None]:
-    return lambda _: trio.to_thread.run_sync(call, abandon_on_cancel=True)
+    return lambda _: in_thread(call)
 
 
 def _info() -> RunInfo:

@@ -180,7 +180,7 @@ def _report(results: list[Any]) -> TestBenchReport | None:
 
     from lens.integrations.testbench import TestBenchReport, TestCase, ThresholdViolation, case_done
     from lens.metrics.request_metrics import RequestMetrics
-    from lens.metrics.summary import summarize
+    from lens.metrics.summarize import summarize
     from lens.model import Record, decode_hook
 
     kept = [msgspec.json.decode(text) for text in found]

@@ -22,6 +22,7 @@ from msgspec.structs import astuple
 
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
+from lens.metrics.buffer import Buffer, compact
 from lens.metrics.columns import EPOCH, Codes, Column, Lists, Run
 from lens.metrics.table import Table
 from lens.metrics.token_counts import tokens_of_events
@@ -42,6 +43,12 @@ _CODED = (
     "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
     "reported_cost_usd", "http_status",
 )  # fmt: skip
+# What stands in a column where nothing was measured.
+_USUAL = {
+    **dict.fromkeys([name for name in _STAMPS if name != "start"], MISSING),
+    **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", *_USAGE), float("nan")),
+    "tries": 0,
+}
 LONGEST_ID = 64  # bytes of a request's id that are kept
 
 
@@ -51,7 +58,7 @@ class TableBuilder:
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self._waiting: list[Any] = []
-        self._parts: dict[str, list[Column]] = {}
+        self._parts: dict[str, Buffer] = {}
         self._values: dict[str, dict[Any, int]] = {}
         self._taken = 0
         self._odd = 0  # records whose events are no columns of one length
@@ -76,14 +83,14 @@ class TableBuilder:
         if not self._parts:
             self._put_empty()
         for name in list(self._parts):
-            joined = np.concatenate(self._parts.pop(name))
+            joined = self._parts.pop(name).array()
             head, _, field = name.partition(".")
             if field:
                 lists[head][field] = joined
             elif name in self._values:
-                columns[name] = Codes(joined, tuple(self._values[name]))
+                columns[name] = Codes(_narrow(joined), tuple(self._values[name]))
             else:
-                columns[name] = joined
+                columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
         n = len(columns["start"])
         columns["run"] = np.zeros(n, dtype=np.int16)
         if places is None:
@@ -113,10 +120,10 @@ class TableBuilder:
             if not records or events is None:
                 return
         self._put("taken", rows)
-        self._scalars(records)
+        usage = self._scalars(records)
         self._code(records)
         self._timings(records)
-        self._events(records, events, sizes)
+        self._events(records, events, sizes, usage)
 
     def _put_empty(self) -> None:
         """Make the columns of no records: those of one that is taken away."""
@@ -132,11 +139,11 @@ class TableBuilder:
         )
         self._waiting = [nothing]
         self._take()
-        self._parts = {name: [part[:0] for part in parts] for name, parts in self._parts.items()}
+        self._parts = {name: Buffer(part.array().dtype) for name, part in self._parts.items()}
         self._values = {name: {} for name in self._values}
 
     def _put(self, name: str, column: Column) -> None:
-        self._parts.setdefault(name, []).append(column)
+        self._parts.setdefault(name, Buffer()).append(column)
 
     def _put_codes(self, name: str, values: Sequence[Any]) -> None:
         """Put a column of few different values; None is none."""
@@ -147,25 +154,27 @@ class TableBuilder:
             codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
         self._put(name, np.array(codes, dtype=np.int32))
 
-    def _scalars(self, records: Sequence[Any]) -> None:
+    def _scalars(self, records: Sequence[Any]) -> dict[str, Column]:
+        """Put the columns of one number a request; return the usage."""
         n = len(records)
         full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
         stamps: Iterable[Any] = chain.from_iterable([astuple(record.stamps) for record in records])
         if full:
             stamps = (MISSING if at is None else at for at in stamps)
         absolute: Column = np.fromiter(stamps, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T
-        self._put("start", absolute[0].copy())
+        self._put("start", absolute[0])
         column: Column
         for name, column in zip(_STAMPS, absolute, strict=True):
             if name != "start":
                 self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
         counts: Any = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
         usage = np.array(counts, dtype=np.float64).reshape(n, len(_USAGE)).T
-        for name, column in zip(_USAGE, usage, strict=True):
-            self._put(name, column.copy())
+        by_name = dict(zip(_USAGE, usage, strict=True))
+        for name, column in by_name.items():
+            self._put(name, column)
         tcp = np.array([_tcp(record) for record in records], dtype=np.float64).reshape(n, 3).T
         for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
-            self._put(name, column.copy())
+            self._put(name, column)
         self._put("index", np.array([record.index for record in records], dtype=np.int64))
         self._put("target", np.array([record.target for record in records], dtype=np.int32))
         self._put("tries", np.array([len(record.tries) for record in records], dtype=np.int32))
@@ -175,6 +184,7 @@ class TableBuilder:
             self._put(name, np.array([getattr(record, name) for record in records], dtype=bool))
         ids = [record.request_id.encode(errors="replace")[:LONGEST_ID] for record in records]
         self._put("request_id", np.array(ids, dtype=np.bytes_))
+        return by_name
 
     def _code(self, records: Sequence[Any]) -> None:
         for name in _CODED:
@@ -195,7 +205,9 @@ class TableBuilder:
         self._put("timing.source", np.array(names, dtype=np.int32))
         self._put("timing.ms", np.array([took for one in told if one for took in one.values()], dtype=np.float64))
 
-    def _events(self, records: Sequence[Any], columns: dict[str, Column], sizes: Column) -> None:
+    def _events(
+        self, records: Sequence[Any], columns: dict[str, Column], sizes: Column, usage: dict[str, Column]
+    ) -> None:
         """The content events, how many tokens each brought, and who says so."""
         n = len(records)
         signals, chars = columns["signals"], columns["chars"]
@@ -213,8 +225,8 @@ class TableBuilder:
             chars=chars[content],
             of=of,
             n=in_each,
-            output_tokens=self._parts["output_tokens"][-1],
-            reasoning_tokens=self._parts["reasoning_tokens"][-1],
+            output_tokens=usage["output_tokens"],
+            reasoning_tokens=usage["reasoning_tokens"],
             thought_aloud=np.bincount(of[reasoning], minlength=n) > 0,
             told=told,
         )
@@ -248,13 +260,18 @@ def read_table(path: Path, book: PriceBook | None = None, *, name: str | None = 
         FileError: it cannot be read, is no run file, or a newer version wrote it.
     """
     stream = RunStream(path)
+    table, warnings = table_of_stream(stream, book, name=path.name if name is None else name)
+    return table, (*stream.warnings, *warnings)
+
+
+def table_of_stream(stream: RunStream, book: PriceBook | None = None, *, name: str = "") -> tuple[Table, list[str]]:
+    """Return the table of what a run file still holds, and what of it was left out."""
     builder, places = TableBuilder(), array("q")
     with gc_paused():
         for place, record in stream.lean():
             places.append(place)
             builder.add(record)
-    table = builder.table(Run(path.name if name is None else name, stream.info, stream.fetch), book, places)
-    return table, (*stream.warnings, *builder.warnings)
+    return builder.table(Run(name, stream.info, stream.fetch), book, places), builder.warnings
 
 
 def read_tables(paths: Sequence[Path], book: PriceBook | None = None) -> tuple[Table, tuple[str, ...]]:
@@ -353,7 +370,7 @@ def _event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Co
     columns: dict[str, Column] = {}
     sizes: Column | None = None
     for name in _EVENTS:
-        columns[name], each = _joined([getattr(record.events, name) for record in records])
+        columns[name], each = joined_columns([getattr(record.events, name) for record in records])
         if sizes is not None and not np.array_equal(each, sizes):
             return None, sizes
         sizes = each
@@ -361,7 +378,7 @@ def _event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Co
     return columns, sizes
 
 
-def _joined(columns: Sequence[Any]) -> tuple[Column, Column]:
+def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
     """Return lists of numbers one behind the other, and the length of each; files of different age differ in widths."""
     kinds = set(map(type, columns))
     if kinds == {Ext} and len(codes := {column.code for column in columns}) == 1:

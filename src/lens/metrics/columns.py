@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens.history.lean import MISSING
+from lens.metrics.buffer import Sparse
 from lens.model import Record, RunInfo
 
 Column = NDArray[Any]
@@ -114,7 +115,7 @@ class Columns:
             if self._parent is None or self._rows is None:
                 raise KeyError(name)
             found = self._columns[name] = self._parent.column(name)[self._rows]
-        column: Column = found
+        column: Column = found.dense() if isinstance(found, Sparse) else found
         return column
 
     def codes(self, name: str) -> Codes:
@@ -278,13 +279,13 @@ class Columns:
 
     # Parts.
 
-    def slices(self) -> Iterator[Self]:
-        """Yield this table a slice of requests at a time, in order; itself where it is small."""
-        if len(self) <= SLICE:
+    def slices(self, most: int = SLICE) -> Iterator[Self]:
+        """Yield this table in slices of at most so many requests, in order; itself where it is small."""
+        if len(self) <= most:
             yield self
             return
-        for start in range(0, len(self), SLICE):
-            yield self.take(slice(start, min(start + SLICE, len(self))))
+        for start in range(0, len(self), most):
+            yield self.take(slice(start, min(start + most, len(self))))
 
     def take(self, which: Rows) -> Self:
         """Return the table of some requests: where a bool column is true, or those of row numbers, in their order."""
@@ -293,7 +294,11 @@ class Columns:
 
     def measured(self) -> Self:
         """Return the requests of the measured window: without those of warm-up and cool-down."""
-        return self.take(~self.warmup) if bool(self.warmup.any()) else self
+        rows = np.flatnonzero(~self.warmup)
+        if len(rows) == len(self):
+            return self
+        whole = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)  # a slice needs no copies
+        return self.take(slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows)
 
     def started(self) -> Self:
         """Return the requests in the order in which they started, by the wall clock where there are several runs."""

@@ -94,6 +94,11 @@ def request_metrics() -> tuple[Metric, ...]:
     return tuple([metric for metric in METRICS.values() if metric.kind != "run"])
 
 
+def added_metrics() -> tuple[Metric, ...]:
+    """Return the metrics of requests that were added to the built-in ones, in the order of their definition."""
+    return tuple([metric for metric in request_metrics() if metric.name not in _BUILT_IN])
+
+
 def _time(name: str, formula: str, column: Callable[[Any], Any], *read_from: str, **more: Any) -> None:
     """Define a time in ms."""
     define(
@@ -260,3 +265,4 @@ _of_run(
 _of_run("requests_per_second", "requests/s", "higher", "successes / window", "outcomes", aliases=("rps",))
 _of_run("output_tokens_per_second", "tokens/s", "higher", "output tokens / window", "outcomes and usage")
 _of_run("goodput_rps", "requests/s", "higher", "requests that met every SLO / window", "outcomes")
+_BUILT_IN = frozenset(METRICS)

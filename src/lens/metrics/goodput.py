@@ -6,14 +6,13 @@ keeps no promise; only the pace of an answer that came in one piece is good, for
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS, metric_named
 from lens.metrics.table import Table
@@ -65,9 +64,7 @@ def _parse(text: str) -> Slo:
         break
     if metric is None:
         known = [*usable, *[alias for one in usable for alias in METRICS[one].aliases]]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"goodput {text!r}: no metric {name!r}; {hint}{EXAMPLE}")
+        raise ConfigError(f"goodput {text!r}: no metric {name!r}; {did_you_mean(name, known, then=EXAMPLE)}")
     if metric.name not in usable:
         raise ConfigError(f"goodput {text!r}: {metric.name} is no figure of one request; {EXAMPLE}")
     value = float(limit)

@@ -89,4 +89,4 @@ class RequestMetrics:
     @property
     def token_timings(self) -> list[dict[str, Any]]:
         """Of each content event when it came: since the start, and since the one before; in ms."""
-        return token_timings(self.table)
+        return next(token_timings(self.table))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from lens.metrics.columns import Column
+from lens.history.lean import MISSING
+from lens.metrics.columns import Codes, Column
 from lens.metrics.definitions import Metric, request_metrics
 from lens.metrics.table import Table
 from lens.units import NS_PER_MS
@@ -20,11 +23,17 @@ FILE_NAMES = {
 }
 WHOLE_UNITS = ("tokens", "count")  # of metrics that are whole numbers
 Value = float | int | Decimal
+_MOST_CODES = 1 << 40  # above, the number of a combination is counted anew, so that it never overflows
 
 
 def file_name(metric: Metric) -> str:
     """Return the name of a metric in files."""
     return FILE_NAMES.get(metric.name, metric.name)
+
+
+def figure_names() -> tuple[str, ...]:
+    """Return the names in files of all metrics that requests have, in the order of their definition."""
+    return tuple([file_name(metric) for metric in request_metrics()])
 
 
 def values_of(table: Table, metric: Metric) -> list[Value | None]:
@@ -34,18 +43,26 @@ def values_of(table: Table, metric: Metric) -> list[Value | None]:
     """
     if metric.kind == "cost":
         return list(table.costs.decimals(metric.name))
-    column = table.metric(metric.name)
+    return plain_values(table.metric(metric.name), whole=metric.unit in WHOLE_UNITS)
+
+
+def plain_values(column: Column, *, whole: bool = False) -> list[Any]:
+    """Return a float column as a list, None for NaN; whole: as ints, where all values are whole numbers."""
     absent = np.isnan(column)
-    values: Column = column
-    if metric.unit in WHOLE_UNITS:
-        values = np.where(absent, 0, column)
-        if (values == np.floor(values)).all():
-            values = values.astype(np.int64)
-    found: list[Value | None] = values.tolist()
-    if absent.any():
-        for row in np.flatnonzero(absent).tolist():
-            found[row] = None
-    return found
+    values = whole_numbers(column) if whole else column
+    if not absent.any():
+        return list(values.tolist())
+    objects = values.astype(object)
+    objects[absent] = None
+    return list(objects)
+
+
+def whole_numbers(column: Column) -> Column:
+    """Return a float column as int64 with 0 for NaN; as it is, where a value is no whole number that fits."""
+    numbers = np.nan_to_num(column, posinf=np.inf, neginf=-np.inf)
+    if (numbers == np.floor(numbers)).all() and (np.abs(numbers) < 2**63).all():
+        return numbers.astype(np.int64)
+    return column
 
 
 def figures_of(table: Table) -> dict[str, list[Value | None]]:
@@ -53,30 +70,80 @@ def figures_of(table: Table) -> dict[str, list[Value | None]]:
     return {file_name(metric): values_of(table, metric) for metric in request_metrics()}
 
 
+def error_codes(table: Table) -> Codes:
+    """Return what went wrong with each request, in one line; no value where nothing did."""
+    failure, status = table.codes("failure"), table.codes("http_status")
+    groups = combinations(failure, status)
+    texts = [
+        None if message is None else " ".join(f"{_status(code)}{message}".split()) for message, code in groups.values
+    ]
+    known: dict[str, int] = {}
+    numbers = [-1 if text is None else known.setdefault(text, len(known)) for text in texts]
+    return Codes(np.array(numbers, dtype=np.int32)[groups.codes], tuple(known))
+
+
 def error_texts(table: Table) -> list[str | None]:
     """Return what went wrong with each request, in one line; None where nothing did."""
-    messages, statuses = table.codes("failure").listed(), table.codes("http_status").listed()
-    return [
-        None if message is None else " ".join(f"{_status(status)}{message}".split())
-        for message, status in zip(messages, statuses, strict=True)
-    ]
+    return error_codes(table).listed()
 
 
 def _status(status: int | None) -> str:
     return f"HTTP {status}: " if status and status >= 400 else ""
 
 
-def timestamps(table: Table) -> list[str]:
-    """Return when each request started by the wall clock, RFC 3339 in UTC with microseconds."""
-    return [f"{text}Z" for text in np.datetime_as_string(table.column("wall_us").astype("datetime64[us]")).tolist()]
+def combinations(*columns: Codes) -> Codes:
+    """Return which values of several columns each request has together, as tuples, in the order of the first of each.
 
-
-def token_timings(table: Table, row: int = 0) -> list[dict[str, Any]]:
-    """Return of each content event of a request when it came: since the start, and since the one before; in ms."""
-    first = table.firsts("events")
-    at_ms = table.at[first[row] : first[row + 1]] / NS_PER_MS
-    gaps = np.diff(at_ms, prepend=0.0)
-    return [
-        {"token_index": i, "timestamp_ms": at, "delta_ms": gap}
-        for i, (at, gap) in enumerate(zip(at_ms.tolist(), gaps.tolist(), strict=True))
+    None stands in a tuple for no value; every request has a combination.
+    """
+    whole = columns[0].codes.astype(np.int64) + 1
+    most = len(columns[0].values) + 1
+    for column in columns[1:]:
+        most *= len(column.values) + 1
+        if most > _MOST_CODES:
+            whole = np.unique(whole, return_inverse=True)[1]
+            most = (len(whole) + 1) * (len(column.values) + 1)
+        whole = whole * (len(column.values) + 1) + (column.codes + 1)
+    first, of = np.unique(whole, return_index=True, return_inverse=True)[1:]
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    values = [
+        tuple([None if code < 0 else column.values[code] for column in columns for code in (int(column.codes[row]),)])
+        for row in first[order].tolist()
     ]
+    return Codes(place[of], tuple(values))
+
+
+def codes_of(column: Column) -> Codes:
+    """Return a column of few different numbers as codes."""
+    values, codes = np.unique(column, return_inverse=True)
+    return Codes(codes, tuple(values.tolist()))
+
+
+def request_ids(table: Table) -> list[str]:
+    """Return the id of each request."""
+    return [name.decode(errors="replace") for name in table.column("request_id").tolist()]
+
+
+def timestamps(table: Table) -> list[str]:
+    """Return when each request started by the wall clock, RFC 3339 in UTC with microseconds; "" where not known."""
+    wall = table.column("wall_us")
+    texts = [f"{text}Z" for text in np.datetime_as_string(wall.astype("datetime64[us]")).tolist()]
+    for row in np.flatnonzero(wall == MISSING).tolist():
+        texts[row] = ""
+    return texts
+
+
+def token_timings(table: Table) -> Iterator[list[dict[str, Any]]]:
+    """Yield for each request when its content events came: since the start, and since the one before; in ms."""
+    first, at = table.firsts("events"), table.at
+    since = np.diff(at, prepend=0)
+    begins = table.first[table.n > 0]
+    since[begins] = at[begins]
+    at_ms, since_ms = (at / NS_PER_MS).tolist(), (since / NS_PER_MS).tolist()
+    for begin, end in pairwise(first.tolist()):
+        yield [
+            {"token_index": i, "timestamp_ms": when, "delta_ms": gap}
+            for i, (when, gap) in enumerate(zip(at_ms[begin:end], since_ms[begin:end], strict=True))
+        ]

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from lens.history.lean import MISSING
-from lens.metrics.builder import table_of
+from lens.history.read import RunStream
+from lens.metrics.builder import table_of, table_of_stream
 from lens.metrics.cold_start import cold_start
 from lens.metrics.definitions import request_metrics
 from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution
@@ -36,7 +37,7 @@ SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "tot
 
 
 def summarize(
-    requests: Table | Iterable[Record],
+    requests: Table | RunStream | Iterable[Record],
     info: RunInfo | None = None,
     book: PriceBook | None = None,
     *,
@@ -48,6 +49,9 @@ def summarize(
     info: of the run, whose warnings are told too; book: of prices, where `requests` are no table, which has its own;
     slos: what a request must keep to count as good (goodput); percents: the percentiles that are given.
     """
+    if isinstance(requests, RunStream):
+        requests, _ = table_of_stream(requests, book)
+        info = info or requests.info
     table = requests if isinstance(requests, Table) else table_of(requests, info, book)
     measured = table.measured()
     found = _summary(measured, slos, percents)
@@ -82,7 +86,7 @@ def distributions(table: Table, percents: Sequence[float] = PERCENTILES) -> dict
     """Return how the values of each metric are spread; of those that may speak for it."""
     found = {}
     for metric in request_metrics():
-        values = table.pooled(metric.name).values
+        values = table.values(metric.name)
         one = distribution(
             metric.name, metric.unit, values, percents, sure_of=SURE_OF if metric.name in SURE else (), own=True
         )

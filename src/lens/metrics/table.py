@@ -7,14 +7,15 @@ of one row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from lens.metrics.buffer import Buffer
 from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
-from lens.metrics.definitions import metric_named
+from lens.metrics.definitions import Metric, metric_named
 from lens.model import Usage
 from lens.pricing import PriceBook
 from lens.pricing.columns import Costs, PriceKey, PriceKeys, cost_columns
@@ -28,7 +29,7 @@ class Pooled(NamedTuple):
     """Values of a metric that has many a request, in the metric's unit."""
 
     values: Column  # float64
-    of: Column  # int64: the request of each, ascending
+    of: Column  # int: the request of each, ascending
 
 
 class Table(Columns):
@@ -90,19 +91,34 @@ class Table(Columns):
             column = self.counted(name)
             there = np.flatnonzero(~np.isnan(column))
             return Pooled(column[there], there)
-        values: list[Column] = []
-        of: list[Column] = []
+        values, of = Buffer(np.float64), Buffer(np.int32)
+        for some, whose in self._pooled(metric):
+            values.append(some)
+            of.append(whose)
+        return Pooled(values.array(), of.array())
+
+    def values(self, name: str) -> Column:
+        """Return the same without the request of each; the array is the caller's own."""
+        metric = metric_named(name)
+        if metric.pooled is None:
+            return self.pooled(name).values
+        values = Buffer(np.float64)
+        for some, _ in self._pooled(metric):
+            values.append(some)
+        return values.array()
+
+    def _pooled(self, metric: Metric) -> Iterator[tuple[Column, Column]]:
+        """Yield the values of a slice of requests at a time, and the request of each."""
+        assert metric.pooled is not None
         at = 0
         for part in self.slices():
-            found, whose = metric.pooled(part)
+            values, of = metric.pooled(part)
             if not metric.partial:
-                speak = part.success[whose]
+                speak = part.success[of]
                 if not speak.all():
-                    found, whose = found[speak], whose[speak]
-            values.append(found)
-            of.append(whose + at)
+                    values, of = values[speak], of[speak]
+            yield values, (of + at).astype(np.int32)
             at += len(part)
-        return Pooled(np.concatenate(values), np.concatenate(of)) if len(values) != 1 else Pooled(values[0], of[0])
 
     @cached_property
     def costs(self) -> Costs:

@@ -17,16 +17,17 @@ import trio
 from lens.config.settings import MonitorConfig, RunConfig
 from lens.errors import LensError
 from lens.export.prometheus import Gathered
-from lens.export.push import Push, open_push
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Promise
 from lens.monitor.history import History
-from lens.monitor.outbox import LAST_S, Metrics, Outbox, Sender, Webhook, in_thread
+from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
+from lens.push.http import in_thread
+from lens.push.push import Push, open_push
 
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
@@ -65,10 +66,10 @@ class Monitor:
         self.gathered = Gathered(settings.book)
         self.watches: dict[Who, Watch] = {}
         self.outboxes: list[Outbox] = [
-            Metrics(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
+            MetricsOutbox(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
         ]
         monitor = settings.monitor
-        self.webhook = Webhook(monitor.webhook) if monitor.webhook else None
+        self.webhook = WebhookOutbox(monitor.webhook) if monitor.webhook else None
         if self.webhook is not None:
             self.outboxes.append(self.webhook)
         self.history = _history(monitor, info, settings.book)
@@ -83,7 +84,7 @@ class Monitor:
         """Until stopped, or until the duration is over."""
         async with trio.open_nursery() as nursery:
             for box in self.outboxes:
-                nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, Metrics) else 0.0, self._sender)
+                nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, MetricsOutbox) else 0.0, self._sender)
             if listeners:
                 pages = {"/metrics": self.metrics, "/healthz": self.health}
                 nursery.start_soon(serve, list(listeners), pages)
@@ -128,7 +129,7 @@ class Monitor:
             if self.history.trouble:
                 self._tell(self.history.trouble)
         for box in self.outboxes:
-            if isinstance(box, Metrics):
+            if isinstance(box, MetricsOutbox):
                 box.add(record)
             if box.trouble:
                 self._tell(box.trouble)

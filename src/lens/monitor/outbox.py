@@ -1,7 +1,7 @@
-"""What goes out: metrics to backends and alerts to a webhook, each with a bounded buffer while they are away.
+"""Outboxes of the monitor: metrics to backends and alerts to a webhook, each with a bounded buffer.
 
 Sending happens in threads; the loop that measures never waits for it. Up to the bound nothing is lost: it is
-sent again until it is taken. Beyond it the oldest go, and are counted.
+sent again until the receiver accepts it. Beyond it the oldest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,98 +14,96 @@ import msgspec
 import trio
 
 from lens.errors import TransportError
-from lens.export.post import Request, send
-from lens.export.push import WAITING_MOST, Pusher
 from lens.model import Record
 from lens.monitor.watch import Alert
+from lens.push.http import Request, in_thread, send
+from lens.push.push import WAITING_MOST, Pusher
 
 ALERTS_MOST = 1000
-# After a failure the next attempt waits twice as long as the last, no longer than this.
-FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
-# At the end, what has not been taken yet has so long.
+# Back-off after a failure, doubled with each up to the longest.
+FIRST_BACK_OFF_S, LONGEST_BACK_OFF_S = 5.0, 300.0
+# How long the last delivery may take when the monitor ends.
 LAST_S = 10.0
 Sender = Callable[[Callable[[], None]], Awaitable[None]]
-
-
-async def in_thread(call: Callable[[], None]) -> None:
-    await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+Accepted = Callable[[int], None]  # is told how many entries the receiver has accepted
 
 
 class Outbox(abc.ABC):
-    """One receiver: what waits for it, and how it went."""
+    """The buffer of one receiver, and the state of its delivery."""
 
     def __init__(self, name: str, most: int) -> None:
         self.name = name
         self.most = most
-        self.waiting = 0  # that the receiver has not taken
+        self.waiting = 0  # not accepted by the receiver yet
         self.dropped = 0
-        self.trouble: str | None = None
-        self._something = trio.Event()
-        self._wait_s = FIRST_WAIT_S
+        self.trouble: str | None = None  # why the last delivery failed
+        self._pending = trio.Event()
+        self._back_off_s = FIRST_BACK_OFF_S
 
-    def _came(self) -> None:
+    def _count(self) -> None:
         self.waiting += 1
         if self.waiting > self.most:
             self.waiting -= 1
             self.dropped += 1
-        self._something.set()
+        self._pending.set()
 
     @abc.abstractmethod
-    def _send(self) -> int:
-        """In a thread: send what there is, and say how much that was.
+    def _send(self, accepted: Accepted) -> None:
+        """Send everything that is buffered, and report what the receiver accepts; runs in a thread.
 
         Raises:
-            TransportError: it was not taken.
+            TransportError: the receiver did not accept all of it.
         """
 
     async def run(self, every_s: float, sender: Sender = in_thread) -> None:
-        """Until cancelled: send what has come, at most this often, more rarely while the receiver is away."""
+        """Deliver until cancelled: at most every `every_s` seconds, less often while the receiver is away."""
         while True:
-            await self._something.wait()
-            self._something = trio.Event()
+            await self._pending.wait()
+            self._pending = trio.Event()
             taken = await self.deliver(sender)
             if not taken:
-                self._something.set()
-            await trio.sleep(every_s if taken else self._wait_s)
+                self._pending.set()
+            await trio.sleep(every_s if taken else self._back_off_s)
 
     async def deliver(self, sender: Sender = in_thread) -> bool:
-        """One attempt; whether it was taken."""
-        sent: list[int] = []
+        """Try once to deliver; return whether the receiver accepted everything."""
+        accepted: list[int] = []
         try:
-            await sender(lambda: sent.append(self._send()))
+            await sender(lambda: self._send(accepted.append))
         except TransportError as error:
             self.trouble = str(error)
-            self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+            self._back_off_s = min(self._back_off_s * 2, LONGEST_BACK_OFF_S)
             return False
-        self.trouble, self._wait_s = None, FIRST_WAIT_S
-        self.waiting -= min(sum(sent), self.waiting)
+        finally:
+            self.waiting -= min(sum(accepted), self.waiting)
+        self.trouble, self._back_off_s = None, FIRST_BACK_OFF_S
         return True
 
 
-class Metrics(Outbox):
-    """A backend of metrics. The pusher is touched only by whoever sends."""
+class MetricsOutbox(Outbox):
+    """A backend of metrics. Only the sending thread uses the pusher."""
 
     def __init__(self, name: str, pusher: Pusher, most: int = WAITING_MOST) -> None:
         super().__init__(name, most)
         self._pusher = pusher
-        self._come: deque[Record] = deque(maxlen=most)
-        self._given = 0  # to the pusher, and not taken by the backend yet
+        self._records: deque[Record] = deque(maxlen=most)
+        self._handed_over = 0  # to the pusher, and not accepted by the backend yet
 
     def add(self, record: Record) -> None:
-        self._come.append(record)
-        self._came()
+        self._records.append(record)
+        self._count()
 
-    def _send(self) -> int:
-        while self._come:
-            self._pusher.add(self._come.popleft())
-            self._given += 1
+    def _send(self, accepted: Accepted) -> None:
+        while self._records:
+            self._pusher.add(self._records.popleft())
+            self._handed_over += 1
         self._pusher.flush()
-        taken, self._given = self._given, 0
-        return taken
+        accepted(self._handed_over)
+        self._handed_over = 0
 
 
-class Webhook(Outbox):
-    """Alerts, one POST each, in their order."""
+class WebhookOutbox(Outbox):
+    """Alerts to a webhook, one POST each, in their order."""
 
     def __init__(self, url: str, most: int = ALERTS_MOST) -> None:
         super().__init__("webhook", most)
@@ -114,13 +112,11 @@ class Webhook(Outbox):
 
     def add(self, alert: Alert) -> None:
         self._alerts.append(alert)
-        self._came()
+        self._count()
 
-    def _send(self) -> int:
-        sent = 0
+    def _send(self, accepted: Accepted) -> None:
         while self._alerts:
             body = msgspec.json.encode(self._alerts[0])
             send(Request("POST", self._url, {"Content-Type": "application/json"}, body), budget_s=LAST_S)
             self._alerts.popleft()
-            sent += 1
-        return sent
+            accepted(1)

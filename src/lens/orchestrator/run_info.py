@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import uuid
 from typing import Any
 
@@ -19,11 +18,8 @@ from lens.config.settings import RunConfig, TargetConfig
 from lens.model import SCHEMA, Machine, RunInfo
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import Plan
+from lens.secrets import MASK, bare_url, mask_headers
 from lens.wire import Secret
-
-HIDDEN = "***"
-_SENSITIVE = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"^(\w+://)?[^/@]*@")
 
 
 def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) -> RunInfo:
@@ -89,14 +85,9 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
     return kept
 
 
-def sensitive(header: str) -> bool:
-    """Whether a header of this name may hold a secret."""
-    return _SENSITIVE.search(header) is not None
-
-
 def _hide(value: object) -> str:
     if isinstance(value, Secret):
-        return HIDDEN
+        return MASK
     raise TypeError(f"cannot encode {type(value).__name__}")
 
 
@@ -104,10 +95,9 @@ def _bare_target(target: dict[str, Any]) -> dict[str, Any]:
     default = msgspec.to_builtins(TargetConfig(provider=""))
     found = {k: v for k, v in target.items() if k != "api_key" and v != default[k]}
     if "headers" in found:
-        found["headers"] = [[name, HIDDEN if sensitive(name) else value] for name, value in found["headers"]]
+        found["headers"] = [list(header) for header in mask_headers(found["headers"])]
     if isinstance(found.get("custom"), dict) and "headers" in found["custom"]:
-        shown = {name: HIDDEN if sensitive(name) else value for name, value in found["custom"]["headers"].items()}
-        found["custom"] = {**found["custom"], "headers": shown}
+        found["custom"] = {**found["custom"], "headers": dict(mask_headers(found["custom"]["headers"].items()))}
     if "proxy" in found:
-        found["proxy"] = _CREDENTIALS.sub(r"\1", found["proxy"])
+        found["proxy"] = bare_url(found["proxy"])
     return found

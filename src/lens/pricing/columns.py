@@ -61,9 +61,14 @@ class Costs(NamedTuple):
 
     def decimals(self, name: str) -> list[Decimal | None]:
         """Return a cost of each request in USD with all its digits; None where it is not known."""
-        found = [
-            _decimal(pico, usd) for pico, usd in zip(self.pico[name].tolist(), self.columns[name].tolist(), strict=True)
-        ]
+        import numpy as np
+
+        pico, usd = self.pico[name], self.columns[name]
+        distinct, of = np.unique(pico, return_inverse=True)  # requests of equal tokens have equal costs
+        exact = [None if one == UNKNOWN else Decimal(one).scaleb(-12).normalize() for one in distinct.tolist()]
+        found = [exact[i] for i in of.tolist()]
+        for row in np.flatnonzero((pico == UNKNOWN) & ~np.isnan(usd)).tolist():
+            found[row] = Decimal(float(usd[row]))
         if name == "total_cost":
             for row, usd in self.reported.items():
                 found[row] = usd
@@ -184,12 +189,6 @@ def _write(rows: Column, lines: Sequence[tuple[Column, Decimal]], usd: Column, p
     total /= 1e6
     usd[rows] = total
     pico[rows] = np.where(total < MOST_EXACT_USD, exact, UNKNOWN)
-
-
-def _decimal(pico: int, usd: float) -> Decimal | None:
-    if pico != UNKNOWN:
-        return Decimal(pico).scaleb(-12).normalize()
-    return None if isnan(usd) else Decimal(usd)
 
 
 def _first(rate: Decimal | None, otherwise: Decimal) -> Decimal:

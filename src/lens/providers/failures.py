@@ -12,6 +12,7 @@ from typing import Any
 from lens.model import Failure
 from lens.providers.base import as_dict, as_list, parsed
 from lens.providers.headers import retry_after_s, retry_wanted
+from lens.secrets import mask_secrets
 from lens.wire import Exchange
 
 _CATEGORY_OF_STATUS = {
@@ -40,15 +41,11 @@ _BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key 
 # Amazon says 403 of a key that is wrong, too.
 _WRONG_KEY = ("UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 _COLD = ("ModelNotReadyException", "overloaded")
-# Keys of the providers we know begin like this; a long run of key characters after it is masked.
-_KEY = re.compile(r"\b(sk-|sk_|xai-|gsk_|AIza|Bearer\s+|key-|r8_|hf_)[A-Za-z0-9_\-*.]{5,}[A-Za-z0-9_\-*]")
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 MESSAGE_CHARS = 500
 
 
-def masked(text: str) -> str:
-    """`text` without anything that looks like a key."""
-    return _KEY.sub(lambda found: found.group(1).strip() + "***", text)
+masked = mask_secrets
 
 
 def error_of(data: Any) -> Failure | None:

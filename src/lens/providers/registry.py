@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 
 from lens import plugins
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.providers.anthropic import Anthropic
 from lens.providers.azure import Azure
 from lens.providers.base import Provider
@@ -66,6 +65,5 @@ def get_provider(name: str) -> Provider:
         provider: Provider = made() if isinstance(made, type) else made
         return provider
     names = provider_names()
-    near = difflib.get_close_matches(wanted, [*names, *_aliases()], n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"no provider {name!r}; {hint}there are {', '.join(names)}; a plugin can add others")
+    there_are = f"there are {', '.join(names)}; a plugin can add others"
+    raise ConfigError(f"no provider {name!r}; {did_you_mean(wanted, [*names, *_aliases()], then=there_are)}")

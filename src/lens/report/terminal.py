@@ -14,6 +14,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from lens.secrets import one_line
+
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _PLAIN_LEVELS = ".:-=+*#@"
@@ -36,9 +38,8 @@ def blocks(console: Console) -> bool:
 
 
 def clean(text: str, limit: int = 400) -> str:
-    """One line without control characters, shortened to `limit`."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
+    """Return the text masked, without control characters, on one line that is shortened to `limit` characters."""
+    return one_line(text, limit)
 
 
 def number(value: float | None) -> str:

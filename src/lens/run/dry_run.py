@@ -12,8 +12,8 @@ import msgspec
 
 from lens.model import UNREADABLE
 from lens.orchestrator.plan import Plan, PlanTarget, count_of
-from lens.orchestrator.run_info import HIDDEN, sensitive
 from lens.orchestrator.schedule import Stage
+from lens.secrets import MASK, mask_headers
 from lens.units import seconds
 from lens.wire import WireRequest
 
@@ -58,17 +58,14 @@ def _target(target: PlanTarget, requests: tuple[WireRequest, ...]) -> dict[str, 
 
 def _request(request: WireRequest, target: PlanTarget) -> dict[str, Any]:
     def shown(text: str) -> str:
-        return text.replace(target.key.reveal(), HIDDEN) if target.key else text
+        return text.replace(target.key.reveal(), MASK) if target.key else text
 
-    headers = {}
-    for raw_name, raw_value in request.headers:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = HIDDEN if sensitive(name) else shown(value)
+    sent = [(name.decode("latin-1"), shown(value.decode("latin-1"))) for name, value in request.headers]
     try:
         body: Any = msgspec.json.decode(shown(request.body.decode("utf-8", "replace")))
     except UNREADABLE:
         body = f"{len(request.body)} bytes"
-    return {"method": request.method, "path": shown(request.path), "headers": headers, "body": body}
+    return {"method": request.method, "path": shown(request.path), "headers": dict(mask_headers(sent)), "body": body}
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

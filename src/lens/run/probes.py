@@ -24,7 +24,7 @@ from lens.orchestrator.plan import SIMULATOR, Plan, make_plan, make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 from lens.run.budget import Spending
-from lens.run.server_info import list_models, look_around
+from lens.run.server_info import list_models, locate_api
 from lens.units import NS_PER_MS, NS_PER_S
 
 # Answers of this length end soon, and still have a first token where a model thinks a little.
@@ -117,7 +117,7 @@ async def examine(
                 break
         beside.cancel_scope.cancel()
     if any(record.category == "not_found" for record in records):
-        served = await look_around(make_target(config.targets[0]), served)
+        served = await locate_api(make_target(config.targets[0]), served)
     return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server)
 
 

@@ -1,43 +1,43 @@
-"""What a server says of itself beside its answers: which models it has, and under which path it answers.
+"""Questions to a server about itself: which models it serves, and under which path its API is.
 
-Only asked where something is missing or wrong. What does not answer is None, never an error: the question
-was only a help.
+Asked only where a model is missing or an address is wrong. A failed request is None, never an error: the
+answer only makes a message more helpful.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from lens.analysis.diagnosis.symptoms import Served
 from lens.errors import LensError
-from lens.model import UNREADABLE
 from lens.orchestrator.plan import PlanTarget
-from lens.providers.base import as_dict, as_list, as_str
+from lens.providers.base import as_dict, as_list, as_str, parsed
 from lens.providers.openai import OpenAI
-from lens.transport.post import Answer, post
+from lens.push.http import Answer, Request, exchange, in_thread
 
-ANSWER_WITHIN_S = 10.0
-# What people copy along with a base URL.
-ENDPOINTS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/models")
+TIMEOUT_S = 10.0
+# Paths that people copy along with a base URL.
+ENDPOINT_PATHS = ("/chat/completions", "/completions", "/responses", "/embeddings", "/models")
 
 
 async def list_models(target: PlanTarget, base_url: str) -> tuple[str, ...] | None:
-    """The models that GET /models names; None where it is no list."""
-    answer = await _get(target, base_url)
+    """Return the models that GET /models lists; None where the answer is not such a list."""
+    answer = await _get_models(target, base_url)
     return None if answer is None or answer.status != 200 else _names(answer.body)
 
 
-async def look_around(target: PlanTarget, served: Served) -> Served:
-    """Whether the models are listed at this address, or else at one that is usual."""
-    here = await _get(target, served.base_url)
+async def locate_api(target: PlanTarget, served: Served) -> Served:
+    """Return `served` with the models listed at its address, or with a conventional address that answers better."""
+    here = await _get_models(target, served.base_url)
     models = _names(here.body) if here is not None and here.status == 200 else None
     if models is not None or here is None:
         return msgspec.structs.replace(served, models=models)
-    others = usual_addresses(served.base_url)
+    others = candidate_urls(served.base_url)
     for other in others:
-        answer = await _get(target, other)
+        answer = await _get_models(target, other)
         if answer is None or answer.status == here.status:
             continue
         if answer.status in (401, 403) or (answer.status == 200 and _names(answer.body) is not None):
@@ -45,37 +45,33 @@ async def look_around(target: PlanTarget, served: Served) -> Served:
     return msgspec.structs.replace(served, guessed_url=others[0] if others else None)
 
 
-def usual_addresses(base_url: str) -> list[str]:
-    """Where an API may be instead: without an endpoint's path, with /v1, at the root's /v1."""
+def candidate_urls(base_url: str) -> list[str]:
+    """Return where an API may be instead: without an endpoint's path, under /v1, under /v1 of the root."""
     parts = urlsplit(base_url.rstrip("/"))
     path = parts.path
-    for end in ENDPOINTS:
+    for end in ENDPOINT_PATHS:
         path = path.removesuffix(end)
     paths = [path, *([] if path.endswith("/v1") else [f"{path}/v1"]), "/v1", "/api/v1", "/openai/v1"]
     found = [urlunsplit((parts.scheme, parts.netloc, one, "", "")) for one in dict.fromkeys(paths)]
     return [url for url in found if url != base_url.rstrip("/")]
 
 
-async def _get(target: PlanTarget, base_url: str) -> Answer | None:
+async def _get_models(target: PlanTarget, base_url: str) -> Answer | None:
     if not isinstance(target.provider, OpenAI):
         return None
     headers = {"accept": "application/json"}
     if target.key is not None:
         headers["authorization"] = f"Bearer {target.key.reveal()}"
+    asked = Request("GET", f"{base_url.rstrip('/')}/models", headers)
     try:
-        return await post(
-            f"{base_url.rstrip('/')}/models", b"", headers, ANSWER_WITHIN_S, method="GET", endpoint=target.endpoint
-        )
+        return await in_thread(partial(exchange, asked, TIMEOUT_S, endpoint=target.endpoint))
     except LensError:
         return None
 
 
 def _names(body: bytes) -> tuple[str, ...] | None:
-    try:
-        told = msgspec.json.decode(body)
-    except UNREADABLE:
-        return None
-    rows = as_dict(told).get("data", told)
+    listing = parsed(body)
+    rows = as_dict(listing).get("data", listing)
     if not isinstance(rows, list):
         return None
     return tuple([name for row in as_list(rows) if (name := as_str(as_dict(row).get("id")))])

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 
 from lens.errors import ConfigError
+from lens.secrets import bare_url
 from lens.units import parse_count
 from lens.wire import Secret
 
@@ -201,21 +202,12 @@ def _split_url(url: str, what: str, schemes: tuple[str, ...]) -> tuple[str, Spli
     except ValueError:
         raise ConfigError(f"{what}: that is not a URL; write {schemes[-1]}://host[:port]") from None
     if scheme not in schemes:
-        raise ConfigError(f"{what} {_hidden(url)!r}: write {' or '.join(s + '://' for s in schemes)}host[:port]")
+        raise ConfigError(f"{what} {bare_url(url)!r}: write {' or '.join(s + '://' for s in schemes)}host[:port]")
     if not host:
-        raise ConfigError(f"{what} {_hidden(url)!r} names no host")
+        raise ConfigError(f"{what} {bare_url(url)!r} names no host")
     if has_user and what != "proxy":
-        raise ConfigError(f"{what} {_hidden(url)!r}: credentials do not belong there; use --api-key or --header")
+        raise ConfigError(f"{what} {bare_url(url)!r}: credentials do not belong there; use --api-key or --header")
     return scheme, parts
-
-
-def _hidden(url: str) -> str:
-    """The URL without credentials and query."""
-    head, slashes, rest = url.partition("://")
-    if not slashes:
-        head, rest = "", head
-    rest = rest.partition("?")[0].rpartition("@")[2]
-    return f"{head}{slashes}{rest}"
 
 
 def _port(parts: SplitResult, shown: str) -> int | None:
@@ -224,7 +216,7 @@ def _port(parts: SplitResult, shown: str) -> int | None:
     except ValueError:
         port = 0
     if port == 0:
-        raise ConfigError(f"{_hidden(shown)!r}: the port is not between 1 and 65535")
+        raise ConfigError(f"{bare_url(shown)!r}: the port is not between 1 and 65535")
     return port
 
 
@@ -232,12 +224,12 @@ def _ascii_host(host: str, shown: str) -> str:
     """The host as it goes on the wire; other alphabets become their IDNA form."""
     if host.isascii():
         if any(c.isspace() or not c.isprintable() for c in host):
-            raise ConfigError(f"{_hidden(shown)!r}: {host!r} is not a host name")
+            raise ConfigError(f"{bare_url(shown)!r}: {host!r} is not a host name")
         return host.lower()
     try:
         return host.encode("idna").decode("ascii").lower()
     except UnicodeError:
-        raise ConfigError(f"{_hidden(shown)!r}: {host!r} is not a host name") from None
+        raise ConfigError(f"{bare_url(shown)!r}: {host!r} is not a host name") from None
 
 
 def _is_port(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Bytes over a non-blocking socket, before the core reads it (proxy, handshake) or without it (post).
+"""Bytes over a non-blocking socket, before the core reads it (proxy, handshake).
 
 The rule: try first, wait only when the kernel says so; a wake-up costs more than the call.
 """

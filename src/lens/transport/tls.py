@@ -129,7 +129,7 @@ async def handshake(
             await raw.send_all(sock, outgoing.read())
     except ssl.SSLError as error:
         await _say_goodbye(sock, outgoing)
-        raise TlsError(_why(error, endpoint, name)) from None
+        raise TlsError(handshake_failure(error, endpoint)) from None
     except OSError as error:
         words = (error.strerror or "the connection broke").lower()
         raise TlsError(f"TLS handshake with {endpoint.label}: {words}") from None
@@ -156,7 +156,9 @@ async def _say_goodbye(sock: socket.socket, outgoing: ssl.MemoryBIO) -> None:
         return
 
 
-def _why(error: ssl.SSLError, endpoint: Endpoint, name: str) -> str:
+def handshake_failure(error: ssl.SSLError, endpoint: Endpoint) -> str:
+    """Return why a handshake failed, and what would work."""
+    name = endpoint.server_name or endpoint.host
     doing = f"TLS handshake with {endpoint.label}"
     if isinstance(error, ssl.SSLCertVerificationError):
         said = (error.verify_message or "it is not trusted").rstrip(".")

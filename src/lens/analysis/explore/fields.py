@@ -6,7 +6,6 @@ not measured is None. A metric is read by its name or alias, also one that was d
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.history.lean import MISSING
 from lens.metrics.columns import Codes, Column
 from lens.metrics.definitions import METRICS, Metric, metric_named
@@ -148,11 +147,9 @@ def field_named(name: str, table: Table | None = None) -> Field:
     try:
         metric = metric_named(name)
     except KeyError:
-        near = difflib.get_close_matches(name, [*added, *FIELDS, *METRICS], n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"no field {name!r}; {hint}fields are {', '.join({**FIELDS, **added})}, label.NAME, and the metrics"
-        ) from None
+        fields = f"fields are {', '.join({**FIELDS, **added})}, label.NAME, and the metrics"
+        hint = did_you_mean(name, [*added, *FIELDS, *METRICS], then=fields)
+        raise ConfigError(f"no field {name!r}; {hint}") from None
     if metric.kind == "run":
         raise ConfigError(f"{name} belongs to a whole run; a filter sees one request")
     return partial(_metric, metric)

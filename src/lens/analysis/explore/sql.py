@@ -7,7 +7,6 @@ over a slice at a time.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -18,7 +17,7 @@ import numpy as np
 
 from lens.analysis.explore.fields import FIELDS, Field, added_fields, listed
 from lens.analysis.explore.groups import Sheet
-from lens.errors import ConfigError
+from lens.errors import ConfigError, nearest
 from lens.history.lean import MISSING
 from lens.metrics.columns import Column
 from lens.metrics.definitions import request_metrics
@@ -156,5 +155,5 @@ def _near(sql: str) -> str:
     """Return fields and metrics that the statement may have meant, so that an error need not list all of them."""
     known = [*FIELDS, *[metric.name for metric in request_metrics()]]
     words = dict.fromkeys(word for word in re.findall(r"[A-Za-z_]\w*", sql) if "_" in word and word not in known)
-    near = [f"{word} -> {found[0]}" for word in words if (found := difflib.get_close_matches(word, known, n=1))]
+    near = [f"{word} -> {found}" for word in words if (found := nearest(word, known))]
     return ", ".join(near) if near else f'--sql "describe {TABLE}" lists them'

@@ -9,14 +9,13 @@ targets:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds, parse_threshold, thresholds_of
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.metrics.columns import Column
 from lens.metrics.goodput import Slo
 from lens.metrics.summarize import summarize
@@ -69,8 +68,7 @@ def gates_of(tree: Any) -> tuple[Gate, ...]:
 def _known(tree: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
     for key in tree:
         if key not in keys:
-            near = difflib.get_close_matches(str(key), keys, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(keys)}"
+            hint = did_you_mean(str(key), keys, otherwise=f"there are {', '.join(keys)}")
             raise ConfigError(f"{where}unknown key {key!r}; {hint}")
 
 

@@ -6,7 +6,6 @@ not measured fails: a gate that cannot see must not open.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from math import isnan
@@ -16,7 +15,7 @@ import msgspec
 import numpy as np
 
 from lens.analysis.stats import statistic_of
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.metrics.definitions import METRICS, Metric, metric_named
 from lens.metrics.distribution import values_needed
 from lens.metrics.summary import Summary
@@ -120,9 +119,8 @@ def _metric(name: str, typed: str) -> Metric:
         except KeyError:
             continue
     known = [*METRICS, *[alias for metric in METRICS.values() for alias in metric.aliases]]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"threshold {typed!r}: no metric {name!r}; {hint}`lll explain` lists them")
+    hint = did_you_mean(name, known, then="`lll explain` lists them")
+    raise ConfigError(f"threshold {typed!r}: no metric {name!r}; {hint}")
 
 
 def _limit(text: str, metric: Metric, whole: str) -> float:

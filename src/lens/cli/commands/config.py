@@ -11,8 +11,8 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, said, with_options
-from lens.cli.errors import mask, remember_secret
 from lens.errors import ConfigError, ExitCode
+from lens.secrets import mask_secrets, remember_headers, remember_secret
 
 if TYPE_CHECKING:
     from lens.cli.config_check import Problem
@@ -94,11 +94,7 @@ def example_text() -> str:
 
 def _remember_variables() -> None:
     """Values of variables that hold secrets by their name are shown nowhere, also when a file names them."""
-    from lens.orchestrator.run_info import sensitive
-
-    for name, value in os.environ.items():
-        if sensitive(name):
-            remember_secret(value)
+    remember_headers(os.environ.items())
 
 
 def _print_problems(ctx: click.Context, path: Path | None, problems: Sequence[Problem]) -> int:
@@ -107,7 +103,9 @@ def _print_problems(ctx: click.Context, path: Path | None, problems: Sequence[Pr
     for problem in problems:
         place = ":".join(str(part) for part in (path, problem.line) if part is not None)
         known = path is not None and str(path) in problem.says
-        told.append(mask(problem.says if known and problem.line is None else f"{place}: {problem.says}".lstrip(": ")))
+        told.append(
+            mask_secrets(problem.says if known and problem.line is None else f"{place}: {problem.says}".lstrip(": "))
+        )
     if ctx.params["as_json"]:
         _print_json({"file": str(path) if path else None, "errors": told})
     else:
@@ -121,7 +119,7 @@ def _print_settings(ctx: click.Context, path: Path | None, found: list[Setting],
     import msgspec
 
     if ctx.params["as_json"]:
-        rows = [msgspec.structs.replace(one, value=mask(one.value)) for one in found]
+        rows = [msgspec.structs.replace(one, value=mask_secrets(one.value)) for one in found]
         _print_json({"file": str(path) if path else None, "settings": rows, "notes": notes, "errors": []})
         return
     click.echo(f"{path or 'no config file'}: fine")
@@ -132,7 +130,7 @@ def _print_settings(ctx: click.Context, path: Path | None, found: list[Setting],
         if head != section:
             section = head
             click.echo(f"\n[{head}]" if head else "")
-        click.echo(f"  {name:{wide}}  {_short(mask(one.value)):32}  {_source(one, path)}".rstrip())
+        click.echo(f"  {name:{wide}}  {_short(mask_secrets(one.value)):32}  {_source(one, path)}".rstrip())
     for note in notes:
         click.echo(f"\nnote: {note}")
 

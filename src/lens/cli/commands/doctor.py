@@ -142,7 +142,7 @@ def _deliver(found: Examination, diagnosis: Diagnosis, settings: Settings, given
 def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
     import msgspec
 
-    from lens.cli.errors import mask
+    from lens.secrets import mask_secrets
 
     told = {
         "provider": settings.config.targets[0].provider,
@@ -151,7 +151,7 @@ def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
         "questions": _questions(found),
         **msgspec.to_builtins(diagnosis),
     }
-    return mask(msgspec.json.format(msgspec.json.encode(told)).decode()) + "\n"
+    return mask_secrets(msgspec.json.format(msgspec.json.encode(told)).decode()) + "\n"
 
 
 def _questions(found: Examination) -> dict[str, list[int]]:
@@ -167,14 +167,13 @@ def print_diagnosis(console: Console, found: Examination, diagnosis: Diagnosis, 
     from rich.text import Text
 
     from lens.analysis.diagnosis.symptoms import figure, requests
-    from lens.cli.errors import mask
     from lens.report.terminal import clean, fact
 
     def line(name: str, says: str, style: str = "") -> None:
-        fact(console, name, mask(clean(says, 600)), style=style)
+        fact(console, name, clean(says, 600), style=style)
 
-    console.print(Text(mask(clean(f"{provider} {found.served.model}".strip())), style="bold"))
-    console.print(Text(mask(clean(found.served.base_url))))
+    console.print(Text(clean(f"{provider} {found.served.model}".strip()), style="bold"))
+    console.print(Text(clean(found.served.base_url)))
     if found.served.models and found.served.model and found.named_by_server:
         others = len(found.served.models) - 1
         lists = f"{found.served.model} first, and {others} more" if others else f"only {found.served.model}"

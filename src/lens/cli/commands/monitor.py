@@ -167,6 +167,6 @@ async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -
 
 def say(text: str) -> None:
     """A line on standard error, for a log."""
-    from lens.cli.errors import mask
+    from lens.secrets import mask_secrets
 
-    click.echo(f"lll: {mask(text)}", err=True)
+    click.echo(f"lll: {mask_secrets(text)}", err=True)

@@ -1,6 +1,7 @@
 """Prometheus remote write, version 1: series and samples as protocol buffers, compressed with snappy.
 
-The message has three small types, written here by hand; only the compression needs a library.
+The message has three small types, encoded here; only the compression needs a library.
+https://prometheus.io/docs/specs/prw/remote_write_spec/
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from lens.export.prometheus import Family
 
 
 def compressor() -> Any:
-    """The library that compresses.
+    """Return the module that compresses with snappy.
 
     Raises:
         ConfigError: the extra `push` is not installed.
@@ -23,7 +24,7 @@ def compressor() -> Any:
 
 
 def write_request(families: Iterable[Family], at_ms: int, also: Mapping[str, str]) -> bytes:
-    """A WriteRequest of all samples at one time, compressed; `also` are labels that every series gets.
+    """Return a compressed WriteRequest of all samples at one time; `also` are labels that every series gets.
 
     Raises:
         ConfigError: the extra `push` is not installed.
@@ -37,7 +38,7 @@ def write_request(families: Iterable[Family], at_ms: int, also: Mapping[str, str
 
 
 def _series(labels: Mapping[str, str], value: float, at_ms: int) -> bytes:
-    """TimeSeries: labels in the order of their names, none without a value, and one sample."""
+    """A TimeSeries of one sample; labels are sorted by name, and those without a value left out."""
     named = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in sorted(labels.items()) if v)
     sample = b"\x09" + struct.pack("<d", value) + b"\x10" + _varint(at_ms)
     return named + _field(2, sample)

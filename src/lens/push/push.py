@@ -1,9 +1,8 @@
-"""Pushes of records to where metrics are kept: Pushgateway, Prometheus, InfluxDB, OTLP over HTTP.
+"""Pushes of records to backends of metrics: Pushgateway, Prometheus, InfluxDB, OpenTelemetry over HTTP.
 
-A Pusher takes records one by one and sends what they came to whenever it is told to: once at the end of a
-run, or again and again while a monitor goes on. Nothing is sent before flush, and nothing that a backend
-did not take is forgotten, up to a limit. Credentials come from the URL or the environment and appear in no
-message.
+A Pusher takes records one by one and sends their metrics when it is flushed: once at the end of a run, or
+regularly while a monitor runs. Nothing is sent before a flush, and what a backend did not accept is kept for
+the next one, up to a limit. Credentials come from the URL or the environment and appear in no message.
 """
 
 from __future__ import annotations
@@ -18,45 +17,49 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from lens.errors import ConfigError
 from lens.export.influx import Influx
 from lens.export.otlp import SPANS_A_LINE, Otlp
-from lens.export.post import BUDGET_S, Request, basic, send, shown
 from lens.export.prometheus import CONTENT_TYPE, Gathered, Units, exposition
-from lens.export.remote_write import compressor, write_request
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
+from lens.push.connection import basic_credentials
+from lens.push.http import BUDGET_S, Request, send
+from lens.push.remote_write import compressor, write_request
+from lens.secrets import bare_url
 
 JOB = "llm_latency_lens"
+# Where a Pushgateway listens by convention.
+GATEWAY_PORT = 9091
 # Lines of InfluxDB's protocol in one request, as its documentation recommends.
 INFLUX_LINES = 5000
-INFLUX_DATABASE = "llm_metrics"  # PLAN 6.1.3
-# Lines or spans that wait for a backend which is away; then the oldest go.
+INFLUX_DATABASE = "llm_metrics"
+# Lines or spans that are kept for a backend which is away; beyond it the oldest are dropped.
 WAITING_MOST = 200_000
 
 
 class Push(NamedTuple):
-    """One backend: which kind, and where."""
+    """A backend to push to."""
 
-    kind: str
-    url: str
-    database: str | None = None
-    units: Units = "ms"
+    kind: str  # push-gateway, export-prometheus, influx, otlp
+    url: str  # may hold user:password@
+    database: str | None = None  # of InfluxDB 1
+    units: Units = "ms"  # of Prometheus metrics
 
 
 class Pusher(Protocol):
-    """One backend while a run or a monitor goes on."""
+    """One backend during a run or a monitor."""
 
     def add(self, record: Record) -> None:
-        """Take a record; nothing is sent."""
+        """Take a record without sending anything."""
 
     def flush(self) -> None:
-        """Send what has come.
+        """Send what is pending.
 
         Raises:
-            TransportError: the backend did not take it; it is tried again with the next flush.
+            TransportError: the backend did not accept it; it is sent again with the next flush.
         """
 
 
-class _State:
-    """Backends that are told the state so far: every flush says all of it again."""
+class _PrometheusPusher:
+    """Pushgateway and remote write: every flush sends the whole exposition so far."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook) -> None:
         self._push, self._info = push, info
@@ -84,8 +87,8 @@ class _State:
         return Request("POST", url, headers, body)
 
 
-class _Points:
-    """InfluxDB: version 2 where the URL or the environment names a bucket, else version 1."""
+class _InfluxPusher:
+    """InfluxDB, a point a request: version 2 where the URL or the environment names a bucket, else version 1."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str]) -> None:
         self._url, self._headers = influx_address(push, environ)
@@ -106,8 +109,8 @@ class _Points:
             del self._lines[:INFLUX_LINES]
 
 
-class _Signals:
-    """A collector: spans as they come, and the metrics as they stand, in the protocol's JSON form."""
+class _OtlpPusher:
+    """An OpenTelemetry collector: new spans, and the metrics so far, in the JSON encoding of OTLP."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str]) -> None:
         self._base = push.url.rstrip("/").removesuffix("/v1/traces").removesuffix("/v1/metrics")
@@ -117,32 +120,32 @@ class _Signals:
             if name.strip():
                 self._headers[unquote(name.strip())] = unquote(value.strip())
         self._writer = Otlp(info, book)
-        self._waiting: list[bytes] = []  # messages of spans
+        self._pending: list[bytes] = []  # encoded messages of spans
 
     def add(self, record: Record) -> None:
-        self._wait_for(self._writer.add(record))
+        self._keep(self._writer.add(record))
 
     def flush(self) -> None:
-        self._wait_for(self._writer.spans())
+        self._keep(self._writer.spans())
         until = time.monotonic() + BUDGET_S
-        while self._waiting:
-            self._send("traces", self._waiting[0], until - time.monotonic())
-            del self._waiting[0]
+        while self._pending:
+            self._send("traces", self._pending[0], until - time.monotonic())
+            del self._pending[0]
         metrics = self._writer.metrics()
         if metrics:
             self._send("metrics", metrics, until - time.monotonic())
 
-    def _wait_for(self, message: bytes) -> None:
+    def _keep(self, message: bytes) -> None:
         if message:
-            self._waiting.append(message)
-            del self._waiting[: -WAITING_MOST // SPANS_A_LINE]
+            self._pending.append(message)
+            del self._pending[: -WAITING_MOST // SPANS_A_LINE]
 
     def _send(self, signal: str, body: bytes, budget_s: float) -> None:
         send(Request("POST", f"{self._base}/v1/{signal}", self._headers, body), budget_s=budget_s)
 
 
 def gateway_url(url: str, info: RunInfo) -> str:
-    """Where to PUT, which replaces what this host pushed before; a URL with a group of its own is taken as it is."""
+    """Return the URL of this host's group, which a PUT replaces; a URL that names a group is returned as it is."""
     base = url.rstrip("/")
     if "/metrics/job" in base:
         return base
@@ -154,7 +157,7 @@ def _instance(info: RunInfo) -> str:
 
 
 def influx_address(push: Push, environ: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Where points are written, and the headers, with credentials from the environment or the query."""
+    """Return the URL to write points to, and the headers with credentials of the environment or the query."""
     parts = urlsplit(push.url)
     asked = dict(parse_qsl(parts.query))
     headers = {"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"}
@@ -166,16 +169,22 @@ def influx_address(push: Push, environ: Mapping[str, str]) -> tuple[str, dict[st
         path, query = "/write", {"db": asked.get("db") or push.database or INFLUX_DATABASE}
         query |= {"rp": asked["rp"]} if "rp" in asked else {}
         user, password = asked.get("u") or environ.get("INFLUX_USERNAME"), environ.get("INFLUX_PASSWORD", "")
-        headers |= basic(user, asked.get("p", password)) if user else {}
+        headers |= basic_credentials(f"{user}:{asked.get('p', password)}") if user else {}
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}".removesuffix(path)
     return f"{base}{path}?{urlencode({**query, 'precision': 'ns'})}", headers
 
 
-def check(push: Push) -> None:
-    """Whether it could be pushed at all, so that a slip of the hand is told before anything is measured.
+def prometheus_kind(url: str) -> str:
+    """Return which kind of backend a Prometheus address means: a Pushgateway, or else a receiver of remote writes."""
+    gateway = f":{GATEWAY_PORT}" in url or "/metrics/job" in url
+    return "push-gateway" if gateway else "export-prometheus"
+
+
+def check_push(push: Push) -> None:
+    """Check what can be known before anything is measured.
 
     Raises:
-        ConfigError: the URL is none, or a library is missing.
+        ConfigError: the URL is not http(s)://host[:port], or a library is missing.
     """
     try:
         parts = urlsplit(push.url)
@@ -183,35 +192,35 @@ def check(push: Push) -> None:
     except ValueError:
         raise ConfigError(f"--{push.kind}: the port is none; write http://host:port") from None
     if not fits:
-        raise ConfigError(f"--{push.kind}: {shown(push.url)} is no address; write http://host:port")
+        raise ConfigError(f"--{push.kind}: {bare_url(push.url)} is no address; write http://host:port")
     if push.kind == "export-prometheus":
         compressor()
 
 
 def open_push(push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str] = os.environ) -> Pusher:
-    """The pusher of a backend.
+    """Return the pusher of a backend.
 
     Raises:
-        ConfigError: there is no such kind, the URL is none, or an extra is missing.
+        ConfigError: no backend is of that kind, the URL is not http(s)://host[:port], or an extra is missing.
     """
-    check(push)
+    check_push(push)
     if push.kind in ("push-gateway", "export-prometheus"):
-        return _State(push, info, book)
+        return _PrometheusPusher(push, info, book)
     if push.kind == "influx":
-        return _Points(push, info, book, environ)
+        return _InfluxPusher(push, info, book, environ)
     if push.kind == "otlp":
-        return _Signals(push, info, book, environ)
+        return _OtlpPusher(push, info, book, environ)
     raise ConfigError(f"no backend {push.kind!r}; there are push-gateway, export-prometheus, influx, otlp")
 
 
 def push_run(
     push: Push, info: RunInfo, records: Iterable[Record], book: PriceBook, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Bring a whole run to a backend.
+    """Push a whole run to a backend.
 
     Raises:
-        ConfigError: it cannot be written for this backend.
-        TransportError: the backend did not take it.
+        ConfigError: the URL is not http(s)://host[:port], or an extra is missing.
+        TransportError: the backend did not accept it.
     """
     pusher = open_push(push, info, book, environ)
     for record in records:

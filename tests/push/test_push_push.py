@@ -16,10 +16,10 @@ from handmade import INFO, failed_record, record
 
 from lens.errors import ConfigError, TransportError
 from lens.export.influx import Influx
-from lens.export.post import Request, send, shown
 from lens.export.prometheus import Gathered, exposition
-from lens.export.push import Push, check, gateway_url, open_push, push_run
 from lens.pricing import PriceBook, parse_price
+from lens.push.http import Request, send
+from lens.push.push import Push, check_push, gateway_url, open_push, push_run
 
 BOOK = PriceBook([parse_price("in=1,out=2")])
 RECORDS = [record(), failed_record("no, not now"), record((50, 60), index=2)]
@@ -192,16 +192,4 @@ def test_nothing_is_sent_before_it_is_asked_for():
 )
 def test_an_address_that_cannot_be_is_told_before_anything_is_sent(url, says):
     with pytest.raises(ConfigError, match=says.replace(".", r"\.")):
-        check(Push("push-gateway", url))
-
-
-@pytest.mark.parametrize(
-    ("url", "seen"),
-    [
-        ("http://me:hush@h:1/a/b?p=hush", "http://h:1/a/b"),
-        ("me:hush@h:1", "h:1"),
-        ("http://h", "http://h"),
-    ],
-)
-def test_an_address_is_shown_without_credentials_and_query(url, seen):
-    assert shown(url) == seen
+        check_push(Push("push-gateway", url))

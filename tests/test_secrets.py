@@ -1,0 +1,108 @@
+"""One mask for secrets: by name, by what was remembered, by how a key looks; and addresses that may be shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from lens.secrets import (
+    bare_url,
+    is_sensitive,
+    mask_headers,
+    mask_secrets,
+    remember_headers,
+    remember_secret,
+    remember_url,
+)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abcdefghijkl1234",
+        "sk-ant-api03-abcdefghijkl",
+        "sk-abcdefgh",
+        "gsk_abcdefghijkl",
+        "xai-abcdefghijkl",
+        "AIzaSyA1234567890abcdef",
+        "key-1234567890abcdefgh",
+        "Bearer eyJhbGciOi.J9",
+        "http://user:pass@proxy:3128",
+        "http://pass@proxy:3128",
+        "http://h/v1?api_key=abcdefgh",
+        "http://h/v1?x=1&Access-Token=abcdefgh",
+        "http://h/write?db=x&p=pass",
+    ],
+)
+def test_what_looks_like_a_key_is_masked(secret):
+    shown = mask_secrets(f"cannot use {secret}, sorry")
+    assert "***" in shown
+    for part in ("abcdefgh", "1234567890", "eyJhb", "pass"):
+        assert part not in shown
+    assert shown.endswith("sorry")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lll benchmark --provider vllm -m sk-2 --rate 10",
+        "a key-value store",
+        "http://127.0.0.1:8000/v1?db=x&precision=ns",
+        "no metric 'tfft'; did you mean ttft?",
+        "push to http://h:9091/metrics/job@base64/YQ: HTTP 503",
+    ],
+)
+def test_innocent_text_stays_as_it_is(text):
+    assert mask_secrets(text) == text
+
+
+def test_a_prefix_tells_whose_key_it_was():
+    assert mask_secrets("Incorrect API key provided: sk-abc123***xyz. See") == "Incorrect API key provided: sk-***. See"
+    assert mask_secrets("http://me:hush@h:1/a") == "http://***@h:1/a"
+
+
+def test_what_was_remembered_is_masked_whole_before_its_parts():
+    remember_secret("open-sesame")
+    remember_secret("open-sesame-and-more")
+    assert mask_secrets("say open-sesame-and-more or open-sesame") == "say *** or ***"
+
+
+def test_short_values_are_not_remembered_because_they_would_mask_innocent_text():
+    remember_secret("abc")
+    remember_secret(None)
+    assert mask_secrets("abc") == "abc"
+
+
+@pytest.mark.parametrize(
+    ("name", "sensitive"),
+    [("Authorization", True), ("X-API-Key", True), ("Set-Cookie", True), ("X-Trace", False), ("Accept", False)],
+)
+def test_a_name_tells_whether_a_value_may_be_a_secret(name, sensitive):
+    assert is_sensitive(name) is sensitive
+    assert mask_headers([(name, "value")]) == [(name, "***" if sensitive else "value")]
+
+
+def test_values_of_sensitive_headers_are_remembered_and_others_are_not():
+    remember_headers([("X-Auth-Thing", "q8-hidden-value"), ("X-Scope", "q8-shown-value")])
+    assert mask_secrets("q8-hidden-value q8-shown-value") == "*** q8-shown-value"
+
+
+def test_a_password_in_a_url_is_remembered_as_it_is_written_and_as_it_is_sent():
+    remember_url("http://me:ganz%20geheim@h:1?db=visible&p=auch-geheim&token=und-geheim")
+    assert mask_secrets("ganz%20geheim ganz geheim auch-geheim und-geheim visible") == "*** *** *** *** visible"
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("http://me:hush@h:1/a/b?p=hush", "http://h:1/a/b"),
+        ("http://me:hu/sh@h:1/a", "http://h:1/a"),
+        ("http://me:hu@sh@h:1/a", "http://h:1/a"),
+        ("http://hush@h", "http://h"),
+        ("me:hush@h:1", "h:1"),
+        ("http://h", "http://h"),
+        ("http://[::1]:9091/metrics/job@base64/YQ", "http://[::1]:9091/metrics/job@base64/YQ"),
+        ("http://h:1/metrics/job@base64/YQ", "http://h:1/metrics/job@base64/YQ"),
+    ],
+)
+def test_an_address_is_shown_without_credentials_and_query(url, seen):
+    assert bare_url(url) == seen
