@@ -22,6 +22,8 @@ from lens.analysis.optimize.recommend import (
     recommend,
 )
 from lens.errors import ConfigError
+from lens.metrics.builder import join_tables, table_of
+from lens.metrics.rows import timestamps
 from lens.model import Target
 from lens.pricing import Price, PriceBook
 
@@ -53,7 +55,12 @@ def asked(provider, ttft_ms, n=40, *, spread=2.0, seed=0, failed=0, model="m", t
 
 
 def advice(*runs, weights=BOTH, book=BOOK, **more):
-    return recommend(candidates_of([(None, run) for run in runs]), book, weights=weights, **more)
+    return recommend(candidates(runs, book), weights=weights, **more)
+
+
+def candidates(runs, book=BOOK, info=None):
+    """Those of several runs."""
+    return candidates_of(join_tables([table_of(run, info, book) for run in runs])) if runs else []
 
 
 def at_hour(records, hour):
@@ -66,8 +73,8 @@ def test_a_target_in_two_runs_has_the_rate_of_its_runs_whatever_their_clocks_say
     run = asked("cheap", 100)
     later = [msgspec.structs.replace(one, stamps=stamps(one.stamps.start + apart_ms * MS, end=135)) for one in run]
     runs = [at_hour(later, 12), at_hour(run, 9)]
-    (one,) = candidates_of([(None, some) for some in runs])
-    assert [record.timestamp[11:13] for record in one.records] == ["09"] * 40 + ["12"] * 40
+    (one,) = candidates(runs)
+    assert [text[11:13] for text in timestamps(one.table)] == ["09"] * 40 + ["12"] * 40
     # A request each second: 40 in 39.1 s.
     assert advice(*runs, constraints=Bound("rps>1.02")).recommended == "cheap:m"
     assert advice(*runs, constraints=Bound("rps>1.03")).recommended is None
@@ -227,8 +234,8 @@ def test_drift_that_hits_targets_asked_in_turns_alike_decides_nothing():
             one = asked("dear", at, 1, spread=0, model=model, target=place, targets=2)[0]
             begun = stamps(one.stamps.start + (2 * turn + place) * 1000 * MS, end=at + 35)
             records.append(msgspec.structs.replace(one, index=2 * turn + place, stamps=begun))
-    together = recommend(candidates_of([(info, records)]), BOOK, weights={"latency": 1.0})
-    apart = recommend(candidates_of([(None, records)]), BOOK, weights={"latency": 1.0})
+    together = recommend(candidates([records], info=info), weights={"latency": 1.0})
+    apart = recommend(candidates([records]), weights={"latency": 1.0})
     assert together.in_turns
     assert together.confidence == 1.0
     assert apart.confidence < 0.95
@@ -241,7 +248,7 @@ def test_one_model_at_two_addresses_is_two_targets():
         INFO, targets=tuple(Target(provider="vllm", model="m", url=url) for url in ("http://a", "http://b"))
     )
     records = [*asked("vllm", 100, target=0, targets=2), *asked("vllm", 50, target=1, targets=2, seed=9)]
-    found = recommend(candidates_of([(info, records)]), BOOK, weights={"latency": 1.0})
+    found = recommend(candidates([records], info=info), weights={"latency": 1.0})
     assert [one.name for one in found.standings] == ["vllm:m@http://a", "vllm:m@http://b"]
     assert found.recommended_config.url == "http://b"
 

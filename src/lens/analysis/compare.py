@@ -229,7 +229,10 @@ class _Chunks:
         self.share = float(series.mean())
 
     def read_back(self, means: Series, centre: float | None = None) -> Series:
-        """Return the statistic of runs with these means. centre: what the mean is where the statistic is as measured."""
+        """Return the statistic of runs with these means.
+
+        centre: what the mean is where the statistic is as measured.
+        """
         if self._percent is None:
             return means
         below = self._percent + ((self.share if centre is None else centre) - means)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lens.analysis.gates.thresholds import metric_and_statistic
 from lens.errors import ConfigError
-from lens.metrics.definitions import counts, pooled_values
+from lens.metrics.builder import table_of
 from lens.metrics.distribution import percentile
 from lens.metrics.intervals import Interval, mean_interval, percentile_interval
 from lens.model import Record
@@ -33,13 +33,8 @@ def interval_of(values: Any, statistic: str) -> tuple[float, Interval | None]:
 
 def values_of(metric: Any, record: Record) -> list[float]:
     """What one record says of a metric of requests; several values of a distribution."""
-    if record.warmup or not counts(metric, record):
-        return []
-    if metric.kind == "gap":
-        found: list[float] = pooled_values(metric, record).tolist()
-        return found
-    value = metric.of(record) if metric.of else None
-    return [] if value is None else [float(value)]
+    found: list[float] = table_of([record]).measured().pooled(metric.name).values.tolist()
+    return found
 
 
 class Until:

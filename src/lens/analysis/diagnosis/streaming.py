@@ -56,7 +56,10 @@ def decode(view: View) -> Found:
     if took is None or gaps is None:
         return "decode: no gaps between tokens were measured"
     tokens = [int(view.stream(r).tokens.sum()) for r in streams]
-    mean = sum((spans_ms(view.stream(r))[0] + spans_ms(view.stream(r))[1]) / max(n - 1, 1) for r, n in zip(streams, tokens, strict=True))
+    mean = sum(
+        (spans_ms(view.stream(r))[0] + spans_ms(view.stream(r))[1]) / max(n - 1, 1)
+        for r, n in zip(streams, tokens, strict=True)
+    )
     per_token = mean / len(streams)
     return Finding(
         cause="decode",
@@ -77,7 +80,11 @@ def buffering(view: View) -> Found:
     streams = [r for r in streams if len(view.stream(r).at_ns) >= FEWEST_EVENTS]
     if not streams:
         return "buffering: no answer had events enough to see clumps"
-    clumped = [r for r in streams if _share_together(view.stream(r)) >= BUFFERED_SHARE and _clump_gap_ms(view.stream(r)) >= CLUMP_GAP_MS]
+    clumped = [
+        r
+        for r in streams
+        if _share_together(view.stream(r)) >= BUFFERED_SHARE and _clump_gap_ms(view.stream(r)) >= CLUMP_GAP_MS
+    ]
     per_read = series(streams, lambda r: len(view.stream(r).read) / view.stream(r).reads)
     if not clumped or per_read is None:
         each = f"{per_read.middle:.1f} events a read" if per_read else "a read each"

@@ -101,8 +101,7 @@ class Groups:
         for metric in dict.fromkeys(metric for metric, _ in figures):
             columns |= self._figures(metric, [statistic for one, statistic in figures if one == metric])
         rows = [
-            (*group.key, *counts[i], *[columns[figure][i] for figure in figures])
-            for i, group in enumerate(self.groups)
+            (*group.key, *counts[i], *[columns[figure][i] for figure in figures]) for i, group in enumerate(self.groups)
         ]
         return Sheet((*self.by, "requests", "failed", *names), rows, keys=len(self.by))
 
@@ -131,9 +130,7 @@ def _grouped(table: Table, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], li
     if len(rows) > MOST_GROUPS:
         raise ConfigError(f"--by {','.join(by)}: {len(rows)} groups; choose a field with fewer values")
     values = [(*field.values, None) for field in fields]  # -1 is the last
-    keys = [
-        tuple([known[field.codes[one[0]]] for field, known in zip(fields, values, strict=True)]) for one in rows
-    ]
+    keys = [tuple([known[field.codes[one[0]]] for field, known in zip(fields, values, strict=True)]) for one in rows]
     return keys, rows
 
 

@@ -140,7 +140,7 @@ def _limit(text: str, metric: Metric, whole: str) -> float:
 
 
 def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
-    """Return those of a [thresholds] section: ttft_p95_ms = 1000, tokens_per_second_min = 15, cost_per_request_max = 0.1.
+    """Return those of a [thresholds] section: ttft_p95_ms = 1000, tokens_per_second_min = 15, cost_max = 0.1.
 
     Raises:
         ConfigError: a key names no metric, or a value is no number.

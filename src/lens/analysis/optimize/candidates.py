@@ -88,7 +88,7 @@ class _Names:
 
 
 def _order(table: Table, together: int) -> Column:
-    """Return the rows run by run, the earliest first; in a run by their start, or by their turn where they took turns."""
+    """Return the rows run by run, the earliest first; in a run by their start, or by their turn."""
     run, wall = table.column("run"), table.column("wall_us")
     within = table.column("start" if together < 2 else "index")
     order = np.lexsort((within, run))

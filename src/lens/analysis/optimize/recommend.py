@@ -268,14 +268,13 @@ def _drawn(
     if not live or min(candidates[i].successes for i in live) < FEWEST:
         return _Drawn(0, {}, np.empty(0, dtype=np.int64))
     known = {
-        name: {i: Sample(candidates[i], one.metric, one.statistic) for i in live}
-        for name, one in OBJECTIVES.items()
+        name: {i: Sample(candidates[i], one.metric, one.statistic) for i in live} for name, one in OBJECTIVES.items()
     }
     bounds = list(dict.fromkeys(bound for part in parts for bound in part.bounds()))
     first = {i: verdicts_of(candidates[i], bounds) for i in live}
-    samples = {i: {b: Sample(candidates[i], b.metric, b.statistic) for b in bounds} for i in live}
+    bounded = {i: {b: Sample(candidates[i], b.metric, b.statistic) for b in bounds} for i in live}
     cells = sum(len(s.values) for row in known.values() for s in row.values())
-    cells += sum(len(s.values) for row in samples.values() for s in row.values())
+    cells += sum(len(s.values) for row in bounded.values() for s in row.values())
     many = min(DRAWS, max(FEWEST_DRAWS, CELLS // max(cells, 1)))
     figures = {name: np.full((many, len(candidates)), np.nan) for name in OBJECTIVES}
     best = np.full(many, -1)
@@ -284,7 +283,7 @@ def _drawn(
         for place, i in enumerate(live):
             for name, samples in known.items():
                 figures[name][number, i] = samples[i].at(counts[place])
-            seen = {b: s.at(counts[place]) if s.drawable else first[i][b].actual for b, s in samples[i].items()}
+            seen = {b: s.at(counts[place]) if s.drawable else first[i][b].actual for b, s in bounded[i].items()}
             truths = {b: None if v is None or np.isnan(v) else b.kept(v) for b, v in seen.items()}
             fits[i] = not unranked[i] and all(part.truth(truths.__getitem__) is True for part in parts)
         row = {name: figures[name][number] for name in deciding}
