@@ -50,7 +50,7 @@ MUTANTS = (
         "    if insecure:", "    if True:", "tests/faults tests/transport"),
     Mutant("a key shows in a repr", "wire.py", 'return "Secret(***)"', "return self._value", "tests/test_profiler.py"),
     Mutant("a truncated stream is a success", "providers/outcomes.py",
-        'return "truncated", truncation(exchange)', 'return "success", None', "tests/providers tests/faults"),
+        'return "truncated", truncation_failure(exchange)', 'return "success", None', "tests/providers tests/faults"),
     Mutant("warm-up counts", "metrics/summary.py", "if record.warmup:", "if False:", "tests/metrics"),
 )  # fmt: skip
 

@@ -150,7 +150,7 @@ def test_without_an_endpoint_the_message_says_what_to_give(suite):
 
 def test_a_run_without_the_fixture_loads_nothing_of_the_instrument(tmp_path):
     (tmp_path / "test_it.py").write_text(
-        "import sys\nLIGHT = {'lens.integrations', 'lens.integrations.pytest_plugin'}\n"
+        "import sys\nLIGHT = {'lens._version', 'lens.integrations', 'lens.integrations.pytest_plugin'}\n"
         "def test_it():\n    assert {name for name in sys.modules if name.startswith('lens.')} <= LIGHT\n"
     )
     done = run_pytest(tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
-from lens.orchestrator.keys import address_of, find_key
+from lens.providers.auth.keys import find_key, resolve_base_url
 from lens.providers.registry import get_provider
 from lens.wire import Ask, Prompt, Secret
 
@@ -173,5 +173,5 @@ def test_without_a_key_the_message_names_both_variables_and_a_server_of_ones_own
 
 def test_the_environment_may_name_the_address():
     config = TargetConfig(provider="anthropic", model="m")
-    assert address_of(config, get_provider("anthropic"), {"ANTHROPIC_BASE_URL": "http://x"}) == "http://x"
-    assert address_of(config, get_provider("anthropic"), {}) == "https://api.anthropic.com/v1"
+    assert resolve_base_url(config, get_provider("anthropic"), {"ANTHROPIC_BASE_URL": "http://x"}) == "http://x"
+    assert resolve_base_url(config, get_provider("anthropic"), {}) == "https://api.anthropic.com/v1"

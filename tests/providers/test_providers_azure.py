@@ -5,7 +5,7 @@ from recorded import EXPECTED, check, names_of, raw
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError
-from lens.orchestrator.keys import address_of, find_key
+from lens.providers.auth.keys import find_key, resolve_base_url
 from lens.providers.registry import get_provider
 from lens.wire import Ask, Prompt, Secret
 
@@ -66,7 +66,7 @@ def test_a_key_goes_into_its_own_header_and_an_entra_token_is_a_bearer():
 )
 def test_the_environment_tells_the_address(environ, address):
     config = TargetConfig(provider="azure", model="m")
-    assert address_of(config, get_provider("azure"), environ) == address
+    assert resolve_base_url(config, get_provider("azure"), environ) == address
 
 
 def test_without_a_key_the_message_names_the_variables():

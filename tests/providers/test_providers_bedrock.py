@@ -1,43 +1,23 @@
-"""Bedrock: signatures against botocore's, credentials from where people keep them, and what models are asked."""
+"""Bedrock: addresses, signed requests, what models are asked and what other makers' chunks say."""
 
 import base64
 import json
-from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+from made import whole
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
 from lens.model import Events, Stamps
-from lens.orchestrator.keys import address_of, find_key
 from lens.providers import bedrock_invoke
-from lens.providers.aws_credentials import RenewedCredentials, find_credentials, region_of
+from lens.providers.auth.keys import find_key, resolve_base_url
+from lens.providers.auth.sigv4 import AwsCredentials
+from lens.providers.bedrock_converse import ConverseReader
 from lens.providers.registry import get_provider
-from lens.providers.sigv4 import AwsCredentials, signed_headers
 from lens.wire import Ask, Exchange, Frame, Prompt, Secret
 
-VECTORS = json.loads((Path(__file__).parents[1] / "fixtures" / "auth" / "sigv4_vectors.json").read_text())
 NOWHERE = {"AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials", "AWS_CONFIG_FILE": "/nowhere/config"}
 KEY = AwsCredentials("AKID", "very-secret", None, "us-east-1")
-
-
-@pytest.mark.parametrize("vector", VECTORS, ids=range(len(VECTORS)))
-def test_signatures_are_those_of_botocore(vector):
-    parts = urlsplit(vector["url"])
-    added = signed_headers(
-        AwsCredentials(vector["access_key"], vector["secret_key"], vector["session_token"]),
-        method=vector["method"],
-        host=parts.netloc,
-        target=parts.path + (f"?{parts.query}" if parts.query else ""),
-        headers=vector["headers_in"].items(),
-        body=vector["body"].encode(),
-        region=vector["region"],
-        service=vector["service"],
-        now=datetime.strptime(vector["amz_date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
-    )
-    assert dict(added)["Authorization"] == vector["authorization"]
 
 
 def encoded(key=KEY, base_url="https://bedrock-runtime.eu-west-1.amazonaws.com", model="anthropic.claude:0", **ask):
@@ -83,48 +63,6 @@ def test_secrets_do_not_show():
     assert "very-secret" not in repr(KEY) + repr(request) + repr(request.sign) + str(vars(request.sign))
 
 
-def profile_files(tmp_path):
-    (tmp_path / "credentials").write_text(
-        "[default]\naws_access_key_id = AKD\naws_secret_access_key = sd\n"
-        "[work]\naws_access_key_id = AKW\naws_secret_access_key = sw\naws_session_token = tw\n"
-    )
-    (tmp_path / "config").write_text("[default]\nregion = us-west-2\n[profile work]\nregion = eu-central-1\n")
-    return {
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-    }
-
-
-def test_credentials_of_the_environment_come_before_those_of_a_profile(tmp_path):
-    files = profile_files(tmp_path)
-    said = find_credentials(
-        {**files, "AWS_ACCESS_KEY_ID": "AKE", "AWS_SECRET_ACCESS_KEY": "se", "AWS_SESSION_TOKEN": "te"},
-        whole_chain=False,
-    )
-    assert (said.access_key, said.reveal(), said.session_token, said.region) == ("AKE", "se", "te", "us-west-2")
-
-
-def test_credentials_of_a_profile(tmp_path):
-    files = profile_files(tmp_path)
-    plain = find_credentials(files, whole_chain=False)
-    assert (plain.access_key, plain.region) == ("AKD", "us-west-2")
-    work = find_credentials({**files, "AWS_PROFILE": "work"}, whole_chain=False)
-    assert (work.access_key, work.session_token, work.region) == ("AKW", "tw", "eu-central-1")
-    assert region_of({**files, "AWS_REGION": "x"}) == "x"
-
-
-def test_a_bearer_token_comes_before_all_else():
-    assert find_credentials({**NOWHERE, "AWS_BEARER_TOKEN_BEDROCK": "b"}, whole_chain=True).reveal() == "b"
-
-
-def test_a_broken_profile_file_is_named_and_its_lines_are_not_shown(tmp_path):
-    (tmp_path / "credentials").write_text("aws_secret_access_key = hush\n")
-    with pytest.raises(ConfigError) as told:
-        find_credentials({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}, whole_chain=False)
-    assert "no profile file" in str(told.value)
-    assert "hush" not in str(told.value)
-
-
 def test_without_credentials_the_message_says_what_to_set(monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
@@ -139,37 +77,11 @@ def test_without_credentials_the_message_says_what_to_set(monkeypatch):
         find_key(amazon, provider, NOWHERE)
 
 
-class Chain:
-    """As botocore's credentials: frozen ones, that change."""
-
-    def __init__(self):
-        self.asked = 0
-
-    def get_frozen_credentials(self):
-        from types import SimpleNamespace
-
-        self.asked += 1
-        return SimpleNamespace(access_key=f"AK{self.asked}", secret_key="s", token="t")
-
-
-def test_credentials_that_end_are_renewed_beside_the_run():
-    import time
-
-    found = RenewedCredentials(Chain(), "us-east-1")
-    assert found.current().access_key == "AK1"
-    found._looked_s -= 1000
-    assert found.current().access_key == "AK1"
-    until = time.monotonic() + 5
-    while found.current().access_key == "AK1" and time.monotonic() < until:
-        time.sleep(0.01)
-    assert found.current().access_key == "AK2"
-
-
 def test_the_address_is_that_of_the_region():
     provider, config = get_provider("bedrock"), TargetConfig(provider="bedrock", model="m")
-    told = address_of(config, provider, {**NOWHERE, "AWS_REGION": "us-east-1"})
+    told = resolve_base_url(config, provider, {**NOWHERE, "AWS_REGION": "us-east-1"})
     assert told == "https://bedrock-runtime.us-east-1.amazonaws.com"
-    assert address_of(config, provider, NOWHERE) is None
+    assert resolve_base_url(config, provider, NOWHERE) is None
 
 
 def test_what_converse_is_asked():
@@ -230,3 +142,45 @@ def test_other_makers_chunks_are_read(model, first, last):
 def test_a_model_of_an_unknown_maker_is_sent_to_converse():
     with pytest.raises(ConfigError, match="use --api converse"):
         encoded(model="nobody.model", api="invoke")
+
+
+def test_a_whole_conversation_turn_holds_all_of_it_at_once():
+    blocks = [
+        {"reasoningContent": {"reasoningText": {"text": "hm"}}},
+        {"text": "yes"},
+        {"toolUse": {"toolUseId": "c1", "name": "look", "input": {"at": 1}}},
+    ]
+    usage = {"inputTokens": 3, "outputTokens": 2, "cacheReadInputTokens": 4}
+    document = {
+        "output": {"message": {"role": "assistant", "content": blocks}},
+        "stopReason": "tool_use",
+        "usage": usage,
+        "metrics": {"latencyMs": 90},
+    }
+    found = ConverseReader(whole(document)).read()
+    assert (found.category, found.text, found.reasoning, found.finish_reason) == ("success", "yes", "hm", "tool_use")
+    assert [(call.id, call.name, call.arguments) for call in found.tool_calls] == [("c1", "look", '{"at":1}')]
+    assert (found.usage.input_tokens, found.usage.total_tokens, found.usage.cache_read_tokens) == (7, 9, 4)
+    assert found.server_timing_ms == {"bedrock_latency": 90.0}
+
+
+@pytest.mark.parametrize(
+    ("document", "category"),
+    [
+        ({"output": {"message": {"role": "assistant", "content": []}}}, "empty"),
+        ({"output": {}}, "protocol_error"),
+        (b"<html>", "protocol_error"),
+    ],
+)
+def test_a_whole_answer_that_is_none_is_told(document, category):
+    assert ConverseReader(whole(document)).read().category == category
+
+
+@pytest.mark.parametrize(("name", "says"), [("exception:throttlingException", "slow down"), ("error:500", "slow down")])
+def test_an_exception_or_error_frame_ends_the_answer(name, says):
+    data = b'{"message": "slow down"}' if name.startswith("exception") else b"slow down"
+    frames = (Frame(0, "event:messageStart", b'{"role": "assistant"}'), Frame(1, name, data))
+    exchange = Exchange(stamps=Stamps(start=0), status=200, framing="aws", events=Events(), frames=frames)
+    found = ConverseReader(exchange).read()
+    assert (found.category, found.failure.message) == ("stream_error", says)
+    assert found.failure.type == name.partition(":")[2]

@@ -8,11 +8,15 @@ from recorded import check, names_of, raw
 
 from lens.model import CONTENT, Signal
 from lens.providers.registry import get_provider
-from lens.providers.responses import RULES, reading_of
+from lens.providers.responses import RULES, ResponsesReader
 from lens.wire import Ask, Prompt, Secret
 
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO", "detail": "low"}}
 USAGE = {"input_tokens": 7, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 12}
+
+
+def reading_of(exchange):
+    return ResponsesReader(exchange).read()
 
 
 def asked(prompt):

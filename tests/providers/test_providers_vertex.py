@@ -1,15 +1,14 @@
-"""Vertex: addresses, whose model it is, tokens that renew themselves; and what Google and Anthropic are asked."""
+"""Vertex: addresses, whose model it is, which credentials; and what Google and Anthropic are asked."""
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from recorded import EXPECTED, exchange_of, names_of, raw
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
-from lens.orchestrator.keys import address_of, find_key
-from lens.providers.google_token import RenewedToken
+from lens.providers.auth.google import RenewedToken
+from lens.providers.auth.keys import find_key, resolve_base_url
 from lens.providers.registry import get_provider
 from lens.providers.vertex import EXPRESS_URL, ApiKey
 from lens.wire import Ask, Prompt, Secret
@@ -152,7 +151,7 @@ def test_claude_on_vertex_names_its_version_in_the_body_and_no_model():
     ],
 )
 def test_the_environment_names_the_place(environ, address):
-    assert address_of(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), environ) == address
+    assert resolve_base_url(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), environ) == address
 
 
 @pytest.mark.parametrize(("model", "key"), [("gemini", "ya29.token"), ("claude-x", "AIzaKey"), ("gemini", "")])
@@ -197,41 +196,6 @@ def test_without_project_and_key_the_message_says_what_to_set():
         find_key(TargetConfig(provider="vertex", model="m"), get_provider("vertex"), {})
 
 
-class Credentials:
-    """As google-auth's: a token, when it ends, and refresh()."""
-
-    def __init__(self, lasts):
-        self.lasts, self.number, self.token, self.expiry = lasts, 0, None, None
-
-    def refresh(self, request):
-        if self.lasts is None:
-            raise RuntimeError("invalid_grant")
-        self.number += 1
-        self.token = f"token-{self.number}"
-        self.expiry = (datetime.now(UTC) + self.lasts).replace(tzinfo=None)
-
-
-def test_a_token_renews_itself_before_it_ends_and_is_never_shown():
-    import time
-
-    token = RenewedToken(Credentials(timedelta(hours=1)), None)
-    assert token.reveal() == token.reveal() == "token-1"
-    assert "token-1" not in repr(token)
-    short = RenewedToken(Credentials(timedelta(minutes=1)), None)
-    assert short.reveal() == "token-1"
-    until = time.monotonic() + 5
-    while short.reveal() == "token-1" and time.monotonic() < until:
-        time.sleep(0.01)
-    assert short.reveal() != "token-1"
-    request = get_provider("vertex").encode(Prompt(text="x"), Ask(model="m"), HOME, token)
-    assert request.sign(request) == ((b"authorization", b"Bearer token-1"),)
-
-
-def test_credentials_that_give_no_token_are_an_error_of_the_user():
-    with pytest.raises(MissingKey, match="invalid_grant"):
-        RenewedToken(Credentials(None), None)
-
-
 @pytest.mark.parametrize("name", [n for n in names_of("anthropic_messages", "gemini_sse") if n.startswith("vertex")])
 def test_recorded_answers_of_vertex(name):
     expected = EXPECTED[name]
@@ -241,3 +205,19 @@ def test_recorded_answers_of_vertex(name):
     assert reading.category == expected["outcome"]["category"]
     assert reading.text == expected["text"]
     assert (reading.usage and reading.usage.output_tokens) == (expected["usage"] or {}).get("output_tokens")
+
+
+def test_a_token_that_renews_itself_is_read_when_a_request_is_sent():
+    class Token(RenewedToken):
+        def __init__(self):
+            self.count = 0
+
+        def reveal(self):
+            self.count += 1
+            return f"token-{self.count}"
+
+    token = Token()
+    request = get_provider("vertex").encode(Prompt(text="x"), Ask(model="m"), HOME, token)
+    first, second = request.sign(request), request.sign(request)
+    assert first != second
+    assert first[0][0] == b"authorization"

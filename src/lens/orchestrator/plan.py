@@ -17,15 +17,14 @@ from msgspec.structs import replace
 from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.model import Target
-from lens.orchestrator.keys import address_of, find_key, key_file_warning
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, stages, starts_within
+from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url
 from lens.providers.base import Provider
 from lens.providers.custom import Custom
 from lens.providers.registry import get_provider
-from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint
-from lens.transport.environment import proxy_from_environment
+from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, proxy_from_environment
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
 # The provider that needs neither a model nor a server.
@@ -167,7 +166,7 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
     provider = get_provider(config.provider)
     if isinstance(provider, Custom):
         provider = provider.with_settings(config.custom)
-    base_url = address_of(config, provider, environ)
+    base_url = resolve_base_url(config, provider, environ)
     if not base_url:
         variables = getattr(getattr(provider, "preset", None), "address_variables", ())
         named = "".join([f"set {name}, or " for name in variables])

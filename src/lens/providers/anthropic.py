@@ -1,24 +1,56 @@
-"""Anthropic's Messages API, and servers that speak it (WIRE 7)."""
+"""Anthropic's Messages API, and servers that speak it; Vertex and Bedrock reuse its body, rules and reader.
+
+Thinking is part of the output. A signature, a ping and a block that opens are no tokens; a tool's name
+is. Event types and delta types that are not known are passed over.
+
+Source: https://docs.claude.com/en/docs/build-with-claude/streaming
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from typing import Any
 
-import msgspec
-
-from lens.errors import ConfigError
-from lens.providers import anthropic_messages
-from lens.providers.base import Body, bearer, json_headers, merged, path_under
-from lens.providers.outcomes import judged
+from lens.model import Failure, Signal, ToolCall, Usage
+from lens.providers.answers import AnswerReader, make_usage_beside_cache
+from lens.providers.base import (
+    Body,
+    Header,
+    bearer,
+    encode_json,
+    max_tokens_of,
+    path_ends_with,
+    path_under,
+    select_api,
+    with_extra_body,
+)
+from lens.providers.messages import (
+    Message,
+    group_tool_results,
+    is_system,
+    is_tool_result,
+    parse_data_url,
+    parts_of,
+    text_of,
+    tool_calls_of,
+)
+from lens.providers.outcomes import parse_error
 from lens.providers.presets import Preset
-from lens.providers.readings import reading
-from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
+from lens.providers.values import as_count, as_dict, as_list, as_name, as_number, as_str, json_text
+from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, When, WireRequest
 
 VERSION = "2026-10-21"
 # The last version that takes a temperature and its like; asked for only where there is one.
 VERSION_WITH_SAMPLING = "2023-06-01"
-RULES = anthropic_messages.rules_under()
+# The protocol has no answer without a bound; this one is ours.
+MAX_TOKENS = 1024
+# The text in each type of delta, and what it counts as.
+_DELTAS = {
+    "text_delta": ("text", Signal.TEXT),
+    "thinking_delta": ("thinking", Signal.REASONING),
+    "input_json_delta": ("partial_json", Signal.TOOL),
+}
+_TOOL_BLOCKS = ("tool_use", "server_tool_use", "mcp_tool_use")
 PRESET = Preset(
     name="anthropic",
     title="Anthropic",
@@ -28,9 +60,37 @@ PRESET = Preset(
     quirks=(
         "ANTHROPIC_AUTH_TOKEN is a token, sent as a bearer where there is no key",
         "thinking is billed as output; where its text is omitted, it is silence before the first token",
-        f"an answer is at most {anthropic_messages.MAX_TOKENS} tokens unless --max-tokens says otherwise",
+        f"an answer is at most {MAX_TOKENS} tokens unless --max-tokens says otherwise",
     ),
 )
+
+
+def rules_with_prefix(prefix: str = "") -> SignalRules:
+    """Return the rules of the events, where they stand under `prefix` (with its dot) of a frame."""
+    scope = prefix.removesuffix(".")
+    delta, block = f"{prefix}delta", f"{prefix}content_block"
+
+    def of(kind: str, path: str, signal: Signal) -> SignalRule:
+        return SignalRule(prefix + path, signal, takes="value", when=When(scope, "type", kind))
+
+    return SignalRules(
+        rules=(
+            *[
+                SignalRule(f"{delta}.{key}", signal, when=When(delta, "type", kind))
+                for kind, (key, signal) in _DELTAS.items()
+            ],
+            SignalRule(f"{block}.text", Signal.TEXT, when=When(block, "type", "text")),
+            *[SignalRule(f"{block}.name", Signal.TOOL, when=When(block, "type", kind)) for kind in _TOOL_BLOCKS],
+            of("message_start", "message.usage", Signal.USAGE),
+            of("message_delta", "usage", Signal.USAGE),
+            of("message_delta", "delta.stop_reason", Signal.FINISH),
+            of("message_stop", "type", Signal.DONE),
+            of("error", "error", Signal.ERROR),
+        )
+    )
+
+
+RULES = rules_with_prefix()
 
 
 class BearerToken(Secret):
@@ -49,53 +109,177 @@ class Anthropic:
     preset = PRESET
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
+        """Return ANTHROPIC_BASE_URL."""
         return environ.get("ANTHROPIC_BASE_URL") or None
 
     def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:  # noqa: ARG002
+        """Return the token in ANTHROPIC_AUTH_TOKEN."""
         token = environ.get("ANTHROPIC_AUTH_TOKEN")
         return BearerToken(token) if token else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
-        if ask.api not in (None, *self.apis):
-            raise ConfigError(f"provider {self.name}: no api {ask.api!r}; there is {self.apis[0]}")
-        body = {"model": ask.model, **anthropic_messages.body_of(prompt, ask)}
-        if ask.stream:
-            body["stream"] = True
-        body = merged(merged(body, ask.extra_body), prompt.extra_body)
-        version = VERSION_WITH_SAMPLING if sampled(body) else VERSION
-        headers = dict(json_headers(ask, auth=_auth(key)))
-        headers.setdefault(b"anthropic-version", version.encode())
-        under_v1 = urlsplit(base_url).path.rstrip("/").endswith("/v1")
-        return WireRequest(
-            path=path_under(base_url, "messages" if under_v1 else "v1/messages"),
-            headers=tuple(headers.items()),
-            body=msgspec.json.encode(body),
+        select_api(self, ask)
+        body = {"model": ask.model, **build_body(prompt, ask), **({"stream": True} if ask.stream else {})}
+        version = VERSION_WITH_SAMPLING if has_sampling(with_extra_body(body, prompt, ask)) else VERSION
+        return encode_json(
+            prompt,
+            ask,
+            body,
+            path=path_under(base_url, "messages" if path_ends_with(base_url, "v1") else "v1/messages"),
             signals=RULES,
-            framing="sse" if ask.stream else "document",
-            stream=ask.stream,
+            auth=_auth(key),
+            headers=[(b"anthropic-version", version.encode())],
         )
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
-        return reading_of(exchange)
+        return AnthropicReader(exchange).read()
 
 
-def reading_of(exchange: Exchange) -> Reading:
-    """What an answer means that speaks in server-sent events, or in one piece."""
-    answer = anthropic_messages.Answer()
-    category, failure = judged(exchange, answer)
-    return reading(exchange, category, failure, **answer.fields())
-
-
-def sampled(body: Body) -> bool:
-    """The body says how to choose tokens, which newer versions refuse."""
-    return any(name in body for name in ("temperature", "top_p", "top_k"))
-
-
-def _auth(key: Secret | None) -> tuple[bytes, bytes] | None:
-    """A key goes into x-api-key; an OAuth token is a bearer."""
+def _auth(key: Secret | None) -> Header | None:
+    """Return the x-api-key header for a key, the bearer header for an OAuth token."""
     if key is None:
         return None
     value = key.reveal()
     if isinstance(key, BearerToken) or value.startswith("sk-ant-oat"):
         return bearer(key)
     return b"x-api-key", value.encode("utf-8")
+
+
+def has_sampling(body: Body) -> bool:
+    """Return whether the body says how to sample, which newer versions refuse."""
+    return any(name in body for name in ("temperature", "top_p", "top_k"))
+
+
+def build_body(prompt: Prompt, ask: Ask) -> Body:
+    """Return the request body without model and stream."""
+    messages = prompt.as_messages()
+    turns = group_tool_results(message for message in messages if not is_system(message))
+    max_tokens = max_tokens_of(prompt, ask)
+    body: Body = {
+        "max_tokens": MAX_TOKENS if max_tokens is None else max_tokens,
+        "messages": [_turn(turn) for turn in turns],
+    }
+    system = _system([message.get("content") for message in messages if is_system(message)])
+    if system:
+        body["system"] = system
+    if ask.temperature is not None:
+        body["temperature"] = ask.temperature
+    return body
+
+
+def _system(contents: list[Any]) -> str | list[Body]:
+    """Return a text, or blocks where one holds more than its text (what to cache)."""
+    blocks = [part for content in contents for part in parts_of(content)]
+    if all(set(block) <= {"type", "text"} for block in blocks):
+        return "\n".join([text_of(content) for content in contents])
+    return blocks
+
+
+def _turn(run: list[Message]) -> Body:
+    message = run[0]
+    if is_tool_result(message):
+        return {"role": "user", "content": [_tool_result(result) for result in run]}
+    calls = tool_calls_of(message)
+    if isinstance(message.get("content"), str) and not calls:
+        return {"role": message.get("role", "user"), "content": message["content"]}
+    blocks = [_block(part) for part in parts_of(message.get("content"))]
+    blocks += [{"type": "tool_use", "id": id_, "name": name, "input": arguments} for id_, name, arguments in calls]
+    return {"role": message.get("role", "user"), "content": blocks}
+
+
+def _tool_result(message: Message) -> Body:
+    content = message.get("content")
+    blocks = content if isinstance(content, str) else [_block(part) for part in parts_of(content)]
+    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": blocks}
+
+
+def _block(part: dict[str, Any]) -> Body:
+    if part.get("type") != "image_url":
+        return part
+    url = as_dict(part.get("image_url")).get("url")
+    embedded = parse_data_url(url)
+    if embedded is None:
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    return {"type": "image", "source": {"type": "base64", "media_type": embedded[0], "data": embedded[1]}}
+
+
+class AnthropicReader(AnswerReader):
+    """Read a message, event by event or whole."""
+
+    def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
+        kind = event.get("type")
+        place = as_count(event.get("index")) or 0
+        if kind == "message_start":
+            self._take_message(as_dict(event.get("message")))
+        elif kind == "content_block_start":
+            self._open_block(place, as_dict(event.get("content_block")))
+        elif kind == "content_block_delta":
+            self._extend_block(place, as_dict(event.get("delta")))
+        elif kind == "message_delta":
+            self.finish_reason = as_name(as_dict(event.get("delta")).get("stop_reason")) or self.finish_reason
+            self._take_usage(event.get("usage"))
+        elif kind == "message_stop":
+            self.timings_ms = bedrock_timings_ms(as_dict(event.get("amazon-bedrock-invocationMetrics")))
+
+    def take_document(self, document: Any) -> None:
+        self._take_message(document)
+        for place, block in enumerate(as_list(document.get("content"))):
+            self._open_block(place, as_dict(block))
+
+    def is_answer(self, document: dict[str, Any]) -> bool:
+        return "content" in document
+
+    def missing_part(self, document: Any) -> str | None:
+        return None if as_list(document.get("content")) or self.finish_reason else "content"
+
+    def failure_in(self, event: Any) -> Failure | None:
+        if event.get("type") == "error":
+            return parse_error(event) or Failure(message="")
+        return super().failure_in(event)
+
+    def usage(self) -> Usage | None:
+        raw = self.usage_raw
+        return make_usage_beside_cache(
+            as_count(raw.get("input_tokens")),
+            as_count(raw.get("output_tokens")),
+            read=as_count(raw.get("cache_read_input_tokens")),
+            written=as_count(raw.get("cache_creation_input_tokens")),
+            cache_write_1h_tokens=as_count(as_dict(raw.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+            reasoning_tokens=as_count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")),
+        )
+
+    def _take_message(self, message: dict[str, Any]) -> None:
+        self.served_model = as_name(message.get("model")) or self.served_model
+        self.finish_reason = as_name(message.get("stop_reason")) or self.finish_reason
+        self._take_usage(message.get("usage"))
+
+    def _take_usage(self, usage: Any) -> None:
+        """Take counts, which are running totals: a later one that is no null replaces the earlier."""
+        self.usage_raw.update({key: value for key, value in as_dict(usage).items() if value is not None})
+
+    def _open_block(self, place: int, block: dict[str, Any]) -> None:
+        kind = block.get("type")
+        if kind in _TOOL_BLOCKS:
+            arguments = json_text(block["input"]) if block.get("input") else ""
+            id_ = as_name(block.get("id"))
+            self.tools.put(place, ToolCall(name=as_str(block.get("name")), arguments=arguments, id=id_))
+        elif kind == "text":
+            self.add_text(as_str(block.get("text")))
+        elif kind == "thinking":
+            self.add_reasoning(as_str(block.get("thinking")))
+
+    def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
+        key, signal = _DELTAS.get(as_str(delta.get("type")), ("", None))
+        text = as_str(delta.get(key))
+        if signal is Signal.TEXT:
+            self.add_text(text)
+        elif signal is Signal.REASONING:
+            self.add_reasoning(text)
+        elif signal is Signal.TOOL:
+            self.tools.extend(place, arguments=text)
+
+
+def bedrock_timings_ms(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return the timings in Bedrock's invocation metrics, under our names."""
+    names = {"invocationLatency": "bedrock_invocation", "firstByteLatency": "bedrock_first_byte"}
+    return {name: took for key, name in names.items() if (took := as_number(metrics.get(key))) is not None}

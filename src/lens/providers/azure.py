@@ -1,8 +1,10 @@
-"""Azure OpenAI: OpenAI's protocol under Azure's addresses and keys (WIRE 6).
+"""Azure OpenAI: OpenAI's protocol under Azure's addresses and keys.
 
 Two styles of address: the v1 API (`https://RES.openai.azure.com/openai/v1`, the model is the
 deployment's name) and deployments with an api-version in the query. Which one is meant is read off the
 base URL: an api-version or a /deployments/ path is the second; a bare resource is the first.
+
+Source: https://learn.microsoft.com/en-us/azure/ai-foundry/openai/reference
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
-from lens.providers.base import bearer, path_under
+from lens.providers.base import Header, bearer, path_under
 from lens.providers.openai import ROUTES, OpenAI
 from lens.providers.presets import Preset
 from lens.wire import Secret
@@ -40,7 +42,7 @@ class Azure(OpenAI):
         super().__init__(PRESET)
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
-        """The resource's address, and the api-version where one is set."""
+        """Return the resource's address, with the api-version where one is set."""
         endpoint, version = environ.get("AZURE_OPENAI_ENDPOINT"), environ.get("OPENAI_API_VERSION")
         if not endpoint or not version or "?" in endpoint:
             return endpoint
@@ -58,8 +60,8 @@ class Azure(OpenAI):
             inside += f"deployments/{quote(model, safe='')}/"
         return path_under(versioned, inside + ROUTES[api])
 
-    def auth_of(self, key: Secret | None) -> tuple[bytes, bytes] | None:
-        """An Entra token is a JWT and goes as a bearer; a key goes into the api-key header."""
+    def auth_of(self, key: Secret | None) -> Header | None:
+        """Return the bearer header for an Entra token (a JWT), the api-key header for a key."""
         if key is None:
             return None
         value = key.reveal()

@@ -1,4 +1,4 @@
-"""The contract of a provider, and the few helpers that every codec needs.
+"""The contract of a provider, and what its encoders share.
 
 A provider has two ends and no state: encode() before anything is sent, decode() after the body has
 ended. What happens between, the core does by the provider's rules (SignalRules), which are data.
@@ -6,22 +6,23 @@ ended. What happens between, the core does by the provider's rules (SignalRules)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
+from lens.errors import ConfigError
+from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, SignalRules, WireRequest
 
 Body = dict[str, Any]
-# A server's figure beyond this is none: in milliseconds it is thirty years.
-MOST_NUMBER = 1e12
+Header = tuple[bytes, bytes]
 
 
 class Provider(Protocol):
     """A codec of one protocol family.
 
-    It may have two methods besides: base_url_from(environ), its address as the environment tells, or None;
+    It may have two methods besides: base_url_from(environ), its address as the environment names it, or None;
     and default_key(environ, base_url), a key for that address where no variable of key_variables holds one.
     """
 
@@ -38,103 +39,116 @@ class Provider(Protocol):
 
     @property
     def apis(self) -> tuple[str, ...]:
-        """What Ask.api may be; the first is the default."""
+        """The values that Ask.api may have; the first is the default."""
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
-        """The request as it will be sent.
+        """Return the request as it will be sent.
 
         Raises:
-            ConfigError: what is asked cannot be said in this protocol.
+            ConfigError: the protocol cannot express what is asked.
         """
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        """What the answer means. Never raises for what a server sent."""
+        """Return what the answer means. Never raises for what a server sent."""
 
 
-def merged(body: Body, over: Body) -> Body:
-    """`over` laid on `body`: dictionaries are merged, None takes a key away, all else replaces."""
+def encode_json(
+    prompt: Prompt,
+    ask: Ask,
+    body: Body,
+    *,
+    path: str,
+    signals: SignalRules,
+    auth: Header | None,
+    headers: Iterable[Header] = (),
+    framing: EventFraming = "sse",
+    stream: bool | None = None,
+) -> WireRequest:
+    """Return a request with a JSON body: `body` overlaid by the target's extra body, then by the prompt's.
+
+    `headers` are the protocol's own, beneath those of the user. `framing` is that of a streamed answer.
+    `stream` defaults to what is asked.
+    """
+    streamed = ask.stream if stream is None else stream
+    return WireRequest(
+        path=path,
+        headers=json_headers(ask, auth=auth, headers=headers),
+        body=msgspec.json.encode(with_extra_body(body, prompt, ask)),
+        signals=signals,
+        framing=framing if streamed else "document",
+        stream=streamed,
+    )
+
+
+def with_extra_body(body: Body, prompt: Prompt, ask: Ask) -> Body:
+    """Return `body` overlaid by the target's extra body, then by the prompt's."""
+    return merge(merge(body, ask.extra_body), prompt.extra_body)
+
+
+def merge(body: Body, over: Body) -> Body:
+    """Return `body` overlaid by `over`: objects are merged, None removes a key, any other value replaces."""
     out = dict(body)
     for key, value in over.items():
         if value is None:
             out.pop(key, None)
         elif isinstance(value, dict) and isinstance(out.get(key), dict):
-            out[key] = merged(out[key], value)
+            out[key] = merge(out[key], value)
         else:
             out[key] = value
     return out
 
 
+def json_headers(ask: Ask, *, auth: Header | None, headers: Iterable[Header] = ()) -> tuple[Header, ...]:
+    """Return the headers of a JSON request; `headers` override the defaults, the user's override all."""
+    found: dict[bytes, bytes] = {b"content-type": b"application/json"}
+    found[b"accept"] = b"text/event-stream, application/json" if ask.stream else b"application/json"
+    if auth is not None:
+        found[auth[0]] = auth[1]
+    found.update(headers)
+    for name, value in ask.headers:
+        found[name.lower().encode("ascii")] = value.encode("utf-8")
+    return tuple(found.items())
+
+
+def bearer(key: Secret | None) -> Header | None:
+    """Return the Authorization header, or None without a key."""
+    return (b"authorization", b"Bearer " + key.reveal().encode("utf-8")) if key else None
+
+
 def path_under(base_url: str, route: str) -> str:
-    """Origin-form of `route` under the base URL's own path and query."""
+    """Return `route` under the base URL's own path and query, in origin-form (RFC 9112, section 3.2.1)."""
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/") + "/" + route.lstrip("/")
     return f"{path}?{parts.query}" if parts.query else path
 
 
-def json_headers(ask: Ask, *, auth: tuple[bytes, bytes] | None) -> tuple[tuple[bytes, bytes], ...]:
-    """Headers of a JSON request; the user's own come last and take the place of ours."""
-    own: dict[bytes, bytes] = {b"content-type": b"application/json"}
-    own[b"accept"] = b"text/event-stream, application/json" if ask.stream else b"application/json"
-    if auth is not None:
-        own[auth[0]] = auth[1]
-    for name, value in ask.headers:
-        own[name.lower().encode("ascii")] = value.encode("utf-8")
-    return tuple(own.items())
-
-
-def bearer(key: Secret | None) -> tuple[bytes, bytes] | None:
-    """The Authorization header, where there is a key."""
-    return (b"authorization", b"Bearer " + key.reveal().encode("utf-8")) if key else None
-
-
-def parsed(data: bytes) -> Any:
-    """JSON, or None where it is none."""
-    try:
-        return msgspec.json.decode(data.strip())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+def path_ends_with(base_url: str, segment: str) -> bool:
+    """Return whether the base URL's path ends with this segment ("v1"), so that it is not added again."""
+    return urlsplit(base_url).path.rstrip("/").endswith(f"/{segment}")
 
 
 def is_host_of(base_url: str, *domains: str) -> bool:
-    """The address is of one of these domains: credentials that were found, not given, go nowhere else."""
+    """Return whether the address is of one of these domains.
+
+    Credentials that were found, not given, are sent nowhere else.
+    """
     host = urlsplit(base_url).hostname or ""
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
 
 
-def as_dict(value: Any) -> dict[str, Any]:
-    """`value` where it is an object, else an empty one: answers hold null where an object is meant."""
-    return value if isinstance(value, dict) else {}
+def select_api(provider: Provider, ask: Ask) -> str:
+    """Return the API that is asked for, by default the provider's first.
+
+    Raises:
+        ConfigError: the provider has no API of that name.
+    """
+    api, apis = ask.api or provider.apis[0], provider.apis
+    if api not in apis:
+        known = f"there {'is' if len(apis) == 1 else 'are'} {', '.join(apis)}"
+        raise ConfigError(f"provider {provider.name}: no api {api!r}; {known}")
+    return api
 
 
-def as_str(value: Any) -> str:
-    """`value` where it is a string, else an empty one."""
-    return value if isinstance(value, str) else ""
-
-
-def as_name(value: Any) -> str | None:
-    """`value` where it is a string that says something, else None."""
-    return value if isinstance(value, str) and value else None
-
-
-def as_number(value: Any, most: float = MOST_NUMBER) -> float | None:
-    """`value`, or what it spells, where that is a number that a time or a sum can be; else None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if 0 <= number < most else None  # not NaN either
-
-
-def json_text(value: Any) -> str:
-    """`value` as JSON; nothing where it lies too deep to be written."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except RecursionError:
-        return ""
-
-
-def as_list(value: Any) -> list[Any]:
-    """`value` where it is an array, else an empty one."""
-    return value if isinstance(value, list) else []
+def max_tokens_of(prompt: Prompt, ask: Ask) -> int | None:
+    """Return the bound on the answer's tokens: the prompt's own, else the target's."""
+    return prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens

@@ -1,7 +1,9 @@
-"""Bedrock's Converse as a body, as rules and as an answer: one schema for every model (WIRE 9).
+"""Bedrock's Converse as body, rules and reader: one schema for every model.
 
 The stream is AWS event frames; the type of a frame is the first key of a rule's path. An exception or an
 error frame ends the answer.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 """
 
 from __future__ import annotations
@@ -10,22 +12,34 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-import msgspec
-
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, as_name, as_number, as_str, json_text, parsed
-from lens.providers.failures import error_of, masked
-from lens.providers.messages import calls_of, data_url, is_tool_answer, parts_of, system_and_turns
-from lens.providers.outcomes import not_a_stream, outcome
-from lens.providers.usage import count, total
-from lens.wire import Ask, Exchange, Frame, Prompt, SignalRule, SignalRules
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage_beside_cache
+from lens.providers.base import Body, max_tokens_of
+from lens.providers.messages import Message, is_tool_result, parse_data_url, parts_of, split_system, tool_calls_of
+from lens.providers.outcomes import parse_error
+from lens.providers.values import (
+    as_count,
+    as_dict,
+    as_list,
+    as_name,
+    as_number,
+    as_str,
+    json_text,
+    parse_json,
+    text_at,
+    without_none,
+)
+from lens.secrets import mask_secrets
+from lens.wire import Ask, Frame, Prompt, SignalRule, SignalRules
 
 _DELTA = "contentBlockDelta.delta."
+# Where a delta holds each kind of content.
+_TEXT, _REASONING, _ARGUMENTS = "text", "reasoningContent.text", "toolUse.input"
 RULES = SignalRules(
     rules=(
-        SignalRule(_DELTA + "text", Signal.TEXT),
-        SignalRule(_DELTA + "reasoningContent.text", Signal.REASONING),
-        SignalRule(_DELTA + "toolUse.input", Signal.TOOL),
+        SignalRule(_DELTA + _TEXT, Signal.TEXT),
+        SignalRule(_DELTA + _REASONING, Signal.REASONING),
+        SignalRule(_DELTA + _ARGUMENTS, Signal.TOOL),
         SignalRule("contentBlockStart.start.toolUse.name", Signal.TOOL),
         SignalRule("messageStop.stopReason", Signal.FINISH, takes="value"),
         SignalRule("metadata.usage", Signal.USAGE, takes="value"),
@@ -33,159 +47,131 @@ RULES = SignalRules(
         SignalRule("metadata.usage", Signal.DONE, takes="value"),
     )
 )
-# The images that the protocol names by themselves.
+# The image formats of the protocol.
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 
 
-def body_of(prompt: Prompt, ask: Ask) -> Body:
-    """The request's body; the model stands in the path."""
-    system, turns = system_and_turns(prompt)
-    body: Body = {"messages": _alternating([_turn(turn) for turn in turns])}
+def build_body(prompt: Prompt, ask: Ask) -> Body:
+    """Return the request body; the model stands in the path."""
+    system, turns = split_system(prompt)
+    body: Body = {"messages": _alternate([_turn(turn) for turn in turns])}
     if system:
         body["system"] = [{"text": system}]
-    most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
-    wished = {"maxTokens": most, "temperature": ask.temperature}
-    settings = {name: value for name, value in wished.items() if value is not None}
-    if settings:
-        body["inferenceConfig"] = settings
+    config = without_none(maxTokens=max_tokens_of(prompt, ask), temperature=ask.temperature)
+    if config:
+        body["inferenceConfig"] = config
     return body
 
 
-def _alternating(turns: list[Body]) -> list[Body]:
-    """Neighbours of one role as one: the protocol wants the roles to take turns, and all tools' answers at once."""
+def _alternate(turns: list[Body]) -> list[Body]:
+    """Join neighbours of one role: the protocol wants the roles to take turns, and all tool results at once."""
     return [
         {"role": role, "content": [block for turn in run for block in turn["content"]]}
         for role, run in groupby(turns, key=itemgetter("role"))
     ]
 
 
-def _turn(message: dict[str, Any]) -> Body:
-    if is_tool_answer(message):
+def _turn(message: Message) -> Body:
+    if is_tool_result(message):
         return {"role": "user", "content": [{"toolResult": _tool_result(message)}]}
     blocks = [_block(part) for part in parts_of(message.get("content"))]
-    blocks += [{"toolUse": {"toolUseId": id_, "name": name, "input": given}} for id_, name, given in calls_of(message)]
+    blocks += [
+        {"toolUse": {"toolUseId": id_, "name": name, "input": arguments}}
+        for id_, name, arguments in tool_calls_of(message)
+    ]
     return {"role": message.get("role", "user"), "content": blocks}
 
 
-def _tool_result(message: dict[str, Any]) -> Body:
-    told = [_block(part) for part in parts_of(message.get("content"))]
-    return {"toolUseId": message.get("tool_call_id"), "content": told}
+def _tool_result(message: Message) -> Body:
+    blocks = [_block(part) for part in parts_of(message.get("content"))]
+    return {"toolUseId": message.get("tool_call_id"), "content": blocks}
 
 
 def _block(part: dict[str, Any]) -> Body:
     if part.get("type") == "text":
         return {"text": part.get("text")}
-    packed = data_url(as_dict(part.get("image_url")).get("url"))
-    if packed is None:
+    embedded = parse_data_url(as_dict(part.get("image_url")).get("url"))
+    if embedded is None:
         return part
-    return {"image": {"format": _IMAGES.get(packed[0], packed[0].rpartition("/")[2]), "source": {"bytes": packed[1]}}}
+    media, data = embedded
+    return {"image": {"format": _IMAGES.get(media, media.rpartition("/")[2]), "source": {"bytes": data}}}
 
 
-def error_frame(frame: Frame) -> Failure | None:
-    """What an exception or an error frame says; None for any other frame."""
+class EventStreamReader(AnswerReader):
+    """Read AWS event frames: exceptions and errors are failures, frames of other types than events are passed over."""
+
+    def open_frame(self, frame: Frame) -> Any:
+        self.fail(frame_failure(frame))
+        return super().open_frame(frame) if frame.name.startswith("event:") else NO_EVENT
+
+
+def frame_failure(frame: Frame) -> Failure | None:
+    """Return the failure that an exception or an error frame reports; None for any other frame."""
     kind, _, name = frame.name.partition(":")
     if kind == "exception":
-        said = error_of(parsed(frame.data))
-        return Failure(message=said.message if said else "", type=name, where="stream")
+        found = parse_error(parse_json(frame.data))
+        return Failure(message=found.message if found else "", type=name)
     if kind == "error":
-        return Failure(message=masked(frame.data.decode("utf-8", "replace")), type=name, where="stream")
+        return Failure(message=mask_secrets(frame.data.decode("utf-8", "replace")), type=name)
     return None
 
 
-class Answer:
-    """What has been read of one answer, frame by frame."""
+class ConverseReader(EventStreamReader):
+    """Read a conversation turn, frame by frame or whole."""
 
-    def __init__(self) -> None:
-        self.text = self.reasoning = ""
-        self.finish: str | None = None
-        self.usage_raw: dict[str, Any] = {}
-        self.error: Failure | None = None
-        self.timings_ms: dict[str, float] = {}
-        self._tools: dict[int, ToolCall] = {}
+    def take_event(self, event: Any, name: str) -> None:
+        place = as_count(event.get("contentBlockIndex")) or 0
+        match name:
+            case "event:contentBlockStart":
+                self._open_block(place, as_dict(event.get("start")))
+            case "event:contentBlockDelta":
+                self._extend_block(place, as_dict(event.get("delta")))
+            case "event:messageStop":
+                self.finish_reason = as_name(event.get("stopReason")) or self.finish_reason
+            case "event:metadata":
+                self._take_metadata(event)
 
-    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        malformed = False
-        for frame in exchange.frames:
-            self.error = self.error or error_frame(frame)
-            if not frame.name.startswith("event:"):
-                continue
-            event = parsed(frame.data)
-            if not isinstance(event, dict):
-                malformed = True
-                break
-            self._take(frame.name.removeprefix("event:"), event)
-        return outcome(
-            exchange,
-            done=any(bits & Signal.DONE for bits in exchange.events.signals),
-            finish=self.finish,
-            error=self.error,
-            malformed=malformed,
-        )
+    def take_document(self, document: Any) -> None:
+        for place, block in enumerate(as_list(_message_in(document).get("content"))):
+            self._open_block(place, as_dict(block))
+        self.finish_reason = as_name(document.get("stopReason"))
+        self._take_metadata(document)
 
-    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        data = parsed(exchange.document)
-        message = as_dict(as_dict(as_dict(data).get("output")).get("message"))
-        if not isinstance(data, dict) or not message:
-            return "protocol_error", not_a_stream(exchange)
-        for place, block in enumerate(as_list(message.get("content"))):
-            self._take_block(place, as_dict(block))
-        self._take("messageStop", data)
-        self._take("metadata", data)
-        if not message.get("content") and not self.finish:
-            return "empty", Failure(message="the answer holds no content", type="empty", where="protocol")
-        return "success", None
+    def is_answer(self, document: dict[str, Any]) -> bool:
+        return bool(_message_in(document))
 
-    def _take(self, kind: str, event: dict[str, Any]) -> None:
-        place = count(event.get("contentBlockIndex")) or 0
-        if kind == "contentBlockStart":
-            self._take_block(place, as_dict(event.get("start")))
-        elif kind == "contentBlockDelta":
-            delta = as_dict(event.get("delta"))
-            self.text += as_str(delta.get("text"))
-            self.reasoning += as_str(as_dict(delta.get("reasoningContent")).get("text"))
-            more = as_dict(delta.get("toolUse")).get("input")
-            if isinstance(more, str):
-                tool = self._tools.get(place, ToolCall(name=""))
-                self._tools[place] = msgspec.structs.replace(tool, arguments=tool.arguments + more)
-        elif kind == "messageStop":
-            self.finish = as_name(event.get("stopReason")) or self.finish
-        elif kind == "metadata":
-            self.usage_raw = as_dict(event.get("usage")) or self.usage_raw
-            took = as_number(as_dict(event.get("metrics")).get("latencyMs"))
-            if took is not None:
-                self.timings_ms["bedrock_latency"] = took
-
-    def _take_block(self, place: int, block: dict[str, Any]) -> None:
-        self.text += as_str(block.get("text"))
-        self.reasoning += as_str(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text"))
-        if isinstance(block.get("toolUse"), dict):
-            call = block["toolUse"]
-            given, named = json_text(call["input"]) if call.get("input") else "", as_name(call.get("toolUseId"))
-            self._tools[place] = ToolCall(name=as_str(call.get("name")), arguments=given, id=named)
+    def missing_part(self, document: Any) -> str | None:
+        return None if _message_in(document).get("content") or self.finish_reason else "content"
 
     def usage(self) -> Usage | None:
-        """Cached tokens are counted outside of inputTokens here; ours holds them all."""
         raw = self.usage_raw
-        read, written = count(raw.get("cacheReadInputTokens")), count(raw.get("cacheWriteInputTokens"))
-        given, made = total(count(raw.get("inputTokens")), read, written), count(raw.get("outputTokens"))
-        if given is None and made is None:
-            return None
-        return Usage(
-            input_tokens=given,
-            output_tokens=made,
-            total_tokens=total(given, made),
-            cache_read_tokens=read,
-            cache_write_tokens=written,
+        return make_usage_beside_cache(
+            as_count(raw.get("inputTokens")),
+            as_count(raw.get("outputTokens")),
+            read=as_count(raw.get("cacheReadInputTokens")),
+            written=as_count(raw.get("cacheWriteInputTokens")),
         )
 
-    def fields(self) -> dict[str, Any]:
-        """The fields of a Reading that this answer fills."""
-        return {
-            "usage": self.usage(),
-            "usage_raw": self.usage_raw or None,
-            "finish_reason": self.finish,
-            "text": self.text,
-            "reasoning": self.reasoning,
-            "tool_calls": tuple([self._tools[place] for place in sorted(self._tools)]),
-            "timings_ms": self.timings_ms,
-        }
+    def _open_block(self, place: int, block: dict[str, Any]) -> None:
+        self.add_text(as_str(block.get("text")))
+        self.add_reasoning(as_str(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text")))
+        if isinstance(block.get("toolUse"), dict):
+            call = block["toolUse"]
+            arguments, id_ = json_text(call["input"]) if call.get("input") else "", as_name(call.get("toolUseId"))
+            self.tools.put(place, ToolCall(name=as_str(call.get("name")), arguments=arguments, id=id_))
+
+    def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
+        self.add_text(text_at(delta, _TEXT))
+        self.add_reasoning(text_at(delta, _REASONING))
+        if arguments := text_at(delta, _ARGUMENTS):
+            self.tools.extend(place, arguments=arguments)
+
+    def _take_metadata(self, event: dict[str, Any]) -> None:
+        self.usage_raw = as_dict(event.get("usage")) or self.usage_raw
+        latency_ms = as_number(as_dict(event.get("metrics")).get("latencyMs"))
+        if latency_ms is not None:
+            self.timings_ms["bedrock_latency"] = latency_ms
+
+
+def _message_in(document: dict[str, Any]) -> dict[str, Any]:
+    return as_dict(as_dict(document.get("output")).get("message"))

@@ -1,7 +1,9 @@
-"""Bedrock's InvokeModel: each maker's own body and answer, packed as base64 into `chunk` frames (WIRE 9).
+"""Bedrock's InvokeModel: each maker's own body and answer, packed as base64 into `chunk` frames.
 
 Anthropic's models speak Messages. For the others the little that is measured stands in FAMILIES as data:
-where the text is, where the reason to stop is, and how the request is written.
+where the text is, where the finish reason is, and how the request is written.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
 """
 
 from __future__ import annotations
@@ -15,35 +17,48 @@ from typing import Any
 import msgspec
 
 from lens.errors import ConfigError
-from lens.model import Failure, Signal, Usage
-from lens.providers import anthropic_messages, bedrock_converse
-from lens.providers.base import Body, as_dict, as_name, parsed
-from lens.providers.bedrock_converse import error_frame
-from lens.providers.messages import text_of
-from lens.providers.outcomes import not_a_stream, outcome
-from lens.providers.paths import first_at, text_at
-from lens.providers.usage import count, total
-from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules
+from lens.model import Signal, Usage
+from lens.providers import anthropic, bedrock_converse
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
+from lens.providers.base import Body, max_tokens_of
+from lens.providers.messages import plain_text
+from lens.providers.values import (
+    as_count,
+    as_dict,
+    as_name,
+    first_at,
+    parse_json,
+    sum_known,
+    text_at,
+    without_none,
+)
+from lens.wire import Ask, Exchange, Frame, Prompt, SignalRule, SignalRules
 
 INSIDE = "chunk.bytes(base64)."
 _DIGITS = re.compile(r"[0-9]{1,18}")
 METRICS = "amazon-bedrock-invocationMetrics"
+# The counts of a whole answer stand in headers.
+_COUNT_HEADERS = {
+    "x-amzn-bedrock-input-token-count": "inputTokenCount",
+    "x-amzn-bedrock-output-token-count": "outputTokenCount",
+}
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
-ANTHROPIC_RULES = anthropic_messages.rules_under(INSIDE)
+ANTHROPIC_RULES = anthropic.rules_with_prefix(INSIDE)
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """A maker's models: text and finish in a chunk of the stream, and in a whole answer."""
+    """A maker's models: where text and finish reason are in a chunk of the stream, and in a whole answer."""
 
     names: tuple[str, ...]  # the model's id holds one of them
     text: tuple[str, ...]
     finish: str
     whole_text: tuple[str, ...]
     whole_finish: str
-    body: Callable[[Prompt, Ask], Body]
+    build_body: Callable[[Prompt, Ask], Body]
     reasoning: tuple[str, ...] = ()
 
     def rules(self) -> SignalRules:
+        """Return the rules of the chunks."""
         return SignalRules(
             rules=(
                 *[SignalRule(INSIDE + path, Signal.TEXT, group=i) for i, path in enumerate(self.text)],
@@ -55,38 +70,28 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _most(prompt: Prompt, ask: Ask) -> int | None:
-    return prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
-
-
-def _set(**fields: Any) -> Body:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _plain(prompt: Prompt) -> str:
-    return prompt.text or "\n".join(text_of(message.get("content")) for message in prompt.messages)
-
-
 def _nova(prompt: Prompt, ask: Ask) -> Body:
-    return {"schemaVersion": "messages-v1", **bedrock_converse.body_of(prompt, ask)}
+    return {"schemaVersion": "messages-v1", **bedrock_converse.build_body(prompt, ask)}
 
 
 def _titan(prompt: Prompt, ask: Ask) -> Body:
-    settings = _set(maxTokenCount=_most(prompt, ask), temperature=ask.temperature)
-    return {"inputText": _plain(prompt), "textGenerationConfig": settings}
+    config = without_none(maxTokenCount=max_tokens_of(prompt, ask), temperature=ask.temperature)
+    return {"inputText": plain_text(prompt), "textGenerationConfig": config}
 
 
-def _llama(prompt: Prompt, ask: Ask) -> Body:
-    return {"prompt": _plain(prompt), **_set(max_gen_len=_most(prompt, ask), temperature=ask.temperature)}
+def _with_prompt(max_tokens_key: str) -> Callable[[Prompt, Ask], Body]:
+    """Return the encoder of a body that holds the prompt as plain text."""
 
+    def build(prompt: Prompt, ask: Ask) -> Body:
+        options = {max_tokens_key: max_tokens_of(prompt, ask), "temperature": ask.temperature}
+        return {"prompt": plain_text(prompt), **without_none(**options)}
 
-def _mistral(prompt: Prompt, ask: Ask) -> Body:
-    return {"prompt": _plain(prompt), **_set(max_tokens=_most(prompt, ask), temperature=ask.temperature)}
+    return build
 
 
 def _openai(prompt: Prompt, ask: Ask) -> Body:
-    settings = _set(max_completion_tokens=_most(prompt, ask), temperature=ask.temperature)
-    return {"messages": prompt.as_messages(), **settings}
+    options = without_none(max_completion_tokens=max_tokens_of(prompt, ask), temperature=ask.temperature)
+    return {"messages": prompt.as_messages(), **options}
 
 
 FAMILIES = (
@@ -96,7 +101,7 @@ FAMILIES = (
         finish="messageStop.stopReason",
         whole_text=("output.message.content[].text",),
         whole_finish="stopReason",
-        body=_nova,
+        build_body=_nova,
     ),
     Family(
         names=("amazon.titan",),
@@ -104,7 +109,7 @@ FAMILIES = (
         finish="completionReason",
         whole_text=("results[].outputText",),
         whole_finish="results[].completionReason",
-        body=_titan,
+        build_body=_titan,
     ),
     Family(
         names=("meta.",),
@@ -112,7 +117,7 @@ FAMILIES = (
         finish="stop_reason",
         whole_text=("generation",),
         whole_finish="stop_reason",
-        body=_llama,
+        build_body=_with_prompt("max_gen_len"),
     ),
     Family(
         names=("mistral.",),
@@ -120,7 +125,7 @@ FAMILIES = (
         finish="outputs[].stop_reason",
         whole_text=("outputs[].text",),
         whole_finish="outputs[].stop_reason",
-        body=_mistral,
+        build_body=_with_prompt("max_tokens"),
     ),
     Family(
         names=("openai.",),
@@ -129,19 +134,21 @@ FAMILIES = (
         finish="choices[].finish_reason",
         whole_text=("choices[].message.content",),
         whole_finish="choices[].finish_reason",
-        body=_openai,
+        build_body=_openai,
     ),
 )
 
 
 def is_anthropic(model: str) -> bool:
+    """Return whether the model speaks Anthropic's Messages."""
     return "anthropic." in model or "claude" in model
 
 
 def family_of(model: str) -> Family:
-    """
+    """Return the family of a model.
+
     Raises:
-        ConfigError: nothing is known of this maker's bodies.
+        ConfigError: no family of that name.
     """
     for family in FAMILIES:
         if any(name in model for name in family.names):
@@ -150,97 +157,68 @@ def family_of(model: str) -> Family:
     raise ConfigError(f"provider bedrock: --api invoke knows models of {known} but not {model!r}; use --api converse")
 
 
-def body_and_rules(prompt: Prompt, ask: Ask) -> tuple[Body, SignalRules]:
-    """How a model is asked, and what its chunks mean."""
+def build_body_and_rules(prompt: Prompt, ask: Ask) -> tuple[Body, SignalRules]:
+    """Return the request body of the model's maker, and the rules of its chunks."""
     if is_anthropic(ask.model):
-        return {"anthropic_version": ANTHROPIC_VERSION, **anthropic_messages.body_of(prompt, ask)}, ANTHROPIC_RULES
+        return {"anthropic_version": ANTHROPIC_VERSION, **anthropic.build_body(prompt, ask)}, ANTHROPIC_RULES
     family = family_of(ask.model)
-    return family.body(prompt, ask), family.rules()
+    return family.build_body(prompt, ask), family.rules()
 
 
-class Answer:
-    """What has been read of one answer: that of a maker, in the chunks that Bedrock packs it in."""
-
-    def __init__(self, rules: SignalRules) -> None:
-        anthropic = rules == ANTHROPIC_RULES
-        self.inner = anthropic_messages.Answer() if anthropic else _Other(_family_with(rules))
-
-    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        return self.inner.outcome(exchange, malformed=self._malformed(exchange))
-
-    def _malformed(self, exchange: Exchange) -> bool:
-        """Hands every chunk's inside on; whether one was malformed."""
-        for frame in exchange.frames:
-            self.inner.error = self.inner.error or error_frame(frame)
-            if frame.name != "event:chunk":
-                continue
-            packed = as_dict(parsed(frame.data)).get("bytes")
-            try:
-                inside = parsed(base64.b64decode(packed, validate=True)) if isinstance(packed, str) else None
-            except binascii.Error:
-                inside = None
-            if not isinstance(inside, dict):
-                return True
-            self.inner.take(inside)
-        return False
-
-    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        return self.inner.take_document(exchange)
-
-    def fields(self) -> dict[str, Any]:
-        return self.inner.fields()
+def make_reader(exchange: Exchange, rules: SignalRules) -> AnswerReader:
+    """Return the reader of the maker whose rules these are."""
+    if rules == ANTHROPIC_RULES:
+        return ClaudeReader(exchange)
+    return FamilyReader(exchange, next(family for family in FAMILIES if family.rules() == rules))
 
 
-def _family_with(rules: SignalRules) -> Family:
-    return next(family for family in FAMILIES if family.rules() == rules)
+class ChunkReader(AnswerReader):
+    """Read the events that Bedrock packs into `chunk` frames."""
+
+    def open_frame(self, frame: Frame) -> Any:
+        self.fail(bedrock_converse.frame_failure(frame))
+        if frame.name != "event:chunk":
+            return NO_EVENT
+        packed = as_dict(parse_json(frame.data)).get("bytes")
+        try:
+            event = parse_json(base64.b64decode(packed, validate=True)) if isinstance(packed, str) else None
+        except binascii.Error:
+            return None
+        return event if isinstance(event, dict) else None
 
 
-class _Other:
-    """An answer of a maker whose text and reason to stop are all that is read."""
+class ClaudeReader(ChunkReader, anthropic.AnthropicReader):
+    """Read a message of Anthropic's models."""
 
-    def __init__(self, family: Family) -> None:
+
+class FamilyReader(ChunkReader):
+    """Read an answer of another maker: its text, its finish reason, and what Bedrock counted."""
+
+    def __init__(self, exchange: Exchange, family: Family) -> None:
+        super().__init__(exchange)
         self.family = family
-        self.text = self.reasoning = ""
-        self.finish: str | None = None
-        self.error: Failure | None = None
-        self.metrics: dict[str, Any] = {}
 
-    def take(self, chunk: dict[str, Any]) -> None:
-        self.text += text_at(chunk, *self.family.text)
-        self.reasoning += text_at(chunk, *self.family.reasoning)
-        self.finish = as_name(first_at(chunk, self.family.finish)) or self.finish
-        self.metrics = as_dict(chunk.get(METRICS)) or self.metrics
+    def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
+        self.add_text(text_at(event, *self.family.text))
+        self.add_reasoning(text_at(event, *self.family.reasoning))
+        self.finish_reason = as_name(first_at(event, self.family.finish)) or self.finish_reason
+        self.usage_raw = as_dict(event.get(METRICS)) or self.usage_raw
+        self.timings_ms = anthropic.bedrock_timings_ms(self.usage_raw)
 
-    def outcome(self, exchange: Exchange, *, malformed: bool) -> tuple[str, Failure | None]:
-        return outcome(
-            exchange,
-            done=bool(self.metrics),
-            finish=self.finish,
-            error=self.error,
-            malformed=malformed,
-        )
-
-    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        data = parsed(exchange.document)
-        self.text, finish = text_at(data, *self.family.whole_text), as_name(first_at(data, self.family.whole_finish))
-        if not isinstance(data, dict) or not (self.text or finish):
-            return "protocol_error", not_a_stream(exchange)
-        self.finish = finish
-        names = {
-            "x-amzn-bedrock-input-token-count": "inputTokenCount",
-            "x-amzn-bedrock-output-token-count": "outputTokenCount",
+    def take_document(self, document: Any) -> None:
+        self.add_text(text_at(document, *self.family.whole_text))
+        self.finish_reason = as_name(first_at(document, self.family.whole_finish))
+        self.usage_raw = {
+            _COUNT_HEADERS[name]: int(value)
+            for name, value in self.exchange.headers
+            if name in _COUNT_HEADERS and _DIGITS.fullmatch(value)
         }
-        self.metrics = {names[k]: int(v) for k, v in exchange.headers if k in names and _DIGITS.fullmatch(v)}
-        return "success", None
 
-    def fields(self) -> dict[str, Any]:
-        given, made = count(self.metrics.get("inputTokenCount")), count(self.metrics.get("outputTokenCount"))
-        known = given is not None or made is not None
-        return {
-            "usage": Usage(input_tokens=given, output_tokens=made, total_tokens=total(given, made)) if known else None,
-            "usage_raw": self.metrics or None,
-            "finish_reason": self.finish,
-            "text": self.text,
-            "reasoning": self.reasoning,
-            "timings_ms": anthropic_messages.server_times_ms(self.metrics),
-        }
+    def is_answer(self, document: dict[str, Any]) -> bool:
+        text, finish = text_at(document, *self.family.whole_text), first_at(document, self.family.whole_finish)
+        return bool(text or as_name(finish))
+
+    def usage(self) -> Usage | None:
+        raw = self.usage_raw
+        given, generated = as_count(raw.get("inputTokenCount")), as_count(raw.get("outputTokenCount"))
+        return make_usage(given, generated, total=sum_known(given, generated))

@@ -1,4 +1,4 @@
-"""A provider told in a config file: a template for the request, paths for the answer, no code.
+"""A provider defined in a config file: a template for the request, paths for the answer, no code.
 
 What the paths find is measured by the same rules as everywhere: an event counts by its content.
 """
@@ -6,25 +6,25 @@ What the paths find is measured by the same rules as everywhere: an event counts
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, bearer, json_headers, json_text, merged, parsed, path_under
-from lens.providers.failures import MESSAGE_CHARS, error_of, masked
-from lens.providers.outcomes import judged, not_a_stream, outcome
-from lens.providers.paths import first_at, text_at
+from lens.providers.answers import AnswerReader
+from lens.providers.base import bearer, encode_json, max_tokens_of, path_under
+from lens.providers.messages import plain_text
+from lens.providers.outcomes import MESSAGE_CHARS, parse_error
 from lens.providers.presets import Preset
-from lens.providers.readings import reading
-from lens.providers.usage import count, total
+from lens.providers.values import as_count, as_dict, first_at, json_text, sum_known, text_at
+from lens.secrets import mask_secrets
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 NAME = "custom"
-_BLANK = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_NAMES = ("prompt", "messages", "system", "model", "max_tokens", "temperature", "seed", "stream", "key")
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ABSENT = object()
 PRESET = Preset(
     name=NAME,
@@ -34,7 +34,7 @@ PRESET = Preset(
 
 
 class Custom:
-    """The codec; without settings it can only say that it wants some."""
+    """The codec; without settings it can only ask for them."""
 
     name = NAME
     base_url = None
@@ -46,10 +46,10 @@ class Custom:
         self.config = config
 
     def with_settings(self, config: CustomConfig | None) -> Custom:
-        """The codec of these settings.
+        """Return the codec of these settings.
 
         Raises:
-            ConfigError: there are none, or they say nowhere what text is.
+            ConfigError: no settings, or none of text, reasoning and tool has a path.
         """
         if config is None:
             raise ConfigError("provider custom: the config file has no [custom] section; it tells body and paths")
@@ -60,51 +60,37 @@ class Custom:
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
         config = self.config or CustomConfig()
         values = _values(prompt, ask, key)
-        body = _filled(config.body, values)
-        laid = merged(merged(body if isinstance(body, dict) else {}, ask.extra_body), prompt.extra_body)
-        own = {name.lower(): str(_filled(value, values)) for name, value in config.headers.items()}
-        placed = any("key" in _BLANK.findall(value) for value in (*config.headers.values(), config.path))
-        headers = dict(json_headers(ask, auth=None if placed else bearer(key)))
-        asked = {name.lower() for name, _ in ask.headers}
-        headers |= {n.encode("ascii"): v.encode("utf-8") for n, v in own.items() if n not in asked}
-        path = str(_filled(config.path, values))
-        return WireRequest(
-            method=config.method,
-            path=path_under(base_url, path),
-            headers=tuple(headers.items()),
-            body=b"" if config.method == "GET" else msgspec.json.encode(laid),
+        body = _fill(config.body, values)
+        headers = {name.lower(): str(_fill(value, values)) for name, value in config.headers.items()}
+        key_is_placed = any("key" in _PLACEHOLDER.findall(value) for value in (*config.headers.values(), config.path))
+        request = encode_json(
+            prompt,
+            ask,
+            body if isinstance(body, dict) else {},
+            path=path_under(base_url, str(_fill(config.path, values))),
             signals=rules_of(config),
-            framing=config.framing if ask.stream else "document",
-            stream=ask.stream,
+            auth=None if key_is_placed else bearer(key),
+            headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
+            framing=config.framing,
         )
+        return replace(request, method=config.method, body=b"" if config.method == "GET" else request.body)
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
-        answer = _Answer(self.config or CustomConfig())
-        category, failure = judged(exchange, answer)
-        return reading(
-            exchange,
-            category,
-            failure,
-            usage=answer.usage(),
-            finish_reason=answer.finish,
-            served_model=answer.model,
-            text=answer.text,
-            reasoning=answer.reasoning,
-            tool_calls=(ToolCall(name="", arguments=answer.tool),) if answer.tool else (),
-        )
+        return CustomReader(exchange, self.config or CustomConfig()).read()
 
 
 def rules_of(config: CustomConfig) -> SignalRules:
-    """The paths as rules of the core."""
+    """Return the paths as rules of the core."""
     strings = ((config.text, Signal.TEXT), (config.reasoning, Signal.REASONING), (config.tool, Signal.TOOL))
     rules = [SignalRule(path, signal) for paths, signal in strings for path in paths]
     values = [(config.finish, Signal.FINISH), (config.error, Signal.ERROR), (config.done_path, Signal.DONE)]
-    values += [(path, Signal.USAGE) for path in _counted(config).values()]
+    values += [(path, Signal.USAGE) for path in _count_paths(config).values()]
     rules += [SignalRule(path, signal, takes="value") for path, signal in values if path]
     return SignalRules(rules=tuple(rules), done=config.done.encode() if config.done else None)
 
 
-def _counted(config: CustomConfig) -> dict[str, str]:
+def _count_paths(config: CustomConfig) -> dict[str, str]:
+    """Return the path of each count that is configured."""
     paths = {
         "input_tokens": config.input_tokens,
         "output_tokens": config.output_tokens,
@@ -115,101 +101,97 @@ def _counted(config: CustomConfig) -> dict[str, str]:
 
 
 def _values(prompt: Prompt, ask: Ask, key: Secret | None) -> dict[str, Any]:
-    """What may be filled in; None stands for absent."""
-    most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
-    text = prompt.text or "\n".join(str(message.get("content") or "") for message in prompt.messages)
-    said = (text, prompt.as_messages(), prompt.system, ask.model, most, ask.temperature, ask.seed, ask.stream)
-    return dict(zip(_NAMES, (*said, key.reveal() if key else None), strict=True))
+    """Return the value of each placeholder; None where it is absent."""
+    return {
+        "prompt": plain_text(prompt),
+        "messages": prompt.as_messages(),
+        "system": prompt.system,
+        "model": ask.model,
+        "max_tokens": max_tokens_of(prompt, ask),
+        "temperature": ask.temperature,
+        "seed": ask.seed,
+        "stream": ask.stream,
+        "key": key.reveal() if key else None,
+    }
 
 
-def _filled(template: Any, values: dict[str, Any]) -> Any:
-    """The template with its blanks filled; a field whose whole text is an absent value is left out."""
+def _fill(template: Any, values: dict[str, Any]) -> Any:
+    """Return the template with its placeholders filled; a field that is nothing but an absent one is left out."""
     if isinstance(template, dict):
-        found = {name: _filled(value, values) for name, value in template.items()}
-        return {name: value for name, value in found.items() if value is not _ABSENT}
+        filled = {name: _fill(value, values) for name, value in template.items()}
+        return {name: value for name, value in filled.items() if value is not _ABSENT}
     if isinstance(template, list):
-        return [value for one in template if (value := _filled(one, values)) is not _ABSENT]
+        return [value for item in template if (value := _fill(item, values)) is not _ABSENT]
     if not isinstance(template, str):
         return template
-    for name in _BLANK.findall(template):
+    for name in _PLACEHOLDER.findall(template):
         if name not in values:
-            raise ConfigError(f"provider custom: nothing is called {{{{{name}}}}}; there are {', '.join(_NAMES)}")
-    whole = _BLANK.fullmatch(template.strip())
+            raise ConfigError(f"provider custom: nothing is called {{{{{name}}}}}; there are {', '.join(values)}")
+    whole = _PLACEHOLDER.fullmatch(template.strip())
     if whole:
         return _ABSENT if values[whole[1]] is None else values[whole[1]]
-    return _BLANK.sub(lambda blank: "" if values[blank[1]] is None else str(values[blank[1]]), template)
+    return _PLACEHOLDER.sub(lambda found: "" if values[found[1]] is None else str(values[found[1]]), template)
 
 
-def _told(value: Any) -> str:
-    """A value as text: a server may say a reason or a name as anything."""
+def _as_text(value: Any) -> str:
+    """Return a value as text: a server may write a reason or a name as anything."""
     return value if isinstance(value, str) else json_text(value)
 
 
-class _Answer:
-    """What has been read of one answer, event by event."""
+class CustomReader(AnswerReader):
+    """Read an answer by the configured paths."""
 
-    def __init__(self, config: CustomConfig) -> None:
+    event_type = object
+
+    def __init__(self, exchange: Exchange, config: CustomConfig) -> None:
+        super().__init__(exchange)
         self.config = config
-        self.text = self.reasoning = self.tool = ""
-        self.finish: str | None = None
-        self.model: str | None = None
-        self.error: Failure | None = None
+        self.done_marker = config.done.encode() if config.done else None
+        self.tool_text = ""
         self.counts: dict[str, int] = {}
 
-    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        malformed = done = False
-        marker = self.config.done.encode() if self.config.done else None
-        for frame in exchange.frames:
-            if marker is not None and frame.data == marker:
-                done = True
-                break
-            if not frame.data.strip():
-                continue
-            event = parsed(frame.data)
-            if event is None:
-                malformed = True
-                break
-            self._take(event, self.config.text)
-        done = done or any(bits & Signal.DONE for bits in exchange.events.signals)
-        # Where nothing says how a stream ends, the end of the body does.
-        says_nothing = not (self.config.done or self.config.done_path or self.config.finish)
-        return outcome(
-            exchange,
-            done=done or (says_nothing and exchange.ended),
-            finish=self.finish,
-            error=self.error,
-            malformed=malformed,
-        )
+    def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
+        self._take(event, self.config.text)
 
-    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        data = parsed(exchange.document)
-        if not isinstance(data, (dict, list)):
-            return "protocol_error", not_a_stream(exchange)
-        self._take(data, self.config.whole_text or self.config.text)
-        if self.error is not None:
-            return "stream_error", msgspec.structs.replace(self.error, where="body")
-        return "success", None
+    def take_document(self, document: Any) -> None:
+        self._take(document, self.config.whole_text or self.config.text)
+
+    def document_parts(self, document: Any) -> Sequence[Any]:
+        return [document] if isinstance(document, (dict, list)) else []
+
+    def is_answer(self, document: Any) -> bool:  # noqa: ARG002 - any JSON may be one
+        return True
+
+    def failure_in(self, event: Any) -> Failure | None:
+        error = first_at(event, self.config.error) if self.config.error else None
+        if not error:
+            return None
+        found = parse_error(as_dict(error)) or parse_error({"error": error})
+        return found or Failure(message=mask_secrets(_as_text(error)[:MESSAGE_CHARS]))
+
+    def is_done(self) -> bool:
+        """Where nothing is configured that ends a stream, the end of the body does."""
+        has_end = self.config.done or self.config.done_path or self.config.finish
+        return super().is_done() or (not has_end and self.exchange.ended)
+
+    def usage(self) -> Usage | None:
+        counts = self.counts
+        total = sum_known(counts.get("input_tokens"), counts.get("output_tokens"))
+        return Usage(**counts, total_tokens=total) if counts else None
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return (ToolCall(name="", arguments=self.tool_text),) if self.tool_text else ()
 
     def _take(self, event: Any, text: tuple[str, ...]) -> None:
         config = self.config
-        self.text += text_at(event, *text)
-        self.reasoning += text_at(event, *config.reasoning)
-        self.tool += text_at(event, *config.tool)
+        self.add_text(text_at(event, *text))
+        self.add_reasoning(text_at(event, *config.reasoning))
+        self.tool_text += text_at(event, *config.tool)
         if config.finish and (reason := first_at(event, config.finish)):
-            self.finish = _told(reason)
+            self.finish_reason = _as_text(reason)
         if config.served_model and (model := first_at(event, config.served_model)):
-            self.model = _told(model)
-        if config.error and self.error is None and (said := first_at(event, config.error)):
-            told = error_of(as_dict(said)) or error_of({"error": said})
-            self.error = told or Failure(message=masked(_told(said)[:MESSAGE_CHARS]))
-            self.error = msgspec.structs.replace(self.error, where="stream")
-        for name, path in _counted(config).items():
-            found = count(first_at(event, path))
-            if found is not None:
-                self.counts[name] = found
-
-    def usage(self) -> Usage | None:
-        if not self.counts:
-            return None
-        whole: Body = {"total_tokens": total(self.counts.get("input_tokens"), self.counts.get("output_tokens"))}
-        return Usage(**self.counts, **whole)
+            self.served_model = _as_text(model)
+        for name, path in _count_paths(config).items():
+            count = as_count(first_at(event, path))
+            if count is not None:
+                self.counts[name] = count

@@ -1,19 +1,38 @@
-"""Google's Gemini API with a key, as server-sent events or as one growing JSON array (WIRE 8.1)."""
+"""Google's Gemini API with a key, as server-sent events or as one growing JSON array; Vertex reuses body and reader.
+
+There is no end marker: the body ends. A finish reason may stand on every chunk, so the last one counts.
+Thoughts are billed as output but counted apart; here they are added.
+
+Source: https://ai.google.dev/api/generate-content
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-import msgspec
+from msgspec.structs import replace
 
-from lens.errors import ConfigError
-from lens.providers import gemini_content
-from lens.providers.base import json_headers, merged, path_under
-from lens.providers.outcomes import judged
+from lens.model import Failure, Signal, ToolCall, Usage
+from lens.providers.answers import AnswerReader, make_usage
+from lens.providers.base import Body, Header, encode_json, max_tokens_of, path_under, select_api
+from lens.providers.google_calls import FunctionCalls
+from lens.providers.messages import (
+    Message,
+    group_tool_results,
+    is_tool_result,
+    parse_data_url,
+    parts_of,
+    split_system,
+    text_of,
+    tool_calls_of,
+    with_tool_names,
+)
 from lens.providers.presets import Preset
-from lens.providers.readings import reading
-from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, WireRequest
+from lens.providers.values import as_count, as_dict, as_list, as_name, parse_json, sum_known, without_none
+from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, When, WireRequest
 
 SSE, ARRAY = "gemini", "gemini-array"
 _VERSION = re.compile(r"/v\d[\w.]*(/|$)")
@@ -24,6 +43,25 @@ PRESET = Preset(
     key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     aliases=("gemini",),
     quirks=("several tokens a chunk", f"--api {ARRAY} asks for a JSON array in place of events"),
+)
+_PARTS = "candidates[].content.parts[]"
+_PIECES = f"{_PARTS}.functionCall.partialArgs[]"
+_THOUGHT = When(_PARTS, "thought", equals=True)
+RULES = SignalRules(
+    rules=(
+        SignalRule(f"{_PARTS}.text", Signal.TEXT, when=replace(_THOUGHT, negate=True)),
+        SignalRule(f"{_PARTS}.text", Signal.REASONING, when=_THOUGHT),
+        SignalRule(f"{_PARTS}.functionCall.name", Signal.TOOL),
+        SignalRule(f"{_PIECES}.stringValue", Signal.TOOL),
+        *[SignalRule(f"{_PIECES}.{kind}", Signal.TOOL, takes="value") for kind in ("numberValue", "boolValue")],
+        SignalRule(f"{_PIECES}.jsonPath", Signal.TOOL, takes="value", when=When(_PIECES, "boolValue", equals=False)),
+        SignalRule(f"{_PIECES}.nullValue", Signal.TOOL, takes="value"),
+        SignalRule(f"{_PARTS}.executableCode.code", Signal.TOOL),
+        SignalRule("candidates[].finishReason", Signal.FINISH, takes="value"),
+        SignalRule("usageMetadata", Signal.USAGE, takes="value"),
+        SignalRule("promptFeedback.blockReason", Signal.FINISH, takes="value"),
+        SignalRule("error", Signal.ERROR, takes="value"),
+    )
 )
 
 
@@ -37,43 +75,136 @@ class Google:
     preset = PRESET
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
-        api = ask.api or SSE
-        if api not in self.apis:
-            raise ConfigError(f"provider {self.name}: no api {api!r}; there are {', '.join(self.apis)}")
-        versioned = "" if _VERSION.search(urlsplit(base_url).path) else "v1beta/"
-        route = f"{versioned}models/{quote(ask.model.removeprefix('models/'), safe='-_.~')}"
-        auth = (b"x-goog-api-key", key.reveal().encode("utf-8")) if key else None
-        return generate(prompt, ask, base_url, route, api=api, auth=auth)
+        api = select_api(self, ask)
+        version = "" if _VERSION.search(urlsplit(base_url).path) else "v1beta/"
+        route = f"{version}models/{quote(ask.model.removeprefix('models/'), safe='-_.~')}"
+        return encode_generate(prompt, ask, base_url, route, api=api, auth=key_header(key) if key else None)
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:  # noqa: ARG002
-        return reading_of(exchange)
+        return GeminiReader(exchange).read()
 
 
-def generate(
-    prompt: Prompt, ask: Ask, base_url: str, route: str, *, api: str, auth: tuple[bytes, bytes] | None
+def key_header(key: Secret) -> Header:
+    """Return the header of an API key of Google."""
+    return b"x-goog-api-key", key.reveal().encode("utf-8")
+
+
+def encode_generate(
+    prompt: Prompt, ask: Ask, base_url: str, route: str, *, api: str, auth: Header | None
 ) -> WireRequest:
-    """A request to the model at `route`, which the method's name is put behind."""
-    framing: EventFraming = "document"
-    method = "generateContent"
-    if ask.stream:
-        framing = "sse" if api == SSE else "json_array"
-        method = "streamGenerateContent"
-    path = path_under(base_url, f"{route}:{method}")
-    if framing == "sse":
+    """Return a request to the model at `route`, which the name of the method is appended to."""
+    events = ask.stream and api == SSE
+    path = path_under(base_url, f"{route}:{'streamGenerateContent' if ask.stream else 'generateContent'}")
+    if events:
         path += "&alt=sse" if "?" in path else "?alt=sse"
-    body = gemini_content.body_of(prompt, ask)
-    return WireRequest(
-        path=path,
-        headers=json_headers(ask, auth=auth),
-        body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
-        signals=gemini_content.RULES,
-        framing=framing,
-        stream=ask.stream,
-    )
+    framing: EventFraming = "sse" if events else "json_array"
+    return encode_json(prompt, ask, build_body(prompt, ask), path=path, signals=RULES, auth=auth, framing=framing)
 
 
-def reading_of(exchange: Exchange) -> Reading:
-    """What an answer of generateContent means, in whichever form it came."""
-    answer = gemini_content.Answer()
-    category, failure = judged(exchange, answer)
-    return reading(exchange, category, failure, **answer.fields())
+def build_body(prompt: Prompt, ask: Ask) -> Body:
+    """Return the request body; the model stands in the path."""
+    system, turns = split_system(prompt)
+    body: Body = {"contents": [_content(run) for run in group_tool_results(with_tool_names(turns))]}
+    if system:
+        body["systemInstruction"] = {"parts": [{"text": system}]}
+    config = without_none(maxOutputTokens=max_tokens_of(prompt, ask), temperature=ask.temperature, seed=ask.seed)
+    if config:
+        body["generationConfig"] = config
+    return body
+
+
+def _content(run: list[Message]) -> Body:
+    message = run[0]
+    if is_tool_result(message):
+        media = [part for result in run for part in parts_of(result.get("content")) if part.get("type") != "text"]
+        return {"role": "user", "parts": [*[_response(result) for result in run], *[_part(part) for part in media]]}
+    parts = [_part(part) for part in parts_of(message.get("content"))]
+    parts += [{"functionCall": {"name": name, "args": arguments}} for _, name, arguments in tool_calls_of(message)]
+    return {"role": "model" if message.get("role") == "assistant" else "user", "parts": parts}
+
+
+def _response(message: Message) -> Body:
+    """Return a tool result as an object; a text that is no JSON object becomes one."""
+    text = text_of(message.get("content"))
+    result = parse_json(text.encode())
+    name = str(message.get("name") or message.get("tool_call_id") or "tool")
+    return {"functionResponse": {"name": name, "response": result if isinstance(result, dict) else {"result": text}}}
+
+
+def _part(part: dict[str, Any]) -> Body:
+    if part.get("type") == "image_url":
+        url = as_dict(part.get("image_url")).get("url")
+        embedded = parse_data_url(url)
+        if embedded is None:
+            return {"fileData": {"fileUri": url}}
+        return {"inlineData": {"mimeType": embedded[0], "data": embedded[1]}}
+    return {"text": part.get("text")} if part.get("type") == "text" else part
+
+
+class GeminiReader(AnswerReader):
+    """Read generateContent, chunk by chunk or whole: one chunk, or an array of them."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self.calls = FunctionCalls()
+        self.block_reason: str | None = None
+
+    def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
+        self.served_model = as_name(event.get("modelVersion")) or self.served_model
+        reason = as_dict(event.get("promptFeedback")).get("blockReason")
+        if isinstance(reason, str):
+            self.block_reason, self.finish_reason = reason, f"BLOCKED:{reason}"
+        usage = without_none(**as_dict(event.get("usageMetadata")))
+        self.usage_raw = usage or self.usage_raw
+        for candidate in as_list(event.get("candidates")):
+            self._take_candidate(as_dict(candidate))
+
+    def document_parts(self, document: Any) -> Sequence[Any]:
+        parts = document if isinstance(document, list) else [document]
+        return parts if all(isinstance(part, dict) for part in parts) else []
+
+    def is_answer(self, document: dict[str, Any]) -> bool:
+        return "candidates" in document or "promptFeedback" in document
+
+    def missing_part(self, document: Any) -> str | None:  # noqa: ARG002
+        return None if self.finish_reason or self.text or self.reasoning or self.calls else "candidate"
+
+    def blocked(self) -> Failure | None:
+        if self.block_reason is None:
+            return None
+        return Failure(message=f"the prompt was blocked: {self.block_reason}", type="blocked", where="body")
+
+    def usage(self) -> Usage | None:
+        raw = self.usage_raw
+        given = sum_known(as_count(raw.get("promptTokenCount")), as_count(raw.get("toolUsePromptTokenCount")))
+        thoughts = as_count(raw.get("thoughtsTokenCount"))
+        generated = sum_known(as_count(raw.get("candidatesTokenCount")), thoughts)
+        return make_usage(
+            given,
+            generated,
+            total=as_count(raw.get("totalTokenCount")),
+            cache_read_tokens=as_count(raw.get("cachedContentTokenCount")),
+            reasoning_tokens=thoughts,
+        )
+
+    def running_tokens(self, event: Any) -> int | None:  # noqa: ARG002 - the last count holds until the next
+        return as_count(self.usage_raw.get("candidatesTokenCount"))
+
+    def tokens_per_event(self) -> tuple[int, ...] | None:
+        """Return the tokens of each content event; None where thoughts, which are counted apart, are among them."""
+        return None if self.usage_raw.get("thoughtsTokenCount") else super().tokens_per_event()
+
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return self.calls.in_order()
+
+    def _take_candidate(self, candidate: dict[str, Any]) -> None:
+        self.finish_reason = as_name(candidate.get("finishReason")) or self.finish_reason
+        for part in as_list(as_dict(candidate.get("content")).get("parts")):
+            piece = as_dict(part)
+            text = piece.get("text")
+            if isinstance(text, str) and piece.get("thought"):
+                self.add_reasoning(text)
+            elif isinstance(text, str):
+                self.add_text(text)
+            if isinstance(piece.get("functionCall"), dict):
+                self.calls.take(piece["functionCall"])

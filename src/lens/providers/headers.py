@@ -1,6 +1,8 @@
-"""What response headers tell: limits, waits, the server's own times, names of requests.
+"""Read response headers: rate limits, Retry-After, the server's own timings, request ids.
 
 Only the listed headers are kept; cookies and names of organisations never are.
+
+Sources: RFC 9110, section 10.2.3 (Retry-After); https://www.w3.org/TR/server-timing/.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from lens.model import Limit
-from lens.providers.base import MOST_NUMBER, as_dict, as_list, parsed
+from lens.providers.values import MAX_NUMBER, as_dict, as_list, parse_json
 
 _KEPT = re.compile(
     r"date|server|via|x-request-id|request-id|apim-request-id|x-generation-id|server-timing"
@@ -26,7 +28,7 @@ _LIMIT = re.compile(
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 _GO_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-# Headers that hold milliseconds, and the name their figure gets.
+# Headers in milliseconds, and the name of each timing.
 _MS_HEADERS = {
     "openai-processing-ms": "openai_processing",
     "x-envoy-upstream-service-time": "envoy_upstream",
@@ -36,13 +38,13 @@ _MS_HEADERS = {
     "x-total-time": "tgi_total",
     "x-amzn-bedrock-invocation-latency": "bedrock_invocation",
 }
-# Headers that hold seconds.
+# Headers in seconds.
 _S_HEADERS = {
     "fireworks-server-time-to-first-token": "fireworks_ttft",
     "fireworks-server-processing-time": "fireworks_processing",
 }
 _TIMING_NAME = re.compile(r"[\w.-]+")
-# Longer than any duration; what follows must not be tried from every place of a text that a server chose.
+# Longer than any duration; a longer text would make the pattern try every place of it.
 _DURATION_CHARS = 64
 
 
@@ -53,23 +55,23 @@ def _is_kept(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _limit_of(name: str) -> tuple[str, str] | None:
-    """(what is counted, limit or remaining or reset); None for another header."""
+    """Return (what is counted, "limit" or "remaining" or "reset"); None for another header."""
     match = _LIMIT.fullmatch(name)
     return ((match[2] or match[3]).replace("-", "_"), match[1] or match[4]) if match else None
 
 
 def kept_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """The headers worth a place in a record; a repeated one keeps its last value."""
+    """Return the headers that a record keeps; a repeated one keeps its last value."""
     return {name: value for name, value in headers if _is_kept(name)}
 
 
 def request_id(headers: dict[str, str]) -> str | None:
-    """What the provider calls this request."""
+    """Return the provider's id of this request."""
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
 
 
 def go_duration_s(text: str) -> float | None:
-    """Seconds of a Go duration ("6m0s", "8.64s", "120ms"); None where it is none."""
+    """Return the seconds of a Go duration ("6m0s", "8.64s", "120ms"), or None if it is not one."""
     parts = list(_GO_PART.finditer(text)) if len(text) <= _DURATION_CHARS else []
     if not parts or "".join(part.group(0) for part in parts) != text:
         return None
@@ -85,12 +87,12 @@ def _number(text: str | None) -> float | None:
 
 
 def _bounded(value: float | None) -> float | None:
-    """Figures that no server means are none."""
-    return value if value is not None and 0 <= value < MOST_NUMBER else None
+    """Return `value`, or None where it is out of any sensible range."""
+    return value if value is not None and 0 <= value < MAX_NUMBER else None
 
 
 def _reset_s(text: str, headers: dict[str, str]) -> float | None:
-    """Seconds until a reset: a Go duration, plain seconds, or an RFC 3339 time against Date."""
+    """Return the seconds until a reset: a Go duration, plain seconds, or an RFC 3339 time against Date."""
     if (seconds := go_duration_s(text)) is not None:
         return seconds
     if (plain := _number(text)) is not None:
@@ -112,11 +114,11 @@ def _date(headers: dict[str, str]) -> datetime | None:
 
 
 def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
-    """Every limit the headers tell of, by what it counts: "requests", "tokens", "input_tokens", ..."""
+    """Return every rate limit in the headers, by what it counts: "requests", "tokens", "input_tokens", ..."""
     found: dict[str, dict[str, float | None]] = {}
     for name, value in headers.items():
-        if (told := _limit_of(name)) is not None:
-            what, field = told
+        if (limit := _limit_of(name)) is not None:
+            what, field = limit
             found.setdefault(what, {})[field] = _reset_s(value, headers) if field == "reset" else _number(value)
     return {
         what: Limit(
@@ -132,13 +134,13 @@ def _whole(value: float | None) -> int | None:
     return int(value) if value is not None else None
 
 
-def retry_wanted(headers: dict[str, str]) -> bool | None:
-    """What the server itself says of a retry; None where it says nothing."""
+def should_retry(headers: dict[str, str]) -> bool | None:
+    """Return what x-should-retry says; None where it is absent."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
 
 
 def retry_after_s(headers: dict[str, str], body: bytes = b"") -> float | None:
-    """How long to wait: retry-after-ms, then Retry-After (seconds or a date), then Google's RetryInfo."""
+    """Return the seconds to wait before a retry: of retry-after-ms, Retry-After (seconds or a date), or RetryInfo."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     text = headers.get("retry-after")
@@ -153,7 +155,7 @@ def retry_after_s(headers: dict[str, str], body: bytes = b"") -> float | None:
 
 
 def _retry_info_s(body: bytes) -> float | None:
-    data = parsed(body)
+    data = parse_json(body)
     first = data[0] if isinstance(data, list) and data else data
     for detail in as_list(as_dict(as_dict(first).get("error")).get("details")):
         delay = as_dict(detail).get("retryDelay")
@@ -163,7 +165,7 @@ def _retry_info_s(body: bytes) -> float | None:
 
 
 def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
-    """The server's own times that stand in headers, in milliseconds, each under its source's name."""
+    """Return the server's own timings in the headers, in milliseconds, each under its source's name."""
     found: dict[str, float] = {}
     for name, label in _MS_HEADERS.items():
         if (value := _number(headers.get(name))) is not None:
@@ -173,7 +175,7 @@ def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
             found[label] = value * 1000
     for entry in headers.get("server-timing", "").split(","):
         name, *parameters = [part.strip() for part in entry.split(";")]
-        told = [one.partition("=")[2].strip('"') for one in parameters if one.startswith("dur=")]
-        if told and _TIMING_NAME.fullmatch(name) and (value := _number(told[0])) is not None:
+        durations = [text.partition("=")[2].strip('"') for text in parameters if text.startswith("dur=")]
+        if durations and _TIMING_NAME.fullmatch(name) and (value := _number(durations[0])) is not None:
             found[f"server_timing_{name}"] = value
     return found

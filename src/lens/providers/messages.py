@@ -1,6 +1,8 @@
-"""Messages as the chat API writes them, taken apart for the protocols that write them otherwise.
+"""Take apart messages as the chat API writes them, for the protocols that write them otherwise.
 
 What is already in a protocol's own form goes through unchanged, so that a prompt file may use either.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
 from __future__ import annotations
@@ -10,73 +12,79 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from lens.providers.base import as_dict, as_list, parsed
+from lens.providers.values import as_dict, as_list, parse_json
 from lens.wire import Prompt
 
+Message = dict[str, Any]
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,(.*)", re.DOTALL)
 
 
-def data_url(url: Any) -> tuple[str, str] | None:
-    """(media type, base64) of a data URL; None where it is another kind of URL."""
+def parse_data_url(url: Any) -> tuple[str, str] | None:
+    """Return (media type, base64) of a data URL (RFC 2397), or None where it is another kind of URL."""
     found = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
     return (found[1], found[2]) if found else None
 
 
 def text_of(content: Any) -> str:
-    """The text of a content that is a string or a list of parts."""
+    """Return the text of a content that is a string or a list of parts."""
     if isinstance(content, str):
         return content
     return "".join([str(as_dict(part).get("text") or "") for part in as_list(content)])
 
 
-def is_system(message: dict[str, Any]) -> bool:
-    """It speaks for whoever runs the model."""
-    return message.get("role") in ("system", "developer")
-
-
-def system_and_turns(prompt: Prompt) -> tuple[str | None, list[dict[str, Any]]]:
-    """The system text, and the turns without it."""
-    messages = prompt.as_messages()
-    said = [text_of(m.get("content")) for m in messages if is_system(m)]
-    return "\n".join(said) or None, [m for m in messages if not is_system(m)]
-
-
-def is_tool_answer(message: dict[str, Any]) -> bool:
-    """It brings back what a tool said."""
-    return message.get("role") == "tool"
-
-
-def answers_together(turns: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Each turn alone, but tools' answers that follow each other as one: calls made at once are answered at once."""
-    for answers, run in groupby(turns, key=is_tool_answer):
-        if answers:
-            yield list(run)
-        else:
-            yield from ([turn] for turn in run)
-
-
-def with_tool_names(turns: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The turns, each tool's answer under the name of the call that it answers; the chat API gives only an id."""
-    names: dict[str, str] = {}  # an id may come again in a later turn; then the later call is meant
-    for turn in turns:
-        named = names.get(str(turn.get("tool_call_id")))
-        yield {**turn, "name": named} if is_tool_answer(turn) and named and not turn.get("name") else turn
-        names |= {id_: name for id_, name, _ in calls_of(turn)}
-
-
 def parts_of(content: Any) -> list[dict[str, Any]]:
-    """A content as a list of parts."""
+    """Return a content as a list of parts."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return [as_dict(part) for part in as_list(content)]
 
 
-def calls_of(message: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """(id, name, arguments) of each tool call of an assistant's message."""
-    found = []
+def plain_text(prompt: Prompt) -> str:
+    """Return the prompt for an API that takes plain text."""
+    return prompt.text or "\n".join(text_of(message.get("content")) for message in prompt.messages)
+
+
+def is_system(message: Message) -> bool:
+    """Return whether a message speaks for whoever runs the model."""
+    return message.get("role") in ("system", "developer")
+
+
+def split_system(prompt: Prompt) -> tuple[str | None, list[Message]]:
+    """Return the system text, and the messages without it."""
+    messages = prompt.as_messages()
+    system = [text_of(message.get("content")) for message in messages if is_system(message)]
+    return "\n".join(system) or None, [message for message in messages if not is_system(message)]
+
+
+def is_tool_result(message: Message) -> bool:
+    """Return whether a message holds the result of a tool call."""
+    return message.get("role") == "tool"
+
+
+def group_tool_results(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Yield each message alone, but tool results that follow each other as one group: parallel calls get one turn."""
+    for results, run in groupby(messages, key=is_tool_result):
+        if results:
+            yield list(run)
+        else:
+            yield from ([message] for message in run)
+
+
+def with_tool_names(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the messages, each tool result with the name of its call; the chat API gives only the call's id."""
+    names: dict[str, str] = {}  # an id may come again in a later turn; then the later call is meant
+    for message in messages:
+        name = names.get(str(message.get("tool_call_id")))
+        yield {**message, "name": name} if is_tool_result(message) and name and not message.get("name") else message
+        names |= {id_: name for id_, name, _ in tool_calls_of(message)}
+
+
+def tool_calls_of(message: Message) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return (id, name, arguments) of each tool call of an assistant's message."""
+    calls = []
     for call in as_list(message.get("tool_calls")):
         function = as_dict(as_dict(call).get("function"))
         arguments = function.get("arguments")
-        told = parsed(arguments.encode()) if isinstance(arguments, str) else arguments
-        found.append((str(as_dict(call).get("id") or ""), str(function.get("name") or ""), as_dict(told)))
-    return found
+        parsed = parse_json(arguments.encode()) if isinstance(arguments, str) else arguments
+        calls.append((str(as_dict(call).get("id") or ""), str(function.get("name") or ""), as_dict(parsed)))
+    return calls

@@ -1,9 +1,11 @@
-"""OpenAI's chat completions, legacy completions and embeddings, and whoever speaks them (WIRE 5, 11).
+"""OpenAI's chat completions, legacy completions and embeddings, and the servers that speak them.
 
-The Responses API has a codec of its own (responses.py); here it is only asked for.
+The Responses API has a reader of its own (responses.py); here it is only requested.
 
-Counted is what carries content; a chunk that only opens a role, ends a choice or brings usage is no
+What carries content counts; a chunk that only opens a role, ends a choice or reports usage is no
 token. Where two names hold the same reasoning, it counts once.
+
+Source: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
 from __future__ import annotations
@@ -11,30 +13,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from lens.errors import ConfigError
-from lens.model import CONTENT, Failure, Signal, ToolCall, Usage
+from lens.model import Failure, Signal, Usage
 from lens.providers import responses
-from lens.providers.base import (
-    Body,
+from lens.providers.answers import AnswerReader, make_usage
+from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
+from lens.providers.messages import plain_text
+from lens.providers.outcomes import parse_error
+from lens.providers.presets import Preset
+from lens.providers.values import (
+    as_count,
     as_dict,
     as_list,
     as_name,
     as_number,
     as_str,
-    bearer,
-    json_headers,
+    first_count,
     json_text,
-    merged,
-    parsed,
-    path_under,
+    without_none,
 )
-from lens.providers.failures import error_of
-from lens.providers.outcomes import judged, not_a_stream, outcome
-from lens.providers.presets import Preset
-from lens.providers.readings import reading
-from lens.providers.usage import count, growth, openai_usage
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 ROUTES = {
@@ -44,14 +40,14 @@ ROUTES = {
     "embeddings": "embeddings",
 }
 _DELTA = "choices[].delta."
+_REASONING = ("reasoning_content", "reasoning")  # names of the same text
 RULES = SignalRules(
     rules=(
         SignalRule(_DELTA + "content", Signal.TEXT),
         SignalRule(_DELTA + "content[].text", Signal.TEXT),
         SignalRule("choices[].text", Signal.TEXT, group=1),  # Together sends both
-        SignalRule(_DELTA + "reasoning", Signal.REASONING),
-        SignalRule(_DELTA + "reasoning_content", Signal.REASONING, group=1),
-        SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=2),
+        *[SignalRule(_DELTA + key, Signal.REASONING, group=group) for group, key in enumerate(_REASONING)],
+        SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=len(_REASONING)),
         SignalRule(_DELTA + "refusal", Signal.REFUSAL),
         SignalRule(_DELTA + "tool_calls[].function.name", Signal.TOOL),
         SignalRule(_DELTA + "tool_calls[].function.arguments", Signal.TOOL),
@@ -67,14 +63,14 @@ RULES = SignalRules(
     ),
     done=b"[DONE]",
 )
-# Durations that servers put into their answers: where, which key, and milliseconds of one unit.
+# Durations in answers: the object, its key, the name of the timing, and milliseconds of one unit.
 _TIMINGS = (
     ("timings", "prompt_ms", "llamacpp_prompt", 1.0),
     ("timings", "predicted_ms", "llamacpp_predicted", 1.0),
-    ("groq", "queue_time", "groq_queue", 1000.0),
-    ("groq", "prompt_time", "groq_prompt", 1000.0),
-    ("groq", "completion_time", "groq_completion", 1000.0),
-    ("groq", "total_time", "groq_total", 1000.0),
+    ("usage", "queue_time", "groq_queue", 1000.0),
+    ("usage", "prompt_time", "groq_prompt", 1000.0),
+    ("usage", "completion_time", "groq_completion", 1000.0),
+    ("usage", "total_time", "groq_total", 1000.0),
     ("perf_metrics", "server-time-to-first-token", "fireworks_ttft", 1000.0),
     ("perf_metrics", "server-processing-time", "fireworks_processing", 1000.0),
 )
@@ -92,50 +88,44 @@ class OpenAI:
         self.key_variables = preset.key_variables
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
-        """OPENAI_BASE_URL, as OpenAI's own client reads it; other servers have names of their own."""
+        """Return OPENAI_BASE_URL, as OpenAI's own client reads it; other servers have names of their own."""
         return environ.get("OPENAI_BASE_URL") or None if self.name == "openai" else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
-        api = ask.api or self.apis[0]
-        if api not in ROUTES:
-            raise ConfigError(f"provider {self.name}: no api {api!r}; there are {', '.join(ROUTES)}")
+        api = select_api(self, ask)
         stream = ask.stream and api != "embeddings"
-        body = self._body(api, prompt, ask, stream)
-        return WireRequest(
+        return encode_json(
+            prompt,
+            ask,
+            self._body(api, prompt, ask, stream),
             path=self.path_of(base_url, api, ask.model),
-            headers=json_headers(ask, auth=self.auth_of(key)),
-            body=msgspec.json.encode(merged(merged(body, ask.extra_body), prompt.extra_body)),
             signals=responses.RULES if api == "responses" else RULES,
-            framing="sse" if stream else "document",
+            auth=self.auth_of(key),
             stream=stream,
         )
 
     def path_of(self, base_url: str, api: str, model: str) -> str:  # noqa: ARG002 - Azure's path names the model
-        """Where this API is under the base URL."""
+        """Return the path of this API under the base URL."""
         return path_under(base_url, ROUTES[api])
 
-    def auth_of(self, key: Secret | None) -> tuple[bytes, bytes] | None:
-        """The header that holds the key."""
+    def auth_of(self, key: Secret | None) -> Header | None:
+        """Return the header that holds the key."""
         return bearer(key)
 
     def _body(self, api: str, prompt: Prompt, ask: Ask, stream: bool) -> Body:
         if api == "embeddings":
-            return {"model": ask.model, "input": prompt_text(prompt)}
+            return {"model": ask.model, "input": plain_text(prompt)}
         body: Body = {"model": ask.model}
         if api == "responses":
-            body = responses.body_of(prompt, ask)
+            body = responses.build_body(prompt, ask)
         elif api == "chat":
             body["messages"] = prompt.as_messages()
         else:
-            body["prompt"] = prompt_text(prompt)
-        most = prompt.max_tokens if prompt.max_tokens is not None else ask.max_tokens
-        if most is not None:
-            names = {"chat": self.preset.max_tokens_key, "responses": "max_output_tokens"}
-            body[names.get(api, "max_tokens")] = most
-        if ask.temperature is not None:
-            body["temperature"] = ask.temperature
-        if ask.seed is not None and api != "responses":
-            body["seed"] = ask.seed
+            body["prompt"] = plain_text(prompt)
+        max_tokens_key = {"chat": self.preset.max_tokens_key, "responses": "max_output_tokens"}.get(api, "max_tokens")
+        body |= without_none(**{max_tokens_key: max_tokens_of(prompt, ask)}, temperature=ask.temperature)
+        if api != "responses":
+            body |= without_none(seed=ask.seed)
         return {**body, "stream": True, **self._stream_options(api)} if stream else body
 
     def _stream_options(self, api: str) -> Body:
@@ -147,179 +137,119 @@ class OpenAI:
         return {"stream_options": options} if options else {}
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        if request.signals == responses.RULES:
-            return responses.reading_of(exchange)
-        answer = _Answer()
-        category, failure = judged(exchange, answer)
-        return reading(
-            exchange,
-            category,
-            failure,
-            usage=answer.usage,
-            timings_ms=answer.timings_ms,
-            usage_raw=answer.usage_raw,
-            tokens_per_event=answer.tokens_per_event,
-            finish_reason=answer.finish,
-            served_model=answer.model,
-            text=answer.texts.get(0, ""),
-            reasoning=answer.reasoning,
-            refusal=answer.refusal,
-            audio_transcript=answer.transcript,
-            choices=tuple([answer.texts[i] for i in sorted(answer.texts)]) if len(answer.texts) > 1 else None,
-            tool_calls=answer.tool_calls(),
-            reported_cost_usd=answer.cost_usd,
-        )
+        reader = responses.ResponsesReader if request.signals == responses.RULES else ChatReader
+        return reader(exchange).read()
 
 
-def prompt_text(prompt: Prompt) -> str:
-    """The prompt for an API that takes plain text."""
-    return prompt.text or "\n".join(_content(message.get("content"))[0] for message in prompt.messages)
+class ChatReader(AnswerReader):
+    """Read chat completions, completions and embeddings, chunk by chunk or whole."""
 
+    done_marker = RULES.done
+    event_type = object  # a chunk that is no object says nothing, and does no harm
 
-class _Answer:
-    """What has been read of one answer, chunk by chunk."""
-
-    def __init__(self) -> None:
-        self.texts: dict[int, str] = {}
-        self.reasoning = ""
-        self.refusal: str | None = None
-        self.transcript: str | None = None
-        self.finish: str | None = None
-        self.model: str | None = None
-        self.usage: Usage | None = None
-        self.usage_raw: Any = None
-        self.cost_usd: str | None = None
-        self.error: Failure | None = None
-        self.timings_ms: dict[str, float] = {}
-        self.tokens_per_event: tuple[int, ...] | None = None
-        self._tools: dict[tuple[int, int], dict[str, str]] = {}
-
-    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        done = malformed = False
-        running: list[int] = []  # completion tokens after each content event that told
-        signals = exchange.events.signals
-        for frame in exchange.frames:
-            if frame.data == RULES.done:
-                done = True
-                break
-            if not frame.data.strip():
-                continue
-            chunk = parsed(frame.data)
-            if chunk is None:
-                malformed = True
-                break
-            self.take(as_dict(chunk))
-            told = count(as_dict(as_dict(chunk).get("usage")).get("completion_tokens"))
-            if told is not None and frame.index < len(signals) and signals[frame.index] & CONTENT:
-                running.append(told)
-        content = sum(1 for bits in signals if bits & CONTENT)
-        if running and len(running) == content:
-            self.tokens_per_event = growth(running)
-        done = done or any(bits & Signal.DONE for bits in signals)
-        return outcome(
-            exchange,
-            done=done,
-            finish=self.finish,
-            error=self.error,
-            malformed=malformed,
-        )
-
-    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        """One JSON value: a whole answer, or an error that came with a good status."""
-        data = parsed(exchange.document)
-        if not isinstance(data, dict):
-            return "protocol_error", not_a_stream(exchange)
-        self.take(data)
-        if self.error is not None:
-            return "stream_error", msgspec.structs.replace(self.error, where="body")
-        if "choices" not in data and "data" not in data:
-            return "protocol_error", not_a_stream(exchange)
-        if "choices" in data and not as_list(data["choices"]):
-            return "empty", Failure(message="the answer holds no choice", type="empty", where="protocol")
-        return "success", None
-
-    def take(self, chunk: dict[str, Any]) -> None:
-        """One chunk, or a whole answer."""
-        said = error_of({"error": chunk["error"]}) if chunk.get("error") else None
-        groq = as_dict(chunk.get("x_groq"))
-        if said is None and isinstance(groq.get("error"), str):
-            said = error_of({"error": groq["error"]})
-        if said is not None and self.error is None:
-            self.error = msgspec.structs.replace(said, where="stream")
-        self.model = self.model or as_name(chunk.get("model"))
+    def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
+        chunk = as_dict(event)
+        self.served_model = self.served_model or as_name(chunk.get("model"))
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
-        raw = chunk.get("usage") or groq.get("usage")
-        if raw:
-            self._take_usage(as_dict(raw))
-        if raw or "timings" in chunk or "perf_metrics" in chunk:
-            self._take_timings(
-                {"timings": chunk.get("timings"), "groq": raw, "perf_metrics": chunk.get("perf_metrics")}
-            )
+        usage = as_dict(chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage"))
+        if usage:
+            self._take_usage(usage)
+        if usage or "timings" in chunk or "perf_metrics" in chunk:
+            self._take_timings({**chunk, "usage": usage})
 
-    def _take_timings(self, places: dict[str, Any]) -> None:
-        for place, key, name, unit_ms in _TIMINGS:
-            took = as_number(as_dict(places[place]).get(key))
-            if took is not None:
-                self.timings_ms[name] = took * unit_ms
+    def is_answer(self, document: dict[str, Any]) -> bool:
+        return "choices" in document or "data" in document
+
+    def missing_part(self, document: Any) -> str | None:
+        return "choice" if "choices" in document and not as_list(document["choices"]) else None
+
+    def failure_in(self, event: Any) -> Failure | None:
+        groq = as_dict(as_dict(event).get("x_groq")).get("error")
+        return super().failure_in(event) or (parse_error({"error": groq}) if isinstance(groq, str) else None)
+
+    def running_tokens(self, event: Any) -> int | None:
+        return as_count(as_dict(as_dict(event).get("usage")).get("completion_tokens"))
+
+    def usage(self) -> Usage | None:
+        return parse_usage(self.usage_raw)
+
+    def _take_timings(self, chunk: dict[str, Any]) -> None:
+        for place, key, timing, unit_ms in _TIMINGS:
+            duration = as_number(as_dict(chunk.get(place)).get(key))
+            if duration is not None:
+                self.timings_ms[timing] = duration * unit_ms
 
     def _take_usage(self, raw: dict[str, Any]) -> None:
-        usage = openai_usage(raw)
-        if usage is None:
+        if parse_usage(raw) is None:
             return
-        self.usage, self.usage_raw = usage, raw
+        self.usage_raw = raw
         cost = raw.get("cost")
         if not isinstance(cost, str) and as_number(cost) is not None:
-            self.cost_usd = repr(cost)
+            self.reported_cost_usd = repr(cost)
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
-        index = count(choice.get("index")) or 0
-        finish = choice.get("finish_reason")
-        if isinstance(finish, str) and finish:
-            self.finish = finish
+        index = as_count(choice.get("index")) or 0
+        self.finish_reason = as_name(choice.get("finish_reason")) or self.finish_reason
         delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
-        text, thought = _content(delta.get("content"))
-        if isinstance(choice.get("text"), str):
-            text = text or choice["text"]
-        self.texts[index] = self.texts.get(index, "") + text
-        named = delta.get("reasoning_content") or delta.get("reasoning")
-        self.reasoning += named if isinstance(named, str) else thought
+        text, thinking = split_content(delta.get("content"))
+        self.add_text(text or as_str(choice.get("text")), index)
+        self.add_reasoning(next((part for key in _REASONING if (part := as_name(delta.get(key)))), thinking))
         if isinstance(delta.get("refusal"), str):
-            self.refusal = (self.refusal or "") + delta["refusal"]
-        spoken = as_dict(delta.get("audio")).get("transcript")
-        if isinstance(spoken, str):
-            self.transcript = (self.transcript or "") + spoken
+            self.add_refusal(delta["refusal"])
+        transcript = as_dict(delta.get("audio")).get("transcript")
+        if isinstance(transcript, str):
+            self.add_transcript(transcript)
         for place, call in enumerate(as_list(delta.get("tool_calls"))):
-            self._take_tool(index, place, as_dict(call))
+            self._take_tool_call(index, place, as_dict(call))
         if isinstance(delta.get("function_call"), dict):
-            self._take_tool(index, 0, {"function": delta["function_call"]})
+            self._take_tool_call(index, 0, {"function": delta["function_call"]})
 
-    def _take_tool(self, choice: int, place: int, call: dict[str, Any]) -> None:
-        at = count(call.get("index"))
-        tool = self._tools.setdefault((choice, place if at is None else at), {"name": "", "arguments": "", "id": ""})
+    def _take_tool_call(self, choice: int, place: int, call: dict[str, Any]) -> None:
+        index = as_count(call.get("index"))
         function = as_dict(call.get("function"))
-        tool["id"] = tool["id"] or as_str(call.get("id"))
-        tool["name"] += as_str(function.get("name"))
         arguments = function.get("arguments") or ""
-        tool["arguments"] += arguments if isinstance(arguments, str) else json_text(arguments)
-
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        return tuple(
-            [
-                ToolCall(name=tool["name"], arguments=tool["arguments"], id=tool["id"] or None)
-                for _, tool in sorted(self._tools.items())
-            ]
+        self.tools.extend(
+            (choice, place if index is None else index),
+            name=as_str(function.get("name")),
+            arguments=arguments if isinstance(arguments, str) else json_text(arguments),
+            id_=as_name(call.get("id")),
         )
 
 
-def _content(content: Any) -> tuple[str, str]:
-    """(text, thinking) of a content that is a string, null, or a list of parts (Mistral)."""
+def split_content(content: Any) -> tuple[str, str]:
+    """Return (text, thinking) of a content that is a string, null, or a list of parts (Mistral)."""
     if isinstance(content, str):
         return content, ""
-    text = thought = ""
+    text = thinking = ""
     for part in as_list(content):
         piece = as_dict(part)
         text += as_str(piece.get("text"))
-        for inner in as_list(piece.get("thinking")):
-            thought += as_str(as_dict(inner).get("text"))
-    return text, thought
+        thinking += "".join([as_str(as_dict(inner).get("text")) for inner in as_list(piece.get("thinking"))])
+    return text, thinking
+
+
+def parse_usage(raw: Any) -> Usage | None:
+    """Return the usage that chat and completions report; None where it counts neither prompt nor completion.
+
+    Reasoning is a part of completion_tokens, except where the total says otherwise (xAI): then it
+    is added, because it is billed.
+    """
+    usage = as_dict(raw)
+    prompt, completion = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))
+    of_prompt = as_dict(usage.get("prompt_tokens_details"))
+    of_completion = as_dict(usage.get("completion_tokens_details"))
+    reasoning = first_count(of_completion.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+    total = as_count(usage.get("total_tokens"))
+    if reasoning and total is not None and completion is not None and total == (prompt or 0) + completion + reasoning:
+        completion += reasoning
+    return make_usage(
+        prompt,
+        completion,
+        total=total,
+        cache_read_tokens=first_count(of_prompt.get("cached_tokens"), usage.get("prompt_cache_hit_tokens")),
+        cache_write_tokens=as_count(of_prompt.get("cache_write_tokens")),
+        reasoning_tokens=reasoning,
+        audio_input_tokens=as_count(of_prompt.get("audio_tokens")),
+        audio_output_tokens=as_count(of_completion.get("audio_tokens")),
+    )

@@ -1,4 +1,4 @@
-"""Servers that speak OpenAI's protocol, as data: address, key variable and quirks (WIRE 5, 11)."""
+"""Servers that speak OpenAI's protocol, as data: address, key variable and quirks."""
 
 from __future__ import annotations
 

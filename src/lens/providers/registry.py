@@ -1,4 +1,4 @@
-"""Names of providers, and the codec behind each. Built-ins first, then what others installed."""
+"""Find the codec of a provider by its name: built-ins first, then those of installed plugins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUP = "lens.providers"
 
 @cache
 def _built_in() -> dict[str, Provider]:
-    speakers: tuple[Provider, ...] = (
+    providers: tuple[Provider, ...] = (
         *[OpenAI(preset) for preset in PRESETS],
         Azure(),
         Anthropic(),
@@ -34,26 +34,26 @@ def _built_in() -> dict[str, Provider]:
         Cohere(),
         Custom(),
     )
-    return {provider.name: provider for provider in speakers}
+    return {provider.name: provider for provider in providers}
 
 
 @cache
 def _aliases() -> dict[str, str]:
-    """What a provider is also called; its `preset`, where it has one, says so."""
+    """Return the provider of each alias that a preset names."""
     presets = [getattr(provider, "preset", None) for provider in _built_in().values()]
     return {alias: preset.name for preset in presets if preset for alias in preset.aliases}
 
 
 def provider_names() -> tuple[str, ...]:
-    """Every name that get_provider knows, aliases left out."""
+    """Return every name that get_provider knows, aliases left out."""
     return (*_built_in(), *[name for name in plugins.names(GROUP) if name not in _built_in()])
 
 
 def get_provider(name: str) -> Provider:
-    """The codec of this name; upper and lower case are one.
+    """Return the codec of this name or alias, in any case.
 
     Raises:
-        ConfigError: there is none; the message names the nearest.
+        ConfigError: no provider of that name; the message names the nearest.
     """
     wanted = name.strip().lower()
     wanted = _aliases().get(wanted, wanted)
@@ -61,8 +61,8 @@ def get_provider(name: str) -> Provider:
     if wanted in built_in:
         return built_in[wanted]
     if name in plugins.names(GROUP):
-        made = plugins.load(GROUP, name)
-        provider: Provider = made() if isinstance(made, type) else made
+        loaded = plugins.load(GROUP, name)
+        provider: Provider = loaded() if isinstance(loaded, type) else loaded
         return provider
     names = provider_names()
     there_are = f"there are {', '.join(names)}; a plugin can add others"

@@ -1,22 +1,21 @@
-"""OpenAI's Responses API: typed events, and the whole answer once more at the end (WIRE 5.3).
+"""OpenAI's Responses API: typed events, and the whole answer once more at the end.
 
 Only deltas count. What a `.done` or `.completed` event repeats is no token; a type that is not known
 is no token either, and does no harm.
+
+Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.base import Body, as_dict, as_list, as_name, as_str, json_text, parsed
-from lens.providers.failures import error_of
-from lens.providers.outcomes import judged, not_a_stream, outcome
-from lens.providers.readings import reading
-from lens.providers.usage import count, responses_usage
-from lens.wire import Ask, Exchange, Prompt, Reading, SignalRule, SignalRules, When
+from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
+from lens.providers.base import Body
+from lens.providers.outcomes import parse_error
+from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, json_text
+from lens.wire import Ask, Frame, Prompt, SignalRule, SignalRules, When
 
 _TEXT = "response.output_text.delta"
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
@@ -32,31 +31,31 @@ _ITEM_ADDED, _ITEM_DONE = "response.output_item.added", "response.output_item.do
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 
 
-def _of(kind: str, path: str, signal: Signal, **more: Any) -> SignalRule:
+def _when(kind: str, path: str, signal: Signal, **more: Any) -> SignalRule:
     return SignalRule(path, signal, when=When("", "type", kind), **more)
 
 
 RULES = SignalRules(
     rules=(
-        _of(_TEXT, "delta", Signal.TEXT),
-        *[_of(kind, "delta", Signal.REASONING) for kind in _REASONING],
-        *[_of(kind, "delta", Signal.TOOL) for kind in _ARGUMENTS],
-        _of(_ITEM_ADDED, "item.name", Signal.TOOL),
-        _of(_REFUSAL, "delta", Signal.REFUSAL),
-        _of(_TRANSCRIPT, "delta", Signal.AUDIO),
-        _of("response.audio.delta", "delta", Signal.AUDIO, takes="value"),
-        *[_of(kind, "response.status", Signal.FINISH, takes="value") for kind in _LAST],
-        *[_of(kind, "response.usage", Signal.USAGE, takes="value") for kind in _LAST],
+        _when(_TEXT, "delta", Signal.TEXT),
+        *[_when(kind, "delta", Signal.REASONING) for kind in _REASONING],
+        *[_when(kind, "delta", Signal.TOOL) for kind in _ARGUMENTS],
+        _when(_ITEM_ADDED, "item.name", Signal.TOOL),
+        _when(_REFUSAL, "delta", Signal.REFUSAL),
+        _when(_TRANSCRIPT, "delta", Signal.AUDIO),
+        _when("response.audio.delta", "delta", Signal.AUDIO, takes="value"),
+        *[_when(kind, "response.status", Signal.FINISH, takes="value") for kind in _LAST],
+        *[_when(kind, "response.usage", Signal.USAGE, takes="value") for kind in _LAST],
         SignalRule("response.error", Signal.ERROR, takes="value"),
-        _of("error", "type", Signal.ERROR, takes="value"),
+        _when("error", "type", Signal.ERROR, takes="value"),
         SignalRule("error", Signal.ERROR, takes="value"),
     ),
     done=b"[DONE]",  # not OpenAI's, but some servers send it after the last event
 )
 
 
-def body_of(prompt: Prompt, ask: Ask) -> Body:
-    """The request's body, but for the stream options."""
+def build_body(prompt: Prompt, ask: Ask) -> Body:
+    """Return the request body without the stream options."""
     body: Body = {"model": ask.model}
     if prompt.messages:
         body["input"] = [item for message in prompt.messages for item in _items(message)]
@@ -68,18 +67,18 @@ def body_of(prompt: Prompt, ask: Ask) -> Body:
 
 
 def _items(message: dict[str, Any]) -> list[Body]:
-    """Input items of one message as the chat API writes it."""
+    """Return the input items of one message as the chat API writes it."""
     role = str(message.get("role") or "user")
     if role == "tool":
-        answer = {"call_id": message.get("tool_call_id"), "output": message.get("content") or ""}
-        return [{"type": "function_call_output", **answer}]
+        output = message.get("content") or ""
+        return [{"type": "function_call_output", "call_id": message.get("tool_call_id"), "output": output}]
     items: list[Body] = []
     if message.get("content"):
         items.append({"role": role, "content": _content(message["content"], role)})
     for call in as_list(message.get("tool_calls")):
         function = as_dict(as_dict(call).get("function"))
-        told = {"name": function.get("name"), "arguments": function.get("arguments") or ""}
-        items.append({"type": "function_call", "call_id": as_dict(call).get("id"), **told})
+        named = {"name": function.get("name"), "arguments": function.get("arguments") or ""}
+        items.append({"type": "function_call", "call_id": as_dict(call).get("id"), **named})
     return items
 
 
@@ -100,138 +99,103 @@ def _content(content: Any, role: str) -> Any:
     return parts
 
 
-def reading_of(exchange: Exchange) -> Reading:
-    """What the answer means."""
-    answer = _Answer()
-    category, failure = judged(exchange, answer)
-    return reading(
-        exchange,
-        category,
-        failure,
-        usage=answer.usage,
-        usage_raw=answer.usage_raw,
-        finish_reason=answer.finish,
-        served_model=answer.model,
-        text=answer.text,
-        reasoning=answer.reasoning,
-        refusal=answer.refusal,
-        audio_transcript=answer.transcript,
-        tool_calls=answer.tool_calls(),
-    )
+class ResponsesReader(AnswerReader):
+    """Read a response, event by event or whole."""
 
+    def open_frame(self, frame: Frame) -> Any:
+        return NO_EVENT if frame.data == RULES.done else super().open_frame(frame)
 
-class _Answer:
-    """What has been read of one answer, event by event."""
-
-    def __init__(self) -> None:
-        self.text = self.reasoning = ""
-        self.refusal: str | None = None
-        self.transcript: str | None = None
-        self.finish: str | None = None
-        self.model: str | None = None
-        self.usage: Usage | None = None
-        self.usage_raw: Any = None
-        self.error: Failure | None = None
-        self._tools: dict[int, ToolCall] = {}
-
-    def take_stream(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        malformed = False
-        for frame in exchange.frames:
-            if frame.data == RULES.done or not frame.data.strip():
-                continue
-            event = parsed(frame.data)
-            if not isinstance(event, dict):
-                malformed = True
-                break
-            self._take(event)
-        return outcome(
-            exchange,
-            done=self.finish is not None,
-            finish=self.finish,
-            error=self.error,
-            malformed=malformed,
-        )
-
-    def take_document(self, exchange: Exchange) -> tuple[str, Failure | None]:
-        data = parsed(exchange.document)
-        if not isinstance(data, dict):
-            return "protocol_error", not_a_stream(exchange)
-        self._take_whole(data)
-        if self.error is not None:
-            return "stream_error", msgspec.structs.replace(self.error, where="body")
-        if "output" not in data:
-            return "protocol_error", not_a_stream(exchange)
-        for place, item in enumerate(as_list(data["output"])):
-            self._take_item(place, as_dict(item), whole=True)
-        if not as_list(data["output"]):
-            return "empty", Failure(message="the answer holds no output", type="empty", where="protocol")
-        return "success", None
-
-    def _take(self, event: dict[str, Any]) -> None:
+    def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         kind = event.get("type")
         delta = event.get("delta")
+        place = as_count(event.get("output_index")) or 0
         if kind in _LAST or kind == "response.created":
-            self._take_whole(as_dict(event.get("response")))
+            self._take_response(as_dict(event.get("response")))
         elif kind in (_ITEM_ADDED, _ITEM_DONE):
-            self._take_item(count(event.get("output_index")) or 0, as_dict(event.get("item")), whole=False)
-        elif kind == "error" or "error" in event:
-            self.error = self.error or _failure(event)
+            self._take_tool_call(place, as_dict(event.get("item")))
         elif not isinstance(delta, str):
             return
         elif kind == _TEXT:
-            self.text += delta
+            self.add_text(delta)
         elif kind in _REASONING:
-            self.reasoning += delta
+            self.add_reasoning(delta)
         elif kind == _REFUSAL:
-            self.refusal = (self.refusal or "") + delta
+            self.add_refusal(delta)
         elif kind == _TRANSCRIPT:
-            self.transcript = (self.transcript or "") + delta
+            self.add_transcript(delta)
         elif kind in _ARGUMENTS:
-            place = count(event.get("output_index")) or 0
-            call = self._tools.get(place, ToolCall(name=""))
-            self._tools[place] = msgspec.structs.replace(call, arguments=call.arguments + delta)
+            self.tools.extend(place, arguments=delta)
 
-    def _take_whole(self, response: dict[str, Any]) -> None:
-        """The response as it stands: who answers, and at the end why it ended and what was counted."""
-        self.model = self.model or as_name(response.get("model"))
-        status = response.get("status")
-        if status in ("completed", "incomplete", "failed", "cancelled"):
-            why = as_name(as_dict(response.get("incomplete_details")).get("reason"))
-            self.finish = f"{status}:{why}" if why else status
-        if response.get("error"):
-            self.error = self.error or _failure(response)
-        usage = responses_usage(response.get("usage"))
-        if usage is not None:
-            self.usage, self.usage_raw = usage, response["usage"]
+    def take_document(self, document: Any) -> None:
+        self._take_response(document)
+        for place, item in enumerate(as_list(document.get("output"))):
+            self._take_tool_call(place, as_dict(item))
+            self._take_parts(as_dict(item))
 
-    def _take_item(self, place: int, item: dict[str, Any], *, whole: bool) -> None:
-        if isinstance(item.get("name"), str):
-            before = self._tools.get(place, ToolCall(name=""))
-            arguments = item.get("arguments") or item.get("input") or before.arguments
-            told = arguments if isinstance(arguments, str) else json_text(arguments)
-            called = as_name(item.get("call_id")) or as_name(item.get("id"))
-            self._tools[place] = ToolCall(name=item["name"], arguments=told, id=called)
-        if not whole:
-            return
-        for part in [*as_list(item.get("content")), *as_list(item.get("summary"))]:
-            piece = as_dict(part)
-            said = piece.get("text")
-            if piece.get("type") == "refusal":
-                self.refusal = (self.refusal or "") + as_str(piece.get("refusal"))
-            elif not isinstance(said, str):
-                continue
-            elif piece.get("type") in ("summary_text", "reasoning_text"):
-                self.reasoning += said
-            else:
-                self.text += said
+    def is_answer(self, document: dict[str, Any]) -> bool:
+        return "output" in document
+
+    def missing_part(self, document: Any) -> str | None:
+        return None if as_list(document["output"]) else "output"
+
+    def failure_in(self, event: Any) -> Failure | None:
+        """Of an `error` event, which is flat, or of a response that failed."""
+        if event.get("type") == "error" and not event.get("error"):
+            return parse_error({"error": event}) or Failure(message="")
+        response = event.get("response")
+        return super().failure_in(event) or (super().failure_in(response) if response else None)
+
+    def is_done(self) -> bool:
+        """Only the response's own last event ends it; some servers send [DONE] besides."""
+        return self.finish_reason is not None
+
+    def usage(self) -> Usage | None:
+        return parse_usage(self.usage_raw)
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        return tuple([self._tools[place] for place in sorted(self._tools) if self._tools[place].name])
+        return tuple([call for call in super().tool_calls() if call.name])
+
+    def _take_response(self, response: dict[str, Any]) -> None:
+        """Take the response as it stands: who answers, and at the end why it ended and what was counted."""
+        self.served_model = self.served_model or as_name(response.get("model"))
+        status = response.get("status")
+        if status in ("completed", "incomplete", "failed", "cancelled"):
+            reason = as_name(as_dict(response.get("incomplete_details")).get("reason"))
+            self.finish_reason = f"{status}:{reason}" if reason else status
+        if parse_usage(response.get("usage")) is not None:
+            self.usage_raw = response["usage"]
+
+    def _take_tool_call(self, place: int, item: dict[str, Any]) -> None:
+        if not isinstance(item.get("name"), str):
+            return
+        arguments = item.get("arguments") or item.get("input") or self.tools.get(place).arguments
+        text = arguments if isinstance(arguments, str) else json_text(arguments)
+        id_ = as_name(item.get("call_id")) or as_name(item.get("id"))
+        self.tools.put(place, ToolCall(name=item["name"], arguments=text, id=id_))
+
+    def _take_parts(self, item: dict[str, Any]) -> None:
+        """Take the text, reasoning and refusal of an item that came whole."""
+        for part in [*as_list(item.get("content")), *as_list(item.get("summary"))]:
+            piece = as_dict(part)
+            if piece.get("type") == "refusal":
+                self.add_refusal(as_str(piece.get("refusal")))
+            elif piece.get("type") in ("summary_text", "reasoning_text"):
+                self.add_reasoning(as_str(piece.get("text")))
+            else:
+                self.add_text(as_str(piece.get("text")))
 
 
-def _failure(said: dict[str, Any]) -> Failure:
-    """Of an `error` event, or of a response that failed."""
-    found = error_of(said) if said.get("error") else None
-    if found is None:
-        found = error_of({"error": said}) or Failure(message="")
-    return msgspec.structs.replace(found, where="stream")
+def parse_usage(raw: Any) -> Usage | None:
+    """Return the usage that a response reports; None where it counts neither input nor output."""
+    usage = as_dict(raw)
+    of_input, of_output = as_dict(usage.get("input_tokens_details")), as_dict(usage.get("output_tokens_details"))
+    return make_usage(
+        as_count(usage.get("input_tokens")),
+        as_count(usage.get("output_tokens")),
+        total=as_count(usage.get("total_tokens")),
+        cache_read_tokens=as_count(of_input.get("cached_tokens")),
+        cache_write_tokens=as_count(of_input.get("cache_write_tokens")),
+        reasoning_tokens=as_count(of_output.get("reasoning_tokens")),
+        audio_input_tokens=as_count(of_input.get("audio_tokens")),
+        audio_output_tokens=as_count(of_output.get("audio_tokens")),
+    )

@@ -1,21 +1,23 @@
-"""Google Vertex AI: Gemini's and Anthropic's models under one address and one kind of token (WIRE 8.2, 8.3)."""
+"""Google Vertex AI: Gemini's and Anthropic's models under one address and one kind of token.
+
+Source: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
-import msgspec
 from msgspec.structs import replace
 
 from lens.errors import ConfigError
-from lens.providers import anthropic, anthropic_messages, google
-from lens.providers.base import bearer, is_host_of, json_headers, merged, path_under
-from lens.providers.google_token import RenewedToken, default_token
+from lens.providers import anthropic, google
+from lens.providers.auth.google import RenewedToken, default_token
+from lens.providers.base import Header, bearer, encode_json, is_host_of, path_under, select_api, with_extra_body
 from lens.providers.presets import Preset
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
-# Where a project needs not be named, because an API key stands for one (express mode).
+# Where no project needs to be named, because an API key stands for one (express mode).
 EXPRESS_URL = "https://aiplatform.googleapis.com/v1beta1"
 _API_KEYS = ("AIza", "AQ.")
 _PROJECT = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
@@ -63,7 +65,7 @@ class Vertex:
     preset = PRESET
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
-        """The regional address of the project that the environment names."""
+        """Return the regional address of the project that the environment names."""
         project = next((environ[name] for name in _PROJECT if environ.get(name)), None)
         if project is None:
             return None
@@ -71,11 +73,11 @@ class Vertex:
         return f"https://{_host(location)}/v1beta1/projects/{project}/locations/{location}"
 
     def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:
-        """Where no variable holds a token: Google's default credentials; without a project, the key of express mode.
+        """Return Google's default credentials; without a project, the key of express mode.
 
         Raises:
-            ConfigError: there is neither a project nor a key, or google-auth is not installed.
-            MissingKey: there are no credentials.
+            ConfigError: neither a project nor a key, or google-auth is not installed.
+            MissingKey: no credentials.
         """
         if not _names_project(base_url):
             if environ.get("GOOGLE_API_KEY"):
@@ -85,51 +87,45 @@ class Vertex:
         return default_token() if own else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
-        claude = ask.api == MESSAGES or (ask.api is None and ask.model.rpartition("/")[2].startswith("claude"))
-        if ask.api not in (None, *self.apis):
-            raise ConfigError(f"provider {self.name}: no api {ask.api!r}; there are {', '.join(self.apis)}")
+        api = select_api(self, ask)
+        claude = api == MESSAGES or (ask.api is None and ask.model.rpartition("/")[2].startswith("claude"))
         if not _names_project(base_url) and (claude or not _is_api_key(key)):
             raise ConfigError(_NO_PROJECT)
         publisher = "anthropic" if claude else "google"
         model = quote(ask.model, safe="-_.~@/")
         route = model if model.startswith("publishers/") else f"publishers/{publisher}/models/{model}"
         if claude:
-            request = _claude(prompt, ask, base_url, route, key)
+            request = _encode_claude(prompt, ask, base_url, route, key)
         else:
-            request = google.generate(prompt, ask, base_url, route, api=ask.api or google.SSE, auth=_auth(key))
+            request = google.encode_generate(prompt, ask, base_url, route, api=api, auth=_auth(key))
         if isinstance(key, RenewedToken):
             return replace(request, sign=lambda _: (bearer(key),))
         return request
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        return anthropic.reading_of(exchange) if request.signals == anthropic.RULES else google.reading_of(exchange)
+        claude = request.signals == anthropic.RULES
+        return (anthropic.AnthropicReader if claude else google.GeminiReader)(exchange).read()
 
 
-def _claude(prompt: Prompt, ask: Ask, base_url: str, route: str, key: Secret | None) -> WireRequest:
-    body = anthropic_messages.body_of(prompt, ask)
-    if ask.stream:
-        body["stream"] = True
-    body = merged(merged(body, ask.extra_body), prompt.extra_body)
-    if "anthropic_version" not in {**ask.extra_body, **prompt.extra_body}:
-        body["anthropic_version"] = VERSION_WITH_SAMPLING if anthropic.sampled(body) else anthropic.VERSION
-    return WireRequest(
+def _encode_claude(prompt: Prompt, ask: Ask, base_url: str, route: str, key: Secret | None) -> WireRequest:
+    body = {**anthropic.build_body(prompt, ask), **({"stream": True} if ask.stream else {})}
+    sampling = anthropic.has_sampling(with_extra_body(body, prompt, ask))
+    return encode_json(
+        prompt,
+        ask,
+        {**body, "anthropic_version": VERSION_WITH_SAMPLING if sampling else anthropic.VERSION},
         path=path_under(base_url, f"{route}:{'streamRawPredict' if ask.stream else 'rawPredict'}"),
-        headers=json_headers(ask, auth=_auth(key)),
-        body=msgspec.json.encode(body),
         signals=anthropic.RULES,
-        framing="sse" if ask.stream else "document",
-        stream=ask.stream,
+        auth=_auth(key),
     )
 
 
 def _host(location: str) -> str:
     if location == "global":
         return "aiplatform.googleapis.com"
-    return (
-        f"aiplatform.{location}.rep.googleapis.com"
-        if location in _MULTI_REGIONS
-        else f"{location}-aiplatform.googleapis.com"
-    )
+    if location in _MULTI_REGIONS:
+        return f"aiplatform.{location}.rep.googleapis.com"
+    return f"{location}-aiplatform.googleapis.com"
 
 
 def _names_project(base_url: str) -> bool:
@@ -140,8 +136,8 @@ def _is_api_key(key: Secret | None) -> bool:
     return isinstance(key, ApiKey) or (key is not None and key.reveal().startswith(_API_KEYS))
 
 
-def _auth(key: Secret | None) -> tuple[bytes, bytes] | None:
-    """A token is a bearer; an API key has a header of its own."""
+def _auth(key: Secret | None) -> Header | None:
+    """Return the bearer header for a token, Google's own header for an API key."""
     if key is None or not _is_api_key(key):
         return bearer(key)
-    return b"x-goog-api-key", key.reveal().encode("utf-8")
+    return google.key_header(key)

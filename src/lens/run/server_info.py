@@ -14,8 +14,8 @@ import msgspec
 from lens.analysis.diagnosis.symptoms import Served
 from lens.errors import LensError
 from lens.orchestrator.plan import PlanTarget
-from lens.providers.base import as_dict, as_list, as_str, parsed
 from lens.providers.openai import OpenAI
+from lens.providers.values import as_dict, as_list, as_str, parse_json
 from lens.push.http import Answer, Request, exchange, in_thread
 
 TIMEOUT_S = 10.0
@@ -70,7 +70,7 @@ async def _get_models(target: PlanTarget, base_url: str) -> Answer | None:
 
 
 def _names(body: bytes) -> tuple[str, ...] | None:
-    listing = parsed(body)
+    listing = parse_json(body)
     rows = as_dict(listing).get("data", listing)
     if not isinstance(rows, list):
         return None

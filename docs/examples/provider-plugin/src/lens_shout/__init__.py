@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Any
 
 from lens.model import Signal, Usage
-from lens.providers.base import bearer, json_headers, parsed, path_under
-from lens.providers.failures import http_outcome
-from lens.providers.outcomes import outcome
-from lens.providers.readings import reading
+from lens.providers.answers import AnswerReader
+from lens.providers.base import bearer, encode_json, path_under
+from lens.providers.values import as_count, as_str
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 RULES = SignalRules(
@@ -30,28 +29,32 @@ class Shout:
     apis = ("shout",)
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:
-        body = {"ask": prompt.text, "model": ask.model, **ask.extra_body}
-        return WireRequest(
+        return encode_json(
+            prompt,
+            ask,
+            {"ask": prompt.text, "model": ask.model},
             path=path_under(base_url, "shout"),
-            headers=json_headers(ask, auth=bearer(key)),
-            body=msgspec.json.encode(body),
             signals=RULES,
+            auth=bearer(key),
             framing="ndjson",
-            stream=ask.stream,
         )
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        category, failure = http_outcome(exchange)
-        lines = [parsed(frame.data) for frame in exchange.frames]
-        last = next((line for line in reversed(lines) if isinstance(line, dict) and line.get("bye")), None)
-        if category is None:
-            category, failure = outcome(
-                exchange,
-                done=last is not None,
-                finish="bye" if last else None,
-                error=None,
-                malformed=None in lines,
-            )
-        usage = Usage(output_tokens=last["words"]) if last and "words" in last else None
-        text = "".join(line.get("word", "") for line in lines if isinstance(line, dict))
-        return reading(exchange, category, failure, usage=usage, text=text, finish_reason="bye" if last else None)
+        return ShoutReader(exchange).read()
+
+
+class ShoutReader(AnswerReader):
+    """What a line of an answer means; status, failures and the end of a stream are read as for every provider."""
+
+    def take_event(self, event: Any, name: str) -> None:
+        self.add_text(as_str(event.get("word")))
+        if event.get("bye"):
+            self.done, self.finish_reason = True, "bye"
+            self.usage_raw = event
+
+    def is_answer(self, document: Any) -> bool:
+        return "word" in document
+
+    def usage(self) -> Usage | None:
+        words = as_count(self.usage_raw.get("words"))
+        return None if words is None else Usage(output_tokens=words)

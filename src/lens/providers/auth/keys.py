@@ -1,0 +1,80 @@
+"""Find a target's API key: the option, a named variable, a file, the provider's own variables, its default credentials.
+
+A key is a Secret from here on; no message and no warning repeats any of it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from lens.config.settings import TargetConfig
+from lens.errors import FileError, MissingKey
+from lens.providers.base import Provider
+from lens.wire import Secret
+
+
+def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> Secret | None:
+    """Return the key of a target; None where none is given and none is needed.
+
+    Raises:
+        MissingKey: the provider's own address needs a key and none was found, or the source that was named holds none.
+        FileError: the key file cannot be read.
+    """
+    if config.api_key is not None:
+        return config.api_key
+    if config.api_key_env:
+        value = environ.get(config.api_key_env)
+        if not value:
+            raise MissingKey(f"provider {config.provider}: the variable {config.api_key_env} is not set")
+        return Secret(value)
+    if config.api_key_file:
+        return _read_key_file(config.api_key_file)
+    for variable in provider.key_variables:
+        if environ.get(variable):
+            return Secret(environ[variable])
+    default_key = getattr(provider, "default_key", None)
+    if default_key is not None:
+        key: Secret | None = default_key(environ, resolve_base_url(config, provider, environ) or "")
+        if key is not None:
+            return key
+    if provider.key_variables and config.base_url is None:
+        # A preset also names the variables that default_key reads.
+        variables = getattr(provider, "preset", provider).key_variables
+        raise MissingKey(
+            f"provider {config.provider}: no key; set {' or '.join(variables)}, "
+            "or give --api-key-env NAME or --api-key-file FILE"
+        )
+    return None
+
+
+def resolve_base_url(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> str | None:
+    """Return the base URL that is configured, else the one the environment names, else the provider's own."""
+    from_environ = getattr(provider, "base_url_from", None)
+    return config.base_url or (from_environ(environ) if from_environ is not None else None) or provider.base_url
+
+
+def key_file_warning(path: str | None) -> str | None:
+    """Return a warning where other users of this machine can read the key file; else None."""
+    if path is None or os.name != "posix":
+        return None
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return None
+    if not stat.S_ISREG(mode) or not mode & (stat.S_IRGRP | stat.S_IROTH):
+        return None
+    return f"{path} holds a key and others on this machine may read it: chmod 600 {path}"
+
+
+def _read_key_file(path: str) -> Secret:
+    try:
+        value = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise FileError(f"--api-key-file {path}: cannot read: {why}") from error
+    if not value:
+        raise MissingKey(f"--api-key-file {path}: it is empty")
+    return Secret(value)

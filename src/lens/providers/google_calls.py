@@ -1,0 +1,117 @@
+"""Assemble Gemini's function calls: whole ones, and those whose arguments come piece by piece (partialArgs).
+
+A piece names its place in the arguments by a JSON path (RFC 9535: "$.place.names[0]"); its string is
+appended to what stood there. A path that leads nowhere changes nothing.
+
+Source: https://docs.cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from lens.model import ToolCall
+from lens.providers.values import as_dict, as_list, as_name, as_str, json_text
+
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
+_PATH = re.compile(rf"\$(?:{_STEP.pattern})+")
+_ESCAPED = re.compile(r"\\(.)")
+# Deeper arguments are not assembled: nobody's function takes them.
+MAX_STEPS = 64
+
+
+class _PartialCall(msgspec.Struct):
+    """A call as far as it came."""
+
+    name: str
+    id: str | None
+    arguments: dict[str, Any]
+    will_continue: bool
+
+
+class FunctionCalls:
+    """The calls of one answer, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._calls: list[_PartialCall] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def take(self, part: dict[str, Any]) -> None:
+        """Take one functionCall: a new call, or more of one that goes on."""
+        call = self._continued_by(part)
+        if call is None:
+            call = _PartialCall(as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True)
+            self._calls.append(call)
+        call.arguments |= as_dict(part.get("args"))
+        for piece in as_list(part.get("partialArgs")):
+            _put(call.arguments, as_dict(piece))
+        call.will_continue = part.get("willContinue") is True
+
+    def _continued_by(self, part: dict[str, Any]) -> _PartialCall | None:
+        """Return the call that `part` continues: the one of its id, or without name and id the last that goes on."""
+        id_, name = as_name(part.get("id")), as_name(part.get("name"))
+        for call in reversed(self._calls):
+            if call.will_continue and (call.id == id_ if id_ else name is None):
+                return call
+        return None
+
+    def in_order(self) -> tuple[ToolCall, ...]:
+        """Return the calls as far as they came."""
+        return tuple(
+            [ToolCall(name=call.name, arguments=json_text(call.arguments), id=call.id) for call in self._calls]
+        )
+
+
+def parse_path(path: Any) -> list[str | int] | None:
+    """Return the keys and indexes of a JSON path that names one value, or None where it is no such path."""
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        return None
+    steps: list[str | int] = []
+    for plain, index, single, double in _STEP.findall(path):
+        steps.append(int(index) if index else plain or _ESCAPED.sub(r"\1", single or double))
+    return steps if len(steps) <= MAX_STEPS else None
+
+
+def _put(arguments: dict[str, Any], piece: dict[str, Any]) -> None:
+    """Set the value of one partialArgs piece at its path, or append it where it is a string."""
+    steps = parse_path(piece.get("jsonPath"))
+    if steps is None:
+        return
+    at: Any = arguments
+    for step, after in pairwise(steps):
+        at = _inside(at, step, [] if isinstance(after, int) else {})
+    if "stringValue" in piece:
+        before = _inside(at, steps[-1], "")
+        if isinstance(before, str):
+            _set(at, steps[-1], before + as_str(piece["stringValue"]))
+    elif "nullValue" in piece:
+        _set(at, steps[-1], None)
+    else:
+        values = [piece[key] for key in ("numberValue", "boolValue") if isinstance(piece.get(key), (int, float))]
+        if values:
+            _set(at, steps[-1], values[0])
+
+
+def _inside(at: Any, step: str | int, absent: Any) -> Any:
+    """Return what is at `step` of `at`; where nothing is, `absent` is put there."""
+    if isinstance(at, dict) and isinstance(step, str):
+        return at.setdefault(step, absent)
+    if isinstance(at, list) and isinstance(step, int) and step <= len(at):
+        if step == len(at):
+            at.append(absent)
+        return at[step]
+    return None
+
+
+def _set(at: Any, step: str | int, value: Any) -> None:
+    """Set `value` at `step`; a list grows by one at most, whatever index a server names."""
+    _inside(at, step, value)
+    of_list = isinstance(at, list) and isinstance(step, int) and step < len(at)
+    if of_list or (isinstance(at, dict) and isinstance(step, str)):
+        at[step] = value

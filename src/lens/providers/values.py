@@ -1,0 +1,111 @@
+"""Values of parsed JSON, read leniently: a server may send anything anywhere, and no answer may break its reading.
+
+A path is written as signal rules write it: "choices[].delta.content".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+# A server's number beyond this is not read; in milliseconds it is thirty years.
+MAX_NUMBER = 1e12
+# No answer holds a million million tokens; sums of a run's counts stay within 64 bits.
+MAX_TOKENS = 2**40
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the parsed JSON of `data`, or None where it is not valid JSON."""
+    try:
+        return msgspec.json.decode(data.strip())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as JSON text; an empty string where it is nested too deeply to be written."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        return ""
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return `value` where it is an object, else an empty one: answers hold null where an object is meant."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return `value` where it is an array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_str(value: Any) -> str:
+    """Return `value` where it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def as_name(value: Any) -> str | None:
+    """Return `value` where it is a string with at least one character, else None."""
+    return value if isinstance(value, str) and value else None
+
+
+def as_number(value: Any, most: float = MAX_NUMBER) -> float | None:
+    """Return `value` as a float from 0 to `most`, also where a string spells it; else None (not NaN either)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 <= number < most else None
+
+
+def as_count(value: Any) -> int | None:
+    """Return `value` as a token count, or None if it is not a non-negative int."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKENS else None
+
+
+def first_count(*values: Any) -> int | None:
+    """Return the first of the values that is a token count, or None."""
+    return next((count for value in values if (count := as_count(value)) is not None), None)
+
+
+def sum_known(*parts: int | None) -> int | None:
+    """Return the sum of the parts that are known; None where none is."""
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
+
+
+def without_none(**fields: Any) -> dict[str, Any]:
+    """Return the fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def values_at(data: Any, path: str) -> list[Any]:
+    """Return every value at the path, nulls left out; none where a part of the path is absent."""
+    found = [data]
+    for name, many in _steps_of(path):
+        if name:
+            found = [value[name] for value in found if isinstance(value, dict) and name in value]
+        if many:
+            found = [item for value in found if isinstance(value, list) for item in value]
+    return [value for value in found if value is not None]
+
+
+@lru_cache(maxsize=1024)
+def _steps_of(path: str) -> tuple[tuple[str, bool], ...]:
+    """Return (key, whether every element of its array is meant) for each part of a path."""
+    return tuple([(part.removesuffix("[]"), part.endswith("[]")) for part in path.split(".")])
+
+
+def text_at(data: Any, *paths: str) -> str:
+    """Return all strings at the paths, joined in order."""
+    return "".join([value for path in paths for value in values_at(data, path) if isinstance(value, str)])
+
+
+def first_at(data: Any, path: str) -> Any:
+    """Return the first value at the path, or None."""
+    return next(iter(values_at(data, path)), None)

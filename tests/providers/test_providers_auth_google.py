@@ -1,0 +1,40 @@
+"""Google access tokens: renewed before they expire, and never shown."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from lens.errors import MissingKey
+from lens.providers.auth.google import RenewedToken
+
+
+class Credentials:
+    """As google-auth's: a token, when it ends, and refresh()."""
+
+    def __init__(self, lasts):
+        self.lasts, self.number, self.token, self.expiry = lasts, 0, None, None
+
+    def refresh(self, request):
+        if self.lasts is None:
+            raise RuntimeError("invalid_grant")
+        self.number += 1
+        self.token = f"token-{self.number}"
+        self.expiry = (datetime.now(UTC) + self.lasts).replace(tzinfo=None)
+
+
+def test_a_token_renews_itself_before_it_ends_and_is_never_shown():
+    token = RenewedToken(Credentials(timedelta(hours=1)), None)
+    assert token.reveal() == token.reveal() == "token-1"
+    assert "token-1" not in repr(token)
+    short = RenewedToken(Credentials(timedelta(minutes=1)), None)
+    assert short.reveal() == "token-1"
+    until = time.monotonic() + 5
+    while short.reveal() == "token-1" and time.monotonic() < until:
+        time.sleep(0.01)
+    assert short.reveal() != "token-1"
+
+
+def test_credentials_that_give_no_token_are_an_error_of_the_user():
+    with pytest.raises(MissingKey, match="invalid_grant"):
+        RenewedToken(Credentials(None), None)
