@@ -127,7 +127,7 @@ def _misfit(part: Series) -> float:
 def block_length(series: Series) -> int:
     """Return how many neighbours of a series belong together: 1 for independent values (Politis and White 2004)."""
     each = -(-len(series) // MOST_CORRELATED)
-    return batch_length(series) if each <= 1 else batch_length(chunk_means(series, each)) * each
+    return int(batch_length(series) if each <= 1 else batch_length(chunk_means(series, each)) * each)
 
 
 def block_length_along_trend(t: Series, y: Series) -> int:

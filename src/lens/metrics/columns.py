@@ -320,7 +320,13 @@ class Columns:
         """
         if not len(self):
             return []
-        whole = np.unique(np.stack(keys), axis=1, return_inverse=True)[1].reshape(-1)
+        whole = np.zeros(len(self), dtype=np.int64)
+        for key in keys:
+            if (key != key[0]).any():
+                number = np.unique(key, return_inverse=True)[1].reshape(-1)
+                whole = np.unique(whole * (int(number.max()) + 1) + number, return_inverse=True)[1].reshape(-1)
+        if not whole.any():
+            return [np.arange(len(self))]
         order = np.argsort(whole, kind="stable")
         begins = np.flatnonzero(np.diff(whole[order], prepend=-1))
         groups = np.split(order, begins[1:])

@@ -40,7 +40,7 @@ _SHORT = (
 # Rows beyond this are counted, not shown.
 MOST_ROWS = 200
 # Of more groups than this only the warnings of all together are shown.
-MOST_WARNED = 12
+MOST_WARNED = 50
 _TEXT_WIDTH = 40
 
 
@@ -54,9 +54,8 @@ def print_findings(console: Console, found: Findings, table: Requests, outliers:
     else:
         _print_head(console, found)
         print_sheet(console, found.sheet)
-        few = len(found.groups) <= MOST_WARNED
-        summaries = [group.summary for group in found.groups] if few else [found.total]
-        for warning in dict.fromkeys(says for summary in summaries for says in summary.warnings):
+        warned = found.groups if len(found.groups) <= MOST_WARNED else [found.total]
+        for warning in dict.fromkeys(says for one in warned for says in one.warnings):
             fact(console, "warning", clean(warning), style="yellow")
     for word, says in over_time(found, outliers):
         fact(console, word, clean(says), style="yellow" if says.endswith(": worse") else "")

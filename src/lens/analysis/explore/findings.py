@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from lens.analysis.explore.anomalies import Anomaly, anomalies_of
+from lens.analysis.explore import anomalies, trends
+from lens.analysis.explore.anomalies import Anomaly
 from lens.analysis.explore.change_points import Step, steps_of
 from lens.analysis.explore.groups import Group, Sheet
-from lens.analysis.explore.trends import Trend, trends_of
+from lens.analysis.explore.trends import Trend
 from lens.analysis.gates.checks import Check
 from lens.analysis.gates.regression import Regression
 from lens.metrics.summary import Summary
@@ -32,7 +33,9 @@ def find_trends(table: Table) -> Trends:
     """Return trends, changes of level and outliers."""
     if len(table) > MOST_SEARCHED:
         return Trends(searched=False)
-    return Trends(trends=trends_of(table), steps=steps_of(table), anomalies=anomalies_of(table))
+    for name in {*trends.WATCHED, *anomalies.WATCHED}:
+        table.metric(name)  # all at once, and not group by group
+    return Trends(trends=trends.trends_of(table), steps=steps_of(table), anomalies=anomalies.anomalies_of(table))
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.metrics.distribution import PERCENTILES, values_needed
 from lens.metrics.goodput import Slo
+from lens.metrics.quality_warnings import READ_FROM
 from lens.metrics.summarize import summarize
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
@@ -61,6 +62,16 @@ class Group:
     @cached_property
     def summary(self) -> Summary:
         return summarize(self.table, slos=self._slos, percents=self._percents)
+
+    @cached_property
+    def counts(self) -> Summary:
+        """The summary without the distributions of metrics."""
+        return summarize(self.table, slos=self._slos, metrics=())
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the figures of these requests."""
+        return summarize(self.table, metrics=READ_FROM).warnings
 
 
 class Groups:
@@ -109,16 +120,25 @@ class Groups:
         """Return statistics of one metric of every group."""
         of_run = METRICS[name].of_run
         if of_run is not None:
-            return {(name, ""): [of_run(group.summary) for group in self.groups]}
+            return {(name, ""): [of_run(group.counts) for group in self.groups]}
+        if len(self.groups) == 1:  # its summary is shown too
+            return {(name, one): [figure_of(self.groups[0].summary, name, one)] for one in statistics}
         values, of = self.table.pooled(name)
-        group_of = np.empty(len(self.table), dtype=np.int64)
-        for number, rows in enumerate(self._rows):
-            group_of[rows] = number
-        numbers = group_of[of]
-        order = np.lexsort((values, numbers)) if len(self.groups) > 1 else np.argsort(values)
+        numbers = self._numbers[of]
+        order = np.argsort(numbers, kind="stable")
         ends = np.cumsum(np.bincount(numbers, minlength=len(self.groups)))
         parts = np.split(values[order], ends[:-1])
+        for part in parts:
+            part.sort()
         return {(name, one): [_cell(part, one) for part in parts] for one in dict.fromkeys(statistics)}
+
+    @cached_property
+    def _numbers(self) -> Column:
+        """Of each request the number of its group; small numbers are sorted fast."""
+        numbers = np.empty(len(self.table), dtype=np.int16 if len(self.groups) < 1 << 15 else np.int64)
+        for number, rows in enumerate(self._rows):
+            numbers[rows] = number
+        return numbers
 
 
 def _grouped(table: Table, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[Column]]:
@@ -132,6 +152,17 @@ def _grouped(table: Table, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], li
     values = [(*field.values, None) for field in fields]  # -1 is the last
     keys = [tuple([known[field.codes[one[0]]] for field, known in zip(fields, values, strict=True)]) for one in rows]
     return keys, rows
+
+
+def figure_of(summary: Summary, metric: str, statistic: str) -> float | None:
+    """Return a figure of a summary; None where it was not measured or so few values cannot tell it."""
+    found = summary.distributions.get(metric)
+    if found is None:
+        return None
+    if statistic[:1] == "p":
+        return found.percentiles.get(statistic)
+    value: float | None = getattr(found, statistic)
+    return value
 
 
 def _cell(ordered: Column, statistic: str) -> float | None:

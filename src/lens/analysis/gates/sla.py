@@ -101,7 +101,7 @@ def evaluate_gates(
     for gate in gates:
         if gate.target is not None and gate.target not in measured:
             mine = table.take(_of_target(table, gate.target))
-            measured[gate.target] = mine, summarize(mine, slos=slos)
+            measured[gate.target] = mine, summarize(mine, slos=slos, metrics=())
         (verdict,) = evaluate_thresholds([gate.threshold], *measured[gate.target])
         found.append(GateResult(gate=gate, verdict=verdict))
     return tuple(found)
@@ -125,6 +125,6 @@ def evaluate_each(gates: Iterable[Gate], table: Table) -> tuple[GateResult, ...]
     for row in range(len(table) if kept else 0):
         one = table.take(slice(row, row + 1))
         case = prompts[row] or f"request {index[row] + 1}"
-        results = evaluate_gates(kept, one, summarize(one))
+        results = evaluate_gates(kept, one, summarize(one, metrics=()))
         found += [msgspec.structs.replace(result, case=case) for result in results]
     return tuple(found)

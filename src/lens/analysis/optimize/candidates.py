@@ -148,7 +148,7 @@ def verdicts_of(candidate: Candidate, bounds: Iterable[Threshold]) -> dict[Thres
     bounds = tuple(dict.fromkeys(bounds))
     if not bounds:
         return {}
-    verdicts = evaluate_thresholds(bounds, candidate.table, summarize(candidate.table))
+    verdicts = evaluate_thresholds(bounds, candidate.table, summarize(candidate.table, metrics=()))
     return dict(zip(bounds, verdicts, strict=True))
 
 

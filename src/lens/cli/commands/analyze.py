@@ -150,8 +150,8 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     by = _fields(ctx.params["by"], many=len(table.runs) > 1)
     slos = slos_of(ctx)
     how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
-    groups = Groups(table, by, **how)
     everything = Groups(table, **how)
+    groups = Groups(table, by, **how) if by else everything
     sheet = groups.sheet(figures)
     if by and len(groups) > 1:
         (total,) = everything.sheet(figures).rows
@@ -166,7 +166,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
         by=by,
         sheet=sheet,
         total=summary,
-        groups=tuple(groups if by else everything),
+        groups=tuple(groups),
         checks=checks_of(results, compared),
         regression=compared,
         trends=find_trends(table),

@@ -82,7 +82,7 @@ def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
         click.echo(f"lll: {file}: {warning}", err=True)
     click.echo()
     if metric.of_run is not None:
-        summary = summarize(table, table.info, slos=slos_of(ctx))
+        summary = summarize(table, table.info, slos=slos_of(ctx), metrics=())
         _print_whole(metric, metric.of_run(summary), summary)
     else:
         _print_examples(metric, table)
