@@ -94,7 +94,7 @@ class Groups:
         order = sorted(range(len(keys)), key=lambda i: [(part is None, str(part)) for part in keys[i]])
         self._rows = [rows[i] for i in order]
         self.groups = [
-            Group(keys[i], table.take(rows[i]) if by else table, slos=slos, percents=percents) for i in order
+            Group(keys[i], table.take(rows[i]) if len(rows) > 1 else table, slos=slos, percents=percents) for i in order
         ]
 
     def __iter__(self) -> Any:

@@ -150,8 +150,8 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     by = _fields(ctx.params["by"], many=len(table.runs) > 1)
     slos = slos_of(ctx)
     how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
-    everything = Groups(table, **how)
-    groups = Groups(table, by, **how) if by else everything
+    groups = Groups(table, by, **how)
+    everything = groups if len(groups) == 1 else Groups(table, **how)
     sheet = groups.sheet(figures)
     if by and len(groups) > 1:
         (total,) = everything.sheet(figures).rows
