@@ -6,6 +6,7 @@ from handmade import START, record, stamps
 
 from lens.analysis.compare import (
     COMPARED,
+    MOST_SINGLE,
     STATISTICS,
     Comparison,
     Sides,
@@ -61,6 +62,33 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
         truth = float((x * 0.2).mean())  # what the effect adds to these requests, but for noise
         inside += one.low <= truth <= one.high
     assert inside >= 180
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_a_long_series_is_judged_as_one_by_one(statistic, paired):
+    """Just above and below the number from which on chunks of neighbours are resampled."""
+    x, y = pairs(MOST_SINGLE + 2, effect=1.02, seed=4)
+    rng = np.random.default_rng(1)
+    long = shift("ttft_ms", statistic, Sides(x, y, paired=paired), rng)
+    short = shift("ttft_ms", statistic, Sides(x[2:], y[2:], paired=paired), rng)
+    assert long.smallest_seen == pytest.approx(short.smallest_seen, rel=0.15)
+    assert long.low == pytest.approx(short.low, abs=0.15 * short.smallest_seen)
+    assert long.high == pytest.approx(short.high, abs=0.15 * short.smallest_seen)
+    assert long.p_value == pytest.approx(short.p_value, abs=0.1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_same_twice_is_seldom_different_in_long_series_too(paired):
+    different = 0
+    for seed in range(40):
+        x, y = pairs(3000, seed=seed)
+        rng = np.random.default_rng(seed)
+        y = y if paired else pairs(3000, seed=1000 + seed)[1]
+        made = tuple(shift("ttft_ms", one, Sides(x, y, paired=paired), rng) for one in STATISTICS)
+        (found,) = _corrected([Comparison(baseline="a", candidate="b", shifts=made, failed=(0, 0))])
+        different += any(one.different for one in found.shifts)
+    assert different <= 6
 
 
 def asked(index, target, ttft_ms, targets=2):

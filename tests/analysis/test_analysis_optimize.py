@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 import msgspec
+import numpy as np
 import pytest
 from handmade import INFO, MS, failed_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lens.analysis.optimize.candidates import draws, figure_of, sample_of
 from lens.analysis.optimize.criteria import Both, Bound, Either, Opposite, all_of, conjuncts
 from lens.analysis.optimize.recommend import (
     CostBelow,
@@ -160,6 +162,18 @@ def test_confidence_grows_with_the_number_of_requests():
         )
 
     assert sure(400) > 0.95 > sure(12)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "p50", "p95", "std_dev", "min", "max"])
+def test_many_requests_are_drawn_in_chunks_and_scatter_as_one_by_one(statistic):
+    (one,) = candidates([asked("dear", 100, 3000, spread=40)])
+    spreads = []
+    for each in (1, 3):
+        sample = sample_of(one, "ttft_ms", statistic, each)
+        drawn = [sample.at(counts) for (counts,) in draws([one], 200, 1, each)]
+        assert np.mean(drawn) == pytest.approx(figure_of(one, "ttft_ms", statistic)[0], rel=0.01)
+        spreads.append(np.std(drawn))
+    assert spreads[1] == pytest.approx(spreads[0], rel=0.35, abs=0.02)
 
 
 def test_too_few_requests_give_a_choice_without_a_confidence():

@@ -139,6 +139,7 @@ class Sides:
         length: of the blocks that are drawn, at least.
         """
         self.x, self.y, self.paired, self._least = x, y, paired, length
+        self._drawn: tuple[Series, Series] | None = None
 
     @cached_property
     def ordered(self) -> tuple[Series, Series]:
@@ -181,15 +182,13 @@ class Sides:
         return np.concatenate(found)
 
     def _resampled_chunks(self, statistic: str, generator: np.random.Generator) -> Series:
-        pairs = zip((self.x, self.y), self.ordered, strict=True)
-        sides = [_Chunks(series, ordered, statistic) for series, ordered in pairs]
-        drawn = []
-        at: Series | None = None
-        for side in sides:
-            if at is None or not self.paired:
-                at = moving_blocks(len(side.means), ceil(self.length / side.each), SWAPS, generator)
-            drawn.append(side.read_back(side.means[at].mean(axis=1)))
-        difference: Series = drawn[1] - drawn[0]
+        x, y = (_Chunks(*side, statistic) for side in zip((self.x, self.y), self.ordered, strict=True))
+        if self._drawn is None:  # once for all statistics
+            at = moving_blocks(len(x.means), ceil(self.length / x.each), SWAPS, generator)
+            other = moving_blocks(len(y.means), ceil(self.length / y.each), SWAPS, generator)
+            self._drawn = at, at if self.paired else other
+        at, other = self._drawn
+        difference: Series = y.read_back(y.means[other].mean(axis=1)) - x.read_back(x.means[at].mean(axis=1))
         return difference
 
     def swapped(self, statistic: str, generator: np.random.Generator) -> Series:

@@ -193,7 +193,9 @@ def chunk_means(series: Series, each: int) -> Series:
 
 def moving_blocks(n: int, length: int, many: int, generator: np.random.Generator) -> Series:
     """Return the places of `many` resampled series: blocks that begin anywhere and go round the end (Kuensch 1989)."""
-    begins = generator.integers(0, n, (many, ceil(n / length)))
+    begins: Series = generator.integers(0, n, (many, ceil(n / length)))
+    if length == 1:
+        return begins
     places = (begins[:, :, None] + np.arange(length)) % n
     found: Series = places.reshape(many, -1)[:, :n]
     return found

@@ -14,6 +14,7 @@ from math import ceil
 import msgspec
 import numpy as np
 
+from lens.analysis.compare import CHUNKS, MOST_SINGLE
 from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds
 from lens.analysis.stats import Series, block_length, moving_blocks
 from lens.metrics.columns import Column
@@ -136,6 +137,60 @@ class Sample:
         return mean
 
 
+class ChunkedSample(Sample):
+    """The same of so many requests that they are drawn in chunks of neighbours.
+
+    A draw looks at the sums of chunks, not at values. A percentile is drawn by the share of values below it, read
+    back through the values (Bahadur 1966).
+    """
+
+    def __init__(self, candidate: Candidate, metric: str, statistic: str, each: int) -> None:
+        super().__init__(candidate, metric, statistic)
+        chunk, many = self.of // each, ceil(len(candidate.table) / each)
+        self._sizes = np.bincount(chunk, minlength=many)
+        self._centre = float(self.values.mean()) if len(self.values) else 0.0
+        if self._share is not None and len(self.values):
+            summed = self.values <= self.values[max(ceil(self._share * len(self.values)), 1) - 1]
+            self._below = float(summed.mean())
+        else:
+            summed = self.values - self._centre
+        self._sums = np.bincount(chunk, summed, minlength=many)
+        self._squares = np.bincount(chunk, summed**2 if statistic == "std_dev" else None, minlength=many)
+        self._ends = np.full(many, np.inf if statistic == "min" else -np.inf)
+        if statistic in ("min", "max"):
+            (np.minimum if statistic == "min" else np.maximum).at(self._ends, chunk, self.values)
+
+    def at(self, counts: Column) -> float:
+        """Return the statistic when each chunk counts so many times; NaN where none has a value."""
+        total = int(counts @ self._sizes)
+        if total == 0:
+            return float("nan")
+        mean = float(counts @ self._sums) / total
+        if self._share is not None:
+            rank = ceil((float(self._share) + self._below - mean) * len(self.values))
+            return float(self.values[min(max(rank, 1), len(self.values)) - 1])
+        if self.statistic in ("min", "max"):
+            drawn = self._ends[counts > 0]
+            return float(drawn.min() if self.statistic == "min" else drawn.max())
+        if self.statistic == "std_dev":
+            spread = max(float(counts @ self._squares) - total * mean**2, 0.0)
+            return (spread / (total - 1)) ** 0.5 if total > 1 else float("nan")
+        return self._centre + mean
+
+
+def chunk_size(candidates: Sequence[Candidate]) -> int:
+    """Return how many neighbouring requests are drawn together: 1 where there are few."""
+    longest = max(len(one.table) for one in candidates)
+    return 1 if longest <= MOST_SINGLE else ceil(longest / CHUNKS)
+
+
+def sample_of(candidate: Candidate, metric: str, statistic: str, each: int = 1) -> Sample:
+    """Return a figure that can be drawn again; each: of chunks of so many requests."""
+    if each == 1:
+        return Sample(candidate, metric, statistic)
+    return ChunkedSample(candidate, metric, statistic, each)
+
+
 def figure_of(candidate: Candidate, metric: str, statistic: str) -> tuple[float | None, int]:
     """Return a figure as it was measured, and of how many requests."""
     sample = Sample(candidate, metric, statistic)
@@ -152,11 +207,11 @@ def verdicts_of(candidate: Candidate, bounds: Iterable[Threshold]) -> dict[Thres
     return dict(zip(bounds, verdicts, strict=True))
 
 
-def draws(candidates: Sequence[Candidate], many: int, seed: int) -> Iterator[list[Column]]:
-    """Yield draw by draw how often each request of each candidate counts."""
+def draws(candidates: Sequence[Candidate], many: int, seed: int, each: int = 1) -> Iterator[list[Column]]:
+    """Yield draw by draw how often each chunk of `each` requests of each candidate counts."""
     generator = np.random.default_rng(seed)
-    sizes = [len(one.table) for one in candidates]
-    lengths = [_block_length(one) for one in candidates]
+    sizes = [ceil(len(one.table) / each) for one in candidates]
+    lengths = [ceil(_block_length(one) / each) for one in candidates]
     paired = in_turns(candidates)
     for _ in range(many):
         if paired:

@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from lens.analysis.optimize.candidates import Candidate, Sample, candidates_of, draws, figure_of, in_turns, verdicts_of
+from lens.analysis.optimize.candidates import (
+    Candidate,
+    candidates_of,
+    chunk_size,
+    draws,
+    figure_of,
+    in_turns,
+    sample_of,
+    verdicts_of,
+)
 from lens.analysis.optimize.criteria import (
     Bound,
     CostBelow,
@@ -267,18 +276,19 @@ def _drawn(
     live = [i for i, candidate in enumerate(candidates) if candidate.successes]
     if not live or min(candidates[i].successes for i in live) < FEWEST:
         return _Drawn(0, {}, np.empty(0, dtype=np.int64))
+    each = chunk_size([candidates[i] for i in live])
     known = {
-        name: {i: Sample(candidates[i], one.metric, one.statistic) for i in live} for name, one in OBJECTIVES.items()
+        name: {i: sample_of(candidates[i], one.metric, one.statistic, each) for i in live}
+        for name, one in OBJECTIVES.items()
     }
     bounds = list(dict.fromkeys(bound for part in parts for bound in part.bounds()))
     first = {i: verdicts_of(candidates[i], bounds) for i in live}
-    bounded = {i: {b: Sample(candidates[i], b.metric, b.statistic) for b in bounds} for i in live}
-    cells = sum(len(s.values) for row in known.values() for s in row.values())
-    cells += sum(len(s.values) for row in bounded.values() for s in row.values())
+    bounded = {i: {b: sample_of(candidates[i], b.metric, b.statistic, each) for b in bounds} for i in live}
+    cells = sum(len(s.values) for row in (*known.values(), *bounded.values()) for s in row.values()) // each
     many = min(DRAWS, max(FEWEST_DRAWS, CELLS // max(cells, 1)))
     figures = {name: np.full((many, len(candidates)), np.nan) for name in OBJECTIVES}
     best = np.full(many, -1)
-    for number, counts in enumerate(draws([candidates[i] for i in live], many, seed)):
+    for number, counts in enumerate(draws([candidates[i] for i in live], many, seed, each)):
         fits = [False] * len(candidates)
         for place, i in enumerate(live):
             for name, samples in known.items():
