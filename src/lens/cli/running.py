@@ -39,7 +39,9 @@ def run_and_report(settings: Settings, also: Callable[[Console, Measured], None]
         progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
         found = measure(settings, results, progress, keep_text=config.output.save_text)
     console = page_console(results)
-    print_report(console, found.summary, found.info, results.paths, records=found.records)
+    print_report(
+        console, found.summary, found.info, results.paths, table=table_of(found.records, found.info, settings.book)
+    )
     if also is not None:
         also(console, found)
     table = table_of(found.records, found.info, settings.book)

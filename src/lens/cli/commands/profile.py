@@ -48,7 +48,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
         found = measure(settings, results, None, keep_text=keep_text)
     console = page_console(results)
     for record in found.records:
-        print_profile(console, record, found.info, settings.book, found.summary)
+        print_profile(console, table_of([record], found.info, settings.book), record, found.info, found.summary)
     for path in results.paths:
         click.echo(f"written      {path}", err=results.on_stdout)
     table = table_of(found.records, found.info, settings.book)
