@@ -51,7 +51,8 @@ MUTANTS = (
     Mutant("a key shows in a repr", "wire.py", 'return "Secret(***)"', "return self._value", "tests/test_profiler.py"),
     Mutant("a truncated stream is a success", "providers/outcomes.py",
         'return "truncated", truncation_failure(exchange)', 'return "success", None', "tests/providers tests/faults"),
-    Mutant("warm-up counts", "metrics/columns.py", "np.flatnonzero(~self.warmup)", "np.flatnonzero(self.warmup == self.warmup)",
+    Mutant("warm-up counts", "metrics/columns.py",
+        "np.flatnonzero(~self.warmup)", "np.flatnonzero(self.warmup == self.warmup)",
         "tests/metrics"),
 )  # fmt: skip
 
