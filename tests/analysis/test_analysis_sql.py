@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 from handmade import INFO, failed_record, record
+from needs import need_module
 
 from lens.analysis.explore.sql import query
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.pricing import PriceBook, parse_price
 
-pytest.importorskip("duckdb", reason="the extra `sql` is not installed")
+need_module("duckdb", "pip install 'llm-latency-lens[sql]'")
 BOOK = PriceBook([parse_price("in=1,out=1")])
 
 

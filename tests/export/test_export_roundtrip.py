@@ -18,14 +18,15 @@ from handmade import INFO, full_record, record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_records import NAME, records
+from needs import need_module
 
-from lens.export.csv import COLUMNS
+from lens.export.csv import column_names
 from lens.export.formats import FORMATS, format_named, open_export
-from lens.export.influx import Influx
+from lens.export.influx import InfluxPoints
 from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
-from lens.metrics.definitions import METRICS, counts, pooled_values
-from lens.metrics.rows import all_figures
+from lens.metrics.builder import table_of
+from lens.metrics.rows import figures_of
 from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 
@@ -36,7 +37,13 @@ few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 def exported(name, made, book=BOOK):
     export = open_export(format_named(name), INFO, book)
-    return b"".join([export.begin(), *map(export.add, made), export.end(INFO, summarize(made, INFO, book))])
+    table = table_of(made, INFO, book)
+    return b"".join(export.write(table, INFO, summarize(table, INFO)))
+
+
+def all_figures(one):
+    """A request's figures by their names in files."""
+    return {name: values[0] for name, values in figures_of(table_of([one], INFO, BOOK)).items()}
 
 
 @few
@@ -57,8 +64,8 @@ def test_a_csv_cell_gives_back_its_figure_to_the_last_bit(made):
     rows = list(csv.DictReader(io.StringIO(exported("csv", made).decode(), newline="")))
     assert len(rows) == len(made)
     for row, one in zip(rows, made, strict=True):
-        assert list(row) == list(COLUMNS)
-        for name, figure in all_figures(one, BOOK).items():
+        assert list(row) == list(column_names())
+        for name, figure in all_figures(one).items():
             assert (row[name] == "") == (figure is None), name
             if figure is not None:
                 assert type(figure)(row[name]) == figure, name
@@ -69,18 +76,18 @@ def test_a_csv_cell_gives_back_its_figure_to_the_last_bit(made):
 @few
 @given(made=MANY)
 def test_a_parquet_row_gives_back_its_figures_and_times(made):
-    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    parquet = need_module("pyarrow.parquet", "pip install pyarrow")
     table = parquet.read_table(io.BytesIO(exported("parquet", made)))
-    assert table.column_names[: len(COLUMNS)] == list(COLUMNS)
+    assert table.column_names[: len(column_names())] == list(column_names())
     assert table.column("timestamp").cast("int64").to_pylist() == [unix_ns(one.timestamp) for one in made]
     for row, one in zip(table.drop(["timestamp"]).to_pylist(), made, strict=True):
-        for name, figure in all_figures(one, BOOK).items():
+        for name, figure in all_figures(one).items():
             assert row[name] == figure, name
         assert (row["model"], row["error"] is None) == (one.model, one.failure is None)
 
 
 def test_parquet_keeps_its_rows_when_there_is_more_than_one_group():
-    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    parquet = need_module("pyarrow.parquet", "pip install pyarrow")
     made = [record(index=i) for i in range(5000)]
     file = parquet.ParquetFile(io.BytesIO(exported("parquet", made)))
     assert file.num_row_groups == 2
@@ -91,15 +98,14 @@ def test_parquet_keeps_its_rows_when_there_is_more_than_one_group():
 @few
 @given(made=MANY, name=st.sampled_from(["prometheus", "prometheus-seconds"]))
 def test_prometheus_own_client_reads_the_exposition(made, name):
-    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
+    parser = need_module("prometheus_client.parser", "pip install prometheus-client")
     text = exported(name, made).decode()
     families = {family.name: family for family in parser.text_string_to_metric_families(text)}
     samples = [sample for family in families.values() for sample in family.samples]
     asked = [s for s in samples if s.name == "llm_latency_lens_requests_total"]
     assert sum(s.value for s in asked) == len(made)
     assert {(s.labels["provider"], s.labels["model"]) for s in asked} == {(r.provider, r.model) for r in made}
-    itl = METRICS["itl_ms"]
-    gaps = [v for r in made if counts(itl, r) for v in pooled_values(itl, r).tolist()]
+    gaps = [gap for one in made for gap in table_of([one]).pooled("itl_ms").values.tolist()]
     unit, per = ("seconds", 1000) if name.endswith("seconds") else ("ms", 1)
     sums = [s.value for s in samples if s.name == f"llm_latency_lens_itl_{unit}_sum"]
     assert sum(s.value for s in samples if s.name == f"llm_latency_lens_itl_{unit}_count") == len(gaps)
@@ -107,7 +113,7 @@ def test_prometheus_own_client_reads_the_exposition(made, name):
 
 
 def test_a_bucket_holds_what_is_at_most_its_bound():
-    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
+    parser = need_module("prometheus_client.parser", "pip install prometheus-client")
     made = [record((at, at + 1)) for at in (99.999999, 100, 100.000001)]
     for family in parser.text_string_to_metric_families(exported("prometheus", made).decode()):
         if family.name == "llm_latency_lens_ttft_ms":
@@ -170,7 +176,7 @@ def test_a_line_of_influxdb_gives_back_tags_figures_and_time(made):
         tags, fields, at_ns = parsed_line(line)
         assert (tags["provider"], tags["model"]) == (plain(one.provider), plain(one.model))
         assert tags["status"] == one.status.value
-        figures = all_figures(one, BOOK)
+        figures = all_figures(one)
         for ours, theirs in (("ttft_ms", "ttft_ms"), ("total_cost", "cost"), ("output_tokens", "output_tokens")):
             if theirs in fields:
                 assert fields[theirs] == float(figures[ours])
@@ -182,8 +188,8 @@ def test_a_line_of_influxdb_gives_back_tags_figures_and_time(made):
 
 def test_requests_that_start_at_one_instant_stay_several_points():
     made = [record(index=i) for i in range(50)]
-    writer = Influx(INFO, BOOK)
-    assert len({writer.add(one).rpartition(b" ")[2] for one in made}) == 50
+    lines = InfluxPoints().lines(table_of(made, INFO, BOOK))
+    assert len({line.rpartition(b" ")[2] for line in lines}) == 50
 
 
 @given(key=NAME)
@@ -197,9 +203,9 @@ def test_no_label_can_take_the_place_of_a_tag_of_ours(key):
 @few
 @given(made=MANY)
 def test_opentelemetry_reads_every_line_as_its_own_message(made):
-    json_format = pytest.importorskip("google.protobuf.json_format", reason="protobuf is not installed")
-    trace = pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2", reason="opentelemetry-proto is absent")
-    metrics = pytest.importorskip("opentelemetry.proto.metrics.v1.metrics_pb2", reason="opentelemetry-proto is absent")
+    json_format = need_module("google.protobuf.json_format", "pip install protobuf")
+    trace = need_module("opentelemetry.proto.trace.v1.trace_pb2", "pip install opentelemetry-proto")
+    metrics = need_module("opentelemetry.proto.metrics.v1.metrics_pb2", "pip install opentelemetry-proto")
     spans, points = [], {}
     for line in exported("otlp", made).splitlines():
         if b"resourceSpans" in line:
@@ -233,8 +239,8 @@ def test_a_span_says_what_the_conventions_want():
 
 
 def test_an_hdrhistogram_log_gives_back_counts_and_extremes(tmp_path):
-    log = pytest.importorskip("hdrh.log", reason="the extra `hdrhistogram` is not installed")
-    histogram = pytest.importorskip("hdrh.histogram")
+    log = need_module("hdrh.log", "pip install hdrhistogram")
+    histogram = need_module("hdrh.histogram", "pip install hdrhistogram")
     made = [record((at, at + 10, at + 25)) for at in range(100, 200)]
     path = tmp_path / "run.hlog"
     path.write_bytes(exported("hdrhistogram", made))

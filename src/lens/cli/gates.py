@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lens.cli.command import Option
-from lens.errors import ConfigError, ExitCode, FileError
+from lens.errors import ConfigError, FileError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lens.analysis.gates.sla import Gate, GateResult
-    from lens.metrics.goodput import Slo
-    from lens.metrics.summary import Summary
-    from lens.metrics.table import Table
 
 _gate = partial(Option, group="Gates")
 GATES = (
@@ -62,28 +59,6 @@ def _of_file(path: Path) -> tuple[Gate, ...]:
         raise FileError(str(error).replace("config file", "--sla", 1)) from None
     except ConfigError as error:
         raise ConfigError(f"--sla {path}: {str(error).removeprefix(f'config file {path}: ')}") from None
-
-
-def report_gates(
-    console: Console,
-    gates: Sequence[Gate],
-    table: Table,
-    summary: Summary,
-    *,
-    slos: Sequence[Slo] = (),
-    each: bool = False,
-) -> int:
-    """Evaluate gates, print the verdicts, and return the exit code; `each`: every request by itself.
-
-    slos: what a request must keep to count as good, as in the summary.
-    """
-    if not gates:
-        return ExitCode.OK
-    from lens.analysis.gates.sla import evaluate_each, evaluate_gates
-
-    results = evaluate_each(gates, table) if each else evaluate_gates(gates, table, summary, slos=slos)
-    print_verdicts(console, results)
-    return ExitCode.THRESHOLD if any(one.failed for one in results) else ExitCode.OK
 
 
 def print_verdicts(console: Console, results: Sequence[GateResult]) -> None:

@@ -6,18 +6,26 @@ and a cell that a spreadsheet would take for a formula gets an apostrophe.
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from lens.history.write import encode_json
 from lens.metrics.columns import Codes
 from lens.metrics.definitions import Metric, request_metrics
-from lens.metrics.rows import error_codes, figure_names, file_name, request_ids, timestamps, values_of
+from lens.metrics.rows import (
+    WHOLE_UNITS,
+    cost_texts,
+    error_codes,
+    figure_names,
+    file_name,
+    plain_values,
+    request_ids,
+    timestamps,
+)
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
@@ -33,6 +41,9 @@ _REQUEST_COLUMNS = (
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CODED = ("provider", "model", "status", "category", "http_status", "finish_reason", "served_model", "stage")
+# Characters for which RFC 4180 wants quotes.
+_SPECIAL = re.compile('[,"\r\n]')
+_EMPTY = msgspec.Raw(b"")
 # Requests whose cells are in memory at once.
 AT_ONCE = 4096
 
@@ -51,53 +62,60 @@ class CsvTable:
 
     def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - no foot
         names = column_names()
-        yield _lines([names])
+        yield ",".join(names).encode() + b"\n"
         for part in table.slices(AT_ONCE) if len(table) else ():
             cells = {name: read(part) for name, read in _READ.items()}
             cells |= {file_name(metric): _figures(part, metric) for metric in request_metrics()}
-            yield _lines(zip(*[cells[name] for name in names], strict=True))
+            rows = zip(*[cells[name] for name in names], strict=True)
+            # An array of JSON without its brackets: numbers as they are, texts raw and quoted already.
+            yield b"".join([b"%s\n" % encode_json(row)[1:-1] for row in rows])
 
 
-def _figures(table: Table, metric: Metric) -> list[str]:
+def _figures(table: Table, metric: Metric) -> list[Any]:
     """Return the cells of a metric; floats with as many digits as give back the same float."""
-    values = values_of(table, metric) if metric.kind == "cost" or metric.unit in ("tokens", "count") else None
     if metric.kind == "cost":
-        return [format(value, "f") if isinstance(value, Decimal) else "" for value in values or ()]
-    text = msgspec.json.encode(table.metric(metric.name).tolist() if values is None else values).decode()
-    return text[1:-1].replace("null", "").split(",")
+        costs = cost_texts(table, metric.name)
+        return _listed(costs, [msgspec.Raw(text.encode()) for text in costs.values])
+    return plain_values(table.metric(metric.name), whole=metric.unit in WHOLE_UNITS, absent_as=_EMPTY)
 
 
-def _texts(codes: Codes) -> list[str]:
-    return Codes(codes.codes, tuple(map(_cell, codes.values))).listed()
+def _texts(codes: Codes) -> list[msgspec.Raw]:
+    return _listed(codes, [_text(str(value)) for value in codes.values])
 
 
-def _coded(name: str) -> Callable[[Table], list[str]]:
+def _listed(codes: Codes, cells: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
+    by_code = [*cells, _EMPTY]
+    return [by_code[code] for code in codes.codes.tolist()]
+
+
+def _text(text: str) -> msgspec.Raw:
+    """Return a cell of text that no spreadsheet takes for a formula."""
+    if text.startswith(_FORMULA):
+        text = f"'{text}"
+    if _SPECIAL.search(text):
+        text = '"' + text.replace('"', '""') + '"'
+    return msgspec.Raw(text.encode())
+
+
+def _coded(name: str) -> Callable[[Table], list[Any]]:
     return lambda table: _texts(table.codes(name))
-
-
-def _cell(value: Any) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _numbers(name: str) -> Callable[[Table], list[Any]]:
     return lambda table: table.column(name).tolist()
 
 
-_READ: dict[str, Callable[[Table], Sequence[Any]]] = {
-    "timestamp": timestamps,
-    "request_id": lambda table: [*map(_cell, request_ids(table))],
+def _flags(name: str) -> Callable[[Table], list[Any]]:
+    return lambda table: _texts(Codes(table.column(name).astype(np.int8), ("False", "True")))
+
+
+_READ: dict[str, Callable[[Table], list[Any]]] = {
+    "timestamp": lambda table: [msgspec.Raw(text.encode()) for text in timestamps(table)],
+    "request_id": lambda table: [*map(_text, request_ids(table))],
     "error": lambda table: _texts(error_codes(table)),
-    "stamp_kind": lambda table: np.where(table.kernel, "kernel", "read").tolist(),
+    "stamp_kind": lambda table: _texts(Codes(table.kernel.astype(np.int8), ("read", "kernel"))),
     "retries": _numbers("tries"),
-    **{name: _numbers(name) for name in ("index", "target", "stream", "warmup")},
+    **{name: _numbers(name) for name in ("index", "target")},
+    **{name: _flags(name) for name in ("stream", "warmup")},
     **{name: _coded(name) for name in _CODED},
 }
-
-
-def _lines(rows: Any) -> bytes:
-    lines: list[str] = []
-    # A carriage return is quoted only where it is part of the line's end; the file itself has plain ones.
-    csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n").writerows(rows)
-    return "".join([f"{line[:-2]}\n" for line in lines]).encode()

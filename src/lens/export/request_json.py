@@ -7,7 +7,6 @@ HEAD are always there, null where not measured; other metrics are left out then.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -15,7 +14,9 @@ from typing import Any
 import msgspec
 
 from lens.history.write import encode_json
-from lens.metrics.rows import error_texts, figure_names, figures_of, token_timings
+from lens.metrics.columns import Codes
+from lens.metrics.definitions import Metric, request_metrics
+from lens.metrics.rows import cost_texts, error_texts, figure_names, file_name, token_timings, values_of
 from lens.metrics.table import Table
 from lens.metrics.token_counts import EVIDENCE
 from lens.model import Record
@@ -37,7 +38,8 @@ def encode_requests(table: Table, *, timings: bool = False) -> Iterator[bytes]:
         columns: dict[str, Any] = dict(
             zip(fields, zip(*map(attrgetter(*fields), part.records()), strict=True), strict=True)
         )
-        columns |= {name: _exact(values) for name, values in figures_of(part).items() if name not in columns}
+        figures = {file_name(metric): _figures(part, metric) for metric in request_metrics()}
+        columns |= {name: values for name, values in figures.items() if name not in columns}
         columns["error"] = error_texts(part)
         columns["token_evidence"] = [EVIDENCE[code] if code >= 0 else None for code in part.column("evidence").tolist()]
         columns["token_timings"] = token_timings(part) if timings else [None] * len(part)
@@ -64,6 +66,9 @@ def _kind(figures: tuple[str, ...]) -> type[msgspec.Struct]:
     return msgspec.defstruct("RequestRow", fields, omit_defaults=True, gc=False)
 
 
-def _exact(values: list[Any]) -> list[Any]:
-    """Return money as JSON numbers with all their digits and without exponents; other values as they are."""
-    return [msgspec.Raw(format(value, "f").encode()) if isinstance(value, Decimal) else value for value in values]
+def _figures(table: Table, metric: Metric) -> list[Any]:
+    """Return the values of a metric; money as JSON numbers with all their digits and without exponents."""
+    if metric.kind != "cost":
+        return values_of(table, metric)
+    costs = cost_texts(table, metric.name)
+    return Codes(costs.codes, tuple([msgspec.Raw(text.encode()) for text in costs.values])).listed()

@@ -116,19 +116,21 @@ class RunStream:
         """Yield the place of each record, for `fetch`, and what a table reads of it, once."""
         return self._items(self._layout.lean)
 
-    def fetch(self, place: int) -> Record:
-        """Return the record at a place.
+    def fetch(self, places: Iterable[int]) -> Iterator[Record]:
+        """Yield the records at these places.
 
         Raises:
             FileError: the file cannot be read any more, or has changed.
         """
         try:
             if self._document is not None:
-                return self._layout.record(self._document[place])
+                yield from (self._layout.record(self._document[place]) for place in places)
+                return
             with self.path.open("rb") as file:
-                file.seek(place)
-                data = file.readline() if self._layout is _LINES else file.read(_length_at(file.read(4))[0])
-            return self._layout.record(data)
+                for place in places:
+                    file.seek(place)
+                    data = file.readline() if self._layout is _LINES else file.read(_length_at(file.read(4))[0])
+                    yield self._layout.record(data)
         except (OSError, struct.error, *UNREADABLE) as error:
             raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
 

@@ -247,7 +247,7 @@ def table_of(
     known = records if isinstance(records, Sequence) else list(records)
     builder = TableBuilder()
     builder.extend(known)
-    return builder.table(Run(name, info, known.__getitem__), book)
+    return builder.table(Run(name, info, partial(map, known.__getitem__)), book)
 
 
 def read_table(

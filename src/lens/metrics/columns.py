@@ -8,9 +8,9 @@ Times are int64 ns after Stamps.start, MISSING where absent; counts are float64,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -72,11 +72,11 @@ class Lists(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One run of a table: where it is from, and how a record of it is read again."""
+    """One run of a table: where it is from, and how records of it are read again."""
 
     name: str
     info: RunInfo | None
-    fetch: Callable[[int], Record]  # by its row in the run
+    fetch: Callable[[Iterable[int]], Iterator[Record]]  # by their rows in the run
 
 
 class Columns:
@@ -340,19 +340,37 @@ class Columns:
         Raises:
             FileError: the file cannot be read any more.
         """
-        record = self.runs[int(self.column("run")[row])].fetch(int(self.column("row")[row]))
-        warmup = bool(self.warmup[row])
-        return record if record.warmup == warmup else msgspec.structs.replace(record, warmup=warmup)
+        return next(self.take(slice(row, row + 1)).records())
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, one at a time."""
-        return map(self.record, range(len(self)))
+        """Yield every record, one at a time, read again from where it lies.
+
+        Raises:
+            FileError: the file cannot be read any more.
+        """
+        number, row = self.column("run"), self.column("row")
+        fetched = {run: self.runs[run].fetch(row[number == run].tolist()) for run in np.unique(number).tolist()}
+        for run, warmup in zip(number.tolist(), self.warmup.tolist(), strict=True):
+            record = next(fetched[run])
+            yield record if record.warmup == warmup else msgspec.structs.replace(record, warmup=warmup)
 
     def with_warmup(self, warmup: Column) -> Self:
         """Return the same requests with other marks of warm-up."""
         made = self.take(slice(0, len(self)))
         made._columns["warmup"] = warmup
         return made
+
+    def with_records(self, change: Callable[[Record], Record]) -> Self:
+        """Return the same requests, whose records are what `change` makes of them."""
+        made = self.take(slice(0, len(self)))
+        made.runs = tuple([run._replace(fetch=partial(_changed, change, run.fetch)) for run in self.runs])
+        return made
+
+
+def _changed(
+    change: Callable[[Record], Record], fetch: Callable[[Iterable[int]], Iterator[Record]], places: Iterable[int]
+) -> Iterator[Record]:
+    return map(change, fetch(places))
 
 
 def wall_time(wall_us: int) -> datetime | None:

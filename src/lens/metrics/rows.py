@@ -46,14 +46,15 @@ def values_of(table: Table, metric: Metric) -> list[Value | None]:
     return plain_values(table.metric(metric.name), whole=metric.unit in WHOLE_UNITS)
 
 
-def plain_values(column: Column, *, whole: bool = False) -> list[Any]:
-    """Return a float column as a list, None for NaN; whole: as ints, where all values are whole numbers."""
+def plain_values(column: Column, *, whole: bool = False, absent_as: Any = None) -> list[Any]:
+    """Return a float column as a list, `absent_as` for NaN; whole: as ints, where all values are whole numbers."""
     absent = np.isnan(column)
     values = whole_numbers(column) if whole else column
     if not absent.any():
         return list(values.tolist())
-    objects = values.astype(object)
-    objects[absent] = None
+    objects, fill = values.astype(object), np.empty(1, dtype=object)
+    fill[0] = absent_as
+    objects[absent] = fill
     return list(objects)
 
 
@@ -63,6 +64,13 @@ def whole_numbers(column: Column) -> Column:
     if (numbers == np.floor(numbers)).all() and (np.abs(numbers) < 2**63).all():
         return numbers.astype(np.int64)
     return column
+
+
+def cost_texts(table: Table, name: str) -> Codes:
+    """Return a cost of each request in USD as text, with all digits and without an exponent; no value where unknown."""
+    values, of = table.costs.distinct(name)
+    lacking = np.array([value is None for value in values], dtype=bool)
+    return Codes(np.where(lacking[of], -1, of), tuple(["" if value is None else f"{value:f}" for value in values]))
 
 
 def figures_of(table: Table) -> dict[str, list[Value | None]]:

@@ -13,21 +13,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import trio
+from msgspec.structs import replace
 
-from lens.config.settings import MonitorConfig, RunConfig
-from lens.errors import LensError
-from lens.export.prometheus import Gathered
+from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
+from lens.errors import ConfigError, LensError
+from lens.export.prometheus import PrometheusMetrics
+from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
-from lens.monitor.burn import Promise
+from lens.monitor.burn import Objective
 from lens.monitor.history import History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
+from lens.orchestrator.plan import make_plan
+from lens.orchestrator.run_info import run_info
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 from lens.push.http import in_thread
 from lens.push.push import Push, open_push
+from lens.run.checks import refuse_others, refuse_thresholds
+from lens.run.driver import RunOptions, run
+from lens.run.simulators import with_placeholders
+from lens.run.sink import FunctionSink
 
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
@@ -37,13 +45,22 @@ Probe = Callable[[RunConfig, Callable[[Record], None], Stop], Awaitable[None]]
 Say = Callable[[str], None]
 
 
+# Of a load and of its output; a round decides the rest itself. Concurrency, formats and a folder may come from the
+# environment, where they are meant for other commands.
+OBEYED = frozenset(
+    {"concurrency", "adaptive", "connection", "connections", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns",
+     "idle_timeout_ns", "retries", "seed"}
+)  # fmt: skip
+OBEYED_OUTPUT = frozenset({"exports", "dir", "save_text", "log_level"})
+
+
 class Settings(NamedTuple):
     """What a monitor is asked to do."""
 
     config: RunConfig
     book: PriceBook
     pushes: tuple[Push, ...] = ()
-    promises: tuple[Promise, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     once: bool = False
     duration_s: float | None = None
 
@@ -63,7 +80,8 @@ class Monitor:
             ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
         """
         self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
-        self.gathered = Gathered(settings.book)
+        self._exposed = PrometheusMetrics()
+        self._uncounted: list[Record] = []  # that are not in it yet
         self.watches: dict[Who, Watch] = {}
         self.outboxes: list[Outbox] = [
             MetricsOutbox(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
@@ -123,7 +141,9 @@ class Monitor:
         if record.category == "cancelled":
             return
         self.succeeded += record.status is Status.SUCCESS
-        self.gathered.add(record)
+        self._uncounted.append(record)
+        if len(self._uncounted) >= BATCH:
+            self._count()
         if self.history is not None:
             self.history.add(record)
             if self.history.trouble:
@@ -136,7 +156,7 @@ class Monitor:
         who = (record.provider, record.model)
         watch = self.watches.get(who)
         if watch is None:
-            watch = self.watches[who] = Watch(who, self.settings.promises)
+            watch = self.watches[who] = Watch(who, self.settings.objectives)
         for alert in watch.add(record, trio.current_time()):
             self._alert(alert)
 
@@ -154,11 +174,11 @@ class Monitor:
             self._say(trouble)
 
     def reload(self, settings: Settings) -> None:
-        """Go on with other targets, prompts, intervals and promises; what was counted stays counted."""
+        """Go on with other targets, prompts, intervals and objectives; what was counted stays counted."""
         gone = set(self.watches) - {(t.provider, t.model) for t in settings.config.targets}
         for who in gone:
             del self.watches[who]
-        if settings.promises != self.settings.promises:
+        if settings.objectives != self.settings.objectives:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
 
@@ -174,9 +194,15 @@ class Monitor:
         if self.history is not None:
             self.history.close()
 
+    def _count(self) -> None:
+        """Evaluate many records at once, so that a probe's end does not delay the others."""
+        records, self._uncounted = self._uncounted, []
+        self._exposed.add(table_of(records, self.info, self.settings.book))
+
     def metrics(self) -> Page:
+        self._count()
         return metrics_page(
-            self.gathered, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
+            self._exposed, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
         )
 
     def health(self) -> Page:
@@ -197,6 +223,40 @@ class Monitor:
             firing=firing,
             troubles=troubles,
         )
+
+
+def check_monitor(config: RunConfig) -> RunInfo:
+    """Check that a monitor can obey the configuration; return the header of what it writes.
+
+    Raises:
+        ConfigError: a field cannot be obeyed, or a target cannot be asked.
+    """
+    refuse_others("monitor", config.load, OBEYED, "each round asks every target with every prompt once")
+    refuse_others("monitor", config.output, OBEYED_OUTPUT, "a monitor writes its history, and pushes")
+    refuse_thresholds("monitor", config, "give monitor.slos (--slo), whose error budgets are watched")
+    files = [export.file for export in config.output.exports if export.endpoint is None and export.file]
+    if files:
+        raise ConfigError(f"monitor: output.exports: {files[0]} cannot be written by a monitor; give --history")
+    return run_info(make_plan(with_placeholders(config)), command="lll monitor")
+
+
+async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:
+    """Carry out one round: every target with every prompt; targets at the same time.
+
+    Raises:
+        ConfigError: a target cannot be asked.
+    """
+    load = LoadConfig(**{name: getattr(config.load, name) for name in OBEYED})
+    load = replace(load, pattern="iterations", iterations=1, concurrency=len(config.targets))
+    prompts = len(make_plan(replace(config, load=load)).prompts)
+    round_ = replace(
+        config,
+        load=replace(load, iterations=prompts),
+        output=OutputConfig(save_text=config.output.save_text),
+        monitor=None,
+        thresholds=(),
+    )
+    await run(round_, FunctionSink(take), options=RunOptions(pushes=()), stop=stop)
 
 
 def _history(monitor: MonitorConfig, info: RunInfo, book: PriceBook) -> History | None:

@@ -62,18 +62,23 @@ class Costs(NamedTuple):
 
     def decimals(self, name: str) -> list[Decimal | None]:
         """Return a cost of each request in USD with all its digits; None where it is not known."""
+        values, of = self.distinct(name)
+        return [values[place] for place in of.tolist()]
+
+    def distinct(self, name: str) -> tuple[list[Decimal | None], Column]:
+        """Return the different values of a cost in USD with all their digits, and the place of each request's in them.
+
+        Requests of equal tokens have equal costs, so that these are fewer than requests.
+        """
         import numpy as np
 
         pico, usd = self.pico[name], self.columns[name]
-        distinct, of = np.unique(pico, return_inverse=True)  # requests of equal tokens have equal costs
-        exact = [None if one == UNKNOWN else Decimal(one).scaleb(-12).normalize() for one in distinct.tolist()]
-        found = [exact[i] for i in of.tolist()]
-        for row in np.flatnonzero((pico == UNKNOWN) & ~np.isnan(usd)).tolist():
-            found[row] = Decimal(float(usd[row]))
-        if name == "total_cost":
-            for row, billed in self.reported.items():
-                found[row] = billed
-        return found
+        known, of = np.unique(pico, return_inverse=True)
+        values = [None if one == UNKNOWN else Decimal(one).scaleb(-12).normalize() for one in known.tolist()]
+        large = np.flatnonzero((pico == UNKNOWN) & ~np.isnan(usd)).tolist()
+        apart = {row: Decimal(float(usd[row])) for row in large} | (self.reported if name == "total_cost" else {})
+        of[list(apart)] = len(values) + np.arange(len(apart))
+        return [*values, *apart.values()], of
 
 
 def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], count: Column) -> Costs:
@@ -204,8 +209,9 @@ def _write(rows: Column, lines: Sequence[tuple[Column, Decimal]], usd: Column, p
         total += tokens * float(rate)
         exact += tokens * round(rate * PICO / MILLION)
     total /= 1e6
-    usd[rows] = total
-    pico[rows] = np.where(total < MOST_EXACT_USD, exact, UNKNOWN)
+    fits = total < MOST_EXACT_USD
+    usd[rows] = np.where(fits, exact / PICO, total)
+    pico[rows] = np.where(fits, exact, UNKNOWN)
 
 
 def _first(rate: Decimal | None, otherwise: Decimal) -> Decimal:
