@@ -9,7 +9,6 @@ import pytest
 from handmade import INFO, record
 from hypothesis import given
 from hypothesis import strategies as st
-from lens.analysis.sources import Source, Sources, summary_of
 
 from lens.analysis.explore.findings import Findings
 from lens.analysis.explore.groups import Sheet
