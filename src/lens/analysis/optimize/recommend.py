@@ -16,6 +16,7 @@ import numpy as np
 
 from lens.analysis.optimize.candidates import (
     Candidate,
+    Sample,
     candidates_of,
     chunk_size,
     draws,
