@@ -16,7 +16,6 @@ import numpy as np
 
 from lens.analysis.optimize.candidates import (
     Candidate,
-    Sample,
     candidates_of,
     chunk_size,
     draws,
