@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from math import isnan, nan
 
 import msgspec
 import numpy as np
@@ -128,7 +129,7 @@ class _Outliers:
 
     def anomalies(self) -> list[Anomaly]:
         values = [self.peers.counted(name) for name in WATCHED]
-        typical = [float(np.nanmedian(column)) for column in values]
+        typical = [_median(column) for column in values]
         ids, index = self.table.column("request_id").tolist(), self.table.column("index").tolist()
         times = timestamps(self.table)
         found = []
@@ -183,9 +184,8 @@ class _Outliers:
         found = self._known.get(name)
         if found is None:
             column = self.peers.metric(name)
-            known = column[~np.isnan(column)]
-            median = float(np.median(known)) if len(known) else None
-            found = self._known[name] = (column[self.rows].tolist(), median)
+            median = _median(column)
+            found = self._known[name] = (column[self.rows].tolist(), None if isnan(median) else median)
         return found
 
     @cached_property
@@ -217,6 +217,12 @@ class _Outliers:
         if stepped[row]:
             found.append("the wall clock was set meanwhile")
         return found
+
+
+def _median(column: Column) -> float:
+    """Return the median of what was measured; NaN where nothing was."""
+    known = column[~np.isnan(column)]
+    return float(np.median(known)) if len(known) else nan
 
 
 def _usually(usual: float | None) -> str:
