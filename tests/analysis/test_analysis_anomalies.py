@@ -7,8 +7,8 @@ import pytest
 from handmade import START, record, stamps
 
 from lens.analysis.explore.anomalies import anomalies_of
+from lens.metrics.builder import table_of
 from lens.model import Usage
-from lens.pricing import PriceBook
 
 MS = 1_000_000
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ def usual(seed=0, n=60):
 
 
 def found_in(records):
-    return anomalies_of(records, PriceBook())
+    return anomalies_of(table_of(records))
 
 
 def test_ordinary_runs_have_no_outliers():

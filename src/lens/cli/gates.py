@@ -1,4 +1,4 @@
-"""Gates: --threshold, --threshold-ttft, --threshold-tps and --sla, read before measuring and judged after it."""
+"""Gates: --threshold, --threshold-ttft, --threshold-tps and --sla, read before measuring, evaluated after it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lens.cli.command import Option
-from lens.errors import ConfigError, ExitCode, FileError
+from lens.errors import ConfigError, FileError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lens.analysis.gates.sla import Gate, Judged
-    from lens.metrics.goodput import Slo
-    from lens.metrics.summary import Summary
-    from lens.model import Record
-    from lens.pricing import PriceBook
+    from lens.analysis.gates.sla import Gate, GateResult
 
 _gate = partial(Option, group="Gates")
 GATES = (
@@ -65,42 +61,15 @@ def _of_file(path: Path) -> tuple[Gate, ...]:
         raise ConfigError(f"--sla {path}: {str(error).removeprefix(f'config file {path}: ')}") from None
 
 
-def hold(
-    console: Console,
-    gates: Sequence[Gate],
-    records: Sequence[Record],
-    summary: Summary,
-    book: PriceBook,
-    *,
-    slos: Sequence[Slo] = (),
-    each: bool = False,
-) -> int:
-    """Judge, print the verdicts, and give the exit code; `each` holds every request to the gates by itself.
-
-    slos: what a request must keep to count as good, as in the summary.
-    """
-    if not gates:
-        return ExitCode.OK
-    from lens.analysis.gates.sla import judge_each, judge_gates
-    from lens.metrics.summarize import summarize
-
-    if each:
-        judged = judge_each(gates, records, book)
-    else:
-        judged = judge_gates(gates, records, summary, book, partial(summarize, book=book, slos=slos))
-    print_verdicts(console, judged)
-    return ExitCode.THRESHOLD if any(one.failed for one in judged) else ExitCode.OK
-
-
-def print_verdicts(console: Console, judged: Sequence[Judged]) -> None:
-    """A line a gate: kept or not, the figure, and whose it is."""
+def print_verdicts(console: Console, results: Sequence[GateResult]) -> None:
+    """Print a line a gate: kept or not, the figure, and whose it is."""
     from rich.text import Text
 
     from lens.metrics.definitions import METRICS
     from lens.report.terminal import clean, fact
 
     console.print()
-    for one in judged:
+    for one in results:
         verdict, threshold = one.verdict, one.gate.threshold
         unit = METRICS[threshold.metric].unit
         actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"

@@ -5,6 +5,7 @@ What was cut off can be read up to the cut; what cannot be read is told in a war
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -74,11 +75,13 @@ class RunStream:
         self.path = path
         self.info: RunInfo | None = None
         self.warnings: list[str] = []
+        self._read = 0  # bytes
         self._number = 0  # of the line or message that was read last
         self._document: list[msgspec.Raw] | None = None  # of a JSON document: its requests
         try:
             self._file: BinaryIO = path.open("rb")
             head = self._file.read(len(MAGIC))
+            self._size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise FileError(f"cannot read {path}: {error.strerror}") from error
         if head.startswith(PARQUET):
@@ -130,6 +133,11 @@ class RunStream:
                     yield self._layout.record(data)
         except (OSError, struct.error, *UNREADABLE) as error:
             raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
+
+    @property
+    def share(self) -> float:
+        """What share of the file was read, 0 to 1."""
+        return self._read / self._size if self._size else 1.0
 
     def close(self) -> None:
         self._pieces = iter(())
@@ -211,6 +219,7 @@ class RunStream:
             if line.strip():
                 yield place, line
             place += len(line)
+            self._read = place
 
     def _is_item(self, line: bytes) -> bool:
         for decode in (self._layout.record, self._layout.info):
@@ -254,6 +263,7 @@ class RunStream:
                 yield begins + at, view[at + 4 : upto]
                 at = upto
             rest, begins = data[at:], begins + at
+            self._read = begins
         if rest:
             self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
 

@@ -1,4 +1,4 @@
-"""Test-Bench: test cases profiled while they are tested, and held to limits (PLAN 5.1).
+"""Test-Bench: test cases profiled while they are tested, and held to limits.
 
     report = run_suite(Profiler("openai", "gpt-4o"), cases, ["ttft_ms<500", "tokens_per_second>20"])
     assert not report.failed, report.text()
@@ -15,16 +15,18 @@ from typing import Any
 
 import msgspec
 
-from lens.analysis.gates.sla import Gate, Judged, judge_each
+from lens.analysis.gates.sla import Gate, GateResult, evaluate_each
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError, FileError
+from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.metrics.request_metrics import RequestMetrics
-from lens.metrics.summary import Summary, summarize
+from lens.metrics.summarize import summarize
+from lens.metrics.summary import Summary
 from lens.model import UNREADABLE, Record, decode_hook, encode_hook
 from lens.profiler import Profiler
 
-# What a test case keeps of its request, of the plan's names (PLAN 2.2.4).
+# The metrics that a test case keeps of its request.
 FIGURES = ("ttft_ms", "ttfb_ms", "itl_ms", "total_latency_ms", "tokens_per_second", "output_tokens", "total_cost")
 # A figure moved by less than this is not worth a line in a regression report.
 TOLERANCE = 0.1
@@ -144,17 +146,17 @@ def run_suite(
         metrics = profiler.profile(case.prompt)
         records.append(msgspec.structs.replace(metrics.record, index=len(records), prompt_id=case.id))
         done.append(case_done(case, metrics))
-    judged = judge_each(gates, records, profiler.book)
+    table = table_of(records, book=profiler.book)
     return TestBenchReport(
         test_suite_id=test_suite_id,
         test_cases=tuple(done),
-        performance_metrics=summarize(records, book=profiler.book),
-        threshold_violations=tuple(violations_of(judged)),
+        performance_metrics=summarize(table),
+        threshold_violations=tuple(violations_of(evaluate_each(gates, table))),
         started_at=records[0].timestamp,
     )
 
 
-def violations_of(judged: Iterable[Judged]) -> list[ThresholdViolation]:
+def violations_of(results: Iterable[GateResult]) -> list[ThresholdViolation]:
     """Of each gate that was not kept."""
     return [
         ThresholdViolation(
@@ -164,12 +166,12 @@ def violations_of(judged: Iterable[Judged]) -> list[ThresholdViolation]:
             actual=one.verdict.actual,
             severity=_severity(one),
         )
-        for one in judged
+        for one in results
         if not one.verdict.kept
     ]
 
 
-def _severity(one: Judged) -> Severity:
+def _severity(one: GateResult) -> Severity:
     if not one.failed:
         return Severity.WARNING
     limit, actual = one.gate.threshold.limit, one.verdict.actual

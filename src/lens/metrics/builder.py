@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import gc
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec.msgpack import Ext
 from msgspec.structs import astuple
 
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
-from lens.metrics.columns import EPOCH, Codes, Column, Lists, Run
+from lens.metrics.columns import Codes, Column, Lists, Run
+from lens.metrics.packing import EVENT_COLUMNS, event_columns, narrow, tcp_of, unpacked, wall_us
 from lens.metrics.table import Table
 from lens.metrics.token_counts import tokens_of_events
-from lens.model import COLUMN_CODES, CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
+from lens.model import CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
 from lens.pricing import PriceBook
 
+OnProgress = Callable[[float], None]
 # Records whose columns are made at once: many enough to forget numpy's overhead, few enough for the caches.
 BATCH = 2048
 _STAMPS = Stamps.__struct_fields__
 _USAGE = Usage.__struct_fields__
 _NO_USAGE = (float("nan"),) * len(_USAGE)
-_EVENTS = ("arrived_ns", "lag_ns", "signals", "chars", "read")
-_PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
-_NO_TCP = (None, None, None)
-_MICROSECOND = timedelta(microseconds=1)
 # Fields of a record that have few different values; columns of these names.
 _CODED = (
     "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
@@ -89,7 +85,7 @@ class TableBuilder:
             if field:
                 lists[head][field] = joined
             elif name in self._values:
-                columns[name] = Codes(_narrow(joined), tuple(self._values[name]))
+                columns[name] = Codes(narrow(joined), tuple(self._values[name]))
             else:
                 columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
         n = len(columns["start"])
@@ -109,15 +105,15 @@ class TableBuilder:
         if not self._waiting:
             return
         records, self._waiting = self._waiting, []
-        events, sizes = _event_columns(records)
+        events, sizes = event_columns(records)
         rows = np.arange(self._taken, self._taken + len(records))
         self._taken += len(records)
         if events is None:
-            whole = [len({len(_unpacked(getattr(one.events, name))) for name in _EVENTS}) == 1 for one in records]
+            whole = [len({len(unpacked(getattr(one.events, name))) for name in EVENT_COLUMNS}) == 1 for one in records]
             rows = rows[np.array(whole, dtype=bool)]
             self._odd += len(records) - sum(whole)
             records = [record for record, sound in zip(records, whole, strict=True) if sound]
-            events, sizes = _event_columns(records)
+            events, sizes = event_columns(records)
             if not records or events is None:
                 return
         self._put("taken", rows)
@@ -173,7 +169,7 @@ class TableBuilder:
         by_name = dict(zip(_USAGE, usage, strict=True))
         for name, column in by_name.items():
             self._put(name, column)
-        tcp = np.array([_tcp(record) for record in records], dtype=np.float64).reshape(n, 3).T
+        tcp = np.array([tcp_of(record) for record in records], dtype=np.float64).reshape(n, 3).T
         for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
             self._put(name, column)
         self._put("index", np.array([record.index for record in records], dtype=np.int64))
@@ -218,7 +214,7 @@ class TableBuilder:
         output, reasoning = (kinds & int(OUTPUT)) != 0, (kinds & int(Signal.REASONING)) != 0
         in_each = np.bincount(of, minlength=n)
         told = {
-            row: _unpacked(record.tokens_per_event)
+            row: unpacked(record.tokens_per_event)
             for row, record in enumerate(records)
             if record.tokens_per_event is not None
         }
@@ -235,11 +231,11 @@ class TableBuilder:
         together = np.zeros(len(of), dtype=bool)
         together[1:] = (reads[1:] == reads[:-1]) & (of[1:] == of[:-1])
         self._put("events.sizes", in_each)
-        self._put("events.at", _narrow(columns["arrived_ns"][content]))
-        self._put("events.lag", _narrow(columns["lag_ns"][content]))
+        self._put("events.at", narrow(columns["arrived_ns"][content]))
+        self._put("events.lag", narrow(columns["lag_ns"][content]))
         self._put("events.kind", (output + 2 * reasoning).astype(np.uint8))
         self._put("events.together", together)
-        self._put("events.tokens", _narrow(counted.tokens))
+        self._put("events.tokens", narrow(counted.tokens))
         self._put("streamed", counted.streamed)
         self._put("evidence", counted.evidence.astype(np.int8))
 
@@ -254,28 +250,38 @@ def table_of(
     return builder.table(Run(name, info, partial(map, known.__getitem__)), book)
 
 
-def read_table(path: Path, book: PriceBook | None = None, *, name: str | None = None) -> tuple[Table, tuple[str, ...]]:
+def read_table(
+    path: Path, book: PriceBook | None = None, *, name: str | None = None, on_progress: OnProgress | None = None
+) -> tuple[Table, tuple[str, ...]]:
     """Return the table of a run file of any layout, and warnings of what of it cannot be read.
+
+    on_progress: is told now and then what share of the file was read.
 
     Raises:
         FileError: it cannot be read, is no run file, or a newer version wrote it.
     """
     stream = RunStream(path)
-    table, warnings = table_of_stream(stream, book, name=path.name if name is None else name)
+    table, warnings = table_of_stream(stream, book, name=path.name if name is None else name, on_progress=on_progress)
     return table, (*stream.warnings, *warnings)
 
 
-def table_of_stream(stream: RunStream, book: PriceBook | None = None, *, name: str = "") -> tuple[Table, list[str]]:
+def table_of_stream(
+    stream: RunStream, book: PriceBook | None = None, *, name: str = "", on_progress: OnProgress | None = None
+) -> tuple[Table, list[str]]:
     """Return the table of what a run file still holds, and what of it was left out."""
     builder, places = TableBuilder(), array("q")
     with gc_paused():
         for place, record in stream.lean():
             places.append(place)
             builder.add(record)
+            if on_progress is not None and not len(places) % BATCH:
+                on_progress(stream.share)
     return builder.table(Run(name, stream.info, stream.fetch), book, places), builder.warnings
 
 
-def read_tables(paths: Sequence[Path], book: PriceBook | None = None) -> tuple[Table, tuple[str, ...]]:
+def read_tables(
+    paths: Sequence[Path], book: PriceBook | None = None, *, on_progress: OnProgress | None = None
+) -> tuple[Table, tuple[str, ...]]:
     """Return run files as one table, and warnings that name the file.
 
     Stamps of different runs are of different clocks, so the requests are in the order of the wall's. A request
@@ -287,9 +293,10 @@ def read_tables(paths: Sequence[Path], book: PriceBook | None = None) -> tuple[T
     names = [path.name for path in paths]
     unique = len(set(names)) == len(names)
     tables, warnings = [], []
-    for path, name in zip(paths, names, strict=True):
+    for number, (path, name) in enumerate(zip(paths, names, strict=True)):
         called = name if unique else str(path)
-        table, says = read_table(path, book, name=called)
+        tell = None if on_progress is None else partial(_tell_of_several, on_progress, number, len(paths))
+        table, says = read_table(path, book, name=called, on_progress=tell)
         tables.append(table)
         warnings += [f"{called}: {one}" for one in says]
     if len(tables) == 1:
@@ -302,6 +309,10 @@ def read_tables(paths: Sequence[Path], book: PriceBook | None = None) -> tuple[T
         warnings.append(f"{many} in more than one of the files: taken once")
         whole = whole.take(np.sort(first))
     return whole.started(), tuple(warnings)
+
+
+def _tell_of_several(on_progress: OnProgress, number: int, files: int, share: float) -> None:
+    on_progress((number + share) / files)
 
 
 def join_tables(tables: Sequence[Table]) -> Table:
@@ -352,70 +363,3 @@ def gc_paused() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def wall_us(timestamp: str) -> int:
-    """Return the time of day of a record's timestamp, as microseconds since 1970; MISSING where it is none."""
-    try:
-        when = datetime.fromisoformat(timestamp)
-        return ((when if when.tzinfo else when.astimezone()) - EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):
-        return MISSING
-
-
-def _event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Column]:
-    """Return the events of these records, one record's behind the other's, and how many each has.
-
-    None where the columns of a record differ in length.
-    """
-    columns: dict[str, Column] = {}
-    sizes: Column | None = None
-    for name in _EVENTS:
-        columns[name], each = joined_columns([getattr(record.events, name) for record in records])
-        if sizes is not None and not np.array_equal(each, sizes):
-            return None, sizes
-        sizes = each
-    assert sizes is not None
-    return columns, sizes
-
-
-def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
-    """Return lists of numbers one behind the other, and the length of each; files of different age differ in widths."""
-    kinds = set(map(type, columns))
-    if kinds == {Ext} and len(codes := {column.code for column in columns}) == 1:
-        data = [column.data for column in columns]
-        joined = np.frombuffer(b"".join(data), dtype=_PACKED_TYPES[codes.pop()])
-        return joined.astype(np.int64, copy=False), np.array([*map(len, data)], dtype=np.int64) // joined.itemsize
-    if kinds == {list}:
-        sizes = np.array([*map(len, columns)], dtype=np.int64)
-        return np.fromiter(chain.from_iterable(columns), np.int64, int(sizes.sum())), sizes
-    each = [_unpacked(column) for column in columns]
-    values = np.concatenate(each) if each else np.empty(0, dtype=np.int64)
-    return values, np.array([len(column) for column in each], dtype=np.int64)
-
-
-def _unpacked(column: Any) -> Column:
-    """Return a list of numbers in any of its forms as int64."""
-    if isinstance(column, Ext):
-        values: Column = np.frombuffer(bytes(column.data), dtype=_PACKED_TYPES[column.code]).astype(np.int64)
-        return values
-    if isinstance(column, array):
-        return np.array(column, dtype=np.int64)
-    return np.array(column, dtype=np.int64)
-
-
-def _narrow(values: Column) -> Column:
-    """Return whole numbers in as few bytes as they fit in."""
-    if not len(values):
-        return values
-    least, greatest = int(values.min()), int(values.max())
-    return values.astype(np.result_type(np.min_scalar_type(least), np.min_scalar_type(greatest)), copy=False)
-
-
-def _tcp(record: Any) -> tuple[int | None, int | None, int | None]:
-    """Return round trip, shortest round trip and segments sent again during this request, where the kernel told."""
-    connection = record.connection
-    if connection is None or (end := connection.tcp_at_end) is None:
-        return _NO_TCP
-    begin = connection.tcp_at_send if connection.reused else None
-    return end.rtt_us, end.min_rtt_us, end.retransmits - (begin.retransmits if begin else 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -320,7 +320,13 @@ class Columns:
         """
         if not len(self):
             return []
-        whole = np.unique(np.stack(keys), axis=1, return_inverse=True)[1].reshape(-1)
+        whole = np.zeros(len(self), dtype=np.int64)
+        for key in keys:  # one key at a time: far quicker than rows of several
+            if (key != key[0]).any():
+                of = np.unique(key, return_inverse=True)[1]
+                whole = np.unique(whole * (int(of.max()) + 1) + of, return_inverse=True)[1]
+        if not whole.any():
+            return [np.arange(len(self))]
         order = np.argsort(whole, kind="stable")
         begins = np.flatnonzero(np.diff(whole[order], prepend=-1))
         groups = np.split(order, begins[1:])
@@ -350,9 +356,21 @@ class Columns:
 
     def with_warmup(self, warmup: Column) -> Self:
         """Return the same requests with other marks of warm-up."""
-        made = self.take(np.arange(len(self)))
+        made = self.take(slice(0, len(self)))
         made._columns["warmup"] = warmup
         return made
+
+    def with_records(self, change: Callable[[Record], Record]) -> Self:
+        """Return the same requests, whose records are what `change` makes of them."""
+        made = self.take(slice(0, len(self)))
+        made.runs = tuple([run._replace(fetch=partial(_changed, change, run.fetch)) for run in self.runs])
+        return made
+
+
+def _changed(
+    change: Callable[[Record], Record], fetch: Callable[[Iterable[int]], Iterator[Record]], places: Iterable[int]
+) -> Iterator[Record]:
+    return map(change, fetch(places))
 
 
 def wall_time(wall_us: int) -> datetime | None:

@@ -118,8 +118,11 @@ def distribution(
 
 def _std_dev(values: NDArray[Any], mean: float) -> float:
     """Of a sample; a piece at a time, so that millions of values need no copy."""
+    import numpy as np
+
     pieces = (values[at : at + LONG] - mean for at in range(0, len(values), LONG))
-    return float((sum([float(piece @ piece) for piece in pieces]) / (len(values) - 1)) ** 0.5)
+    # Not piece @ piece: BLAS would start threads that wait by spinning.
+    return float((sum([float(np.square(piece).sum()) for piece in pieces]) / (len(values) - 1)) ** 0.5)
 
 
 def _histogram(ordered: NDArray[Any]) -> Histogram | None:

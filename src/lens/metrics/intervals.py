@@ -125,7 +125,7 @@ def batch_length(series: NDArray[Any]) -> int:
 
     n = len(series)
     centred = series - series.mean()
-    variance = float(centred @ centred) / n
+    variance = float(np.square(centred).sum()) / n
     if variance == 0:
         return 1
     farthest = max(5, ceil(sqrt(log(n, 10))))

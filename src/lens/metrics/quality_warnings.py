@@ -22,6 +22,7 @@ RETRANSMIT_SHARE = 0.01
 CACHED_SHARE = 0.5
 SHORTEST_S = 1.0
 FEWEST_REQUESTS = 20  # for a p95
+READ_FROM = ("client_lag_us", "inter_chunk_ms", "schedule_lag_us")  # metrics whose distributions are looked at
 
 
 def quality_warnings(summary: Summary) -> list[str]:

@@ -17,7 +17,7 @@ from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.builder import table_of, table_of_stream
 from lens.metrics.cold_start import cold_start
-from lens.metrics.definitions import request_metrics
+from lens.metrics.definitions import metric_named, request_metrics
 from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution
 from lens.metrics.formulas import coalesced_events
 from lens.metrics.goodput import Slo, keep_slos
@@ -43,18 +43,20 @@ def summarize(
     *,
     slos: Sequence[Slo] = (),
     percents: Sequence[float] = PERCENTILES,
+    metrics: Iterable[str] | None = None,
 ) -> Summary:
     """Return the summary of requests.
 
     info: of the run, whose warnings are told too; book: of prices, where `requests` are no table, which has its own;
-    slos: what a request must keep to count as good (goodput); percents: the percentiles that are given.
+    slos: what a request must keep to count as good (goodput); percents: the percentiles that are given;
+    metrics: those whose distributions are given, None: all. Warnings need `quality_warnings.READ_FROM`.
     """
     if isinstance(requests, RunStream):
         requests, _ = table_of_stream(requests, book)
         info = info or requests.info
     table = requests if isinstance(requests, Table) else table_of(requests, info, book)
     measured = table.measured()
-    found = _summary(measured, slos, percents)
+    found = _summary(measured, slos, distributions(measured, percents, metrics), server_times(measured, percents))
     warnings = (*(info.warnings if info else ()), *quality_warnings(found))
     if len(list(measured.by_run())) == 1:
         rows = stage_rows(measured)
@@ -82,10 +84,12 @@ def window_of(table: Table) -> Window:
     return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S)
 
 
-def distributions(table: Table, percents: Sequence[float] = PERCENTILES) -> dict[str, Distribution]:
-    """Return how the values of each metric are spread; of those that may speak for it."""
+def distributions(
+    table: Table, percents: Sequence[float] = PERCENTILES, metrics: Iterable[str] | None = None
+) -> dict[str, Distribution]:
+    """Return how the values of each metric are spread; of those that may speak for it. metrics: None: all."""
     found = {}
-    for metric in request_metrics():
+    for metric in request_metrics() if metrics is None else map(metric_named, metrics):
         values = table.values(metric.name)
         one = distribution(
             metric.name, metric.unit, values, percents, sure_of=SURE_OF if metric.name in SURE else (), own=True
@@ -105,7 +109,9 @@ def server_times(table: Table, percents: Sequence[float] = PERCENTILES) -> dict[
     return {name: one for name, one in found.items() if one}
 
 
-def _summary(table: Table, slos: Sequence[Slo], percents: Sequence[float]) -> Summary:
+def _summary(
+    table: Table, slos: Sequence[Slo], spread: dict[str, Distribution], told: dict[str, Distribution]
+) -> Summary:
     success = table.success
     requests, successes = len(table), int(success.sum())
     window_s, busy_s = window_of(table)
@@ -133,13 +139,13 @@ def _summary(table: Table, slos: Sequence[Slo], percents: Sequence[float]) -> Su
         cost_per_request=costs.total / Decimal(costs.priced) if costs.total is not None else None,
         unpriced=costs.unpriced,
         unpriced_reason=costs.reason,
-        distributions=distributions(table, percents),
+        distributions=spread,
         retries=int(table.column("tries").sum()),
         connections_opened=int(reused.equal(False).sum()),
         coalesced_share=float(coalesced_events(table)[success].sum()) / content if content else None,
         stamp_kinds=_stamp_kinds(table),
         token_evidence=_evidence(table),
-        server_timing_ms=server_times(table, percents),
+        server_timing_ms=told,
         goodput_rps=good / window_s if good is not None and window_s else None,
         good=good,
         slos=tuple([str(slo) for slo in slos]),

@@ -131,10 +131,13 @@ class Table(Columns):
         """Which requests have the same price: of one provider and model, within one minute."""
         names = [self.codes(name) for name in ("provider", "model", "served_model")]
         minute = self.column("wall_us") // MINUTE_US
-        whole = np.stack([*[one.codes for one in names], minute])
-        places, of = np.unique(whole, axis=1, return_index=True, return_inverse=True)[1:]
+        groups = self.grouped(*[one.codes for one in names], minute)
+        of = np.zeros(len(self), dtype=np.int64)
+        for number, rows in enumerate(groups):
+            of[rows] = number
+        places = [int(rows[0]) for rows in groups]
         keys = []
-        for place in places.tolist():
+        for place in places:
             provider, model, served = [one.values[code] if (code := one.codes[place]) >= 0 else None for one in names]
             keys.append(PriceKey(str(provider), str(model), served, wall_time(int(minute[place]) * MINUTE_US)))
         reported = self.codes("reported_cost_usd")

@@ -58,6 +58,7 @@ class Costs(NamedTuple):
     stale_days: int | None  # how old the oldest price is, where it is stale
     pico: dict[str, Column]  # the same costs in 1e-12 USD as int64, exact; UNKNOWN where not known or too large
     reported: dict[int, Decimal]  # request -> what the provider says it billed
+    sources: dict[str, int]  # where the prices are from, "reported" by the provider -> requests with a cost
 
     def decimals(self, name: str) -> list[Decimal | None]:
         """Return a cost of each request in USD with all its digits; None where it is not known."""
@@ -126,7 +127,23 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
         stale_days=max([days for days in ages if days is not None], default=None),
         pico=pico,
         reported=reported,
+        sources=_sources(prices, of, columns["total_cost"], reported),
     )
+
+
+def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Mapping[int, Decimal]) -> dict[str, int]:
+    """Return where the prices of known costs are from, and of how many requests, the most first."""
+    import numpy as np
+
+    known = ~np.isnan(usd)
+    known[list(reported)] = False
+    n = np.bincount(of[known], minlength=max(prices, default=0) + 1)
+    found = {"reported": len(reported)} if reported else {}
+    for number, price in prices.items():
+        if n[number]:
+            name = price.source or "unknown"
+            found[name] = found.get(name, 0) + int(n[number])
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def _reason(key: PriceKey, usage: dict[str, float], price: Price | None) -> str | None:

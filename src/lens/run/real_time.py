@@ -1,0 +1,69 @@
+"""Write events of a run as JSON Lines to standard output while it goes on (`output.real_time`)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+from lens.metrics.definitions import measure
+from lens.model import Record
+from lens.orchestrator.engine import RunState
+from lens.run.sink import Sink
+from lens.units import NS_PER_S
+
+_FIGURES = ("ttfb_ms", "ttft_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
+PROGRESS_EVERY_NS = NS_PER_S
+
+
+class RealTime(Sink):
+    """Writes a line a request and a line a second; a reader that goes away ends the writing, not the run."""
+
+    def __init__(self) -> None:
+        self._next_ns = PROGRESS_EVERY_NS
+        self._gone = False
+
+    def on_record(self, record: Record) -> None:
+        """Write a request that has ended, with its figures."""
+        figures = {name: measure(name, record) for name in _FIGURES}
+        usage = record.usage
+        self._write(
+            "request",
+            index=record.index,
+            request_id=record.request_id,
+            provider=record.provider,
+            model=record.model,
+            timestamp=record.timestamp,
+            stage=record.stage,
+            status=record.status.value,
+            category=record.category,
+            **figures,
+            input_tokens=usage.input_tokens if usage else None,
+            output_tokens=usage.output_tokens if usage else None,
+            error=record.failure.message if record.failure else None,
+        )
+
+    def on_progress(self, state: RunState) -> None:
+        """Write the progress, once a second."""
+        if state.elapsed_ns < self._next_ns:
+            return
+        self._next_ns = state.elapsed_ns + PROGRESS_EVERY_NS
+        self._write(
+            "progress",
+            elapsed_s=round(state.elapsed_ns / NS_PER_S, 3),
+            done=state.done,
+            failed=state.failed,
+            open=state.in_flight,
+            total=state.total,
+        )
+
+    def _write(self, event: str, **fields: Any) -> None:
+        if self._gone:
+            return
+        line = {"event": event, **{name: value for name, value in fields.items() if value is not None}}
+        try:
+            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            self._gone = True

@@ -1,0 +1,161 @@
+"""One measurement in this process, against a simulator: what comes of a run's goals, its ends, and its outputs."""
+
+import json
+import resource
+import signal
+
+import pytest
+from handmade import record
+
+from lens.cli.commands.benchmark import command
+from lens.cli.running import remember_secrets, run_settings
+from lens.cli.settings import settings_of
+from lens.errors import ConfigError, ExitCode
+from lens.history.read import read_run
+from lens.model import Status, ToolCall
+from lens.run.journal import SUFFIX
+from lens.run.outputs import run_name, without_text
+
+
+@pytest.fixture
+def run(target, tmp_path, monkeypatch):
+    """A run as the command line carries it out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def measured(*words):
+        with command.make_context("benchmark", [*target, *map(str, words), "--ui", "none"]) as ctx:
+            return run_settings(settings_of(ctx))
+
+    return measured
+
+
+def test_records_come_in_order_with_a_summary_and_a_good_end(run):
+    found = run("-n", 12, "-c", 4)
+    assert [one.index for one in found.records] == list(range(12))
+    assert (found.summary.requests, found.summary.successes, found.exit_code) == (12, 12, ExitCode.OK)
+    assert found.info.ended_ns >= found.info.started_ns
+    assert found.trouble is None
+
+
+def test_outputs_are_complete_and_the_journal_is_gone(run, tmp_path):
+    found = run("-n", 3, "-o", "run.jsonl")
+    assert read_run(tmp_path / "run.jsonl").records == [without_text(one) for one in found.records]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.jsonl"]
+
+
+def test_texts_are_kept_only_where_that_was_asked_for(run, tmp_path):
+    run("-n", 1, "-o", "plain.jsonl", "--tokenizer", "o200k_base")  # which reads texts, but keeps none
+    run("-n", 1, "-o", "full.jsonl", "--save-text")
+    texts = [read_run(tmp_path / name).records[0].text for name in ("plain.jsonl", "full.jsonl")]
+    assert texts[0] is None
+    assert texts[1]
+
+
+def test_what_was_thought_and_called_is_text_too():
+    told = record(text="a", reasoning="b", tool_calls=(ToolCall(name="f", arguments="{}"),))
+    kept = without_text(told)
+    assert (kept.text, kept.reasoning, kept.tool_calls) == (None, None, ())
+    assert kept.events == told.events
+
+
+# A disk may be full in the middle, or when the last of a file is written out.
+@pytest.mark.parametrize("room_bytes", [6000, 40_000])
+def test_an_output_that_fills_the_disk_is_told_and_the_page_is_there(run, tmp_path, room_bytes):
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, limits[1]))
+    try:
+        found = run("-n", 30, "-c", 10, "-o", "run.jsonl")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert found.exit_code == ExitCode.USAGE
+    assert "File too large" in found.trouble
+    assert "what was measured is above, and cannot be written elsewhere" in found.trouble
+    assert found.summary.successes == 30
+    assert (tmp_path / f"run.jsonl{SUFFIX}").exists()  # the outputs are not complete
+
+
+def test_a_ceiling_ends_a_run_before_it_is_passed(run):
+    words = ("--price", "in=20000,out=20000", "--max-tokens", 10, "--max-cost", "5.00")
+    found = run("-n", 50, "-c", 1, *words)
+    assert found.exit_code == ExitCode.BUDGET
+    assert "--max-cost $5" in found.outcome.over_budget
+    assert 0 < len(found.records) < 50
+    assert 0 < found.spent_nusd <= 5 * 10**9
+
+
+def test_a_run_until_a_figure_is_known_says_what_it_knew(run):
+    found = run("-c", 4, "--until", "ttft_p50 50%")
+    assert found.summary.notes
+    assert found.summary.notes[0].startswith("ttft_ms p50: reached")
+    assert found.exit_code == ExitCode.OK
+
+
+def test_both_ends_are_left_out_where_that_was_asked_for(run):
+    found = run("-n", 12, "-c", 2, "--warmup", "auto", "--cooldown", "3")
+    assert sum(one.warmup for one in found.records) >= 3
+    assert found.summary.notes[0].startswith("warm-up: the first ")
+    assert found.summary.notes[1] == "cool-down: the last 3 requests are left out of the figures"
+
+
+def test_an_hour_of_gpus_has_a_price_by_the_token(run):
+    spent = run("-n", 4, "--gpu-hour", "3600").summary.gpu_cost
+    assert spent["usd"] > 0
+    assert spent["usd_per_million_output_tokens"] == spent["usd"] / 40 * 1_000_000
+
+
+def test_events_are_told_while_they_happen(run, capsysbinary):
+    run("-n", 3, "--real-time")
+    told = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    assert [one["index"] for one in told if one["event"] == "request"] == [0, 1, 2]
+
+
+def test_what_no_server_counted_is_counted_here(run):
+    found = run("-n", 1, "--tokenizer", "o200k_base", "--api", "chat")
+    assert found.records[0].usage.output_tokens == 10  # the server's own count comes first
+    with pytest.raises(ConfigError, match="tokenizer"):
+        run("-n", 1, "--tokenizer", "papyrus")
+
+
+def test_a_search_for_a_limit_tells_its_tries(run):
+    found = run("--search-slo", "ttft_p95<60000", "--rate", 10, "--search-max", 20, "--duration", "200ms")
+    assert "still kept" in found.summary.notes[-1]
+    assert len(found.summary.notes) > 1
+
+
+def test_processes_share_a_load(run):
+    found = run("-n", 8, "-c", 4, "--workers", 2)
+    assert [one.index for one in found.records] == list(range(8))
+    assert found.summary.successes == 8
+
+
+def test_where_nothing_succeeds_the_exit_code_says_so(run):
+    found = run("-n", 2, "--base-url", "http://127.0.0.1:9/v1")
+    assert found.exit_code == ExitCode.NOTHING_MEASURED
+    assert all(one.status is not Status.SUCCESS for one in found.records)
+
+
+def test_a_push_that_fails_is_trouble_and_costs_no_result(run):
+    found = run("-n", 2, "--push-gateway", "http://127.0.0.1:9")
+    assert found.exit_code == ExitCode.USAGE
+    assert "127.0.0.1:9" in found.trouble
+    assert found.summary.successes == 2
+
+
+def test_a_file_is_named_for_what_was_measured_in_plain_letters():
+    with command.make_context("benchmark", ["--provider", "openai", "-m", "org/Model v2: é"]) as ctx:
+        settings = settings_of(ctx)
+    assert run_name(settings.config, "T") == "openai-org-Model-v2-T"
+
+
+def test_a_header_that_may_be_a_key_is_not_shown(target):
+    from lens.secrets import mask_secrets
+
+    words = [*target, "--header", "X-Auth-Thing: q7-hidden-value", "--header", "X-Scope: q7-shown-value"]
+    with command.make_context("benchmark", words) as ctx:
+        remember_secrets(settings_of(ctx))
+    assert mask_secrets("q7-hidden-value q7-shown-value").endswith(" q7-shown-value")
+    assert "q7-hidden-value" not in mask_secrets("lll q7-hidden-value")

@@ -1,0 +1,139 @@
+"""The journal: what a run had measured is on disk before it is over, and a disk that fails ends only the journal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from handmade import INFO, failed_record, full_record, record
+from waiting import HANG_S
+
+from lens.errors import FileError
+from lens.history.read import read_run
+from lens.run.journal import SUFFIX, Journal, rescue
+
+RECORDS = [full_record(), failed_record("the peer closed the connection"), record((1, 2, 3), index=2)]
+
+
+def filled(folder: Path) -> Journal:
+    journal = Journal(folder / "run.json")
+    for item in (INFO, *RECORDS):
+        journal.add(item)
+    return journal
+
+
+def test_what_was_added_can_be_read_when_the_outputs_are_not_complete(tmp_path):
+    journal = filled(tmp_path)
+    journal.close(complete=False)
+    run = read_run(tmp_path / f"run.json{SUFFIX}")
+    assert (run.info, run.records) == (INFO, RECORDS)
+    assert journal.warning is None
+
+
+def test_it_goes_when_the_outputs_are_complete(tmp_path):
+    filled(tmp_path).close(complete=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("outputs", [True, False], ids=["beside the outputs", "without outputs"])
+def test_records_are_read_back_in_the_order_in_which_they_ended(tmp_path, monkeypatch, outputs):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    journal = filled(tmp_path) if outputs else Journal()
+    for item in () if outputs else (INFO, *RECORDS):
+        journal.add(item)
+    journal.close(complete=True)
+    assert list(journal.records()) == RECORDS == list(journal.records())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_than_a_block_is_read_back(monkeypatch):
+    monkeypatch.setattr("lens.run.journal.BLOCK_BYTES", 700)
+    journal = Journal()
+    wanted = [full_record(), *[record((1, 2, 3), index=index) for index in range(40)]]
+    for item in (INFO, *wanted):
+        journal.add(item)
+    journal.finish()
+    assert list(journal.records()) == wanted
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
+    with pytest.raises(FileError, match=r"cannot write .*none/run\.json\.journal\.msgpack: No such file"):
+        Journal(tmp_path / "none" / "run.json")
+
+
+def run_apart(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own, with the folder as its argument and for temporary files."""
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)}
+    words = [sys.executable, "-c", script, folder]
+    return subprocess.run(words, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
+
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+from handmade import INFO, record
+from lens.errors import FileError
+from lens.history.read import read_run
+from lens.run.journal import SUFFIX, Journal
+journal = Journal(Path(sys.argv[1], "run.json"))
+journal.add(INFO)
+for index in range(50):
+    journal.add(record(index=index))
+def on_disk():
+    try:
+        return len(read_run(Path(sys.argv[1], "run.json" + SUFFIX)).records)
+    except FileError:  # nothing yet
+        return 0
+while on_disk() < 50:
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_is_killed_leaves_all_that_had_ended(tmp_path):
+    assert run_apart(KILLED, tmp_path).returncode == -9
+    run = read_run(tmp_path / f"run.json{SUFFIX}")
+    assert [one.index for one in run.records] == list(range(50))
+
+
+# Files of this process may have 3,000 bytes, as on a disk that is full then.
+SMALL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from handmade import INFO, record
+from lens.run.journal import Journal, rescue
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+records = [record(index=index) for index in range(50)]
+"""
+JOURNAL = """
+journal = Journal(Path(sys.argv[1], "run.json"))
+for item in (INFO, *records):
+    journal.add(item)
+journal.close(complete=False)
+print(journal.warning)
+print([one.index for one in journal.records()] == list(range(50)))
+"""
+
+
+def test_a_disk_that_is_full_ends_the_journal_and_says_so(tmp_path):
+    said = run_apart(SMALL_DISK + JOURNAL, tmp_path).stdout
+    assert "stopped: File too large; records are kept in memory" in said
+    assert said.endswith("True\n"), "all records can be read back"
+    run = read_run(tmp_path / f"run.json{SUFFIX}")
+    assert 0 < len(run.records) < 50
+    assert "cut off" in run.warnings[0]
+
+
+def test_a_rescue_onto_a_disk_that_is_full_says_so_and_leaves_nothing(tmp_path):
+    assert run_apart(SMALL_DISK + "print(rescue(INFO, records))", tmp_path).stdout == "None\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_rescued_into_the_folder_for_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = rescue(INFO, RECORDS)
+    assert path.parent == tmp_path
+    assert read_run(path).records == RECORDS
