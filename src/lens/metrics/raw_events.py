@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lens.history.lean import MISSING
-from lens.metrics.builder import joined_columns
 from lens.metrics.columns import Column
+from lens.metrics.packing import joined_columns
 from lens.metrics.table import Table
 from lens.model import Record
 
