@@ -9,11 +9,11 @@ import pytest
 from handmade import INFO, record
 from hypothesis import given
 from hypothesis import strategies as st
+from lens.analysis.sources import Source, Sources, summary_of
 
 from lens.analysis.explore.findings import Findings
 from lens.analysis.explore.groups import Sheet
 from lens.analysis.gates.checks import Check
-from lens.analysis.sources import Source, Sources, summary_of
 from lens.errors import FileError
 from lens.history.read import Run
 from lens.pricing import PriceBook

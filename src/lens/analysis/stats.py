@@ -151,7 +151,8 @@ def block_length_between_steps(values: Series, length: int, alpha: float) -> int
 
 def shortest_block(n: int) -> int:
     """Return how long blocks of n values are at least: few enough to look at in pairs, and long enough for a median."""
-    return max(ceil(n ** (1 / 3)), ceil(n / MOST_BLOCKS))
+    length: int = max(ceil(float(n) ** (1 / 3)), ceil(n / MOST_BLOCKS))
+    return length
 
 
 def block_begins(n: int, length: int) -> Series:

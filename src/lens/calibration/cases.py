@@ -15,7 +15,7 @@ import trio
 
 from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import LensError
-from lens.metrics.summary import percentile
+from lens.metrics.distribution import percentile
 from lens.metrics.timeline import first_at_ns
 from lens.model import CONTENT, Record, Status
 from lens.run.driver import RunOptions, run

@@ -20,7 +20,8 @@ from pathlib import Path
 from lens.analysis.optimize.candidates import Candidate, candidates_of
 from lens.errors import ConfigError
 from lens.history.read import read_run
-from lens.metrics.builder import table_of, wall_us
+from lens.metrics.builder import table_of
+from lens.metrics.packing import wall_us
 from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record
 from lens.pricing import PriceBook

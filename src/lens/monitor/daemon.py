@@ -20,7 +20,7 @@ from lens.errors import ConfigError, LensError
 from lens.export.prometheus import PrometheusMetrics
 from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
-from lens.monitor.burn import Promise
+from lens.monitor.burn import Objective
 from lens.monitor.history import History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
@@ -60,7 +60,7 @@ class Settings(NamedTuple):
     config: RunConfig
     book: PriceBook
     pushes: tuple[Push, ...] = ()
-    promises: tuple[Promise, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     once: bool = False
     duration_s: float | None = None
 
@@ -156,7 +156,7 @@ class Monitor:
         who = (record.provider, record.model)
         watch = self.watches.get(who)
         if watch is None:
-            watch = self.watches[who] = Watch(who, self.settings.promises)
+            watch = self.watches[who] = Watch(who, self.settings.objectives)
         for alert in watch.add(record, trio.current_time()):
             self._alert(alert)
 
@@ -174,11 +174,11 @@ class Monitor:
             self._say(trouble)
 
     def reload(self, settings: Settings) -> None:
-        """Go on with other targets, prompts, intervals and promises; what was counted stays counted."""
+        """Go on with other targets, prompts, intervals and objectives; what was counted stays counted."""
         gone = set(self.watches) - {(t.provider, t.model) for t in settings.config.targets}
         for who in gone:
             del self.watches[who]
-        if settings.promises != self.settings.promises:
+        if settings.objectives != self.settings.objectives:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
 

@@ -77,9 +77,9 @@ class Journal:
         """Return the records as a table, which reads them here again; only once the journal is finished."""
         builder, places = TableBuilder(), array("q")
         with gc_paused():
-            for place, message in self._messages():
+            for place, packed in self._messages():
                 places.append(place)
-                builder.add(decode_packed(message))
+                builder.add(decode_packed(packed))
             for number, record in enumerate(self._kept):
                 places.append(~number)
                 builder.add(record)
@@ -96,8 +96,8 @@ class Journal:
 
     def records(self) -> Iterator[Record]:
         """Yield the records in the order in which they ended; only once the journal is finished."""
-        for _, message in self._messages():
-            yield _decoder.decode(message)
+        for _, packed in self._messages():
+            yield _decoder.decode(packed)
         yield from self._kept
 
     def rewritten(self, change: Callable[[Record], Record]) -> Journal:

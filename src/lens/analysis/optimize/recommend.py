@@ -284,7 +284,8 @@ def _drawn(
     bounds = list(dict.fromkeys(bound for part in parts for bound in part.bounds()))
     first = {i: verdicts_of(candidates[i], bounds) for i in live}
     bounded = {i: {b: sample_of(candidates[i], b.metric, b.statistic, each) for b in bounds} for i in live}
-    cells = sum(len(s.values) for row in (*known.values(), *bounded.values()) for s in row.values()) // each
+    parts_of: list[dict[Any, Sample]] = [*known.values(), *bounded.values()]
+    cells = sum(len(one.values) for row in parts_of for one in row.values()) // each
     many = min(DRAWS, max(FEWEST_DRAWS, CELLS // max(cells, 1)))
     figures = {name: np.full((many, len(candidates)), np.nan) for name in OBJECTIVES}
     best = np.full(many, -1)
