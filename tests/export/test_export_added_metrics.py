@@ -86,6 +86,21 @@ def test_a_span_has_it():
     assert told == [{"doubleValue": 4.0}, {"doubleValue": 2.0}, None]
 
 
+def test_an_infinite_value_is_no_cell_of_csv():
+    definitions.define(
+        Metric(
+            name="endless", unit="share", better=None, formula="1 / 0", source="nowhere",
+            column=lambda table: np.full(len(table), np.inf),
+        )
+    )  # fmt: skip
+    export = open_export(format_named("csv"), INFO, PriceBook())
+    try:
+        text = b"".join(export.write(table_of(MADE), INFO, summarize([])))
+    finally:
+        definitions.remove("endless")
+    assert [row["endless"] for row in csv.DictReader(io.StringIO(text.decode()))] == ["", "", ""]
+
+
 def test_it_is_gone_when_it_is_removed(added):
     assert b"events_ms" in exported("csv")
     definitions.remove("events_ms")

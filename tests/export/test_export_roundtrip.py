@@ -13,6 +13,7 @@ import math
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from handmade import INFO, full_record, record
 from hypothesis import HealthCheck, given, settings
@@ -25,7 +26,8 @@ from lens.export.formats import FORMATS, format_named, open_export
 from lens.export.influx import InfluxPoints
 from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
-from lens.metrics.builder import table_of
+from lens.history.write import write_run
+from lens.metrics.builder import read_table, table_of
 from lens.metrics.rows import figures_of
 from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
@@ -56,6 +58,31 @@ def test_a_run_file_gives_back_its_records(made, name):
     assert run.records == made
     assert run.info == INFO
     assert run.warnings == ()
+
+
+NOTHING = summarize([], INFO)
+
+
+def written(name, table):
+    """The bytes of an export; Parquet's say when a library was built, so its rows stand for them."""
+    found = b"".join(open_export(format_named(name), INFO, BOOK).write(table, INFO, NOTHING))
+    if name != "parquet":
+        return found
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    return parquet.read_table(io.BytesIO(found)).to_pylist()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("html", "hdrhistogram")])
+@settings(few, max_examples=15)
+@given(made=MANY, data=st.data())
+def test_some_requests_of_a_table_in_a_file_are_written_like_a_run_of_them_alone(name, made, data):
+    rows = data.draw(st.permutations(range(len(made))))[: data.draw(st.integers(0, len(made)))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.msgpack"
+        write_run(path, INFO, made)
+        table, _ = read_table(path, BOOK) if made else (table_of([], INFO, BOOK), ())
+        part = table.take(np.array(rows, dtype=np.int64))
+        assert written(name, part) == written(name, table_of([made[row] for row in rows], INFO, BOOK))
 
 
 @few

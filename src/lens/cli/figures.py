@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from lens.metrics.goodput import Slo
     from lens.metrics.summary import Summary
     from lens.metrics.table import Table
-    from lens.model import Record
 
 # The names of tool_definitions.TOOLS, without loading it for --help.
 TOOLS = ("vllm", "sglang", "aiperf", "guidellm", "inference-perf", "llmperf", "otel")
@@ -47,19 +45,14 @@ def slos_of(ctx: click.Context) -> tuple[Slo, ...]:
     return parse_slos(" ".join(said))
 
 
-def print_definitions(
-    ctx: click.Context, console: Console, requests: Table | Iterable[Record], summary: Summary
-) -> None:
+def print_definitions(ctx: click.Context, console: Console, table: Table, summary: Summary) -> None:
     """Print what the tools that --definitions names would have said."""
     names = ctx.params.get("definitions")
     if not names:
         return
-    from lens.metrics.builder import table_of
-    from lens.metrics.table import Table
     from lens.metrics.tool_definitions import definitions_of, tool_figures
     from lens.report.tool_figures import print_tool
 
-    table = requests if isinstance(requests, Table) else table_of(requests)
     for name in dict.fromkeys(names):
         tool = definitions_of(name)
         print_tool(console, tool, tool_figures(tool, table), summary)

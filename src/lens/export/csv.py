@@ -76,7 +76,9 @@ def _figures(table: Table, metric: Metric) -> list[Any]:
     if metric.kind == "cost":
         costs = cost_texts(table, metric.name)
         return _listed(costs, [msgspec.Raw(text.encode()) for text in costs.values])
-    return plain_values(table.metric(metric.name), whole=metric.unit in WHOLE_UNITS, absent_as=_EMPTY)
+    column = table.metric(metric.name)
+    finite = np.where(np.isfinite(column), column, np.nan)  # JSON has no other numbers
+    return plain_values(finite, whole=metric.unit in WHOLE_UNITS, absent_as=_EMPTY)
 
 
 def _texts(codes: Codes) -> list[msgspec.Raw]:

@@ -53,6 +53,9 @@ class Pusher(Protocol):
     def add(self, record: Record) -> None:
         """Take a record without sending anything."""
 
+    def add_table(self, table: Table) -> None:
+        """Take requests without sending anything."""
+
     def flush(self) -> None:
         """Send what is pending.
 
@@ -77,11 +80,10 @@ class _TablePusher(abc.ABC):
         """Evaluate the records that came since the last time."""
         if self._records:
             records, self._records = self._records, []
-            self._add_table(table_of(records, self._info, self._book))
+            self.add_table(table_of(records, self._info, self._book))
 
     @abc.abstractmethod
-    def _add_table(self, table: Table) -> None:
-        """Take requests without sending anything."""
+    def add_table(self, table: Table) -> None: ...
 
 
 class _PrometheusPusher(_TablePusher):
@@ -92,7 +94,7 @@ class _PrometheusPusher(_TablePusher):
         self._push = push
         self._metrics = PrometheusMetrics(push.units)
 
-    def _add_table(self, table: Table) -> None:
+    def add_table(self, table: Table) -> None:
         self._metrics.add(table)
 
     def flush(self) -> None:
@@ -124,9 +126,10 @@ class _InfluxPusher(_TablePusher):
         self._points = InfluxPoints()
         self._lines: list[bytes] = []
 
-    def _add_table(self, table: Table) -> None:
-        self._lines += self._points.lines(table)
-        del self._lines[:-WAITING_MOST]
+    def add_table(self, table: Table) -> None:
+        for part in table.slices():
+            self._lines += self._points.lines(part)
+            del self._lines[:-WAITING_MOST]
 
     def flush(self) -> None:
         self._evaluate()
@@ -151,9 +154,10 @@ class _OtlpPusher(_TablePusher):
         self._signals = OtlpSignals(info)
         self._pending: list[bytes] = []  # encoded messages of spans
 
-    def _add_table(self, table: Table) -> None:
-        self._pending += self._signals.add(table)
-        del self._pending[: -WAITING_MOST // SPANS_A_LINE]
+    def add_table(self, table: Table) -> None:
+        for message in self._signals.add(table):
+            self._pending.append(message)
+            del self._pending[: -WAITING_MOST // SPANS_A_LINE]
 
     def flush(self) -> None:
         self._evaluate()
@@ -239,15 +243,20 @@ def open_push(push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, 
 
 
 def push_run(
-    push: Push, info: RunInfo, records: Iterable[Record], book: PriceBook, environ: Mapping[str, str] = os.environ
+    push: Push,
+    info: RunInfo,
+    requests: Table | Iterable[Record],
+    book: PriceBook,
+    environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Push a whole run to a backend.
+
+    book: of prices, where `requests` are no table, which has its own.
 
     Raises:
         ConfigError: the URL is not http(s)://host[:port], or an extra is missing.
         TransportError: the backend did not accept it.
     """
     pusher = open_push(push, info, book, environ)
-    for record in records:
-        pusher.add(record)
+    pusher.add_table(requests if isinstance(requests, Table) else table_of(requests, info, book))
     pusher.flush()
