@@ -24,7 +24,7 @@ class Fault(NamedTuple):
 
 
 LIMIT = 300_000_000
-PACKED = gzip.compress(STREAM)
+PACKED = gzip.compress(STREAM, mtime=0)
 FAULTS = [
     Fault("a reset before any answer", (Reset,), "network_error", "reset the connection without an answer"),
     Fault("an end without any answer", (Close,), "network_error", "closed the connection without an answer"),
