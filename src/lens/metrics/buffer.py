@@ -19,25 +19,31 @@ class Buffer:
 
     def __init__(self, dtype: Any = None) -> None:
         self._data: NDArray[Any] = np.empty(0, dtype=dtype or np.uint8)
-        self._fresh = dtype is None
+        self._own = False  # whether there is room behind the values, which nobody else has a view of
         self._n = 0
+        self._typed = dtype is not None
 
     def append(self, values: NDArray[Any]) -> None:
+        if not self._n:
+            # The first is taken as it is: most tables are one batch.
+            self._data = values.astype(self._data.dtype, copy=False) if self._typed else values
+            self._n = len(values)
+            return
         upto = self._n + len(values)
-        if self._fresh:
-            self._data, self._fresh = np.empty(0, dtype=values.dtype), False
         wanted = np.promote_types(self._data.dtype, values.dtype)
-        if wanted != self._data.dtype:
+        if wanted != self._data.dtype or not self._own:
             self._data = self._data[: self._n].astype(wanted)
+            self._own = True
         if upto > len(self._data):
-            # realloc moves pages, not values; nobody else has a view of it.
+            # realloc moves pages, not values.
             self._data.resize(max(int(len(self._data) * GROWTH), upto, SMALLEST), refcheck=False)
         self._data[self._n : upto] = values
         self._n = upto
 
     def array(self) -> NDArray[Any]:
         """Return all values; nothing can be appended any more."""
-        self._data.resize(self._n, refcheck=False)
+        if self._own:
+            self._data.resize(self._n, refcheck=False)
         return self._data
 
 
@@ -59,6 +65,8 @@ class Sparse:
 
 def compact(column: NDArray[Any], usual: Any) -> NDArray[Any] | Sparse:
     """Return a column as it needs least memory; `usual`: the value that most may have, NaN too."""
+    if len(column) < SMALLEST:
+        return column
     unusual = ~np.isnan(column) if usual != usual else column != usual
     places = np.flatnonzero(unusual)
     if len(places) >= SPARSE_SHARE * len(column):

@@ -85,7 +85,7 @@ class TableBuilder:
             if field:
                 lists[head][field] = joined
             elif name in self._values:
-                columns[name] = Codes(narrow(joined), tuple(self._values[name]))
+                columns[name] = Codes(joined if len(joined) < BATCH else narrow(joined), tuple(self._values[name]))
             else:
                 columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
         n = len(columns["start"])

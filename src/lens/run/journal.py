@@ -126,6 +126,7 @@ class Journal:
 
     def _write_all(self) -> None:
         self._write(MAGIC)
+        self._records_at = self._whole
         while (item := self._queue.get()) is not None:
             written = self._write(message(item))
             if isinstance(item, RunInfo):
