@@ -19,6 +19,7 @@ from lens.cli.command import Command, Option, with_options
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.gates import GATES, gates_said
 from lens.cli.options import COMMON, PRICES
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
         meant = " of which --where is true" if ctx.params["where"] else ""
         click.echo(f"lll: analyze: there is no request{meant} in {', '.join(files)}", err=True)
         return ExitCode.NOTHING_MEASURED
-    found = _query(ctx, table) if ctx.params["sql"] else _find(ctx, table, gates, warnings)
+    with shown_steps() as steps:
+        steps.computing()
+        found = _query(ctx, table) if ctx.params["sql"] else _find(ctx, table, gates, warnings)
     _write(ctx, found, table)
     return ExitCode.THRESHOLD if found.failed else ExitCode.OK
 
@@ -82,7 +85,8 @@ def _read(ctx: click.Context, files: Sequence[str]) -> tuple[Table, tuple[str, .
     from lens.cli.settings import book_of
     from lens.metrics.builder import read_tables
 
-    return read_tables([Path(name) for name in files], book_of(ctx))
+    with shown_steps() as steps:
+        return read_tables([Path(name) for name in files], book_of(ctx), on_progress=steps.reading)
 
 
 def _configured(ctx: click.Context) -> tuple[str, ...]:

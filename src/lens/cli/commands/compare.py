@@ -12,6 +12,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.gates import GATES
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -88,9 +89,14 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
     if len(files) < 2:
         raise ConfigError("compare two run files or more; one is compared with nothing")
     book = book_of(ctx)
-    runs = [read_table(Path(name), book)[0] for name in files]
-    console = console_for(sys.stdout)
-    print_comparisons(console, compare_runs(runs, [Path(name).name for name in files]))
+    with shown_steps() as steps:
+        read = [read_table(Path(name), book, on_progress=steps.reading) for name in files]
+        steps.computing()
+        comparisons = compare_runs([table for table, _ in read], [Path(name).name for name in files])
+    for name, (_, warnings) in zip(files, read, strict=True):
+        for warning in warnings:
+            click.echo(f"lll: {name}: {warning}", err=True)
+    print_comparisons(console_for(sys.stdout), comparisons)
     return ExitCode.OK
 
 

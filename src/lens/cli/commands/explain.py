@@ -10,6 +10,7 @@ import click
 from lens.cli.command import Command, Option, with_options
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.options import PRICES
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
     from lens.metrics.builder import read_table
     from lens.metrics.summarize import summarize
 
-    table, warnings = read_table(file, book_of(ctx))
+    with shown_steps() as steps:
+        table, warnings = read_table(file, book_of(ctx), on_progress=steps.reading)
     for warning in warnings:
         click.echo(f"lll: {file}: {warning}", err=True)
     click.echo()

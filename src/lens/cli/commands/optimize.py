@@ -15,6 +15,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.commands.compare import WHO, pairs_of
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def _read(files: Sequence[str], book: PriceBook) -> list[Candidate]:
     from lens.analysis.optimize.candidates import candidates_of
     from lens.metrics.builder import read_tables
 
-    table, warnings = read_tables([Path(name) for name in files], book)
+    with shown_steps() as steps:
+        table, warnings = read_tables([Path(name) for name in files], book, on_progress=steps.reading)
     for warning in warnings:
         click.echo(f"lll: {warning}", err=True)
     return candidates_of(table)

@@ -13,6 +13,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 # Colours and letters beyond this are no longer told apart.
@@ -48,12 +49,15 @@ def command(ctx: click.Context, /, **_: object) -> int:
     output = ctx.params["output"] or _default_name(paths)
     book = book_of(ctx)
     sources = []
-    for path in paths:
-        table, warnings = read_table(path, book)
-        sources.append(Source(path.name, table, table.info, warnings))
-        for warning in warnings:
-            click.echo(f"lll: {path.name}: {warning}", err=True)
-    page = report_page(sources, ctx.params["title"])
+    with shown_steps() as steps:
+        for path in paths:
+            table, warnings = read_table(path, book, on_progress=steps.reading)
+            sources.append(Source(path.name, table, table.info, warnings))
+        steps.computing()
+        page = report_page(sources, ctx.params["title"])
+    for source in sources:
+        for warning in source.warnings:
+            click.echo(f"lll: {source.name}: {warning}", err=True)
     if output == "-":
         sys.stdout.buffer.write(page)
     else:
