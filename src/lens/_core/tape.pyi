@@ -7,6 +7,9 @@ class Tape:
 
     At most 8 bytes an event on average at streaming rates; `arrived` is kept to the nanosecond,
     the lag (seen - arrived) to 128 ns.
+
+    Written by one thread at a time: whoever feeds the stream or decoder that writes it (poll(), feed())
+    lets go of the GIL meanwhile, and no other thread may call anything here until that has returned.
     """
 
     def __init__(self) -> None: ...

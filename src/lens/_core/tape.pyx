@@ -36,9 +36,9 @@ cdef class Tape:
             for column in columns:
                 PyObject_GetBuffer(column, &views[held], PyBUF_WRITABLE)
                 held += 1
-            with nogil:
-                tape_columns(&self.t, start_ns, <int64_t *>views[0].buf, <int64_t *>views[1].buf,
-                             <uint16_t *>views[2].buf, <uint32_t *>views[3].buf, <uint32_t *>views[4].buf)
+            # The GIL is kept: another thread that appended meanwhile would move the entries being read.
+            tape_columns(&self.t, start_ns, <int64_t *>views[0].buf, <int64_t *>views[1].buf,
+                         <uint16_t *>views[2].buf, <uint32_t *>views[3].buf, <uint32_t *>views[4].buf)
         finally:
             while held:
                 held -= 1
