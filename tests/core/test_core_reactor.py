@@ -1,7 +1,9 @@
 """The reactor against real sockets: what it stamps, when a stream changes, and what becomes of faults."""
 
 import contextlib
+import gc
 import gzip
+import os
 import select
 import socket
 import ssl
@@ -417,6 +419,125 @@ def test_what_cannot_be_done_in_a_state_is_refused(pair):
         pair.stream.begin()
     with pytest.raises(ValueError, match="outside"):
         pair.stream.send(b"x", 2)
+
+
+def test_a_failed_exchange_says_so_when_its_body_is_to_begin(pair):
+    pair.stream.begin()
+    pair.stream.eof(5)
+    with pytest.raises(RuntimeError, match="has failed: closed before an answer"):
+        pair.stream.begin_body("close", -1, "sse", None)
+    with pytest.raises(RuntimeError, match="has failed: closed before an answer"):
+        pair.stream.informational()
+
+
+def test_a_body_begins_once(pair):
+    pair.stream.begin()
+    pair.stream.feed(HEAD, 1, 1)
+    pair.stream.begin_body("close", -1, "sse", None)
+    with pytest.raises(RuntimeError, match="has begun already"):
+        pair.stream.begin_body("close", -1, "sse", None)
+
+
+class Detaching:
+    """A TLS object that makes its owner let go of all other streams when it decrypts."""
+
+    def __init__(self, reactor: Reactor, streams: dict[int, Stream], own: int) -> None:
+        self.reactor, self.streams, self.own = reactor, streams, own
+
+    def read(self, _: int) -> bytes:
+        for number in [n for n in self.streams if n != self.own]:
+            self.reactor.detach(self.streams.pop(number))
+        gc.collect()
+        self.overwritten = [bytes([255]) * size for size in range(100, 1500)]
+        return HEAD
+
+    def pending(self) -> int:
+        return 0
+
+
+class Incoming:
+    pending = 0
+
+    def write(self, data: bytes) -> None:
+        pass
+
+
+def test_streams_that_decrypting_another_detaches_stay_alive_and_untold():
+    reactor = Reactor(kernel_stamps=False)
+    pairs = [socket.socketpair() for _ in range(40)]
+    streams = {ours.fileno(): Stream(ours.fileno()) for ours, _ in pairs}
+    for number in list(streams):
+        streams[number].secure(Detaching(reactor, streams, number), Incoming())
+        reactor.attach(streams[number])
+        streams[number].begin()
+    for _, peer in pairs:
+        peer.send(b"x")
+    changed = reactor.poll()
+    assert [stream.fd for stream in changed] == list(streams)
+    assert len(streams) == len(reactor) == 1
+    for ours, peer in pairs:
+        ours.close()
+        peer.close()
+
+
+def test_a_late_detach_leaves_the_stream_that_has_the_descriptor_now():
+    reactor = Reactor(kernel_stamps=False)
+    first, first_peer = socket.socketpair()
+    number = first.fileno()
+    old = Stream(number)
+    reactor.attach(old)
+    first.close()
+    with contextlib.ExitStack() as stack:
+        second, peer = map(stack.enter_context, socket.socketpair())
+        if second.fileno() != number:
+            os.dup2(second.fileno(), number)
+            stack.callback(os.close, number)
+        new = Stream(number)
+        reactor.attach(new)
+        new.begin()
+        assert len(reactor) == 1
+        reactor.detach(old)
+        peer.send(HEAD)
+        assert reactor.poll() == [new]
+        assert new.state == "parked"
+        reactor.detach(new)
+        assert len(reactor) == 0
+    first_peer.close()
+
+
+def test_a_reactor_leaves_the_streams_of_another_alone(pair):
+    other = Reactor()
+    other.detach(pair.stream)
+    with pytest.raises(ValueError, match="another reactor"):
+        other.attach(pair.stream)
+    pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    other.close()
+
+
+def test_a_descriptor_that_lives_on_as_a_duplicate_is_of_no_stream():
+    reactor = Reactor(kernel_stamps=False)
+    ours, peer = socket.socketpair()
+    twin = ours.dup()
+    stream = Stream(ours.fileno())
+    reactor.attach(stream)
+    ours.close()
+    reactor.detach(stream)
+    del stream
+    peer.send(b"x")
+    assert reactor.poll() == []
+    twin.close()
+    peer.close()
+
+
+def test_a_poll_that_the_kernel_refuses_is_an_error():
+    reactor = Reactor(kernel_stamps=False)
+    with open(os.devnull) as null:
+        os.dup2(null.fileno(), reactor.fileno())
+    with pytest.raises(OSError, match="epoll_wait"):
+        reactor.poll()
+    reactor.close()
 
 
 def test_a_closed_reactor_says_so(pair):

@@ -53,6 +53,7 @@ cdef class Stream:
     cdef void c_fail(self, const char *why, int64_t at) noexcept nogil
     cdef void c_pause(self) noexcept nogil
     cdef int settle(self) except -1
+    cdef int _require_head(self, str refused) except -1
     cdef int _decrypt(self) except -1
     cdef int _inflate(self) except -1
     cdef int _replay(self, held_t held) except -1

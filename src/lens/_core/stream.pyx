@@ -20,7 +20,7 @@ import zlib
 
 cdef extern from "sysio.h" nogil:
     Py_ssize_t lens_send(int fd, const void *data, size_t n) noexcept
-    int lens_epoll_set(int epoll, int op, int fd, int wanted, void *who) noexcept
+    int lens_epoll_set(int epoll, int op, int fd, int wanted) noexcept
 
 cdef enum:
     EPOLL_SET = 3
@@ -75,9 +75,18 @@ cdef class Stream:
             self.c_fail(b"closed before an answer", self.closed_at)
         return self.tape
 
+    cdef int _require_head(self, str refused) except -1:
+        """Raise RuntimeError, with the reason, where no head waits to be understood."""
+        if self.where == PARKED:
+            return 0
+        if self.where == FAILED:
+            raise RuntimeError(f"{refused}: the exchange has failed: {self.error}")
+        if self.where in (IDLE, HEAD):
+            raise RuntimeError(f"{refused}: no head has come yet")
+        raise RuntimeError(f"{refused}: the body has begun already")
+
     def informational(self):
-        if self.where != PARKED:
-            raise RuntimeError("no head has come that could be informational")
+        self._require_head("another head cannot be expected")
         held_clear(&self.head_bytes)
         self.where = HEAD
         self.first_byte_ns = self.head_end_ns = -1
@@ -85,8 +94,7 @@ cdef class Stream:
         self._replay(held_take(&self.parked))
 
     def begin_body(self, str body, int64_t length, str events, signals, str encoding=""):
-        if self.where != PARKED:
-            raise RuntimeError("no head has come yet")
+        self._require_head("the body cannot begin")
         if encoding not in ("", "gzip", "deflate"):
             raise ValueError(f"encoding {encoding!r} is not one of '', 'gzip', 'deflate'")
         self.decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
@@ -101,8 +109,8 @@ cdef class Stream:
         self.settle()
         if self.paused:
             self.paused = False
-            if self.attached:
-                lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 1, <void *>self)
+            if self.attached and lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 1) < 0:
+                raise OSError(last_errno, os.strerror(last_errno))
 
     cdef int _replay(self, held_t held) except -1:
         """What was held comes again, read by read, each with its own stamps."""
@@ -250,8 +258,8 @@ cdef class Stream:
 
     cdef void c_pause(self) noexcept nogil:
         if self.attached and not self.paused:
-            self.paused = True
-            lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 0, <void *>self)
+            # Where the kernel refuses it, the next read asks again.
+            self.paused = lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 0) == 0
 
     cdef int settle(self) except -1:
         """The work that needs Python: decrypt, decompress."""
