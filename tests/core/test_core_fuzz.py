@@ -49,7 +49,7 @@ def built(compiler: str | None, source: str, folder: Path, sanitizers: str, *fla
     if subprocess.run([compiler, *sanitize, empty, "-o", program], capture_output=True).returncode:
         pytest.skip(f"{compiler} cannot link -fsanitize={sanitizers} here")
     done = subprocess.run(
-        [compiler, *FLAGS, *flags, *sanitize, "-I", HEADERS, HERE / source, "-o", program],
+        [compiler, *FLAGS, *flags, *sanitize, "-I", HEADERS, HERE / source, HEADERS / "crc32.c", "-o", program],
         capture_output=True,
         text=True,
     )

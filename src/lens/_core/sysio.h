@@ -21,10 +21,12 @@ static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) {
 }
 #else
 #include <sys/socket.h>
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
+#ifdef MSG_NOSIGNAL
+#define LENS_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define LENS_SEND_FLAGS 0
 #endif
-static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) { return send(fd, data, n, MSG_NOSIGNAL); }
+static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) { return send(fd, data, n, LENS_SEND_FLAGS); }
 #endif
 
 #ifdef __linux__
