@@ -1,4 +1,4 @@
-"""`lll profile --provider X` for each X, against the simulator's dialect of it, over TLS: one script, one truth."""
+"""`lll profile --provider X` for each X, against the simulator's protocol of it, over TLS: one script, one truth."""
 
 import json
 

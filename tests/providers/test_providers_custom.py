@@ -1,4 +1,4 @@
-"""A provider told in a config file, against dialects of the simulator that it has never heard of."""
+"""A provider told in a config file, against protocols of the simulator that it has never heard of."""
 
 import json
 import re

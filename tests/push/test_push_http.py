@@ -20,7 +20,7 @@ import trustme
 from lens.errors import ConfigError, PeerClosed, ProtocolError, ProxyError, TimedOut, TlsError, TransportError
 from lens.push.http import Request, exchange, in_thread, send
 from lens.simulator.proxy import ProxyScript, start_proxy
-from lens.simulator.tls import make_context
+from lens.simulator.server import make_tls_context
 from lens.transport.endpoint import parse_endpoint
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -126,7 +126,7 @@ def test_any_answer_is_read_to_its_end(answer, status, body):
 
 
 def test_it_is_the_same_over_tls(tmp_path):
-    context = make_context(tmp_path / "ca.pem", ("127.0.0.1",))
+    context = make_tls_context(tmp_path / "ca.pem", ("127.0.0.1",))
     body = b"y" * 50_000
     with serving(OK, context) as (port, got):
         url = f"https://127.0.0.1:{port}/push"
@@ -147,7 +147,7 @@ def test_it_is_the_same_over_tls(tmp_path):
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("wanted", ["", "me:hush"])
 def test_a_proxy_tunnels_both_schemes(tls, wanted, tmp_path):
-    context = make_context(tmp_path / "ca.pem", ("127.0.0.1",)) if tls else None
+    context = make_tls_context(tmp_path / "ca.pem", ("127.0.0.1",)) if tls else None
     with serving(OK, context) as (port, _), start_proxy(ProxyScript(credentials=wanted)) as proxy:
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/a"
         way = proxy.url.replace("//", f"//{wanted}@") if wanted else proxy.url
@@ -261,7 +261,7 @@ def dripping(head, more):
 )
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_deadline_ends_an_exchange_whatever_comes(answer, phase, tls, tmp_path):
-    context = make_context(tmp_path / "ca.pem", ("127.0.0.1",)) if tls else None
+    context = make_tls_context(tmp_path / "ca.pem", ("127.0.0.1",)) if tls else None
     with serving(answer, context) as (port, _):
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         endpoint = parse_endpoint(url, insecure=tls)

@@ -1,4 +1,4 @@
-"""Each fault really happens on the wire, when and to whom the script says."""
+"""Each fault really happens on the wire, when and to which requests the script says."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def test_retry_after_comes_in_seconds_and_milliseconds(simulator):
     assert (answer.headers["retry-after"], answer.headers["retry-after-ms"]) == ("1", "250")
 
 
-def test_only_the_first_requests_fail_when_told_so():
+def test_fail_first_fails_only_the_first_requests():
     with wire.running(fail_first=2, status=500, ttft="1ms", tokens=1) as simulator:
         assert [wire.chat(simulator).status for _ in range(4)] == [500, 500, 200, 200]
         simulator.reset()
         assert wire.chat(simulator).status == 500
 
 
-def test_a_share_of_requests_fails_the_same_ones_each_time():
+def test_fail_rate_fails_the_same_requests_each_time():
     with wire.running(fail_rate="40%", ttft="1ms", tokens=1, seed=3) as simulator:
         runs = []
         for _ in range(2):
@@ -114,7 +114,7 @@ def test_a_share_of_requests_fails_the_same_ones_each_time():
         assert 6 <= runs[0].count(503) <= 26
 
 
-def test_a_share_can_be_cut_off_instead_of_refused():
+def test_fail_rate_applies_to_truncation_too():
     with wire.running(fail_rate="0.5", truncate_at=1, ttft="1ms", itl="1ms", tokens=3) as simulator:
         assert {wire.chat(simulator).complete for _ in range(20)} == {True, False}
 
@@ -184,7 +184,7 @@ def test_gzip_is_flushed_with_every_write(simulator):
     assert first.endswith(b"\n\n")
 
 
-def test_a_client_that_leaves_is_noted_and_harms_nobody(simulator):
+def test_a_client_that_disconnects_is_logged_and_others_are_served(simulator):
     with wire.connect(simulator) as sock:
         body = '{"model":"m","stream":true,"messages":[]}'
         head = "POST /chat/completions HTTP/1.1\r\nHost: x\r\nx-lens-script: itl=50ms,tokens=100\r\n"
@@ -200,7 +200,7 @@ def test_a_client_that_leaves_is_noted_and_harms_nobody(simulator):
     assert wire.chat(simulator).complete
 
 
-def test_an_idle_connection_is_closed_when_told_so():
+def test_an_idle_connection_is_closed_after_keep_alive():
     with wire.running(keep_alive="80ms", ttft="1ms", tokens=1) as simulator, wire.connect(simulator) as sock:
         body = {"model": "m", "messages": []}
         assert wire.exchange(sock, "/chat/completions", body).status == 200
@@ -209,7 +209,7 @@ def test_an_idle_connection_is_closed_when_told_so():
         assert sock.recv(1) == b""
 
 
-def test_what_is_no_http_is_refused_and_the_connection_ends(simulator):
+def test_bytes_that_are_no_http_are_refused_and_the_connection_ends(simulator):
     with socket.create_connection((simulator.host, simulator.port), timeout=10) as sock:
         sock.sendall(b"\x16\x03\x01\x02\x00\r\n\r\n")
         data = b""
@@ -218,7 +218,7 @@ def test_what_is_no_http_is_refused_and_the_connection_ends(simulator):
     assert data.startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_bad_script_header_is_told_to_the_client(simulator):
+def test_an_invalid_script_header_is_a_400_with_the_reason(simulator):
     answer = wire.chat(simulator, "ttfd=3ms")
     assert answer.status == 400
     assert "ttft" in json.loads(answer.body)["error"]["message"]

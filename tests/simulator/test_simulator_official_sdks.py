@@ -1,4 +1,4 @@
-"""Second witnesses: the providers' own clients read the simulator's dialects to the text and usage of the script.
+"""Second witnesses: the providers' own clients read the simulator's protocols to the text and usage of the script.
 
 They come with the extra `sdks`; a client that is not installed is said to be missing.
 """

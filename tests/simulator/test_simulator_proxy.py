@@ -1,4 +1,4 @@
-"""The CONNECT proxy passes bytes through, and delays, refuses and asks for passwords as it is told."""
+"""The CONNECT proxy passes bytes through, and delays, refuses and requires credentials as scripted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_answer_comes_after_its_delay(simulator):
 
 
 @pytest.mark.parametrize(("password", "status"), [("user:right", 200), ("user:wrong", 407), (None, 407)])
-def test_a_password_is_wanted_when_there_is_one(simulator, password, status):
+def test_credentials_are_required_if_the_script_has_them(simulator, password, status):
     with start_proxy(ProxyScript(credentials="user:right")) as proxy:
         headers = ["Proxy-Authorization: Basic " + base64.b64encode(password.encode()).decode()] if password else []
         sock, got, _ = connect(proxy, f"{simulator.host}:{simulator.port}", *headers)
@@ -61,7 +61,7 @@ def test_a_password_is_wanted_when_there_is_one(simulator, password, status):
         assert got == status
 
 
-def test_it_refuses_what_it_is_told_to_and_what_nobody_listens_on():
+def test_it_refuses_by_script_and_where_no_process_listens():
     with start_proxy(ProxyScript(status=403)) as proxy:
         sock, status, _ = connect(proxy, "127.0.0.1:1")
         sock.close()

@@ -1,4 +1,4 @@
-"""Scripts as people write them, the words they speak, and requests however their bytes are cut."""
+"""Scripts as users write them, generated text, and requests however their bytes are cut."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lens.simulator import OPTIONS, Script, ScriptError, make_script
 from lens.simulator.http import BadRequest, RequestReader
-from lens.simulator.job import prompt_tokens_of
-from lens.simulator.script import amended, duration_ns
-from lens.simulator.words import VOCABULARY, arguments_of, text_of, tokens_of
+from lens.simulator.protocols.completion import count_prompt_tokens
+from lens.simulator.script import apply_options, parse_duration_ns
+from lens.simulator.words import VOCABULARY, make_arguments, make_text, make_tokens
 
 
 @pytest.mark.parametrize(
@@ -29,16 +29,16 @@ from lens.simulator.words import VOCABULARY, arguments_of, text_of, tokens_of
     ],
 )
 def test_a_duration_has_a_unit_or_is_in_seconds(text, ns):
-    assert duration_ns(text) == ns
+    assert parse_duration_ns(text) == ns
 
 
 @pytest.mark.parametrize("text", ["", "ms", "5 parsecs", "-1s", "1e3", "10msx"])
-def test_what_is_no_duration_says_what_would_be_one(text):
+def test_an_invalid_duration_names_a_valid_one(text):
     with pytest.raises(ScriptError, match="write 50ms"):
         make_script(ttft=text)
 
 
-def test_an_unknown_option_names_those_there_are():
+def test_an_unknown_option_names_the_known_ones():
     with pytest.raises(ScriptError, match=r"'ttfd': unknown; there are ttft, itl"):
         make_script(ttfd="1s")
 
@@ -58,7 +58,7 @@ def test_the_forms_of_a_script_agree():
         ttft="50ms", stall="3:1s+9:20ms", gzip=True, tokens="request", rate_limit="600/m", head="first"
     )
     header = "ttft=50ms, stall=3:1s+9:20ms, gzip, tokens=request, rate-limit=600/m, head=first"
-    assert amended(Script(), header) == written
+    assert apply_options(Script(), header) == written
     toml = 'ttft = "50ms"\nstall = "3:1s+9:20ms"\ngzip = true\ntokens = "request"\nrate_limit = "600/m"\nhead = "first"'
     assert make_script(**tomllib.loads(toml)) == written
     assert msgspec.json.decode(msgspec.json.encode(written), type=Script) == written
@@ -77,21 +77,21 @@ def test_every_field_of_a_script_can_be_written():
      ("status=503", True), ("ttft=50ms", False), ("fail-first=2", False)],
 )  # fmt: skip
 def test_a_script_knows_whether_it_names_a_fault(option, faulty):
-    assert amended(Script(), option).faulty() is faulty
+    assert apply_options(Script(), option).has_fault() is faulty
 
 
 @pytest.mark.parametrize(("option", "selective"), [("fail-first=2", True), ("fail-rate=10%", True), ("html", False)])
-def test_and_whether_it_strikes_only_some(option, selective):
-    assert amended(Script(), option).selective() is selective
+def test_a_script_knows_whether_only_some_requests_fail(option, selective):
+    assert apply_options(Script(), option).selects_requests() is selective
 
 
-def test_what_a_complete_answer_says_is_known_beforehand():
+def test_the_text_of_a_complete_answer_is_known_beforehand():
     script = make_script(tokens=7, reasoning=3, tool=4, seed=5)
-    assert script.expected_text() == text_of("text", 5, 7)
-    assert script.expected_text(max_tokens=2) == text_of("text", 5, 7)  # this script's length is its own
-    assert make_script(tokens="request", seed=5).expected_text(max_tokens=2) == text_of("text", 5, 2)
-    assert script.expected_reasoning() == text_of("reasoning", 5, 3)
-    assert script.expected_arguments() == "".join(arguments_of(5, 4))
+    assert script.expected_text() == make_text("text", 5, 7)
+    assert script.expected_text(max_tokens=2) == make_text("text", 5, 7)  # this script's length is its own
+    assert make_script(tokens="request", seed=5).expected_text(max_tokens=2) == make_text("text", 5, 2)
+    assert script.expected_reasoning() == make_text("reasoning", 5, 3)
+    assert script.expected_arguments() == "".join(make_arguments(5, 4))
 
 
 @pytest.mark.parametrize(
@@ -108,34 +108,34 @@ def test_what_a_complete_answer_says_is_known_beforehand():
     ],
 )
 def test_each_kind_of_value_is_read_as_it_is_meant(option, field, value):
-    assert getattr(amended(Script(), option), field) == value
+    assert getattr(apply_options(Script(), option), field) == value
 
 
 @given(st.integers(0, 2**40), st.integers(1, 300))
 def test_no_token_is_empty_and_their_sum_is_the_text(seed, count):
-    tokens = tokens_of("text", seed, count)
+    tokens = make_tokens("text", seed, count)
     assert len(tokens) == count
     assert all(tokens)
-    assert "".join(tokens) == text_of("text", seed, count)
-    assert tokens == tokens_of("text", seed, count + 1)[:count]
+    assert "".join(tokens) == make_text("text", seed, count)
+    assert tokens == make_tokens("text", seed, count + 1)[:count]
 
 
 @given(st.integers(0, 2**40), st.integers(1, 100))
 def test_a_tools_arguments_are_json_in_fragments_that_are_not_empty(seed, count):
-    fragments = arguments_of(seed, count)
+    fragments = make_arguments(seed, count)
     assert len(fragments) == count
     assert all(fragments)
     assert set(json.loads("".join(fragments))) == {"city", "days"}
 
 
-def test_the_vocabulary_holds_what_is_hard():
+def test_the_vocabulary_has_text_that_is_hard_to_cut_and_escape():
     whole = "".join(VOCABULARY)
     assert not whole.isascii()
     assert all(hard in whole for hard in ('"', "\\", "\n", "\t", "\u2028", "\u200d", "[DONE]", "data:"))
-    assert text_of("text", 0, 4) == text_of("text", 0, 4) != text_of("text", 1, 4)
+    assert make_text("text", 0, 4) == make_text("text", 0, 4) != make_text("text", 1, 4)
 
 
-def test_a_prompts_tokens_are_its_words_in_every_dialect():
+def test_a_prompts_tokens_are_its_words_in_every_protocol():
     bodies = [
         {"messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "one two"}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "one two three four"}]}]},
@@ -144,7 +144,7 @@ def test_a_prompts_tokens_are_its_words_in_every_dialect():
         {"prompt": "one two three four", "model": "not counted"},
         {"input": ["one two", "three four"]},
     ]
-    assert [prompt_tokens_of(body) for body in bodies] == [4] * 6
+    assert [count_prompt_tokens(body) for body in bodies] == [4] * 6
 
 
 REQUESTS = (
@@ -172,7 +172,7 @@ def test_any_cut_of_the_bytes_gives_the_same_requests(cuts):
     [b"hello\r\n\r\n", b"GET / HTTP/2\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"x" * 70_000,
      b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
 )  # fmt: skip
-def test_what_is_no_request_is_refused(data):
+def test_bytes_that_are_no_request_are_refused(data):
     reader = RequestReader()
     reader.data += data
     with pytest.raises(BadRequest):

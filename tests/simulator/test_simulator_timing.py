@@ -13,8 +13,8 @@ import pytest
 import simulator_wire as wire
 
 from lens.simulator import Script, make_script
-from lens.simulator.answer import slot_times
-from lens.simulator.job import slots_of
+from lens.simulator.protocols.completion import make_deltas
+from lens.simulator.response import delta_times
 
 MS = 1_000_000
 LATE = 250 * MS  # what a busy machine may add
@@ -79,24 +79,24 @@ def test_the_role_event_can_lead_the_first_content(simulator):
 
 def test_a_chunk_of_k_tokens_comes_k_times_the_token_time_later():
     script = make_script(ttft="100ms", itl="10ms", tokens=10, per_chunk=4)
-    assert slot_times(script, slots_of(script, None), 0) == [100 * MS, 140 * MS, 160 * MS, 160 * MS]
+    assert delta_times(script, make_deltas(script, None), 0) == [100 * MS, 140 * MS, 160 * MS, 160 * MS]
 
 
 def test_a_stall_delays_all_that_follows_its_token():
     script = make_script(ttft="10ms", itl="10ms", tokens=4, stall="2:500ms+4:1s", tail="5ms")
-    assert slot_times(script, slots_of(script, None), 0) == [10 * MS, 20 * MS, 530 * MS, 540 * MS, 1545 * MS]
+    assert delta_times(script, make_deltas(script, None), 0) == [10 * MS, 20 * MS, 530 * MS, 540 * MS, 1545 * MS]
     script = make_script(ttft="10ms", itl="10ms", tokens=2, stall="0:1s")
-    assert slot_times(script, slots_of(script, None), 0)[0] == 1010 * MS
+    assert delta_times(script, make_deltas(script, None), 0)[0] == 1010 * MS
 
 
 def test_jitter_is_bounded_seeded_and_differs_between_requests():
     script = make_script(ttft="10ms", itl="20ms", jitter="20ms", tokens=300)
-    slots = slots_of(script, None)
-    times = slot_times(script, slots, 1)
+    slots = make_deltas(script, None)
+    times = delta_times(script, slots, 1)
     gaps = [b - a for a, b in pairwise(times[:-1])]
     assert all(gap >= 0 for gap in gaps)
     assert len(set(gaps)) > 200
-    assert times == slot_times(script, slots, 1) != slot_times(script, slots, 2)
+    assert times == delta_times(script, slots, 1) != delta_times(script, slots, 2)
     mean = times[-1] - times[0]
     assert mean == pytest.approx(299 * 20 * MS, rel=0.05)
 

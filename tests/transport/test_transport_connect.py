@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens.errors import ConnectError
-from lens.transport.connect import ATTEMPT_DELAY_S, connect, connect_unix, in_racing_order
+from lens.transport.connect import ATTEMPT_DELAY_S, connect_tcp, connect_unix, interleave_families
 from lens.transport.resolve import Address
 
 
@@ -53,9 +53,9 @@ def silent():
 
 
 @given(st.lists(st.sampled_from("46"), max_size=8))
-def test_families_take_turns_and_keep_their_own_order(families):
+def test_address_families_alternate_and_keep_their_own_order(families):
     made = [address(f"{'::' if family == '6' else '127.0.0.'}{n + 1}", 1) for n, family in enumerate(families)]
-    order = in_racing_order(made)
+    order = interleave_families(made)
     assert set(order) == set(made)
     assert len(order) == len(made)
     assert order[:1] == made[:1]
@@ -67,7 +67,7 @@ def test_families_take_turns_and_keep_their_own_order(families):
 
 async def test_the_winner_is_ready_to_measure(listener):
     attempts = []
-    sock, won = await connect([address(*listener.getsockname())], "here", attempts)
+    sock, won = await connect_tcp([address(*listener.getsockname())], "here", attempts)
     with sock:
         assert attempts == [won]
         assert (won.address, won.family, won.error) == ("127.0.0.1", "ipv4", None)
@@ -76,56 +76,56 @@ async def test_the_winner_is_ready_to_measure(listener):
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-async def test_where_everybody_refuses_each_is_named_with_its_reason(listener):
+async def test_when_all_addresses_refuse_the_error_names_each_with_its_reason(listener):
     port = listener.getsockname()[1]
     listener.close()
     attempts = []
     with pytest.raises(ConnectError) as caught:
-        await connect([address("127.0.0.1", port), address("127.0.0.2", port)], "api.example:1", attempts)
+        await connect_tcp([address("127.0.0.1", port), address("127.0.0.2", port)], "api.example:1", attempts)
     assert str(caught.value) == (
         "no connection to api.example:1: 127.0.0.1: connection refused; 127.0.0.2: connection refused"
     )
     assert [one.error for one in attempts] == ["connection refused"] * 2
 
 
-async def test_a_name_without_addresses_is_told():
+async def test_a_name_without_addresses_is_a_connect_error():
     with pytest.raises(ConnectError, match="no connection to api:1: it has no address"):
-        await connect([], "api:1", [])
+        await connect_tcp([], "api:1", [])
 
 
-async def test_a_refusal_starts_the_next_at_once(listener):
+async def test_a_refused_attempt_starts_the_next_at_once(listener):
     attempts = []
     nobody = address("127.0.0.2", listener.getsockname()[1])
     before = trio.current_time()
-    sock, won = await connect([nobody, address(*listener.getsockname())], "here", attempts)
+    sock, won = await connect_tcp([nobody, address(*listener.getsockname())], "here", attempts)
     sock.close()
     assert trio.current_time() - before < ATTEMPT_DELAY_S
     assert [one.error for one in attempts] == ["connection refused", None]
     assert attempts[-1] == won
 
 
-async def test_one_that_never_answers_is_overtaken_and_kept_as_called_off(silent, listener):
+async def test_an_unanswered_attempt_loses_the_race_and_is_recorded_as_called_off(silent, listener):
     before, attempts = open_sockets(), []
-    sock, won = await connect([address(*silent), address(*listener.getsockname())], "here", attempts)
+    sock, won = await connect_tcp([address(*silent), address(*listener.getsockname())], "here", attempts)
     assert won.start_ns - min(one.start_ns for one in attempts) >= ATTEMPT_DELAY_S * 1e9
     assert {one.error for one in attempts} == {None, "called off"}
     assert len(open_sockets() - before) == 1
     sock.close()
 
 
-async def test_a_race_that_is_called_off_leaves_no_socket_and_all_its_attempts(silent):
+async def test_a_cancelled_race_leaves_no_socket_and_all_its_attempts(silent):
     before, attempts = open_sockets(), []
     with trio.move_on_after(ATTEMPT_DELAY_S * 1.2) as scope:
-        await connect([address(*silent), address(*silent)], "here", attempts)
+        await connect_tcp([address(*silent), address(*silent)], "here", attempts)
     assert scope.cancelled_caught
     assert [one.error for one in attempts] == ["called off"] * 2
     assert open_sockets() == before
 
 
-async def test_so_does_a_lone_attempt(silent):
+async def test_a_cancelled_lone_attempt_leaves_no_socket_and_is_recorded(silent):
     before, attempts = open_sockets(), []
     with trio.move_on_after(0.05):
-        await connect([address(*silent)], "here", attempts)
+        await connect_tcp([address(*silent)], "here", attempts)
     assert [one.error for one in attempts] == ["called off"]
     assert open_sockets() == before
 
@@ -145,7 +145,7 @@ async def test_a_unix_socket_is_connected_and_named_by_its_path(tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"), [("none", errno.ENOENT), ("x" * 200, errno.ENAMETOOLONG), ("file", errno.ECONNREFUSED)]
 )
-async def test_a_path_where_nobody_listens_is_told(tmp_path, name, says):
+async def test_a_path_without_a_listener_is_a_connect_error(tmp_path, name, says):
     (tmp_path / "file").touch()
     path, before, attempts = str(tmp_path / name), open_sockets(), []
     with pytest.raises(ConnectError) as caught:

@@ -1,4 +1,4 @@
-"""The reading loop: who waits is woken, a crowd is read in turns, and a glance reads what came meanwhile."""
+"""The reading loop: waiting tasks are woken, reads of many streams are batched, and a stale loop is polled."""
 
 import socket
 import time
@@ -9,7 +9,7 @@ import trio
 from lens._core import reactor
 from lens._core.stream import Stream
 from lens.transport import loop as reading
-from lens.transport.loop import open_loop
+from lens.transport.loop import LoopClosed, open_loop
 
 pytestmark = pytest.mark.skipif(not reactor.native, reason="this system has no epoll with stamps")
 
@@ -18,8 +18,8 @@ EVENT = b"data: {}\n\n"
 NEAR_NS = 10_000_000
 
 
-class Crowd:
-    """So many connections, whose streams are read by a loop and wait for a body that closing ends."""
+class Streams:
+    """Connections whose streams a loop reads; their bodies end when the peer closes."""
 
     def __init__(self, loop, many):
         self.loop, self.peers, self.socks, self.streams, self.tapes = loop, [], [], [], []
@@ -50,58 +50,73 @@ class Crowd:
             peer.close()
 
 
-async def test_a_crowd_is_read_in_turns_and_its_stamps_are_those_of_arrival():
+async def test_reads_of_many_streams_are_batched_and_stamped_with_their_arrival():
     async with open_loop() as loop:
-        crowd = Crowd(loop, reading.CROWD)
-        await crowd.begin()
+        streams = Streams(loop, reading.BATCH_STREAMS)
+        await streams.begin()
         sent = []
-        await trio.sleep(0.06)  # until it is known how quick they are
+        await trio.sleep(0.06)  # until the rate of reads is known
         before = loop.reactor.polls
         for _ in range(8):
             began = time.monotonic_ns()
-            for peer in crowd.peers:
+            for peer in streams.peers:
                 peer.sendall(EVENT)
             sent.append((began, time.monotonic_ns()))
             time.sleep(0.02)  # nobody reads meanwhile
             await trio.sleep(0.02)
-        crowd.close()
-    assert all(len(tape) == 8 for tape in crowd.tapes)
-    for tape in crowd.tapes:
+        streams.close()
+    assert all(len(tape) == 8 for tape in streams.tapes)
+    for tape in streams.tapes:
         arrived = tape.columns(0)[0]
         assert all(began - NEAR_NS <= at <= ended + NEAR_NS for at, (began, ended) in zip(arrived, sent, strict=True))
-    assert loop.reactor.polls - before < 8 * reading.CROWD, "several streams are read at once"
+    assert loop.reactor.polls - before < 8 * reading.BATCH_STREAMS, "one poll reads several streams"
 
 
-@pytest.mark.parametrize(("reads", "crowded"), [(0, False), (20, True), (2000, False)])
-async def test_only_streams_that_speak_and_are_not_quick_are_read_in_turns(reads, crowded):
+@pytest.mark.parametrize(("reads", "batched"), [(0, False), (20, True), (2000, False)])
+async def test_reads_are_batched_only_for_active_streams_that_are_not_fast(reads, batched):
     async with open_loop() as loop:
-        crowd = Crowd(loop, reading.CROWD)
-        await crowd.begin()
-        began = loop._paced_ns
-        loop._paced_reads = loop.reactor.reads - reads * reading.CROWD
+        streams = Streams(loop, reading.BATCH_STREAMS)
+        await streams.begin()
+        began = loop._rate_since_ns
+        loop._rate_from_reads = loop.reactor.reads - reads * reading.BATCH_STREAMS
         while reading.now_ns() - began < 10**9:
             time.sleep(0.01)
-        assert loop._crowded() == crowded
-        crowd.close()
+        assert loop.should_batch() == batched
+        streams.close()
 
 
-async def test_without_kernel_stamps_nobody_is_kept_waiting():
+async def test_without_kernel_stamps_reads_are_not_batched():
     async with open_loop(kernel_stamps=False) as loop:
-        crowd = Crowd(loop, reading.CROWD)
-        await crowd.begin()
-        assert not loop._crowded()
-        crowd.close()
+        streams = Streams(loop, reading.BATCH_STREAMS)
+        await streams.begin()
+        assert not loop.should_batch()
+        streams.close()
 
 
-async def test_a_glance_reads_between_two_pieces_of_work():
+async def test_poll_if_stale_reads_only_when_the_last_read_is_old():
     async with open_loop() as loop:
-        crowd = Crowd(loop, 2)
-        await crowd.begin()
-        crowd.peers[0].sendall(EVENT)
-        time.sleep(2 * reading.GLANCE_NS / 1e9)  # work of which trio's loop knows nothing
-        loop.glance()
-        assert len(crowd.tapes[0]) == 1
+        streams = Streams(loop, 2)
+        await streams.begin()
+        streams.peers[0].sendall(EVENT)
+        time.sleep(2 * reading.STALE_NS / 1e9)  # work of which trio's loop knows nothing
+        loop.poll_if_stale()
+        assert len(streams.tapes[0]) == 1
         polls = loop.reactor.polls
-        loop.glance()
-        assert loop.reactor.polls == polls, "just now it was read"
-        crowd.close()
+        loop.poll_if_stale()
+        assert loop.reactor.polls == polls, "the last read is recent"
+        streams.close()
+
+
+async def test_a_task_that_is_cancelled_with_the_loop_sees_the_cancellation():
+    with trio.CancelScope() as scope:
+        async with open_loop() as loop:
+            streams = Streams(loop, 1)
+            try:
+                loop._stop("the reading task was cancelled first")
+                with pytest.raises(LoopClosed):
+                    await loop.wait(streams.streams[0], ("parked",))
+                scope.cancel()
+                await loop.wait(streams.streams[0], ("parked",))
+            finally:
+                streams.close()
+    assert scope.cancelled_caught

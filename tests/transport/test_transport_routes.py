@@ -1,4 +1,4 @@
-"""Every way to an endpoint, on real sockets: each phase is stamped, each refusal is a clear line."""
+"""Every route to an endpoint, on real sockets: each phase is stamped, each refusal is one clear line."""
 
 import datetime
 import socket
@@ -14,9 +14,8 @@ from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
 from lens.simulator import make_script, start_thread
 from lens.simulator.proxy import ProxyScript, start_proxy
-from lens.simulator.tls import make_context
-from lens.transport.endpoint import parse_endpoint
-from lens.transport.environment import proxy_from_environment
+from lens.simulator.server import make_tls_context
+from lens.transport.endpoint import parse_endpoint, proxy_from_environment
 
 QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}
 
@@ -77,7 +76,7 @@ async def test_a_reused_connection_has_no_connect_phases(simulator):
     assert all(r.stamps.tcp_start is None for r in records)
 
 
-async def test_a_connection_that_died_while_idle_is_replaced_and_the_loss_kept(simulator):
+async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_attempt(simulator):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         answer = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
@@ -111,7 +110,7 @@ async def test_a_unix_socket_is_a_route(simulator, tmp_path):
     assert record.connection.family == "unix"
 
 
-async def test_resolve_and_connect_to_lead_elsewhere(simulator):
+async def test_resolve_and_connect_to_replace_the_address(simulator):
     port = simulator().port
     fresh = {"connection": "fresh"}
     (one,) = await measure(f"http://no.such.host:{port}/v1", resolve=(f"no.such.host:{port}:127.0.0.1",), load=fresh)
@@ -142,7 +141,7 @@ async def test_a_proxy_is_a_phase_of_its_own(simulator, tls):
 
 
 @pytest.mark.parametrize(("status", "credentials"), [(403, ""), (200, "me:other")])
-async def test_a_proxy_that_refuses_says_so_without_its_password(simulator, status, credentials):
+async def test_a_proxy_refusal_is_reported_without_the_password(simulator, status, credentials):
     with start_proxy(ProxyScript(status=status, credentials=credentials)) as proxy:
         url = f"http://me:secret@127.0.0.1:{proxy.port}"
         (record,) = await measure(f"{simulator().url}/v1", proxy=url, load={"connection": "fresh"})
@@ -151,7 +150,7 @@ async def test_a_proxy_that_refuses_says_so_without_its_password(simulator, stat
     assert "secret" not in repr(record)
 
 
-async def test_an_unknown_authority_is_refused_and_the_way_out_named(simulator):
+async def test_an_unknown_authority_is_refused_and_the_fix_named(simulator):
     handle = simulator(tls=True)
     (record,) = await measure(f"{handle.url}/v1", load={"connection": "fresh"})
     assert record.category == "network_error"
@@ -161,7 +160,7 @@ async def test_an_unknown_authority_is_refused_and_the_way_out_named(simulator):
     assert insecure.connection.verified is False
 
 
-async def test_a_wrong_name_and_an_expired_certificate_are_told_apart(tmp_path):
+async def test_a_wrong_name_and_an_expired_certificate_have_different_errors(tmp_path):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -169,7 +168,7 @@ async def test_a_wrong_name_and_an_expired_certificate_are_told_apart(tmp_path):
         (authority.issue_cert("other.example"), "mismatch"),
         (authority.issue_cert("127.0.0.1", not_after=past), "expired"),
     ):
-        context = make_context(tmp_path / "unused.pem", ("localhost",))
+        context = make_tls_context(tmp_path / "unused.pem", ("localhost",))
         cert.configure_cert(context)
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -203,7 +202,7 @@ async def test_a_wrong_name_and_an_expired_certificate_are_told_apart(tmp_path):
         ),
     ],
 )
-async def test_each_limit_is_named_when_it_passes(simulator, limit, script, option):
+async def test_each_timeout_names_its_option(simulator, limit, script, option):
     handle = simulator(**script)
     (record,) = await measure(f"{handle.url}/v1", cacert=handle.ca_file, load=limit)
     assert record.category == "timeout"
@@ -221,7 +220,7 @@ async def test_each_limit_is_named_when_it_passes(simulator, limit, script, opti
         ("http://host", {"proxy": "socks5://host"}),
     ],
 )
-def test_a_route_that_cannot_be_is_a_mistake_of_the_user(url, options):
+def test_an_invalid_route_is_a_config_error(url, options):
     with pytest.raises(ConfigError):
         parse_endpoint(url, **options)
 
@@ -237,5 +236,5 @@ def test_a_route_that_cannot_be_is_a_mistake_of_the_user(url, options):
         ({}, None),
     ],
 )
-def test_the_environment_may_name_a_proxy(environ, proxy):
+def test_the_proxy_is_read_from_the_environment(environ, proxy):
     assert proxy_from_environment("https://api.example.com/v1", environ) == proxy

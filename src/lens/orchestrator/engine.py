@@ -24,10 +24,10 @@ from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.schedule import Stage, times_ns
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.throttle import Brake
+from lens.transport.exchange_builder import ExchangeBuilder
 from lens.transport.http1 import perform
 from lens.transport.pool import Pool, open_pool
-from lens.transport.progress import Progress
-from lens.transport.tls import context_for
+from lens.transport.tls import load_tls_context
 from lens.units import NS_PER_MS, NS_PER_S
 from lens.wire import Exchange, Reading, WireRequest
 
@@ -198,7 +198,7 @@ class _Run:
         """
         for target, requests in zip(self.plan.targets, self.plan.requests, strict=True):
             if target.endpoint.scheme == "https":
-                context_for(target.endpoint)
+                load_tls_context(target.endpoint)
             self.pool.heads.render(requests[0], target.endpoint.authority)
             self.pool.signal_set(requests[0].signals)
 
@@ -266,15 +266,15 @@ class _Run:
         target, request = self.plan.targets[slot.target], self.plan.request_of(slot)
         tries: tuple[Try, ...] = ()
         record: Record | None = None
-        progress = Progress()
+        builder = ExchangeBuilder()
         try:
             while True:
                 if self.brake is not None:
                     await self.brake.wait()
-                record, progress = None, Progress()
-                exchange = await self._attempt(slot, target, request, progress, first=not tries)
+                record, builder = None, ExchangeBuilder()
+                exchange = await self._attempt(slot, target, request, builder, first=not tries)
                 record = self._record(slot, target, request, exchange, tries)
-                self.pool.loop.glance()
+                self.pool.loop.poll_if_stale()
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None:
                     break
@@ -282,7 +282,7 @@ class _Run:
                 tries = (*tries, try_of(record, wait_ns))
         except trio.Cancelled:
             why = f"stopped ({self.stop.why or 'cancelled'}) before the answer was complete"
-            self._hand_out(record or self._record(slot, target, request, progress.stopped(why), tries), worst)
+            self._hand_out(record or self._record(slot, target, request, builder.build_cancelled(why), tries), worst)
             raise
         except LensError as error:
             self._break(error)
@@ -291,7 +291,7 @@ class _Run:
         return record
 
     async def _attempt(
-        self, slot: Slot, target: PlanTarget, request: WireRequest, progress: Progress, *, first: bool
+        self, slot: Slot, target: PlanTarget, request: WireRequest, builder: ExchangeBuilder, *, first: bool
     ) -> Exchange:
         return await perform(
             self.pool,
@@ -302,7 +302,7 @@ class _Run:
             intended_ns=slot.intended_ns if first else None,
             fresh=slot.fresh,
             keep_all=self.plan.keep_all,
-            progress=progress,
+            builder=builder,
         )
 
     def _record(

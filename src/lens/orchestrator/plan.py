@@ -24,8 +24,7 @@ from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_ur
 from lens.providers.base import Provider
 from lens.providers.custom import Custom
 from lens.providers.registry import get_provider
-from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint
-from lens.transport.environment import proxy_from_environment
+from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, proxy_from_environment
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
 # The provider that needs neither a model nor a server.

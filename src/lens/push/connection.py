@@ -1,6 +1,6 @@
 """Connections of urllib3 over the routes of an Endpoint, with one deadline over all that they do.
 
-Lookup, connect and route are those of the measuring path (`lens.transport.dial`), so that route and
+Lookup, connect and route are those of the measuring path (`lens.transport.connect`), so that route and
 certificate options mean the same here. A timeout of a socket starts again with each byte that comes; the
 deadline does not: when it passes, the connection is shut down, whatever waits for it.
 """
@@ -22,9 +22,10 @@ import urllib3.connection
 
 from lens.errors import ProxyError
 from lens.secrets import one_line
-from lens.transport.dial import USER_AGENT, DialLog, dial
+from lens.transport.connect import ConnectionSetup, open_socket
 from lens.transport.endpoint import Endpoint, authority
-from lens.transport.tls import context_for
+from lens.transport.head import USER_AGENT
+from lens.transport.tls import load_tls_context
 
 # A peer that sends more of them before its answer has none.
 INFORMATIONAL_MOST = 100
@@ -141,7 +142,7 @@ def open_connection(endpoint: Endpoint, deadline: Deadline) -> RoutedConnection:
     if endpoint.scheme == "http":
         return RoutedConnection(endpoint, deadline)
     name = endpoint.server_name or endpoint.host
-    return RoutedTlsConnection(endpoint, deadline, ssl_context=context_for(endpoint), server_hostname=name)
+    return RoutedTlsConnection(endpoint, deadline, ssl_context=load_tls_context(endpoint), server_hostname=name)
 
 
 def basic_credentials(user_and_password: str, header: str = "Authorization") -> dict[str, str]:
@@ -164,12 +165,12 @@ def _dial(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
         ResolveError, ConnectError: there is no connection.
         TimeoutError: not in time.
     """
-    log, timeout_s = DialLog(), deadline.left_s()
+    setup, timeout_s = ConnectionSetup(), deadline.left_s()
     outcome: queue.SimpleQueue[socket.socket | BaseException] = queue.SimpleQueue()
 
     async def connect() -> socket.socket:
         with trio.fail_after(timeout_s):
-            return await dial(endpoint, log)
+            return await open_socket(endpoint, setup)
 
     def run() -> None:
         try:
@@ -179,7 +180,7 @@ def _dial(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
 
     threading.Thread(target=run, name="lens-push-dial", daemon=True).start()
     found = outcome.get()
-    deadline.phase = log.phase
+    deadline.phase = setup.phase
     if isinstance(found, trio.TooSlowError):
         deadline.passed = True
         raise TimeoutError

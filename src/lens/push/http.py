@@ -22,9 +22,9 @@ from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
 from lens.errors import ConfigError, LensError, PeerClosed, ProtocolError, TimedOut, TlsError, TransportError
 from lens.push.connection import Deadline, basic_credentials, open_connection
 from lens.secrets import bare_url, one_line
-from lens.transport.dial import USER_AGENT
 from lens.transport.endpoint import Endpoint, parse_endpoint
-from lens.transport.tls import handshake_failure
+from lens.transport.head import USER_AGENT
+from lens.transport.tls import describe_handshake_failure
 
 # Of all attempts together, with the pauses between them.
 BUDGET_S = 30.0
@@ -192,7 +192,7 @@ def _failure(error: Exception, doing: str, endpoint: Endpoint, deadline: Deadlin
     """Our error for what urllib3, http.client or the system raised."""
     cause = error.__cause__ if isinstance(error, HTTPError) and error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLError) and "TLS" in deadline.phase:
-        return TlsError(handshake_failure(cause, endpoint))
+        return TlsError(describe_handshake_failure(cause, endpoint))
     if isinstance(cause, http.client.RemoteDisconnected):
         return PeerClosed(f"{doing}: the peer closed the connection without an answer")
     if isinstance(cause, http.client.IncompleteRead):

@@ -8,22 +8,22 @@ import sys
 
 import msgspec
 
-from lens.simulator.run import Place, run
-from lens.simulator.script import Script, ScriptError, amended
-from lens.simulator.tls import TlsMissing
+from lens.simulator.launch import ServerOptions, run
+from lens.simulator.script import Script, ScriptError, apply_options
+from lens.simulator.server import TlsMissing
 
 
 def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(prog="python -m lens.simulator", description=__doc__)
-    parser.add_argument("--place", default="{}", help="a Place as JSON")
+    parser.add_argument("--options", "--place", default="{}", help="ServerOptions as JSON")
     parser.add_argument("--script-json", default="{}", help="a Script as JSON")
     parser.add_argument("--script", default="", help="options over it, as in x-lens-script: ttft=50ms,itl=5ms")
     args = parser.parse_args()
     try:
-        place = msgspec.json.decode(args.place, type=Place)
-        script = amended(msgspec.json.decode(args.script_json, type=Script), args.script)
-        stats = run(script, place, lambda facts: print(json.dumps(facts), flush=True))
+        options = msgspec.json.decode(args.options, type=ServerOptions)
+        script = apply_options(msgspec.json.decode(args.script_json, type=Script), args.script)
+        stats = run(script, options, lambda facts: print(json.dumps(facts), flush=True))
     except (OSError, TlsMissing, ScriptError, msgspec.DecodeError) as error:
         sys.exit(f"simulator: {error}")
     print(json.dumps({"stats": stats}), flush=True)

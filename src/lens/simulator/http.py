@@ -20,15 +20,15 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 
 REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
-    405: "Method Not Allowed", 408: "Request Timeout", 409: "Conflict", 413: "Content Too Large",
-    422: "Unprocessable Content", 424: "Failed Dependency", 429: "Too Many Requests",
+    405: "Method Not Allowed", 407: "Proxy Authentication Required", 408: "Request Timeout", 409: "Conflict",
+    413: "Content Too Large", 422: "Unprocessable Content", 424: "Failed Dependency", 429: "Too Many Requests",
     500: "Internal Server Error", 502: "Bad Gateway",
     503: "Service Unavailable", 504: "Gateway Timeout", 529: "",
 }  # fmt: skip
 
 
 class BadRequest(Exception):
-    """What came is not HTTP/1.1 as this server understands it."""
+    """The bytes are not a request of HTTP/1.1 as this server reads it."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class RequestReader:
-    """Bytes in, requests out, however the bytes are cut."""
+    """Cuts requests out of received bytes, however these are cut."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -60,7 +60,7 @@ class RequestReader:
         self._head: tuple[str, str, dict[str, str]] | None = None
 
     def next_request(self) -> Request | None:
-        """The next complete request, or None while one is missing bytes.
+        """Return the next complete request, or None while bytes of it are missing.
 
         Raises:
             BadRequest: the bytes cannot become a request.
@@ -135,20 +135,20 @@ class RequestReader:
 
 
 @lru_cache(maxsize=2)
-def http_date(epoch_s: int) -> str:
-    """The date header's value (RFC 9110, 5.6.7); made once a second."""
+def format_date(epoch_s: int) -> str:
+    """Return the date header's value (RFC 9110, 5.6.7); made once a second."""
     return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(epoch_s))
 
 
-def head_bytes(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A response head, the empty line included."""
-    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}", f"Date: {http_date(int(time.time()))}"]
+def encode_head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+    """Return a response head, the empty line included."""
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}", f"Date: {format_date(int(time.time()))}"]
     lines += [f"{name}: {value}" for name, value in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked body."""
+def encode_chunk(data: bytes) -> bytes:
+    """Return one chunk of a chunked body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 

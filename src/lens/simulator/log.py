@@ -1,7 +1,7 @@
-"""The truth: when each write was due, and when it really began and ended.
+"""The ground truth: when each write was due, and when it really began and ended.
 
 Stamps are CLOCK_MONOTONIC nanoseconds, comparable between all processes of one machine.
-While a stream plays a write adds two integers; people's form is made when someone asks.
+While a response is sent a write adds two integers; the JSON form is made on demand.
 """
 
 from __future__ import annotations
@@ -11,24 +11,45 @@ from array import array
 from collections import deque
 from typing import IO, Any
 
-from lens.simulator.answer import Write
+from lens.simulator.response import Write
 
 # Requests that are kept in memory; the log file has them all.
-RING_REQUESTS = 20_000
+MAX_ENTRIES = 20_000
 # Lateness is counted in microseconds up to this; what is later is counted here, its maximum is exact.
 LATE_BINS = 100_000
 
 
-class Record:
+class LogEntry:
     """One request and its answer."""
 
-    __slots__ = ("accepted_ns", "base_ns", "complete_ns", "conn", "dialect", "due_ns", "end", "end_ns", "first_byte_ns",
-                 "head_due_ns", "head_ns", "method", "model", "number", "path", "stamps", "status", "stream",
-                 "tls_done_ns", "tls_hello_ns", "tokens", "writes")  # fmt: skip
+    __slots__ = (
+        "accepted_ns",
+        "base_ns",
+        "complete_ns",
+        "conn",
+        "due_ns",
+        "end",
+        "end_ns",
+        "first_byte_ns",
+        "head_due_ns",
+        "head_ns",
+        "method",
+        "model",
+        "number",
+        "path",
+        "protocol",
+        "stamps",
+        "status",
+        "stream",
+        "tls_done_ns",
+        "tls_hello_ns",
+        "tokens",
+        "writes",
+    )  # fmt: skip
 
     def __init__(self, conn: int, number: int, method: str, path: str) -> None:
         self.conn, self.number, self.method, self.path = conn, number, method, path
-        self.dialect = self.model = ""
+        self.protocol = self.model = ""
         self.status = 0
         self.stream = False
         self.accepted_ns = self.first_byte_ns = self.complete_ns = self.base_ns = 0
@@ -53,13 +74,14 @@ class Record:
         return rows
 
     def as_dict(self) -> dict[str, Any]:
-        """People's form, ready for JSON."""
+        """Return the entry in the form of its JSON."""
         return {
             "conn": self.conn,
             "request_no": self.number,
             "method": self.method,
             "path": self.path,
-            "dialect": self.dialect,
+            "protocol": self.protocol,
+            "dialect": self.protocol,  # the name of this field in older logs
             "model": self.model,
             "status": self.status,
             "stream": self.stream,
@@ -78,39 +100,40 @@ class Record:
 
 
 class Log:
-    """The last records, the file with all of them, and how punctual the server was."""
+    """The last entries, the file with all of them, and how late the writes were."""
 
     def __init__(self, path: str | None = None) -> None:
-        self.records: deque[Record] = deque(maxlen=RING_REQUESTS)
+        self.entries: deque[LogEntry] = deque(maxlen=MAX_ENTRIES)
         self.late_us = array("Q", bytes(8 * (LATE_BINS + 1)))
         self.max_late_ns = 0
         self.requests = 0
-        self._unwritten: list[Record] = []
+        self._unwritten: list[LogEntry] = []
         self._file: IO[str] | None = open(path, "w", encoding="utf-8") if path else None  # noqa: SIM115
 
-    def add(self, record: Record) -> None:
-        """Keep a record from its request's start; it fills while the answer plays."""
+    def add(self, entry: LogEntry) -> None:
+        """Keep an entry from the start of its request; it fills while the response is sent."""
         self.requests += 1
-        self.records.append(record)
+        self.entries.append(entry)
 
-    def done(self, record: Record) -> None:
-        """The record is complete."""
+    def finish(self, entry: LogEntry) -> None:
+        """Mark an entry as complete: the file gets it with the next flush."""
         if self._file:
-            self._unwritten.append(record)
+            self._unwritten.append(entry)
 
     def flush(self) -> None:
-        """Write what is due to the file; called when there is time."""
+        """Write complete entries to the file; called when there is time."""
         if self._file and self._unwritten:
-            for record in self._unwritten:
-                self._file.write(json.dumps(record.as_dict(), separators=(",", ":")) + "\n")
+            for entry in self._unwritten:
+                self._file.write(json.dumps(entry.as_dict(), separators=(",", ":")) + "\n")
             self._file.flush()
             self._unwritten.clear()
 
-    def behind(self) -> int:
-        """Records that wait for the file."""
+    def backlog(self) -> int:
+        """Return how many complete entries are not in the file yet."""
         return len(self._unwritten)
 
     def close(self) -> None:
+        """Write what is left and close the file."""
         self.flush()
         if self._file:
             self._file.close()
@@ -118,12 +141,12 @@ class Log:
 
     def reset(self) -> None:
         """Forget everything but the file."""
-        self.records.clear()
+        self.entries.clear()
         self.late_us = array("Q", bytes(8 * (LATE_BINS + 1)))
         self.max_late_ns = self.requests = 0
 
     def stats(self) -> dict[str, Any]:
-        """How many, and how late the writes were (before - due), in microseconds."""
+        """Return counts, and how late the writes began (before - due), in microseconds."""
         writes = sum(self.late_us)
         return {
             "requests": self.requests,
@@ -134,7 +157,7 @@ class Log:
         }
 
     def _late_us(self, q: float, writes: int) -> int | None:
-        """Nearest rank."""
+        """Return a percentile of lateness, by nearest rank."""
         passed = 0
         for us, count in enumerate(self.late_us):
             passed += count

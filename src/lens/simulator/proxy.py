@@ -1,4 +1,4 @@
-"""A CONNECT proxy that keeps a script too: how long it takes, whom it refuses, whose password it wants.
+"""A scripted CONNECT proxy: how long it takes, what it refuses, which credentials it wants.
 
 One thread a tunnel: it is for tests of the way through a proxy, not for load.
 """
@@ -11,7 +11,6 @@ import socket
 import threading
 from contextlib import suppress
 from time import monotonic_ns, sleep
-from types import TracebackType
 
 import msgspec
 
@@ -22,11 +21,11 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 class ProxyScript(msgspec.Struct, frozen=True, kw_only=True):
-    """What the proxy does with a CONNECT."""
+    """What the proxy does with a CONNECT request."""
 
     delay_ns: int = 0  # before its answer
     status: int = 200  # another status refuses
-    credentials: str = ""  # "user:password" that are wanted; empty: none
+    credentials: str = ""  # "user:password" that it requires; empty: none
     greeting: bytes = b""  # sent together with the answer, as if the target had spoken first
 
 
@@ -64,9 +63,7 @@ class ProxyHandle:
     def __enter__(self) -> ProxyHandle:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _accept(self) -> None:
@@ -86,9 +83,9 @@ class ProxyHandle:
             words = head.split(b"\r\n")[0].decode("latin-1").split(" ")
             tunnel = Tunnel(words[1] if len(words) == 3 else "", monotonic_ns())
             self.tunnels.append(tunnel)
-            tunnel.status = self._verdict(words[0], head)
+            tunnel.status = self._status_for(words[0], head)
             sleep(self._script.delay_ns / 1e9)
-            target = self._connected(tunnel) if tunnel.status == 200 else None
+            target = self._connect(tunnel) if tunnel.status == 200 else None
             tunnel.answered_ns = monotonic_ns()
             if target is None:
                 client.sendall(self._refusal(tunnel.status))
@@ -109,7 +106,7 @@ class ProxyHandle:
         head, _, rest = data.partition(b"\r\n\r\n")
         return head, rest
 
-    def _verdict(self, method: str, head: bytes) -> int:
+    def _status_for(self, method: str, head: bytes) -> int:
         if method != "CONNECT":
             return 405
         wanted = base64.b64encode(self._script.credentials.encode())
@@ -119,7 +116,7 @@ class ProxyHandle:
         return 407 if self._script.credentials and wanted not in given else self._script.status
 
     @staticmethod
-    def _connected(tunnel: Tunnel) -> socket.socket | None:
+    def _connect(tunnel: Tunnel) -> socket.socket | None:
         host, _, port = tunnel.target.rpartition(":")
         try:
             return socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S)
@@ -129,9 +126,7 @@ class ProxyHandle:
 
     @staticmethod
     def _refusal(status: int) -> bytes:
-        reason = {405: "Method Not Allowed", 407: "Proxy Authentication Required"}.get(
-            status, REASONS.get(status, "No")
-        )
+        reason = REASONS.get(status, "No")
         ask = "Proxy-Authenticate: Basic realm=proxy\r\n" if status == 407 else ""
         return f"HTTP/1.1 {status} {reason}\r\n{ask}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
 

@@ -1,4 +1,4 @@
-"""The script: what the simulator is to do, as data, and how people write it.
+"""The script: what the simulator is to do, as data, and how its options are written.
 
 Every option stands once, in OPTIONS; the command line, script files and the request header
 `x-lens-script` all read it there. Times are nanoseconds inside; a bare number is seconds.
@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from lens.simulator.words import make_arguments, make_text
+
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
@@ -21,9 +23,9 @@ Framing = Literal["chunked", "length", "close"]
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer's course, and the server's manners. Hashable, so that answers are laid out once."""
+    """How the simulator answers, and how it treats connections. Hashable, so that a response is laid out once."""
 
-    # When. Offsets count from the last byte of the request.
+    # Timing. Offsets count from the last byte of the request.
     ttft_ns: int = 200 * NS_PER_MS  # to the first event with content
     itl_ns: int = 20 * NS_PER_MS  # per token; a chunk of k tokens comes k of these after the one before
     prefill_ns: int = 0  # for each prompt token that is not cached, before all else
@@ -34,7 +36,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     tail_ns: int = 0  # from the last content to the closing events
     comment_ns: int = 0  # an SSE comment every so often until the first content; 0: none
 
-    # What.
+    # Content.
     tokens: int = 100  # of visible text
     from_request: bool = False  # the request's own limit takes the place of `tokens`
     tokens_per_chunk: int = 1
@@ -44,7 +46,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = "asked"
     seed: int = 0
 
-    # In which shape.
+    # Transfer.
     framing: Framing = "chunked"
     gzip: bool = False
     coalesce: int = 1  # events held back and sent in one write, as a buffering proxy does
@@ -56,7 +58,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_ns: int = 0  # an idle connection is closed after this; 0: never
     tls_delay_ns: int = 0  # between ClientHello and ServerHello
 
-    # What goes wrong. `fail_first` and `fail_rate` choose the requests; without them, all.
+    # Faults. `fail_first` and `fail_rate` choose the requests; without them, all.
     status: int = 200
     retry_after_s: float | None = None
     error: str = ""  # the kind of the error, where the status alone does not say: "quota", "context", ...
@@ -78,35 +80,29 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     root: str = ""  # only paths under this exist; empty: any
     models: tuple[str, ...] = ()  # the models there are; empty: any, and one is listed
 
-    def faulty(self) -> bool:
-        """Whether this script names any fault of its own."""
+    def has_fault(self) -> bool:
+        """Return whether the script names any fault of its own."""
         marks = (self.error_at, self.reset_at, self.truncate_at, self.malformed_at)
         return self.status != 200 or self.html or any(m is not None for m in marks)
 
-    def selective(self) -> bool:
-        """Whether the fault strikes only some requests."""
+    def selects_requests(self) -> bool:
+        """Return whether only some requests are to fail."""
         return self.fail_first > 0 or self.fail_rate > 0
 
     def expected_text(self, max_tokens: int | None = None) -> str:
-        """The visible text of a complete answer; max_tokens counts where tokens=request."""
-        from lens.simulator.words import text_of
-
-        return text_of("text", self.seed, self.token_count(max_tokens))
+        """Return the visible text of a complete answer; max_tokens counts where tokens=request."""
+        return make_text("text", self.seed, self.token_count(max_tokens))
 
     def expected_reasoning(self) -> str:
-        """The reasoning text of a complete answer."""
-        from lens.simulator.words import text_of
-
-        return text_of("reasoning", self.seed, self.reasoning_tokens)
+        """Return the reasoning text of a complete answer."""
+        return make_text("reasoning", self.seed, self.reasoning_tokens)
 
     def expected_arguments(self) -> str:
-        """The tool call's arguments, a JSON text; empty when there is no tool call."""
-        from lens.simulator.words import arguments_of
-
-        return "".join(arguments_of(self.seed, self.tool_tokens))
+        """Return the tool call's arguments, a JSON text; empty when there is no tool call."""
+        return "".join(make_arguments(self.seed, self.tool_tokens))
 
     def token_count(self, max_tokens: int | None = None) -> int:
-        """How many tokens of text an answer has."""
+        """Return how many tokens of text an answer has."""
         return max_tokens if self.from_request and max_tokens is not None else self.tokens
 
 
@@ -115,18 +111,18 @@ _UNIT_NS = {"ns": 1, "us": 1000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PE
 _UNIT_NS["h"] = 3600 * NS_PER_S
 
 
-# Of a duration; longer ones are a slip of the hand, or no number at all.
-MOST_CHARACTERS = 40
+# Longer texts are a slip of the hand, or no duration at all.
+MAX_DURATION_CHARACTERS = 40
 
 
-def duration_ns(text: str) -> int:
-    """Nanoseconds from "50ms", "1m30s" or "2" (seconds).
+def parse_duration_ns(text: str) -> int:
+    """Return nanoseconds from "50ms", "1m30s" or "2" (seconds).
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: the text is not a duration.
     """
     compact = text.replace(" ", "")
-    if len(compact) > MOST_CHARACTERS:
+    if len(compact) > MAX_DURATION_CHARACTERS:
         raise ValueError(f"{compact[:20]!r}... is no duration that a script could keep")
     if re.fullmatch(r"\d+(\.\d*)?|\.\d+", compact):
         return round(float(compact) * NS_PER_S)
@@ -137,47 +133,47 @@ def duration_ns(text: str) -> int:
 
 
 def parse_count(text: str) -> int | None:
-    """A whole number in the digits 0 to 9, at most 18 of them; None where it is anything else."""
-    said = text.strip()
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
+    """Return a whole number of at most 18 digits 0 to 9; None if the text is anything else."""
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     count = parse_count(text)
     if count is None:
         raise ValueError(f"{text!r} is not a count; write 0, 1, 2, ...")
     return count
 
 
-def _switch(text: str) -> bool:
+def _parse_switch(text: str) -> bool:
     value = {"": True, "1": True, "yes": True, "true": True, "on": True}.get(text.strip().lower())
     if value is None and text.strip().lower() not in ("0", "no", "false", "off"):
         raise ValueError(f"{text!r} is neither yes nor no")
     return bool(value)
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     number = float(text.removesuffix("s"))
     if not 0 <= number < float("inf"):
         raise ValueError(f"{text!r} is not a number of zero or more")
     return number
 
 
-def _share(text: str) -> float:
+def _parse_share(text: str) -> float:
     share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     if not 0 <= share <= 1:
         raise ValueError(f"{text!r} is not a share; write 0.1 or 10%")
     return share
 
 
-def _stalls(text: str) -> tuple[tuple[int, int], ...]:
+def _parse_stalls(text: str) -> tuple[tuple[int, int], ...]:
     pairs = [part.partition(":") for part in text.split("+") if part]
     if not all(parse_count(after) is not None and wait for after, _, wait in pairs):
         raise ValueError(f"{text!r} is not a list of stalls; write 10:500ms, or 10:500ms+20:1s for two")
-    return tuple((int(after), duration_ns(wait)) for after, _, wait in pairs)
+    return tuple((int(after), parse_duration_ns(wait)) for after, _, wait in pairs)
 
 
-def _one_of(*allowed: str) -> Callable[[str], str]:
+def _parse_choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
             raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
@@ -186,14 +182,14 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def _rate(text: str) -> tuple[int, int]:
+def _parse_rate(text: str) -> tuple[int, int]:
     count, _, per = text.partition("/")
-    window = {"": NS_PER_S, "s": NS_PER_S, "m": 60 * NS_PER_S, "min": 60 * NS_PER_S}.get(per) or duration_ns(per)
-    return _count(count), window
+    window = {"": NS_PER_S, "s": NS_PER_S, "m": 60 * NS_PER_S, "min": 60 * NS_PER_S}.get(per) or parse_duration_ns(per)
+    return _parse_count(count), window
 
 
 class Option(NamedTuple):
-    """How a field is written: the field or fields, how to read the value, and one line of help."""
+    """One option: the field or fields that it sets, how its value is read, and one line of help."""
 
     fields: tuple[str, ...]
     read: Callable[[str], Any]
@@ -201,52 +197,56 @@ class Option(NamedTuple):
 
 
 OPTIONS: dict[str, Option] = {
-    "ttft": Option(("ttft_ns",), duration_ns, "time from the request to the first content"),
-    "itl": Option(("itl_ns",), duration_ns, "time per token after the first"),
-    "prefill": Option(("prefill_ns",), duration_ns, "extra wait for each word of the prompt that is not cached"),
-    "jitter": Option(("jitter_ns",), duration_ns, "draw each gap evenly from itl +- this"),
-    "stall": Option(("stalls",), _stalls, "wait once more after a token: 10:500ms, or 10:500ms+20:1s"),
+    "ttft": Option(("ttft_ns",), parse_duration_ns, "time from the request to the first content"),
+    "itl": Option(("itl_ns",), parse_duration_ns, "time per token after the first"),
+    "prefill": Option(("prefill_ns",), parse_duration_ns, "extra wait for each word of the prompt that is not cached"),
+    "jitter": Option(("jitter_ns",), parse_duration_ns, "draw each gap evenly from itl +- this"),
+    "stall": Option(("stalls",), _parse_stalls, "wait once more after a token: 10:500ms, or 10:500ms+20:1s"),
     "head": Option(
-        ("head_ns",), lambda t: None if t == "first" else duration_ns(t), "when the head leaves, or 'first'"
+        ("head_ns",), lambda t: None if t == "first" else parse_duration_ns(t), "when the head leaves, or 'first'"
     ),
-    "role-lead": Option(("role_lead_ns",), duration_ns, "how long before the first content the role event leaves"),
-    "tail": Option(("tail_ns",), duration_ns, "time from the last content to the closing events"),
-    "comment": Option(("comment_ns",), duration_ns, "send an SSE comment this often until the first content"),
+    "role-lead": Option(
+        ("role_lead_ns",), parse_duration_ns, "how long before the first content the role event leaves"
+    ),
+    "tail": Option(("tail_ns",), parse_duration_ns, "time from the last content to the closing events"),
+    "comment": Option(("comment_ns",), parse_duration_ns, "send an SSE comment this often until the first content"),
     "tokens": Option(
         ("tokens", "from_request"),
-        lambda t: (100, True) if t == "request" else (_count(t), False),
+        lambda t: (100, True) if t == "request" else (_parse_count(t), False),
         "tokens of text, or 'request' for what the request asks",
     ),
-    "per-chunk": Option(("tokens_per_chunk",), _count, "tokens in one event"),
-    "reasoning": Option(("reasoning_tokens",), _count, "reasoning tokens before the text"),
-    "tool": Option(("tool_tokens",), _count, "fragments of a tool call's arguments after the text"),
-    "cached": Option(("cached_tokens",), _count, "prompt tokens reported as cached"),
-    "usage": Option(("usage",), _one_of("asked", "always", "never"), "send usage: asked, always or never"),
-    "seed": Option(("seed",), _count, "chooses words, jitter and failing requests"),
-    "framing": Option(("framing",), _one_of("chunked", "length", "close"), "body framing: chunked, length or close"),
-    "gzip": Option(("gzip",), _switch, "compress the body, flushed per write"),
-    "coalesce": Option(("coalesce",), _count, "events sent in one write, as a buffering proxy does"),
-    "cut": Option(("cut",), _count, "HTTP chunks of at most this many bytes"),
-    "trickle": Option(("trickle",), _switch, "one byte a write"),
-    "crlf": Option(("crlf",), _switch, "SSE lines end in CR LF"),
-    "flood": Option(("flood",), _switch, "no pacing after the first content"),
-    "close": Option(("close",), _switch, "close the connection after each answer"),
-    "keep-alive": Option(("keep_alive_ns",), duration_ns, "close an idle connection after this"),
-    "tls-delay": Option(("tls_delay_ns",), duration_ns, "wait between ClientHello and ServerHello"),
-    "status": Option(("status",), _count, "answer with this HTTP status"),
-    "retry-after": Option(("retry_after_s",), _number, "Retry-After of a failing answer, in seconds"),
+    "per-chunk": Option(("tokens_per_chunk",), _parse_count, "tokens in one event"),
+    "reasoning": Option(("reasoning_tokens",), _parse_count, "reasoning tokens before the text"),
+    "tool": Option(("tool_tokens",), _parse_count, "fragments of a tool call's arguments after the text"),
+    "cached": Option(("cached_tokens",), _parse_count, "prompt tokens reported as cached"),
+    "usage": Option(("usage",), _parse_choice("asked", "always", "never"), "send usage: asked, always or never"),
+    "seed": Option(("seed",), _parse_count, "chooses words, jitter and failing requests"),
+    "framing": Option(
+        ("framing",), _parse_choice("chunked", "length", "close"), "body framing: chunked, length or close"
+    ),
+    "gzip": Option(("gzip",), _parse_switch, "compress the body, flushed per write"),
+    "coalesce": Option(("coalesce",), _parse_count, "events sent in one write, as a buffering proxy does"),
+    "cut": Option(("cut",), _parse_count, "HTTP chunks of at most this many bytes"),
+    "trickle": Option(("trickle",), _parse_switch, "one byte a write"),
+    "crlf": Option(("crlf",), _parse_switch, "SSE lines end in CR LF"),
+    "flood": Option(("flood",), _parse_switch, "no pacing after the first content"),
+    "close": Option(("close",), _parse_switch, "close the connection after each answer"),
+    "keep-alive": Option(("keep_alive_ns",), parse_duration_ns, "close an idle connection after this"),
+    "tls-delay": Option(("tls_delay_ns",), parse_duration_ns, "wait between ClientHello and ServerHello"),
+    "status": Option(("status",), _parse_count, "answer with this HTTP status"),
+    "retry-after": Option(("retry_after_s",), _parse_number, "Retry-After of a failing answer, in seconds"),
     "error": Option(("error",), str, "kind of the error: quota, context, permission and others"),
-    "error-at": Option(("error_at",), _count, "an error event after so many tokens"),
-    "reset-at": Option(("reset_at",), _count, "TCP reset after so many tokens"),
-    "truncate-at": Option(("truncate_at",), _count, "end of the connection after so many tokens"),
-    "malformed-at": Option(("malformed_at",), _count, "an event that is not JSON after so many tokens"),
-    "html": Option(("html",), _switch, "answer 200 with a web page"),
-    "fail-first": Option(("fail_first",), _count, "only the first N requests fail"),
-    "fail-rate": Option(("fail_rate",), _share, "only this share of the requests fails"),
-    "cold-start": Option(("cold_start_ns",), duration_ns, "extra wait of the first request"),
-    "idle": Option(("idle_ns",), duration_ns, "cold again after this long without a request"),
-    "rate-limit": Option(("rate_limit", "rate_window_ns"), _rate, "then 429: 10 (a second), 600/m or 5/200ms"),
-    "slots": Option(("slots",), _count, "answers at a time; other requests queue"),
+    "error-at": Option(("error_at",), _parse_count, "an error event after so many tokens"),
+    "reset-at": Option(("reset_at",), _parse_count, "TCP reset after so many tokens"),
+    "truncate-at": Option(("truncate_at",), _parse_count, "end of the connection after so many tokens"),
+    "malformed-at": Option(("malformed_at",), _parse_count, "an event that is not JSON after so many tokens"),
+    "html": Option(("html",), _parse_switch, "answer 200 with a web page"),
+    "fail-first": Option(("fail_first",), _parse_count, "only the first N requests fail"),
+    "fail-rate": Option(("fail_rate",), _parse_share, "only this share of the requests fails"),
+    "cold-start": Option(("cold_start_ns",), parse_duration_ns, "extra wait of the first request"),
+    "idle": Option(("idle_ns",), parse_duration_ns, "cold again after this long without a request"),
+    "rate-limit": Option(("rate_limit", "rate_window_ns"), _parse_rate, "then 429: 10 (a second), 600/m or 5/200ms"),
+    "slots": Option(("slots",), _parse_count, "answers at a time; other requests queue"),
     "key": Option(("key",), str, "the only key that is accepted"),
     "root": Option(("root",), str, "only paths under this exist, like /v1"),
     "models": Option(("models",), lambda t: tuple(t.split("+")), "the only models there are: a+b"),
@@ -254,11 +254,11 @@ OPTIONS: dict[str, Option] = {
 
 
 class ScriptError(ValueError):
-    """What was written is no script; the message says what would be."""
+    """An option is unknown or its value does not fit; the message names both."""
 
 
-def fields_of(options: Mapping[str, object]) -> dict[str, Any]:
-    """Script fields from options as people write them; values may be text, numbers or booleans.
+def parse_options(options: Mapping[str, object]) -> dict[str, Any]:
+    """Return the script fields that these options set; values may be text, numbers or booleans.
 
     Raises:
         ScriptError: an unknown option or a value that does not fit.
@@ -280,12 +280,12 @@ def fields_of(options: Mapping[str, object]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=512)
-def amended(script: Script, text: str) -> Script:
-    """The script with "ttft=50ms,itl=5ms,gzip" laid over it: the form of `x-lens-script`."""
+def apply_options(script: Script, text: str) -> Script:
+    """Return the script changed by "ttft=50ms,itl=5ms,gzip", the form of `x-lens-script`."""
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    return msgspec.structs.replace(script, **fields_of({name: value for name, _, value in pairs}))
+    return msgspec.structs.replace(script, **parse_options({name: value for name, _, value in pairs}))
 
 
 def make_script(**options: object) -> Script:
-    """A script from options: make_script(ttft="50ms", itl="5ms", tokens=10)."""
-    return Script(**fields_of(options))
+    """Return the script of these options: make_script(ttft="50ms", itl="5ms", tokens=10)."""
+    return Script(**parse_options(options))

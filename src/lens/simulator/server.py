@@ -1,8 +1,7 @@
 """The server: one thread, one epoll, one heap of deadlines.
 
-Whatever can be prepared is prepared before it is due, so that being punctual costs a heap
-operation and a send. Timers go by select(2), whose timeout is in microseconds; epoll's
-rounds up to a millisecond.
+Whatever can be prepared is prepared before it is due, so that being punctual costs a heap operation and a send.
+Timers go by select(2), whose timeout is in microseconds; epoll's rounds up to a millisecond.
 """
 
 from __future__ import annotations
@@ -10,37 +9,32 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import heapq
-import json
 import os
 import select
 import socket
 import ssl
 import threading
+from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from lens.simulator.answer import Answer, Write, document_answer, due_times, failure_answer, page_answer, stream_answer
-from lens.simulator.connection import READ, Connection, Play
-from lens.simulator.desk import Desk, Verdict
-from lens.simulator.dialects import Dialect, dialect_for
-from lens.simulator.dialects.base import Pace
-from lens.simulator.http import Request, head_bytes
-from lens.simulator.job import OPENING, Turn, check
-from lens.simulator.log import Log, Record
-from lens.simulator.script import Script, amended, parse_count
-from lens.simulator.words import mixed
+from lens.simulator.connection import READ, Connection, PendingResponse
+from lens.simulator.http import Request
+from lens.simulator.log import Log, LogEntry
+from lens.simulator.responder import Responder, refuse_request, send_json
+from lens.simulator.script import Script, parse_count
 
-BACKLOG = 4096
+LISTEN_BACKLOG = 4096
 # Writes made before the sockets are looked at again.
 BATCH = 64
-# The log file is written when nothing is due for so long, or when too many records wait.
+# The log file is written when nothing is due for so long, or when too many entries wait.
 QUIET_NS = 5_000_000
-MAX_BEHIND = 2_000
+MAX_BACKLOG = 2_000
 CONTROL = "/_lens/"
 
 
-def listen_on(host: str, port: int, unix: str | None) -> socket.socket:
-    """The listening socket; an address without IP family is bound as IPv4 or IPv6 by its form."""
+def open_listener(host: str, port: int, unix: str | None) -> socket.socket:
+    """Return a listening socket, IPv4 or IPv6 by the form of the address, or Unix."""
     if unix:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.bind(unix)
@@ -48,19 +42,44 @@ def listen_on(host: str, port: int, unix: str | None) -> socket.socket:
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-    sock.listen(BACKLOG)
+    sock.listen(LISTEN_BACKLOG)
     sock.setblocking(False)
     return sock
 
 
-def tighten_timers() -> None:
+def tighten_timer_slack() -> None:
     """Let this thread's sleeps end when they are due, not up to 50 us later (prctl(2), PR_SET_TIMERSLACK)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(29, 1, 0, 0, 0)
 
 
+class TlsMissing(RuntimeError):
+    """The package that makes certificates is not installed."""
+
+
+def make_tls_context(ca_file: Path, names: tuple[str, ...]) -> ssl.SSLContext:
+    """Return a TLS context for these names and addresses, certified by an authority made now (trustme).
+
+    The authority's PEM is written to ca_file.
+
+    Raises:
+        TlsMissing: trustme is not installed.
+    """
+    try:
+        import trustme
+    except ImportError:
+        raise TlsMissing("TLS needs trustme: pip install 'llm-latency-lens[simulator]'") from None
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
 class Server:
-    """Plays a script to whoever asks."""
+    """Sends the responses of a script, each write when it is due."""
 
     def __init__(
         self,
@@ -71,15 +90,15 @@ class Server:
         log: Log | None = None,
         spin_ns: int = 0,
     ) -> None:
-        self.script, self.log, self.desk = script, log or Log(), Desk()
+        self.script, self.log, self._responder = script, log or Log(), Responder(script)
         self._listener, self._tls, self._spin_ns = listener, tls, spin_ns
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._leash: int | None = None
+        self._parent: int | None = None
         self._connections: dict[int, Connection] = {}
         self._heap: list[tuple[int, int, Connection]] = []
         self._tickets = self._accepted = 0
-        self._queue: list[tuple[Connection, Play]] = []
+        self._queue: list[tuple[Connection, PendingResponse]] = []
         self._stopping = False
         self._closing = threading.RLock()  # a signal handler may call stop() while this thread closes
         self._epoll.register(listener.fileno(), READ)
@@ -88,11 +107,11 @@ class Server:
     # The loop.
 
     def run(self, until_ns: int | None = None) -> None:
-        """Serve until stop(), the end of the leash, or the time that was set."""
-        tighten_timers()
+        """Serve until stop(), the end of the parent's pipe, or the time that was set."""
+        tighten_timer_slack()
         try:
             while not self._stopping:
-                now = self._fire(monotonic_ns())
+                now = self._run_timers(monotonic_ns())
                 if until_ns is not None and now >= until_ns:
                     break
                 self._wait(until_ns)
@@ -102,18 +121,18 @@ class Server:
             self._close()
 
     def stop(self) -> None:
-        """End the loop; from any thread or signal handler, once or often, also when it has ended by itself."""
+        """End the loop; from any thread or signal handler, any number of times, also when it has ended."""
         with self._closing:
             self._stopping = True
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
 
-    def live_while_open(self, fd: int) -> None:
-        """Stop when this pipe ends: its other end is held by the parent process."""
-        self._leash = fd
+    def stop_at_eof(self, fd: int) -> None:
+        """Stop when this pipe ends, whose other end the parent process holds."""
+        self._parent = fd
         self._epoll.register(fd, READ)
 
-    def _fire(self, now: int) -> int:
+    def _run_timers(self, now: int) -> int:
         heap = self._heap
         for _ in range(BATCH):
             if not heap or heap[0][0] > now:
@@ -125,12 +144,12 @@ class Server:
         return now
 
     def _wait(self, until_ns: int | None) -> None:
-        """Sleep until a socket or the next deadline wants something."""
+        """Sleep until a socket is ready or the next deadline is near."""
         due = self._heap[0][0] if self._heap else until_ns
         if due is not None and until_ns is not None:
             due = min(due, until_ns)
         gap = None if due is None else due - monotonic_ns() - self._spin_ns
-        if self.log.behind() and (gap is None or gap > QUIET_NS or self.log.behind() > MAX_BEHIND):
+        if self.log.backlog() and (gap is None or gap > QUIET_NS or self.log.backlog() > MAX_BACKLOG):
             self.log.flush()
         elif gap is None or gap > 0:
             if self._epoll.fileno() < 1024:  # what select(2) can hold
@@ -144,7 +163,7 @@ class Server:
             connection.on_ready(mask)
         elif fd == self._listener.fileno():
             self._accept()
-        elif fd == self._leash and not os.read(fd, 4096):
+        elif fd == self._parent and not os.read(fd, 4096):
             self._stopping = True
 
     def _accept(self) -> None:
@@ -168,7 +187,7 @@ class Server:
 
     def _close(self) -> None:
         for connection in list(self._connections.values()):
-            connection.gone("stopped")
+            connection.abandon("stopped")
         self._epoll.close()
         self._listener.close()
         with self._closing:
@@ -176,139 +195,86 @@ class Server:
             os.close(wake)
         self.log.close()
 
-    # What connections call.
+    # Called by connections (ConnectionOwner).
 
     def schedule(self, connection: Connection, due_ns: int) -> None:
-        """Call the connection's on_timer then; an earlier wish of it is forgotten."""
+        """Call the connection's on_timer then; an earlier request for that is forgotten."""
         self._tickets += 1
         connection.ticket = self._tickets
         heapq.heappush(self._heap, (due_ns, self._tickets, connection))
 
     def watch(self, connection: Connection, mask: int) -> None:
-        """What the connection wants to hear of."""
+        """Call its on_ready for these epoll events."""
         self._epoll.modify(connection.sock.fileno(), mask)
 
     def forget(self, connection: Connection) -> None:
+        """Stop watching it; before its socket is closed."""
         fd = connection.sock.fileno()
         self._epoll.unregister(fd)
         del self._connections[fd]
 
     def answer(self, connection: Connection, request: Request, first_ns: int, complete_ns: int) -> None:
-        """Find the answer to a request and begin it, or let it queue."""
+        """Find the response to a request and start it, now or when it is its turn."""
         if request.target.startswith(CONTROL):
-            self._control(connection, request)
+            self._answer_control(connection, request)
             return
-        record = Record(connection.number, self.desk.count, request.method, request.target)
-        record.accepted_ns, record.first_byte_ns, record.complete_ns = connection.accepted_ns, first_ns, complete_ns
-        record.tls_hello_ns, record.tls_done_ns = connection.hello_ns, connection.tls_done_ns
-        self.log.add(record)
-        play = self._play_for(request, record)
-        self.desk.started()
-        if self.script.slots and self.desk.busy - len(self._queue) > self.script.slots:
-            connection.play = play
-            self._queue.append((connection, play))
+        admission = self._responder.admission
+        entry = LogEntry(connection.number, admission.count, request.method, request.target)
+        entry.accepted_ns, entry.first_byte_ns, entry.complete_ns = connection.accepted_ns, first_ns, complete_ns
+        entry.tls_hello_ns, entry.tls_done_ns = connection.hello_ns, connection.tls_done_ns
+        self.log.add(entry)
+        pending = self._responder.respond(request, entry)
+        admission.start()
+        if self.script.slots and admission.busy - len(self._queue) > self.script.slots:
+            connection.pending = pending
+            self._queue.append((connection, pending))
         else:
-            connection.start(play)
+            connection.start(pending)
 
-    def ended(self, play: Play, how: str) -> None:
-        """An answer is over; the next in the queue begins."""
-        record = play.record
-        if record is None:
+    def finish(self, pending: PendingResponse, how: str) -> None:
+        """Complete the log entry of a response; the next in the queue starts."""
+        entry = pending.entry
+        if entry is None:
             return
-        now = monotonic_ns()
-        first = play.first
-        record.stamps = play.stamps[2 * first :]
-        stamped = len(play.stamps) > 0
-        record.head_ns = (play.stamps[0], play.stamps[1]) if stamped else None
-        record.due_ns, record.end, record.end_ns = play.due_ns[first:], how, now
-        self.log.done(record)
-        self.desk.ended(now)
-        self._queue = [waiting for waiting in self._queue if waiting[1] is not play]
-        while self._queue and self.desk.busy - len(self._queue) < self.script.slots:
+        now, first, stamps = monotonic_ns(), pending.first, pending.stamps
+        entry.stamps = stamps[2 * first :]
+        entry.head_ns = (stamps[0], stamps[1]) if stamps else None
+        entry.due_ns, entry.end, entry.end_ns = pending.due_ns[first:], how, now
+        self.log.finish(entry)
+        self._responder.admission.finish(now)
+        self._queue = [waiting for waiting in self._queue if waiting[1] is not pending]
+        self._start_waiting(now)
+
+    def _start_waiting(self, now: int) -> None:
+        admission = self._responder.admission
+        while self._queue and admission.busy - len(self._queue) < self.script.slots:
             connection, waiting = self._queue.pop(0)
-            waiting.base_ns = now + waiting.answer.prefill_ns
-            if waiting.record:
-                waiting.record.base_ns = waiting.base_ns
+            waiting.base_ns = now + waiting.response.prefill_ns
+            if waiting.entry:
+                waiting.entry.base_ns = waiting.base_ns
             self.schedule(connection, waiting.base_ns + waiting.due_ns[0])
 
     def refuse(self, connection: Connection, why: str) -> None:
         """Answer what is no HTTP, and end the connection."""
-        connection.start(self._plain(400, {"error": {"message": why}}, None, close=True))
-
-    # Finding the answer.
-
-    def _play_for(self, request: Request, record: Record) -> Play:
-        dialect = dialect_for(request)
-        if dialect is None or not request.path.startswith(self.script.root):
-            return self._plain(404, {"error": {"message": f"no provider has {request.method} {request.path}"}}, record)
-        try:
-            script = amended(self.script, request.headers.get("x-lens-script", ""))
-            turn = dialect.turn(request, json.loads(request.body) if request.body else {})
-            check(turn)
-        except (ValueError, TypeError, AttributeError, LookupError) as wrong:
-            why = f"the simulator cannot read this request: {wrong}"
-            return self._plain(400, {"error": {"message": why, "type": "invalid_request_error"}}, record)
-        asked_for = "" if dialect.name == "openai_models" else turn.model
-        key, refused = dialect.key(request), dialect.auth_status(request)
-        verdict = self.desk.admit(script, key, refused, record.complete_ns, asked_for)
-        pace = self._pace(record, verdict)
-        answer = self._answer_for(dialect, turn, verdict, pace)
-        record.dialect, record.model, record.stream, record.status = (
-            dialect.name,
-            turn.model,
-            turn.stream,
-            answer.status,
-        )
-        record.writes, record.base_ns = answer.writes, record.complete_ns + verdict.cold_ns + answer.prefill_ns
-        record.tokens = {"prompt": turn.prompt_tokens, "output": sum(slot.tokens for slot in answer.slots)}
-        record.tokens["reasoning"] = sum(slot.tokens for slot in answer.slots if slot.kind == "reasoning")
-        close = answer.close or request.headers.get("connection", "").lower() == "close"
-        moving = [*answer.headers, ("Connection", "close" if close else "keep-alive"), *dialect.headers(pace)]
-        head = head_bytes(answer.status, moving) if answer.status else b""
-        play = Play(answer, head, record.base_ns, due_times(verdict.script, answer, record.number), record)
-        play.trickle, play.close = verdict.script.trickle, close
-        play.timed = not (answer.at_once or verdict.script.flood)
-        return play
-
-    def _answer_for(self, dialect: Dialect, turn: Turn, verdict: Verdict, pace: Pace) -> Answer:
-        if verdict.failure:
-            return failure_answer(verdict.script, dialect, turn, verdict.failure, pace.request_id)
-        if verdict.script.html:
-            return page_answer(verdict.script)
-        if turn.stream:
-            return stream_answer(verdict.script, dialect, turn)
-        return document_answer(verdict.script, dialect, turn)
-
-    def _pace(self, record: Record, verdict: Verdict) -> Pace:
-        ms = 1 if verdict.failure else (verdict.script.ttft_ns + verdict.cold_ns) // 1_000_000
-        name = f"req_{mixed(verdict.script.seed, record.number):016x}"
-        return Pace(name, ms, verdict.limit, verdict.remaining, max(0.0, verdict.reset_s))
-
-    def _plain(self, status: int, value: Any, record: Record | None, *, close: bool = False) -> Play:
-        """One JSON document at once, in nobody's dialect."""
-        body = json.dumps(value, separators=(",", ":")).encode()
-        headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
-        answer = Answer(status, headers, (Write(OPENING, body, (("document", None, 0),)),), close=close, at_once=True)
-        now = monotonic_ns()
-        if record:
-            record.status, record.writes, record.base_ns = status, answer.writes, now
-        return Play(answer, head_bytes(status, headers), now, (0,), record)
+        connection.start(refuse_request(400, {"message": why}, None, close=True))
 
     # The control endpoint.
 
-    def control(self, what: str, last: int | None = None) -> Any:
-        """What /_lens/WHAT answers; None when there is no such thing."""
+    def _answer_control(self, connection: Connection, request: Request) -> None:
+        last = request.query.get("last")
+        value = self._control(request.path.removeprefix(CONTROL), parse_count(last) if last else None)
+        if value is None:
+            connection.start(refuse_request(404, {"message": "there are /_lens/log, /_lens/stats, /_lens/reset"}, None))
+        else:
+            connection.start(send_json(200, value))
+
+    def _control(self, what: str, last: int | None = None) -> Any:
+        """Return what /_lens/WHAT answers; None if there is no such thing."""
         if what == "log":
-            records = list(self.log.records)
-            return [record.as_dict() for record in (records[-last:] if last is not None else records)]
+            entries = list(self.log.entries)
+            return [entry.as_dict() for entry in (entries[-last:] if last is not None else entries)]
         if what == "reset":
             self.log.reset()
-            self.desk = Desk()
+            self._responder.reset()
             return {"reset": True}
         return self.log.stats() if what == "stats" else None
-
-    def _control(self, connection: Connection, request: Request) -> None:
-        last = request.query.get("last")
-        value = self.control(request.path.removeprefix(CONTROL), parse_count(last) if last else None)
-        missing = {"error": {"message": "there are /_lens/log, /_lens/stats and /_lens/reset"}}
-        connection.start(self._plain(404 if value is None else 200, missing if value is None else value, None))

@@ -1,7 +1,7 @@
-"""The words of the simulator: fixed, seeded, and hard on whoever cuts text or escapes JSON.
+"""Generated text: seeded, reproducible, and hard on code that cuts text or escapes JSON.
 
-Token k of a seed is the same in every process and version of Python, so that what a client
-decoded can be compared with what was meant.
+Token k of a seed is the same in every process and version of Python, so that what a client decoded can be compared
+with what was sent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ VOCABULARY = (
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
-def mixed(*numbers: int) -> int:
-    """64 well-mixed bits from small integers: the finaliser of SplitMix64 (Steele et al. 2014)."""
+def hash_bits(*numbers: int) -> int:
+    """Return a 64-bit hash of small integers: the finaliser of SplitMix64 (Steele et al. 2014)."""
     z = 0
     for number in numbers:
         z = (z + number + 1) * 0x9E37_79B9_7F4A_7C15 & _MASK
@@ -33,29 +33,29 @@ def mixed(*numbers: int) -> int:
     return z
 
 
-def share(*numbers: int) -> float:
-    """A number in 0..1 that depends on these integers only."""
-    return mixed(*numbers) / (_MASK + 1)
+def hash_fraction(*numbers: int) -> float:
+    """Return a number in 0..1, evenly distributed, that depends on these integers only."""
+    return hash_bits(*numbers) / (_MASK + 1)
 
 
 @lru_cache(maxsize=64)
-def tokens_of(kind: str, seed: int, count: int) -> tuple[str, ...]:
+def make_tokens(kind: str, seed: int, count: int) -> tuple[str, ...]:
     """`count` tokens; each but the first begins with a space, so none is empty."""
     salt = sum(kind.encode())
-    words = [VOCABULARY[mixed(seed, salt, k) % len(VOCABULARY)] for k in range(count)]
+    words = [VOCABULARY[hash_bits(seed, salt, k) % len(VOCABULARY)] for k in range(count)]
     return tuple(word if k == 0 else " " + word for k, word in enumerate(words))
 
 
-def text_of(kind: str, seed: int, count: int) -> str:
-    """The same tokens as one text."""
-    return "".join(tokens_of(kind, seed, count))
+def make_text(kind: str, seed: int, count: int) -> str:
+    """Return the same tokens as one text."""
+    return "".join(make_tokens(kind, seed, count))
 
 
 @lru_cache(maxsize=64)
-def arguments_of(seed: int, count: int) -> tuple[str, ...]:
-    """A tool call's arguments, a JSON object, in exactly `count` fragments that are not empty."""
+def make_arguments(seed: int, count: int) -> tuple[str, ...]:
+    """Return a tool call's arguments, a JSON object, in exactly `count` fragments that are not empty."""
     if count == 0:
         return ()
-    text = json.dumps({"city": text_of("tool", seed, count), "days": 3}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps({"city": make_text("tool", seed, count), "days": 3}, ensure_ascii=False, separators=(",", ":"))
     edges = [len(text) * k // count for k in range(count + 1)]
     return tuple(text[a:b] for a, b in pairwise(edges))

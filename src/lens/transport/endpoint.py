@@ -1,13 +1,13 @@
-"""Where requests go and by which way: a URL and its route, checked once before anything is sent.
+"""Where requests go and by which route: a URL, its route options and its proxy, checked before anything is sent.
 
-Data only: no socket, no lookup. An Endpoint is hashable, because connections are pooled by it,
-and holds no secret in the clear, because it is printed.
+Data only: no socket, no lookup. An Endpoint is hashable, because connections are pooled by it, and holds no secret in
+the clear, because it is printed.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -25,7 +25,7 @@ PROXY_PORT = 8080
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy that is asked to CONNECT."""
+    """An HTTP proxy that tunnels by CONNECT."""
 
     host: str
     port: int
@@ -66,15 +66,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.unix_socket or authority(self.host, self.port)
 
     def dial_target(self) -> tuple[str, int]:
-        """Host and port to connect to: the URL's own, or what the first matching connect_to says."""
+        """Return host and port to connect to: the URL's own, or those of the first matching connect_to."""
         for rule in self.connect_to:
             host, port, other_host, other_port = split_connect_to(rule)
             if host in ("", self.host) and port in ("", str(self.port)):
                 return other_host or self.host, int(other_port or self.port)
         return self.host, self.port
 
-    def pinned(self, host: str, port: int) -> tuple[str, ...]:
-        """Addresses that --resolve gives this name; () when it says nothing."""
+    def pinned_addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """Return the addresses that --resolve gives this name; () if it gives none."""
         for rule in self.resolve:
             name, rule_port, addresses = split_resolve(rule)
             if name in ("*", host) and rule_port == port:
@@ -95,7 +95,7 @@ NO_TIMEOUTS = Timeouts()
 
 
 def authority(host: str, port: int, default_port: int | None = None) -> str:
-    """host:port as URLs write it; the port is left out where it is the default."""
+    """Return host:port as URLs write it; without the port if it is the default."""
     name = f"[{host}]" if ":" in host else host
     return name if port == default_port else f"{name}:{port}"
 
@@ -114,12 +114,12 @@ def parse_endpoint(
     insecure: bool = False,
     server_name: str | None = None,
 ) -> Endpoint:
-    """An Endpoint from a URL and the route options as a user writes them.
+    """Return the Endpoint of a URL and of route options as a user writes them.
 
     Path and query belong to the provider; only the path is kept, as base_path.
 
     Raises:
-        ConfigError: a part cannot be; the message names it and what would work.
+        ConfigError: a part is not valid; the message names it and what would work.
     """
     scheme, parts = _split_url(url, "base URL", ("http", "https"))
     for rule in connect_to:
@@ -134,8 +134,8 @@ def parse_endpoint(
         raise ConfigError(f"address family {family!r}: there are any, ipv4, ipv6")
     return Endpoint(
         scheme="https" if scheme == "https" else "http",
-        host=_ascii_host(parts.hostname or "", url),
-        port=_port(parts, url) or DEFAULT_PORTS[scheme],
+        host=_encode_host(parts.hostname or "", url),
+        port=_parse_port(parts, url) or DEFAULT_PORTS[scheme],
         base_path=parts.path.rstrip("/"),
         unix_socket=unix_socket,
         connect_to=tuple(connect_to),
@@ -151,38 +151,75 @@ def parse_endpoint(
 
 
 def parse_proxy(url: str) -> Proxy:
-    """A Proxy from http://[user:password@]host[:port]; the scheme may be left out, as in curl.
+    """Return the Proxy of http://[user:password@]host[:port]; the scheme may be left out, as in curl.
 
     Raises:
-        ConfigError: it is none, or one of a kind that is not spoken here.
+        ConfigError: the URL is not valid, or its scheme is not http.
     """
     _, parts = _split_url(url if "://" in url else f"http://{url}", "proxy", ("http",))
     credentials = None
     if parts.username is not None:
         credentials = Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
     shown = f"{parts.scheme}://{parts.hostname}"
-    return Proxy(_ascii_host(parts.hostname or "", shown), _port(parts, shown) or PROXY_PORT, credentials)
+    return Proxy(_encode_host(parts.hostname or "", shown), _parse_port(parts, shown) or PROXY_PORT, credentials)
+
+
+def proxy_from_environment(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the proxy URL for requests to `url`; None if none is set or NO_PROXY excludes the host.
+
+    HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, lower case before upper case, as curl and the common Python
+    clients read them. The environment is read only where a caller asks for it.
+    """
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return None  # no URL; parse_endpoint says so
+    proxy = _read_variable(environ, f"{scheme}_proxy") or _read_variable(environ, "all_proxy")
+    if not proxy or matches_no_proxy(host, port or DEFAULT_PORTS.get(scheme, 0), _read_variable(environ, "no_proxy")):
+        return None
+    return proxy
+
+
+def matches_no_proxy(host: str, port: int, no_proxy: str) -> bool:
+    """Return whether NO_PROXY names this host.
+
+    Its entries are "*", a name or a parent domain, an address or a network; a port may follow.
+    """
+    for entry in no_proxy.replace(",", " ").lower().split():
+        if entry == "*":
+            return True
+        name, colon, entry_port = entry.rpartition(":")
+        if not colon or parse_count(entry_port) is None or (":" in name.strip("[]") and not name.endswith("]")):
+            name, entry_port = entry, ""
+        name = name.strip("[]")
+        if entry_port and int(entry_port) != port:
+            continue
+        bare = name.lstrip("*").lstrip(".")
+        if host == bare or (bare and host.endswith(f".{bare}")) or _in_network(host, name):
+            return True
+    return False
 
 
 def split_connect_to(rule: str) -> tuple[str, str, str, str]:
-    """(host, port, other host, other port); an empty one stands for any, or for the same.
+    """Return (host, port, other host, other port); an empty one stands for any, or for the same.
 
     Raises:
-        ConfigError: it is not HOST1:PORT1:HOST2:PORT2.
+        ConfigError: the rule is not HOST1:PORT1:HOST2:PORT2.
     """
-    parts = _colon_parts(rule)
+    parts = _split_colons(rule)
     if len(parts) != 4 or not all(_is_port(p) for p in (parts[1], parts[3]) if p):
         raise ConfigError(f"--connect-to {rule!r}: write HOST1:PORT1:HOST2:PORT2; IPv6 in brackets, parts may be empty")
     return parts[0].lower(), parts[1], parts[2].lower(), parts[3]
 
 
 def split_resolve(rule: str) -> tuple[str, int, tuple[str, ...]]:
-    """(host, port, addresses) of HOST:PORT:ADDRESS[,ADDRESS].
+    """Return (host, port, addresses) of HOST:PORT:ADDRESS[,ADDRESS].
 
     Raises:
-        ConfigError: it is not that, or an address is none.
+        ConfigError: the rule has another form, or an address is not an IP address.
     """
-    head = _colon_parts(rule, most=3)
+    head = _split_colons(rule, most=3)
     if len(head) != 3 or not head[0] or not _is_port(head[1]):
         raise ConfigError(f"--resolve {rule!r}: write HOST:PORT:ADDRESS[,ADDRESS]")
     addresses = tuple(a.strip().strip("[]") for a in head[2].split(","))
@@ -195,7 +232,7 @@ def split_resolve(rule: str) -> tuple[str, int, tuple[str, ...]]:
 
 
 def _split_url(url: str, what: str, schemes: tuple[str, ...]) -> tuple[str, SplitResult]:
-    """The parts of a URL; no message shows what stands before an @."""
+    """Return scheme and parts of a URL; no message shows what stands before an @."""
     try:
         parts = urlsplit(url.strip())
         scheme, host, has_user = parts.scheme.lower(), parts.hostname, parts.username is not None
@@ -210,7 +247,7 @@ def _split_url(url: str, what: str, schemes: tuple[str, ...]) -> tuple[str, Spli
     return scheme, parts
 
 
-def _port(parts: SplitResult, shown: str) -> int | None:
+def _parse_port(parts: SplitResult, shown: str) -> int | None:
     try:
         port = parts.port
     except ValueError:
@@ -220,8 +257,8 @@ def _port(parts: SplitResult, shown: str) -> int | None:
     return port
 
 
-def _ascii_host(host: str, shown: str) -> str:
-    """The host as it goes on the wire; other alphabets become their IDNA form."""
+def _encode_host(host: str, shown: str) -> str:
+    """Return the host as it goes on the wire; other alphabets become their IDNA form."""
     if host.isascii():
         if any(c.isspace() or not c.isprintable() for c in host):
             raise ConfigError(f"{bare_url(shown)!r}: {host!r} is not a host name")
@@ -236,8 +273,8 @@ def _is_port(text: str) -> bool:
     return 0 < (parse_count(text) or 0) < 65536
 
 
-def _colon_parts(rule: str, most: int = 0) -> list[str]:
-    """Split at colons that are not within brackets; the brackets go. At most `most` parts when given."""
+def _split_colons(rule: str, most: int = 0) -> list[str]:
+    """Split at colons outside brackets, and remove the brackets; into at most `most` parts if given."""
     parts: list[str] = []
     current, depth = "", 0
     for c in rule:
@@ -248,3 +285,14 @@ def _colon_parts(rule: str, most: int = 0) -> list[str]:
         depth += (c == "[") - (c == "]")
         current += c
     return [p[1:-1] if p.startswith("[") and p.endswith("]") else p for p in [*parts, current]]
+
+
+def _read_variable(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name) or environ.get(name.upper()) or ""
+
+
+def _in_network(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

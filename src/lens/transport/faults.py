@@ -1,6 +1,6 @@
-"""What a failed stream means: from the core's words to one of our errors, and its short kind.
+"""What a failed stream means: from the core's error to a LensError, and to the type that Failure.type holds.
 
-The kinds are what Failure.type holds; programs may group by them, so they do not change.
+Programs may group by these types, so they do not change.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lens.errors import (
     TlsError,
     TransportError,
 )
-from lens.transport.tls import in_words
+from lens.transport.tls import describe_reason
 
-_KINDS: tuple[tuple[type[LensError], str], ...] = (
+_TYPES: tuple[tuple[type[LensError], str], ...] = (
     (TimedOut, "timeout"),
     (ResolveError, "dns"),
     (ConnectError, "connect"),
@@ -32,57 +32,59 @@ _KINDS: tuple[tuple[type[LensError], str], ...] = (
 _CUT_SHORT = ("incomplete body", "incomplete event", "reset by the peer")
 
 
-class DeadLink(Exception):
-    """A reused connection had been closed before any byte of an answer; the request may be sent again."""
+class StaleConnection(Exception):
+    """A reused connection was closed before any byte of a response; the request may be sent again."""
 
 
-def why_no_head(stream: Stream, *, reused: bool, broken: OSError | None, doing: str) -> LensError | DeadLink:
-    """No head came. `broken` is what sending said, where it failed."""
+def make_head_error(
+    stream: Stream, *, reused: bool, broken: OSError | None, action: str
+) -> LensError | StaleConnection:
+    """Return the error of a request that got no response head. `broken` is the error of sending, if that failed."""
     error = stream.error or "no answer"
     if (reason := _tls_reason(error)) is not None:
-        return TlsError(f"{doing}: TLS failed: {in_words(reason)}")
+        return TlsError(f"{action}: TLS failed: {describe_reason(reason)}")
     if stream.first_byte_ns < 0:
         if reused:
-            return DeadLink()
-        how = "reset" if _reset(stream, broken) else "closed"
-        return TransportError(f"{doing}: the peer {how} the connection without an answer")
+            return StaleConnection()
+        how = "reset" if _was_reset(stream, broken) else "closed"
+        return TransportError(f"{action}: the peer {how} the connection without an answer")
     if stream.partial_head and not stream.partial_head.startswith(b"HTTP/"[: len(stream.partial_head)]):
-        return ProtocolError(f"{doing}: the answer is not HTTP/1.1")
+        return ProtocolError(f"{action}: the answer is not HTTP/1.1")
     if stream.closed:
-        return TransportError(f"{doing}: the peer closed the connection inside the response head")
-    return ProtocolError(f"{doing}: {error}")
+        return TransportError(f"{action}: the peer closed the connection inside the response head")
+    return ProtocolError(f"{action}: {error}")
 
 
-def why_body_failed(stream: Stream, doing: str) -> LensError:
-    """The head was good; the body was not."""
+def make_body_error(stream: Stream, action: str) -> LensError:
+    """Return the error of a response whose body failed."""
     error = stream.error or "the body broke off"
     if error in _CUT_SHORT:
         how = "reset" if stream.errno == errno.ECONNRESET else "closed"
-        return PeerClosed(f"{doing}: the peer {how} the connection inside the body")
+        return PeerClosed(f"{action}: the peer {how} the connection inside the body")
     if (reason := _tls_reason(error)) is not None:
         if "_ALERT_" in reason:  # it is the peer who gave up, and says so
-            return PeerClosed(f"{doing}: the peer ended the connection inside the body: {in_words(reason)}")
-        return ProtocolError(f"{doing}: TLS failed: {in_words(reason)}")
-    return ProtocolError(f"{doing}: {error}")
+            return PeerClosed(f"{action}: the peer ended the connection inside the body: {describe_reason(reason)}")
+        return ProtocolError(f"{action}: TLS failed: {describe_reason(reason)}")
+    return ProtocolError(f"{action}: {error}")
 
 
-def kind_of(error: LensError, stream: Stream | None) -> str:
-    """The short name of what went wrong."""
+def classify_error(error: LensError, stream: Stream | None) -> str:
+    """Return the type of an error, as Failure.type holds it."""
     if isinstance(error, ProtocolError):
         return "bad_chunk" if stream is not None and "chunk" in (stream.error or "") else "protocol"
     if not isinstance(error, TimedOut | TlsError) and stream is not None and stream.errno == errno.ECONNRESET:
         return "connection_reset"
-    for kind, name in _KINDS:
+    for kind, name in _TYPES:
         if isinstance(error, kind):
             return name
     return "incomplete_head" if stream is not None and stream.first_byte_ns >= 0 else "no_answer"
 
 
 def _tls_reason(error: str) -> str | None:
-    """What OpenSSL calls it, where it was TLS that failed."""
+    """Return OpenSSL's reason; None if it was not TLS that failed."""
     failed, _, reason = error.partition(": ")
     return reason if failed == "TLS failed" else None
 
 
-def _reset(stream: Stream, broken: OSError | None) -> bool:
+def _was_reset(stream: Stream, broken: OSError | None) -> bool:
     return stream.errno == errno.ECONNRESET or (broken is not None and broken.errno == errno.ECONNRESET)

@@ -1,7 +1,7 @@
 """HTTP/1.1 heads, both ways, through h11, and what a response head says of its body.
 
-No sockets and no clock: bytes in, bytes or facts out. The body is never seen here; the core cuts
-it by the framing (RFC 9112, section 6.3) that is decided here.
+No sockets and no clock: bytes in, bytes or facts out. The body is never seen here; the core cuts it by the framing
+(RFC 9112, section 6.3) that is decided here.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import Literal
 import h11
 import msgspec
 
+from lens._version import __version__
 from lens.errors import ConfigError, ProtocolError
-from lens.transport.dial import USER_AGENT
 from lens.wire import EventFraming, WireRequest
 
 BodyFraming = Literal["none", "length", "chunked", "close"]
 
+USER_AGENT = f"llm-latency-lens/{__version__}".encode()
+
 # How many rendered heads are kept; one for each body length and target in use.
-RENDERED_MOST = 4096
+MAX_RENDERED = 4096
 
 _EVENT_FRAMINGS: dict[str, EventFraming] = {
     "text/event-stream": "sse",
@@ -28,11 +30,11 @@ _EVENT_FRAMINGS: dict[str, EventFraming] = {
     "application/vnd.amazon.eventstream": "aws",
 }
 _DECODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "identity": "", "": ""}
-_OURS = (b"host", b"content-length", b"transfer-encoding", b"connection")
+_SET_HERE = (b"host", b"content-length", b"transfer-encoding", b"connection")
 
 
 class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What the final head says."""
+    """What the final response head says of the response."""
 
     status: int
     reason: str
@@ -52,50 +54,50 @@ class HeadWriter:
         self._rendered: dict[tuple[object, ...], bytes] = {}
 
     def render(self, request: WireRequest, authority: str) -> bytes:
-        """The head of this request, signed anew where the request asks for it.
+        """Return the head of this request, signed anew if the request asks for it.
 
         Raises:
-            ConfigError: a header or the path cannot go on the wire; its value is not shown.
+            ConfigError: a header or the path has a character that HTTP forbids; its value is not shown.
         """
         headers = request.headers
         if request.sign is not None:
-            return _render(request, laid_over(headers, request.sign(request)), authority)
+            return _render_head(request, override_headers(headers, request.sign(request)), authority)
         key = (request.method, request.path, headers, len(request.body), authority)
         head = self._rendered.get(key)
         if head is None:
-            if len(self._rendered) >= RENDERED_MOST:
+            if len(self._rendered) >= MAX_RENDERED:
                 self._rendered.clear()
-            head = self._rendered[key] = _render(request, headers, authority)
+            head = self._rendered[key] = _render_head(request, headers, authority)
         return head
 
 
-def laid_over(
+def override_headers(
     headers: tuple[tuple[bytes, bytes], ...], newer: tuple[tuple[bytes, bytes], ...]
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Headers, where those of `newer` take the place of those with the same name."""
+    """Return the headers, those of `newer` in place of those with the same name."""
     names = {name.lower() for name, _ in newer}
     return (*(h for h in headers if h[0].lower() not in names), *newer)
 
 
-def _render(request: WireRequest, headers: tuple[tuple[bytes, bytes], ...], authority: str) -> bytes:
+def _render_head(request: WireRequest, headers: tuple[tuple[bytes, bytes], ...], authority: str) -> bytes:
     given = {name.lower() for name, _ in headers}
     rows = [(b"host", authority.encode("ascii"))]
     if b"user-agent" not in given:
         rows.append((b"user-agent", USER_AGENT))
     if b"accept-encoding" not in given:
         rows.append((b"accept-encoding", b"identity"))  # compression batches tokens
-    rows += [h for h in headers if h[0].lower() not in _OURS]
+    rows += [h for h in headers if h[0].lower() not in _SET_HERE]
     if request.body or request.method not in ("GET", "HEAD"):
         rows.append((b"content-length", str(len(request.body)).encode()))
     try:
         head = h11.Connection(h11.CLIENT).send(h11.Request(method=request.method, target=request.path, headers=rows))
     except h11.LocalProtocolError:
         # h11 shows the value in its message, and the value may be a key.
-        raise ConfigError(_what_cannot_be_sent(request, rows)) from None
+        raise ConfigError(_describe_invalid_part(request, rows)) from None
     return head or b""
 
 
-def _what_cannot_be_sent(request: WireRequest, rows: list[tuple[bytes, bytes]]) -> str:
+def _describe_invalid_part(request: WireRequest, rows: list[tuple[bytes, bytes]]) -> str:
     for name, value in rows:
         try:
             h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x"), (name, value)])
@@ -108,20 +110,20 @@ def _what_cannot_be_sent(request: WireRequest, rows: list[tuple[bytes, bytes]]) 
 # h11 reads a response only after a request; which one makes no difference to the head.
 _ANY_REQUEST = h11.Request(method=b"POST", target=b"/", headers=[(b"host", b"x"), (b"content-length", b"0")])
 # A head longer than this is refused by the core already.
-_HEAD_MOST = 1 << 20
+_MAX_HEAD_BYTES = 1 << 20
 
 
 def parse_head(data: bytes) -> h11.Response | h11.InformationalResponse:
-    """One whole head, blank line included.
+    """Parse one whole head, blank line included.
 
     Raises:
-        ProtocolError: it is not an HTTP/1.x response.
+        ProtocolError: the bytes are not the head of an HTTP/1.x response.
     """
-    link = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MOST)
-    link.send(_ANY_REQUEST)
-    link.receive_data(data)
+    protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+    protocol.send(_ANY_REQUEST)
+    protocol.receive_data(data)
     try:
-        event = link.next_event()
+        event = protocol.next_event()
     except h11.RemoteProtocolError as error:
         # What stands behind the colon is the answer's own bytes, a cookie perhaps.
         raise ProtocolError(f"the answer is not HTTP/1.1: {str(error).partition(':')[0]}") from None
@@ -130,11 +132,11 @@ def parse_head(data: bytes) -> h11.Response | h11.InformationalResponse:
     raise ProtocolError("the answer is not HTTP/1.1: its head has no status line")
 
 
-def understand(response: h11.Response, request: WireRequest) -> ResponseHead:
-    """How the body must be cut, and whether the connection may stay.
+def interpret_head(response: h11.Response, request: WireRequest) -> ResponseHead:
+    """Return what the head says: how the body is framed, and whether the connection may be reused.
 
     Raises:
-        ProtocolError: the framing contradicts itself, or the coding is none that we know.
+        ProtocolError: the framing contradicts itself, or the content coding is unknown.
     """
     headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers])
     status = response.status_code
@@ -151,12 +153,12 @@ def understand(response: h11.Response, request: WireRequest) -> ResponseHead:
         events=_event_framing(headers, status, request),
         coding=coding,
         encoding=_DECODINGS[coding],
-        keep_alive=_keep_alive(headers, response.http_version) and body != "close",
+        keep_alive=_allows_reuse(headers, response.http_version) and body != "close",
     )
 
 
 def _body_framing(headers: tuple[tuple[str, str], ...], status: int, method: str) -> tuple[BodyFraming, int]:
-    """RFC 9112, section 6.3, in its order."""
+    """Return framing and length of the body, by RFC 9112, section 6.3, in its order."""
     if method == "HEAD" or status in (204, 304):
         return "none", 0
     transfer = [v.strip().lower() for n, v in headers if n == "transfer-encoding"]
@@ -178,7 +180,7 @@ def _body_framing(headers: tuple[tuple[str, str], ...], status: int, method: str
 
 
 def _event_framing(headers: tuple[tuple[str, str], ...], status: int, request: WireRequest) -> EventFraming:
-    """An error is one document, whatever it calls itself; a body without a type is what was asked for."""
+    """Return how events are framed: an error is one document, a body without a type is what was asked for."""
     if status != 200:
         return "document"
     media = next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
@@ -189,7 +191,7 @@ def _event_framing(headers: tuple[tuple[str, str], ...], status: int, request: W
     return _EVENT_FRAMINGS.get(media, "document")
 
 
-def _keep_alive(headers: tuple[tuple[str, str], ...], version: bytes) -> bool:
+def _allows_reuse(headers: tuple[tuple[str, str], ...], version: bytes) -> bool:
     tokens = {t.strip().lower() for n, v in headers if n == "connection" for t in v.split(",")}
     if "close" in tokens:
         return False

@@ -1,7 +1,7 @@
-"""One request over one connection, from the lease to the Exchange.
+"""One HTTP/1.1 request over one connection, from acquiring the connection to the Exchange.
 
-The rule: network and HTTP faults never leave perform() as exceptions; they are part of what was
-measured. Only cancellation and mistakes of the program or its configuration do.
+The rule: network and HTTP faults never leave perform() as exceptions; they are part of what was measured. Only
+cancellation and errors of the program or its configuration do.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import trio
 from lens._core.clock import now_ns
 from lens._core.stream import Stream
 from lens.errors import ProtocolError, TimedOut, TransportError
-from lens.transport.dial import DialLog
+from lens.transport.connect import ConnectionSetup
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
-from lens.transport.faults import DeadLink, kind_of, why_body_failed, why_no_head
-from lens.transport.head import parse_head, understand
+from lens.transport.exchange_builder import ExchangeBuilder
+from lens.transport.faults import StaleConnection, classify_error, make_body_error, make_head_error
+from lens.transport.head import interpret_head, parse_head
 from lens.transport.loop import trio_time
-from lens.transport.pool import Link, Pool, connect_timed_out
-from lens.transport.progress import Progress
+from lens.transport.pool import Pool, PooledConnection, make_connect_timeout
 from lens.units import NS_PER_MS, NS_PER_S, human_duration
 from lens.wire import Exchange, WireRequest
 
 # A body is handed to the kernel (and encrypted) in pieces of this size.
 PIECE_BYTES = 262144
-# While the kernel takes no more, the answer is looked for this often: a server may refuse
-# early and wait for us to notice (RFC 9112, section 9.5).
-EARLY_ANSWER_S = 0.05
+# While the kernel takes no more, a response is looked for this often: a server may refuse
+# early and wait for the client to notice (RFC 9112, section 9.5).
+EARLY_RESPONSE_S = 0.05
 # trio's timeouts are rounded up to a millisecond (epoll); the rest is spun.
 SPIN_NS = NS_PER_MS
 
-_HEAD_OVER = ("parked", "ended", "failed")
-_BODY_OVER = ("ended", "failed")
+_HEAD_STATES = ("parked", "ended", "failed")
+_BODY_STATES = ("ended", "failed")
 
 
-class _Watch:
-    """The limits of one request, as the next instant at which one would be passed."""
+class _Deadlines:
+    """The time limits of one request, as deadlines on the monotonic clock."""
 
     def __init__(self, timeouts: Timeouts, start_ns: int) -> None:
         self.timeouts = timeouts
@@ -44,32 +44,33 @@ class _Watch:
         self.total_at = start_ns + total if total is not None else None
         self.document = False  # it has no content events: any byte counts as content
 
-    def until_connected(self, now: int) -> int | None:
+    def connect_deadline(self, now: int) -> int | None:
+        """Return when a connection setup that begins now must be done."""
         limit = self.timeouts.connect_ns
-        return _earlier(self.total_at, now + limit if limit is not None else None)
+        return _earliest(self.total_at, now + limit if limit is not None else None)
 
-    def next(self, stream: Stream) -> int | None:
-        """From what has come until now; comments and pings are not content and move nothing."""
+    def next_deadline(self, stream: Stream) -> int | None:
+        """Return the deadline by what has come until now; comments and pings are not content and move nothing."""
         content = stream.last_read_ns if self.document else stream.last_content_ns
         ttft, idle = self.timeouts.ttft_ns, self.timeouts.idle_ns
         if content >= 0:
-            return _earlier(self.total_at, content + idle if idle is not None else None)
+            return _earliest(self.total_at, content + idle if idle is not None else None)
         sent = stream.send_end_ns
-        return _earlier(self.total_at, sent + ttft if ttft is not None and sent >= 0 else None)
+        return _earliest(self.total_at, sent + ttft if ttft is not None and sent >= 0 else None)
 
-    def look_again(self, stream: Stream) -> int | None:
-        """When the next limit may have been passed, whatever comes until then."""
+    def next_check(self, stream: Stream) -> int | None:
+        """Return the first instant at which a deadline may have passed, whatever comes until then."""
         idle = self.timeouts.idle_ns
-        return _earlier(self.next(stream), now_ns() + idle if idle is not None else None)
+        return _earliest(self.next_deadline(stream), now_ns() + idle if idle is not None else None)
 
-    def passed(self, stream: Stream, doing: str) -> TimedOut:
-        """The error that names the limit which was passed."""
+    def make_timeout(self, stream: Stream, action: str) -> TimedOut:
+        """Return the error that names the limit which was exceeded."""
         limits = self.timeouts
-        if limits.total_ns is not None and self.next(stream) == self.total_at:
-            return TimedOut(f"{doing}: no end within {human_duration(limits.total_ns)} (--timeout)")
+        if limits.total_ns is not None and self.next_deadline(stream) == self.total_at:
+            return TimedOut(f"{action}: no end within {human_duration(limits.total_ns)} (--timeout)")
         if (stream.last_read_ns if self.document else stream.last_content_ns) >= 0:
-            return TimedOut(f"{doing}: no content for {human_duration(limits.idle_ns or 0)} (--idle-timeout)")
-        return TimedOut(f"{doing}: no content within {human_duration(limits.ttft_ns or 0)} (--ttft-timeout)")
+            return TimedOut(f"{action}: no content for {human_duration(limits.idle_ns or 0)} (--idle-timeout)")
+        return TimedOut(f"{action}: no content within {human_duration(limits.ttft_ns or 0)} (--ttft-timeout)")
 
 
 async def perform(
@@ -83,156 +84,157 @@ async def perform(
     fresh: bool = False,
     keep_all: bool = False,
     before_send_at_ns: int | None = None,
-    progress: Progress | None = None,
+    builder: ExchangeBuilder | None = None,
 ) -> Exchange:
-    """Send the request and read its answer to the end; the Exchange tells what happened, good or bad.
+    """Send the request and read its response to the end; return the Exchange, whether it succeeded or failed.
 
     `fresh` opens a connection for this request alone. `keep_all` keeps every event whole.
-    `before_send_at_ns` holds the request back, connection in hand, until that instant. Of a call
-    that is cancelled, `progress` knows what had been measured.
+    `before_send_at_ns` delays sending, with the connection open, until that instant. After a call that is cancelled,
+    `builder` has what was measured.
 
     Raises:
         ConfigError: the request cannot be written, or a certificate file cannot be used.
         LoopClosed: the pool's loop has stopped.
     """
-    progress = progress if progress is not None else Progress()
-    progress.start_ns = start_ns if start_ns is not None else now_ns()
-    progress.intended_ns = intended_ns
-    watch = _Watch(timeouts, progress.start_ns)
+    builder = builder if builder is not None else ExchangeBuilder()
+    builder.start_ns = start_ns if start_ns is not None else now_ns()
+    builder.intended_ns = intended_ns
+    deadlines = _Deadlines(timeouts, builder.start_ns)
     try:
-        while not await _try_once(pool, endpoint, request, progress, watch, fresh, keep_all, before_send_at_ns):
+        while not await _attempt(pool, endpoint, request, builder, deadlines, fresh, keep_all, before_send_at_ns):
             pass
     except (TransportError, ProtocolError) as error:
-        progress.fail(error, kind_of(error, progress.stream))
-    return progress.exchange()
+        builder.fail(error, classify_error(error, builder.stream))
+    return builder.build()
 
 
-async def _try_once(
+async def _attempt(
     pool: Pool,
     endpoint: Endpoint,
     request: WireRequest,
-    progress: Progress,
-    watch: _Watch,
+    builder: ExchangeBuilder,
+    deadlines: _Deadlines,
     fresh: bool,
     keep_all: bool,
     before_send_at_ns: int | None,
 ) -> bool:
-    """The exchange on one connection. False when an idle connection was dead: the next try dials."""
-    pool.loop.glance()
-    link = await _lease(pool, endpoint, progress, watch, fresh=fresh or bool(progress.lost))
+    """Do the exchange on one connection. Return False if an idle one was stale: the next attempt opens a new one."""
+    pool.loop.poll_if_stale()
+    connection = await _acquire_connection(pool, endpoint, builder, deadlines, fresh=fresh or bool(builder.stale))
     sent = False
     try:
         data = pool.heads.render(request, endpoint.authority) + request.body
         if before_send_at_ns is not None:
             await _sleep_until(before_send_at_ns)
-        stream = link.stream
-        progress.carried_by(link, stream.begin(keep_all=keep_all))
-        doing = f"{request.method} {endpoint.label}"
-        broken = await _send(link, data, watch, doing)
+        stream = connection.stream
+        builder.attach_connection(connection, stream.begin(keep_all=keep_all))
+        action = f"{request.method} {endpoint.label}"
+        broken = await _send(connection, data, deadlines, action)
         sent = broken is None
-        await _read_head(pool, link, request, progress, watch, broken, doing)
-        await _read_body(pool, stream, watch, doing)
-    except DeadLink:
-        progress.lost_connection(link)
+        await _read_head(pool, connection, request, builder, deadlines, broken, action)
+        await _read_body(pool, stream, deadlines, action)
+    except StaleConnection:
+        builder.drop_stale_connection(connection)
         return False
     finally:
-        pool.loop.glance()
-        progress.let_go(link)
-        if not fresh and _may_stay(link, progress, sent):
-            pool.give_back(link)
+        pool.loop.poll_if_stale()
+        builder.release_connection(connection)
+        if not fresh and _is_reusable(connection, builder, sent):
+            pool.put_idle(connection)
         else:
-            pool.discard(link)
+            pool.discard(connection)
     return True
 
 
-async def _lease(pool: Pool, endpoint: Endpoint, progress: Progress, watch: _Watch, *, fresh: bool) -> Link:
-    """An idle connection, or a new one within the limits."""
-    link = None if fresh else pool.take_idle(endpoint)
-    if link is not None:
-        return link
-    progress.log = log = DialLog()
+async def _acquire_connection(
+    pool: Pool, endpoint: Endpoint, builder: ExchangeBuilder, deadlines: _Deadlines, *, fresh: bool
+) -> PooledConnection:
+    """Return an idle connection, or a new one within the time limits."""
+    connection = None if fresh else pool.take_idle(endpoint)
+    if connection is not None:
+        return connection
+    builder.setup = setup = ConnectionSetup()
     began = now_ns()
-    deadline = watch.until_connected(began)
+    deadline = deadlines.connect_deadline(began)
     if deadline is None:
-        return await pool.open(endpoint, log)
+        return await pool.open(endpoint, setup)
     with trio.CancelScope(deadline=trio_time(deadline)):
-        return await pool.open(endpoint, log)
-    total = deadline == watch.total_at
-    limit = watch.timeouts.total_ns if total else watch.timeouts.connect_ns
-    raise connect_timed_out(endpoint, log, limit or 0, "--timeout" if total else "--connect-timeout")
+        return await pool.open(endpoint, setup)
+    total = deadline == deadlines.total_at
+    limit = deadlines.timeouts.total_ns if total else deadlines.timeouts.connect_ns
+    raise make_connect_timeout(endpoint, setup, limit or 0, "--timeout" if total else "--connect-timeout")
 
 
-async def _send(link: Link, data: bytes, watch: _Watch, doing: str) -> OSError | None:
-    """Hand the request to the kernel. A connection that breaks meanwhile may still hold an answer,
-    so the error is returned and the answer looked for first."""
-    stream, view = link.stream, memoryview(data)
+async def _send(connection: PooledConnection, data: bytes, deadlines: _Deadlines, action: str) -> OSError | None:
+    """Send the request; return the error if the connection broke, for it may still hold a response."""
+    stream, view = connection.stream, memoryview(data)
     try:
         for at in range(0, len(view), PIECE_BYTES):
-            piece = link.encrypted(view[at : at + PIECE_BYTES])
+            piece = connection.encrypt(view[at : at + PIECE_BYTES])
             sent = stream.send(piece)
             while sent < len(piece):
                 if stream.state != "head":
                     return OSError(errno.EPIPE, "the answer came before the request was sent")
-                await _writable(link, watch, doing)
+                await _wait_writable(connection, deadlines, action)
                 sent += stream.send(piece, sent)
     except OSError as error:
         return error
     return None
 
 
-async def _writable(link: Link, watch: _Watch, doing: str) -> None:
-    if watch.total_at is not None and now_ns() >= watch.total_at:
-        limit = human_duration(watch.timeouts.total_ns or 0)
-        raise TimedOut(f"{doing}: the request was not sent within {limit} (--timeout)")
-    with trio.move_on_after(EARLY_ANSWER_S):
-        await trio.lowlevel.wait_writable(link.sock)
+async def _wait_writable(connection: PooledConnection, deadlines: _Deadlines, action: str) -> None:
+    if deadlines.total_at is not None and now_ns() >= deadlines.total_at:
+        limit = human_duration(deadlines.timeouts.total_ns or 0)
+        raise TimedOut(f"{action}: the request was not sent within {limit} (--timeout)")
+    with trio.move_on_after(EARLY_RESPONSE_S):
+        await trio.lowlevel.wait_writable(connection.sock)
 
 
 async def _read_head(
     pool: Pool,
-    link: Link,
+    connection: PooledConnection,
     request: WireRequest,
-    progress: Progress,
-    watch: _Watch,
+    builder: ExchangeBuilder,
+    deadlines: _Deadlines,
     broken: OSError | None,
-    doing: str,
+    action: str,
 ) -> None:
-    """The final head; those of 1xx before it are stamped and passed over."""
-    stream = link.stream
+    """Read the final head; those of 1xx before it are stamped and skipped."""
+    stream = connection.stream
     while True:
-        if not await pool.loop.wait(stream, _HEAD_OVER, watch.next(stream)):
-            raise watch.passed(stream, doing)
+        if not await pool.loop.wait(stream, _HEAD_STATES, deadlines.next_deadline(stream)):
+            raise deadlines.make_timeout(stream, action)
         if stream.state != "parked":
-            raise why_no_head(stream, reused=link.reused, broken=broken, doing=doing)
-        pool.loop.glance()
+            raise make_head_error(stream, reused=connection.reused, broken=broken, action=action)
+        pool.loop.poll_if_stale()
         response = parse_head(stream.head)
         if response.status_code >= 200:
             break
-        if progress.informational_ns is None:
-            progress.informational_ns = stream.first_byte_ns
+        if builder.informational_ns is None:
+            builder.informational_ns = stream.first_byte_ns
         stream.informational()
-    progress.head = head = understand(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
-    watch.document = head.events == "document"
+    builder.head = head = interpret_head(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
+    deadlines.document = head.events == "document"
     stream.begin_body(head.body, head.length, head.events, pool.signal_set(request.signals), head.encoding)
 
 
-async def _read_body(pool: Pool, stream: Stream, watch: _Watch, doing: str) -> None:
-    # The core wakes nobody when content comes, so the limits are looked at again each idle time.
-    while not await pool.loop.wait(stream, _BODY_OVER, watch.look_again(stream)):
-        limit = watch.next(stream)
+async def _read_body(pool: Pool, stream: Stream, deadlines: _Deadlines, action: str) -> None:
+    # The core wakes no task when content comes, so the deadlines are checked once each idle time.
+    while not await pool.loop.wait(stream, _BODY_STATES, deadlines.next_check(stream)):
+        limit = deadlines.next_deadline(stream)
         if limit is None or now_ns() < limit:
             continue  # content came in time
         if stream.done:
             return  # the protocol's own end has come; only that of the framing is missing
-        raise watch.passed(stream, doing)
+        raise deadlines.make_timeout(stream, action)
     if stream.state == "failed":
-        raise why_body_failed(stream, doing)
+        raise make_body_error(stream, action)
 
 
-def _may_stay(link: Link, progress: Progress, sent: bool) -> bool:
-    """The connection can serve another request."""
-    head = progress.head
-    return sent and head is not None and head.keep_alive and link.stream.ended and link.usable
+def _is_reusable(connection: PooledConnection, builder: ExchangeBuilder, sent: bool) -> bool:
+    """Return whether the connection can carry another request."""
+    head = builder.head
+    return sent and head is not None and head.keep_alive and connection.stream.ended and connection.is_usable
 
 
 async def _sleep_until(at_ns: int) -> None:
@@ -243,7 +245,7 @@ async def _sleep_until(at_ns: int) -> None:
         pass
 
 
-def _earlier(first: int | None, second: int | None) -> int | None:
+def _earliest(first: int | None, second: int | None) -> int | None:
     if first is None or second is None:
         return second if first is None else first
     return min(first, second)

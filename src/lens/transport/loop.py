@@ -1,9 +1,9 @@
 """The one trio task that reads every connection of a run.
 
-The rule: a request's task is woken only when its stream has changed state (head complete, body
-ended, failed) or a deadline has passed; single events never reach Python. Where the system has no
-epoll with stamps, or on demand, a plain loop with a trio task per connection does the same work
-with the time of the read. If the reading stops, whoever waits fails; nobody hangs.
+The rule: a request's task is woken only when its stream has changed state (head complete, body ended, failed) or a
+deadline has passed; single events never reach Python. Where the system has no epoll with stamps, or on demand, a plain
+loop with a trio task per connection does the same work with the time of the read. If the reading stops, every task
+that waits fails instead of hanging.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from lens.units import NS_PER_S
 FALLBACK_VARIABLE = "LENS_CORE_FALLBACK"
 # One read of the plain loop; larger than a socket's usual receive buffer holds.
 READ_BYTES = 262144
-# Reading nothing costs some 3 us; a glance this often is a hundredth of a core.
-GLANCE_NS = 300_000
-# So many streams, of which none is quick, are read in turns: a turn of the loop costs as much as ten reads, and the
-# kernel's stamps do not mind. Two events of one stream that come closer than a nap are one read then.
-CROWD = 256
-NAP_NS = 300_000
-# Reads a second of one stream, on average: quicker than that a nap would be more than 3 % of its gaps.
-QUICK_PER_S = 100
-PACE_NS = 50_000_000
+# A poll that finds nothing costs some 3 us; one in this time is a hundredth of a core.
+STALE_NS = 300_000
+# From so many streams on, if none is fast, reads are batched: a wake-up of the loop costs as much as ten reads, and the
+# kernel's stamps are not changed by it. Two events of one stream within a batch are one read then.
+BATCH_STREAMS = 256
+BATCH_NS = 300_000
+# Reads a second of one stream, on average; above it a batch would last more than 3 % of the gap between two events.
+FAST_READS_PER_S = 100
+RATE_WINDOW_NS = 50_000_000
 
 
 class LoopClosed(RuntimeError):
@@ -44,7 +44,7 @@ class LoopClosed(RuntimeError):
 
 
 class Loop(abc.ABC):
-    """Reads attached streams and wakes whoever waits for them. Made by open_loop."""
+    """Reads attached streams and wakes the tasks that wait for them. Made by open_loop."""
 
     native: bool
     kernel_stamps: bool
@@ -57,48 +57,50 @@ class Loop(abc.ABC):
 
     @abc.abstractmethod
     def attach(self, stream: Stream, sock: socket.socket) -> None:
-        """Begin to read; `sock` is the stream's own, connected and non-blocking."""
+        """Start reading; `sock` is the stream's own, connected and non-blocking."""
 
     @abc.abstractmethod
     def detach(self, stream: Stream) -> None:
-        """Stop to read; before the socket is closed. Harmless when it is not attached."""
+        """Stop reading; before the socket is closed. Harmless if it is not attached."""
 
     @abc.abstractmethod
-    def turn(self) -> None:
-        """Read what is there now, before a decision that depends on it."""
+    def poll(self) -> None:
+        """Read what has arrived, before a decision that depends on it."""
 
     @abc.abstractmethod
-    def glance(self) -> None:
-        """Read what is there, between two pieces of work, when nothing was read for a while.
+    def poll_if_stale(self) -> None:
+        """Read what has arrived if nothing was read for a while; between two pieces of work.
 
-        Work of one request is short, that of many which are due at once is not; what came meanwhile would
-        be read, and by then be one piece with what came after it, only when all of it is done.
+        The work of one request is short, that of many due at once is not: without this, what arrives meanwhile would
+        be read only after all of it, and in one piece with what came later.
         """
 
     def close(self) -> None:
-        """Whoever still waits fails."""
+        """Stop reading; tasks that still wait fail with LoopClosed."""
         self._stop("the loop was closed")
 
     async def wait(self, stream: Stream, states: Container[str], deadline_ns: int | None = None) -> bool:
-        """Until the stream is in one of the states; False when the deadline passed first.
+        """Wait until the stream is in one of the states; return False if the deadline passed first.
 
         Raises:
             LoopClosed: the reading has stopped.
         """
         while stream.state not in states:
             if self._stopped is not None:
+                # Where the loop was cancelled together with this task, that is the reason, not the loop.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 raise LoopClosed(self._stopped)
             if deadline_ns is None:
-                await self._park(stream)
+                await self._suspend(stream)
                 continue
             if now_ns() >= deadline_ns:
-                self.turn()
+                self.poll()
                 return stream.state in states
             with trio.CancelScope(deadline=trio_time(deadline_ns)):
-                await self._park(stream)
+                await self._suspend(stream)
         return True
 
-    async def _park(self, stream: Stream) -> None:
+    async def _suspend(self, stream: Stream) -> None:
         def abort(_: RaiseCancelT) -> Abort:
             self._waiting.pop(stream, None)
             return Abort.SUCCEEDED
@@ -121,14 +123,14 @@ class Loop(abc.ABC):
 
 
 class NativeLoop(Loop):
-    """One epoll descriptor for all sockets; the core drains them in C."""
+    """Reads all sockets through one epoll descriptor; the core drains them in C."""
 
     def __init__(self, *, kernel_stamps: bool) -> None:
         super().__init__(kernel_stamps=kernel_stamps, native=True)
         self.reactor = core.Reactor(kernel_stamps=kernel_stamps)
         self._read_ns = 0
-        # How quick the streams were of late.
-        self._paced_ns, self._paced_reads, self._slow = now_ns(), 0, False
+        # The rate of reads in the last window.
+        self._rate_since_ns, self._rate_from_reads, self._slow = now_ns(), 0, False
         self._alarm = Alarm()
 
     def attach(self, stream: Stream, sock: socket.socket) -> None:  # noqa: ARG002  the core knows the descriptor
@@ -138,40 +140,40 @@ class NativeLoop(Loop):
         self.reactor.detach(stream)
         self._wake(stream)
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         for stream in self.reactor.poll():
             self._wake(stream)
         self._read_ns = now_ns()
 
-    def glance(self) -> None:
-        if now_ns() - self._read_ns > GLANCE_NS:
-            self.turn()
+    def poll_if_stale(self) -> None:
+        if now_ns() - self._read_ns > STALE_NS:
+            self.poll()
 
     async def run(self) -> None:
-        """The background task."""
+        """Read until the loop is closed; the background task."""
         ready, alarm = self.reactor.fileno(), self._alarm.fileno()
         try:
             while True:
-                if self._crowded():
-                    self._alarm.set(NAP_NS)
+                if self.should_batch():
+                    self._alarm.set(BATCH_NS)
                     await trio.lowlevel.wait_readable(alarm)
                 else:
                     await trio.lowlevel.wait_readable(ready)
                 if self._stopped is not None:
                     return  # closed between the waking and now
-                self.turn()
+                self.poll()
         except BaseException as error:
             self._stop(f"the reading task ended: {type(error).__name__}: {error}")
             raise
 
-    def _crowded(self) -> bool:
-        """So many streams that something comes all the time, and none so quick that it must be read at once."""
+    def should_batch(self) -> bool:
+        """Return whether reads are to be batched: there are many streams, and none that must be read at once."""
         streams, now = len(self.reactor), now_ns()
-        if now - self._paced_ns >= PACE_NS:
-            reads_per_s = (self.reactor.reads - self._paced_reads) * NS_PER_S / (now - self._paced_ns)
-            self._slow = streams < reads_per_s < QUICK_PER_S * streams
-            self._paced_ns, self._paced_reads = now, self.reactor.reads
-        return self._slow and streams >= CROWD and not self.reactor.unstamped
+        if now - self._rate_since_ns >= RATE_WINDOW_NS:
+            reads_per_s = (self.reactor.reads - self._rate_from_reads) * NS_PER_S / (now - self._rate_since_ns)
+            self._slow = streams < reads_per_s < FAST_READS_PER_S * streams
+            self._rate_since_ns, self._rate_from_reads = now, self.reactor.reads
+        return self._slow and streams >= BATCH_STREAMS and not self.reactor.unstamped
 
     def close(self) -> None:
         super().close()
@@ -180,7 +182,7 @@ class NativeLoop(Loop):
 
 
 class PlainLoop(Loop):
-    """A trio task for each socket; stamps are the time of the read."""
+    """Reads with one trio task a socket; stamps are the time of the read."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         super().__init__(kernel_stamps=False, native=False)
@@ -199,12 +201,12 @@ class PlainLoop(Loop):
             scope.cancel()
         self._wake(stream)
 
-    def turn(self) -> None:
+    def poll(self) -> None:
         for stream, (sock, _) in list(self._readers.items()):
             self._read_once(stream, sock)
 
-    def glance(self) -> None:
-        return  # each socket would have to be asked for itself, which costs more than it finds
+    def poll_if_stale(self) -> None:
+        return  # each socket would need a call of its own, which costs more than it finds
 
     async def _read(self, stream: Stream, sock: socket.socket, scope: trio.CancelScope) -> None:
         try:
@@ -217,7 +219,7 @@ class PlainLoop(Loop):
             raise
 
     def _read_once(self, stream: Stream, sock: socket.socket) -> None:
-        """Everything is in here, so that turn() and the tasks cannot read one socket by halves."""
+        """Read one socket and wake its task, in one step, so that poll() and the tasks cannot interleave."""
         if stream.closed:
             return
         try:
@@ -237,7 +239,7 @@ class PlainLoop(Loop):
 
 @asynccontextmanager
 async def open_loop(*, kernel_stamps: bool = True, fallback: bool = False) -> AsyncIterator[Loop]:
-    """A Loop that reads until the block is left; streams must have been detached by then.
+    """Open a Loop that reads until the block is left; streams must have been detached by then.
 
     With `fallback`, or LENS_CORE_FALLBACK=1 in the environment, the plain loop is used even
     where the native one exists.
@@ -263,12 +265,12 @@ async def open_loop(*, kernel_stamps: bool = True, fallback: bool = False) -> As
 
 
 def trio_time(at_ns: int) -> float:
-    """An instant of the monotonic clock on trio's own."""
+    """Return an instant of the monotonic clock on trio's clock, in seconds."""
     return trio.current_time() + (at_ns - now_ns()) / NS_PER_S
 
 
 def tcp_info(descriptor: int) -> TcpInfo | None:
-    """What the kernel knows of a connection; None where it does not tell."""
+    """Return the kernel's TCP_INFO of a connection; None where the system has none."""
     facts = core.read_tcp_info(descriptor)
     if facts is None:
         return None

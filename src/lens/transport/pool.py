@@ -1,8 +1,7 @@
 """Connections that stay open between requests, by endpoint; the newest is used first.
 
-The rule: a connection comes back only when its last answer ended as promised, allowed it, and
-left nothing behind. Idle ones are still read by the loop, so a peer that closed is known before
-the next request is sent.
+The rule: a connection is put back only if its last response ended as its framing says, allowed reuse, and left nothing
+behind. Idle ones are still read by the loop, so a peer that closed is known before the next request is sent.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import trio
 from lens._core.signals import SignalSet
 from lens._core.stream import Stream
 from lens.errors import LensError, TimedOut
-from lens.transport import raw
-from lens.transport.dial import DialLog, dial
+from lens.transport import sockets
+from lens.transport.connect import ConnectionSetup, open_socket
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
 from lens.transport.head import HeadWriter
 from lens.transport.loop import Loop, open_loop
@@ -26,26 +25,27 @@ from lens.units import NS_PER_S, human_duration
 from lens.wire import SignalRules
 
 
-class Link:
-    """One connection as requests use it: socket, the core's view of it, and how it came to be."""
+class PooledConnection:
+    """An open connection as requests use it: its socket, the core's stream over it, and its setup."""
 
-    __slots__ = ("endpoint", "log", "reused", "session_kept", "sock", "stream")
+    __slots__ = ("endpoint", "reused", "session_kept", "setup", "sock", "stream")
 
-    def __init__(self, endpoint: Endpoint, sock: socket.socket, stream: Stream, log: DialLog) -> None:
+    def __init__(self, endpoint: Endpoint, sock: socket.socket, stream: Stream, setup: ConnectionSetup) -> None:
         self.endpoint = endpoint
         self.sock = sock
         self.stream = stream
-        self.log = log
+        self.setup = setup
         self.reused = False  # it was open before the request that uses it began
         self.session_kept = False
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
+        """Whether it can carry another request."""
         return not self.stream.closed and not self.stream.surplus
 
-    def encrypted(self, data: bytes | memoryview) -> bytes | memoryview:
-        """What goes to the kernel for these bytes."""
-        return self.log.secured.encrypt(data) if self.log.secured is not None else data
+    def encrypt(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Return what is sent for these bytes: ciphertext over TLS, else the bytes themselves."""
+        return self.setup.tls.encrypt(data) if self.setup.tls is not None else data
 
 
 class Pool:
@@ -56,61 +56,61 @@ class Pool:
         self.loop = loop
         self.heads = HeadWriter()
         self._resume = resume
-        self._idle: dict[Endpoint, list[Link]] = {}
-        self._open: set[Link] = set()
+        self._idle: dict[Endpoint, list[PooledConnection]] = {}
+        self._open: set[PooledConnection] = set()
         self._sessions: dict[Endpoint, ssl.SSLSession] = {}
         self._signals: dict[int, tuple[SignalRules, SignalSet]] = {}
 
-    async def open(self, endpoint: Endpoint, log: DialLog) -> Link:
-        """A new connection, read by the loop.
+    async def open(self, endpoint: Endpoint, setup: ConnectionSetup) -> PooledConnection:
+        """Open a new connection, read by the loop.
 
         Raises:
-            TransportError: the phase of the dial that failed.
+            TransportError: a phase of the setup failed; its class says which.
         """
-        sock = await dial(endpoint, log, self._sessions.get(endpoint))
+        sock = await open_socket(endpoint, setup, self._sessions.get(endpoint))
         stream = Stream(sock.fileno())
-        link = Link(endpoint, sock, stream, log)
-        self._open.add(link)
-        if log.secured is not None:
-            stream.secure(log.secured.tls, log.secured.incoming)
+        connection = PooledConnection(endpoint, sock, stream, setup)
+        self._open.add(connection)
+        if setup.tls is not None:
+            stream.secure(setup.tls.ssl_object, setup.tls.incoming)
         self.loop.attach(stream, sock)
-        if log.secured is not None and log.secured.leftover:
-            stream.feed(log.secured.leftover, log.secured.leftover_ns, log.secured.leftover_ns)
-        return link
+        if setup.tls is not None and setup.tls.leftover:
+            stream.feed(setup.tls.leftover, setup.tls.leftover_ns, setup.tls.leftover_ns)
+        return connection
 
-    def take_idle(self, endpoint: Endpoint) -> Link | None:
-        """The connection that came back last and still lives; dead ones are closed on the way."""
-        links = self._idle.get(endpoint)
-        if not links:
+    def take_idle(self, endpoint: Endpoint) -> PooledConnection | None:
+        """Return the idle connection that was put back last and is still open; close stale ones on the way."""
+        idle = self._idle.get(endpoint)
+        if not idle:
             return None
-        self.loop.turn()  # a peer may have closed just now
-        while links:
-            link = links.pop()
-            if link.usable:
-                link.reused = True
-                return link
-            self.discard(link)
+        self.loop.poll()  # a peer may have closed just now
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable:
+                connection.reused = True
+                return connection
+            self.discard(connection)
         return None
 
-    def give_back(self, link: Link) -> None:
-        """For the next request. Only when the exchange ended well; see the rule above."""
-        self._keep_session(link)
-        self._idle.setdefault(link.endpoint, []).append(link)
+    def put_idle(self, connection: PooledConnection) -> None:
+        """Keep a connection for the next request. Only after an exchange that ended well; see the rule above."""
+        self._keep_session(connection)
+        self._idle.setdefault(connection.endpoint, []).append(connection)
 
-    def discard(self, link: Link) -> None:
-        """Close it."""
-        self._keep_session(link)
-        self._open.discard(link)
-        self.loop.detach(link.stream)
-        raw.close(link.sock)
+    def discard(self, connection: PooledConnection) -> None:
+        """Close a connection."""
+        self._keep_session(connection)
+        self._open.discard(connection)
+        self.loop.detach(connection.stream)
+        sockets.close(connection.sock)
 
     async def warm(self, endpoint: Endpoint, count: int, timeouts: Timeouts = NO_TIMEOUTS) -> int:
-        """Have `count` idle connections; returns how many were opened.
+        """Open connections until `count` are idle; return how many were opened.
 
         Raises:
-            TransportError: one could not be opened; those that could stay.
+            TransportError: one could not be opened; the others stay open.
         """
-        missing = count - sum(link.usable for link in self._idle.get(endpoint, ()))
+        missing = count - self.idle_count(endpoint)
         failures: list[LensError] = []
         async with trio.open_nursery() as nursery:
             for _ in range(missing):
@@ -120,21 +120,21 @@ class Pool:
         return max(missing, 0)
 
     async def _warm_one(self, endpoint: Endpoint, limit_ns: int | None, failures: list[LensError]) -> None:
-        log = DialLog()
+        setup = ConnectionSetup()
         try:
             with trio.move_on_after(limit_ns / NS_PER_S if limit_ns is not None else float("inf")) as scope:
-                self.give_back(await self.open(endpoint, log))
+                self.put_idle(await self.open(endpoint, setup))
             if scope.cancelled_caught:
-                raise connect_timed_out(endpoint, log, limit_ns or 0)
+                raise make_connect_timeout(endpoint, setup, limit_ns or 0)
         except LensError as error:
             failures.append(error)
 
     def idle_count(self, endpoint: Endpoint) -> int:
-        """How many idle connections live."""
-        return sum(link.usable for link in self._idle.get(endpoint, ()))
+        """Return how many idle connections are usable."""
+        return sum(connection.is_usable for connection in self._idle.get(endpoint, ()))
 
     def signal_set(self, rules: SignalRules) -> SignalSet:
-        """The rules compiled; each set of rules once."""
+        """Return the rules compiled; each set of rules is compiled once."""
         known = self._signals.get(id(rules))
         if known is None:
             # The rules are kept with it, so that the id stays theirs.
@@ -142,30 +142,32 @@ class Pool:
         return known[1]
 
     def close(self) -> None:
-        """Close every connection, leased ones too."""
+        """Close every connection, also those in use."""
         self._idle.clear()
-        for link in list(self._open):
-            self.discard(link)
+        for connection in list(self._open):
+            self.discard(connection)
 
-    def _keep_session(self, link: Link) -> None:
-        """TLS 1.3 sends its tickets behind the handshake: they are there once an answer was read."""
-        secured = link.log.secured
-        if self._resume and secured is not None and not link.session_kept and link.stream.wire_bytes:
-            session = secured.tls.session
+    def _keep_session(self, connection: PooledConnection) -> None:
+        """Keep the TLS session to resume it; TLS 1.3 sends its ticket behind the handshake."""
+        tls = connection.setup.tls
+        if self._resume and tls is not None and not connection.session_kept and connection.stream.wire_bytes:
+            session = tls.ssl_object.session
             if session is not None and session.has_ticket:
-                self._sessions[link.endpoint] = session
-                link.session_kept = True
+                self._sessions[connection.endpoint] = session
+                connection.session_kept = True
 
 
-def connect_timed_out(endpoint: Endpoint, log: DialLog, limit_ns: int, option: str = "--connect-timeout") -> TimedOut:
-    """The error of a dial that took too long."""
+def make_connect_timeout(
+    endpoint: Endpoint, setup: ConnectionSetup, limit_ns: int, option: str = "--connect-timeout"
+) -> TimedOut:
+    """Return the error of a connection setup that took too long."""
     limit = human_duration(limit_ns)
-    return TimedOut(f"no connection to {endpoint.label} within {limit} ({option}); it was {log.phase}")
+    return TimedOut(f"no connection to {endpoint.label} within {limit} ({option}); it was {setup.phase}")
 
 
 @asynccontextmanager
 async def open_pool(*, kernel_stamps: bool = True, fallback: bool = False, resume: bool = True) -> AsyncIterator[Pool]:
-    """A Pool with a Loop of its own; all its connections are closed at the end."""
+    """Open a Pool with a Loop of its own; all its connections are closed at the end."""
     async with open_loop(kernel_stamps=kernel_stamps, fallback=fallback) as loop:
         pool = Pool(loop, resume=resume)
         try:

@@ -1,7 +1,7 @@
-"""From a host's name to its addresses, with the time it took.
+"""From a host name to its addresses, with the time it took.
 
-The system's own resolver runs in a worker thread and is stamped inside that thread, so that
-the hop there and back is not part of the lookup. An IP literal is no lookup and has no stamps.
+The system's own resolver runs in a worker thread and is stamped inside that thread, so that the hop there and back is
+not part of the lookup. An IP literal needs no lookup and has no stamps.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lens.errors import ResolveError
 from lens.transport.endpoint import Family
 
 _FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
-_SHOWN_FAMILIES = {"any": "address", "ipv4": "IPv4 address", "ipv6": "IPv6 address"}
+_FAMILY_NAMES = {"any": "address", "ipv4": "IPv4 address", "ipv6": "IPv6 address"}
 # The name exists nowhere, or has no address; codes differ between systems.
-_NOT_KNOWN = {getattr(socket, n) for n in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, n)}
+_UNKNOWN_NAME = {getattr(socket, n) for n in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, n)}
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -31,11 +31,12 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
+        """The IP address alone."""
         return self.sockaddr[0]
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """What a name's lookup gave; without stamps when there was nothing to look up."""
+    """The result of a name lookup; without stamps where none was needed."""
 
     addresses: tuple[Address, ...]
     start_ns: int | None = None
@@ -43,24 +44,24 @@ class Lookup(msgspec.Struct, frozen=True):
 
 
 async def resolve(host: str, port: int, family: Family = "any", pinned: Sequence[str] = ()) -> Lookup:
-    """Every address of the host in the resolver's order; `pinned` ones take the place of a lookup.
+    """Return every address of the host in the resolver's order; `pinned` ones replace the lookup.
 
     Raises:
         ResolveError: the name has no address, or none of this family.
     """
     literals = tuple(pinned) or ((host,) if _is_literal(host) else ())
     if literals:
-        return Lookup(_of_family([_literal(a, port) for a in literals], host, family))
-    start, end, found = await trio.to_thread.run_sync(_look_up, host, port, family, abandon_on_cancel=True)
+        return Lookup(_filter_family([_parse_literal(a, port) for a in literals], host, family))
+    start, end, found = await trio.to_thread.run_sync(_call_getaddrinfo, host, port, family, abandon_on_cancel=True)
     try:
-        return Lookup(_of_family(found, host, family), start, end)
+        return Lookup(_filter_family(found, host, family), start, end)
     except ResolveError as error:
         error.start_ns, error.end_ns = start, end
         raise
 
 
-def _look_up(host: str, port: int, family: Family) -> tuple[int, int, list[Address] | Exception]:
-    """Runs in the worker thread, which is why the error is a value: the stamps go with it."""
+def _call_getaddrinfo(host: str, port: int, family: Family) -> tuple[int, int, list[Address] | Exception]:
+    """Return start, end and the addresses or the error; in the worker thread, so an error must carry its stamps."""
     found: list[Address] | Exception
     start = now_ns()
     try:
@@ -75,13 +76,13 @@ def _look_up(host: str, port: int, family: Family) -> tuple[int, int, list[Addre
     return start, end, found
 
 
-def _of_family(addresses: Sequence[Address] | Exception, host: str, family: Family) -> tuple[Address, ...]:
+def _filter_family(addresses: Sequence[Address] | Exception, host: str, family: Family) -> tuple[Address, ...]:
     if isinstance(addresses, Exception):
-        raise ResolveError(f"host {host!r}: {_why(addresses, family)}") from None
+        raise ResolveError(f"host {host!r}: {_describe_error(addresses, family)}") from None
     wanted = _FAMILIES[family]
     kept = tuple(a for a in addresses if wanted in (socket.AF_UNSPEC, a.family))
     if not kept:
-        raise ResolveError(f"host {host!r}: it has no {_SHOWN_FAMILIES[family]}")
+        raise ResolveError(f"host {host!r}: it has no {_FAMILY_NAMES[family]}")
     return kept
 
 
@@ -93,7 +94,7 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _literal(address: str, port: int) -> Address:
+def _parse_literal(address: str, port: int) -> Address:
     if ipaddress.ip_address(address).version == 4:
         return Address(socket.AF_INET, (address, port))
     # Only the resolver understands a scope ("fe80::1%eth0"); for a literal it looks nothing up.
@@ -101,11 +102,11 @@ def _literal(address: str, port: int) -> Address:
     return Address(socket.AF_INET6, rows[0][4])  # type: ignore[arg-type]
 
 
-def _why(error: Exception, family: Family) -> str:
+def _describe_error(error: Exception, family: Family) -> str:
     if not isinstance(error, OSError):
         return "that is not a host name"
-    if error.errno in _NOT_KNOWN:
-        which = "" if family == "any" else f", or it has no {_SHOWN_FAMILIES[family]}"
+    if error.errno in _UNKNOWN_NAME:
+        which = "" if family == "any" else f", or it has no {_FAMILY_NAMES[family]}"
         return f"name not known{which}"
     if error.errno == socket.EAI_AGAIN:
         return "the name server did not answer"

@@ -61,25 +61,25 @@ def _script_options() -> tuple[Option, ...]:
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
-    """Serve a loopback endpoint that speaks every provider's dialect and keeps a known script.
+    """Serve a loopback endpoint that speaks every provider's protocol and keeps a known script.
 
     A request's header x-lens-script overrides it: ttft=50ms,tokens=10,status=429. GET /_lens/log
     tells when each write really happened, GET /_lens/stats how punctual the server was.
     """
-    from lens.simulator.run import Place, run
-    from lens.simulator.tls import TlsMissing
+    from lens.simulator.launch import ServerOptions, run
+    from lens.simulator.server import TlsMissing
 
     given = ctx.params
     if given["proxy_mode"]:
         return _run_proxy(given)
-    place = Place(**{name: given[name] for name in Place.__struct_fields__ if name in given})
+    server = ServerOptions(**{name: given[name] for name in ServerOptions.__struct_fields__ if name in given})
     try:
         script = make_script(**(_written(given["script_file"]) | _on_the_line(given)))
-        stats = run(script, place, _show_address)
+        stats = run(script, server, _show_address)
     except ScriptError as error:
         raise ConfigError(str(error)) from None
     except (OSError, TlsMissing) as error:
-        raise ConfigError(f"simulate, {place.unix or f'{place.host}:{place.port}'}: {error}") from None
+        raise ConfigError(f"simulate, {server.unix or f'{server.host}:{server.port}'}: {error}") from None
     click.echo(_punctuality(stats))
     return 0
 
@@ -129,13 +129,13 @@ def _run_proxy(given: dict[str, Any]) -> int:
     import threading
 
     from lens.simulator.proxy import ProxyScript, start_proxy
-    from lens.simulator.script import duration_ns
+    from lens.simulator.script import parse_duration_ns
 
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        script = ProxyScript(delay_ns=duration_ns(given["proxy_delay"]))
+        script = ProxyScript(delay_ns=parse_duration_ns(given["proxy_delay"]))
         proxy = start_proxy(script, host=given["host"], port=given["port"])
     except (ValueError, OSError) as error:
         raise ConfigError(f"simulate --proxy-mode: {error}") from None

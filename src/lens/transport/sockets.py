@@ -1,4 +1,4 @@
-"""Bytes over a non-blocking socket, before the core reads it (proxy, handshake).
+"""Bytes over a non-blocking socket, before the core reads it: to a proxy, and in the TLS handshake.
 
 The rule: try first, wait only when the kernel says so; a wake-up costs more than the call.
 """
@@ -13,7 +13,7 @@ READ_BYTES = 65536
 
 
 async def send_all(sock: socket.socket, data: bytes) -> None:
-    """Hand all of it to the kernel.
+    """Send all of it.
 
     Raises:
         OSError: the connection broke.
@@ -27,7 +27,7 @@ async def send_all(sock: socket.socket, data: bytes) -> None:
 
 
 async def receive(sock: socket.socket) -> bytes:
-    """What has come, at least one byte; b"" when the peer has ended.
+    """Return what has been received, at least one byte; b"" when the peer has ended.
 
     Raises:
         OSError: the connection broke.
@@ -40,7 +40,7 @@ async def receive(sock: socket.socket) -> bytes:
 
 
 def close(sock: socket.socket) -> None:
-    """Close at once; trio is told, so that nobody waits for a number that another socket gets."""
+    """Close at once; trio is told, so that no task waits for a descriptor that another socket gets."""
     if sock.fileno() >= 0:
         trio.lowlevel.notify_closing(sock)
         sock.close()

@@ -46,7 +46,7 @@ def test_the_simulator_imports_nothing_of_the_instrument():
                 assert name.partition(".")[0] not in ("trio", "h11", "httpx", "asyncio"), f"{path.name}: {name}"
 
 
-def test_a_process_serves_tells_its_log_and_ends_with_its_handle():
+def test_a_process_serves_reports_its_log_and_ends_with_its_handle():
     with start(QUICK) as simulator:
         assert wire.parse_openai(wire.chat(simulator).body).text == QUICK.expected_text()
         assert simulator.url == f"http://127.0.0.1:{simulator.port}"
@@ -72,7 +72,7 @@ def test_control_requests_are_not_logged_and_the_log_can_be_cut_and_reset():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_process_with_its_figures(number):
+def test_a_signal_ends_the_process_and_it_prints_its_statistics(number):
     command = [sys.executable, "-m", "lens.simulator", "--script", "ttft=1ms,itl=1ms,tokens=2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         facts = json.loads(process.stdout.readline())
@@ -101,7 +101,7 @@ def test_no_orphan_remains_when_the_parent_is_killed():
     assert gone(pid)
 
 
-def test_a_start_that_fails_says_why():
+def test_a_failed_start_reports_the_reason():
     with (
         start_thread(QUICK) as taken,
         pytest.raises(RuntimeError, match=r"did not start: simulator: .*Address already in use"),
@@ -110,7 +110,7 @@ def test_a_start_that_fails_says_why():
 
 
 @pytest.mark.parametrize("run", [start, start_thread])
-def test_over_tls_the_same_is_said_and_the_certificate_is_checked(run):
+def test_over_tls_the_answer_is_the_same_and_the_certificate_is_checked(run):
     with run(QUICK, tls=True) as simulator:
         assert simulator.url.startswith("https://")
         assert wire.parse_openai(wire.chat(simulator).body).text == QUICK.expected_text()
@@ -125,7 +125,7 @@ def test_over_tls_the_same_is_said_and_the_certificate_is_checked(run):
     assert not folder.exists()
 
 
-def test_a_slow_handshake_is_slow_by_what_the_script_says():
+def test_tls_delay_delays_the_handshake():
     with wire.running(tls=True, tls_delay="120ms", ttft="1ms", tokens=1) as simulator:
         began = time.monotonic_ns()
         with wire.connect(simulator) as sock:
@@ -148,7 +148,7 @@ def test_a_tls_session_can_be_resumed():
 
 
 @pytest.mark.parametrize("script", ["reset-at=2,itl=30ms", "truncate-at=2"])
-def test_over_tls_a_broken_answer_ends_without_a_farewell(script):
+def test_over_tls_a_broken_answer_ends_without_close_notify(script):
     with wire.running(tls=True, ttft="5ms", itl="2ms", tokens=10) as simulator:
         answer = wire.chat(simulator, script)
         assert answer.error in ("ConnectionResetError", "SSLEOFError") or answer.error.startswith("h11:")
@@ -209,7 +209,7 @@ def test_threads_of_the_test_process_are_not_left_behind():
     assert threading.active_count() == before
 
 
-def test_a_process_on_one_core_stays_there():
+def test_a_process_pinned_to_one_core_stays_there():
     core = min(os.sched_getaffinity(0))
     with start(QUICK, cpu=core, spin_us=50) as simulator:
         wire.chat(simulator)

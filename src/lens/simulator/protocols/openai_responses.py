@@ -1,45 +1,46 @@
-"""OpenAI Responses: typed events with sequence numbers; the whole text is repeated at the end (WIRE 5.3)."""
+"""OpenAI Responses: typed events with sequence numbers; the whole text is repeated at the end.
 
-# ruff: noqa: ARG002 - each method is handed what any dialect may need
+https://platform.openai.com/docs/api-reference/responses-streaming
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lens.simulator.dialects.base import dumps, named_sse
-from lens.simulator.dialects.openai import ERRORS, OpenAI
 from lens.simulator.http import Request
-from lens.simulator.job import CLOSING, CREATED_S, OPENING, TOOL_NAME, Event, Job, Slot, Turn, prompt_tokens_of
+from lens.simulator.protocols.completion import CLOSING, CREATED_S, OPENING, TOOL_NAME, Completion, Event
+from lens.simulator.protocols.framing import dumps, named_sse, typed_event
+from lens.simulator.protocols.openai import ERRORS, OpenAI
 
 
-def usage_of(job: Job) -> dict[str, Any]:
-    """Token counts in the names of Responses."""
+def usage_of(completion: Completion) -> dict[str, Any]:
+    """Return token counts in the names of Responses."""
     return {
-        "input_tokens": job.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": job.cached_tokens},
-        "output_tokens": job.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": job.script.reasoning_tokens},
-        "total_tokens": job.prompt_tokens + job.output_tokens,
+        "input_tokens": completion.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": completion.cached_tokens},
+        "output_tokens": completion.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": completion.script.reasoning_tokens},
+        "total_tokens": completion.prompt_tokens + completion.output_tokens,
     }
 
 
 class Item:
-    """One output item: how it begins, grows and ends. `kind` is the slots' kind."""
+    """One output item: how it begins, grows and ends. `kind` is that of its deltas."""
 
-    def __init__(self, job: Job, kind: str, index: int) -> None:
-        self.job, self.kind, self.index = job, kind, index
-        self.id = job.id({"reasoning": "rs_", "text": "msg_", "tool": "fc_"}[kind], 32)
+    def __init__(self, completion: Completion, kind: str, index: int) -> None:
+        self.completion, self.kind, self.index = completion, kind, index
+        self.id = completion.make_id({"reasoning": "rs_", "text": "msg_", "tool": "fc_"}[kind], 32)
 
     def shape(self, text: str | None) -> dict[str, Any]:
-        """The item, empty while text is None."""
+        """Return the item, empty while text is None."""
         done = text is not None
         if self.kind == "reasoning":
             summary = [{"type": "summary_text", "text": text}] if done else []
             return {"id": self.id, "type": "reasoning", "summary": summary}
         status = {"status": "completed" if done else "in_progress"}
         if self.kind == "tool":
-            call = {"arguments": text or "", "call_id": self.job.id("call_"), "name": TOOL_NAME}
+            call = {"arguments": text or "", "call_id": self.completion.make_id("call_"), "name": TOOL_NAME}
             return {"id": self.id, "type": "function_call", **status, **call}
         content = [self.part(text)] if text is not None else []
         return {"id": self.id, "type": "message", **status, "role": "assistant", "content": content}
@@ -50,7 +51,7 @@ class Item:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
     def place(self) -> dict[str, Any]:
-        """What every event of this item says first."""
+        """Return what every event of this item says first."""
         which = {"reasoning": {"summary_index": 0}, "text": {"content_index": 0}, "tool": {}}[self.kind]
         return {"item_id": self.id, "output_index": self.index, **which}
 
@@ -64,7 +65,7 @@ class Item:
         return f"{self._text_name()}.delta", {**self.place(), "delta": text, **logprobs}
 
     def finish(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        text = self.job.said(self.kind)
+        text = self.completion.text_of(self.kind)
         key = "arguments" if self.kind == "tool" else "text"
         yield f"{self._text_name()}.done", {**self.place(), key: text}
         if self.kind != "tool":
@@ -84,59 +85,51 @@ class Responses(OpenAI):
 
     name = "openai_responses"
 
-    def turn(self, request: Request, body: dict[str, Any]) -> Turn:
-        return Turn(
-            dialect=self.name,
-            model=str(body.get("model") or "simulated"),
-            stream=bool(body.get("stream")),
-            prompt_tokens=prompt_tokens_of(body),
-            max_tokens=body.get("max_output_tokens"),
-        )
+    def token_limit(self, body: dict[str, Any]) -> Any:
+        return body.get("max_output_tokens")
 
-    def events(self, job: Job) -> Iterator[Event]:
+    def variant_of(self, request: Request, body: dict[str, Any]) -> str:
+        return ""
+
+    def events(self, completion: Completion) -> Iterator[Event]:
         write = self._writer()
-        yield write(OPENING, "meta", "response.created", {"response": self._response(job, "in_progress")})
-        yield write(OPENING, "meta", "response.in_progress", {"response": self._response(job, "in_progress")})
-        for item in self._items(job):
-            yield from self._item_events(job, item, write)
-        last = "incomplete" if job.finish == "length" else "completed"
-        yield write(CLOSING, "done", f"response.{last}", {"response": self._response(job, last)})
-
-    def _item_events(self, job: Job, item: Item, write: Callable[..., Event]) -> Iterator[Event]:
-        slots = [slot for slot in job.slots if slot.kind == item.kind]
-        begins_at = OPENING if slots[0].index == 0 else slots[0].index
-        for name, body in item.begin():
-            # A tool's name is output of its own: it comes with its first arguments.
-            at, kind = (slots[0].index, "tool") if item.kind == "tool" else (begins_at, "meta")
-            yield write(at, kind, name, body)
-        for slot in slots:
-            yield write(slot.index, slot.kind, *item.delta(slot.text), slot.tokens)
-        for name, body in item.finish():
-            yield write(self._after(slots[-1]), "meta", name, body)
+        yield write(OPENING, "meta", "response.created", {"response": self._response(completion, "in_progress")})
+        yield write(OPENING, "meta", "response.in_progress", {"response": self._response(completion, "in_progress")})
+        for item in self._items(completion):
+            yield from self._item_events(completion, item, write)
+        last = "incomplete" if completion.finish == "length" else "completed"
+        yield write(CLOSING, "done", f"response.{last}", {"response": self._response(completion, last)})
 
     @staticmethod
-    def _after(slot: Slot) -> int:
-        return CLOSING if slot.final else slot.index
+    def _item_events(completion: Completion, item: Item, write: Callable[..., Event]) -> Iterator[Event]:
+        deltas = [delta for delta in completion.deltas if delta.kind == item.kind]
+        for name, body in item.begin():
+            # A tool's name is output of its own: it comes with its first arguments.
+            at, kind = (deltas[0].index, "tool") if item.kind == "tool" else (deltas[0].opens_at, "meta")
+            yield write(at, kind, name, body)
+        for delta in deltas:
+            yield write(delta.index, delta.kind, *item.delta(delta.text), delta.tokens)
+        for name, body in item.finish():
+            yield write(deltas[-1].closes_at, "meta", name, body)
 
     @staticmethod
     def _writer() -> Callable[..., Event]:
-        """Events with the next sequence number."""
+        """A maker of events, each with the next sequence number."""
         sequence = iter(range(1 << 30))
 
-        def write(slot: int, kind: str, name: str, body: dict[str, Any], tokens: int = 0) -> Event:
-            return Event(slot, kind, named_sse(name, {"type": name, "sequence_number": next(sequence), **body}), tokens)
+        def write(at: int, kind: str, name: str, body: dict[str, Any], tokens: int = 0) -> Event:
+            return typed_event(at, kind, name, {"sequence_number": next(sequence), **body}, tokens)
 
         return write
 
     @staticmethod
-    def _items(job: Job) -> list[Item]:
-        kinds = [slot.kind for slot in job.slots if slot.first]
-        return [Item(job, kind, index) for index, kind in enumerate(kinds)]
+    def _items(completion: Completion) -> list[Item]:
+        return [Item(completion, kind, index) for index, kind in enumerate(completion.kinds)]
 
-    def _response(self, job: Job, status: str) -> dict[str, Any]:
+    def _response(self, completion: Completion, status: str) -> dict[str, Any]:
         over = status != "in_progress"
         return {
-            "id": job.id("resp_", 32),
+            "id": completion.make_id("resp_", 32),
             "object": "response",
             "created_at": CREATED_S,
             "status": status,
@@ -144,9 +137,9 @@ class Responses(OpenAI):
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
             "instructions": None,
-            "max_output_tokens": job.turn.max_tokens,
-            "model": job.turn.model,
-            "output": [item.shape(job.said(item.kind)) for item in self._items(job)] if over else [],
+            "max_output_tokens": completion.params.max_tokens,
+            "model": completion.params.model,
+            "output": [item.shape(completion.text_of(item.kind)) for item in self._items(completion)] if over else [],
             "parallel_tool_calls": True,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
@@ -157,17 +150,17 @@ class Responses(OpenAI):
             "tools": [],
             "top_p": 1.0,
             "truncation": "disabled",
-            "usage": usage_of(job) if over and job.reports_usage else None,
+            "usage": usage_of(completion) if over and completion.reports_usage else None,
             "user": None,
             "metadata": {},
         }
 
-    def document(self, job: Job) -> bytes:
-        return dumps(self._response(job, "incomplete" if job.finish == "length" else "completed"))
+    def document(self, completion: Completion) -> bytes:
+        return dumps(self._response(completion, "incomplete" if completion.finish == "length" else "completed"))
 
-    def error_event(self, job: Job) -> bytes:
-        _, code, message = ERRORS.get(job.script.error, ERRORS["server"])
-        failed = self._response(job, "in_progress")
+    def error_event(self, completion: Completion) -> bytes:
+        _, code, message = ERRORS.get(completion.script.error, ERRORS["server"])
+        failed = self._response(completion, "in_progress")
         failed |= {"status": "failed", "error": {"code": code or "server_error", "message": message}}
         body = {"type": "response.failed", "sequence_number": 1 << 20, "response": failed}
         return named_sse("response.failed", body)

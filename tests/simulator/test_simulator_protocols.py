@@ -1,4 +1,4 @@
-"""Every dialect says what the script says: text, reasoning, tool call, usage and end, by parsers of our own."""
+"""Every protocol says what the script says: text, reasoning, tool call, usage and end, by parsers of our own."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-def test_a_dialect_says_what_the_script_says(simulator, protocol, case):
+def test_a_protocol_says_what_the_script_says(simulator, protocol, case):
     script = make_script(tokens=case.text, reasoning=case.reasoning, tool=case.tool)
     answer = stream(simulator, protocol, f"{case.script},{FAST}")
     assert (answer.status, answer.complete, answer.error) == (200, True, "")
@@ -157,6 +157,7 @@ def test_the_log_counts_the_events_that_a_client_counts(simulator, protocol):
     assert counted == list(range(protocol.parse(answer.body).events))
     assert sum(event[3] == "text" for event in record["events"]) == 11
     assert sum(event[3] == "reasoning" for event in record["events"]) == 4
+    assert record["protocol"] == record["dialect"]  # both names of the field are kept
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
@@ -187,7 +188,7 @@ def test_an_answer_in_one_piece_holds_the_whole_text(simulator, protocol):
 
 @pytest.mark.parametrize(("status", "kind"), [(401, "auth"), (429, "rate_limit"), (500, "server"), (400, "context")])
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-def test_an_error_has_its_status_and_its_dialects_shape(simulator, protocol, status, kind):
+def test_an_error_has_its_status_and_its_protocols_shape(simulator, protocol, status, kind):
     answer = stream(simulator, protocol, f"status={status},error={kind},retry-after=1.5")
     assert (answer.status, answer.complete) == (status, True)
     body = json.loads(answer.body)
@@ -258,7 +259,7 @@ def test_an_unknown_path_is_404_and_an_unreadable_body_400(simulator):
 
 @pytest.mark.parametrize("limit", ["many", -1, 1.5, 10**12, [1]])
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-def test_a_limit_that_is_no_number_is_refused_and_the_server_lives(simulator, protocol, limit):
+def test_an_invalid_token_limit_is_refused_and_the_server_goes_on(simulator, protocol, limit):
     limits = {
         "max_tokens": limit, "max_completion_tokens": limit, "max_output_tokens": limit,
         "inferenceConfig": {"maxTokens": limit}, "generationConfig": {"maxOutputTokens": limit},
@@ -289,7 +290,7 @@ def test_an_answer_in_one_piece_can_break_off_too(simulator, end):
     assert answer.error
 
 
-def test_documents_tell_of_tools_and_can_be_compressed(simulator):
+def test_documents_have_tool_calls_and_can_be_compressed(simulator):
     body = {"model": "m", "messages": MESSAGES}
     header = {"x-lens-script": f"tokens=2,reasoning=3,tool=4,gzip,{FAST}"}
     answer = wire.ask(simulator, "/v1/chat/completions", body, header)

@@ -1,0 +1,163 @@
+"""Collects what is measured of one request; an Exchange can be built of it at any moment.
+
+The rule: whatever interrupts a request (a limit, a broken connection, Ctrl-C), what was measured until then is kept.
+perform() writes here as it proceeds; a caller that cancels it reads here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lens._core.clock import now_ns
+from lens._core.stream import Stream
+from lens._core.tape import Tape
+from lens.errors import LensError, ProtocolError
+from lens.model import Attempt, Connection, Events, Failure, Stamps, TcpInfo
+from lens.transport.connect import ConnectionSetup
+from lens.transport.head import ResponseHead
+from lens.transport.loop import tcp_info
+from lens.transport.pool import PooledConnection
+from lens.wire import Exchange, Frame
+
+_SETUP_STAMPS = (
+    "dns_start", "dns_end", "tcp_start", "tcp_end", "proxy_start", "proxy_end", "tls_start", "tls_end",
+)  # fmt: skip
+
+
+class ExchangeBuilder:
+    """The measurements of one request in progress. Made by the caller of perform(), or by perform() itself."""
+
+    def __init__(self) -> None:
+        self.start_ns = now_ns()
+        self.intended_ns: int | None = None
+        self.setup: ConnectionSetup | None = None  # of the connection that this request opened
+        self.stale: list[Attempt] = []  # idle connections that turned out to be closed
+        self.head: ResponseHead | None = None
+        self.informational_ns: int | None = None
+        self._connection: PooledConnection | None = None
+        self._tape: Tape | None = None
+        self._tcp_at_send: TcpInfo | None = None
+        self._tcp_at_end: TcpInfo | None = None
+        self._failure: Failure | None = None
+        self._category: str | None = None
+        self._released_ns: int | None = None  # when the connection was released
+        self._exchange: Exchange | None = None
+
+    def attach_connection(self, connection: PooledConnection, tape: Tape) -> None:
+        """Take the connection that the request is about to be sent over, and its tape of events."""
+        self._connection = connection
+        self._tape = tape
+        self._tcp_at_send = tcp_info(connection.sock.fileno())
+
+    @property
+    def stream(self) -> Stream | None:
+        """The core's stream of the connection; None before the request has one."""
+        return self._connection.stream if self._connection is not None else None
+
+    def drop_stale_connection(self, connection: PooledConnection) -> None:
+        """Record a reused connection that was closed before any byte of a response; another will carry the request."""
+        sent = connection.stream.send_start_ns
+        start = sent if sent >= 0 else now_ns()
+        address = connection.setup.peer or ""
+        family: Any = connection.setup.family
+        error = "the idle connection had been closed by the peer"
+        self.stale.append(Attempt(address=address, family=family, start_ns=start, end_ns=now_ns(), error=error))
+        self._connection = None
+
+    def release_connection(self, connection: PooledConnection) -> None:
+        """Take the last readings of a connection that is about to be closed or put back."""
+        self._released_ns = now_ns()
+        if self._connection is connection:
+            self._tcp_at_end = tcp_info(connection.sock.fileno())
+
+    def fail(self, error: LensError, kind: str | None = None) -> None:
+        """Record the error that ended the request."""
+        where: Any = "protocol" if isinstance(error, ProtocolError) else "transport"
+        self._failure = Failure(message=str(error), type=kind, where=where, retryable=error.retryable)
+        self._category = error.category
+
+    def build_cancelled(self, message: str, category: str = "cancelled") -> Exchange:
+        """Return the Exchange of a request that its caller cancelled."""
+        if self._exchange is None:
+            self._failure = Failure(message=message, where="client")
+            self._category = category
+        return self.build()
+
+    def build(self) -> Exchange:
+        """Return the Exchange of all that is known; the same object once perform() has returned."""
+        if self._exchange is None:
+            self._exchange = self._collect()
+        return self._exchange
+
+    def _collect(self) -> Exchange:
+        head, tape = self.head, self._tape
+        stream = self.stream
+        facts: dict[str, Any] = {}
+        if stream is not None and tape is not None:
+            facts = _read_stream(stream, tape, self.start_ns)
+        return Exchange(
+            stamps=self._stamps(stream),
+            status=head.status if head else None,
+            reason=head.reason if head else "",
+            headers=head.headers if head else (),
+            framing=head.events if head else None,
+            content_encoding=(head.coding or None) if head else None,
+            failure=self._failure,
+            category=self._category,
+            connection=self._describe_connection(),
+            **(facts or {"events": Events()}),
+        )
+
+    def _stamps(self, stream: Stream | None) -> Stamps:
+        setup = self.setup
+        stamps: dict[str, int | None] = {}
+        if setup is not None:
+            stamps = {name: getattr(setup, name) for name in _SETUP_STAMPS}
+        end = self._released_ns
+        if stream is not None:
+            stamps["send_start"] = _stamp_or_none(stream.send_start_ns)
+            stamps["send_end"] = _stamp_or_none(stream.send_end_ns)
+            stamps["first_byte"] = _stamp_or_none(stream.first_byte_ns)
+            stamps["head_end"] = _stamp_or_none(stream.head_end_ns)
+            if stream.state in ("ended", "failed"):
+                end = _stamp_or_none(stream.end_ns) or _stamp_or_none(stream.head_end_ns) or end
+        return Stamps(
+            start=self.start_ns,
+            intended=self.intended_ns,
+            informational=self.informational_ns,
+            end=end if end is not None else now_ns(),
+            **stamps,
+        )
+
+    def _describe_connection(self) -> Connection | None:
+        used = self._connection
+        setup = used.setup if used is not None else self.setup
+        if setup is None:
+            return None
+        facts = setup.describe(reused=used is not None and used.reused)
+        attempts = (*self.stale, *facts.attempts)
+        return msgspec.structs.replace(
+            facts, attempts=attempts, tcp_at_send=self._tcp_at_send, tcp_at_end=self._tcp_at_end
+        )
+
+
+def _read_stream(stream: Stream, tape: Tape, start_ns: int) -> dict[str, Any]:
+    arrived, lag, signals, chars, read = tape.columns(start_ns)
+    field = stream.error_field
+    return {
+        "events": Events(arrived_ns=arrived, lag_ns=lag, signals=signals, chars=chars, read=read),
+        "frames": tuple([Frame(i, name.decode("utf-8", "replace"), data) for i, name, data in tape.frames()]),
+        "document": stream.document,
+        "ended": stream.ended,
+        "comments": stream.comments,
+        "wire_bytes": stream.wire_bytes,
+        "error_field": field.decode("utf-8", "replace") if field else None,
+        "stamp_kind": "kernel" if stream.kernel_stamped and stream.reads else "read",
+        "clock_stepped": stream.clock_stepped,
+    }
+
+
+def _stamp_or_none(stamp_ns: int) -> int | None:
+    return stamp_ns if stamp_ns >= 0 else None
