@@ -308,6 +308,52 @@ def test_what_is_not_gzip_fails_and_says_so(pair):
     assert pair.stream.error == "bad compressed data"
 
 
+def begin_encoded(body: str, length: int, encoding: str) -> Stream:
+    stream = Stream(-1)
+    stream.begin()
+    stream.feed(HEAD, 1, 1)
+    stream.begin_body(body, length, "sse", TEXT, encoding)
+    return stream
+
+
+def end_of_encoded(body: str, encoding: str, packed: bytes) -> Stream:
+    """A stream that has got `packed` as the whole of a body, ended as its framing says."""
+    stream = begin_encoded(body, len(packed), encoding)
+    if body == "chunked":
+        packed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed) if packed else b"0\r\n\r\n"
+    if packed:
+        stream.feed(packed, 2, 2)
+    if body == "close":
+        stream.eof(3)
+    return stream
+
+
+@pytest.mark.parametrize("body", ["length", "chunked", "close"])
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_data_without_its_end_is_incomplete_however_the_body_ends(body, encoding, pack):
+    packed = pack(event("one") + event("two"))
+    for cut in range(1, len(packed)):
+        stream = end_of_encoded(body, encoding, packed[:cut])
+        assert (stream.state, stream.error) == ("failed", "incomplete compressed data"), cut
+    assert end_of_encoded(body, encoding, packed).state == "ended"
+    assert end_of_encoded(body, encoding, b"").state == "ended"
+
+
+def test_a_second_member_without_its_end_is_incomplete():
+    one, two = gzip.compress(event("one")), gzip.compress(event("two"))
+    assert end_of_encoded("close", "gzip", one).state == "ended"
+    assert end_of_encoded("close", "gzip", one + two[:-1]).error == "incomplete compressed data"
+    assert end_of_encoded("close", "gzip", one + two).state == "ended"
+
+
+def test_a_body_cut_short_by_its_framing_is_told_as_that_though_it_is_compressed():
+    packed = gzip.compress(event("one"))
+    stream = begin_encoded("length", len(packed), "gzip")
+    stream.feed(packed[:-4], 2, 2)
+    stream.eof(3)
+    assert (stream.state, stream.error) == ("failed", "incomplete body")
+
+
 class Secured:
     """Both ends of TLS after their handshake, the peer's with its records in our hands."""
 
@@ -332,6 +378,12 @@ class Secured:
         self.server.write(plain)
         return self.to_peer[1].read()
 
+    def close_notify(self) -> bytes:
+        """What the peer sends to say that it ends."""
+        with contextlib.suppress(ssl.SSLError):
+            self.server.unwrap()
+        return self.to_peer[1].read()
+
     def alert(self) -> bytes:
         """What the peer sends when it is given a record that cannot be."""
         self.to_peer[0].write(b"\x17\x03\x03\x00\x20" + bytes(32))
@@ -351,6 +403,54 @@ def test_what_comes_in_one_read_with_an_alert_is_kept(pair):
     pair.until("failed")
     assert signal_column(tape) == [int(Signal.TEXT)] * 2
     assert "ALERT" in pair.stream.error
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("notified", [True, False])
+def test_only_close_notify_ends_a_body_that_lasts_until_the_close(pair, encoding, apart, notified):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    tape = pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD))
+    pair.until("parked")
+    pair.stream.begin_body("close", -1, "sse", TEXT, encoding)
+    body = event("a") + event("b")
+    last = tls.ciphertext(gzip.compress(body) if encoding else body)
+    end = tls.close_notify() if notified else b""
+    if apart:
+        pair.peer.sendall(last)
+        pair.poll()
+        pair.peer.sendall(end)
+    else:
+        pair.peer.sendall(last + end)
+    pair.peer.close()
+    pair.until("ended" if notified else "failed")
+    assert pair.stream.error == (None if notified else "closed without close_notify")
+    assert signal_column(tape) == [int(Signal.TEXT)] * 2
+
+
+def test_a_body_whose_framing_has_ended_needs_no_close_notify(pair):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD + event("a")))
+    pair.peer.close()
+    pair.until("parked")
+    pair.stream.begin_body("length", len(event("a")), "sse", TEXT)
+    assert pair.stream.state == "ended"
+
+
+def test_a_close_without_notice_while_the_head_is_understood_is_no_end(pair):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD + event("a")))
+    pair.peer.close()
+    while not pair.stream.closed:
+        pair.poll()
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    assert (pair.stream.state, pair.stream.error) == ("failed", "closed without close_notify")
 
 
 def test_tls_records_carry_the_stamp_of_their_ciphertext(pair):

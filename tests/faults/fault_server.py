@@ -35,6 +35,10 @@ class Close:
     """FIN."""
 
 
+class Notify:
+    """TLS's close_notify, and FIN."""
+
+
 class Reset:
     """RST."""
 
@@ -72,6 +76,9 @@ def play(sock, steps):
             sock.close()
             return
         elif step is Close:
+            return
+        elif step is Notify:
+            sock.notify()
             return
         elif step is Alert:
             sock.fail()
@@ -111,6 +118,11 @@ class TlsByHand:
 
     def sendall(self, data):
         self._with_more(self.tls.write, data)
+
+    def notify(self):
+        with contextlib.suppress(ssl.SSLWantReadError):  # it does not wait for the client's
+            self.tls.unwrap()
+        self._flush()
 
     def fail(self):
         self.incoming.write(self.WRONG)
@@ -152,7 +164,7 @@ def serving(*answers, context=None):
                     steps = answers[min(taken[0], len(answers) - 1)]
                     taken[0] += 1
                 play(peer, steps)
-                if steps and steps[-1] in (Close, Reset, Alert):
+                if steps and steps[-1] in (Close, Notify, Reset, Alert):
                     return
 
     def accept():

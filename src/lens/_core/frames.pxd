@@ -37,6 +37,7 @@ cdef extern from "body.h" nogil:
         LENS_BODY_CHUNKED
         LENS_BODY_CLOSE
     ctypedef struct lens_body_t:
+        uint8_t kind
         uint8_t error
         uint8_t ended
         lens_buf_t trailers

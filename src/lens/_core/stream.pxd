@@ -29,6 +29,8 @@ cdef class Stream:
     cdef int os_error        # errno of the socket's failure; 0: none
     cdef const char *c_error # what was against the protocol; NULL: nothing
     cdef str tls_error
+    cdef bint close_notify     # the peer has said by TLS that it ends
+    cdef bint inside_member    # of the compressed data, some came and its end did not
     cdef int epoll             # of the reactor it is attached to
     cdef int line              # how far into a blank line the head is
     cdef Py_ssize_t most_head, most_event
@@ -50,6 +52,7 @@ cdef class Stream:
     cdef void c_body_over(self) noexcept nogil
     cdef void c_eof(self, int64_t at, int os_error) noexcept nogil
     cdef void c_fail(self, const char *error, int64_t at) noexcept nogil
+    cdef void c_close_body(self) noexcept nogil
     cdef void c_pause(self) noexcept nogil
     cdef int settle(self) except -1
     cdef int _require_head(self, str refused) except -1

@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t
 
 from lens._core.clock cimport mono_ns
 from lens._core.frames cimport (
+    LENS_BODY_CLOSE,
     Decoder,
     lens_read_queue_add,
     lens_read_queue_clear,
@@ -66,6 +67,7 @@ cdef class Stream:
     def secure(self, tls, incoming):
         self.tls = tls
         self.incoming = incoming
+        self.close_notify = False
 
     def begin(self, *, bint keep_all=False, Py_ssize_t max_event_bytes=16777216, Py_ssize_t max_head_bytes=65536):
         if self.c_state not in (IDLE, ENDED):
@@ -105,6 +107,7 @@ cdef class Stream:
         self.decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
         self.decoder.begin(body, length, events, signals, encoded=bool(encoding))
         self.inflater = encoding or None
+        self.inside_member = False
         self.c_state = BODY
         self._replay(lens_read_queue_take(&self.parked))
         if self.c_state == BODY and self.inflater is None:
@@ -255,11 +258,20 @@ cdef class Stream:
         if self.c_state == HEAD:
             self.c_fail(b"closed before an answer" if self.first_byte_ns < 0 else b"closed inside the head", at)
         elif self.c_state == BODY and self.inflater is None:
-            if os_error == 0:
-                self.decoder.c_finish(at)
-                self.c_body_over()
-            if self.c_state == BODY:
-                self.c_fail(b"reset by the peer" if os_error == ECONNRESET else b"incomplete body", at)
+            self.c_close_body()
+
+    cdef void c_close_body(self) noexcept nogil:
+        """The connection has ended inside the body: good where that is how the body ends, else a failure."""
+        if self.os_error == 0 and self.decoder.body.kind == LENS_BODY_CLOSE and self.tls is not None:
+            # Anybody on the way can close a connection; only close_notify is the peer's word (RFC 9112, 9.8).
+            if not self.close_notify:
+                self.c_fail(b"closed without close_notify", self.closed_at)
+                return
+        if self.os_error == 0:
+            self.decoder.c_finish(self.closed_at)
+            self.c_body_over()
+        if self.c_state == BODY:
+            self.c_fail(b"reset by the peer" if self.os_error == ECONNRESET else b"incomplete body", self.closed_at)
 
     cdef void c_pause(self) noexcept nogil:
         if self.attached and not self.paused:
@@ -306,6 +318,7 @@ cdef class Stream:
                 if self.tls_error is not None:  # records before the bad one are good
                     self.c_fail(b"tls", queue.reads[i].seen)
                 if over:
+                    self.close_notify = True
                     self.c_eof(queue.reads[i].arrived, 0)
                     break
         finally:
@@ -319,12 +332,14 @@ cdef class Stream:
     cdef int _inflate(self) except -1:
         """Decompress what the body framing gave out, and give it back with its stamps."""
         cdef int64_t seen = self.last_read_ns
+        cdef bint whole
         if isinstance(self.inflater, str):
             # deflate means zlib's format by RFC 9110 8.4.1.2; 47 accepts gzip's and zlib's header.
             self.inflater = zlib.decompressobj(47)
         try:
             for payload, arrived, seen in self.decoder.take_encoded():
                 while payload:
+                    self.inside_member = True
                     plain = self.inflater.decompress(payload, INFLATE_BYTES)
                     self.decoder.feed_payload(plain, arrived, seen)
                     payload = self.inflater.unconsumed_tail
@@ -332,14 +347,23 @@ cdef class Stream:
                         # Members may follow each other (RFC 1952 2.2).
                         payload = self.inflater.unused_data
                         self.inflater = zlib.decompressobj(47)
+                        self.inside_member = False
         except zlib.error:
             self.c_fail(b"bad compressed data", seen)
             return 0
-        if self.decoder.c_ended or (self.closed and self.os_error == 0):
+        whole = self.decoder.c_ended or (
+            self.closed and self.os_error == 0 and self.decoder.body.kind == LENS_BODY_CLOSE
+        )
+        if whole and self.inside_member and not self.decoder.c_error:
+            # The end of the compressed data and its checksum are missing, whatever the framing says.
+            self.c_fail(b"incomplete compressed data", self.last_read_ns)
+        elif self.decoder.c_ended:
             self.decoder.c_finish(self.closed_at)  # the last line may lack its newline
-        self.c_body_over()
-        if self.c_state == BODY and self.closed:
-            self.c_fail(b"reset by the peer" if self.os_error == ECONNRESET else b"incomplete body", self.closed_at)
+            self.c_body_over()
+        elif self.closed:
+            self.c_close_body()
+        else:
+            self.c_body_over()
         return 0
 
     @property
