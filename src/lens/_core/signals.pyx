@@ -92,7 +92,7 @@ def _parse_guard(guard, str path, list steps):
 
 
 def _parse_rules(rows):
-    """(steps, mask, string, group, guard) of each, in the order of their guards, so that a guard's rules lie together."""
+    """(steps, mask, string, group, guard) of each, ordered by guard, so that a guard's rules lie together."""
     parsed = []
     for path, signal, string, group, guard in rows:
         steps = _steps(path, "path")

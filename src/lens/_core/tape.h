@@ -14,6 +14,7 @@
 #define LENS_TAPE_H
 
 #include "buf.h"
+#include "saturate.h"
 
 enum {
     LENS_TAPE_SAME = 0,
@@ -71,7 +72,7 @@ static inline int64_t lens_unzigzag(uint64_t v) { return (int64_t)((v >> 1) ^ (v
 /* Append one event: 0, or -1 when there is no memory. */
 static inline int lens_tape_event(lens_tape_t *t, int64_t arrived, int64_t seen, uint32_t read, uint16_t signals,
                                   uint32_t chars) {
-    int64_t lag_ns = (int64_t)((uint64_t)seen - (uint64_t)arrived);
+    int64_t lag_ns = lens_difference(seen, arrived);
     int64_t lag = (lag_ns >> LENS_TAPE_LAG_SHIFT) + ((lag_ns >> (LENS_TAPE_LAG_SHIFT - 1)) & 1); /* nearest unit */
     uint32_t rise = t->n ? read - t->read : read + 1;
     unsigned char flags, *start, *at;
@@ -119,11 +120,12 @@ static inline int lens_tape_keep(lens_tape_t *t, uint64_t index, const unsigned 
     return 0;
 }
 
-/* Write every event into columns of t->n places each. */
+/* Write every event into columns of t->n places each; what int64 cannot hold becomes its largest or smallest. */
 static inline void lens_tape_columns(const lens_tape_t *t, int64_t start, int64_t *arrived, int64_t *lag,
                                      uint16_t *signals, uint32_t *chars, uint32_t *read) {
     const unsigned char *at = t->events.p, *end = t->n ? at + t->events.n : at; /* NULL while there are none */
-    uint64_t i, v, when = 0, lag_ns = 0;
+    uint64_t i, v, when = 0;
+    int64_t lag_ns = 0;
     uint32_t number = (uint32_t)-1; /* the first read is 0 */
     uint16_t bits = 0;
     for (i = 0; i < t->n; i++) {
@@ -137,7 +139,9 @@ static inline void lens_tape_columns(const lens_tape_t *t, int64_t start, int64_
             at = lens_get_varint(at, end, &v);
             when += (uint64_t)lens_unzigzag(v);
             at = lens_get_varint(at, end, &v);
-            lag_ns = (uint64_t)lens_unzigzag(v) << LENS_TAPE_LAG_SHIFT;
+            lag_ns = lens_unzigzag(v);
+            /* The largest lag was rounded up to one unit more than int64 holds. */
+            lag_ns = lag_ns > INT64_MAX >> LENS_TAPE_LAG_SHIFT ? INT64_MAX : lag_ns * (1 << LENS_TAPE_LAG_SHIFT);
         }
         if (flags & LENS_TAPE_SIGNALS) {
             at = lens_get_varint(at, end, &v);
@@ -145,8 +149,8 @@ static inline void lens_tape_columns(const lens_tape_t *t, int64_t start, int64_
         }
         v = flags >> LENS_TAPE_CHARS_SHIFT;
         if (v == LENS_TAPE_CHARS_MANY) at = lens_get_varint(at, end, &v);
-        arrived[i] = (int64_t)(when - (uint64_t)start);
-        lag[i] = (int64_t)lag_ns;
+        arrived[i] = lens_difference((int64_t)when, start);
+        lag[i] = lag_ns;
         signals[i] = bits;
         chars[i] = (uint32_t)v;
         read[i] = number;

@@ -20,7 +20,10 @@ class Tape:
         """Keep event `index` whole."""
 
     def columns(self, start_ns: int) -> tuple[array[int], array[int], array[int], array[int], array[int]]:
-        """(arrived 'q' after start_ns, lag 'q', signals 'H', chars 'I', read 'I')."""
+        """(arrived 'q' after start_ns, lag 'q', signals 'H', chars 'I', read 'I').
+
+        Differences that int64 cannot hold become its largest or smallest number.
+        """
 
     def frames(self) -> list[tuple[int, bytes, bytes]]:
         """(index, name, data) of every kept event."""

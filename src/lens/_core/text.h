@@ -16,8 +16,9 @@
 /* High bits where a byte of x is a quote, a backslash or a control; the lowest one set is exact. */
 static inline uint64_t lens_string_stops(uint64_t x) {
     uint64_t quote = x ^ LENS_EACH_BYTE('"'), back = x ^ LENS_EACH_BYTE('\\');
-    return (((quote - LENS_EACH_BYTE(1)) & ~quote) | ((back - LENS_EACH_BYTE(1)) & ~back) | ((x - LENS_EACH_BYTE(0x20)) & ~x)) &
-           LENS_EACH_BYTE(0x80);
+    uint64_t quotes = (quote - LENS_EACH_BYTE(1)) & ~quote, backs = (back - LENS_EACH_BYTE(1)) & ~back;
+    uint64_t controls = (x - LENS_EACH_BYTE(0x20)) & ~x;
+    return (quotes | backs | controls) & LENS_EACH_BYTE(0x80);
 }
 
 /* The first quote, backslash or control byte at or after p; end when there is none. */
