@@ -1,5 +1,6 @@
 """The clocks agree with the ones Python has, and the pacer keeps its times."""
 
+import os
 import select
 import time
 from array import array
@@ -106,6 +107,16 @@ def test_times_and_limits_at_the_ends_of_int64_do_not_go_round():
     made = pacer.Pacer(array("q", [-(2**63), 2**63 - 1]), early_ns=2**62)
     assert made.due() == (0, 1)
     assert made.remaining == 1
+    made.close()
+
+
+@pytest.mark.skipif(not pacer.native, reason="this system has no timerfd")
+def test_a_timer_that_cannot_be_read_is_an_error():
+    made = pacer.Pacer(array("q", [1]))
+    with open(os.devnull, "w") as null:  # not for reading
+        os.dup2(null.fileno(), made.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        made.due()
     made.close()
 
 

@@ -1,4 +1,5 @@
-/* CRC-32 as gzip and AWS use it (reflected, polynomial EDB88320). Its table is in crc32.c, which must be linked. */
+/* CRC-32 as gzip and AWS use it (reflected, polynomial EDB88320). The table is in crc32.c,
+   which must be linked; it is a source file of the distribution and is not installed. */
 #ifndef LENS_CRC32_H
 #define LENS_CRC32_H
 

@@ -77,8 +77,9 @@ cdef class Pacer:
         cdef Py_ssize_t first = self.next
         if self.timer < 0:
             raise ValueError("the pacer is closed")
+        if timer_clear(self.timer) < 0:
+            PyErr_SetFromErrno(OSError)
         with nogil:
-            timer_clear(self.timer)
             if self.next < self.n and lens_difference(self.times[self.next], mono_ns()) <= self.early_ns:
                 while mono_ns() < self.times[self.next]:
                     pass
