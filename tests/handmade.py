@@ -106,3 +106,24 @@ def failed_record(message: str = "Rate limit reached", **more: object) -> Record
         events=Events(),
     )
     return msgspec.structs.replace(failed, **more)
+
+
+def paced(one: Record, start_ns: int, *, ttft_ms: float, itl_ms: float) -> Record:
+    """A measured record with the times of a script in place of those of a machine that was busy with something else."""
+    content = [bool(chars) for chars in one.events.chars]
+    first = content.index(True)
+    at = [round((ttft_ms + (max(k - first, 0)) * itl_ms) * MS) for k in range(len(content))]
+    return msgspec.structs.replace(
+        one,
+        stamps=stamps(
+            start_ns,
+            send_start=ttft_ms / 10,
+            send_end=ttft_ms / 9,
+            first_byte=ttft_ms / 2,
+            head_end=ttft_ms / 2,
+            end=at[-1] / MS,
+        ),
+        events=msgspec.structs.replace(
+            one.events, arrived_ns=array("q", at), lag_ns=array("q", [1000] * len(at)), read=array("I", range(len(at)))
+        ),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -10,7 +9,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
+from needs import need_package
+from waiting import HANG_S
 
 import lens
 
@@ -23,7 +23,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=place)
+    return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=place)
 
 
 def test_the_code_of_the_library_page_runs(tmp_path: Path) -> None:
@@ -54,9 +54,8 @@ def test_every_public_name_has_its_page() -> None:
 
 
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
-    if importlib.util.find_spec("mkdocs") is None:
-        pytest.skip("mkdocs is not installed: pip install 'llm-latency-lens[docs]'")
+    need_package("mkdocs", "pip install 'llm-latency-lens[docs]'")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "ttft_ms" in (tmp_path / "site" / "library" / "index.html").read_text()

@@ -9,6 +9,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from waiting import HANG_S
+
 from lens.analysis.optimize.presets import OBJECTIVES, PRESETS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "optimize.md").read_text()
@@ -19,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 
 def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=place)
+    return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=place)
 
 
 def test_its_programs_run(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from needs import need_program
+from waiting import HANG_S
 
 import lens
 
@@ -26,7 +28,7 @@ EMBEDDED = Path(__file__).parent.parent / "docs" / "examples" / "embedded-core"
 
 
 def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(args, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+    return subprocess.run(args, capture_output=True, text=True, timeout=HANG_S, check=False, cwd=cwd)
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -78,9 +80,7 @@ def test_importing_the_package_or_asking_for_help_loads_nothing_heavy(tmp_path: 
 
 
 def test_another_harness_can_cimport_the_core(tmp_path: Path) -> None:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
+    compiler = need_program(("cc", "gcc"), "apt-get install gcc")
     shutil.copy(EMBEDDED / "harness.pyx", tmp_path)
     done = run(sys.executable, "-m", "cython", "-3", "-I", str(PACKAGE.parent), "harness.pyx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -93,7 +93,7 @@ def test_another_harness_can_cimport_the_core(tmp_path: Path) -> None:
     assert done.stderr == ""
     count, after_ns = re.fullmatch(r"(\d+) events, the last text after (\d+) ns\n", done.stdout).groups()
     assert int(count) == 3
-    assert 0 < int(after_ns) < 10**9
+    assert 0 < int(after_ns) < 10**11
 
 
 def test_every_import_of_the_package_is_a_declared_dependency() -> None:

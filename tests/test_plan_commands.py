@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import HANG_S
 
 from lens.simulator import make_script, start
 
@@ -63,7 +64,7 @@ def place(tmp_path_factory):
 def run(folder, command):
     env = {**os.environ, **KEYS, "LLL_CONFIG_FILE": str(folder / "providers.toml")}
     words = [sys.executable, "-m", "lens", *shlex.split(command)]
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG_S)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

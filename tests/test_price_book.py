@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from handmade import record
+from needs import need_module
 
 from lens.errors import ConfigError, FileError
 from lens.model import Usage
@@ -69,7 +70,7 @@ def test_prices_by_the_hour_of_the_day():
 
 def test_every_cost_is_that_of_the_lists_own_arithmetic():
     """A second witness: the package that the table is made from."""
-    genai = pytest.importorskip("genai_prices", reason="the extra `sdks` brings genai-prices")
+    genai = need_module("genai_prices", "pip install 'llm-latency-lens[sdks]'")
     from genai_prices.data import providers
 
     names = {"openai": "openai", "anthropic": "anthropic", "google": "google", "groq": "groq", "xai": "x-ai"}

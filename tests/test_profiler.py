@@ -6,15 +6,16 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 import trio
+from waiting import wait_until
 
 import lens
 from lens import Profiler, ProviderConfig, Status
 from lens.errors import ConfigError
-from lens.profiler import measure, with_simulators
+from lens.profiler import measure
+from lens.run.simulators import with_simulators
 from lens.simulator import make_script, start_thread
 
 
@@ -33,7 +34,7 @@ def check(metrics):
     assert metrics.ok
     assert metrics.status == "Success"
     assert metrics.error is None
-    assert 20 <= metrics.ttft_ms < 500
+    assert metrics.ttft_ms >= 20
     assert metrics.ttfb_ms <= metrics.ttft_ms < metrics.total_latency_ms
     assert metrics.output_tokens == 10
     assert metrics.tokens_per_second > 0
@@ -69,15 +70,13 @@ def test_cancelling_an_asyncio_task_stops_the_run(profiler, simulator):
     records = []
 
     async def main():
+        simulator.reset()
         task = asyncio.create_task(slow.run("hi", iterations=1, on_record=records.append))
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(wait_until, lambda: simulator.stats()["writes"] > 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        for _ in range(100):
-            if records:
-                return
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(wait_until, lambda: records)
 
     asyncio.run(main())
     assert [r.status for r in records] == [Status.CANCELLED]
@@ -192,14 +191,12 @@ def test_an_error_crosses_every_bridge_unchanged():
         nowhere.profile("hi")
 
 
-def test_requests_are_handed_out_while_the_run_goes_on(profiler):
-    seen = []
-    for metrics in profiler.stream_metrics("hi", iterations=5, concurrency=1):
-        assert metrics.ok
-        assert metrics.output_tokens == 10
-        seen.append(time.monotonic())
-    assert len(seen) == 5
-    assert seen[-1] - seen[0] > 0.04, "not all at the end"
+def test_requests_are_handed_out_while_the_run_goes_on(profiler, simulator):
+    simulator.reset()
+    with profiler.stream_metrics("hi", iterations=1000, concurrency=1) as stream:
+        seen = [next(stream) for _ in range(5)]
+        assert simulator.stats()["requests"] < 1000, "not all at the end"
+    assert all(metrics.ok and metrics.output_tokens == 10 for metrics in seen)
 
 
 async def test_they_come_under_trio(profiler):
@@ -229,10 +226,7 @@ async def test_leaving_it_early_under_trio_stops_it_too(profiler):
 
 def test_a_stream_nobody_reads_on_ends_by_itself(profiler):
     next(profiler.stream_metrics("hi", iterations=10_000))
-    until = time.monotonic() + 10
-    while any(thread.name == "lens-stream" for thread in threading.enumerate()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: all(thread.name != "lens-stream" for thread in threading.enumerate()))
 
 
 def test_a_mistake_in_a_stream_is_told_to_who_reads_it(simulator):

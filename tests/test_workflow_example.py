@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waiting import HANG_S
 
 from lens.simulator import make_script, start
 
@@ -41,7 +42,7 @@ def shell(tmp_path):
             "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
         }
         words = ["bash", "-e", "-o", "pipefail", "-c", step]
-        return subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+        return subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=HANG_S)
 
     return run
 

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from lens.metrics.summary import Summary, summarize
     from lens.model import Record, RunInfo, Status
     from lens.pricing import PriceBook
-    from lens.profiler import Profiler, ProviderConfig, measure, profile, profile_request
+    from lens.profiler import (
+        Profiler,
+        ProviderConfig,
+        measure,
+        profile,
+        profile_request,
+        run_config,
+        run_config_blocking,
+    )
+    from lens.run.result import RunResult
+    from lens.run.sink import Sink
 
 # Name -> the module that has it.
 _HOME = {
@@ -35,6 +45,8 @@ _HOME = {
     "RequestMetrics": "lens.metrics.request_metrics",
     "RunConfig": "lens.config.settings",
     "RunInfo": "lens.model",
+    "RunResult": "lens.run.result",
+    "Sink": "lens.run.sink",
     "Status": "lens.model",
     "Summary": "lens.metrics.summary",
     "TargetConfig": "lens.config.settings",
@@ -43,6 +55,8 @@ _HOME = {
     "profile": "lens.profiler",
     "profile_request": "lens.profiler",
     "read_run": "lens.history.read",
+    "run_config": "lens.profiler",
+    "run_config_blocking": "lens.profiler",
     "selftest": "lens.calibration",
     "summarize": "lens.metrics.summary",
     "write_run": "lens.history.write",
@@ -60,6 +74,8 @@ __all__ = [
     "RequestMetrics",
     "RunConfig",
     "RunInfo",
+    "RunResult",
+    "Sink",
     "Status",
     "Summary",
     "TargetConfig",
@@ -69,6 +85,8 @@ __all__ = [
     "profile",
     "profile_request",
     "read_run",
+    "run_config",
+    "run_config_blocking",
     "selftest",
     "summarize",
     "write_run",

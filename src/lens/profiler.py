@@ -1,28 +1,29 @@
 """The library: a configuration in, records and their figures out.
 
-Here the measuring leg and the reading leg meet, and nowhere below. A request that fails is a result
-with a status, not an exception; only what cannot be asked at all raises. Everything can be awaited
-under trio and asyncio, and called blocking from anywhere.
+A request that fails is a result with a status, not an exception; only what cannot be measured at all raises.
+Everything can be awaited under trio and asyncio, and called blocking from anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
-from lens.errors import ConfigError, LensError
+from lens.errors import BudgetError, ConfigError, LensError
 from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record, RunInfo
-from lens.orchestrator.engine import OnRecord, RunState, run_plan
-from lens.orchestrator.plan import SIMULATOR, make_plan
-from lens.orchestrator.run_info import ended, run_info
+from lens.orchestrator.engine import OnRecord, RunState
+from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, parse_price, standard_book
 from lens.run.async_bridge import Work, anywhere, blocking
+from lens.run.driver import RunOptions, run
+from lens.run.result import RunResult
+from lens.run.sink import FunctionSink, Sink
+from lens.run.stop_rule import MOST_REQUESTS
 from lens.run.streamed import Streamed
 from lens.wire import Secret
 
@@ -32,47 +33,45 @@ SectionT = TypeVar("SectionT", bound=Section)
 async def measure(
     config: RunConfig,
     *,
-    on_record: OnRecord,
+    on_record: OnRecord | None = None,
     on_start: Callable[[RunInfo], None] | None = None,
     on_warmup: OnRecord | None = None,
     on_progress: Callable[[RunState], None] | None = None,
     stop: Stop | None = None,
     command: str = "",
 ) -> RunInfo:
-    """Plan and run under trio; the header as it is once the run has ended. A run that was stopped says so there.
+    """Carry out a run under trio; return its header as it is once the run has ended.
+
+    A run that was stopped, or ended by its spend ceiling, says so in the header's warnings. run_config() returns more.
 
     Raises:
-        ConfigError: it cannot be asked. Whatever on_record raised.
+        ConfigError: a field of the configuration cannot be obeyed. Whatever a callback raised.
     """
-    with with_simulators(config) as config:
-        plan = make_plan(config)
-        info = run_info(plan, command=command)
-        if on_start is not None:
-            on_start(info)
-        outcome = await run_plan(plan, on_record=on_record, on_warmup=on_warmup, on_progress=on_progress, stop=stop)
-    warnings = outcome.warnings
-    if outcome.stopped_by is not None:
-        warnings = (f"stopped early ({outcome.stopped_by}); what had been measured is kept", *warnings)
-    return ended(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
+    sink = FunctionSink(on_record, on_start=on_start, on_warmup=on_warmup, on_progress=on_progress)
+    return (await run(config, sink, options=RunOptions(command=command), stop=stop)).info
 
 
-@contextmanager
-def with_simulators(config: RunConfig) -> Iterator[RunConfig]:
-    """The config with a running simulator behind each target that names it and no address."""
-    if not any(t.provider == SIMULATOR and t.base_url is None for t in config.targets):
-        yield config
-        return
-    from lens.simulator import start
+async def run_config(
+    config: RunConfig, *sinks: Sink, book: PriceBook | None = None, stop: Stop | None = None
+) -> RunResult:
+    """Carry out a run as `lll benchmark --config` does, from trio or asyncio: files, pushes and thresholds included.
 
-    with ExitStack() as stack:
-        targets = []
-        for target in config.targets:
-            if target.provider == SIMULATOR and target.base_url is None:
-                handle = stack.enter_context(start())
-                url = f"{handle.url}/v1"
-                target = msgspec.structs.replace(target, base_url=url, proxy="")
-            targets.append(target)
-        yield msgspec.structs.replace(config, targets=tuple(targets))
+    Raises:
+        ConfigError: a field of the configuration cannot be obeyed; nothing was sent. Whatever a sink raised.
+    """
+    return await anywhere(_work(config, sinks, book), stop)
+
+
+def run_config_blocking(config: RunConfig, *sinks: Sink, book: PriceBook | None = None) -> RunResult:
+    """run_config for code that does not await."""
+    return blocking(_work(config, sinks, book))
+
+
+def _work(config: RunConfig, sinks: Sequence[Sink], book: PriceBook | None) -> Work[RunResult]:
+    async def work(stop: Stop) -> RunResult:
+        return await run(config, *sinks, options=RunOptions(book=book), stop=stop)
+
+    return work
 
 
 class Profiler:
@@ -106,11 +105,11 @@ class Profiler:
 
     @staticmethod
     def builder() -> ProfilerBuilder:
-        """Step by step, as PLAN 6.1.2 writes it."""
+        """Return a builder that collects target, key, load and price step by step."""
         return ProfilerBuilder()
 
     async def profile_request(self, prompt: str, *, save_text: bool = True, **prompt_options: Any) -> RequestMetrics:
-        """Ask once, over a new connection, and tell everything about it."""
+        """Send one request over a new connection; return all that was measured of it."""
         return await anywhere(self._single(prompt, save_text, prompt_options))
 
     def profile(self, prompt: str, *, save_text: bool = True, **prompt_options: Any) -> RequestMetrics:
@@ -119,27 +118,44 @@ class Profiler:
 
     async def run(
         self, *prompts: str, on_record: OnRecord | None = None, stop: Stop | None = None, **load: Any
-    ) -> tuple[RunInfo, list[Record]]:
-        """A run under load; `load` are fields of LoadConfig, like iterations=50, concurrency=4."""
+    ) -> RunResult:
+        """Run under load; return a result that unpacks as (info, records).
+
+        load: fields of LoadConfig, like iterations=50, concurrency=4. A run that was ended early, by its spend ceiling
+        or a stop, says so in the result's outcome and warnings.
+
+        Raises:
+            ConfigError: a field is unknown, or cannot be obeyed.
+        """
         return await anywhere(self._many(prompts, on_record, load), stop)
 
-    def run_blocking(
-        self, *prompts: str, on_record: OnRecord | None = None, **load: Any
-    ) -> tuple[RunInfo, list[Record]]:
+    def run_blocking(self, *prompts: str, on_record: OnRecord | None = None, **load: Any) -> RunResult:
         """run for code that does not await."""
         return blocking(self._many(prompts, on_record, load))
 
-    def stream_metrics(self, *prompts: str, **load: Any) -> Streamed[RequestMetrics]:
-        """Each request of a run as it ends, for `for` and `async for`; `load` as for run."""
+    def stream_metrics(self, *prompts: str, **load: Any) -> Streamed[RequestMetrics, RunResult]:
+        """Return the requests of a run one by one as they end, for `for` and `async for`; `load` as for run.
 
-        async def source(hand_out: Callable[[RequestMetrics], None], stop: Stop) -> None:
-            config = self._config(prompts, load)
-            await measure(config, on_record=lambda record: hand_out(self.metrics(record)), stop=stop)
+        Once it has ended, its `result` is that of run.
+
+        Raises:
+            ConfigError: a field is unknown, or what it marks is known only when the run is over.
+        """
+        config = self._config(prompts, load)
+        marks = {"warmup": config.load.warmup.strip().lower() == AUTO, "cooldown": config.load.cooldown != "0"}
+        for name, later in marks.items():
+            if later:
+                value = getattr(config.load, name)
+                raise ConfigError(f"stream_metrics: {name}={value!r} is known only when the run is over; use run()")
+
+        async def source(hand_out: Callable[[RequestMetrics], None], stop: Stop) -> RunResult:
+            sink = FunctionSink(lambda record: hand_out(self.metrics(record)))
+            return await run(config, sink, options=RunOptions(book=self.book), stop=stop)
 
         return Streamed(source)
 
     def metrics(self, record: Record) -> RequestMetrics:
-        """The figures of a record, at this profiler's prices."""
+        """Return the figures of a record at this profiler's prices."""
         return RequestMetrics(record, self.book)
 
     def _single(self, prompt: str, save_text: bool, options: dict[str, Any]) -> Work[RequestMetrics]:
@@ -152,34 +168,22 @@ class Profiler:
         )
 
         async def work(stop: Stop) -> RequestMetrics:
-            records: list[Record] = []
-            await measure(config, on_record=records.append, stop=stop)
-            if not records:
-                raise LensError("stopped before anything was sent")
-            return RequestMetrics(records[0], self.book)
+            result = await run(config, options=RunOptions(book=self.book), stop=stop)
+            if result.records:
+                return RequestMetrics(result.records[0], self.book)
+            if result.outcome.over_budget is not None:
+                raise BudgetError(result.outcome.over_budget)
+            raise LensError("stopped before anything was sent")
 
         return work
 
-    def _many(
-        self, prompts: tuple[str, ...], on_record: OnRecord | None, load: dict[str, Any]
-    ) -> Work[tuple[RunInfo, list[Record]]]:
-        config = self._config(prompts, load)
-
-        async def work(stop: Stop) -> tuple[RunInfo, list[Record]]:
-            records: list[Record] = []
-
-            def take(record: Record) -> None:
-                records.append(record)
-                if on_record is not None:
-                    on_record(record)
-
-            info = await measure(config, on_record=take, stop=stop)
-            return info, records
-
-        return work
+    def _many(self, prompts: tuple[str, ...], on_record: OnRecord | None, load: dict[str, Any]) -> Work[RunResult]:
+        return _work(self._config(prompts, load), (FunctionSink(on_record),), self.book)
 
     def _config(self, prompts: tuple[str, ...], load: dict[str, Any]) -> RunConfig:
         said = {**{f: getattr(self.load, f) for f in LoadConfig.__struct_fields__}, **load}
+        if load.get("until") and not {"iterations", "duration_ns"} & load.keys():
+            said["iterations"] = MOST_REQUESTS  # the stop rule ends it, not the default number of requests
         return RunConfig(targets=(self.target,), load=_section(LoadConfig, said), prompts=PromptConfig(texts=prompts))
 
 
@@ -230,7 +234,7 @@ class ProfilerBuilder:
 
 
 class ProviderConfig:
-    """Targets by the plan's names: ProviderConfig.openai("gpt-4")."""
+    """Makes targets by provider: ProviderConfig.openai("gpt-4")."""
 
     @staticmethod
     def of(provider: str, model: str = "", **options: Any) -> TargetConfig:

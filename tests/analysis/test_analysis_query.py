@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from handmade import INFO, failed_record, record
+from needs import need_module
 
 from lens.analysis.explore.sql import query
 from lens.analysis.sources import Source, Sources
@@ -10,7 +11,7 @@ from lens.errors import ConfigError
 from lens.history.read import Run
 from lens.pricing import PriceBook, parse_price
 
-pytest.importorskip("duckdb", reason="the extra `sql` is not installed")
+need_module("duckdb", "pip install 'llm-latency-lens[sql]'")
 BOOK = PriceBook([parse_price("in=1,out=1")])
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 
+from waiting import HANG_S
+
 from lens.simulator import make_script, start
 
 # What a user's own settings could change.
@@ -36,7 +38,7 @@ def environment(**more):
     )
 
 
-def lll(*arguments, stdin="", env=None, cwd=None, timeout=60):
+def lll(*arguments, stdin="", env=None, cwd=None, timeout=HANG_S):
     """Run `lll` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "lens", *map(str, arguments)],

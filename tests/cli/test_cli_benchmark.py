@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from cli_program import environment, lll, scripted
+from waiting import HANG_S, holds, wait_until
 
 from lens.history.read import read_run
 from lens.history.write import PARTIAL
+from lens.run.journal import SUFFIX
 
 
 def test_the_page_sums_up_a_closed_loop(target):
@@ -75,14 +76,14 @@ def test_an_interrupted_run_keeps_what_it_measured(target, tmp_path, whole_group
         env=environment(),
         start_new_session=True,
     )
-    time.sleep(2)
+    wait_until(holds(path.with_name(path.name + SUFFIX), 5_000))
     if whole_group:
         import os
 
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert "interrupted (SIGINT)" in err
     assert "succeeded" in out

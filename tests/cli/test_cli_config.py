@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tomllib
 from pathlib import Path
 
 import pytest
 from cli_program import lll
+from needs import need_module
 
 from lens.cli.commands.config import example_text
 from lens.cli.config_check import check_environment, check_file, check_whole
@@ -276,8 +276,5 @@ def test_the_schema_knows_every_section_and_no_unknown_key():
 
 def fits(value):
     """Whether the schema takes a file's tree, by a validator of others'."""
-    if importlib.util.find_spec("jsonschema") is None:
-        pytest.skip("jsonschema is not installed: pip install jsonschema")
-    import jsonschema
-
+    jsonschema = need_module("jsonschema", "pip install jsonschema")
     return jsonschema.Draft202012Validator(schema()).is_valid(value)

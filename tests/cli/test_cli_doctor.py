@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 
 import pytest
@@ -13,15 +14,15 @@ from lens.simulator.proxy import ProxyScript, start_proxy
 
 # A healthy server, on which each cause is laid. Everything else takes a few tens of ms.
 HEALTHY = {"ttft": "20ms", "itl": "500us", "tokens": "request"}
-# Cause, the script that has it, and the least it explains (ms). A busy machine may add to it.
+# Cause, the script that has it, and the least it explains (ms): far more than a busy machine adds to anything.
 CAUSES = [
-    ("server", {"ttft": "180ms"}, 175),
-    ("prefill", {"prefill": "500us"}, 190),
-    ("queue", {"slots": 1, "ttft": "70ms"}, 120),
-    ("decode", {"itl": "8ms"}, 300),
-    ("buffering", {"itl": "8ms", "coalesce": 10}, 150),
-    ("buffering", {"itl": "8ms", "coalesce": 10_000}, 150),
-    ("cold start", {"cold_start": "500ms"}, 450),
+    ("server", {"ttft": "500ms"}, 490),
+    ("prefill", {"prefill": "1500us"}, 570),
+    ("queue", {"slots": 1, "ttft": "350ms"}, 600),
+    ("decode", {"itl": "16ms"}, 600),
+    ("buffering", {"itl": "16ms", "coalesce": 10}, 300),
+    ("buffering", {"itl": "16ms", "coalesce": 10_000}, 300),
+    ("cold start", {"cold_start": "1s"}, 900),
 ]
 FEW = ("-n", "1", "-c", "5", "--input-tokens", "400", "--output-tokens", "40", "--model", "test-1")
 
@@ -141,8 +142,8 @@ def test_the_page_is_plain_words_with_evidence_and_advice(tmp_path):
         assert (ended.returncode, ended.stdout) == (0, "")
         again = lll("doctor", f"{simulator.url}/v1", *FEW, "-o", path)
     page = " ".join(path.read_text().split())
-    assert "1 server: 30" in page
-    assert "first token after the send, short prompt 30" in page
+    assert re.search(r"1 server: [3-9]\d\d", page)
+    assert re.search(r"first token after the send, short prompt [3-9]\d\d", page)
     assert " try " in page
     assert "not told DNS: nothing was looked up" in page
     assert again.returncode == 2

@@ -7,6 +7,7 @@ import sys
 
 import click
 import pytest
+from waiting import HANG_S
 
 from lens.cli import errors
 from lens.cli.errors import run
@@ -68,4 +69,4 @@ def test_a_reader_who_has_had_enough_is_no_error():
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(30) in (0, 1)
+    assert process.wait(HANG_S) in (0, 1)

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from itertools import count
 
 import pytest
 from cli_program import environment
+from needs import need_package
+from waiting import HANG_S
 
 from lens.export.formats import FORMATS
 from lens.history.read import read_run
@@ -76,7 +77,7 @@ def lll(*words):
         [sys.executable, "-m", "lens", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         env=environment(),
         preexec_fn=bounded,
     )
@@ -85,7 +86,9 @@ def lll(*words):
 
 
 def test_counts_that_are_none_are_unknown_and_counts_that_cannot_be_are_doubted(liar, tmp_path):
-    formats = [name for name, one in FORMATS.items() if one.extra is None or find_spec(NEEDS[name])]
+    for module in NEEDS.values():
+        need_package(module, "pip install 'llm-latency-lens[parquet,hdrhistogram]'")
+    formats = list(FORMATS)
     formats.remove("prometheus-seconds")  # of the same suffix as prometheus
     where = ["--provider", "vllm", "--model", "m", "--base-url", liar]
     run = ["benchmark", *where, "-n", str(len(CLAIMS)), "-c", "1", "--ui", "none", "--price", "in=1,out=1"]

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from waiting import HANG_S
 
 from lens.cli import options
 from lens.cli.command import Command, Option, said, with_options
@@ -37,7 +38,7 @@ def lens(*arguments, **environment):
 
 def program(*arguments, **more):
     return subprocess.run(
-        [sys.executable, "-m", "lens", *arguments], capture_output=True, text=True, timeout=60, check=False, **more
+        [sys.executable, "-m", "lens", *arguments], capture_output=True, text=True, timeout=HANG_S, check=False, **more
     )
 
 
@@ -158,5 +159,5 @@ def test_the_help_loads_nothing_that_is_heavy():
         "assert CliRunner().invoke(lll, ['benchmark', '--help']).exit_code == 0\n"
         "print([m for m in ('numpy', 'rich', 'trio', 'h11', 'msgspec', 'ssl') if m in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
     assert shown.stdout.strip() == "[]"

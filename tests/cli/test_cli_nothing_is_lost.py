@@ -6,9 +6,9 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from waiting import HANG_S, holds, wait_until
 
 from lens.history.read import read_run
 from lens.run.journal import SUFFIX
@@ -24,7 +24,9 @@ def server():
 
 
 def lll(server, *more, **options):
-    return subprocess.run([*WORDS, "--base-url", server, *more], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(
+        [*WORDS, "--base-url", server, *more], capture_output=True, text=True, timeout=HANG_S, **options
+    )
 
 
 def test_the_ceiling_ends_a_run_before_it_is_passed_and_keeps_what_was_measured(server, tmp_path):
@@ -78,9 +80,7 @@ def test_a_killed_run_leaves_a_journal_that_can_be_read(server, tmp_path):
     out = tmp_path / "run.jsonl"
     process = subprocess.Popen([*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)])
     journal = out.with_name(out.name + SUFFIX)
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size > 20_000):
-        time.sleep(0.05)
+    wait_until(holds(journal, 20_000))
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = read_run(journal)
@@ -95,11 +95,9 @@ def test_an_interrupted_run_writes_its_outputs_and_removes_the_journal(server, t
         [*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)], stderr=subprocess.PIPE, text=True
     )
     journal = out.with_name(out.name + SUFFIX)
-    until = time.monotonic() + 20
-    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size > 20_000):
-        time.sleep(0.05)
+    wait_until(holds(journal, 20_000))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, errors
     assert len(read_run(out).records) > 10
     assert not journal.exists()

@@ -12,8 +12,10 @@ from lens.model import Usage
 from lens.units import NS_PER_S
 
 
-def state(*, done, total=None, open_=2, failed=0, seconds=10):
-    return SimpleNamespace(done=done, total=total, in_flight=open_, failed=failed, elapsed_ns=seconds * NS_PER_S)
+def state(*, done, total=None, open_=2, failed=0, seconds=10, spent_nusd=None):
+    return SimpleNamespace(
+        done=done, total=total, in_flight=open_, failed=failed, elapsed_ns=seconds * NS_PER_S, spent_nusd=spent_nusd
+    )
 
 
 def shown(progress, at):
@@ -23,7 +25,7 @@ def shown(progress, at):
 def test_the_line_says_how_far_how_fast_and_what_failed():
     progress = Progress(live=False)
     for one in [record((100, 110, 120), usage=Usage(output_tokens=3))] * 5 + [failed_record()]:
-        progress.add(one)
+        progress.on_record(one)
     assert shown(progress, state(done=6, total=24, failed=1)) == (
         "6/24 done, 2 open  10 s, 30 s left  0.6 req/s  TTFT p50 100.0 p95 100.0 ms  ITL 10.00 ms  2 tokens/s  "
         "lag p95 20 us  1 failed (1 rate_limited)"
@@ -42,7 +44,7 @@ def test_a_run_without_an_end_says_only_how_far_it_is():
 def test_plain_lines_come_every_five_seconds(capsys):
     progress = Progress(live=False)
     for second in range(13):
-        progress.show(state(done=second, seconds=second))
+        progress.on_progress(state(done=second, seconds=second))
     assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["5", "10"]
 
 
@@ -51,11 +53,11 @@ def test_the_live_line_is_written_over_and_wiped(monkeypatch, capsys, no_color, 
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("COLUMNS", "70")
     progress = Progress(live=True)
-    progress.show(state(done=1, total=2, failed=1))
+    progress.on_progress(state(done=1, total=2, failed=1))
     drawn = capsys.readouterr().err
     assert drawn.startswith("\r\x1b[K")
     assert ("\x1b[32m" in drawn) is colored
     assert "\n" not in drawn
-    progress.close()
-    progress.close()
+    progress.on_end(None)
+    progress.on_end(None)
     assert capsys.readouterr().err == "\r\x1b[K"

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 
 from lens.cli.commands.benchmark import command
-from lens.cli.settings import UNTIL_MOST, settings_of
+from lens.cli.settings import settings_of
 from lens.errors import ConfigError, FileError
+from lens.run.stop_rule import MOST_REQUESTS
 from lens.secrets import mask_secrets
 from lens.units import NS_PER_S
 
@@ -47,7 +48,7 @@ def test_options_of_the_program_itself_count_too(tmp_path):
     ("words", "load"),
     [
         (["--sweep-concurrency", "1,2", "--duration", "5s"], {"step_duration_ns": 5 * NS_PER_S}),
-        (["--until", "ttft_p50 5%"], {"iterations": UNTIL_MOST}),
+        (["--until", "ttft_p50 5%"], {"iterations": MOST_REQUESTS}),
         (["--until", "ttft_p50 5%", "-n", "9"], {"iterations": 9}),
         (["--until", "ttft_p50 5%", "--duration", "9s"], {"duration_ns": 9 * NS_PER_S}),
     ],
@@ -95,12 +96,12 @@ def test_a_prompt_may_come_from_standard_input(monkeypatch):
     ],
 )
 def test_formats_are_what_was_said_or_what_the_name_says(words, formats):
-    assert [export.format for export in settings(*words).exports] == formats
+    assert [export.format for export in settings(*words).config.output.exports] == formats
 
 
 def test_the_environment_names_a_format_where_nobody_else_does(monkeypatch):
     monkeypatch.setenv("LLL_EXPORT_FORMAT", "csv")
-    assert [export.format for export in settings("-o", "run").exports] == ["csv"]
+    assert [export.format for export in settings("-o", "run").config.output.exports] == ["csv"]
 
 
 @pytest.mark.parametrize(

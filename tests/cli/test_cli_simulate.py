@@ -11,6 +11,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from waiting import HANG_S
 
 RUN = [sys.executable, "-m", "lens", "simulate"]
 
@@ -27,7 +28,7 @@ def simulate(*arguments):
 
 
 def ask(address):
-    connection = http.client.HTTPConnection(*address, timeout=20)
+    connection = http.client.HTTPConnection(*address, timeout=HANG_S)
     body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
     connection.request("POST", "/v1/chat/completions", body)
     answer = connection.getresponse()
@@ -43,7 +44,7 @@ def test_it_serves_its_script_and_says_at_the_end_how_punctual_it_was(number):
         assert (status, text.count('"content":')) == (200, 1 + 7)
         process.send_signal(number)
         rest = process.stdout.read()
-        assert process.wait(20) == 0
+        assert process.wait(HANG_S) == 0
     assert "lll profile --provider openai --base-url http://127.0.0.1:" in rest
     assert re.search(r"1 requests, 9 writes; late p50 \d+ us, p99 \d+ us, max [\d.]+ us\n$", rest)
 
@@ -65,7 +66,7 @@ def test_the_log_file_holds_the_requests(tmp_path):
     with simulate("--ttft", "1ms", "--tokens", "1", "--log", str(tmp_path / "log")) as (process, address):
         ask(address)
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(HANG_S)
     assert json.loads((tmp_path / "log").read_text())["end"] == "complete"
 
 
@@ -79,7 +80,7 @@ def test_the_log_file_holds_the_requests(tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, says):
-    done = subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*RUN, *arguments], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
@@ -87,6 +88,6 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, says):
 
 def test_it_ends_by_itself_after_its_seconds_also_as_a_proxy():
     for more in ([], ["--proxy-mode"]):
-        done = subprocess.run([*RUN, "--seconds", "0.2", *more], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*RUN, "--seconds", "0.2", *more], capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 0
         assert done.stdout.startswith("listening  http://127.0.0.1:")

@@ -7,6 +7,7 @@ from array import array
 
 import numpy as np
 import pytest
+from waiting import HANG_S
 
 from lens._core import clock, pacer
 
@@ -25,14 +26,16 @@ def test_realtime_lies_between_two_readings_of_pythons_wall_clock():
 
 def test_the_offset_carries_one_clock_to_the_other():
     offset, width = clock.sample_offset()
-    moved = time.time_ns() - time.monotonic_ns()
-    assert abs(moved - offset) < 1_000_000
-    assert 0 <= width < 1_000_000
+    before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    # What corrects the wall clock meanwhile moves it by no more than a ms.
+    assert wall - after - width - 1_000_000 <= offset <= wall - before + width + 1_000_000
+    assert all(clock.sample_offset()[1] >= 0 for _ in range(20))
+    assert min(clock.sample_offset()[1] for _ in range(100)) < 1_000_000
 
 
 def test_resolution_and_cost_are_what_a_stamp_can_bear():
     assert 1 <= clock.resolution_ns() <= 1_000_000
-    assert 0 < clock.cost_ns(100) < 100_000
+    assert 0 < min(clock.cost_ns(100) for _ in range(100)) < 100_000
 
 
 @pytest.mark.parametrize("call", [lambda: clock.sample_offset(0), lambda: clock.cost_ns(0)])
@@ -45,7 +48,7 @@ def collect(made: pacer.Pacer) -> list[tuple[int, int]]:
     """(index, when it was told) of each start time."""
     told = []
     while made.remaining:
-        select.select([made.fileno()], [], [], 5)
+        select.select([made.fileno()], [], [], HANG_S)
         first, last = made.due()
         now = clock.now_ns()
         told += [(i, now) for i in range(first, last)]
@@ -64,7 +67,7 @@ def test_each_start_time_comes_once_in_order_and_never_early(early_ns):
 def test_times_that_have_passed_come_at_once_and_together():
     past = clock.now_ns() - 1_000_000
     made = pacer.Pacer(array("q", [past, past, past + 1]))
-    select.select([made.fileno()], [], [], 5)
+    select.select([made.fileno()], [], [], HANG_S)
     assert made.due() == (0, 3)
     assert made.due() == (3, 3)
 
@@ -135,11 +138,12 @@ def test_fine_timers_are_granted_on_linux():
 @pytest.mark.skipif(not pacer.native, reason="this system has no timerfd")
 def test_an_alarm_goes_off_once_and_can_be_set_again() -> None:
     alarm = pacer.Alarm()
-    for after_ns in (2_000_000, 1_000_000):
+    for after_ns in (20_000_000, 10_000_000):
         set_ns = clock.now_ns()
         alarm.set(after_ns)
-        assert select.select([alarm.fileno()], [], [], 0)[0] == []
-        assert select.select([alarm.fileno()], [], [], 5)[0]
+        early = select.select([alarm.fileno()], [], [], 0)[0]
+        assert early == [] or clock.now_ns() - set_ns >= after_ns
+        assert select.select([alarm.fileno()], [], [], HANG_S)[0]
         assert clock.now_ns() - set_ns >= after_ns
     for far_ns in (10**12, 2**63 - 1):
         alarm.set(far_ns)

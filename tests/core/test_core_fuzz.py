@@ -4,12 +4,12 @@ Refused memory too. FUZZ_SECONDS says how long libFuzzer looks (`make fuzz`); it
 """
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from answers import Answer, fixtures
+from needs import missing, need_program
 
 import lens
 
@@ -38,10 +38,8 @@ WORDS = r"""
 """
 
 
-def built(compiler: str | None, source: str, folder: Path, sanitizers: str, *flags: str) -> Path:
+def built(compiler: str, source: str, folder: Path, sanitizers: str, *flags: str) -> Path:
     """A program of the core's C; skips where it cannot be linked here."""
-    if compiler is None:
-        pytest.skip("no compiler to build the fuzzer with")
     program, empty = folder / Path(source).stem, folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     fuzzer = sanitizers.startswith("fuzzer")
@@ -49,7 +47,7 @@ def built(compiler: str | None, source: str, folder: Path, sanitizers: str, *fla
         empty.write_text("int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n ? 0 : 0; }\n")
     sanitize = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=undefined"]
     if subprocess.run([compiler, *sanitize, empty, "-o", program], capture_output=True).returncode:
-        pytest.skip(f"{compiler} cannot link -fsanitize={sanitizers} here")
+        missing(f"{compiler} cannot link -fsanitize={sanitizers} here")
     done = subprocess.run(
         [compiler, *FLAGS, *flags, *sanitize, "-I", HEADERS, HERE / source, CHECKSUM, "-o", program],
         capture_output=True,
@@ -79,7 +77,7 @@ def corpus(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory) -> Path:
-    return built(shutil.which("cc"), "fuzz_core.c", tmp_path_factory.mktemp("fuzz"), SANITIZERS)
+    return built(need_program("cc", "apt-get install gcc"), "fuzz_core.c", tmp_path_factory.mktemp("fuzz"), SANITIZERS)
 
 
 @pytest.mark.parametrize("seed", [1, 20261123])
@@ -92,13 +90,18 @@ def test_generated_bytes_give_one_answer_however_they_are_cut_and_break_nothing(
 
 
 def test_so_do_the_recorded_answers(corpus, tmp_path):
-    program = built(shutil.which("cc"), "fuzz_target.c", tmp_path, SANITIZERS, "-DREPLAY")
+    program = built(need_program("cc", "apt-get install gcc"), "fuzz_target.c", tmp_path, SANITIZERS, "-DREPLAY")
     files = sorted(corpus.iterdir())
     assert run([program, *files], 60) == f"{len(files)} files\n"
 
 
 def test_and_what_libfuzzer_finds(corpus, tmp_path):
-    program = built(shutil.which("clang"), "fuzz_target.c", tmp_path, f"fuzzer,{SANITIZERS}")
+    program = built(
+        need_program("clang", "apt-get install clang libclang-rt-dev"),
+        "fuzz_target.c",
+        tmp_path,
+        f"fuzzer,{SANITIZERS}",
+    )
     words = tmp_path / "words"
     words.write_text(WORDS)
     found = tmp_path / "found"

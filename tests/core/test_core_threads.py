@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 
 from answers import Answer, fixtures
+from waiting import HANG_S
 
 from lens._core.reactor import Reactor, Stream
 from lens._core.signals import SignalSet
@@ -124,12 +125,12 @@ def test_each_reactor_reads_its_own_stream():
         peer.sendall(HEAD)
         for _ in range(events):
             peer.sendall(b'data: {"t":"%d"}\n\n' % number)
-            select.select([reactor.fileno()], [], [], 5)
+            select.select([reactor.fileno()], [], [], HANG_S)
             reactor.poll()
             if stream.state == "parked":
                 stream.begin_body("close", 0, "sse", SHARED)
         peer.close()
-        while stream.state not in ("ended", "failed") and select.select([reactor.fileno()], [], [], 5)[0]:
+        while stream.state not in ("ended", "failed") and select.select([reactor.fileno()], [], [], HANG_S)[0]:
             reactor.poll()
         state = stream.state
         reactor.detach(stream)

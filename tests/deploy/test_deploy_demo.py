@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from waiting import HANG_S, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))
 from queries import DEPLOY, OF_MONITOR, program
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=HANG_S) as answer:
         return answer.read()
 
 
@@ -40,12 +40,12 @@ def running(words: list[str], folder: Path, ready: str):
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
     try:
-        until(lambda: process.poll() is not None or answers(ready), lambda: (folder / "log").read_text()[-2000:])
+        wait_until(lambda: process.poll() is not None or answers(ready), lambda: (folder / "log").read_text()[-2000:])
         assert process.poll() is None, (folder / "log").read_text()[-2000:]
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=HANG_S)
 
 
 def answers(url: str) -> bool:
@@ -53,13 +53,6 @@ def answers(url: str) -> bool:
         return bool(get(url))
     except OSError:
         return False
-
-
-def until(true, says=lambda: "", seconds: float = 45) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, says()
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +79,10 @@ def test_the_monitor_is_well_as_its_health_check_asks(demo):
     _, program_name, *words = SERVICES["monitor"]["healthcheck"]["test"]
     assert program_name == "python"
     words = [word.replace("9464", port) for word in words]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     words = [word.replace(port, str(free_port())) for word in words]
-    assert subprocess.run([sys.executable, *words], capture_output=True, timeout=30).returncode != 0
+    assert subprocess.run([sys.executable, *words], capture_output=True, timeout=HANG_S).returncode != 0
 
 
 def test_the_monitor_tells_of_itself_what_the_dashboards_ask(demo):
@@ -115,7 +108,7 @@ def test_prometheus_sees_the_monitor_and_its_requests(demo, tmp_path):
 
     with running([*words, f"--web.listen-address={url.partition('//')[2]}"], tmp_path, f"{url}/-/ready"):
         asked = "rate(llm_latency_lens_requests_total[3s]) > 0"
-        until(lambda: found(asked), lambda: str(found("up")))
+        wait_until(lambda: found(asked), lambda: str(found("up")))
         (up,) = found('up{job="llm_latency_lens"}')
         assert up["value"][1] == "1"
         assert found("llm_latency_lens_connect_ms_bucket")

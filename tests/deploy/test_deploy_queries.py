@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from needs import need_module
+from waiting import HANG_S
 
 sys.path.insert(0, str(Path(__file__).parent))
 import queries
@@ -32,7 +34,7 @@ def exposition(tmp_path_factory):
         words += ["--connection", "fresh"]
         words += ["--price", "in=1,out=1", "--ui", "none", "--export", "jsonl,prometheus", "-o", "run.jsonl"]
         done = subprocess.run(
-            [sys.executable, "-m", "lens", *words], capture_output=True, text=True, timeout=120, cwd=place
+            [sys.executable, "-m", "lens", *words], capture_output=True, text=True, timeout=HANG_S, cwd=place
         )
     lines = [line for line in (place / "run.prom").read_text().splitlines() if line[0] != "#"]
     found: dict[str, dict[str, set[str]]] = {}
@@ -77,14 +79,16 @@ def test_the_bounds_that_a_promise_may_have_are_told():
 
 def test_promtool_accepts_the_rules_and_the_config(tmp_path):
     paths = [str(DEPLOY / "prometheus" / name) for name in queries.RULES]
-    done = subprocess.run([program("promtool"), "check", "rules", *paths], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [program("promtool"), "check", "rules", *paths], capture_output=True, text=True, timeout=HANG_S
+    )
     assert done.returncode == 0, done.stderr
     config = (
         (DEPLOY / "prometheus" / "prometheus.yml").read_text().replace("/etc/prometheus", str(DEPLOY / "prometheus"))
     )
     (tmp_path / "prometheus.yml").write_text(config)
     words = [program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("rules found") == 2
 
@@ -93,7 +97,7 @@ def test_alerts_fire_and_end_as_their_tests_say(tmp_path):
     for path in [*(DEPLOY / "prometheus").glob("*.yml"), HERE / "alerts.test.yml"]:
         shutil.copy(path, tmp_path)
     words = [program("promtool"), "test", "rules", "alerts.test.yml"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -119,7 +123,7 @@ def test_the_page_tells_of_every_alert():
 
 def test_the_dashboards_are_what_their_table_says():
     words = [sys.executable, str(ROOT / "tools" / "make_dashboards.py"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
 
 
@@ -159,9 +163,7 @@ def test_panels_do_not_overlap_and_have_names_of_their_own(path):
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_grafanas_own_model_knows_every_field(path):
-    model = pytest.importorskip(
-        "grafana_foundation_sdk.models.dashboard", reason="grafana-foundation-sdk is not installed"
-    )
+    model = need_module("grafana_foundation_sdk.models.dashboard", "pip install grafana-foundation-sdk")
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
     shown = json.loads(path.read_text())

@@ -9,16 +9,18 @@ import base64
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
+
+from needs import need_program
+from waiting import HANG_S
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def found():
-    """The program, None where there is none."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Return the program, or skip the test where there is none."""
+    return need_program(NAMES, "apt-get install chromium-headless-shell")
 
 
 class Page:
@@ -55,7 +57,7 @@ class Page:
 
     def __exit__(self, *_):
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(HANG_S)
         os.close(self._write)
         os.close(self._read)
 
@@ -67,7 +69,7 @@ class Page:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next(30)
+            answer = self._next(HANG_S)
             if answer.get("id") == self._last:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
@@ -88,7 +90,7 @@ class Page:
     def open(self, url):
         """Load a page to its end."""
         self("Page.navigate", url=url)
-        for _ in range(100):
+        for _ in range(20 * HANG_S):
             if self.run("document.readyState") == "complete":
                 return
             time.sleep(0.05)

@@ -18,6 +18,7 @@ from handmade import INFO, full_record, record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_records import NAME, records
+from needs import need_module
 
 from lens.export.csv import COLUMNS
 from lens.export.formats import FORMATS, format_named, open_export
@@ -69,7 +70,7 @@ def test_a_csv_cell_gives_back_its_figure_to_the_last_bit(made):
 @few
 @given(made=MANY)
 def test_a_parquet_row_gives_back_its_figures_and_times(made):
-    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    parquet = need_module("pyarrow.parquet", "pip install pyarrow")
     table = parquet.read_table(io.BytesIO(exported("parquet", made)))
     assert table.column_names[: len(COLUMNS)] == list(COLUMNS)
     assert table.column("timestamp").cast("int64").to_pylist() == [unix_ns(one.timestamp) for one in made]
@@ -80,7 +81,7 @@ def test_a_parquet_row_gives_back_its_figures_and_times(made):
 
 
 def test_parquet_keeps_its_rows_when_there_is_more_than_one_group():
-    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    parquet = need_module("pyarrow.parquet", "pip install pyarrow")
     made = [record(index=i) for i in range(5000)]
     file = parquet.ParquetFile(io.BytesIO(exported("parquet", made)))
     assert file.num_row_groups == 2
@@ -91,7 +92,7 @@ def test_parquet_keeps_its_rows_when_there_is_more_than_one_group():
 @few
 @given(made=MANY, name=st.sampled_from(["prometheus", "prometheus-seconds"]))
 def test_prometheus_own_client_reads_the_exposition(made, name):
-    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
+    parser = need_module("prometheus_client.parser", "pip install prometheus-client")
     text = exported(name, made).decode()
     families = {family.name: family for family in parser.text_string_to_metric_families(text)}
     samples = [sample for family in families.values() for sample in family.samples]
@@ -107,7 +108,7 @@ def test_prometheus_own_client_reads_the_exposition(made, name):
 
 
 def test_a_bucket_holds_what_is_at_most_its_bound():
-    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
+    parser = need_module("prometheus_client.parser", "pip install prometheus-client")
     made = [record((at, at + 1)) for at in (99.999999, 100, 100.000001)]
     for family in parser.text_string_to_metric_families(exported("prometheus", made).decode()):
         if family.name == "llm_latency_lens_ttft_ms":
@@ -197,9 +198,9 @@ def test_no_label_can_take_the_place_of_a_tag_of_ours(key):
 @few
 @given(made=MANY)
 def test_opentelemetry_reads_every_line_as_its_own_message(made):
-    json_format = pytest.importorskip("google.protobuf.json_format", reason="protobuf is not installed")
-    trace = pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2", reason="opentelemetry-proto is absent")
-    metrics = pytest.importorskip("opentelemetry.proto.metrics.v1.metrics_pb2", reason="opentelemetry-proto is absent")
+    json_format = need_module("google.protobuf.json_format", "pip install protobuf")
+    trace = need_module("opentelemetry.proto.trace.v1.trace_pb2", "pip install opentelemetry-proto")
+    metrics = need_module("opentelemetry.proto.metrics.v1.metrics_pb2", "pip install opentelemetry-proto")
     spans, points = [], {}
     for line in exported("otlp", made).splitlines():
         if b"resourceSpans" in line:
@@ -233,8 +234,8 @@ def test_a_span_says_what_the_conventions_want():
 
 
 def test_an_hdrhistogram_log_gives_back_counts_and_extremes(tmp_path):
-    log = pytest.importorskip("hdrh.log", reason="the extra `hdrhistogram` is not installed")
-    histogram = pytest.importorskip("hdrh.histogram")
+    log = need_module("hdrh.log", "pip install hdrhistogram")
+    histogram = need_module("hdrh.histogram", "pip install hdrhistogram")
     made = [record((at, at + 10, at + 25)) for at in range(100, 200)]
     path = tmp_path / "run.hlog"
     path.write_bytes(exported("hdrhistogram", made))

@@ -151,8 +151,11 @@ def read_request(sock):
 
 
 @contextlib.contextmanager
-def serving(*answers, context=None):
-    """The port. Each request gets the next answer, the last one again and again; `context` makes it TLS."""
+def serving(*answers, context=None, answered=None):
+    """The port. Each request gets the next answer, the last one again and again; `context` makes it TLS.
+
+    `answered` takes the number of each request that has its whole answer.
+    """
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     taken, lock = [0], threading.Lock()
 
@@ -164,6 +167,8 @@ def serving(*answers, context=None):
                     steps = answers[min(taken[0], len(answers) - 1)]
                     taken[0] += 1
                 play(peer, steps)
+                if answered is not None:
+                    answered.append(len(answered))
                 if steps and steps[-1] in (Close, Notify, Reset, Alert):
                     return
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from handmade import INFO, failed_record, record
+from waiting import HANG_S, wait_until
 
 from lens.errors import ConfigError, TransportError
 from lens.integrations.observatory import InfluxExporter, OtlpExporter, PrometheusExporter
@@ -28,13 +29,6 @@ from backend import Answer, backend
 
 LATER = {"every_s": 3600.0, "info": INFO, "environ": {}}  # nothing goes by itself
 BUSY = Answer(400)  # not tried again within one push
-
-
-def until(true, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def counted(body: bytes, name: str = "ttft_ms_count") -> int:
@@ -116,7 +110,7 @@ def test_requests_are_sent_in_batches():
         time.sleep(0.3)
         assert there.got == []
         exporter.push_metrics(record(index=9))
-        until(lambda: exporter.pushed == 10)
+        wait_until(lambda: exporter.pushed == 10)
     (got,) = there.got
     assert got.path == "/write?db=llm_metrics&precision=ns"
     assert len(got.body.splitlines()) == 10
@@ -126,7 +120,7 @@ def test_what_waits_long_enough_is_sent_without_a_full_batch():
     with backend() as there:
         exporter = InfluxExporter(there.url, every_s=0.05, info=INFO, environ={})
         exporter.push_metrics(record())
-        until(lambda: exporter.pushed == 1)
+        wait_until(lambda: exporter.pushed == 1)
         assert len(there.got) == 1
 
 
@@ -150,9 +144,9 @@ def test_the_thread_tries_again_by_itself_and_ends_when_nothing_waits():
     with backend(BUSY, BUSY) as there:
         exporter = InfluxExporter(there.url, every_s=0.05, info=INFO, environ={})
         exporter.push_metrics(record())
-        until(lambda: exporter.pushed == 1)
+        wait_until(lambda: exporter.pushed == 1)
         assert len(there.got) == 3
-        until(lambda: all(thread.name != "lens-observatory" for thread in threading.enumerate()))
+        wait_until(lambda: all(thread.name != "lens-observatory" for thread in threading.enumerate()))
 
 
 def test_a_program_that_ends_has_sent_what_waited():
@@ -168,7 +162,7 @@ for i in range(7):
     here = Path(__file__).parent.parent
     with backend() as there:
         code = code.format(paths=[str(here)], url=there.url)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(there.got[-1].body.splitlines()) == 7
 
@@ -183,7 +177,7 @@ InfluxExporter({url!r}, every_s=3600).push_metrics(record())
 """
     with backend(BUSY, BUSY, BUSY) as there:
         code = code.format(paths=[str(Path(__file__).parent.parent)], url=there.url.replace("://", "://me:hush@"))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0
     assert "1 requests were never pushed: push to http://127.0.0.1" in done.stderr
     assert "hush" not in done.stderr
@@ -236,6 +230,6 @@ def test_the_example_of_the_page_pushes_all_it_measures():
     with backend() as there:
         code = code.replace("http://observatory:9091", f"{there.url}/metrics/job/page")
         code = code.replace("iterations=100", "iterations=4, concurrency=4")
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert counted(there.got[-1].body) == 4

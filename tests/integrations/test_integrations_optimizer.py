@@ -31,7 +31,7 @@ BOOK = PriceBook(
     [Price(provider="dear", input=10, output=30), Price(provider="cheap", input=1, output=3),
      Price(model="quick", input=10, output=30), Price(model="slow", input=1, output=3)]
 )  # fmt: skip
-CRITERIA = LatencyUnder(500.0).and_(CostBelow(0.01)).and_(ThroughputAbove(20.0))
+CRITERIA = LatencyUnder(10_000.0).and_(CostBelow(0.01)).and_(ThroughputAbove(0.5))
 
 
 def answered(provider, ttft_ms, *, at_s=0.0, **more):
@@ -49,10 +49,10 @@ def refused(provider, *, at_s=0.0, retry_after_s=None):
 
 @pytest.fixture(scope="module")
 def targets():
-    """Two models of known speed: 15 and 45 ms to the first token."""
+    """Two models of known speed: 15 and 415 ms to the first token, which is more than a busy machine adds."""
     with (
         start(make_script(ttft="15ms", itl="1ms", tokens=5)) as a,
-        start(make_script(ttft="45ms", itl="1ms", tokens=5)) as b,
+        start(make_script(ttft="415ms", itl="1ms", tokens=5)) as b,
     ):
         yield [
             ProviderConfig.of("vllm", "slow", base_url=f"{b.url}/v1"),
@@ -70,7 +70,7 @@ async def test_models_are_compared_and_the_plans_criteria_choose(targets):
     found = results.optimal_by_criteria(CRITERIA, by="latency")
     assert found.in_turns
     assert found.confidence == 1.0
-    assert found.expected_latency_improvement == pytest.approx(30, abs=10)
+    assert found.expected_latency_improvement == pytest.approx(400, rel=0.5)
     assert results.comparisons()[0].shifts
 
 

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import HANG_S, wait_until
 
 from lens.history.read import read_run
 from lens.simulator import make_script, start
@@ -41,7 +42,7 @@ class Running:
         self.seen = []
         threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stderr], daemon=True).start()
 
-    def until(self, pattern, within_s=20):
+    def until(self, pattern, within_s=HANG_S):
         until = time.monotonic() + within_s
         while True:
             try:
@@ -52,7 +53,7 @@ class Running:
                 return found
 
     def page(self, path):
-        with urllib.request.urlopen(f"{self.base}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.base}{path}", timeout=HANG_S) as answer:
             return answer.read().decode()
 
     def __enter__(self):
@@ -73,12 +74,12 @@ def words(url, *more):
     return ("--base-url", url, "-m", "m", "--prompt", "Hello", "--interval", "300ms", "--listen", "127.0.0.1:0", *more)
 
 
-def wait_for(read, holds, within_s=15):
-    until = time.monotonic() + within_s
-    while not holds(found := read()):
-        assert time.monotonic() < until, found
-        time.sleep(0.1)
-    return found
+def wait_for(read, holds):
+    def good():
+        found = read()
+        return [found] if holds(found) else []
+
+    return wait_until(good, read)[0]
 
 
 def test_its_page_is_read_by_prometheus_own_parser_and_a_sigterm_ends_it_well(url, tmp_path):
@@ -93,7 +94,7 @@ def test_its_page_is_read_by_prometheus_own_parser_and_a_sigterm_ends_it_well(ur
             running.page("/nowhere")
         running.until("firing: openai-compatible m: ttft<1 99%")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(HANG_S) == 0
     (segment,) = (tmp_path / "h").glob("*.jsonl")
     assert len(read_run(segment).records) >= 10
 
@@ -186,7 +187,7 @@ def test_the_plans_configuration_works_as_printed(url, tmp_path):
     env = {**os.environ, "OPENAI_API_KEY": "sk-planned-key-1", "ANTHROPIC_API_KEY": "sk-planned-key-2"}
     more = ("--listen", "", "--history", tmp_path / "h", "--once")
     with Running("--config", config, "--export-prometheus=http://127.0.0.1:9/x", *more, env=env) as running:
-        assert running.process.wait(60) == 0
+        assert running.process.wait(HANG_S) == 0
         running.until("were never taken")
     (segment,) = (tmp_path / "h").glob("*.jsonl")
     records = read_run(segment).records
@@ -210,7 +211,7 @@ def test_the_plans_configuration_works_as_printed(url, tmp_path):
 def test_a_mistake_is_told_before_anything_is_asked(url, more, says):
     done = subprocess.run(
         [sys.executable, "-m", "lens", "monitor", "--base-url", url, "-m", "m", *more],
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=HANG_S,
     )  # fmt: skip
     assert done.returncode == 2
     assert says in done.stderr
@@ -221,7 +222,7 @@ def test_a_port_that_is_taken_is_told(url):
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(
             [sys.executable, "-m", "lens", "monitor", "--base-url", url, "-m", "m", "--listen", listen],
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=HANG_S,
         )  # fmt: skip
     assert done.returncode == 2
     assert "take another port" in done.stderr
@@ -229,5 +230,5 @@ def test_a_port_that_is_taken_is_told(url):
 
 def test_one_round_in_which_nothing_succeeds_ends_with_1():
     command = ["--base-url", "http://127.0.0.1:9/v1", "-m", "m", "--once", "--listen", ""]
-    done = subprocess.run([sys.executable, "-m", "lens", "monitor", *command], capture_output=True, timeout=30)
+    done = subprocess.run([sys.executable, "-m", "lens", "monitor", *command], capture_output=True, timeout=HANG_S)
     assert done.returncode == 1

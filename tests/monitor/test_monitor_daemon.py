@@ -7,11 +7,11 @@ import pytest
 import trio
 from probes import answer
 
-from lens.config.settings import MonitorConfig, RunConfig, TargetConfig
+from lens.config.settings import ExportConfig, LoadConfig, MonitorConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, TransportError
 from lens.model import RunInfo
 from lens.monitor.burn import parse_promise
-from lens.monitor.daemon import Monitor, Settings
+from lens.monitor.daemon import Monitor, Settings, check_monitor
 from lens.monitor.outbox import MetricsOutbox, Outbox
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
@@ -200,3 +200,21 @@ async def test_a_disk_that_takes_nothing_costs_only_the_history(tmp_path):
 def test_an_outbox_alone_is_nothing():
     with pytest.raises(TypeError):
         Outbox("x", 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"load": LoadConfig(rate_per_s=5.0)}, r"monitor: load\.rate_per_s"),
+        ({"load": LoadConfig(max_cost_usd="1")}, r"monitor: load\.max_cost_usd"),
+        ({"load": LoadConfig(warmup="auto")}, r"monitor: load\.warmup"),
+        ({"output": OutputConfig(real_time=True)}, r"monitor: output\.real_time"),
+        ({"output": OutputConfig(exports=(ExportConfig(format="json", file="x.json"),))}, r"monitor: output\.exports"),
+        ({"thresholds": ("ttft_p50<5",)}, "monitor: thresholds"),
+    ],
+)
+def test_what_a_monitor_cannot_obey_is_refused_by_its_name(fields, says):
+    targets = (TargetConfig(provider="simulator"),)
+    check_monitor(RunConfig(targets=targets, load=LoadConfig(connection="fresh", retries=2)))
+    with pytest.raises(ConfigError, match=says):
+        check_monitor(RunConfig(targets=targets, **fields))

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, suppress
 import h11
 import pytest
 import trio
+from waiting import HANG_S
 
 from lens.errors import ConfigError
 from lens.monitor.serve import Page, open_listeners, parse_listen, serve
@@ -91,7 +92,7 @@ async def test_one_connection_serves_one_request_after_another(connect):
 )
 async def test_who_sends_something_else_ends_only_its_own_connection(connect, sent):
     rude = await connect()
-    with suppress(trio.BrokenResourceError), trio.fail_after(5):
+    with suppress(trio.BrokenResourceError), trio.fail_after(HANG_S):
         await rude.send_all(sent)
         await rude.send_eof()
         assert b"up 1" not in b"".join([part async for part in rude])

@@ -13,12 +13,16 @@ import time
 from pathlib import Path
 
 import pytest
+from needs import need_program
+from waiting import HANG_S
 
 HERE = Path(__file__).parent
-DELAY_MS, DNS_MS, TTFT_MS = 20, 30, 60
+DELAY_MS, DNS_MS, TTFT_MS = 25, 70, 150
 RTT_MS = 2 * DELAY_MS
-# What a busy machine may add to a phase.
+# What the programs at both ends may add to a phase: less than one more round trip.
 SLACK_MS = 35
+# A busy machine adds more at times, never less: what is charged is the least of so many measurements.
+MOST_TIMES = 20
 NEAR, FAR = "10.77.0.1", "10.77.0.2"
 
 
@@ -81,12 +85,13 @@ class Network:
 
     def lll(self, *words):
         command = ["ip", "netns", "exec", self.near, sys.executable, "-m", "lens", *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 def network(loss_percent=0):
-    if os.geteuid() != 0 or shutil.which("ip") is None or not os.path.exists("/dev/net/tun"):
-        pytest.skip("namespaces and a wire need root, the program ip and /dev/net/tun")
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        pytest.skip("namespaces and a wire need root and /dev/net/tun")
+    need_program("ip", "apt-get install iproute2")
     made = Network(f"lens{os.getpid()}-{time.monotonic_ns() % 10**6}", loss_percent)
     probe = subprocess.run(["ip", "netns", "add", f"{made.near}-probe"], capture_output=True, text=True, check=False)
     if probe.returncode:
@@ -102,40 +107,60 @@ def far():
         yield made
 
 
-def within(value, least):
-    return least <= value <= least + SLACK_MS
+def check_charged(measure, **costs):
+    """Each measurement charges a phase with at least its cost, and the quickest of several with no more."""
+    least = {name: float("inf") for name in costs}
+    for _ in range(MOST_TIMES):
+        for found in measure():
+            assert all(found[name] >= cost for name, cost in costs.items()), found
+            least = {name: min(least[name], found[name]) for name in costs}
+        if all(least[name] <= cost + SLACK_MS for name, cost in costs.items()):
+            return
+    raise AssertionError(f"{least} of {MOST_TIMES} measurements, for {costs}")
 
 
 def test_each_phase_is_charged_with_what_the_distance_costs_it(far):
-    found = far.profile("far.test")
-    assert within(found["dns_resolution_ms"], RTT_MS + DNS_MS)
-    assert within(found["tcp_connection_ms"], RTT_MS)
-    assert within(found["ttft_ms"] - found["dns_resolution_ms"] - found["tcp_connection_ms"], TTFT_MS + RTT_MS)
-    assert found["tls_handshake_ms"] is None
+    def measure():
+        found = far.profile("far.test")
+        assert found["tls_handshake_ms"] is None
+        rest = found["ttft_ms"] - found["dns_resolution_ms"] - found["tcp_connection_ms"]
+        return [{"dns": found["dns_resolution_ms"], "tcp": found["tcp_connection_ms"], "rest": rest}]
+
+    check_charged(measure, dns=RTT_MS + DNS_MS, tcp=RTT_MS, rest=TTFT_MS + RTT_MS)
 
 
 @pytest.mark.parametrize("connection", ["fresh", "reuse"])
 def test_an_address_needs_no_lookup_and_a_connection_that_stands_no_connect(far, connection, tmp_path):
     out = tmp_path / "run.json"
     words = ("--base-url", f"http://{FAR}:8080/v1", "-m", "m", "-n", 3, "--connection", connection, "-o", out)
-    assert far.lll("benchmark", *words, "--ui", "none").returncode == 0
-    for one in json.loads(out.read_text())["requests"]:
-        assert one["dns_resolution_ms"] is None
-        assert within(one["tcp_connection_ms"], RTT_MS) if connection == "fresh" else one["tcp_connection_ms"] is None
-        assert within(one["ttft_ms"] - (one["tcp_connection_ms"] or 0), TTFT_MS + RTT_MS)
+
+    def measure():
+        assert far.lll("benchmark", *words, "--ui", "none", "--force").returncode == 0
+        for one in json.loads(out.read_text())["requests"]:
+            assert one["dns_resolution_ms"] is None
+            assert (one["tcp_connection_ms"] is None) == (connection == "reuse")
+            tcp = one["tcp_connection_ms"] or 0
+            yield {"tcp": tcp, "rest": one["ttft_ms"] - tcp}
+
+    check_charged(measure, tcp=RTT_MS if connection == "fresh" else 0, rest=TTFT_MS + RTT_MS)
 
 
 def test_the_kernels_own_round_trip_is_that_of_the_wire(far):
-    done = far.lll("profile", "--base-url", f"http://{FAR}:8080/v1", "-m", "m")
-    line = next(line for line in done.stdout.splitlines() if line.startswith("network"))
-    assert within(float(line.split("round trip ")[1].split()[0]), RTT_MS)
+    def measure():
+        done = far.lll("profile", "--base-url", f"http://{FAR}:8080/v1", "-m", "m")
+        line = next(line for line in done.stdout.splitlines() if line.startswith("network"))
+        return [{"round_trip": float(line.split("round trip ")[1].split()[0])}]
+
+    check_charged(measure, round_trip=RTT_MS)
 
 
 def test_an_address_that_swallows_everything_costs_a_head_start_and_no_more(far):
-    found = far.profile("hole.test")
-    assert found["status"] == "Success"
-    assert found["tcp_connection_ms"] >= RTT_MS
-    assert found["tcp_connection_ms"] <= 250 + RTT_MS + SLACK_MS
+    def measure():
+        found = far.profile("hole.test")
+        assert found["status"] == "Success"
+        return [{"tcp": found["tcp_connection_ms"]}]
+
+    check_charged(measure, tcp=RTT_MS)
     shown = far.lll("profile", "--base-url", "http://hole.test:8080/v1", "-m", "m").stdout
     assert "fd77::9" in shown, "the address that did not answer is named"
 
@@ -149,13 +174,15 @@ def test_a_name_that_nobody_knows_is_a_failure_with_its_time(far):
 def test_a_handshake_costs_its_round_trip(tmp_path):
     authority = tmp_path / "ca.pem"
     with network() as made, made.server("--tls", "--ca-file", authority):
-        done = made.lll(
-            "profile", "--base-url", f"https://{FAR}:8080/v1", "-m", "m", "--cacert", authority, "-e", "json"
-        )
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-    assert within(found["tcp_connection_ms"], RTT_MS)
-    assert within(found["tls_handshake_ms"], RTT_MS), "TLS 1.3: one round trip"
+        words = ("--base-url", f"https://{FAR}:8080/v1", "-m", "m", "--cacert", authority, "-e", "json")
+
+        def measure():
+            done = made.lll("profile", *words)
+            assert done.returncode == 0, done.stderr
+            found = json.loads(done.stdout)
+            return [{"tcp": found["tcp_connection_ms"], "tls": found["tls_handshake_ms"]}]
+
+        check_charged(measure, tcp=RTT_MS, tls=RTT_MS)  # TLS 1.3: one round trip
 
 
 def test_what_the_wire_loses_is_sent_again_and_told():

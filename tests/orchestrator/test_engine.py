@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 import trio
+import trio.testing
+from waiting import HANG_S
 
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
@@ -60,9 +62,19 @@ def config_for(handle, *, output=None, prompts=None, target=None, **load):
 
 async def run(config, **options):
     records, warmups = [], []
-    with trio.fail_after(20):
+    with trio.fail_after(HANG_S):
         outcome = await run_plan(make_plan(config, {}), on_record=records.append, on_warmup=warmups.append, **options)
     return outcome, records, warmups
+
+
+async def answering(handle, requests, events=5):
+    """Return once so many requests are being answered and each has so many events on the wire."""
+    with trio.fail_after(HANG_S):
+        while (stats := await trio.to_thread.run_sync(handle.stats))["requests"] < requests:
+            await trio.sleep(0.01)
+        enough = stats["writes"] + 2 * requests * events
+        while (await trio.to_thread.run_sync(handle.stats))["writes"] < enough:
+            await trio.sleep(0.01)
 
 
 async def test_every_request_of_a_closed_loop_ends_in_one_record(simulator):
@@ -82,13 +94,12 @@ async def test_no_more_than_the_asked_number_of_requests_is_under_way(simulator)
 
 
 async def test_an_open_loop_does_not_wait_for_answers(simulator):
-    _, records, _ = await run(config_for(simulator(ttft="400ms", tokens=1), rate_per_s=50.0, iterations=15))
+    _, records, _ = await run(config_for(simulator(ttft="2s", tokens=1), rate_per_s=50.0, iterations=15))
     intended = sorted(r.stamps.intended for r in records)
     assert set(np.diff(intended).tolist()) == {20 * NS_PER_MS}
-    lags = [r.stamps.start - r.stamps.intended for r in records]
-    assert min(lags) >= 0, "nothing starts before its time"
-    # The answers take 20 gaps; a loop that waited for any of them would be late by that much.
-    assert np.median(lags) < 100 * NS_PER_MS
+    assert all(r.stamps.start >= r.stamps.intended for r in records), "nothing starts before its time"
+    # An answer takes 100 gaps; a loop that waited for one would start the next after its end.
+    assert max(r.stamps.start for r in records) < min(r.stamps.end for r in records)
 
 
 async def test_connections_are_opened_ahead_and_reused(simulator):
@@ -128,10 +139,11 @@ async def test_the_beginning_of_an_open_loop_is_its_warm_up(simulator):
 
 
 async def test_a_closed_loop_with_a_duration_ends_by_time_and_finishes_what_it_began(simulator):
-    outcome, records, _ = await run(config_for(simulator(), concurrency=2, duration_ns=300 * NS_PER_MS))
+    outcome, records, _ = await run(config_for(simulator(), concurrency=2, duration_ns=NS_PER_S))
     assert len(records) > 2
     assert {r.status for r in records} == {Status.SUCCESS}
-    assert max(r.stamps.start for r in records) - outcome.started_ns < NS_PER_S
+    slowest = max(r.stamps.end - r.stamps.start for r in records)
+    assert max(r.stamps.start for r in records) - outcome.started_ns < NS_PER_S + 2 * slowest
 
 
 async def test_a_burst_starts_its_requests_together_and_waits_between_waves(simulator):
@@ -199,7 +211,7 @@ async def test_a_dead_server_does_not_fill_a_timed_run_with_refusals():
 
 
 async def test_time_limits_end_a_request_and_keep_what_came(simulator):
-    _, (record,), _ = await run(config_for(simulator(stall="4:30s"), pattern="single", idle_timeout_ns=150 * NS_PER_MS))
+    _, (record,), _ = await run(config_for(simulator(stall="4:30s"), pattern="single", idle_timeout_ns=NS_PER_S))
     assert (record.status, record.category) == (Status.NETWORK_ERROR, "timeout")
     assert sum(1 for c in record.events.chars if c) == 4
 
@@ -209,8 +221,7 @@ async def test_retries_are_kept_in_the_record_with_their_waits(simulator):
     _, (record,), _ = await run(config_for(handle, pattern="single", retries=3))
     assert record.status is Status.SUCCESS
     assert [(t.http_status, t.wait_ns) for t in record.tries] == [(503, NS_PER_S)]
-    assert record.stamps.start - record.tries[0].end_ns >= NS_PER_S
-    assert record.stamps.end - record.stamps.start < NS_PER_S, "the wait is no part of the latency"
+    assert record.stamps.start - record.tries[0].end_ns >= NS_PER_S, "the wait is no part of the latency"
 
 
 async def test_without_retries_a_failure_is_final(simulator):
@@ -220,10 +231,11 @@ async def test_without_retries_a_failure_is_final(simulator):
 
 async def test_a_stop_ends_what_is_under_way_and_records_it_with_what_had_come(simulator):
     stop = Stop()
-    config = config_for(simulator(itl="20ms", tokens=1000), iterations=50, concurrency=4)
+    handle = simulator(itl="20ms", tokens=10_000)
+    config = config_for(handle, iterations=50, concurrency=4)
 
     async def ask_soon():
-        await trio.sleep(0.4)
+        await answering(handle, 4)
         stop.ask("enough")
 
     async with trio.open_nursery() as nursery:
@@ -237,19 +249,23 @@ async def test_a_stop_ends_what_is_under_way_and_records_it_with_what_had_come(s
 
 async def test_cancelling_from_outside_leaves_records_too(simulator):
     records = []
-    plan = make_plan(config_for(simulator(itl="20ms", tokens=1000), iterations=2, concurrency=2), {})
-    with trio.move_on_after(0.3):
-        await run_plan(plan, on_record=records.append)
+    handle = simulator(itl="20ms", tokens=10_000)
+    plan = make_plan(config_for(handle, iterations=2, concurrency=2), {})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: run_plan(plan, on_record=records.append))
+        await answering(handle, 2)
+        nursery.cancel_scope.cancel()
     assert [r.status for r in records] == [Status.CANCELLED] * 2
 
 
 async def test_an_interrupt_signal_is_a_stop(simulator):
     stop = Stop()
-    plan = make_plan(config_for(simulator(itl="20ms", tokens=1000), iterations=2), {})
+    handle = simulator(itl="20ms", tokens=10_000)
+    plan = make_plan(config_for(handle, iterations=2), {})
     records = []
 
     async def interrupt():
-        await trio.sleep(0.2)
+        await answering(handle, 1)
         os.kill(os.getpid(), signal.SIGINT)
 
     async with stopped_by_signals(stop), trio.open_nursery() as nursery:
@@ -264,7 +280,7 @@ async def test_an_output_that_fails_ends_the_run_with_its_own_error(simulator):
         raise FileError("disk full")
 
     plan = make_plan(config_for(simulator(), iterations=100), {})
-    with trio.fail_after(10), pytest.raises(FileError, match="disk full"):
+    with trio.fail_after(HANG_S), pytest.raises(FileError, match="disk full"):
         await run_plan(plan, on_record=full)
 
 
@@ -349,15 +365,17 @@ async def test_a_codec_that_breaks_spoils_one_request_and_not_the_run(simulator)
 
 
 async def test_a_stop_during_the_wait_for_a_retry_keeps_the_failure(simulator):
-    stop = Stop()
+    stop, handle = Stop(), simulator(status=503, retry_after=60)
 
     async def ask_soon():
-        await trio.sleep(0.4)
+        with trio.fail_after(HANG_S):
+            while not any(entry["end"] != "open" for entry in await trio.to_thread.run_sync(handle.log)):
+                await trio.sleep(0.01)
+        # The refusal is in this process's sockets: once nothing is left to do, the wait has begun.
+        await trio.testing.wait_all_tasks_blocked(0.05)
         stop.ask("enough")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask_soon)
-        _, (record,), _ = await run(
-            config_for(simulator(status=503, retry_after=60), pattern="single", retries=1), stop=stop
-        )
+        _, (record,), _ = await run(config_for(handle, pattern="single", retries=1), stop=stop)
     assert (record.status, record.http_status, record.tries) == (Status.SERVER_ERROR, 503, ())

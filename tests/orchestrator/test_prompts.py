@@ -85,7 +85,7 @@ def test_messages_limits_and_extra_fields_pass_through(tmp_path):
         ("a.json", '[{"prompt": "x"}, 5]', "item 2"),
         ("a.csv", "a,b\n1,2\n", "no column"),
         ("a.csv", "prompt\n" + "x" * 200_000, "field"),
-        ("a.json", "[" * 100_000, "item|JSON|recursion"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.csv", "prompt,max_tokens\nx,many\n", "max_tokens"),
         ("a.json", '[{"conversations": [{"from": "gpt", "value": "x"}]}]', "nobody asks"),
         ("a.json", '[{"conversations": [{"from": "alien", "value": "x"}]}]', "speaker"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trio
+from waiting import HANG_S
 
 from lens._core.clock import now_ns
 from lens.orchestrator.pacing import Starts
@@ -19,7 +20,7 @@ def begin(request):
 async def test_no_start_comes_before_its_time_and_none_is_lost(begin):
     times = [now_ns() + i * 3 * NS_PER_MS for i in range(1, 20)]
     came = {}
-    with trio.fail_after(10), begin(times) as starts:
+    with trio.fail_after(HANG_S), begin(times) as starts:
         while (batch := await starts.next()) is not None:
             came.update({i: now_ns() for i in batch})
     assert list(came) == list(range(19))
@@ -28,7 +29,7 @@ async def test_no_start_comes_before_its_time_and_none_is_lost(begin):
 
 async def test_times_that_have_passed_come_at_once_and_together(begin):
     past = now_ns() - 5 * NS_PER_MS
-    with trio.fail_after(5), begin([past] * 4) as starts:
+    with trio.fail_after(HANG_S), begin([past] * 4) as starts:
         assert await starts.next() == range(4)
         assert await starts.next() is None
 

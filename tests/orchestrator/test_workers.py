@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import HANG_S, wait_until
 
 from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
@@ -22,15 +22,22 @@ from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
-from lens.orchestrator.workers.parent import check_workers, run_workers
+from lens.orchestrator.workers.parent import run_workers
+from lens.run.checks import check_workers
 from lens.simulator import Script, start
 from lens.wire import Secret
 
 
 @pytest.fixture(scope="module")
-def url():
+def server():
     with start(Script(tokens=4, ttft_ns=10_000_000, itl_ns=1_000_000, usage="always")) as handle:
-        yield f"{handle.url}/v1"
+        yield handle
+
+
+@pytest.fixture
+def url(server):
+    server.reset()
+    return f"{server.url}/v1"
 
 
 def config(url, **load):
@@ -46,7 +53,7 @@ def run(settings):
     records = []
 
     async def go():
-        with trio.fail_after(60):
+        with trio.fail_after(HANG_S):
             return await run_workers(make_plan(settings), on_record=records.append, stop=Stop())
 
     return trio.run(go), records
@@ -79,7 +86,7 @@ def test_a_run_ends_when_it_is_enough_for_all_of_them(url):
     records = []
 
     async def go():
-        with trio.fail_after(60):
+        with trio.fail_after(HANG_S):
             plan = make_plan(config(url, iterations=100_000, concurrency=4, workers=2))
             return await run_workers(plan, on_record=records.append, enough=lambda: len(records) >= 50, stop=Stop())
 
@@ -127,7 +134,7 @@ def test_messages_come_through_any_cut_and_keys_only_inside():
 )
 def test_what_cannot_be_shared_is_refused(load):
     with pytest.raises(ConfigError):
-        check_workers(config("http://x", workers=2, **load))
+        check_workers(config("http://x", workers=2, **load).load)
 
 
 def test_what_no_worker_can_do_is_one_error(url):
@@ -138,9 +145,11 @@ def test_what_no_worker_can_do_is_one_error(url):
         run(broken)
 
 
-def children_of(pid):
-    """Worker processes, whichever thread began them."""
+def workers_that_measure(pid, server):
+    """The two worker processes of a run, whichever thread began them, once 40 requests have been asked."""
     found = []
+    if server.stats()["requests"] < 40:
+        return found
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             if "lens.orchestrator.workers.child" in Path(f"/proc/{child}/cmdline").read_text():
@@ -149,38 +158,31 @@ def children_of(pid):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found by /proc")
-def test_a_killed_worker_is_told_and_the_rest_is_kept(url, tmp_path):
+def test_a_killed_worker_is_told_and_the_rest_is_kept(server, url, tmp_path):
     out = tmp_path / "run.jsonl"
     words = [sys.executable, "-m", "lens", "benchmark", "--provider", "vllm", "--model", "m", "--base-url", url]
-    words += ["-n", "400", "-c", "4", "--workers", "2", "--ui", "none", "-o", str(out)]
+    words += ["-n", "800", "-c", "4", "--workers", "2", "--ui", "none", "-o", str(out)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 20
-    while len(workers := children_of(process.pid)) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    workers = wait_until(lambda: workers_that_measure(process.pid, server))
+    assert len(workers) == 2
     assert not any("hush" in Path(f"/proc/{pid}/cmdline").read_text() for pid in workers)
-    time.sleep(1.2)
     os.kill(workers[0], signal.SIGKILL)
-    printed, errors = process.communicate(timeout=60)
+    printed, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, errors
     assert "was ended by signal 9 before it was done" in " ".join(printed.split())
     records = read_run(out).records
-    assert 200 <= len(records) < 400
+    assert 400 <= len(records) < 800
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are found by /proc")
-def test_an_interrupt_drains_all_workers(url, tmp_path):
+def test_an_interrupt_drains_all_workers(server, url, tmp_path):
     out = tmp_path / "run.jsonl"
     words = [sys.executable, "-m", "lens", "benchmark", "--provider", "vllm", "--model", "m", "--base-url", url]
     words += ["-n", "100000", "-c", "4", "--workers", "2", "--ui", "none", "-o", str(out)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 20
-    while len(workers := children_of(process.pid)) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    time.sleep(1.2)
+    workers = wait_until(lambda: workers_that_measure(process.pid, server))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=HANG_S)
     assert process.returncode == 130, errors
     assert len(read_run(out).records) > 20
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)

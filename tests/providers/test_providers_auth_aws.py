@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import wait_until
 
 from lens.errors import ConfigError
 from lens.providers.auth.aws import RenewedCredentials, find_credentials, region_of
@@ -92,9 +93,7 @@ def test_expiring_credentials_are_refreshed_in_the_background():
     assert found.current().access_key == "AK1"
     found._checked_s -= 1000
     assert found.current().access_key == "AK1"
-    until = time.monotonic() + 5
-    while found.current().access_key == "AK1" and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: found.current().access_key != "AK1")
     assert found.current().access_key == "AK2"
 
 

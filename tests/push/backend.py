@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
+from waiting import HANG_S
+
 
 class Got(NamedTuple):
     method: str
@@ -73,4 +75,4 @@ def backend(*script: Answer) -> Iterator[Backend]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(HANG_S)

@@ -16,6 +16,7 @@ from functools import partial
 import pytest
 import trio
 import trustme
+from waiting import HANG_S
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, ProxyError, TimedOut, TlsError, TransportError
 from lens.push.http import Request, exchange, in_thread, send
@@ -55,7 +56,7 @@ def serving(answer, context=None, *, at=None, wait=True):
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-            thread.join(5)
+            thread.join(HANG_S)
 
 
 def unix_server(path):
@@ -309,7 +310,7 @@ def test_an_address_that_cannot_be_is_a_mistake_of_the_user(url):
 
 async def test_it_can_be_called_off_beside_a_loop():
     done = threading.Event()
-    with serving(lambda sock: done.wait(5)) as (port, _):
+    with serving(lambda sock: done.wait(HANG_S)) as (port, _):
         with trio.move_on_after(0.05) as scope:
             await in_thread(partial(ask, f"http://127.0.0.1:{port}", timeout_s=5))
         done.set()

@@ -13,6 +13,7 @@ import time
 import pytest
 from backend import Answer, backend
 from handmade import INFO, failed_record, record
+from waiting import HANG_S
 
 from lens.errors import ConfigError, TransportError
 from lens.export.influx import Influx
@@ -132,11 +133,11 @@ def test_a_redirect_is_not_followed_because_credentials_would_go_along():
 
 
 def test_an_answer_that_drips_does_not_hold_a_push_for_ever():
-    with backend(*[Answer(400, b"x" * 200, drip_s=0.05)] * 3) as found:
+    with backend(*[Answer(400, b"x" * 200, drip_s=2.0)] * 3) as found:
         began = time.monotonic()
         with pytest.raises(TransportError):
             send(Request("POST", found.url, {}, b""), timeout_s=0.4, budget_s=1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 200, "half of what one such answer takes"
 
 
 def test_a_backend_that_is_away_is_given_up_within_the_time():
@@ -145,7 +146,7 @@ def test_a_backend_that_is_away_is_given_up_within_the_time():
         pass
     with pytest.raises(TransportError, match=r"push to http://127\.0\.0\.1"):
         send(Request("POST", found.url, {}, b""), budget_s=2)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < HANG_S
 
 
 def test_what_was_not_taken_is_sent_with_the_next_flush_and_nothing_twice():

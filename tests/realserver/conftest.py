@@ -6,17 +6,17 @@ a program is missing the tests are skipped, and say what is missing.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from needs import need_package, need_program
+from waiting import HANG_S, wait_until
 
 HERE = Path(__file__).parent
 SLOTS = 4
@@ -49,24 +49,22 @@ def free_port() -> int:
 
 
 def wait_for(port: int, child: subprocess.Popen) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    def listens() -> bool:
         assert child.poll() is None, f"{child.args[0]} ended with {child.returncode} before it listened"
-        time.sleep(0.05)
-    raise AssertionError(f"{child.args[0]} did not listen within 10 s")
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, f"{child.args[0]} did not listen")
 
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory) -> Iterator[str]:
     """Base URL of llama.cpp's own server with a model of our making."""
     for module in ("xllamacpp", "gguf"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed: pip install 'llm-latency-lens[test]'")
+        need_package(module, "pip install 'llm-latency-lens[test]'")
     folder = tmp_path_factory.mktemp("llama")
     model = folder / "tiny.gguf"
-    subprocess.run([sys.executable, HERE / "tiny_model.py", model], check=True, timeout=60)
+    subprocess.run([sys.executable, HERE / "tiny_model.py", model], check=True, timeout=HANG_S)
     with (folder / "log").open("w") as log:
         command = [sys.executable, HERE / "llama_server.py", model, str(SLOTS)]
         # The server ends with its standard input, so it cannot outlive this process.
@@ -78,7 +76,7 @@ def llama(tmp_path_factory) -> Iterator[str]:
             yield line[1] + "/v1"
         finally:
             child.stdin.close()
-            child.wait(timeout=30)
+            child.wait(timeout=HANG_S)
 
 
 class Nginx:
@@ -92,9 +90,7 @@ class Nginx:
 @pytest.fixture(scope="session")
 def nginx(tmp_path_factory) -> Iterator[Nginx]:
     """nginx over HTTP and TLS; /fixed, /chunked and /slow hold the same recorded stream."""
-    program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if program is None:
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
+    program = need_program("nginx", "apt-get install nginx-light")
     import trustme
 
     folder = tmp_path_factory.mktemp("nginx")
@@ -125,6 +121,8 @@ def lll(tmp_path) -> Callable[..., subprocess.CompletedProcess]:
         ours = ("LLL_", "OPENAI_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
         env = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
         command = [sys.executable, "-m", "lens", *map(str, args)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path, env=env)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=HANG_S, check=False, cwd=tmp_path, env=env
+        )
 
     return run

@@ -7,16 +7,16 @@ tests say so and are skipped.
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
-import time
 import urllib.request
 from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
 from handmade import INFO, record
+from needs import need_package, need_program
+from waiting import HANG_S, wait_until
 
 from lens.errors import TransportError
 from lens.history.read import read_run
@@ -29,10 +29,7 @@ PREFIX = "llm_latency_lens_"
 
 
 def found(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed (Debian: prometheus, prometheus-pushgateway, influxdb)")
-    return path
+    return need_program(name, "apt-get install prometheus prometheus-pushgateway influxdb")
 
 
 def free_port() -> int:
@@ -42,8 +39,20 @@ def free_port() -> int:
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=HANG_S) as answer:
         return answer.read()
+
+
+def answers(url: str) -> bool:
+    try:
+        get(url)
+    except OSError:
+        return False
+    return True
+
+
+def log_of(folder) -> str:
+    return (folder / "server.log").read_text()[-2000:]
 
 
 @contextmanager
@@ -52,19 +61,12 @@ def serving(command: list[str], ready: str, folder):
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder)
     try:
-        until = time.monotonic() + 30
-        while True:
-            assert process.poll() is None, (folder / "server.log").read_text()[-2000:]
-            try:
-                get(ready)
-                break
-            except OSError:
-                assert time.monotonic() < until, (folder / "server.log").read_text()[-2000:]
-                time.sleep(0.1)
+        wait_until(lambda: process.poll() is not None or answers(ready), lambda: log_of(folder))
+        assert process.poll() is None, log_of(folder)
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_S)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def query(url: str, text: str) -> list:
 
 
 def test_prometheus_takes_a_remote_write(measured, tmp_path):
-    pytest.importorskip("cramjam", reason="the extra `push` is not installed")
+    need_package("cramjam", "pip install 'llm-latency-lens[push]'")
     with prometheus(tmp_path, port := free_port()) as url:
         records, summary = measured("--export-prometheus", f"http://127.0.0.1:{port}")
         (count,) = query(url, f"{PREFIX}ttft_ms_count")
@@ -146,10 +148,7 @@ def test_promtool_accepts_the_exposition_and_prometheus_scrapes_it(lll, measured
         serving(web, f"http://127.0.0.1:{port}/metrics", tmp_path / "web"),
         prometheus(tmp_path / "prom", free_port(), scrape) as url,
     ):
-        until = time.monotonic() + 20
-        while not (seen := query(url, f"{PREFIX}requests_total")):
-            assert time.monotonic() < until, query(url, "up")
-            time.sleep(0.3)
+        seen = wait_until(lambda: query(url, f"{PREFIX}requests_total"), lambda: query(url, "up"))
     assert sum(float(one["value"][1]) for one in seen) == 20
 
 
@@ -172,7 +171,7 @@ def influxdb(folder):
     url = f"http://127.0.0.1:{http_port}"
     with serving([found("influxd"), "-config", str(folder / "influx.conf")], f"{url}/ping", folder):
         make = urllib.request.Request(f"{url}/query", data=b"q=CREATE+DATABASE+llm", method="POST")
-        urllib.request.urlopen(make, timeout=10).close()
+        urllib.request.urlopen(make, timeout=HANG_S).close()
         yield url
 
 

@@ -11,6 +11,7 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import HANG_S
 
 TOKENS = 40
 CONTENT = 1  # Signal.TEXT
@@ -44,7 +45,7 @@ def test_the_server_speaks_as_the_protocol_says(llama: str) -> None:
     place = urlsplit(llama)
     body = {"model": "tiny", "max_tokens": TOKENS, "stream": True, "stream_options": {"include_usage": True}}
     body["messages"] = [{"role": "user", "content": "say something"}]
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=HANG_S)
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     lines = [line[6:] for line in answer.read().decode().splitlines() if line]

@@ -20,8 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import h11
-
-TIMEOUT_S = 20.0
+from waiting import HANG_S
 
 
 @dataclass
@@ -43,7 +42,7 @@ def connect(handle: Any) -> socket.socket:
         sock.connect(handle.unix)
     else:
         sock = socket.create_connection((handle.host, handle.port))
-    sock.settimeout(TIMEOUT_S)
+    sock.settimeout(HANG_S)
     if handle.ca_file:
         context = ssl.create_default_context(cafile=handle.ca_file)
         sock = context.wrap_socket(sock, server_hostname="localhost")

@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 import simulator_wire as wire
+from waiting import HANG_S
 
 from lens.simulator import Script
 
@@ -210,7 +211,7 @@ def test_an_idle_connection_is_closed_after_keep_alive():
 
 
 def test_bytes_that_are_no_http_are_refused_and_the_connection_ends(simulator):
-    with socket.create_connection((simulator.host, simulator.port), timeout=10) as sock:
+    with socket.create_connection((simulator.host, simulator.port), timeout=HANG_S) as sock:
         sock.sendall(b"\x16\x03\x01\x02\x00\r\n\r\n")
         data = b""
         while part := sock.recv(1000):
@@ -234,3 +235,13 @@ def test_a_path_beside_the_root_and_a_model_that_is_not_there_are_404():
         assert json.loads(missing.body)["error"]["code"] == "model_not_found"
         listed = json.loads(wire.ask(simulator, "/v1/models", None, method="GET").body)
         assert [row["id"] for row in listed["data"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"messages":' * 2000, b"{", b"\xff"])
+def test_a_body_that_cannot_be_read_costs_its_sender_a_400_and_nobody_else_anything(body):
+    with wire.running(ttft="1ms", itl="1ms", tokens=2) as simulator:
+        with wire.connect(simulator) as sock:
+            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            sock.sendall(head.encode() + body)
+            assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")
+        assert wire.parse_openai(wire.chat(simulator).body).done

@@ -9,6 +9,7 @@ import json
 
 import pytest
 import simulator_wire as wire
+from needs import need_module
 
 from lens.simulator import make_script
 
@@ -31,7 +32,7 @@ def simulator():
 
 
 def sdk(name):
-    return pytest.importorskip(name, reason=f"the client {name!r} is not installed: pip install '.[sdks]'")
+    return need_module(name, "pip install '.[sdks]'")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 
 import pytest
 import simulator_wire as wire
+from waiting import HANG_S
 
 from lens.simulator import make_script, start_thread
 from lens.simulator.proxy import ProxyScript, start_proxy
@@ -22,7 +23,7 @@ def simulator():
 
 def connect(proxy, target, *headers):
     """(socket, status, what came after the head)."""
-    sock = socket.create_connection((proxy.host, proxy.port), timeout=20)
+    sock = socket.create_connection((proxy.host, proxy.port), timeout=HANG_S)
     head = "\r\n".join([f"CONNECT {target} HTTP/1.1", f"Host: {target}", *headers])
     sock.sendall(f"{head}\r\n\r\n".encode())
     data = b""

@@ -7,6 +7,7 @@ import threading
 import pytest
 import trio
 import trustme
+from waiting import HANG_S
 
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
@@ -43,7 +44,7 @@ async def measure(url, *, count=1, fallback=False, load=None, **route):
         prompts=PromptConfig(texts=("hi",)),
     )
     records = []
-    with trio.fail_after(20):
+    with trio.fail_after(HANG_S):
         await run_plan(make_plan(config, {}), on_record=records.append, fallback=fallback)
     return records
 
@@ -97,7 +98,7 @@ async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_att
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         records = await measure(url, count=2)
-        thread.join(5)
+        thread.join(HANG_S)
     assert [r.category for r in records] == ["success", "success"]
     assert records[1].connection.reused is False
     assert any("closed" in (a.error or "") for a in records[1].connection.attempts)
@@ -174,7 +175,7 @@ async def test_a_wrong_name_and_an_expired_certificate_have_different_errors(tmp
 
             def serve(listener=listener, context=context) -> None:
                 conn, _ = listener.accept()
-                conn.settimeout(5)
+                conn.settimeout(HANG_S)
                 try:
                     context.wrap_socket(conn, server_side=True).close()
                 except OSError:
@@ -184,7 +185,7 @@ async def test_a_wrong_name_and_an_expired_certificate_have_different_errors(tmp
             thread.start()
             url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
             (record,) = await measure(url, cacert=str(tmp_path / "ca.pem"), load={"connection": "fresh"})
-            thread.join(5)
+            thread.join(HANG_S)
         assert record.category == "network_error"
         assert word in record.failure.message
 

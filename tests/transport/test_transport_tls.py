@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import trio
 import trustme
+from waiting import HANG_S
 
 from lens._core.clock import now_ns
 from lens.errors import ConfigError, TlsError
@@ -82,7 +83,7 @@ async def shaken(port, session=None, **route):
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setblocking(False)
     try:
-        with trio.fail_after(5):
+        with trio.fail_after(HANG_S):
             return await handshake(sock, parse_endpoint(f"https://127.0.0.1:{port}", **route), session), sock
     except BaseException:
         sockets.close(sock)
@@ -148,7 +149,7 @@ async def test_bytes_of_any_length_arrive_as_they_were_and_come_back(files):
         if secured.leftover:
             secured.incoming.write(secured.leftover)
         back = b""
-        with trio.fail_after(5):
+        with trio.fail_after(HANG_S):
             while part := await received(secured, sock):
                 back += part
         sockets.close(sock)
@@ -159,7 +160,7 @@ async def test_data_sent_right_behind_the_handshake_is_not_lost(files):
     with serving(over_tls(server_context(), lambda sock: (sock.sendall(b"early"), sock.recv(1)))) as port:
         secured, sock = await shaken(port, cafile=str(files / "ca.pem"))
         secured.incoming.write(secured.leftover)
-        with trio.fail_after(5):
+        with trio.fail_after(HANG_S):
             assert await received(secured, sock) == b"early"
         sockets.close(sock)
 

@@ -115,3 +115,12 @@ cdef class Decoder:
     cdef void c_event(self, const lens_event_t *event) noexcept nogil
     cdef void c_flush(self) noexcept nogil
     cdef void c_keep_first(self, const unsigned char *data, size_t n) noexcept nogil
+
+
+cdef class Inflater:
+    cdef object decompressor     # zlib's, of the member that is being read
+    cdef bint inside_member      # some of it came, and its end did not
+    cdef int64_t seen            # of the newest payload
+
+    # Decompress what the decoder holds and give it back; raises zlib.error.
+    cdef int decode(self, Decoder decoder) except -1

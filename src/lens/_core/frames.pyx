@@ -10,6 +10,8 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 
+import zlib
+
 from lens._core.signals cimport (
     LENS_SIGNAL_CONTENT,
     LENS_SIGNAL_DONE,
@@ -50,6 +52,10 @@ cdef enum:
     SILENT_KEPT = 1024
     # Of a body without events; enough to read an error page.
     FIRST_BYTES = 65536
+    # Decompressed at once.
+    INFLATED_MOST = 1048576
+    # What zlib calls a window for both headers; deflate means zlib's format (RFC 9110, 8.4.1.2).
+    ZLIB_OR_GZIP = 47
 
 _BODIES = {"none": LENS_BODY_NONE, "length": LENS_BODY_LENGTH, "chunked": LENS_BODY_CHUNKED, "close": LENS_BODY_CLOSE}
 _EVENTS = {
@@ -323,3 +329,23 @@ cdef class Decoder:
     @property
     def trailers(self):
         return _bytes(&self.body.trailers)
+
+
+cdef class Inflater:
+    """Decompresses the payload of a gzip or deflate body, member after member (RFC 1952, 2.2)."""
+
+    def __cinit__(self):
+        self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
+
+    cdef int decode(self, Decoder decoder) except -1:
+        cdef int64_t arrived
+        for payload, arrived, self.seen in decoder.take_encoded():
+            while payload:
+                self.inside_member = True
+                decoder.feed_payload(self.decompressor.decompress(payload, INFLATED_MOST), arrived, self.seen)
+                payload = self.decompressor.unconsumed_tail
+                if self.decompressor.eof:
+                    payload = self.decompressor.unused_data
+                    self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
+                    self.inside_member = False
+        return 0

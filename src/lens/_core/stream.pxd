@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t
 
-from lens._core.frames cimport Decoder, lens_read_queue_t
+from lens._core.frames cimport Decoder, Inflater, lens_read_queue_t
 from lens._core.tape cimport Tape
 
 cdef extern from "read_queue.h" nogil:
@@ -30,7 +30,6 @@ cdef class Stream:
     cdef const char *c_error # what was against the protocol; NULL: nothing
     cdef str tls_error
     cdef bint close_notify     # the peer has said by TLS that it ends
-    cdef bint inside_member    # of the compressed data, some came and its end did not
     cdef int epoll             # of the reactor it is attached to
     cdef int line              # how far into a blank line the head is
     cdef Py_ssize_t most_head, most_event
@@ -44,7 +43,8 @@ cdef class Stream:
     cdef int64_t closed_at
     cdef Tape tape
     cdef Decoder decoder
-    cdef object tls, incoming, inflater
+    cdef Inflater inflater     # None: the body is not compressed
+    cdef object tls, incoming
 
     cdef void c_read(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil
     cdef void c_take(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil

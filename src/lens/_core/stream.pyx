@@ -11,14 +11,8 @@ from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno as last_errno
 from libc.stdint cimport int64_t
 
 from lens._core.clock cimport mono_ns
-from lens._core.frames cimport (
-    LENS_BODY_CLOSE,
-    Decoder,
-    lens_read_queue_add,
-    lens_read_queue_clear,
-    lens_read_queue_t,
-    lens_read_queue_take,
-)
+from lens._core.frames cimport LENS_BODY_CLOSE, Decoder, Inflater
+from lens._core.frames cimport lens_read_queue_add, lens_read_queue_clear, lens_read_queue_t, lens_read_queue_take
 from lens._core.tape cimport Tape
 
 import os
@@ -33,7 +27,6 @@ cdef enum:
     EPOLL_SET = 3
     HELD_BYTES = 4194304        # a parked stream that holds more is not read further
     TLS_RECORD_BYTES = 65536
-    INFLATE_BYTES = 1048576     # decompressed at once
 
 _STATES = ("idle", "head", "parked", "body", "ended", "failed")
 
@@ -84,13 +77,12 @@ cdef class Stream:
 
     cdef int _require_head(self, str refused) except -1:
         """Raise RuntimeError, with the reason, where no head waits to be understood."""
-        if self.c_state == PARKED:
-            return 0
         if self.c_state == FAILED:
             raise RuntimeError(f"{refused}: the exchange has failed: {self.error}")
-        if self.c_state in (IDLE, HEAD):
-            raise RuntimeError(f"{refused}: no head has come yet")
-        raise RuntimeError(f"{refused}: the body has begun already")
+        if self.c_state != PARKED:
+            why = "no head has come yet" if self.c_state in (IDLE, HEAD) else "the body has begun already"
+            raise RuntimeError(f"{refused}: {why}")
+        return 0
 
     def informational(self):
         self._require_head("another head cannot be expected")
@@ -106,8 +98,7 @@ cdef class Stream:
             raise ValueError(f"encoding {encoding!r} is not one of '', 'gzip', 'deflate'")
         self.decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
         self.decoder.begin(body, length, events, signals, encoded=bool(encoding))
-        self.inflater = encoding or None
-        self.inside_member = False
+        self.inflater = Inflater() if encoding else None
         self.c_state = BODY
         self._replay(lens_read_queue_take(&self.parked))
         if self.c_state == BODY and self.inflater is None:
@@ -262,15 +253,16 @@ cdef class Stream:
 
     cdef void c_close_body(self) noexcept nogil:
         """The connection has ended inside the body: good where that is how the body ends, else a failure."""
-        if self.os_error == 0 and self.decoder.body.kind == LENS_BODY_CLOSE and self.tls is not None:
-            # Anybody on the way can close a connection; only close_notify is the peer's word (RFC 9112, 9.8).
-            if not self.close_notify:
-                self.c_fail(b"closed without close_notify", self.closed_at)
-                return
-        if self.os_error == 0:
+        cdef bint secured = self.tls is not None and self.decoder.body.kind == LENS_BODY_CLOSE
+        # Anybody on the way can close a connection; only close_notify is the peer's word (RFC 9112, 9.8).
+        if self.close_notify if secured else self.os_error == 0:
             self.decoder.c_finish(self.closed_at)
             self.c_body_over()
-        if self.c_state == BODY:
+        if self.c_state != BODY:
+            return
+        if secured and self.os_error == 0:
+            self.c_fail(b"closed without close_notify", self.closed_at)
+        else:
             self.c_fail(b"reset by the peer" if self.os_error == ECONNRESET else b"incomplete body", self.closed_at)
 
     cdef void c_pause(self) noexcept nogil:
@@ -330,31 +322,17 @@ cdef class Stream:
         return 0
 
     cdef int _inflate(self) except -1:
-        """Decompress what the body framing gave out, and give it back with its stamps."""
-        cdef int64_t seen = self.last_read_ns
+        """Decompress what the body framing gave out; see whether the body is over."""
         cdef bint whole
-        if isinstance(self.inflater, str):
-            # deflate means zlib's format by RFC 9110 8.4.1.2; 47 accepts gzip's and zlib's header.
-            self.inflater = zlib.decompressobj(47)
         try:
-            for payload, arrived, seen in self.decoder.take_encoded():
-                while payload:
-                    self.inside_member = True
-                    plain = self.inflater.decompress(payload, INFLATE_BYTES)
-                    self.decoder.feed_payload(plain, arrived, seen)
-                    payload = self.inflater.unconsumed_tail
-                    if self.inflater.eof:
-                        # Members may follow each other (RFC 1952 2.2).
-                        payload = self.inflater.unused_data
-                        self.inflater = zlib.decompressobj(47)
-                        self.inside_member = False
+            self.inflater.decode(self.decoder)
         except zlib.error:
-            self.c_fail(b"bad compressed data", seen)
+            self.c_fail(b"bad compressed data", self.inflater.seen)
             return 0
-        whole = self.decoder.c_ended or (
-            self.closed and self.os_error == 0 and self.decoder.body.kind == LENS_BODY_CLOSE
-        )
-        if whole and self.inside_member and not self.decoder.c_error:
+        whole = self.decoder.c_ended
+        if not whole and self.closed and self.decoder.body.kind == LENS_BODY_CLOSE:
+            whole = self.close_notify or self.os_error == 0
+        if whole and self.inflater.inside_member and not self.decoder.c_error:
             # The end of the compressed data and its checksum are missing, whatever the framing says.
             self.c_fail(b"incomplete compressed data", self.last_read_ns)
         elif self.decoder.c_ended:

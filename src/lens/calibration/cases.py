@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import trio
 
-from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import LensError
 from lens.metrics.summary import percentile
 from lens.metrics.timeline import first_at_ns
 from lens.model import CONTENT, Record, Status
-from lens.orchestrator.engine import run_plan
-from lens.orchestrator.plan import Plan, make_plan
+from lens.run.driver import RunOptions, run
 from lens.units import NS_PER_MS, us
 from lens.wire import Prompt
 
@@ -79,16 +78,16 @@ async def measured(scheme: Scheme, streams: int, *, kernel_stamps: bool = True) 
     except RuntimeError as error:
         raise LensError(f"selftest: {error}") from error
     try:
-        records: list[Record] = []
-        await run_plan(_plan(handle, streams), on_record=records.append, kernel_stamps=kernel_stamps)
+        config, prompts = _load(handle, streams)
+        result = await run(config, options=RunOptions(prompts=prompts, kernel_stamps=kernel_stamps))
         log = await trio.to_thread.run_sync(handle.log)
     finally:
         await trio.to_thread.run_sync(handle.stop)
-    return case_of(scheme, streams, records, log)
+    return case_of(scheme, streams, result.records, log)
 
 
-def _plan(handle: Handle, streams: int) -> Plan:
-    """Streams that begin within half a second at random phases, as independent users do; one alone, in turn."""
+def _load(handle: Handle, streams: int) -> tuple[RunConfig, tuple[Prompt, ...]]:
+    """Return a load and its prompts: streams that begin within half a second at random phases; one alone, in turn."""
     alone = streams == 1
     requests = LONE_REQUESTS if alone else streams
     load = LoadConfig(iterations=requests, connections=streams)
@@ -99,7 +98,7 @@ def _plan(handle: Handle, streams: int) -> Plan:
     )
     # The model's name tells the requests apart in the simulator's log.
     prompts = [Prompt(text="tick", id=name, extra_body={"model": name}) for name in map(str, range(requests))]
-    return make_plan(RunConfig(targets=(target,), load=load, prompts=PromptConfig()), {}, prompts=prompts)
+    return RunConfig(targets=(target,), load=load), tuple(prompts)
 
 
 def case_of(scheme: Scheme, streams: int, records: Sequence[Record], log: Iterable[dict[str, Any]]) -> Case:

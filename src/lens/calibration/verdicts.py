@@ -57,7 +57,7 @@ def verdicts_of(cases: Sequence[Case], here: Machine) -> list[Verdict]:
 
 
 def _overhead(case: Case, here: Machine) -> list[Verdict]:
-    """What measuring adds to what is measured (PLAN 10.2), of the script's own times."""
+    """What measuring adds to what is measured, of the script's own times."""
     bias = abs(case.ttft.bias_us) if case.ttft else None
     gaps = case.itl.p99_us if case.itl else None
     claim = f"{case.scheme}: less than {OVERHEAD:.0%} of {{}} at {_streams(case.streams)}"

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lens.cli.command import Option
-from lens.errors import ConfigError, ExitCode, FileError
+from lens.errors import ConfigError, FileError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lens.analysis.gates.sla import Gate, Judged
-    from lens.metrics.goodput import Slo
-    from lens.metrics.summary import Summary
-    from lens.model import Record
-    from lens.pricing import PriceBook
 
 _gate = partial(Option, group="Gates")
 GATES = (
@@ -63,33 +59,6 @@ def _of_file(path: Path) -> tuple[Gate, ...]:
         raise FileError(str(error).replace("config file", "--sla", 1)) from None
     except ConfigError as error:
         raise ConfigError(f"--sla {path}: {str(error).removeprefix(f'config file {path}: ')}") from None
-
-
-def hold(
-    console: Console,
-    gates: Sequence[Gate],
-    records: Sequence[Record],
-    summary: Summary,
-    book: PriceBook,
-    *,
-    slos: Sequence[Slo] = (),
-    each: bool = False,
-) -> int:
-    """Judge, print the verdicts, and give the exit code; `each` holds every request to the gates by itself.
-
-    slos: what a request must keep to count as good, as in the summary.
-    """
-    if not gates:
-        return ExitCode.OK
-    from lens.analysis.gates.sla import judge_each, judge_gates
-    from lens.metrics.summary import summarize
-
-    if each:
-        judged = judge_each(gates, records, book)
-    else:
-        judged = judge_gates(gates, records, summary, book, partial(summarize, book=book, slos=slos))
-    print_verdicts(console, judged)
-    return ExitCode.THRESHOLD if any(one.failed for one in judged) else ExitCode.OK
 
 
 def print_verdicts(console: Console, judged: Sequence[Judged]) -> None:

@@ -5,7 +5,6 @@ Names are the plan's (PLAN 9.1); names that users of other tools would type are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,10 +42,12 @@ def _header(text: str) -> tuple[str, str]:
 
 def _json_object(text: str) -> dict[str, Any]:
     """JSON, or @FILE that holds it."""
+    from lens.parsing import parse_json
+
     try:
         if text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        value = json.loads(text)
+        value = parse_json(text)
     except OSError as error:
         raise ValueError(f"cannot read {text[1:]}: {error.strerror}") from error
     except ValueError as error:

@@ -6,9 +6,9 @@ import sys
 
 from rich.console import Console
 
-from lens.cli.results import Results
 from lens.report.terminal import console_for
 
 
-def page_console(results: Results) -> Console:
-    return console_for(sys.stderr if results.on_stdout else sys.stdout)
+def page_console(*, on_stderr: bool) -> Console:
+    """Return the console that the page is printed on."""
+    return console_for(sys.stderr if on_stderr else sys.stdout)

@@ -1,4 +1,4 @@
-"""How far a run is, on standard error: one line that is written over, or a plain line now and then.
+"""Show the progress of a run on standard error: one line that is written over, or a plain line now and then.
 
 It is drawn inside the measuring loop, so it must cost microseconds: a few sums, one write, and
 no layout engine.
@@ -10,15 +10,13 @@ import os
 import shutil
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lens.metrics.timeline import first_at_ns, last_at_ns
 from lens.model import Record, Status
+from lens.orchestrator.engine import RunState
+from lens.run.result import RunResult
+from lens.run.sink import Sink
 from lens.units import NS_PER_MS, NS_PER_S
-
-if TYPE_CHECKING:
-    from lens.orchestrator.engine import RunState
 
 # The figures shown are those of the newest requests, so that a change is seen.
 RECENT = 200
@@ -27,8 +25,8 @@ PLAIN_EVERY_NS = 5 * NS_PER_S
 _BAR_CELLS = 24
 
 
-class Progress:
-    """Counts what it is given and shows it; `live` writes one line over, else lines follow."""
+class Progress(Sink):
+    """Shows the progress of a run; `live` writes one line over, else lines follow."""
 
     def __init__(self, *, live: bool, duration_ns: int | None = None) -> None:
         self._live, self._duration_ns = live, duration_ns
@@ -41,10 +39,9 @@ class Progress:
         self._errors: Counter[str] = Counter()
         self._tokens = 0
         self._drawn = False
-        self.spent_nusd: Callable[[], int] | None = None  # where money is counted
 
-    def add(self, record: Record) -> None:
-        """Learn from one record what the line shows."""
+    def on_record(self, record: Record) -> None:
+        """Take from one record what the line shows."""
         if record.status is not Status.SUCCESS:
             self._errors[record.category] += 1
         if len(record.events.lag_ns):
@@ -59,8 +56,8 @@ class Progress:
             if tokens > 1:
                 self._gap_ms.append((last - first) / NS_PER_MS / (tokens - 1))
 
-    def show(self, state: RunState) -> None:
-        """Called often; draws when it is time."""
+    def on_progress(self, state: RunState) -> None:
+        """Draw the line when it is time."""
         elapsed_ns = state.elapsed_ns
         if elapsed_ns < self._next_ns:
             return
@@ -94,8 +91,8 @@ class Progress:
             parts.append(f"ITL {_rank(self._gap_ms, 50):.2f} ms")
         if self._tokens and seconds:
             parts.append(f"{self._tokens / seconds:.0f} tokens/s")
-        if self.spent_nusd is not None:
-            parts.append(f"${self.spent_nusd() / 1e9:.4f}")
+        if state.spent_nusd is not None:
+            parts.append(f"${state.spent_nusd / 1e9:.4f}")
         if self._lag_us:
             parts.append(f"lag p95 {_rank(self._lag_us, 95):.0f} us")
         if state.failed:
@@ -117,8 +114,8 @@ class Progress:
         words, mark, rest = shown.rpartition("  ")
         return f"{words}{mark}\x1b[31m{rest}\x1b[0m" if " failed" in rest else shown
 
-    def close(self) -> None:
-        """The run is over: leave a clean line to what follows."""
+    def on_end(self, result: RunResult) -> None:  # noqa: ARG002
+        """Leave a clean line to what follows."""
         if self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

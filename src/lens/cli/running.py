@@ -1,51 +1,90 @@
-"""A load from its settings to its page: what every command that measures a load does alike."""
+"""Run what was typed: settings to the driver, its result to the page, the messages and the exit code."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
+import trio
 
-from lens.cli.gates import hold, worse
-from lens.cli.measure import Measured, measure, remember_secrets, run_name
+from lens.cli.errors import PROGRAM
+from lens.cli.gates import print_verdicts
 from lens.cli.page import page_console
 from lens.cli.progress import Progress
-from lens.cli.results import Results
 from lens.cli.settings import Settings
-from lens.errors import ExitCode
-from lens.profiler import with_simulators
 from lens.report.run import print_report
+from lens.run import driver
+from lens.run.driver import RunOptions
+from lens.run.outputs import uses_stdout
+from lens.run.result import RunResult
+from lens.secrets import mask_secrets, remember_headers
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def run_and_report(settings: Settings, also: Callable[[Console, Measured], None] | None = None) -> int:
-    """Measure, write what was asked for, and print the page; `also` prints below it. Then the gates are held.
+def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None] | None = None) -> int:
+    """Run, write what was asked for, and print the page; `also` prints below it, then come the gates.
 
     What went wrong goes to stderr. Returns the exit code.
 
     Raises:
         LensError: nothing could be measured, or written.
     """
-    remember_secrets(settings)
-    with with_simulators(settings.config) as config:
-        settings = settings._replace(config=config)
-        results = Results(settings, run_name(settings, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
-        live = settings.ui == "live"
-        progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
-        found = measure(settings, results, progress, keep_text=config.output.save_text)
-    console = page_console(results)
-    print_report(console, found.summary, found.info, results.paths, records=found.records)
+    result = run_settings(settings)
+    console = page_console(on_stderr=uses_stdout(settings.config.output, settings.output))
+    print_report(console, result.summary, result.info, list(result.paths), records=result.records)
     if also is not None:
-        also(console, found)
-    gate = hold(console, settings.gates, found.records, found.summary, settings.book, slos=settings.slos)
-    if found.exit_code == ExitCode.INTERRUPTED:
-        click.echo(f"lll: interrupted ({found.outcome.stopped_by}); what was measured is above", err=True)
-    elif found.outcome.over_budget:
-        click.echo(f"lll: {found.outcome.over_budget}", err=True)
-    if found.trouble:
-        click.echo(f"lll: {found.trouble}", err=True)
-    return worse(found.exit_code, gate)
+        also(console, result)
+    if result.verdicts:
+        print_verdicts(console, result.verdicts)
+    tell_troubles(result, "what was measured is above")
+    return result.exit_code
+
+
+def run_settings(settings: Settings, *, keep_text: bool = False, gates_of_each: bool = False) -> RunResult:
+    """Carry out a run with the progress line that the settings ask for; SIGINT and SIGTERM stop it.
+
+    Raises:
+        LensError: nothing could be measured, or written.
+    """
+    remember_secrets(settings)
+    options = RunOptions(
+        book=settings.book,
+        slos=settings.slos,
+        gates=settings.gates,
+        gates_of_each=gates_of_each,
+        pushes=settings.pushes,
+        output=settings.output,
+        force=settings.force,
+        keep_text=keep_text,
+        usd_per_gpu_hour=settings.usd_per_gpu_hour,
+        command=_command(),
+        signals=True,
+    )
+    live = settings.ui == "live"
+    sinks = [] if settings.ui == "none" else [Progress(live=live, duration_ns=settings.config.load.duration_ns)]
+    return trio.run(partial(driver.run, settings.config, *sinks, options=options))
+
+
+def tell_troubles(result: RunResult, measured: str | None = None) -> None:
+    """Say on stderr what ended the run early and what could not be written."""
+    interrupted = "; ".join(filter(None, (f"interrupted ({result.outcome.stopped_by})", measured)))
+    for line in (interrupted if result.interrupted else None, result.outcome.over_budget, result.trouble):
+        if line:
+            click.echo(f"{PROGRAM}: {line}", err=True)
+
+
+def remember_secrets(settings: Settings) -> None:
+    """Hide header values that may be keys from all that is shown, also from the command that is recorded."""
+    for target in settings.config.targets:
+        remember_headers(target.headers)
+
+
+def _command() -> str:
+    """Return what was typed, without secrets."""
+    return mask_secrets(shlex.join([PROGRAM, *sys.argv[1:]]))

@@ -20,7 +20,7 @@ from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
 from lens.cli.pushes import configured_pushes
 from lens.config.load import make_config
-from lens.config.settings import ExportConfig, RunConfig
+from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook, parse_price, standard_book
 from lens.secrets import remember_secret
@@ -38,7 +38,6 @@ class Settings(NamedTuple):
 
     config: RunConfig
     book: PriceBook
-    exports: tuple[ExportConfig, ...]
     output: str | None  # --output
     force: bool
     ui: str  # "live", "plain" or "none"
@@ -46,10 +45,6 @@ class Settings(NamedTuple):
     usd_per_gpu_hour: Decimal | None = None
     slos: tuple[Slo, ...] = ()  # --goodput
     gates: tuple[Gate, ...] = ()
-
-
-# A run that ends when a figure is known ends after so many requests at the latest.
-UNTIL_MOST = 10_000
 
 
 NO_TARGET = "no target; name one: --provider openai --model gpt-4o-mini, or --provider simulator"
@@ -85,12 +80,11 @@ def settings_of(
         flags.pop("model", None)
         tree["targets"] = [dict(one) for one in targets]
     file = ctx.params.get("config") or above.get("config")
-    config = make_config(tree, file=Path(file) if file else None)
+    config = _in_units(make_config(tree, file=Path(file) if file else None), ctx.params.get("prometheus_units"))
     _check(config, no_target)
     return Settings(
         config=config,
         book=book_of(ctx),
-        exports=_in_units(config.output.exports, ctx.params.get("prometheus_units")),
         output=output,
         force=bool(ctx.params.get("force")),
         ui=_ui(ctx),
@@ -120,7 +114,9 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
     if sweeps and load.get("duration_ns"):
         load["step_duration_ns"] = load["duration_ns"]
     if load.get("until") and not load.get("iterations") and not load.get("duration_ns"):
-        load["iterations"] = UNTIL_MOST
+        from lens.run.stop_rule import MOST_REQUESTS
+
+        load["iterations"] = MOST_REQUESTS
 
 
 def _gpu_hour(text: str | None) -> Decimal | None:
@@ -151,12 +147,18 @@ def _prompt(text: str) -> str:
     return found.removesuffix("\n")
 
 
-def _in_units(exports: tuple[ExportConfig, ...], units: str | None) -> tuple[ExportConfig, ...]:
-    """The exports, Prometheus' one under the names that --prometheus-units asks for."""
+def _in_units(config: RunConfig, units: str | None) -> RunConfig:
+    """Return the config with the Prometheus export under the names that --prometheus-units asks for."""
     if units != "seconds":
-        return exports
-    named = {"prometheus": "prometheus-seconds"}
-    return tuple(msgspec.structs.replace(export, format=named.get(export.format, export.format)) for export in exports)
+        return config
+    exports = [
+        msgspec.structs.replace(one, format="prometheus-seconds")
+        if one.format == "prometheus" and one.endpoint is None
+        else one
+        for one in config.output.exports
+    ]
+    output = msgspec.structs.replace(config.output, exports=tuple(exports))
+    return msgspec.structs.replace(config, output=output)
 
 
 def _formats(export: str | None, output: str | None) -> list[str]:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from lens.config.settings import (
     CustomConfig,
     ExportConfig,
@@ -25,6 +23,7 @@ from lens.config.settings import (
     Tree,
 )
 from lens.errors import ConfigError, FileError, did_you_mean
+from lens.parsing import parse_json, parse_toml, parse_yaml
 from lens.units import parse_duration_ns, parse_rate_per_s
 
 # Names of the plan's file format (PLAN 3.3, 6.1.3, 6.2.1), and where they go here.
@@ -87,7 +86,8 @@ def parsed(path: Path) -> Any:
     """A file as plain values, with its own names.
 
     Raises:
-        FileError: it cannot be read or is not well-formed.
+        FileError: it cannot be read, is not well-formed, or nested more than MAX_DEPTH levels.
+        ConfigError: it is YAML and PyYAML is not installed.
     """
     try:
         data = path.read_bytes()
@@ -95,28 +95,12 @@ def parsed(path: Path) -> Any:
         raise FileError(f"config file {path}: cannot read: {error.strerror}") from error
     try:
         if path.suffix in (".yaml", ".yml"):
-            try:
-                import yaml  # type: ignore[import-untyped, unused-ignore]
-            except ImportError:
-                raise ConfigError(f"config file {path}: YAML needs PyYAML: pip install pyyaml; or write TOML") from None
-            try:
-                return _text_keys(yaml.safe_load(data) or {})
-            except yaml.MarkedYAMLError as error:
-                # Its own text shows the line, and a key may stand there.
-                at = error.problem_mark
-                where = f" (at line {at.line + 1}, column {at.column + 1})" if at else ""
-                raise ValueError(f"{error.problem or error.context}{where}") from None
-            except yaml.YAMLError as error:
-                raise ValueError(f"not YAML ({type(error).__name__})") from None
-        if path.suffix == ".json":
-            return msgspec.json.decode(data)
-        import tomllib
-
-        return tomllib.loads(data.decode())
+            return _text_keys(parse_yaml(data) or {})
+        return parse_json(data) if path.suffix == ".json" else parse_toml(data.decode())
+    except ImportError:
+        raise ConfigError(f"config file {path}: YAML needs PyYAML: pip install pyyaml; or write TOML") from None
     except ValueError as error:
         raise FileError(f"config file {path}: {error}") from error
-    except RecursionError:
-        raise FileError(f"config file {path}: tables and lists are nested too deeply") from None
 
 
 def _text_keys(value: Any) -> Any:
@@ -124,7 +108,6 @@ def _text_keys(value: Any) -> Any:
 
     Raises:
         ValueError: a key is none; it says how to write it.
-        RecursionError: something holds itself.
     """
     if isinstance(value, list):
         return [_text_keys(one) for one in value]

@@ -1,4 +1,4 @@
-"""Observatory: what a program measures, pushed to where metrics are kept while it goes on measuring (PLAN 5.2).
+"""Observatory: what a program measures, pushed to where metrics are kept while it goes on measuring.
 
     exporter = PrometheusExporter("http://observatory:9091")
     for metrics in profiler.stream_metrics("Hello"):

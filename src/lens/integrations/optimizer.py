@@ -1,4 +1,4 @@
-"""Auto-Optimizer: models set side by side, and the one that fits a purpose (PLAN 5.3).
+"""Auto-Optimizer: models set side by side, and the one that fits a purpose.
 
     results = await ModelComparator().compare_models(["gpt-4o", "claude-sonnet-4-5"], ["Say hello"])
     best = results.optimal_by_criteria(LatencyUnder(500).and_(CostBelow(0.01)).and_(ThroughputAbove(20)))
@@ -36,9 +36,10 @@ from lens.integrations.recent import RecentMetrics
 from lens.model import Record, RunInfo, Target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, standard_book
-from lens.profiler import measure, target_of
+from lens.profiler import target_of
 from lens.providers.registry import provider_names
 from lens.run.async_bridge import Work, anywhere, blocking
+from lens.run.driver import RunOptions, run
 
 __all__ = [
     "AutoOptimizer",
@@ -142,9 +143,8 @@ class ModelComparator:
         config = RunConfig(targets=targets, load=self.load, prompts=PromptConfig(texts=tuple(prompts)))
 
         async def work(stop: Stop) -> ComparisonResults:
-            records: list[Record] = []
-            info = await measure(config, on_record=records.append, stop=stop)
-            return ComparisonResults(info, sorted(records, key=lambda record: record.index), self.book)
+            result = await run(config, options=RunOptions(book=self.book), stop=stop)
+            return ComparisonResults(result.info, result.records, self.book)
 
         return work
 

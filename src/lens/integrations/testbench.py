@@ -1,4 +1,4 @@
-"""Test-Bench: test cases profiled while they are tested, and held to limits (PLAN 5.1).
+"""Test-Bench: test cases profiled while they are tested, and held to limits.
 
     report = run_suite(Profiler("openai", "gpt-4o"), cases, ["ttft_ms<500", "tokens_per_second>20"])
     assert not report.failed, report.text()
@@ -24,7 +24,7 @@ from lens.metrics.summary import Summary, summarize
 from lens.model import UNREADABLE, Record, decode_hook, encode_hook
 from lens.profiler import Profiler
 
-# What a test case keeps of its request, of the plan's names (PLAN 2.2.4).
+# The metrics that a test case keeps of its request.
 FIGURES = ("ttft_ms", "ttfb_ms", "itl_ms", "total_latency_ms", "tokens_per_second", "output_tokens", "total_cost")
 # A figure moved by less than this is not worth a line in a regression report.
 TOLERANCE = 0.1

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import trio
+from msgspec.structs import replace
 
-from lens.config.settings import MonitorConfig, RunConfig
-from lens.errors import LensError
+from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
+from lens.errors import ConfigError, LensError
 from lens.export.prometheus import Gathered
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Promise
@@ -24,10 +25,16 @@ from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOu
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
+from lens.orchestrator.plan import make_plan
+from lens.orchestrator.run_info import run_info
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 from lens.push.http import in_thread
 from lens.push.push import Push, open_push
+from lens.run.checks import refuse_others, refuse_thresholds
+from lens.run.driver import RunOptions, run
+from lens.run.simulators import with_placeholders
+from lens.run.sink import FunctionSink
 
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
@@ -35,6 +42,15 @@ PUSH_EVERY_S = 15.0
 SICK_AFTER = 3
 Probe = Callable[[RunConfig, Callable[[Record], None], Stop], Awaitable[None]]
 Say = Callable[[str], None]
+
+
+# Of a load and of its output; a round decides the rest itself. Concurrency, formats and a folder may come from the
+# environment, where they are meant for other commands.
+OBEYED = frozenset(
+    {"concurrency", "adaptive", "connection", "connections", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns",
+     "idle_timeout_ns", "retries", "seed"}
+)  # fmt: skip
+OBEYED_OUTPUT = frozenset({"exports", "dir", "save_text", "log_level"})
 
 
 class Settings(NamedTuple):
@@ -197,6 +213,40 @@ class Monitor:
             firing=firing,
             troubles=troubles,
         )
+
+
+def check_monitor(config: RunConfig) -> RunInfo:
+    """Check that a monitor can obey the configuration; return the header of what it writes.
+
+    Raises:
+        ConfigError: a field cannot be obeyed, or a target cannot be asked.
+    """
+    refuse_others("monitor", config.load, OBEYED, "each round asks every target with every prompt once")
+    refuse_others("monitor", config.output, OBEYED_OUTPUT, "a monitor writes its history, and pushes")
+    refuse_thresholds("monitor", config, "give monitor.slos (--slo), whose error budgets are watched")
+    files = [export.file for export in config.output.exports if export.endpoint is None and export.file]
+    if files:
+        raise ConfigError(f"monitor: output.exports: {files[0]} cannot be written by a monitor; give --history")
+    return run_info(make_plan(with_placeholders(config)), command="lll monitor")
+
+
+async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:
+    """Carry out one round: every target with every prompt; targets at the same time.
+
+    Raises:
+        ConfigError: a target cannot be asked.
+    """
+    load = LoadConfig(**{name: getattr(config.load, name) for name in OBEYED})
+    load = replace(load, pattern="iterations", iterations=1, concurrency=len(config.targets))
+    prompts = len(make_plan(replace(config, load=load)).prompts)
+    round_ = replace(
+        config,
+        load=replace(load, iterations=prompts),
+        output=OutputConfig(save_text=config.output.save_text),
+        monitor=None,
+        thresholds=(),
+    )
+    await run(round_, FunctionSink(take), options=RunOptions(pushes=()), stop=stop)
 
 
 def _history(monitor: MonitorConfig, info: RunInfo, book: PriceBook) -> History | None:

@@ -16,14 +16,14 @@ from lens._core.clock import now_ns
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Failure, Record, Status, Try, WorkerClock
 from lens.orchestrator.collect import record_of, try_of
-from lens.orchestrator.gc_control import GarbageWatch, quiet
+from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.pacing import Starts
 from lens.orchestrator.plan import Plan, PlanTarget, Slot
 from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.schedule import Stage, times_ns
 from lens.orchestrator.stop import Stop
-from lens.orchestrator.throttle import Brake
+from lens.orchestrator.throttle import AdaptiveThrottle
 from lens.transport.exchange_builder import ExchangeBuilder
 from lens.transport.http1 import perform
 from lens.transport.pool import Pool, open_pool
@@ -33,7 +33,7 @@ from lens.wire import Exchange, Reading, WireRequest
 
 # An open-loop stage begins this long after it was set up, so that its first start is not late.
 LEAD_NS = 5 * NS_PER_MS
-# How often whoever looks on is told.
+# How often progress is reported.
 TICK_S = 0.1
 # A closed loop that is ended only by time waits this long after a request that got no answer at all,
 # so that a dead server does not fill a file with refusals.
@@ -43,7 +43,7 @@ OnRecord = Callable[[Record], None]
 
 
 class RunState:
-    """How far a run is; changes while it goes on."""
+    """Progress of a run; changes while it goes on."""
 
     def __init__(self, total: int | None) -> None:
         self.total = total  # None: time ends it
@@ -53,6 +53,7 @@ class RunState:
         self.done = 0
         self.failed = 0
         self.warmup_done = 0
+        self.spent_nusd: int | None = None  # under a spend ceiling
 
     @property
     def in_flight(self) -> int:
@@ -123,14 +124,14 @@ async def run_plan(
         LensError: what on_record raised, once everything under way has ended.
     """
     stop = stop or Stop()
-    with quiet() as garbage:
+    with gc_disabled() as garbage:
         async with open_pool(kernel_stamps=kernel_stamps, fallback=fallback) as pool:
-            run = _Run(plan, pool, stop, garbage, on_record, on_warmup)
+            run = _PlanRun(plan, pool, stop, garbage, on_record, on_warmup)
             run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
             run.share, run.on_stage = share, on_stage
             async with trio.open_nursery() as beside:
                 if on_progress is not None:
-                    beside.start_soon(_tell, run.state, on_progress)
+                    beside.start_soon(_report_progress, run.state, on_progress)
                 await run.all_stages()
                 beside.cancel_scope.cancel()
     if on_progress is not None:
@@ -140,8 +141,8 @@ async def run_plan(
     return run.outcome()
 
 
-class _Run:
-    """What the tasks of one run share."""
+class _PlanRun:
+    """One plan while it is carried out: what its tasks share."""
 
     def __init__(
         self,
@@ -160,7 +161,7 @@ class _Run:
         self.enough: Callable[[], bool] | None = None
         self.share = ALONE
         self.on_stage: Callable[[], Awaitable[int]] | None = None
-        self.brake = Brake() if plan.config.load.adaptive else None
+        self.throttle = AdaptiveThrottle() if plan.config.load.adaptive else None
         self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
         self.over_budget: str | None = None
         self._on_record, self._on_warmup = on_record, on_warmup
@@ -269,8 +270,8 @@ class _Run:
         builder = ExchangeBuilder()
         try:
             while True:
-                if self.brake is not None:
-                    await self.brake.wait()
+                if self.throttle is not None:
+                    await self.throttle.wait()
                 record, builder = None, ExchangeBuilder()
                 exchange = await self._attempt(slot, target, request, builder, first=not tries)
                 record = self._record(slot, target, request, exchange, tries)
@@ -336,10 +337,11 @@ class _Run:
         self.state.done += 1
         self.state.failed += record.status is not Status.SUCCESS
         self.limits.add(record)
-        if self.brake is not None:
-            self.brake.learn(record, now_ns())
+        if self.throttle is not None:
+            self.throttle.observe(record, now_ns())
         if self.ceiling is not None:
             self.ceiling.settle(worst_nusd, record)
+            self.state.spent_nusd = self.ceiling.spent_nusd
         taker = self._on_warmup if record.warmup else self._on_record
         self.state.warmup_done += record.warmup
         if taker is not None and self.broken is None:
@@ -355,7 +357,7 @@ class _Run:
         self.stop.ask(str(error))
 
     def outcome(self) -> Outcome:
-        held = self.brake.warnings() if self.brake is not None else ()
+        held = self.throttle.warnings() if self.throttle is not None else ()
         # Of several workers, whoever has all their records says what limits they met.
         limits = self.limits.warnings() if self.share.of == 1 else ()
         return Outcome(
@@ -377,7 +379,7 @@ def read(target: PlanTarget, request: WireRequest, exchange: Exchange) -> Readin
         return Reading(category="protocol_error", failure=Failure(message=what, where="client"))
 
 
-async def _tell(state: RunState, on_progress: Callable[[RunState], None]) -> None:
+async def _report_progress(state: RunState, on_progress: Callable[[RunState], None]) -> None:
     while True:
         on_progress(state)
         await trio.sleep(TICK_S)

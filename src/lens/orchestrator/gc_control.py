@@ -1,4 +1,4 @@
-"""Silence while a run measures: no garbage collection unless memory asks for it, and fine timers.
+"""Garbage collection is off while a run measures, unless memory runs short; timers are fine-grained.
 
 A full collection pauses every stamp of the process for 10 to 200 ms. What exists when the run starts
 is frozen, the collector is off, and cycles are left to wait; only when very many objects are waiting
@@ -20,7 +20,7 @@ MOST_WAITING = 1_000_000
 
 
 class GarbageWatch:
-    """Looks at what waits for collection, between requests."""
+    """Collects between requests when too many objects wait, and records how long that paused the run."""
 
     def __init__(self) -> None:
         self.pauses_ns: list[int] = []
@@ -41,8 +41,8 @@ class GarbageWatch:
 
 
 @contextmanager
-def quiet() -> Iterator[GarbageWatch]:
-    """Freeze and stop the collector; as it was before, afterwards."""
+def gc_disabled() -> Iterator[GarbageWatch]:
+    """Freeze and disable the collector within the block; restore its state afterwards."""
     was_on = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -127,7 +127,7 @@ def make_plan(
     targets = tuple([make_target(one, environ) for one in config.targets])
     trace = tuple(trace_ns) if trace_ns else read_trace_ns(Path(load.trace)) if load.trace else ()
     if pattern_of(load) == "iterations" and len(targets) > 1:
-        # The plan counts them for each target (PLAN 9.1, compare).
+        # Iterations are counted for each target, as `lll compare` documents.
         load = replace(load, iterations=load.iterations * len(targets))
     steps = stages(load, trace_ns=trace)
     known = [count_of(stage) for stage in steps]

@@ -18,8 +18,8 @@ import msgspec
 
 from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
-from lens.model import UNREADABLE
 from lens.orchestrator.synthetic import lengths, made_up
+from lens.parsing import parse_json
 from lens.wire import Prompt
 
 DEFAULT_TEXT = "Write a short story about a lighthouse."
@@ -140,8 +140,8 @@ def _array(text: str, where: str) -> Iterator[Prompt]:
 def _document(text: str, where: str) -> Iterator[Prompt]:
     """One object: a test file with a list under a name of its own, or JSON Lines under another suffix."""
     try:
-        document = msgspec.json.decode(text.encode())
-    except UNREADABLE:
+        document = parse_json(text)
+    except ValueError:
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 yield prompt_of(_decoded(line.encode(), f"{where}: line {number}"), f"{where}: line {number}")
@@ -238,6 +238,6 @@ def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
 
 def _decoded(data: bytes, where: str, kind: Any = dict[str, Any]) -> Any:
     try:
-        return msgspec.json.decode(data, type=kind)
-    except UNREADABLE as error:
+        return parse_json(data, kind)
+    except ValueError as error:
         raise FileError(f"{where}: {error}") from None

@@ -1,6 +1,6 @@
-"""The circumstances of a run: what was asked for, on which machine, with which clock.
+"""Make the header of a run (RunInfo): settings, machine, clock, version.
 
-Whoever reads a figure in a year finds here what it was taken with. Nothing secret gets in: keys are
+Nothing secret gets in: keys are
 left out, header values that may be keys are hidden, a proxy loses its credentials.
 """
 
@@ -23,7 +23,7 @@ from lens.wire import Secret
 
 
 def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) -> RunInfo:
-    """The header of a run that is about to start."""
+    """Return the header of a run that is about to start; `command` must hold no secret."""
     from lens._version import __version__
 
     at_ns = started_ns if started_ns is not None else now_ns()
@@ -41,8 +41,8 @@ def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) ->
     )
 
 
-def ended(info: RunInfo, *, started_ns: int, ended_ns: int, warnings: tuple[str, ...] = ()) -> RunInfo:
-    """The same header, now that the run has ended."""
+def with_end(info: RunInfo, *, started_ns: int, ended_ns: int, warnings: tuple[str, ...] = ()) -> RunInfo:
+    """Return the header with the run's start and end (monotonic clock, ns) and its warnings."""
     return msgspec.structs.replace(
         info,
         started_at=timestamp_of(started_ns),

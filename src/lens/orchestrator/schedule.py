@@ -63,7 +63,7 @@ def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ..
     """
     pattern = pattern_of(load)
     measured = _MEASURED[pattern](load, trace_ns)
-    return _with_warmup(load, measured)
+    return with_warmup(load, measured)
 
 
 def pattern_of(load: LoadConfig) -> Pattern:
@@ -284,8 +284,12 @@ _MEASURED = {
 }
 
 
-def _with_warmup(load: LoadConfig, measured: list[Stage]) -> tuple[Stage, ...]:
-    """Requests before a closed loop; of an open loop, the first starts by number, time or share."""
+def with_warmup(load: LoadConfig, measured: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages with the warm-up that `load.warmup` asks for.
+
+    A closed loop gets a stage of its own before it; of an open loop the first starts are marked, by time or share.
+    "auto" changes nothing: that warm-up is found in the results.
+    """
     if load.warmup.strip().lower() == AUTO:
         return tuple(measured)
     requests, span_ns, share = parse_warmup(load.warmup)
@@ -310,11 +314,24 @@ def _with_warmup(load: LoadConfig, measured: list[Stage]) -> tuple[Stage, ...]:
 
 
 def parse_warmup(text: str) -> tuple[int, int, float]:
-    """(requests, ns, share) of "3", "10s" or "10%"; two of them are 0.
+    """Return (requests, ns, share) of "3", "10s" or "10%"; two of them are 0.
 
     Raises:
         ConfigError: it is none of these.
     """
+    return _parse_part(text, "--warmup")
+
+
+def parse_cooldown(text: str) -> tuple[int, int, float]:
+    """Return (requests, ns, share), as parse_warmup does.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    return _parse_part(text, "--cooldown")
+
+
+def _parse_part(text: str, option: str) -> tuple[int, int, float]:
     said = text.strip()
     try:
         if (count := parse_count(said)) is not None:
@@ -325,5 +342,5 @@ def parse_warmup(text: str) -> tuple[int, int, float]:
     except ValueError:
         share = -1.0
     if not 0 <= share < 1:
-        raise ConfigError(f"--warmup {text!r}: write a number of requests, 10s or 10%")
+        raise ConfigError(f"{option} {text!r}: write a number of requests, 10s or 10%")
     return 0, 0, share

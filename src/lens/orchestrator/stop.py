@@ -1,7 +1,7 @@
-"""Ending a run early, without losing what it measured.
+"""Stop a run early without losing what it measured.
 
-Asked once, a run starts nothing more and ends what is under way; every request still gets its Record.
-Asked again by a signal, it is left at once.
+After the first request to stop, a run starts nothing more and cancels what is in flight; every request
+still gets its Record. A second signal interrupts the program at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import trio
 
 
 class Stop:
-    """The wish to end; shared by whoever may have it and the run that obeys."""
+    """Cooperative stop flag shared by the caller and the engine."""
 
     def __init__(self) -> None:
         self.why: str | None = None  # "SIGINT", "SIGTERM", or a sentence
@@ -22,21 +22,27 @@ class Stop:
 
     @property
     def asked(self) -> bool:
+        """Whether somebody has asked."""
         return self.why is not None
 
     def ask(self, why: str) -> None:
-        """From within the run's event loop; the first reason stays."""
+        """Ask the run to stop; call it from the run's event loop. The first reason is kept."""
         if self.why is None:
             self.why = why
         self._event.set()
 
     async def wait(self) -> None:
+        """Return once somebody has asked."""
         await self._event.wait()
 
 
 @asynccontextmanager
 async def stopped_by_signals(stop: Stop, *numbers: signal.Signals) -> AsyncIterator[Stop]:
-    """These signals (SIGINT and SIGTERM) ask to stop; a second one interrupts. Only in the main thread."""
+    """Let signals (SIGINT and SIGTERM) ask to stop within the block; only in the main thread.
+
+    Raises:
+        KeyboardInterrupt: a second signal came.
+    """
     again = False
     async with trio.open_nursery() as nursery:
 

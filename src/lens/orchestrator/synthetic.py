@@ -23,7 +23,7 @@ _COMMON = (
 )
 WORDS = tuple(_COMMON.split())
 _RANGE = re.compile(r"(\d+)(?:-(\d+)|:(\d+))?")
-# The plan's standard scenario (PLAN 8.3, Anyscale LLMPerf): 550 tokens in, 150 out.
+# The standard scenario of Anyscale's LLMPerf: 550 tokens in, 150 out.
 PRESETS = {"standard": ("550", "150")}
 
 

@@ -1,4 +1,4 @@
-"""Holding back under a rate limit, where --adaptive asks for it.
+"""Throttling on rate-limit headers and 429s, for `adaptive` loads.
 
 A 429 stops new starts for as long as the provider says, or else for a time that doubles with each one
 and shrinks with each success; a header that says nothing is left stops them until it is filled again.
@@ -17,8 +17,8 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 
 
-class Brake:
-    """When the next request may start."""
+class AdaptiveThrottle:
+    """Decides when the next request may start; learns from each record."""
 
     def __init__(self) -> None:
         self.until_ns = 0
@@ -26,8 +26,8 @@ class Brake:
         self.times = 0
         self._wait_s = FIRST_WAIT_S
 
-    def learn(self, record: Record, at_ns: int) -> None:
-        """What one answer says of the limits."""
+    def observe(self, record: Record, at_ns: int) -> None:
+        """Take from one answer, received at `at_ns`, what it says of the provider's rate limits."""
         wait_s: float | None = None
         if record.status is Status.RATE_LIMITED:
             said = record.failure.retry_after_s if record.failure else None

@@ -1,6 +1,6 @@
-"""Calling the instrument from other worlds: plain code, trio, asyncio.
+"""Call the instrument from plain code, trio and asyncio.
 
-The instrument runs under trio and only there. A caller under asyncio gets an awaitable whose work
+The instrument runs under trio only. A caller under asyncio gets an awaitable whose work
 happens in a thread with a loop of its own; a blocking caller inside a running loop gets such a
 thread too. Cancelling the asyncio task asks the run to stop.
 """

@@ -1,4 +1,4 @@
-"""What a run would do, as plain data: for --dry-run, and for whoever wants to see before sending.
+"""Describe what a run would do, as plain data, without sending anything.
 
 The rule: everything a key could hide in is hidden, also where a provider puts the key into the path
 or a header of its own.
@@ -10,12 +10,28 @@ from typing import Any
 
 import msgspec
 
+from lens.config.settings import RunConfig
 from lens.model import UNREADABLE
-from lens.orchestrator.plan import Plan, PlanTarget, count_of
+from lens.orchestrator.plan import Plan, PlanTarget, count_of, make_plan
 from lens.orchestrator.schedule import Stage
+from lens.pricing import PriceBook
+from lens.run.budget import quote
+from lens.run.checks import check_load
+from lens.run.simulators import with_placeholders
 from lens.secrets import MASK, mask_headers
 from lens.units import seconds
 from lens.wire import WireRequest
+
+
+def dry_run(config: RunConfig, book: PriceBook) -> dict[str, Any]:
+    """Return the plan of a run and a quote of what it may cost.
+
+    Raises:
+        ConfigError: a field of the configuration cannot be obeyed.
+    """
+    check_load(config.load)
+    plan = make_plan(with_placeholders(config))
+    return {**described(plan), "cost": quote(plan, book)}
 
 
 def described(plan: Plan) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A handful of requests that tell where an endpoint's time goes: which are asked, and what else is looked at.
+"""Measure a handful of requests that tell where an endpoint's time goes, and look at this process meanwhile.
 
 Each question differs from the one before in one thing, so that a difference has one cause. Nothing is
-judged here: records and circumstances go to lens.analysis.diagnosis.diagnose.
+judged here: what was measured goes to lens.analysis.diagnosis.diagnose.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,14 +17,17 @@ import trio
 
 from lens._core.clock import now_ns
 from lens.analysis.diagnosis.symptoms import ALONE, KEPT, LONG_ANSWER, LONG_PROMPT, TOGETHER, Client, Served
-from lens.config.settings import PromptConfig, RunConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.model import Record, Status
-from lens.orchestrator.engine import run_plan
-from lens.orchestrator.plan import SIMULATOR, Plan, make_plan, make_target
+from lens.orchestrator.plan import SIMULATOR, make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
-from lens.run.budget import Spending
+from lens.run.checks import refuse_others, refuse_thresholds
+from lens.run.driver import RunOptions, run
+from lens.run.result import RunResult
 from lens.run.server_info import list_models, locate_api
+from lens.run.simulators import with_simulators
+from lens.run.sink import FunctionSink
 from lens.units import NS_PER_MS, NS_PER_S
 
 # Answers of this length end soon, and still have a first token where a model thinks a little.
@@ -38,6 +41,14 @@ UNNAMED = "unnamed"
 LOOK_EVERY_NS = 10 * NS_PER_MS
 # After such a failure the same request is not asked again: the answer would be the same.
 FINAL = frozenset({Status.NETWORK_ERROR, Status.AUTH_ERROR, Status.INVALID_REQUEST, Status.RATE_LIMITED})
+
+
+# Of a load; the questions decide the rest themselves. Concurrency may come from the environment, for other commands.
+OBEYED = frozenset(
+    {"concurrency", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns", "idle_timeout_ns", "seed", "max_cost_usd"}
+)
+# Formats and a folder may come from the environment too; --export json is doctor's own.
+OBEYED_OUTPUT = frozenset({"exports", "dir", "log_level"})
 
 
 class Asking(NamedTuple):
@@ -90,8 +101,19 @@ async def examine(
     """Ask everything, until a question has no answer at all.
 
     Raises:
-        ConfigError: something cannot be asked.
+        ConfigError: something cannot be asked, or a field of the load cannot be obeyed.
     """
+    refuse_others("doctor", config.load, OBEYED, "the questions decide what is sent")
+    refuse_others("doctor", config.prompts, (), "the questions decide what is sent")
+    refuse_others("doctor", config.output, OBEYED_OUTPUT, "its findings are all that it writes")
+    refuse_thresholds("doctor", config, "its questions are not a load; give them to `lll benchmark`")
+    with with_simulators(config) as hosted:
+        return await _examine(hosted, book, asking, on_question, stop)
+
+
+async def _examine(
+    config: RunConfig, book: PriceBook, asking: Asking, on_question: Callable[[Question], None], stop: Stop
+) -> Examination:
     named_by_server = not config.targets[0].model
     served, config = await _with_model(config)
     records: list[Record] = []
@@ -100,20 +122,18 @@ async def examine(
     over_budget: str | None = None
     async with trio.open_nursery() as beside:
         beside.start_soon(watch.look)
-        spent_usd = Decimal(0)
+        spent_nusd = 0
         for question in questions(asking):
             on_question(question)
-            plan = make_plan(_settings(config, question, spent_usd))
-            spending = _spending(plan, book)
-            found, outcome = await _ask(plan, spending, stop)
+            found = await _ask(_settings(config, question, spent_nusd), book, stop)
             records += [
                 msgspec.structs.replace(record, index=len(records) + i, stage=question.name)
-                for i, record in enumerate(sorted(found, key=lambda one: one.index))
+                for i, record in enumerate(found.records)
             ]
-            warnings += [one for one in outcome.warnings if one.startswith("garbage")]
-            over_budget = outcome.over_budget
-            spent_usd += Decimal(spending.ceiling.spent_nusd) / 10**9 if spending else 0
-            if over_budget or stop.asked or not any(record.status is Status.SUCCESS for record in found):
+            warnings += [one for one in found.warnings if one.startswith("garbage")]
+            over_budget = found.outcome.over_budget
+            spent_nusd += found.spent_nusd or 0
+            if over_budget or stop.asked or not any(record.status is Status.SUCCESS for record in found.records):
                 break
         beside.cancel_scope.cancel()
     if any(record.category == "not_found" for record in records):
@@ -138,40 +158,39 @@ async def _with_model(config: RunConfig) -> tuple[Served, RunConfig]:
     return served, msgspec.structs.replace(config, targets=(one,))
 
 
-def _settings(config: RunConfig, question: Question, spent_usd: Decimal) -> RunConfig:
+def _settings(config: RunConfig, question: Question, spent_nusd: int) -> RunConfig:
+    """The run of one question: the user's limits, and what the question decides."""
     limit = config.load.max_cost_usd
-    left = None if limit is None else str(max(Decimal(limit) - spent_usd, Decimal(0)))
-    load = msgspec.structs.replace(
-        config.load,
+    load = LoadConfig(
         pattern="iterations",
         iterations=question.requests,
-        seed=config.load.seed or int(time.time()),  # prompts that no cache knows from the last time
-        max_cost_usd=left,
+        **{name: getattr(config.load, name) for name in OBEYED - {"concurrency"}},
         **question.load,
     )
-    return msgspec.structs.replace(config, load=load, prompts=question.prompts, thresholds=())
-
-
-def _spending(plan: Plan, book: PriceBook) -> Spending | None:
-    limit = plan.config.load.max_cost_usd
-    return None if limit is None else Spending(plan, book, limit)
-
-
-async def _ask(plan: Plan, spending: Spending | None, stop: Stop) -> tuple[list[Record], Any]:
-    found: list[Record] = []
-
-    def hopeless() -> bool:
-        return any(r.status in FINAL for r in found) and not any(r.status is Status.SUCCESS for r in found)
-
-    outcome = await run_plan(
-        plan,
-        on_record=found.append,
-        stop=stop,
-        ceiling=spending.ceiling if spending else None,
-        worst_nusd=spending.worst_nusd if spending else None,
-        enough=hopeless,
+    load = msgspec.structs.replace(
+        load,
+        seed=load.seed or int(time.time()),  # prompts that no cache knows from the last time
+        max_cost_usd=None if limit is None else _usd_left(limit, spent_nusd),
     )
-    return found, outcome
+    return msgspec.structs.replace(
+        config, load=load, prompts=question.prompts, output=OutputConfig(), monitor=None, thresholds=()
+    )
+
+
+def _usd_left(limit: str, spent_nusd: int) -> str:
+    """The rest of a limit; what is no amount is left for the driver to refuse."""
+    try:
+        return str(max(Decimal(limit) - Decimal(spent_nusd) / 10**9, Decimal(0)) if spent_nusd else limit)
+    except InvalidOperation:
+        return limit
+
+
+async def _ask(config: RunConfig, book: PriceBook, stop: Stop) -> RunResult:
+    """Ask one question, until it is clear that the answer will always be the same failure."""
+    statuses: set[Status] = set()
+    seen = FunctionSink(lambda record: statuses.add(record.status))
+    options = RunOptions(book=book, enough=lambda: bool(statuses & FINAL) and Status.SUCCESS not in statuses)
+    return await run(config, seen, options=options, stop=stop)
 
 
 class LoopWatch:

@@ -1,8 +1,14 @@
-"""The highest load that keeps an SLO, measured: a try is a run at one load, and counts with the others there."""
+"""Search the highest load that keeps an SLO: each try is a run at one load.
+
+Loads are doubled until one fails, then the span between the last that passed and the first that failed is halved. A
+try whose interval holds the limit decides nothing: it is repeated, and what was measured at that load counts together,
+until it decides or the tries are used up; then the value without its interval does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -11,19 +17,86 @@ from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
-from lens.orchestrator.engine import Outcome, RunState, run_plan
-from lens.orchestrator.plan import Plan
-from lens.orchestrator.schedule import Stage
-from lens.orchestrator.stop import Stop
-from lens.run.search_steps import Search, Verdict
+from lens.orchestrator.schedule import Stage, with_warmup
 from lens.run.stop_rule import interval_of, values_of
 from lens.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from lens.orchestrator.engine import OnRecord, Outcome
+    from lens.orchestrator.plan import Plan
+    from lens.orchestrator.stop import Stop
 
 # A try lasts so long, unless --duration says otherwise.
 TRY_NS = 10 * NS_PER_S
 MOST_RATE, MOST_OPEN = 1000.0, 256.0
 # A load at which more requests fail than this is too high, whatever the others say.
 FAILURES = 0.01
+
+
+Verdict = Literal["kept", "broken", "undecided"]
+
+
+class LoadTry(msgspec.Struct, frozen=True):
+    """One try: the load, and its verdict."""
+
+    load: float
+    verdict: Verdict  # "undecided" became one of the others when the tries at this load were used up
+    counted_as: Literal["kept", "broken", "again"]
+
+
+class LoadSearch:
+    """The loads to try: measure at next_load(), then add_verdict(); until next_load() is None."""
+
+    def __init__(
+        self, start: float, most: float, *, whole: bool = False, width: float = 0.05, repeats: int = 3
+    ) -> None:
+        """
+        whole: loads are whole numbers (requests at a time).
+        width: the span that is narrow enough, as a share of the load.
+        repeats: tries of one load before the plain value decides.
+        """
+        self.kept: float | None = None
+        self.broken: float | None = None
+        self.tries: list[LoadTry] = []
+        self._most, self._whole, self._width, self._repeats = most, whole, width, repeats
+        self._load: float | None = self._rounded(start)
+        self._again = 0
+
+    def next_load(self) -> float | None:
+        """The load to try; None when the answer is known."""
+        return self._load
+
+    def add_verdict(self, verdict: Verdict, *, plainly_kept: bool) -> None:
+        """Take what the try of next_load() showed; `plainly_kept` judges the value without its interval."""
+        load = self._load
+        assert load is not None
+        if verdict == "undecided":
+            self._again += 1
+            if self._again < self._repeats:
+                self.tries.append(LoadTry(load, verdict, "again"))
+                return
+        kept = plainly_kept if verdict == "undecided" else verdict == "kept"
+        self.tries.append(LoadTry(load, verdict, "kept" if kept else "broken"))
+        self._again = 0
+        if kept:
+            self.kept = load
+        else:
+            self.broken = load
+        self._load = self._next()
+
+    def _next(self) -> float | None:
+        if self.broken is None:
+            assert self.kept is not None
+            return None if self.kept >= self._most else self._rounded(min(self.kept * 2, self._most))
+        if self.kept is None:
+            lower = self._rounded(self.broken / 2)
+            too_low = (self._whole and lower < 1) or lower < self._most * 1e-4 or lower == self.broken
+            return None if too_low else lower
+        narrow = self.broken - self.kept <= (1 if self._whole else self._width * self.kept)
+        return None if narrow else self._rounded((self.kept + self.broken) / 2)
+
+    def _rounded(self, load: float) -> float:
+        return float(int(load)) if self._whole else load
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +109,11 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     tries: tuple[str, ...]  # each in words
 
     def says(self) -> str:
+        """Return the answer as one sentence."""
         slos = " and ".join(self.slos)
         if self.highest is None:
+            if self.broken_at is None:
+                return f"{slos}: no load was tried to its end"
             return f"no load that was tried kept {slos}; the lowest was {self.broken_at:.4g} {self.unit}"
         if self.broken_at is None:
             return f"{slos} still kept at {self.highest:.4g} {self.unit}, the most that was tried (--search-max)"
@@ -45,7 +121,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def slos_of(texts: Sequence[str]) -> tuple[Threshold, ...]:
-    """
+    """Parse the SLOs of a search.
+
     Raises:
         ConfigError: one is no threshold, or not of requests.
     """
@@ -57,25 +134,22 @@ def slos_of(texts: Sequence[str]) -> tuple[Threshold, ...]:
 
 
 async def search(
-    plan: Plan,
-    *,
-    on_record: Callable[[Record], None],
-    stop: Stop,
-    on_progress: Callable[[RunState], None] | None = None,
-    on_try: Callable[[str], None] | None = None,
+    plan: Plan, measure: Callable[[Plan, OnRecord], Awaitable[Outcome]], *, on_record: OnRecord, stop: Stop
 ) -> tuple[Outcome, Found]:
-    """Try loads until the edge is known; every record is handed out, its stage naming the load."""
+    """Try loads until the edge is known; `measure` carries out the plan of one try.
+
+    Every record goes to on_record, numbered through all tries; its stage names the load.
+    """
     load = plan.config.load
     slos = slos_of(load.search_slo)
     by_rate = load.rate_per_s is not None or load.concurrency == 1
     unit = "requests/s" if by_rate else "at a time"
     start = (load.rate_per_s or 1.0) if by_rate else float(load.concurrency)
     most = load.search_max or (MOST_RATE if by_rate else MOST_OPEN)
-    finder = Search(min(start, most), most, whole=not by_rate)
+    finder = LoadSearch(min(start, most), most, whole=not by_rate)
     said: list[str] = []
+    outcomes: list[Outcome] = []
     handed = 0
-    first: Outcome | None = None
-    last: Outcome | None = None
     at_load: dict[float, list[Record]] = {}
     while (now := finder.next_load()) is not None and not stop.asked:
         records = at_load.setdefault(now, [])
@@ -88,16 +162,15 @@ async def search(
             records.append(numbered)
             on_record(numbered)
 
-        stage = _stage(plan, now, unit, by_rate=by_rate)
-        last = await run_plan(replace(plan, stages=(stage,)), on_record=take, on_progress=on_progress, stop=stop)
-        first = first or last
-        if stop.asked:
+        stages = with_warmup(load, [_stage(plan, now, unit, by_rate=by_rate)])
+        outcomes.append(await measure(replace(plan, stages=stages), take))
+        if stop.asked or outcomes[-1].over_budget is not None:
             break
         verdict, plainly, words = judge(slos, records)
         said.append(f"{now:.4g} {unit}: {words}")
-        if on_try is not None:
-            on_try(said[-1])
-        finder.tell(verdict, plainly_kept=plainly)
+        finder.add_verdict(verdict, plainly_kept=plainly)
+    if not outcomes:
+        raise ConfigError("the search was stopped before its first try")
     found = Found(
         unit=unit,
         slos=tuple([str(slo) for slo in slos]),
@@ -105,9 +178,17 @@ async def search(
         broken_at=finder.broken,
         tries=tuple(said),
     )
-    if first is None or last is None:
-        raise ConfigError("the search was stopped before its first try")
-    return replace(last, started_ns=first.started_ns, requests=handed), found
+    return _joined(outcomes), found
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of all tries."""
+    return replace(
+        outcomes[-1],
+        started_ns=outcomes[0].started_ns,
+        requests=sum(one.requests for one in outcomes),
+        warnings=tuple(dict.fromkeys(warning for one in outcomes for warning in one.warnings)),
+    )
 
 
 def _stage(plan: Plan, load: float, unit: str, *, by_rate: bool) -> Stage:

@@ -14,7 +14,7 @@ from lens.model import Record
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*[ ,:<]\s*(\d+(?:\.\d+)?)\s*%\s*")
 # A run that nothing else bounds ends after so many requests.
-MOST = 10_000
+MOST_REQUESTS = 10_000
 # How much more must be known before it is looked at again.
 GROWTH = 1.1
 FEWEST = 30

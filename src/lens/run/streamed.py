@@ -1,7 +1,7 @@
-"""What a run hands out while it goes on, to be iterated: `for` in plain code, `async for` under trio and asyncio.
+"""Iterate over what a run hands out while it goes on: `for` in plain code, `async for` under trio and asyncio.
 
-The run has a thread and a loop of its own, so that a slow reader never holds up what is measured: what he
-has not taken yet waits in memory. Leaving the iteration early stops the run.
+The run has a thread and an event loop of its own, so that a slow reader never holds up what is measured: items that
+were not taken yet wait in memory. Leaving the iteration early stops the run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from queue import SimpleQueue
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 import trio
 
@@ -18,17 +18,27 @@ from lens.orchestrator.stop import Stop
 from lens.run.async_bridge import Threaded, running_library
 
 T = TypeVar("T")
-# Given a function that hands out, and what says that it is to stop.
-Source = Callable[[Callable[[T], None], Stop], Awaitable[Any]]
+R = TypeVar("R")
+# Given a function that hands out, and a stop flag; returns the result of the run.
+Source = Callable[[Callable[[T], None], Stop], Awaitable[R]]
 
 
-class Streamed(Generic[T]):
+class Streamed(Generic[T, R]):
     """Iterate once, either way; `with` and `async with` stop the run at the end of their block."""
 
-    def __init__(self, source: Source[T]) -> None:
-        self._run = _Run(source)
+    def __init__(self, source: Source[T, R]) -> None:
+        self._run: _StreamThread[T, R] = _StreamThread(source)
         self._thread: threading.Thread | None = None
         self._ended = False
+
+    @property
+    def result(self) -> R | None:
+        """The result of the run; None before the iteration has ended.
+
+        Raises:
+            LensError: whatever ended the run.
+        """
+        return self._run.runner.result() if self._ended and self._thread is not None else None
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -94,19 +104,19 @@ class Streamed(Generic[T]):
             self._run.runner.result()
 
 
-class _Run(Generic[T]):
+class _StreamThread(Generic[T, R]):
     """What the thread knows; not who reads, so that it can be seen when nobody does any more."""
 
-    def __init__(self, source: Source[T]) -> None:
+    def __init__(self, source: Source[T, R]) -> None:
         self._source = source
         self.handed: SimpleQueue[tuple[T] | None] = SimpleQueue()
-        self.runner = Threaded(self._work, None)
+        self.runner: Threaded[R] = Threaded(self._work, None)
 
     def run(self) -> None:
         self.runner.run_kept()
         self.handed.put(None)
 
-    async def _work(self, stop: Stop) -> Any:
+    async def _work(self, stop: Stop) -> R:
         return await self._source(lambda value: self.handed.put((value,)), stop)
 
 

@@ -1,4 +1,4 @@
-"""Tokens counted here, where a server does not say how many it made; after the run, and marked as an estimate.
+"""Count output tokens where a server does not say how many it made; after the run, and marked as an estimate.
 
 The order of trust: what the server reports, what its events add up to, then this. There is no fallback
 to characters: without a tokenizer there is no count. Counting needs the text, so the events are kept.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from lens.config.settings import RunConfig
 from lens.errors import ConfigError
 from lens.model import Record, Usage
 
@@ -35,6 +36,20 @@ class Tokenizer(msgspec.Struct, frozen=True):
 
     name: str
     count: Callable[[str], int]
+
+
+def token_counter(config: RunConfig) -> Callable[[Record], Record] | None:
+    """Return what counts the tokens of a record by its model's tokenizer; None if `output.tokenizer` asks for none.
+
+    Raises:
+        ConfigError: no tokenizer of that name, or the extra `tokens` is not installed.
+    """
+    name = config.output.tokenizer
+    if name is None:
+        return None
+    by_model = {target.model: load_tokenizer(name, target.model) for target in config.targets}
+    any_model = load_tokenizer(name)
+    return lambda record: counted(record, by_model.get(record.model, any_model))
 
 
 def load_tokenizer(name: str, model: str = "") -> Tokenizer:

@@ -1,24 +1,22 @@
-"""Which requests of a run belong to its beginning and its end, and so not to its figures.
+"""Mark the warm-up and the cool-down of a run, which are left out of its figures.
 
-The beginning is found by MSER-5 (White 1997): the cut that leaves the mean of what remains the surest.
-The end is what the user says of it, by number, time or share.
+The warm-up is found by MSER-5 (White 1997): the cut that minimises the standard error of the mean of what
+remains. The cool-down is what the user says, by number, time or share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from lens.errors import ConfigError
 from lens.metrics.definitions import between, ttft_from_send_ms
 from lens.model import Record
-from lens.units import parse_count, parse_duration_ns
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.orchestrator.schedule import parse_cooldown
 
 BATCH = 5
 # Fewer batches than this say nothing of a beginning.
@@ -26,57 +24,59 @@ FEWEST_BATCHES = 8
 
 
 def transient_length(values: Sequence[float] | NDArray[Any]) -> int:
-    """How many values at the beginning are not like the rest; 0 where they are, or where there are too few.
+    """Return how many values at the beginning are unlike the rest; 0 if none, or if there are fewer than 40 values.
 
-    At most half of the values are cut: a series that never settles has no steady part to keep.
+    At most half of the values are cut: a series that never settles has no steady part to keep. Linear in their number.
     """
-    import numpy as np
-
     series = np.asarray(values, dtype=np.float64)
     batches = len(series) // BATCH
     if batches < FEWEST_BATCHES:
         return 0
     means = series[: batches * BATCH].reshape(batches, BATCH).mean(axis=1)
-    errors = []
-    for cut in range(batches // 2 + 1):
-        rest = means[cut:]
-        errors.append(float(((rest - rest.mean()) ** 2).sum()) / len(rest) ** 2)
-    return int(np.argmin(errors)) * BATCH
+    means -= means[batches // 2 :].mean()  # so that sums of squares lose no digits to a level that all share
+    left = np.arange(batches, 0, -1, dtype=np.float64)
+    sums, squares = (np.cumsum(part[::-1])[::-1] for part in (means, means**2))
+    spread = squares - sums**2 / left
+    spread[spread < 1e-12 * squares] = 0  # what rounding leaves of values that are all the same
+    errors = spread / left**2
+    return int(np.argmin(errors[: batches // 2 + 1])) * BATCH
 
 
-def without_transient(records: Sequence[Record]) -> tuple[list[Record], int]:
-    """The records, those of the beginning marked as warm-up, and how many they are.
+def mark_warmup(records: Sequence[Record]) -> tuple[list[Record], int]:
+    """Return the records with those of the beginning marked as warm-up, and how many these are.
 
-    Judged by TTFT from the send on where there is one, else by the whole latency; by whichever cuts more.
+    Judged by TTFT from the send on and by the whole latency, where they were measured; whichever cuts more.
     """
-    asked = sorted((record for record in records if not record.warmup), key=lambda record: record.stamps.start)
+    measured = _by_start(records)
     cuts = [0]
     for read in (ttft_from_send_ms, lambda record: between(record, "start", "end")):
-        known = [(i, value) for i, record in enumerate(asked) if (value := read(record)) is not None]
+        known = [(i, value) for i, record in enumerate(measured) if (value := read(record)) is not None]
         length = transient_length([value for _, value in known])
         cuts.append(known[length - 1][0] + 1 if length else 0)
-    return _marked(records, asked[: max(cuts)]), max(cuts)
+    return _marked(records, measured[: max(cuts)]), max(cuts)
 
 
-def without_cool_down(records: Sequence[Record], said: str) -> tuple[list[Record], int]:
-    """The records, those that started at the end marked as not part of the figures, and how many they are.
+def mark_cooldown(records: Sequence[Record], cooldown: str) -> tuple[list[Record], int]:
+    """Return the records with those that started at the end marked as left out, and how many these are.
+
+    cooldown: a number of requests ("3"), a time ("10s") or a share ("10%").
 
     Raises:
-        ConfigError: what was said is neither a number of requests, a time nor a share.
+        ConfigError: `cooldown` is none of these.
     """
-    asked = sorted((record for record in records if not record.warmup), key=lambda record: record.stamps.start)
-    text = said.strip()
-    try:
-        if (count := parse_count(text)) is not None:
-            cut = count
-        elif text.endswith("%"):
-            cut = ceil(len(asked) * float(text[:-1]) / 100)
-        else:
-            last = asked[-1].stamps.start if asked else 0
-            cut = sum(record.stamps.start > last - parse_duration_ns(text) for record in asked)
-    except ValueError:
-        raise ConfigError(f"--cooldown {said!r}: write a number of requests, 10s or 10%") from None
-    return _marked(records, asked[len(asked) - cut :] if cut else []), min(cut, len(asked))
+    measured = _by_start(records)
+    count, span_ns, share = parse_cooldown(cooldown)
+    if span_ns:
+        last = measured[-1].stamps.start if measured else 0
+        count = sum(record.stamps.start > last - span_ns for record in measured)
+    elif share:
+        count = ceil(len(measured) * share)
+    count = min(count, len(measured))
+    return _marked(records, measured[len(measured) - count :]), count
+
+
+def _by_start(records: Sequence[Record]) -> list[Record]:
+    return sorted((record for record in records if not record.warmup), key=lambda record: record.stamps.start)
 
 
 def _marked(records: Sequence[Record], cut: Sequence[Record]) -> list[Record]:

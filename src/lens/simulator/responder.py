@@ -134,7 +134,7 @@ class Responder:
             script = apply_options(self.script, request.headers.get("x-lens-script", ""))
             params = protocol.parse_request(request, json.loads(request.body) if request.body else {})
             check_params(params)
-        except (ValueError, TypeError, AttributeError, LookupError) as wrong:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:
             why = f"the simulator cannot read this request: {wrong}"
             return refuse_request(400, {"message": why, "type": "invalid_request_error"}, entry)
         model = "" if protocol.name == "openai_models" else params.model

@@ -36,7 +36,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
     settings = settings_of(ctx)
     if ctx.params["dry_run"]:
-        from lens.cli.dryrun import print_plan
+        from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
     # The engine is loaded when there is something to run.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lens.analysis.compare import Comparison
-    from lens.cli.measure import Measured
+    from lens.run.result import RunResult
 
 WHO = (
     Option("--providers", group="Targets", metavar="A,B",
@@ -60,7 +60,6 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     if files:
         return _files(ctx, files)
     from lens.analysis.compare import compare_targets
-    from lens.cli.running import run_and_report
     from lens.cli.settings import settings_of
 
     settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW)
@@ -68,11 +67,12 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     if many < 2:
         raise ConfigError(TOO_FEW)
     if ctx.params["dry_run"]:
-        from lens.cli.dryrun import print_plan
+        from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
+    from lens.cli.running import run_and_report
 
-    def also(console: Console, found: Measured) -> None:
+    def also(console: Console, found: RunResult) -> None:
         print_comparisons(console, compare_targets(found.records, settings.book, targets=many))
 
     return run_and_report(settings, also)

@@ -94,9 +94,8 @@ def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, D
     import trio
 
     from lens.analysis.diagnosis.diagnose import diagnose
-    from lens.cli.measure import remember_secrets
+    from lens.cli.running import remember_secrets
     from lens.orchestrator.stop import Stop, stopped_by_signals
-    from lens.profiler import with_simulators
     from lens.run.probes import Asking, examine
 
     remember_secrets(settings)
@@ -106,13 +105,11 @@ def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, D
         if sys.stderr.isatty():
             click.echo(f"lll: asking: {question.name} ({question.requests})", err=True)
 
-    with with_simulators(settings.config) as config:
+    async def run() -> Examination:
+        async with stopped_by_signals(Stop()) as stop:
+            return await examine(settings.config, settings.book, asking, on_question=tell, stop=stop)
 
-        async def run() -> Examination:
-            async with stopped_by_signals(Stop()) as stop:
-                return await examine(config, settings.book, asking, on_question=tell, stop=stop)
-
-        found = trio.run(run)
+    found = trio.run(run)
     return found, diagnose(found.records, client=found.client, served=found.served)
 
 

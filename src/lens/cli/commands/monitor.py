@@ -16,10 +16,7 @@ from lens.errors import ConfigError, ExitCode, LensError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lens.config.settings import RunConfig
-    from lens.model import Record
     from lens.monitor.daemon import Monitor, Settings
-    from lens.orchestrator.stop import Stop
 
 _watch = partial(Option, group="Monitor")
 WATCH = (
@@ -60,7 +57,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     settings = settings_from(ctx)
     import trio
 
-    from lens.cli.measure import remember_secrets
+    from lens.cli.running import remember_secrets
     from lens.cli.settings import settings_of
     from lens.errors import causes
 
@@ -79,15 +76,13 @@ def settings_from(ctx: click.Context) -> Settings:
     """
     from lens.cli.settings import settings_of
     from lens.monitor.burn import parse_promise
-    from lens.monitor.daemon import Settings
+    from lens.monitor.daemon import Settings, check_monitor
     from lens.monitor.serve import parse_listen
-    from lens.orchestrator.plan import make_plan
 
     # A probe opens a connection of its own unless somebody wants otherwise: it is to see what a newcomer sees.
     said: dict[str, Any] = {} if ctx.params.get("connection") else {"connection": "fresh"}
     found = settings_of(ctx, **said)
-    if any(target.provider != "simulator" or target.base_url for target in found.config.targets):
-        make_plan(found.config)  # what cannot be asked is told now, not in the first round
+    check_monitor(found.config)  # what cannot be asked is refused now, not in the first round
     duration_ns = ctx.params.get("duration")
     made = Settings(
         config=found.config,
@@ -104,11 +99,9 @@ def settings_from(ctx: click.Context) -> Settings:
 async def _main(ctx: click.Context, settings: Settings) -> int:
     import trio
 
-    from lens.monitor.daemon import Monitor, listeners_of
-    from lens.orchestrator.plan import make_plan
-    from lens.orchestrator.run_info import run_info
+    from lens.monitor.daemon import Monitor, check_monitor, listeners_of, probe
     from lens.orchestrator.stop import Stop, stopped_by_signals
-    from lens.profiler import with_simulators
+    from lens.run.simulators import with_simulators
 
     with ExitStack() as running:
 
@@ -116,8 +109,7 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
             return wanted._replace(config=running.enter_context(with_simulators(wanted.config)))
 
         settings = ready(settings)
-        info = run_info(make_plan(settings.config), command="lll monitor")
-        monitor = Monitor(settings, info, probe, say)
+        monitor = Monitor(settings, check_monitor(settings.config), probe, say)
         listeners = await listeners_of(settings)
         for listener in listeners:
             host, port = listener.socket.getsockname()[:2]
@@ -146,23 +138,6 @@ async def _reload_on_hangup(ctx: click.Context, monitor: Monitor, ready: Callabl
                 say(f"settings are as they were: {error}")
             else:
                 say(f"settings were read again: {len(monitor.settings.config.targets)} targets")
-
-
-async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:
-    """One round: every target with every prompt; targets at the same time.
-
-    Raises:
-        ConfigError: it cannot be asked.
-    """
-    import msgspec
-
-    from lens.orchestrator.engine import run_plan
-    from lens.orchestrator.plan import make_plan
-
-    load = msgspec.structs.replace(config.load, pattern="iterations", iterations=1, concurrency=len(config.targets))
-    prompts = len(make_plan(msgspec.structs.replace(config, load=load)).prompts)
-    load = msgspec.structs.replace(load, iterations=prompts)
-    await run_plan(make_plan(msgspec.structs.replace(config, load=load)), on_record=take, stop=stop)
 
 
 def say(text: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,7 +138,7 @@ def _fresh(ctx: click.Context, decision: Decision) -> int:
     if decision.current is not None and decision.current not in named:
         raise ConfigError(f"--current {decision.current!r} is not among the targets: {', '.join(named)}")
     if ctx.params["dry_run"]:
-        from lens.cli.dryrun import print_plan
+        from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
     return _measured(settings, decision)
@@ -147,28 +146,22 @@ def _fresh(ctx: click.Context, decision: Decision) -> int:
 
 def _measured(settings: Settings, decision: Decision) -> int:
     from lens.analysis.optimize.candidates import candidates_of
-    from lens.cli.gates import worse
-    from lens.cli.measure import measure, remember_secrets, run_name
-    from lens.cli.progress import Progress
-    from lens.cli.results import Results
-    from lens.profiler import with_simulators
+    from lens.cli.gates import print_verdicts, worse
+    from lens.cli.page import page_console
+    from lens.cli.running import run_settings, tell_troubles
+    from lens.run.outputs import uses_stdout
 
-    remember_secrets(settings)
-    with with_simulators(settings.config) as config:
-        settings = settings._replace(config=config)
-        results = Results(settings, run_name(settings, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
-        if decision.as_json and results.on_stdout:
-            raise ConfigError("--export json and the run's own export both want standard output; give --output FILE")
-        live = settings.ui == "live"
-        progress = None if settings.ui == "none" else Progress(live=live, duration_ns=config.load.duration_ns)
-        found = measure(settings, results, progress, keep_text=config.output.save_text)
-    stopped = f"interrupted ({found.outcome.stopped_by})" if found.exit_code == ExitCode.INTERRUPTED else None
-    for trouble in filter(None, (stopped, found.outcome.over_budget, found.trouble)):
-        click.echo(f"lll: {trouble}", err=True)
-    if not found.records:
-        return found.exit_code
-    code = _advise(candidates_of([(found.info, found.records)]), decision, settings.book, on_stderr=results.on_stdout)
-    return worse(found.exit_code, code)
+    on_stderr = uses_stdout(settings.config.output, settings.output)
+    if decision.as_json and on_stderr:
+        raise ConfigError("--export json and the run's own export both want standard output; give --output FILE")
+    result = run_settings(settings)
+    tell_troubles(result)
+    if not result.records:
+        return result.exit_code
+    code = _advise(candidates_of([(result.info, result.records)]), decision, settings.book, on_stderr=on_stderr)
+    if result.verdicts:
+        print_verdicts(page_console(on_stderr=on_stderr or decision.as_json), result.verdicts)
+    return worse(result.exit_code, code)
 
 
 def _advise(candidates: Sequence[Candidate], decision: Decision, book: PriceBook, *, on_stderr: bool) -> int:

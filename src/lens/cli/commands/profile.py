@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
-import msgspec
 
 from lens.cli import options
 from lens.cli.command import Command, with_options
-from lens.cli.gates import GATES, hold, worse
+from lens.cli.gates import GATES, print_verdicts
 from lens.errors import ExitCode
 
 
@@ -26,31 +23,23 @@ def command(ctx: click.Context, /, **_: object) -> int:
     page goes to standard error. A request that fails is shown and exported too (exit code 1). Of a
     --test-file each prompt is asked once, and held to the gates by itself (exit code 3).
     """
-    from lens.cli.settings import settings_of
-
-    settings = settings_of(ctx, pattern="single")
     # The engine is loaded when there is something to run.
-    from lens.cli.measure import measure, remember_secrets, run_name
     from lens.cli.page import page_console
-    from lens.cli.results import Results
-    from lens.profiler import with_simulators
+    from lens.cli.running import run_settings, tell_troubles
+    from lens.cli.settings import settings_of
     from lens.report.request import print_profile
+    from lens.run.outputs import uses_stdout
 
-    remember_secrets(settings)
-    keep_text = settings.config.output.save_text
+    settings = settings_of(ctx, pattern="single")._replace(ui="none")
     # The answer's beginning is shown in any case; --save-text decides whether it is written.
-    shown = msgspec.structs.replace(settings.config.output, save_text=True)
-    with with_simulators(msgspec.structs.replace(settings.config, output=shown)) as config:
-        settings = settings._replace(config=config)
-        name = run_name(settings, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        results = Results(settings, name, single=True)
-        found = measure(settings, results, None, keep_text=keep_text)
-    console = page_console(results)
-    for record in found.records:
-        print_profile(console, record, found.info, settings.book, found.summary)
-    for path in results.paths:
-        click.echo(f"written      {path}", err=results.on_stdout)
-    gate = hold(console, settings.gates, found.records, found.summary, settings.book, each=True)
-    if found.trouble:
-        click.echo(f"lll: {found.trouble}", err=True)
-    return worse(found.exit_code if found.records else ExitCode.INTERRUPTED, gate)
+    result = run_settings(settings, keep_text=True, gates_of_each=True)
+    on_stderr = uses_stdout(settings.config.output, settings.output)
+    console = page_console(on_stderr=on_stderr)
+    for record in result.records:
+        print_profile(console, record, result.info, settings.book, result.summary)
+    for path in result.paths:
+        click.echo(f"written      {path}", err=on_stderr)
+    if result.verdicts:
+        print_verdicts(console, result.verdicts)
+    tell_troubles(result)
+    return result.exit_code if result.records or result.outcome.over_budget else ExitCode.INTERRUPTED

@@ -61,8 +61,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
     import trio
 
     from lens.calibration import selftest
-    from lens.cli.remembered import remember
     from lens.report.terminal import console_for
+    from lens.run.certificate import remember
 
     as_json = ctx.params["as_json"]
 

@@ -93,12 +93,11 @@ def _written(path: str | None) -> dict[str, Any]:
     """The script file's options."""
     if path is None:
         return {}
-    import json
-    import tomllib
+    from lens.parsing import parse_json, parse_toml
 
     try:
         text = Path(path).read_text(encoding="utf-8")
-        written = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
+        written = parse_json(text) if path.endswith(".json") else parse_toml(text)
     except (OSError, ValueError) as error:
         raise FileError(f"script file {path}: {error}") from None
     if not isinstance(written, dict):

@@ -3,7 +3,7 @@
     python -m lens.orchestrator.workers.child
 
 Threads read and write, so that a slow reader never holds up the loop that measures. SIGTERM, and the end
-of standard input, end what is under way; its records are handed back too. SIGINT is left to whoever gave
+of standard input, cancel what is in flight; its records are handed back too. SIGINT is left to whoever gave
 the order: a terminal sends it to all at once.
 """
 
@@ -26,8 +26,8 @@ from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.orchestrator.workers import messages as handover
 
 
-class Way:
-    """To and from whoever gave the order."""
+class Channel:
+    """Messages to and from the parent."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
@@ -36,7 +36,7 @@ class Way:
         self._writer = Thread(target=self._write, name="lens-handover", daemon=True)
         self._writer.start()
 
-    def say(self, kind: bytes, value: object = None) -> None:
+    def send(self, kind: bytes, value: object = None) -> None:
         self._queue.put(handover.packed(kind, handover.encoded(value)))
 
     def close(self) -> None:
@@ -63,8 +63,8 @@ class Way:
                 return
 
 
-class _Told:
-    """What was said while the run goes on."""
+class _Orders:
+    """What the parent says while the run goes on."""
 
     def __init__(self, stop: Stop) -> None:
         self.stop, self.enough = stop, False
@@ -84,43 +84,43 @@ class _Told:
 def main() -> int:
     """The process from its first byte to its last."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    way = Way()
-    said = way.read()
+    channel = Channel()
+    said = channel.read()
     if said is None or said[0] != handover.ORDER:
         return 2
     order: handover.Order = said[1]
     if order.cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {order.cpu})
     try:
-        way.say(handover.OUTCOME, trio.run(_run, way, order))
+        channel.send(handover.OUTCOME, trio.run(_run, channel, order))
         code = 0
     except* LensError as errors:
-        way.say(handover.ERROR, str(next(causes(errors))))
+        channel.send(handover.ERROR, str(next(causes(errors))))
         code = 1
-    way.close()
+    channel.close()
     return code
 
 
-async def _run(way: Way, order: handover.Order) -> Outcome:
+async def _run(channel: Channel, order: handover.Order) -> Outcome:
     plan = make_plan(order.config, prompts=order.prompts, trace_ns=order.trace_ns)
     async with stopped_by_signals(Stop(), signal.SIGTERM) as stop:
-        told = _Told(stop)
+        told = _Orders(stop)
         token = trio.lowlevel.current_trio_token()
-        Thread(target=_listen, args=(way, token, told), name="lens-orders", daemon=True).start()
+        Thread(target=_listen, args=(channel, token, told), name="lens-orders", daemon=True).start()
         known = -1
 
         async def on_stage() -> int:
-            way.say(handover.READY)
+            channel.send(handover.READY)
             return await told.starts.receive()
 
         def hand_back(record: Record) -> None:
-            way.say(handover.RECORD, record)
+            channel.send(handover.RECORD, record)
 
         def progress(state: RunState) -> None:
             nonlocal known
             if state.begun != known:
                 known = state.begun
-                way.say(handover.BEGUN, known)
+                channel.send(handover.BEGUN, known)
 
         return await run_plan(
             plan,
@@ -134,11 +134,11 @@ async def _run(way: Way, order: handover.Order) -> Outcome:
         )
 
 
-def _listen(way: Way, token: trio.lowlevel.TrioToken, told: _Told) -> None:
+def _listen(channel: Channel, token: trio.lowlevel.TrioToken, told: _Orders) -> None:
     """Brings what is said into the loop, until nobody is there to say anything."""
     said: tuple[bytes, Any] | None = (handover.ORDER, None)
     while said is not None:
-        said = way.read()
+        said = channel.read()
         try:
             token.run_sync_soon(told.hear, said)
         except trio.RunFinishedError:

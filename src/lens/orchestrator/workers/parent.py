@@ -17,8 +17,7 @@ from typing import Any, Protocol
 import trio
 
 from lens._core.clock import now_ns
-from lens.config.settings import RunConfig
-from lens.errors import ConfigError, LensError
+from lens.errors import LensError
 from lens.model import Record, Status, WorkerClock
 from lens.orchestrator.engine import OnRecord, Outcome, RunState, Share
 from lens.orchestrator.limits import LimitsSeen
@@ -74,19 +73,6 @@ class _Worker:
         self.error: str | None = None
 
 
-def check_workers(config: RunConfig) -> None:
-    """
-    Raises:
-        ConfigError: the load cannot be shared.
-    """
-    load = config.load
-    for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo")):
-        if said:
-            raise ConfigError(f"{name} cannot be joined with --workers: no worker knows what the others measured")
-    if load.idle_gaps_ns or load.connection == "both":
-        raise ConfigError("--idle-gaps and --connection both compare requests with their neighbours: use one worker")
-
-
 async def run_shared(
     plan: Plan,
     links: Sequence[Link],
@@ -101,7 +87,7 @@ async def run_shared(
     Raises:
         LensError: what no worker could do, or what on_record raised.
     """
-    run = _Run(plan, links, stop, on_record)
+    run = _SharedRun(plan, links, stop, on_record)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run.drain, nursery.cancel_scope)
         if on_progress is not None:
@@ -119,7 +105,7 @@ async def run_shared(
     return run.outcome()
 
 
-class _Run:
+class _SharedRun:
     """What the tasks around several workers share."""
 
     def __init__(self, plan: Plan, links: Sequence[Link], stop: Stop, on_record: OnRecord) -> None:
@@ -312,8 +298,7 @@ async def run_workers(
     """Run the plan in as many processes as its config says.
 
     Raises:
-        ConfigError: it cannot be shared. LensError: what no worker could do.
+        LensError: what no worker could do.
     """
-    check_workers(plan.config)
     async with processes(plan.config.load.workers) as links:
         return await run_shared(plan, links, on_record=on_record, on_progress=on_progress, enough=enough, stop=stop)

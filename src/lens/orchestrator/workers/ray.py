@@ -30,7 +30,7 @@ from lens.model import Attempt, Record, WorkerClock
 from lens.orchestrator.engine import OnRecord, Outcome, RunState
 from lens.orchestrator.plan import Plan
 from lens.orchestrator.stop import Stop
-from lens.orchestrator.workers.parent import READ_BYTES, Link, check_workers, run_shared
+from lens.orchestrator.workers.parent import READ_BYTES, Link, run_shared
 from lens.units import NS_PER_MS
 
 PINGS = 30
@@ -294,10 +294,9 @@ async def run_on_ray(
     """Run the plan in as many actors as its config says.
 
     Raises:
-        ConfigError: it cannot be shared, or there is no cluster. LensError: no worker could do its share.
+        ConfigError: there is no cluster. LensError: no worker could do its share.
     """
     load = plan.config.load
-    check_workers(plan.config)
     ray = connect(load.ray_address)
     try:
         async with actors(ray, load.workers) as links:

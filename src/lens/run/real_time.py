@@ -1,35 +1,34 @@
-"""`--real-time`: what happens, as a JSON line each, on standard output while the run goes on."""
+"""Write events of a run as JSON Lines to standard output while it goes on (`output.real_time`)."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from lens.metrics.definitions import measure
 from lens.model import Record
+from lens.orchestrator.engine import RunState
+from lens.run.sink import Sink
 from lens.units import NS_PER_S
-
-if TYPE_CHECKING:
-    from lens.orchestrator.engine import RunState
 
 _FIGURES = ("ttfb_ms", "ttft_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
 PROGRESS_EVERY_NS = NS_PER_S
 
 
-class RealTime:
-    """Writes events; a reader that goes away ends the writing, not the run."""
+class RealTime(Sink):
+    """Writes a line a request and a line a second; a reader that goes away ends the writing, not the run."""
 
     def __init__(self) -> None:
         self._next_ns = PROGRESS_EVERY_NS
         self._gone = False
 
-    def record(self, record: Record) -> None:
-        """One request has ended."""
+    def on_record(self, record: Record) -> None:
+        """Write a request that has ended, with its figures."""
         figures = {name: measure(name, record) for name in _FIGURES}
         usage = record.usage
-        self._say(
+        self._write(
             "request",
             index=record.index,
             request_id=record.request_id,
@@ -45,12 +44,12 @@ class RealTime:
             error=record.failure.message if record.failure else None,
         )
 
-    def progress(self, state: RunState) -> None:
-        """Called often; speaks once a second."""
+    def on_progress(self, state: RunState) -> None:
+        """Write the progress, once a second."""
         if state.elapsed_ns < self._next_ns:
             return
         self._next_ns = state.elapsed_ns + PROGRESS_EVERY_NS
-        self._say(
+        self._write(
             "progress",
             elapsed_s=round(state.elapsed_ns / NS_PER_S, 3),
             done=state.done,
@@ -59,12 +58,12 @@ class RealTime:
             total=state.total,
         )
 
-    def _say(self, event: str, **fields: Any) -> None:
+    def _write(self, event: str, **fields: Any) -> None:
         if self._gone:
             return
-        told = {"event": event, **{name: value for name, value in fields.items() if value is not None}}
+        line = {"event": event, **{name: value for name, value in fields.items() if value is not None}}
         try:
-            sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
+            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             self._gone = True

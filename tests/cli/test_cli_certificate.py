@@ -7,10 +7,10 @@ import pytest
 from cli_program import lll
 
 from lens.calibration import Calibration, Case, Spread
-from lens.cli.remembered import calibrated, recall, remember
 from lens.history.read import read_run
 from lens.model import Machine
 from lens.orchestrator.run_info import machine
+from lens.run.certificate import calibrated, recall, remember
 
 HERE = Machine(
     hostname="h", system="Linux", kernel="6.1", cpus=2, python="3.11.2", clock_resolution_ns=1, clock_cost_ns=40

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from lens.orchestrator.gc_control import MOST_WAITING, quiet
+from lens.orchestrator.gc_control import MOST_WAITING, gc_disabled
 
 
 def test_nothing_is_collected_while_it_is_quiet():
@@ -19,7 +19,7 @@ def test_nothing_is_collected_while_it_is_quiet():
         def __del__(self):
             Cycle.gone += 1
 
-    with quiet():
+    with gc_disabled():
         for _ in range(3000):
             Cycle()
         assert Cycle.gone == 0
@@ -28,7 +28,7 @@ def test_nothing_is_collected_while_it_is_quiet():
 
 
 def test_too_much_that_waits_is_collected_once_and_told():
-    with quiet() as watch:
+    with gc_disabled() as watch:
         watch.look()
         assert watch.warnings() == ()
         held = [[] for _ in range(MOST_WAITING + 1000)]
@@ -40,12 +40,12 @@ def test_too_much_that_waits_is_collected_once_and_told():
 
 
 def test_the_collector_is_as_it_was_also_after_an_error():
-    with pytest.raises(KeyError), quiet():
+    with pytest.raises(KeyError), gc_disabled():
         raise KeyError
     assert gc.isenabled()
     gc.disable()
     try:
-        with quiet():
+        with gc_disabled():
             pass
         assert not gc.isenabled()
     finally:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from lens.run.search_steps import Search
+from lens.run.slo_search import LoadSearch
 
 
 def run(search, judge):
@@ -13,7 +13,7 @@ def run(search, judge):
         tries += 1
         assert tries < 100, "the search does not end"
         verdict, plainly = judge(load)
-        search.tell(verdict, plainly_kept=plainly)
+        search.add_verdict(verdict, plainly_kept=plainly)
     return search
 
 
@@ -23,25 +23,25 @@ def edge(at):
 
 @pytest.mark.parametrize("at", [0.9, 3.7, 17, 100, 641.5])
 def test_it_finds_the_edge_of_a_rate(at):
-    search = run(Search(1, 1000), edge(at))
+    search = run(LoadSearch(1, 1000), edge(at))
     assert search.kept <= at < search.broken
     assert search.broken - search.kept <= 0.05 * search.kept
 
 
 @pytest.mark.parametrize("at", [1, 2, 13, 63])
 def test_it_finds_the_last_whole_number(at):
-    search = run(Search(1, 64, whole=True), edge(at))
+    search = run(LoadSearch(1, 64, whole=True), edge(at))
     assert search.kept == at
     assert search.broken == at + 1
 
 
 def test_a_server_that_is_never_too_busy_is_tried_up_to_the_most():
-    search = run(Search(1, 50), edge(1e9))
+    search = run(LoadSearch(1, 50), edge(1e9))
     assert (search.kept, search.broken) == (50, None)
 
 
 def test_a_server_that_never_keeps_it_gives_up():
-    search = run(Search(8, 64, whole=True), edge(0))
+    search = run(LoadSearch(8, 64, whole=True), edge(0))
     assert search.kept is None
 
 
@@ -52,7 +52,7 @@ def test_what_does_not_decide_is_repeated_and_then_the_plain_value_does():
         asked.append(load)
         return ("undecided", load <= 4) if 3.9 < load < 4.3 else edge(4)(load)
 
-    search = run(Search(1, 100, repeats=3), judge)
+    search = run(LoadSearch(1, 100, repeats=3), judge)
     assert asked.count(4.0) == 3
     assert [one.counted_as for one in search.tries if one.load == 4.0] == ["again", "again", "kept"]
 
@@ -66,5 +66,5 @@ def test_noise_near_the_edge_does_not_mislead_by_much():
             return "undecided", seen <= 50
         return edge(50)(seen)
 
-    search = run(Search(1, 1000), judge)
+    search = run(LoadSearch(1, 1000), judge)
     assert 44 < search.kept < 56

@@ -6,6 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 from handmade import record
+from needs import need_module
 
 from lens.cli.main import lll
 from lens.errors import ConfigError
@@ -28,7 +29,7 @@ WORDS = Tokenizer("words", lambda text: len(text.split()))
     ],
 )
 def test_known_counts(name, text, tokens):
-    pytest.importorskip("quicktok", reason="the extra `tokens` is not installed")
+    need_module("quicktok", "pip install 'llm-latency-lens[tokens]'")
     assert load_tokenizer(name).count(text) == tokens
 
 
@@ -70,7 +71,7 @@ def test_an_unknown_tokenizer_is_told_and_an_absent_one_says_what_to_install(mon
 
 
 def test_the_command_line_counts_after_the_run_and_marks_it(tmp_path):
-    pytest.importorskip("quicktok", reason="the extra `tokens` is not installed")
+    need_module("quicktok", "pip install 'llm-latency-lens[tokens]'")
     out = tmp_path / "run.json"
     with start_thread(Script(tokens=6, usage="never")) as handle:
         words = ["profile", "--provider", "vllm", "--model", "m", "--base-url", f"{handle.url}/v1", "--prompt", "hi"]

@@ -1,7 +1,7 @@
-"""What the last self-test found on this machine, kept so that later runs can say it.
+"""Keep the certificate of the last self-test on this machine, so that later runs carry the instrument's own error.
 
-A small file in the user's cache. It speaks for a run only while machine, kernel, processors and
-Python are still the same; a cache that cannot be read or written is no error, only no memory.
+A small file in the user's cache. It counts for a run only while machine, kernel, processors and Python are the same;
+a cache that cannot be read or written is no error: then runs carry no certificate.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from lens.model import UNREADABLE, Machine, RunInfo
-
-if TYPE_CHECKING:
-    from lens.calibration import Calibration
 
 # What must not have changed since; the clock's cost is measured anew each time and may differ.
 _SAME = ("hostname", "system", "kernel", "cpus", "python")
@@ -28,20 +25,20 @@ def _file() -> Path:
     return Path(home) / "llm-latency-lens" / "selftest.json"
 
 
-def remember(found: Calibration) -> None:
-    """Keep it for later runs, if it measured anything."""
-    if not any(case.tokens for case in found.cases):
+def remember(certificate: Any) -> None:
+    """Keep the certificate of a self-test (a Calibration) for later runs, if it measured anything."""
+    if not any(case.tokens for case in certificate.cases):
         return
     path = _file()
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(msgspec.json.encode(found))
+        partial.write_bytes(msgspec.json.encode(certificate))
         partial.replace(path)
 
 
 def recall(machine: Machine | None) -> dict[str, Any] | None:
-    """What a self-test found here, None when none was kept or something has changed since."""
+    """Return the certificate that was kept; None if there is none, or something has changed since."""
     try:
         found = msgspec.json.decode(_file().read_bytes(), type=dict[str, Any])
         kept = msgspec.convert(found.get("machine"), Machine)
@@ -53,6 +50,6 @@ def recall(machine: Machine | None) -> dict[str, Any] | None:
 
 
 def calibrated(info: RunInfo) -> RunInfo:
-    """The run's header with the instrument's own error in it, where that is known."""
+    """Return the header with the instrument's own error in it, where a self-test found it."""
     known = recall(info.machine) if info.calibration is None else None
     return info if known is None else msgspec.structs.replace(info, calibration=known)

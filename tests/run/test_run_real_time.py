@@ -8,9 +8,9 @@ import pytest
 from handmade import failed_record, full_record, record
 
 from lens._core.clock import now_ns
-from lens.cli.realtime import RealTime
 from lens.model import Usage
 from lens.orchestrator.engine import RunState
+from lens.run.real_time import RealTime
 from lens.units import NS_PER_S
 
 
@@ -22,7 +22,7 @@ def told(capsysbinary):
 
 def test_a_request_is_told_with_its_figures(told):
     measured = record((100, 110, 120), usage=Usage(input_tokens=7, output_tokens=3), token_source="usage")
-    RealTime().record(measured)
+    RealTime().on_record(measured)
     (line,) = told()
     assert line["event"] == "request"
     assert line["ttft_ms"] == 100.0
@@ -32,7 +32,7 @@ def test_a_request_is_told_with_its_figures(told):
 
 
 def test_what_is_not_known_is_left_out_and_a_failure_says_why(told):
-    RealTime().record(failed_record("the peer closed the connection"))
+    RealTime().on_record(failed_record("the peer closed the connection"))
     (line,) = told()
     assert line["error"] == "the peer closed the connection"
     assert not {"ttft_ms", "output_tokens"} & set(line)
@@ -43,7 +43,7 @@ def test_progress_is_told_once_a_second_however_often_it_is_looked_at(told):
     for looked in range(13):
         state.started_ns = now_ns() - looked * 3 * NS_PER_S // 10
         state.begun, state.done, state.failed = looked + 2, looked, 1
-        lines.progress(state)
+        lines.on_progress(state)
     seen = told()
     assert [round(line["elapsed_s"], 1) for line in seen] == [1.2, 2.4, 3.6]
     assert seen[0] == {"event": "progress", "elapsed_s": seen[0]["elapsed_s"], "done": 4, "failed": 1, "open": 2}
@@ -54,10 +54,10 @@ def test_a_reader_that_goes_away_is_written_to_no_more(monkeypatch):
     out = os.fdopen(theirs, "w")
     monkeypatch.setattr(sys, "stdout", out)
     lines = RealTime()
-    lines.record(full_record())
+    lines.on_record(full_record())
     assert os.read(ours, 65536).startswith(b'{"event":"request"')
     os.close(ours)
     for _ in range(3):
-        lines.record(full_record())
+        lines.on_record(full_record())
     with pytest.raises(BrokenPipeError):  # the first of the three is still there to be written
         out.close()

@@ -1,0 +1,21 @@
+"""Print what a run would do (`--dry-run`); loads nothing that only a run needs."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from lens.cli.settings import Settings
+from lens.errors import ExitCode
+from lens.run.dry_run import dry_run
+
+
+def print_plan(settings: Settings) -> int:
+    """Print the plan as JSON, with a quote; nothing is sent and no secret is shown.
+
+    Raises:
+        ConfigError: something cannot be measured.
+    """
+    plan = dry_run(settings.config, settings.book)
+    click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
+    return ExitCode.OK

@@ -1,0 +1,160 @@
+"""JSON, TOML and YAML that users write, parsed in linear time and with bounded nesting.
+
+Nesting is bounded before a value is walked, so that no later recursion over it can overflow, and YAML
+aliases are counted before anything is built from them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+# Levels of tables and lists. The deepest file we know of, a prompt with a tool's JSON schema, has about 20.
+MAX_DEPTH = 100
+# Values that aliases of one YAML document may stand for, counting those inside of what they name.
+MAX_ALIASED = 100_000
+
+TOO_DEEP = f"tables and lists are nested too deeply: at most {MAX_DEPTH} levels"
+# A string or a comment of TOML, also one without its end; what is left has only brackets, keys and plain values.
+_TOML_TEXT = re.compile(
+    r'"""(?:\\.|[^\\])*?(?:"""|\Z)|' r"'''.*?(?:'''|\Z)|" r'"(?:\\[^\n]|[^"\\\n])*"?|' r"'[^'\n]*'?|" r"#[^\n]*",
+    re.DOTALL,
+)
+# The parser's time grows with the square of a dotted key's parts.
+_LONG_KEY = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_DEPTH}}}")
+
+
+def parse_json(data: bytes | str, kind: Any = Any) -> Any:
+    """Return what JSON text holds, checked to be a `kind`.
+
+    Raises:
+        ValueError: it is not JSON, not a `kind`, or nested more than MAX_DEPTH levels.
+    """
+    try:
+        value = msgspec.json.decode(data, type=kind)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    check_depth(value)
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML document.
+
+    Raises:
+        ValueError: it is not TOML, or nested more than MAX_DEPTH levels.
+    """
+    import tomllib
+
+    depth = 0
+    bare = _TOML_TEXT.sub(lambda found: "" if found[0][0] == "#" else "_", text)
+    for bracket in re.findall(r"[\[\]{}]", bare):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(TOO_DEEP)
+    if _LONG_KEY.search(bare):
+        raise ValueError(TOO_DEEP)
+    value = tomllib.loads(text)
+    check_depth(value)
+    return value
+
+
+def parse_yaml(data: bytes | str) -> Any:
+    """Return what a YAML document holds, or None where it is empty.
+
+    Raises:
+        ImportError: PyYAML is not installed.
+        ValueError: it is not YAML, is nested more than MAX_DEPTH levels, holds itself, or its aliases stand for
+            more than MAX_ALIASED values.
+    """
+    import yaml  # type: ignore[import-untyped, unused-ignore]
+
+    try:
+        value = yaml.load(data, yaml_loader())  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        # Its own text shows the line, and a key may stand there.
+        at = error.problem_mark
+        where = f" (at line {at.line + 1}, column {at.column + 1})" if at else ""
+        raise ValueError(f"{error.problem or error.context}{where}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML ({type(error).__name__})") from None
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    check_depth(value)
+    return value
+
+
+def yaml_loader() -> Any:
+    """Return PyYAML's SafeLoader with bounds on nesting and on what aliases stand for.
+
+    Raises:
+        ImportError: PyYAML is not installed.
+    """
+    import yaml
+
+    class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+        """Counts nodes as they are composed from events, before any value is constructed."""
+
+        def __init__(self, stream: Any) -> None:
+            super().__init__(stream)
+            self.depth = 0
+            self.nodes = 0
+            self.aliased = 0
+            self.sizes: dict[int, int] = {}  # id of a complete node -> nodes in it, those of its aliases included
+
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            """Read a bracket; looking ahead for a key would cost more with each level."""
+            if self.flow_level >= MAX_DEPTH:
+                raise yaml.scanner.ScannerError(problem=TOO_DEEP, problem_mark=self.get_mark())
+            super().fetch_flow_collection_start(token)
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            """Return the next node; a ComposerError refuses one that is too deep or too large."""
+            event, before = self.peek_event(), self.nodes
+            self.depth += 1
+            if self.depth > MAX_DEPTH + 1:  # a scalar in the deepest list is a node too
+                raise self._refusal(TOO_DEEP, event)
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            if isinstance(event, yaml.AliasEvent):
+                self._count_alias(node, event)
+            else:
+                self.nodes += 1
+                self.sizes[id(node)] = self.nodes - before
+            return node
+
+        def _count_alias(self, node: Any, event: Any) -> None:
+            size = self.sizes.get(id(node))
+            if size is None:
+                raise self._refusal(f"nested too deeply: *{event.anchor} stands for something that holds it", event)
+            self.nodes += size
+            self.aliased += size
+            if self.aliased > MAX_ALIASED:
+                raise self._refusal(f"aliases stand for more than {MAX_ALIASED} values; write fewer of them", event)
+
+        def _refusal(self, problem: str, event: Any) -> Exception:
+            return yaml.composer.ComposerError(problem=problem, problem_mark=event.start_mark)  # type: ignore[no-any-return, unused-ignore]
+
+    return BoundedLoader
+
+
+def check_depth(value: Any) -> None:
+    """Check that tables and lists in `value` are nested at most MAX_DEPTH levels.
+
+    Raises:
+        ValueError: they are nested deeper.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for one in level
+            if isinstance(one, dict | list)
+            for child in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return
+    if any(isinstance(one, dict | list) for one in level):
+        raise ValueError(TOO_DEEP)

@@ -1,0 +1,104 @@
+"""Refuse what cannot be obeyed: fields of the load that exclude each other, and fields that a caller decides itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
+from lens.errors import ConfigError
+from lens.orchestrator.schedule import parse_cooldown, pattern_of
+from lens.run.slo_search import slos_of
+
+# What means something only together with another field: the field, and that other.
+_NEEDS = (
+    ("ray_address", "engine", "processes"),
+    ("search_max", "search_slo", ()),
+    ("speedup", "trace", None),
+    ("ramp_to_per_s", "rate_per_s", None),
+)
+
+
+def check_load(load: LoadConfig) -> None:
+    """Check what a plan cannot see.
+
+    Raises:
+        ConfigError: two fields exclude each other, a field has no effect, or a value cannot be read.
+    """
+    slos_of(load.search_slo)
+    parse_cooldown(load.cooldown)
+    if is_shared(load):
+        check_workers(load)
+    if load.search_slo:
+        _check_search(load)
+    if load.connections and load.connection != "reuse":
+        raise ConfigError(f"load.connections has no effect with load.connection {load.connection!r}: give one of them")
+    if load.pattern is None:
+        _check_pattern(load)
+
+
+def _check_pattern(load: LoadConfig) -> None:
+    """Refuse numbers that the pattern they mean makes no use of."""
+    pattern = pattern_of(load)
+    if load.arrival != "constant" and pattern not in ("rate", "sweep") and not load.search_slo:
+        raise ConfigError(f"load.arrival {load.arrival!r} has no effect on a load of {pattern}: give a --rate")
+    if load.burstiness != 1 and load.arrival != "gamma":
+        raise ConfigError("load.burstiness has no effect without load.arrival 'gamma': give both or neither")
+    if pattern != "sweep" and (load.sweep_step_per_s or load.step_duration_ns):
+        raise ConfigError("load.sweep_step_per_s and load.step_duration_ns have no effect without a sweep: "
+                          "give --sweep-max or --sweep-concurrency")  # fmt: skip
+    for name, other, without in _NEEDS:
+        if getattr(load, name) != getattr(LoadConfig(), name) and getattr(load, other) == without:
+            raise ConfigError(f"load.{name} has no effect without load.{other}: give both or neither")
+
+
+def _check_search(load: LoadConfig) -> None:
+    if load.until:
+        raise ConfigError("--until cannot be combined with --search-slo: the search itself decides when it ends")
+    if pattern_of(load) not in ("rate", "iterations"):
+        raise ConfigError(
+            f"--search-slo sets the load itself and cannot be combined with the pattern {pattern_of(load)!r}: "
+            "give --rate or --concurrency to search from"
+        )
+
+
+def check_workers(load: LoadConfig) -> None:
+    """Check that several workers can share a load.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo")):
+        if said:
+            raise ConfigError(f"{name} cannot be joined with --workers: no worker knows what the others measured")
+    if load.idle_gaps_ns or load.connection == "both":
+        raise ConfigError("--idle-gaps and --connection both compare requests with their neighbours: use one worker")
+
+
+def is_shared(load: LoadConfig) -> bool:
+    """Whether other processes measure, not this one."""
+    return load.workers > 1 or load.engine == "ray"
+
+
+def refuse_others(
+    who: str, section: LoadConfig | PromptConfig | OutputConfig, obeyed: Collection[str], why: str
+) -> None:
+    """Refuse fields of a section that were set and that a command does not obey.
+
+    Raises:
+        ConfigError: there is one; the message names it.
+    """
+    kind = type(section)
+    name = {LoadConfig: "load", PromptConfig: "prompts", OutputConfig: "output"}[kind]
+    for field in kind.__struct_fields__:
+        if field not in obeyed and getattr(section, field) != getattr(kind(), field):
+            raise ConfigError(f"{who}: {name}.{field} cannot be obeyed: {why}")
+
+
+def refuse_thresholds(who: str, config: RunConfig, why: str) -> None:
+    """Refuse thresholds.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if config.thresholds:
+        raise ConfigError(f"{who}: thresholds cannot be obeyed: {why}")

@@ -1,0 +1,262 @@
+"""Carry out a run: the only place that turns a RunConfig into requests, for every command and the library.
+
+The rule: every field of the configuration is obeyed, or refused with a ConfigError that names it, before anything is
+sent. While the run goes on a record is only spooled and handed to the sinks. What costs time (figures, exports) is
+done when nothing is being measured any more, so that the instrument does not disturb itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+from msgspec.structs import replace
+
+from lens.analysis.gates.sla import Gate
+from lens.analysis.gates.thresholds import parse_threshold
+from lens.config.settings import RunConfig
+from lens.errors import LensError, causes
+from lens.metrics.goodput import Slo
+from lens.model import Record, RunInfo
+from lens.orchestrator.engine import OnRecord, Outcome, RunState, run_plan
+from lens.orchestrator.plan import Plan, make_plan
+from lens.orchestrator.run_info import run_info, with_end
+from lens.orchestrator.schedule import pattern_of
+from lens.orchestrator.stop import Stop, stopped_by_signals
+from lens.orchestrator.workers.parent import run_workers
+from lens.pricing import PriceBook, standard_book
+from lens.run.budget import Spending
+from lens.run.certificate import calibrated
+from lens.run.checks import check_load, is_shared
+from lens.run.journal import Journal, rescue
+from lens.run.outputs import Outputs, destinations
+from lens.run.pushes import push_all, pushes_of_exports
+from lens.run.real_time import RealTime
+from lens.run.result import Judging, RunResult
+from lens.run.simulators import with_simulators
+from lens.run.sink import Sink, wants_progress
+from lens.run.slo_search import search
+from lens.run.stop_rule import Until
+from lens.run.token_counter import token_counter
+from lens.wire import Prompt
+
+if TYPE_CHECKING:
+    from lens.push.push import Push
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller adds to the configuration of a run."""
+
+    book: PriceBook | None = None  # None: the prices that ship
+    slos: tuple[Slo, ...] = ()  # what a request must keep to count as good
+    gates: tuple[Gate, ...] | None = None  # None: the thresholds of the configuration
+    gates_of_each: bool = False  # hold each request to the gates by itself
+    pushes: tuple[Push, ...] | None = None  # None: the exports of the configuration that have an endpoint
+    output: str | None = None  # the file of the exports, in place of what the configuration says; "-": standard output
+    force: bool = False  # replace files that exist
+    keep_text: bool = False  # the result holds the texts of answers, also where files do not
+    usd_per_gpu_hour: Decimal | None = None
+    command: str = ""  # for the header of the run; without secrets
+    prompts: tuple[Prompt, ...] | None = None  # in place of those of the configuration
+    enough: Callable[[], bool] | None = None  # nothing more is started once this is true
+    kernel_stamps: bool = True
+    signals: bool = False  # SIGINT and SIGTERM stop the run; only in the main thread
+
+
+DEFAULTS = RunOptions()
+
+
+async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, stop: Stop | None = None) -> RunResult:
+    """Carry out a run under trio, write its outputs, and return its result. A run that was stopped says so there.
+
+    Raises:
+        ConfigError: a field of the configuration cannot be obeyed; nothing was sent.
+        FileError: an output cannot be opened.
+        LensError: what a sink raised, or no worker could do its share.
+    """
+    with with_simulators(config) as hosted:
+        run = _DrivenRun(hosted, options, sinks, stop or Stop())
+        with run.outputs, _spool(run.outputs) as journal:
+            info = calibrated(run_info(run.plan, command=options.command))
+            journal.add(info)
+            for sink in run.sinks:
+                sink.on_start(info)
+            outcome = await run.carry_out(journal)
+            journal.finish()
+            warnings = (*outcome.warnings, *([journal.warning] if journal.warning and journal.path else []))
+            info = with_end(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
+            result = run.result(replace(info, worker_clocks=outcome.clocks), outcome, journal)
+            for sink in run.sinks:
+                sink.on_end(result)
+            if run.outputs.trouble is None:
+                journal.close(complete=True)
+            else:
+                result.trouble = f"{run.outputs.trouble}; {_rescued(result)}"
+        await run.push(result)
+        return result
+
+
+@contextmanager
+def _spool(outputs: Outputs) -> Iterator[Journal]:
+    """The spool of a run; a file beside its outputs stays until they are complete, if it holds a record."""
+    journal = Journal(outputs.paths[0] if outputs.paths else None)
+    try:
+        yield journal
+    except BaseException:
+        journal.close(complete=journal.empty)
+        raise
+    journal.finish()
+
+
+def _rescued(result: RunResult) -> str:
+    path = rescue(result.info, result.records)
+    return f"what was measured is in {path}" if path else "what was measured is above, and cannot be written elsewhere"
+
+
+class _DrivenRun:
+    """A run while it goes on: its plan, what may end it, and the sinks."""
+
+    def __init__(self, config: RunConfig, options: RunOptions, sinks: Sequence[Sink], stop: Stop) -> None:
+        """
+        Raises:
+            ConfigError: a field of the configuration cannot be obeyed.
+        """
+        self.config, self.options, self.stop = config, options, stop
+        load, output = config.load, config.output
+        check_load(load)
+        self.book = options.book or standard_book()
+        self.gates = _gates(config, options)
+        self.count_tokens = token_counter(config)
+        self.pushes = pushes_of_exports(output.exports) if options.pushes is None else options.pushes
+        self.plan = make_plan(config, prompts=options.prompts)
+        limit = load.max_cost_usd
+        self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
+        self.until = Until(load.until) if load.until else None
+        self.notes: tuple[str, ...] = ()
+        single = pattern_of(load) == "single"
+        places = destinations(config, options.output)
+        self.outputs = Outputs(places, self.book, force=options.force, single=single, save_text=output.save_text)
+        # Files are written last: what draws on a terminal is done by then.
+        self.sinks = (*sinks, *([RealTime()] if output.real_time else []), self.outputs)
+
+    async def carry_out(self, journal: Journal) -> Outcome:
+        """Send everything; records go to the journal and the sinks."""
+        self.journal = journal
+        async with self._signals():
+            if self.config.load.search_slo:
+                outcome, found = await search(self._plan(), self._measure, on_record=self._take, stop=self.stop)
+                self.notes = (*found.tries, found.says())
+            else:
+                outcome = await self._measure(self._plan(), self._take)
+                self.notes = (self.until.says(),) if self.until else ()
+        by = outcome.stopped_by
+        early = [] if by is None else [f"stopped early ({by}); what had been measured is kept"]
+        return replace(outcome, warnings=(*early, *_if_any(outcome.over_budget), *outcome.warnings))
+
+    def result(self, info: RunInfo, outcome: Outcome, journal: Journal) -> RunResult:
+        """Return the result; its figures are made when they are asked for."""
+        options = self.options
+        return RunResult(
+            info,
+            outcome,
+            journal,
+            load=self.config.load,
+            judging=Judging(self.book, options.slos, self.gates, options.gates_of_each, options.usd_per_gpu_hour),
+            notes=self.notes,
+            count_tokens=self.count_tokens,
+            spent_nusd=self.spending.ceiling.spent_nusd if self.spending else None,
+            paths=self.outputs.paths,
+        )
+
+    async def push(self, result: RunResult) -> None:
+        """Push to all backends, in a thread; what went wrong is added to the result's trouble."""
+        if not self.pushes:
+            return
+        call = partial(push_all, self.pushes, result.info, result.records, self.book)
+        troubles = await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+        result.trouble = "; ".join([*_if_any(result.trouble), *troubles]) or None
+
+    def _plan(self) -> Plan:
+        """The plan as it is carried out: it keeps texts where the caller wants them."""
+        if not self.options.keep_text:
+            return self.plan
+        config = replace(self.config, output=replace(self.config.output, save_text=True))
+        return replace(self.plan, config=config, keep_all=True)
+
+    async def _measure(self, plan: Plan, on_record: OnRecord) -> Outcome:
+        """Carry out a plan in this process, or in those that share it."""
+        on_progress = self._show if any(map(wants_progress, self.sinks)) else None
+        if is_shared(self.config.load):
+            share = run_workers if self.config.load.engine == "processes" else _ray()
+
+            def take(record: Record) -> None:
+                (self._take_warmup if record.warmup else on_record)(record)
+
+            return await share(plan, on_record=take, on_progress=on_progress, enough=self._enough(), stop=self.stop)
+        return await run_plan(
+            plan,
+            on_record=on_record,
+            on_warmup=self._take_warmup,
+            on_progress=on_progress,
+            stop=self.stop,
+            ceiling=self.spending.ceiling if self.spending else None,
+            worst_nusd=self.spending.worst_nusd if self.spending else None,
+            enough=self._enough(),
+            kernel_stamps=self.options.kernel_stamps,
+        )
+
+    def _enough(self) -> Callable[[], bool] | None:
+        """Whether nothing more is to be started; None where nobody wants to say so."""
+        rules = [rule for rule in (self.options.enough, self.until.enough if self.until else None) if rule is not None]
+        return (lambda: any(rule() for rule in rules)) if rules else None
+
+    @asynccontextmanager
+    async def _signals(self) -> AsyncIterator[None]:
+        """Let signals stop the run, if the caller wants that; our errors come out of it unwrapped."""
+        if not self.options.signals:
+            yield
+            return
+        try:
+            async with stopped_by_signals(self.stop):
+                yield
+        except BaseExceptionGroup as group:
+            found = list(causes(group))
+            if all(isinstance(error, LensError) for error in found):
+                raise found[0] from None
+            raise
+
+    def _take(self, record: Record) -> None:
+        if self.until:
+            self.until.add(record)
+        self.journal.add(record)
+        for sink in self.sinks:
+            sink.on_record(record)
+
+    def _take_warmup(self, record: Record) -> None:
+        for sink in self.sinks:
+            sink.on_warmup(record)
+
+    def _show(self, state: RunState) -> None:
+        for sink in self.sinks:
+            sink.on_progress(state)
+
+
+def _gates(config: RunConfig, options: RunOptions) -> tuple[Gate, ...]:
+    if options.gates is not None:
+        return options.gates
+    return tuple([Gate(threshold=parse_threshold(text)) for text in config.thresholds])
+
+
+def _ray() -> Callable[..., Awaitable[Outcome]]:
+    from lens.orchestrator.workers.ray import run_on_ray
+
+    return run_on_ray
+
+
+def _if_any(text: str | None) -> list[str]:
+    return [text] if text is not None else []

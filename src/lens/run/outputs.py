@@ -1,0 +1,170 @@
+"""The files that a run's exports go to, or standard output; a file gets its name only when it is complete.
+
+Everything is opened before the first request, so that a file that cannot be written, or must not be replaced, is
+found out before anything is sent.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from lens.config.settings import OutputConfig, RunConfig
+from lens.errors import ConfigError, FileError
+from lens.export.formats import Export, Format, format_named, open_export
+from lens.history.write import NewFile
+from lens.model import Record, RunInfo
+from lens.pricing import PriceBook
+from lens.run.result import RunResult
+from lens.run.sink import Sink
+
+
+class Destination(NamedTuple):
+    """Where one format is written to."""
+
+    format: Format
+    path: Path | None  # None: standard output
+
+
+class Outputs(Sink):
+    """All export files of one run; a context manager. Leaving by an exception keeps what was written, as .partial."""
+
+    def __init__(
+        self, places: Iterable[Destination], book: PriceBook, *, force: bool, single: bool, save_text: bool
+    ) -> None:
+        """
+        force: replace files that exist.
+        single: the run is one request, and a format may show it without a list around it.
+        save_text: write the texts of answers too.
+        """
+        self._places = tuple(places)
+        self._book, self._force, self._single, self._save_text = book, force, single, save_text
+        self._stack = ExitStack()
+        self._files: list[NewFile | None] = []
+        self._exports: list[Export] = []
+        self.trouble: str | None = None  # why the outputs are not complete
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, complete or not."""
+        return tuple([place.path for place in self._places if place.path])
+
+    def __enter__(self) -> Self:
+        """
+        Raises:
+            FileError: a file exists, or cannot be written.
+        """
+        with ExitStack() as stack:
+            for place in self._places:
+                file = NewFile(place.path, force=self._force) if place.path else None
+                self._files.append(stack.enter_context(file) if file else None)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def on_start(self, info: RunInfo) -> None:
+        """Write the beginning of each export.
+
+        Raises:
+            ConfigError: a format's library is missing. FileError: a file cannot be written.
+        """
+        self._exports = [open_export(place.format, info, self._book, single=self._single) for place in self._places]
+        self._write(export.begin() for export in self._exports)
+
+    def on_end(self, result: RunResult) -> None:
+        """Write all records and complete the files, or say in `trouble` why that failed."""
+        if not self._places:
+            return
+        try:
+            for record in result.records:
+                kept = record if self._save_text else without_text(record)
+                self._write([export.add(kept) for export in self._exports])
+            self._write(export.end(result.info, result.summary) for export in self._exports)
+            self._stack.close()
+        except FileError as error:
+            self._stack.__exit__(FileError, error, error.__traceback__)
+            self.trouble = str(error)
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        for file, piece in zip(self._files, pieces, strict=True):
+            if not piece:
+                continue
+            if file is not None:
+                file.write(piece)
+            else:
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+
+
+def destinations(config: RunConfig, file: str | None = None) -> list[Destination]:
+    """Return a place for each export: `file`, its own file, a file in the output folder, standard output.
+
+    file: the one output of a command; "-" is standard output.
+
+    Raises:
+        ConfigError: a format is unknown, two want standard output, or two want the same file.
+        FileError: the output folder cannot be made.
+    """
+    output = config.output
+    formats = [(format_named(e.format), e.file) for e in output.exports if e.endpoint is None]
+    several = len(formats) > 1
+    name = run_name(config, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    found = [Destination(chosen, _path(output, file, chosen, own, name, several=several)) for chosen, own in formats]
+    if sum(place.path is None for place in found) > 1:
+        raise ConfigError("several formats cannot share standard output; give --output FILE or --output-dir DIR")
+    paths = [place.path for place in found if place.path]
+    if len(set(paths)) < len(paths):
+        raise ConfigError(f"two outputs are to be written to {paths[0]}; name each format once")
+    return found
+
+
+def uses_stdout(output: OutputConfig, file: str | None = None) -> bool:
+    """Whether standard output belongs to an export or to the real-time lines."""
+    to_files = file not in (None, "-") or output.dir is not None
+    return output.real_time or any(
+        e.endpoint is None and (file == "-" or not (to_files or e.file)) for e in output.exports
+    )
+
+
+def run_name(config: RunConfig, time: str) -> str:
+    """Return the name of a run's files, without a suffix: what was measured, and when."""
+    target = config.targets[0]
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", f"{target.provider}-{target.model}").strip("-.")
+    return f"{plain}-{time}"
+
+
+def without_text(record: Record) -> Record:
+    """Return the record without the texts of its answer, as it goes into a file unless texts are asked for."""
+    return msgspec.structs.replace(record, text=None, reasoning=None, tool_calls=())
+
+
+def _path(
+    output: OutputConfig, file: str | None, chosen: Format, own: str | None, name: str, *, several: bool
+) -> Path | None:
+    if file == "-":
+        return None
+    if file:
+        path = Path(file)
+        return path.with_name(path.stem + chosen.suffix) if several else path
+    if own:
+        return Path(own)
+    if output.dir is None:
+        return None
+    folder = Path(output.dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"--output-dir {folder}: cannot be made: {error.strerror}") from error
+    return folder / f"{name}{chosen.suffix}"

@@ -1,0 +1,151 @@
+"""The result of a run: records, figures, verdicts, and how it ended. Each is made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lens.analysis.gates.sla import Gate, Judged, judge_each, judge_gates
+from lens.config.settings import LoadConfig
+from lens.errors import ExitCode
+from lens.metrics.goodput import Slo
+from lens.metrics.summary import Collector, Summary, summarize, with_experiments
+from lens.model import Record, RunInfo
+from lens.orchestrator.engine import Outcome
+from lens.orchestrator.schedule import AUTO
+from lens.pricing import PriceBook
+from lens.run.budget import gpu_cost
+from lens.run.journal import Journal
+from lens.run.warmup import mark_cooldown, mark_warmup
+
+
+class Judging(NamedTuple):
+    """What the figures of a run are made with, and what they are held to."""
+
+    book: PriceBook
+    slos: tuple[Slo, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    each: bool = False  # hold each request to the gates by itself
+    usd_per_gpu_hour: Decimal | None = None
+
+
+class Finished(NamedTuple):
+    """The records of a run after its post-run steps."""
+
+    records: list[Record]
+    notes: tuple[str, ...]  # what the steps found, in words
+
+
+def finish_records(
+    spooled: Iterator[Record], load: LoadConfig, count_tokens: Callable[[Record], Record] | None
+) -> Finished:
+    """Carry out all post-run steps: sort, count tokens, mark warm-up and cool-down."""
+    records = sorted(spooled, key=lambda record: record.index)
+    if count_tokens is not None:
+        records = [count_tokens(record) for record in records]
+    notes = []
+    if load.warmup.strip().lower() == AUTO:
+        records, cut = mark_warmup(records)
+        notes.append(f"warm-up: the first {cut} requests are not like the rest and are left out of the figures")
+    if load.cooldown != "0":
+        records, cut = mark_cooldown(records, load.cooldown)
+        notes.append(f"cool-down: the last {cut} requests are left out of the figures")
+    return Finished(records, tuple(notes))
+
+
+def _summarize(finished: Finished, info: RunInfo, notes: tuple[str, ...], judging: Judging) -> Summary:
+    """Make the summary of a run: the one place in which records become figures."""
+    collector = Collector(judging.book, slos=judging.slos)
+    for record in finished.records:
+        collector.add(record)
+    noted = msgspec.structs.replace(collector.summary(info), notes=notes)
+    summary = with_experiments(noted, finished.records)
+    if judging.usd_per_gpu_hour is None:
+        return summary
+    cost = gpu_cost(summary.window_s, summary.output_tokens, judging.usd_per_gpu_hour)
+    return msgspec.structs.replace(summary, gpu_cost=cost)
+
+
+class RunResult:
+    """A run that has ended; unpacks as (info, records)."""
+
+    def __init__(
+        self,
+        info: RunInfo,
+        outcome: Outcome,
+        journal: Journal,
+        *,
+        load: LoadConfig,
+        judging: Judging,
+        notes: tuple[str, ...] = (),
+        count_tokens: Callable[[Record], Record] | None = None,
+        spent_nusd: int | None = None,
+        paths: tuple[Path, ...] = (),
+    ) -> None:
+        """notes: what the run's own goals came to. spent_nusd: nano-dollars under a spend ceiling."""
+        self.info, self.outcome, self.spent_nusd, self.paths = info, outcome, spent_nusd, paths
+        self.trouble: str | None = None  # an output could not be written, or a push failed
+        self._journal, self._load, self._judging = journal, load, judging
+        self._notes, self._count_tokens = notes, count_tokens
+
+    @cached_property
+    def _finished(self) -> Finished:
+        finished = finish_records(self._journal.records(), self._load, self._count_tokens)
+        self._journal.release()
+        return finished
+
+    @property
+    def records(self) -> list[Record]:
+        """All requests in the order of their numbers, with tokens counted and warm-up and cool-down marked."""
+        return self._finished.records
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the stop rule, the SLO search, warm-up and cool-down came to, a sentence each."""
+        return (*self._notes, *self._finished.notes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures should know."""
+        return self.info.warnings
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The figures of the run."""
+        return _summarize(self._finished, self.info, self.notes, self._judging)
+
+    @cached_property
+    def verdicts(self) -> tuple[Judged, ...]:
+        """A verdict on each threshold, in the order in which they were given."""
+        gates, book, slos = self._judging.gates, self._judging.book, self._judging.slos
+        if not gates:
+            return ()
+        if self._judging.each:
+            return judge_each(gates, self.records, book)
+        return judge_gates(gates, self.records, self.summary, book, partial(summarize, book=book, slos=slos))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended the run."""
+        return self.outcome.stopped_by in ("SIGINT", "SIGTERM")
+
+    @property
+    def exit_code(self) -> int:
+        """130 interrupted, 4 ended by the spend ceiling, 2 an output failed, 1 nothing succeeded, 3 a gate, 0 fine."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if self.outcome.over_budget:
+            return ExitCode.BUDGET
+        if self.trouble:
+            return ExitCode.USAGE
+        if not self.summary.successes:
+            return ExitCode.NOTHING_MEASURED
+        return ExitCode.THRESHOLD if any(one.failed for one in self.verdicts) else ExitCode.OK
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.info, self.records))

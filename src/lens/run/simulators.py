@@ -1,0 +1,51 @@
+"""The built-in simulator behind targets that name the provider "simulator" and no address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from msgspec.structs import replace
+
+from lens.config.settings import RunConfig, TargetConfig
+from lens.errors import LensError
+from lens.orchestrator.plan import SIMULATOR
+
+# Stands for the address of a simulator in a plan that is only shown.
+PLACEHOLDER = "http://127.0.0.1:1/v1"
+
+
+@contextmanager
+def with_simulators(config: RunConfig) -> Iterator[RunConfig]:
+    """Start a simulator for each target that needs one; yield the config with their addresses.
+
+    Raises:
+        LensError: a simulator did not start.
+    """
+    if not any(map(needs_simulator, config.targets)):
+        yield config
+        return
+    from lens.simulator import start
+
+    with ExitStack() as stack:
+        targets = []
+        for target in config.targets:
+            if needs_simulator(target):
+                try:
+                    handle = stack.enter_context(start())
+                except RuntimeError as error:
+                    raise LensError(f"provider {SIMULATOR}: {error}") from error
+                target = replace(target, base_url=f"{handle.url}/v1", proxy="")
+            targets.append(target)
+        yield replace(config, targets=tuple(targets))
+
+
+def with_placeholders(config: RunConfig) -> RunConfig:
+    """Return the config with an address for each simulator, without starting any."""
+    targets = [replace(one, base_url=PLACEHOLDER) if needs_simulator(one) else one for one in config.targets]
+    return replace(config, targets=tuple(targets))
+
+
+def needs_simulator(target: TargetConfig) -> bool:
+    """Whether a simulator has to be started for this target."""
+    return target.provider == SIMULATOR and target.base_url is None

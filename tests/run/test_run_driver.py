@@ -1,0 +1,382 @@
+"""One driver: each field of a RunConfig does the same from the command line and from the library, or both refuse it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import lens
+from lens.cli.commands.benchmark import command
+from lens.cli.running import run_settings
+from lens.cli.settings import settings_of
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.errors import ConfigError
+from lens.model import Status
+from lens.simulator import make_script, start
+from lens.simulator.proxy import start_proxy
+
+SRC = Path(lens.__file__).parent
+PRICED = {"base_url": "{url}", "model": "gpt-4o-mini", "max_tokens": 5, "headers": {"x-lens-script": "tokens=request"}}
+SLOW = {"headers": {"x-lens-script": "ttft=30s"}}
+CERTIFICATE = "/nowhere/client.pem"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What a file says, and what must be true of its result; or what both must refuse."""
+
+    file: dict  # sections over those of BASE; {url}, {port}, {tls}, {ca}, {proxy} are filled in
+    holds: object = None  # of the result
+    refused: str | None = None  # the message of a ConfigError
+
+
+def load(holds=None, refused=None, **fields):
+    return Row({"load": fields}, holds, refused)
+
+
+def prompts(holds, **fields):
+    return Row({"prompts": {"texts": None, **fields}}, holds)
+
+
+def target(holds, refused=None, **fields):
+    return Row({"targets": [{"base_url": "{url}", **fields}]}, holds, refused)
+
+
+def succeeded(result):
+    return all(one.status is Status.SUCCESS for one in result.records)
+
+
+def stages(*names):
+    return lambda result: list(dict.fromkeys(one.stage for one in result.records)) == list(names)
+
+
+def count(number):
+    return lambda result: succeeded(result) and len(result.records) == number
+
+
+def says(text):
+    return lambda result: any(text in note for note in result.notes)
+
+
+def category(name):
+    return lambda result: {one.category for one in result.records} == {name}
+
+
+def inputs(result):
+    return [one.usage.input_tokens for one in result.records]
+
+
+def marked(number):
+    return lambda result: sum(one.warmup for one in result.records) == number
+
+
+BASE = {
+    "targets": [{"provider": "openai", "model": "m", "api": "chat", "base_url": "{url}", "proxy": ""}],
+    "load": {"iterations": 3},
+    "prompts": {"texts": ["one", "two words"]},
+}
+
+LOAD = {
+    "pattern": load(lambda r: len(r.records) == 2 and r.records[0].stage == "single", pattern="single"),
+    "iterations": load(count(5), iterations=5),
+    "concurrency": load(lambda r: 1 < max_in_flight(r.records) <= 3, iterations=9, concurrency=3),
+    "rate_per_s": load(stages("40/s"), rate_per_s=40),
+    "arrival": load(lambda r: gaps_differ(r.records), rate_per_s=40, arrival="poisson", iterations=5),
+    "burstiness": load(lambda r: gaps_differ(r.records), rate_per_s=40, arrival="gamma", burstiness=0.5, iterations=5),
+    "duration_ns": load(count(10), rate_per_s=50, duration="200ms"),
+    "ramp_to_per_s": load(stages("10/s to 50/s"), rate_per_s=10, ramp_to_per_s=50, duration="200ms"),
+    "sweep_min_per_s": load(stages("20/s", "30/s", "40/s"), sweep_min_per_s=20, sweep_step_per_s=10,
+        sweep_max_per_s=40, step_duration="100ms"),
+    "sweep_max_per_s": load(stages("10/s", "20/s"), sweep_max_per_s=20, sweep_step_per_s=10, step_duration="100ms"),
+    "sweep_step_per_s": load(stages("5/s", "10/s", "15/s"), sweep_max_per_s=15, sweep_step_per_s=5,
+        step_duration="200ms"),
+    "sweep_concurrency": load(stages("1 at a time", "2 at a time"), sweep_concurrency=[1, 2]),
+    "step_duration_ns": load(count(6), sweep_min_per_s=20, sweep_max_per_s=40, sweep_step_per_s=20,
+        step_duration="100ms"),
+    "trace": load(count(3), trace="trace.jsonl"),
+    "speedup": load(lambda r: span_s(r.records) < 0.2, trace="trace.jsonl", speedup=10),
+    "warmup": load(lambda r: [one.index for one in r.records] == [2, 3, 4], warmup="2"),
+    "warmup auto": load(says("warm-up: the first"), warmup="auto", iterations=45, concurrency=3),
+    "cooldown": load(lambda r: marked(2)(r) and says("cool-down: the last 2")(r), cooldown="2"),
+    "idle_gaps_ns": load(lambda r: "after idle 20.00 ms" in {one.stage for one in r.records}, idle_gaps=["20ms"]),
+    "adaptive": Row({"load": {"adaptive": True, "iterations": 2},
+        "targets": [{"headers": {"x-lens-script": "status=429,retry_after=1"}}]},
+        lambda r: any("held back" in one for one in r.warnings)),
+    "until": load(lambda r: says("ttft_ms p50")(r) and 30 <= len(r.records) < 400, until="ttft_p50 90%",
+        iterations=400, concurrency=4),
+    "search_slo": load(says("still kept at 40"), search_slo=["ttft_p50<5000"], search_max=40, rate_per_s=40,
+        duration="150ms"),
+    "search_max": load(says("still kept at 30"), search_slo=["ttft_p50<5000"], search_max=30, rate_per_s=30,
+        duration="200ms"),
+    "search_max alone": load(refused=r"load\.search_max has no effect without load\.search_slo", search_max=5),
+    "workers": load(count(6), workers=2, iterations=6, concurrency=2),
+    "workers warm-up": load(lambda r: len(r.records) == 4 and marked(0)(r), workers=2, iterations=4, concurrency=2,
+        warmup="2"),
+    "engine": load(refused="--max-cost cannot be joined with --workers", engine="ray", max_cost_usd="1"),
+    "ray_address": load(refused=r"load\.ray_address has no effect without load\.engine", ray_address="ray://x:1"),
+    "connection": load(lambda r: not any(one.connection.reused for one in r.records), connection="fresh"),
+    "connections": load(lambda r: not r.records[0].connection.reused or succeeded(r), connections=0),
+    "timeout_ns": Row({"load": {"timeout": "300ms"}, "targets": [SLOW]}, category("timeout")),
+    "connect_timeout_ns": load(succeeded, connect_timeout="5s"),
+    "ttft_timeout_ns": Row({"load": {"ttft_timeout": "300ms"}, "targets": [SLOW]}, category("timeout")),
+    "idle_timeout_ns": Row({"load": {"idle_timeout": "30ms"},
+        "targets": [{"headers": {"x-lens-script": "stall=2:5s"}}]}, category("timeout")),
+    "retries": Row({"load": {"retries": 1, "iterations": 1, "timeout": "5s"},
+        "targets": [{"headers": {"x-lens-script": "status=503"}}]}, lambda r: len(r.records[0].tries) == 1),
+    "seed": load(lambda r: gaps_differ(r.records), seed=7, rate_per_s=50, arrival="poisson"),
+    "max_cost_usd": Row({"load": {"max_cost_usd": "0.00000001"}, "targets": [PRICED]},
+        lambda r: not r.records and "--max-cost" in r.outcome.over_budget and r.exit_code == 4
+        and r.outcome.over_budget in r.warnings),
+    "max_cost_usd in a search": Row(
+        {"load": {"max_cost_usd": "0.00000001", "search_slo": ["ttft_p50<5000"], "duration": "100ms"},
+         "targets": [PRICED]}, lambda r: not r.records and r.exit_code == 4),
+    "arrival in a closed loop": load(refused=r"load\.arrival 'poisson' has no effect", arrival="poisson"),
+    "burstiness alone": load(refused=r"load\.burstiness has no effect", burstiness=2.0, rate_per_s=5),
+    "step_duration_ns alone": load(refused=r"load\.step_duration_ns have no effect", step_duration="1s"),
+    "connections of fresh ones": load(refused=r"load\.connections has no effect", connections=2, connection="fresh"),
+    "search_slo and until": load(refused="--until cannot be combined", search_slo=["ttft_p50<5"], until="ttft_p50 5%"),
+    "search_slo and workers": load(refused="--search-slo cannot be joined", search_slo=["ttft_p50<5"], workers=2),
+    "search_slo and sweep": load(refused="pattern 'sweep'", search_slo=["ttft_p50<5"], sweep_concurrency=[1]),
+}  # fmt: skip
+PROMPTS = {
+    "texts": Row({"prompts": {"texts": ["a b c d e f g h"]}}, lambda r: len(set(inputs(r))) == 1),
+    "system": Row({"prompts": {"system": "be brief"}}, succeeded),
+    "file": prompts(lambda r: len(set(inputs(r))) == 3, file="prompts.txt"),
+    "whole": prompts(lambda r: len(set(inputs(r))) == 1, file="prompts.txt", whole=True),
+    "input_tokens": prompts(lambda r: min(inputs(r)) >= 30, input_tokens="40"),
+    "output_tokens": Row({"prompts": {"output_tokens": "3"}, "targets": [PRICED]},
+        lambda r: {one.usage.output_tokens for one in r.records} == {3}),
+    "shared_prefix_tokens": prompts(succeeded, input_tokens="40", shared_prefix_tokens=20),
+    "order": Row({"prompts": {"texts": ["a " * n for n in range(1, 9)], "order": "random"}, "load": {"iterations": 8}},
+        lambda r: inputs(r) != sorted(inputs(r))),
+}  # fmt: skip
+TARGET = {
+    "provider": target(lambda r: r.records[0].provider == "vllm", provider="vllm"),
+    "model": target(lambda r: r.records[0].model == "another", model="another"),
+    "api": target(succeeded, api="responses"),
+    "base_url": target(lambda r: not succeeded(r) and r.info.targets[0].url == "http://127.0.0.1:9/v1", base_url="http://127.0.0.1:9/v1"),
+    "api_key": target(succeeded, api_key="sk-hidden-0123456789"),
+    "api_key_env": target(None, "NO_SUCH_KEY_VARIABLE", api_key_env="NO_SUCH_KEY_VARIABLE"),
+    "api_key_file": target(None, "nowhere.key", api_key_file="nowhere.key"),
+    "unix_socket": target(category("network_error"), unix_socket="nowhere.sock", proxy=None),
+    "connect_to": target(succeeded, base_url="http://example.test:80/v1",
+        connect_to=["example.test:80:127.0.0.1:{port}"]),
+    "resolve": target(succeeded, base_url="http://example.test:{port}/v1", resolve=["example.test:{port}:127.0.0.1"]),
+    "family": target(succeeded, family="ipv4"),
+    "proxy": Row(
+        {"load": {"connection": "fresh"}, "targets": [{"base_url": "{tls}", "proxy": "{proxy}", "insecure": True}]},
+        lambda r: succeeded(r) and r.records[0].stamps.proxy_end is not None),
+    "cacert": target(succeeded, base_url="{tls}", cacert="{ca}"),
+    "cert": target(None, CERTIFICATE, base_url="{tls}", cacert="{ca}", cert=CERTIFICATE),
+    "client_key": target(None, "client.key", base_url="{tls}", cert="{ca}", client_key="/nowhere/client.key"),
+    "insecure": target(succeeded, base_url="{tls}", insecure=True),
+    "server_name": target(lambda r: not succeeded(r), base_url="{tls}", cacert="{ca}", server_name="wrong.test"),
+    "stream": target(lambda r: not r.records[0].stream, stream=False),
+    "max_tokens": Row({"targets": [PRICED]}, lambda r: {one.usage.output_tokens for one in r.records} == {5}),
+    "temperature": target(succeeded, temperature=0.5),
+    "seed": target(succeeded, seed=3),
+    "extra_body": target(succeeded, extra_body={"top_p": 0.5}),
+    "headers": target(lambda r: {one.usage.output_tokens for one in r.records} == {4},
+        headers={"x-lens-script": "tokens=4"}),
+    "custom": target(lambda r: succeeded(r) and r.records[0].provider == "custom", provider="custom", custom={
+        "path": "/chat/completions", "done": "[DONE]", "text": ["choices[].delta.content"], "finish":
+        "choices[].finish_reason",
+        "body": {"model": "{{model}}", "stream": True, "messages": [{"role": "user", "content": "{{prompt}}"}]}}),
+}  # fmt: skip
+OUTPUT = {
+    "exports": Row({"output": {"exports": [{"format": "json", "file": "run.json"}]}},
+        lambda r: [path.name for path in r.paths] == ["run.json"] and Path("run.json").stat().st_size > 1000),
+    "exports to push": Row({"output": {"exports": [{"format": "prometheus", "endpoint": "http://127.0.0.1:9/x"}]}},
+        lambda r: "127.0.0.1:9" in r.trouble and r.exit_code == 2),
+    "exports refused": Row({"output": {"exports": [{"format": "jsonn", "file": "x"}]}}, refused="jsonn"),
+    "dir": Row({"output": {"exports": [{"format": "jsonl"}], "dir": "out"}}, lambda r: r.paths[0].parent.name == "out"),
+    "real_time": Row({"output": {"real_time": True}}, succeeded),
+    "save_text": Row({"output": {"save_text": True}}, lambda r: all(one.text for one in r.records)),
+    "tokenizer": Row({"output": {"tokenizer": "o200k_base"},
+        "targets": [{"headers": {"x-lens-script": "usage=never"}, "provider": "vllm"}]},
+        lambda r: all((one.token_source or "").startswith("estimated") or one.token_source for one in r.records)),
+    "tokenizer refused": Row({"output": {"tokenizer": "papyrus"}}, refused="papyrus"),
+    "log_level": Row({"output": {"log_level": "debug"}}, succeeded),
+}  # fmt: skip
+RUN = {
+    "targets": Row({"targets": [{"model": "a"}, {"model": "b"}]},
+        lambda r: len(r.records) == 6 and {one.model for one in r.records} == {"a", "b"}),
+    "load": LOAD["iterations"],
+    "prompts": PROMPTS["texts"],
+    "output": OUTPUT["save_text"],
+    # When the rounds of a monitor come; of one run it says nothing.
+    "monitor": Row({"monitoring": {"interval": "5s"}}, count(3)),
+    "thresholds": Row({"thresholds": ["ttft_p50<0.001", "ttft_p50<60000"]},
+        lambda r: [one.failed for one in r.verdicts] == [True, False] and r.exit_code == 3),
+    "thresholds refused": Row({"thresholds": ["ttfx_p50<1"]}, refused="ttfx_p50"),
+    "labels": Row({"labels": {"site": "here"}}, lambda r: r.info.labels == {"site": "here"}),
+    "name": Row({"profile": {"name": "nightly"}}, lambda r: r.info.config["name"] == "nightly"),
+    "description": Row({"profile": {"description": "why"}}, lambda r: r.info.config["description"] == "why"),
+}  # fmt: skip
+TABLE = {
+    f"{section}.{name}": row
+    for section, rows in (("run", RUN), ("load", LOAD), ("prompts", PROMPTS), ("output", OUTPUT), ("target", TARGET))
+    for name, row in rows.items()
+}
+
+
+def max_in_flight(records):
+    edges = sorted([(r.stamps.start, 1) for r in records] + [(r.stamps.end, -1) for r in records])
+    level = most = 0
+    for _, step in edges:
+        level += step
+        most = max(most, level)
+    return most
+
+
+def gaps_differ(records):
+    starts = [one.stamps.intended for one in records]
+    return len({round((b - a) / 1e6) for a, b in pairwise(starts)}) > 1
+
+
+def span_s(records):
+    starts = [one.stamps.intended for one in records]
+    return (max(starts) - min(starts)) / 1e9
+
+
+@pytest.fixture(scope="module")
+def servers():
+    script = make_script(ttft="8ms", itl="1ms", tokens=5, usage="always")
+    with start(script) as plain, start(script, tls=True) as secure, start_proxy() as proxy:
+        yield {
+            "{url}": f"{plain.url}/v1",
+            "{port}": str(plain.port),
+            "{tls}": f"{secure.url.replace('127.0.0.1', 'localhost')}/v1",
+            "{ca}": secure.ca_file,
+            "{proxy}": proxy.url,
+        }
+
+
+@pytest.fixture
+def file_of(servers, tmp_path, monkeypatch):
+    """Writes the config file of a row, with all files that it names."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in [name for name in os.environ if name.startswith("LLL_")]:
+        monkeypatch.delenv(name)
+
+    def write(row, folder):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        Path("prompts.txt").write_text("first\nsecond one\nthird one here\n")
+        Path("trace.jsonl").write_text("".join(f'{{"timestamp": {at}}}\n' for at in (0.0, 0.05, 0.5)))
+        tree = {**BASE, **row.file}
+        for section in ("load", "prompts"):
+            tree[section] = {k: v for k, v in {**BASE[section], **row.file.get(section, {})}.items() if v is not None}
+        tree["targets"] = [
+            {k: v for k, v in {**BASE["targets"][0], **one}.items() if v is not None} for one in tree["targets"]
+        ]
+        text = json.dumps(tree)
+        for name, value in servers.items():
+            text = text.replace(name, value)
+        path = Path("config.json")
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def by_command_line(path):
+    with command.make_context("benchmark", ["--config", str(path), "--ui", "none"]) as ctx:
+        return run_settings(settings_of(ctx))
+
+
+def by_library(path):
+    return lens.run_config_blocking(lens.load_config(path))
+
+
+def plain(text):
+    """A text without what was measured: numbers, verdicts that numbers give, names of files."""
+    return re.sub(r"[-+~]?\d[\d.,e+-]*", "#", text or "")
+
+
+def shape(result):
+    """All of a result that is not a measured time."""
+    records = [
+        (
+            one.index, one.provider, one.model, one.target, one.stage, one.prompt_id, one.status, one.category,
+            one.http_status, one.warmup, one.stream, one.text, one.token_source, one.usage, one.labels,
+            len(one.tries), one.finish_reason,
+        )
+        for one in result.records
+    ]  # fmt: skip
+    return {
+        "records": records,
+        "notes": [plain(note) for note in result.notes],
+        "warnings": [plain(warning) for warning in result.warnings],
+        "ended": (result.outcome.stopped_by, plain(result.outcome.over_budget), plain(result.trouble)),
+        "verdicts": [(str(one.gate.threshold), one.failed) for one in result.verdicts],
+        "exit": result.exit_code,
+        "files": [plain(path.name) for path in result.paths],
+        "config": {k: v for k, v in result.info.config.items() if k != "targets"},
+        "summary": (result.summary.requests, result.summary.successes, [plain(n) for n in result.summary.notes]),
+    }
+
+
+# What ends at a time or by a measured figure has as many requests as fit; how many is not compared.
+BY_TIME = {"load.until", "load.warmup auto", "load.search_slo", "load.search_max"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_field_does_the_same_from_the_command_line_and_the_library(name, file_of, capsysbinary):
+    row = TABLE[name]
+    if name == "output.tokenizer":
+        pytest.importorskip("quicktok", reason="the extra `tokens` is not installed")
+    if row.refused is not None:
+        for way in (by_command_line, by_library):
+            with pytest.raises(ConfigError, match=row.refused):
+                way(file_of(row, way.__name__))
+        return
+    said = {}
+    for way in (by_command_line, by_library):
+        result = way(file_of(row, way.__name__))
+        assert row.holds(result), (way.__name__, shape(result))
+        lines = capsysbinary.readouterr().out.splitlines()
+        said[way.__name__] = {**shape(result), "stdout": [json.loads(line)["event"] for line in lines]}
+    if name in BY_TIME:
+        for one in said.values():
+            del one["records"], one["summary"], one["notes"]
+    assert said["by_command_line"] == said["by_library"]
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [
+        ("run", RunConfig),
+        ("load", LoadConfig),
+        ("prompts", PromptConfig),
+        ("output", OutputConfig),
+        ("target", TargetConfig),
+    ],
+)
+def test_the_table_names_every_field(section, kind):
+    named = {name.partition(".")[2].split(" ")[0] for name in TABLE if name.startswith(f"{section}.")}
+    assert named == set(kind.__struct_fields__)
+
+
+def callers(*names):
+    """The modules of lens that call one of these functions."""
+    found = set()
+    for path in SRC.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Name | ast.alias)
+                and (getattr(node, "id", None) or getattr(node, "name", None)) in names
+            ):
+                found.add(str(path.relative_to(SRC)))
+    return found
+
+
+def test_only_the_driver_and_the_workers_of_its_runs_carry_out_a_plan():
+    assert callers("run_plan") == {"orchestrator/workers/child.py", "run/driver.py"}
+    assert callers("run_workers", "run_on_ray") == {"run/driver.py"}
