@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from math import isnan
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lens.model import Usage
 from lens.pricing.book import PriceBook, parse_reported_cost
 from lens.pricing.rates import MILLION, Price, Rates, cost_of
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Column = NDArray[Any]
+Column = NDArray[Any]
 
 COSTS = ("input_cost", "output_cost", "thinking_cost", "total_cost")
 
@@ -70,8 +70,6 @@ class Costs(NamedTuple):
 
         Requests of equal tokens have equal costs, so that these are fewer than requests.
         """
-        import numpy as np
-
         pico, usd = self.pico[name], self.columns[name]
         known, of = np.unique(pico, return_inverse=True)
         values = [None if one == UNKNOWN else Decimal(one).scaleb(-12).normalize() for one in known.tolist()]
@@ -83,8 +81,6 @@ class Costs(NamedTuple):
 
 def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], count: Column) -> Costs:
     """Return what each request cost. `usage`: float64 by field of Usage; `count`: who is summed up, as bool."""
-    import numpy as np
-
     n = len(asked.of)
     columns = {name: np.full(n, np.nan) for name in COSTS}
     pico = {name: np.full(n, UNKNOWN, dtype=np.int64) for name in COSTS}
@@ -133,8 +129,6 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
 
 def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Mapping[int, Decimal]) -> dict[str, int]:
     """Return where the prices of known costs are from, and of how many requests, the most first."""
-    import numpy as np
-
     known = ~np.isnan(usd)
     known[list(reported)] = False
     n = np.bincount(of[known], minlength=max(prices, default=0) + 1)
@@ -161,8 +155,6 @@ def _at_rates(
     pico: dict[str, Column],
 ) -> Decimal:
     """The costs of these rows at one set of rates; the exact sum of those that count."""
-    import numpy as np
-
     if rates.input is None:
         return Decimal(0)
     given = {name: column[rows] for name, column in usage.items()}
@@ -201,8 +193,6 @@ def _at_rates(
 
 def _write(rows: Column, lines: Sequence[tuple[Column, Decimal]], usd: Column, pico: Column) -> None:
     """Write the sum of tokens times USD a million into the rows of a cost."""
-    import numpy as np
-
     total = np.zeros(len(rows))
     exact = np.zeros(len(rows), dtype=np.int64)
     for tokens, rate in lines:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
+
 from lens.analysis.gates.thresholds import metric_and_statistic
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
@@ -22,8 +24,6 @@ FEWEST = 30
 
 def interval_of(values: Any, statistic: str) -> tuple[float, Interval | None]:
     """(value, 95 % interval) of a mean or a percentile of values in the order in which they came."""
-    import numpy as np
-
     series = np.asarray(values, dtype=np.float64)
     if statistic == "mean":
         return float(series.mean()), mean_interval(series)
