@@ -5,7 +5,8 @@ decodes the same file's records and does nothing else, in a process of the same 
 those of a run against a chat endpoint: kept connections, some failures, thinking, cached prompts, gaps with a
 tail, tokens that come in pairs, prices from the book that ships. That the cost is linear is shown by files of
 four times the size, with many outliers, and with many failures in many groups; that memory is bounded, by
---records requests (1,000,000).
+--records requests (1,000,000). The end of `benchmark` is what follows the last request, from the spool to the page
+and the files, held to the same baseline.
 
     python benchmarks/bench_reading.py [--records N] [--small N] [--folder DIR]
 """
@@ -200,6 +201,55 @@ def claim_costs(run: Path, other: Path, folder: Path, kind: str) -> None:
         )  # fmt: skip
 
 
+ENDS = {None: ONE_FILE, "csv": ONE_FILE, "parquet": ONE_FILE, "prometheus": ONE_FILE, "html": ONE_FILE, "jsonl": JSONL}
+
+
+def finish(run: Path, name: str | None) -> None:
+    """In a process of its own: what `benchmark` does when its last request has ended, and what CPU that took."""
+    import io
+
+    from rich.console import Console
+
+    from lens.config.settings import LoadConfig
+    from lens.orchestrator.engine import Outcome
+    from lens.report.run import print_report
+    from lens.run.journal import Journal
+    from lens.run.outputs import Destination, Outputs
+    from lens.run.result import Judging, RunResult
+
+    journal, book = Journal(), standard_book()
+    journal.add(INFO)
+    with RunStream(run) as stream:
+        for record in stream:
+            journal.add(record)
+    journal.finish()
+    with tempfile.TemporaryDirectory(dir=run.parent) as folder:
+        formats = [] if name is None else [format_named(name)]
+        places = [Destination(one, Path(folder) / f"out{one.suffix}") for one in formats]
+        with Outputs(places, book, force=False, single=False, save_text=False) as outputs:
+            began = time.process_time()
+            outputs.on_start(INFO)
+            outcome = Outcome(started_ns=0, ended_ns=1, requests=1)
+            result = RunResult(INFO, outcome, journal, load=LoadConfig(), judging=Judging(book))
+            outputs.on_end(result)
+            print_report(Console(file=io.StringIO(), width=100), result.summary, INFO, [], table=result.table)
+            took_s = time.process_time() - began
+    print(took_s)
+
+
+def claim_end(packed: Path, run: Path, records: int) -> None:
+    base_s = decoding_s(run)
+    for name, most in ENDS.items():
+        words = [sys.executable, __file__, "--finish", packed, *([name] if name else [])]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=900)
+        took_s = float(done.stdout)
+        claim(
+            f"the end of lll benchmark{f' -e {name}' if name else ''}, {records:,} requests: CPU at most {most} x "
+            "decoding the records", took_s, "s", baseline="msgspec decodes the same requests", baseline_figure=base_s,
+            ratio=took_s / base_s, holds=took_s <= most * base_s,
+        )  # fmt: skip
+
+
 def claim_memory(run: Path, other: Path, folder: Path, records: int) -> None:
     for shown, (paths, words) in commands(run, other, folder).items():
         base_s = decoding_s(*paths)
@@ -219,7 +269,11 @@ def main() -> int:
     parser.add_argument("--small", type=int, default=25_000, help="of the smallest run")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--decode", type=Path, nargs="+")
+    parser.add_argument("--finish", nargs="+", metavar="RUN [FORMAT]")
     asked = parser.parse_args()
+    if asked.finish:
+        finish(Path(asked.finish[0]), asked.finish[1] if len(asked.finish) > 1 else None)
+        return 0
     if asked.decode:
         decode(asked.decode)
         return 0
@@ -235,6 +289,8 @@ def main() -> int:
             run = write(folder / "run.jsonl", number, **how)
             other = write(folder / "other.jsonl", number, seed=2, **how)
             claim_costs(run, other, folder, kind)
+        run = write(folder / "run.jsonl", large)
+        claim_end(write(folder / "run.msgpack", large), run, large)
         if asked.records:
             run, other = (write(folder / f"{n}.msgpack", asked.records, seed=n) for n in (1, 2))
             claim_memory(run, other, folder, asked.records)
