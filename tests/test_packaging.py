@@ -39,6 +39,12 @@ def test_each_part_of_the_core_comes_compiled_with_its_types_and_declarations(mo
     assert binary.with_name(f"{module}.pxd").is_file()
 
 
+def test_every_module_of_the_sources_is_there() -> None:
+    sources = Path(__file__).parent.parent / "src" / "lens"
+    wanted = {path.relative_to(sources) for path in sources.rglob("*") if path.suffix in {".py", ".json", ".toml", ".js"}}
+    assert wanted == {path for path in wanted if (PACKAGE / path).is_file()}
+
+
 def test_type_checkers_may_trust_the_package() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
