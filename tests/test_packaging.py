@@ -41,7 +41,8 @@ def test_each_part_of_the_core_comes_compiled_with_its_types_and_declarations(mo
 
 def test_every_module_of_the_sources_is_there() -> None:
     sources = Path(__file__).parent.parent / "src" / "lens"
-    wanted = {path.relative_to(sources) for path in sources.rglob("*") if path.suffix in {".py", ".json", ".toml", ".js"}}
+    shipped = {".py", ".json", ".toml", ".js"}
+    wanted = {path.relative_to(sources) for path in sources.rglob("*") if path.suffix in shipped}
     assert wanted == {path for path in wanted if (PACKAGE / path).is_file()}
 
 
