@@ -49,13 +49,15 @@ def test_a_status_of_success_leaves_the_outcome_to_the_body(more, outcome):
 @pytest.mark.parametrize(
     ("found", "more", "category"),
     [
-        ({"malformed": True, "error": Failure(message="x")}, {}, "protocol_error"),
+        ({"malformed": True}, {}, "protocol_error"),
+        ({"malformed": True, "error": Failure(message="x")}, {}, "stream_error"),
         ({"error": Failure(message="x"), "finish": "stop", "done": True}, {}, "stream_error"),
         ({"blocked": Failure(message="x"), "done": True}, {}, "content_filtered"),
         ({"done": True, "finish": "stop"}, {"ended": False, "category": "truncated"}, "success"),
         ({"done": True}, {}, "empty"),
         ({"finish": "stop"}, {}, "success"),
-        ({"finish": "stop"}, {"ended": False}, "truncated"),
+        ({"finish": "stop"}, {"ended": False, "category": "truncated"}, "truncated"),
+        ({"finish": "stop"}, {"ended": False}, "success"),  # the transport waited long enough
         ({"finish": "stop"}, {"category": "timeout"}, "timeout"),
         ({}, {"error_field": '{"message": "slot gone"}'}, "truncated"),
     ],

@@ -50,7 +50,7 @@ typedef struct {
     buf_t carry;    /* an incomplete line, element or frame */
     buf_t data;     /* SSE: data lines whose piece is gone, or several joined */
     buf_t name;     /* SSE: the event field; AWS: the name that was made up */
-    buf_t field;    /* SSE: the first field named "error" */
+    buf_t field;    /* SSE: the first field named "error", or the first line that begins with "{" */
     const unsigned char *view; /* SSE: the one data line, where its bytes are still there */
     size_t view_n;
     size_t total; /* AWS: of the frame in carry; 0 while its prelude is incomplete */

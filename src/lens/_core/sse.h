@@ -96,6 +96,9 @@ static inline void sse_field(cut_t *c, const piece_t *in, const unsigned char *l
         if (buf_add(&c->name, value, (size_t)(end - value)) < 0) c->error = ERROR_MEMORY;
     } else if (name_n == 5 && memcmp(line, "error", 5) == 0 && c->field.n == 0) {
         if (buf_add(&c->field, value, (size_t)(end - value)) < 0) c->error = ERROR_MEMORY;
+    } else if (*line == '{' && c->field.n == 0) {
+        /* JSON without "data:", which the standard passes over: servers report errors so. */
+        if (buf_add(&c->field, line, n) < 0) c->error = ERROR_MEMORY;
     }
 }
 

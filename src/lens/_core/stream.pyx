@@ -207,8 +207,11 @@ cdef class Stream:
             self.surplus = True
 
     cdef void c_body(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
+        cdef bint done = self.decoder.c_done
         if self.decoder.c_feed(data, n, arrived, seen) < n:
             self.surplus = True
+        if self.decoder.c_done and not done:
+            self.changed = True  # the body may stay open for long
         if self.inflater is None:
             self.c_body_over()
 
@@ -314,6 +317,7 @@ cdef class Stream:
                 while payload:
                     plain = self.inflater.decompress(payload, INFLATE_BYTES)
                     self.decoder.feed_payload(plain, arrived, seen)
+                    self.changed = self.changed or self.decoder.c_done
                     payload = self.inflater.unconsumed_tail
                     if self.inflater.eof:
                         # Members may follow each other (RFC 1952 2.2).
@@ -340,6 +344,10 @@ cdef class Stream:
     @property
     def head(self):
         return self.partial_head if self.head_end_ns >= 0 else b""
+
+    @property
+    def held(self):
+        return (<char *>self.parked.data)[:self.parked.n] if self.parked.n else b""
 
     @property
     def partial_head(self):

@@ -11,7 +11,7 @@ from array import array
 from datetime import UTC, datetime
 
 from lens._core.clock import now_ns, realtime_ns
-from lens.model import STATUS_OF_CATEGORY, Record, Status, Try
+from lens.model import STATUS_OF_CATEGORY, Events, Record, Status, Try
 from lens.orchestrator.plan import PlanTarget, Slot
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
@@ -43,7 +43,7 @@ def record_of(
         stamps=exchange.stamps,
         status=STATUS_OF_CATEGORY.get(category, Status.SERVER_ERROR),
         category=category,
-        events=exchange.events,
+        events=first_events(exchange.events, reading.events_read),
         connection=exchange.connection,
         target=slot.target,
         http_status=exchange.status,
@@ -72,6 +72,21 @@ def record_of(
         labels=labels or {},
         warmup=slot.warmup,
         stage=slot.stage.name,
+        choices=reading.choices if keep_text else None,
+        warnings=reading.warnings,
+    )
+
+
+def first_events(events: Events, count: int | None) -> Events:
+    """Return the first `count` events; all of them where it is None."""
+    if count is None:
+        return events
+    return Events(
+        arrived_ns=events.arrived_ns[:count],
+        lag_ns=events.lag_ns[:count],
+        signals=events.signals[:count],
+        chars=events.chars[:count],
+        read=events.read[:count],
     )
 
 
