@@ -28,7 +28,9 @@ def test_token_counts_are_those_that_were_told():
     assert increments([3, 1]) is None
 
 
-@pytest.mark.parametrize("value", [None, True, -1, 2**40, 1.5, "3.5", "-3", "", "1e3", float("nan"), float("inf"), [], {}])
+@pytest.mark.parametrize(
+    "value", [None, True, -1, 2**40, 1.5, "3.5", "-3", "", "1e3", float("nan"), float("inf"), [], {}]
+)
 def test_what_is_no_token_count_is_none(value):
     assert as_count(value) is None
     assert first_count(value, 0, 5) == 0

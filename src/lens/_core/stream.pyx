@@ -199,6 +199,8 @@ cdef class Stream:
         if n == 0:
             return
         if self.where == PARKED:
+            if self.parked.n == 0:
+                self.changed = True  # the head may need the body's first bytes to be understood
             if held_add(&self.parked, data, n, arrived, seen) < 0:
                 self.c_fail(b"out of memory", seen)
         elif self.where == BODY:

@@ -6,6 +6,7 @@ A protocol subclasses AnswerReader and says what one of its events means. What h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from lens.wire import Exchange, Frame, Reading
 NO_EVENT: Final = object()
 # OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
 DONE_MARKER = b"[DONE]"
+_TRAILING_DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*\Z")  # behind an answer that came whole
 
 
 class ToolCalls:
@@ -184,7 +186,7 @@ class AnswerReader:
             return self._classify_stream()
         if not self.exchange.ended:
             return self.exchange.category or "truncated", self.exchange.failure
-        return self._classify_document(parse_json(self.exchange.document))
+        return self._classify_document(parse_json(_TRAILING_DONE.sub(b"", self.exchange.document)))
 
     def _classify_stream(self) -> Outcome:
         malformed = not self._take_frames()
@@ -241,7 +243,7 @@ class AnswerReader:
 
     def _unframed_document(self) -> Any:
         """Return an answer that came whole though it was labelled an event stream; None where there is none."""
-        data = self.exchange.document or (self.exchange.error_field or "").encode()
+        data = _TRAILING_DONE.sub(b"", self.exchange.document) or (self.exchange.error_field or "").encode()
         if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content():
             return None
         document = parse_json(data)

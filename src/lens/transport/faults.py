@@ -33,7 +33,13 @@ _CUT_SHORT = ("incomplete body", "incomplete event", "reset by the peer")
 
 
 class StaleConnection(Exception):
-    """A reused connection was closed before any byte of a response; the request may be sent again."""
+    """A reused connection had no response for the request, which may be sent again: closed, or full of other bytes."""
+
+    def __init__(self, reason: str = "the idle connection had been closed by the peer") -> None:
+        super().__init__(reason)
+
+
+LEFT_OVER = "the idle connection held bytes that an earlier answer had left behind"
 
 
 def make_head_error(
@@ -49,6 +55,8 @@ def make_head_error(
         how = "reset" if _was_reset(stream, broken) else "closed"
         return TransportError(f"{action}: the peer {how} the connection without an answer")
     if stream.partial_head and not stream.partial_head.startswith(b"HTTP/"[: len(stream.partial_head)]):
+        if reused:
+            return StaleConnection(LEFT_OVER)
         return ProtocolError(f"{action}: the answer is not HTTP/1.1")
     if stream.closed:
         return TransportError(f"{action}: the peer closed the connection inside the response head")
