@@ -181,7 +181,8 @@ class ResponsesReader(AnswerReader):
         if name is None:
             return
         streamed = self.tools.get(place).arguments
-        arguments = item.get("arguments") or item.get("input") or streamed or item.get(_OWN_TOOLS.get(kind, "")) or ""
+        whole = item.get(_OWN_TOOLS.get(kind, "")) if item.get("status") != "in_progress" else None
+        arguments = item.get("arguments") or item.get("input") or streamed or whole or ""
         text = arguments if isinstance(arguments, str) else json_text(arguments)
         id_ = as_name(item.get("call_id")) or as_name(item.get("id"))
         self.tools.put(place, ToolCall(name=name, arguments=text, id=id_))
