@@ -8,7 +8,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 EXTRAS := simulator,yaml,tokens,vertex,bedrock,parquet,hdrhistogram,push,sql
 BIN := .venv-test/bin
 PIP := -qq --disable-pip-version-check
-SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h')
+SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h' -o -name '*.c')
 # What runs on the special builds of the core: the tests that drive it directly.
 CORE_TESTS := $(wildcard tests/core tests/transport)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py

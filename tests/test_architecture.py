@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lens._core.signals import CONTENT_BITS, SIGNAL_BITS
 from lens.model import CONTENT, Signal
 
 SRC = Path(__file__).parent.parent / "src" / "lens"
@@ -151,10 +152,12 @@ def test_a_module_says_what_it_is(path: Path) -> None:
 
 
 def test_the_core_and_the_model_name_the_same_signals() -> None:
-    text = (SRC / "_core" / "rules.h").read_text()
-    values = dict(re.findall(r"\b([A-Z]+)_BIT = (\d+)", text))
-    assert values.keys() >= {"ERROR", "DONE", "MALFORMED"}
-    assert all(Signal[name] == int(value) for name, value in values.items())
-    content = re.search(r"\bCONTENT_BITS = ([\d |]+)", text)
-    assert content
-    assert sum(map(int, content[1].split("|"))) == CONTENT
+    assert {signal.name: signal.value for signal in Signal} == SIGNAL_BITS
+    assert CONTENT_BITS == CONTENT
+
+
+def test_the_core_gives_each_signal_its_number_in_one_place() -> None:
+    numbered = re.compile(r"\b(LENS_SIGNAL_\w+|\w+_BITS?) *= *\(?(0x)?\d")
+    assert [path.name for path in SOURCES if path.suffix != ".py" and numbered.search(path.read_text())] == [
+        "signal_bits.h"
+    ]

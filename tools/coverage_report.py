@@ -75,9 +75,10 @@ def core_counts(build_dir: Path) -> Counts:
     for notes in sorted(build_dir.rglob("*.gcno")):
         by_name = gcov_counts(notes)
         module = Path(notes.name).name.removesuffix(".gcno").removesuffix(".c") + ".c"
-        generated = next(build_dir.rglob(module))
-        parts = [statements(generated, by_name.get(next((n for n in by_name if Path(n).name == module), ""), {}))]
-        parts += [{CORE / Path(n).name: lines} for n, lines in by_name.items() if (CORE / Path(n).name).suffix == ".h"]
+        parts = [{CORE / Path(n).name: lines} for n, lines in by_name.items() if Path(n).suffix in {".h", ".c"}]
+        if not (CORE / module).is_file():  # it was made by Cython
+            generated = next(build_dir.rglob(module))
+            parts += [statements(generated, by_name.get(next((n for n in by_name if Path(n).name == module), ""), {}))]
         for part in parts:
             for path, lines in part.items():
                 if path.is_file():

@@ -63,7 +63,8 @@ def build(place: Path) -> None:
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
         includes = [f"-I{sysconfig.get_path('include')}", f"-I{place / 'lens' / '_core'}"]
         target = source.with_name(f"{module}{suffix}")
-        run([shutil.which("cc") or "gcc", "-O1", "-shared", "-fPIC", "-w", *includes, made, "-o", target])
+        sources = [made, source.with_name("crc32.c")]
+        run([shutil.which("cc") or "gcc", "-O1", "-shared", "-fPIC", "-w", *includes, *sources, "-o", target])
 
 
 def run(command: list) -> None:

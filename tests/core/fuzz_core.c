@@ -20,21 +20,21 @@ static const char *const chunk_words[] = {"5\r\n", "\r\n", "0\r\n", "1;x=y\r\n",
 
 #define PUT_ONE_OF(words) put_word(input, words[any(sizeof words / sizeof *words)])
 
-static void put_word(buf_t *to, const char *word) { buf_add(to, word, strlen(word)); }
+static void put_word(lens_buf_t *to, const char *word) { lens_buf_add(to, word, strlen(word)); }
 
 static void write_big32(unsigned char *to, uint32_t v) {
     to[0] = (unsigned char)(v >> 24), to[1] = (unsigned char)(v >> 16), to[2] = (unsigned char)(v >> 8);
     to[3] = (unsigned char)v;
 }
 
-static void put_big32(buf_t *to, uint32_t v) {
+static void put_big32(lens_buf_t *to, uint32_t v) {
     unsigned char bytes[4];
     write_big32(bytes, v);
-    buf_add(to, bytes, 4);
+    lens_buf_add(to, bytes, 4);
 }
 
 /* JSON that is right, or nearly. */
-static void put_json(buf_t *input) {
+static void put_json(lens_buf_t *input) {
     uint32_t i, which = any(sizeof events / sizeof *events), words = any(3);
     put_word(input, events[which][0]);
     for (i = 0; i < words; i++) PUT_ONE_OF(texts);
@@ -42,45 +42,46 @@ static void put_json(buf_t *input) {
 }
 
 /* A frame that is right, or nearly. */
-static void put_frame(buf_t *input) {
+static void put_frame(lens_buf_t *input) {
     static const char head[] = "\013:event-type\007\000\001b\015:message-type\007\000\005event";
     size_t start = input->n, head_n = any(20) ? sizeof head - 1 : any(sizeof head);
     unsigned char total[4];
     put_big32(input, 0);
     put_big32(input, (uint32_t)head_n);
     put_big32(input, 0);
-    buf_add(input, head, head_n);
+    lens_buf_add(input, head, head_n);
     if (any(10)) put_json(input);
     else PUT_ONE_OF(json_words);
     write_big32(total, (uint32_t)(input->n - start + 4 + (any(40) == 0)));
     memcpy(input->p + start, total, 4);
-    write_big32(input->p + start + 8, crc32_of(input->p + start, 8));
-    put_big32(input, crc32_of(input->p + start, input->n - start));
+    write_big32(input->p + start + 8, lens_crc32(input->p + start, 8));
+    put_big32(input, lens_crc32(input->p + start, input->n - start));
     if (any(40) == 0) input->p[start + any((uint32_t)(input->n - start))] ^= 1;
 }
 
-static void put_payload(buf_t *input, int kind) {
+static void put_payload(lens_buf_t *input, int kind) {
     uint32_t i, parts = any(12);
     for (i = 0; i < parts; i++) {
         unsigned char byte = (unsigned char)any(256);
         uint32_t choice = any(24);
         if (choice == 0) PUT_ONE_OF(json_words);
-        else if (choice == 1) buf_add(input, &byte, 1);
-        else if (choice == 2 && kind == CUT_SSE) PUT_ONE_OF(sse_words);
-        else if (kind == CUT_AWS) put_frame(input);
-        else if (kind == CUT_SSE) put_word(input, any(4) ? "data: " : "event: e\ndata:"), put_json(input), PUT_ONE_OF(ends);
-        else put_json(input), put_word(input, kind == CUT_NDJSON ? "\n" : ", ");
+        else if (choice == 1) lens_buf_add(input, &byte, 1);
+        else if (choice == 2 && kind == LENS_EVENTS_SSE) PUT_ONE_OF(sse_words);
+        else if (kind == LENS_EVENTS_AWS) put_frame(input);
+        else if (kind == LENS_EVENTS_SSE)
+            put_word(input, any(4) ? "data: " : "event: e\ndata:"), put_json(input), PUT_ONE_OF(ends);
+        else put_json(input), put_word(input, kind == LENS_EVENTS_NDJSON ? "\n" : ", ");
     }
 }
 
 /* Payload, and for a chunked body its framing, right or nearly. */
-static void make_input(buf_t *input, int kind, int body) {
-    buf_t payload = {0, 0, 0};
+static void make_input(lens_buf_t *input, int kind, int body) {
+    lens_buf_t payload = {0, 0, 0};
     size_t at = 0;
-    buf_free(input);
-    if (kind == CUT_ARRAY && any(8)) put_word(&payload, "[");
+    lens_buf_free(input);
+    if (kind == LENS_EVENTS_ARRAY && any(8)) put_word(&payload, "[");
     put_payload(&payload, kind);
-    if (body != BODY_CHUNKED) {
+    if (body != LENS_BODY_CHUNKED) {
         *input = payload;
         return;
     }
@@ -90,21 +91,21 @@ static void make_input(buf_t *input, int kind, int body) {
         if (n > payload.n - at) n = payload.n - at;
         snprintf(size, sizeof size, any(2) ? "%zx\r\n" : "%04zX;a=b\r\n", n);
         put_word(input, any(60) ? size : chunk_words[any(sizeof chunk_words / sizeof *chunk_words)]);
-        buf_add(input, payload.p + at, n);
+        lens_buf_add(input, payload.p + at, n);
         put_word(input, any(8) ? "\r\n" : "\n");
         at += n;
     }
     put_word(input, any(2) ? "0\r\n\r\n" : "0\r\nA: b\r\n\r\nHTTP");
-    buf_free(&payload);
+    lens_buf_free(&payload);
 }
 
 int main(int argc, char **argv) {
     long rounds = argc > 1 ? atol(argv[1]) : 1000, i;
     uint64_t events = 0, refusals = 0;
-    buf_t input = {0, 0, 0};
+    lens_buf_t input = {0, 0, 0};
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     make_rules();
-    crc32_start();
+    lens_crc32_start();
     for (i = 0; i < rounds; i++) {
         int kind = (int)any(4), body = 1 + (int)any(3);
         answer_t whole, cut;
@@ -115,7 +116,7 @@ int main(int argc, char **argv) {
         events += whole.events;
         if (i % 10) continue;
         allocations_left = (long)any(12);
-        refusals += decode(&input, kind, body, 200, 1 + any(40)).error == ERROR_MEMORY;
+        refusals += decode(&input, kind, body, 200, 1 + any(40)).error == LENS_ERROR_MEMORY;
         allocations_left = -1;
     }
     free(input.p);

@@ -28,17 +28,21 @@ static void *fuzz_malloc(size_t n) { return refused() ? NULL : malloc(n); }
 
 /* Rules: a: text; b[].t: text unless b[].k is true; c(base64).a: text; u: usage. */
 static const char *const key_text = "abcutk";
-static node_t nodes[9];
-static trie_key_t keys[7] = {{0, 1, 1}, {1, 1, 2}, {2, 1, 6}, {3, 1, 8}, {4, 1, 4}, {5, 1, 5}, {0, 1, 7}};
-static rule_t rules[4] = {{1, 0, NO_GUARD, 1}, {1, 0, NO_GUARD, 1}, {32, 1, NO_GUARD, 0}, {1, 0, 0, 1}};
-static guard_t guards[1] = {{0, 0, 1, 1, 3, 1}};
-static uint16_t rule_refs[4] = {0, 3, 1, 2}, test_refs[1] = {0}, slot_masks[2] = {1, 32};
-static rules_t all_rules = {nodes, keys, rules, guards, rule_refs, test_refs, slot_masks, NULL, (unsigned char *)"[DONE]",
-                            9, 7, 4, 1, 2, 6};
+static lens_node_t nodes[9];
+static lens_trie_key_t keys[7] = {{0, 1, 1}, {1, 1, 2}, {2, 1, 6}, {3, 1, 8}, {4, 1, 4}, {5, 1, 5}, {0, 1, 7}};
+static lens_rule_t rules[4] = {{LENS_SIGNAL_TEXT, 0, LENS_NO_GUARD, 1},
+                               {LENS_SIGNAL_TEXT, 0, LENS_NO_GUARD, 1},
+                               {LENS_SIGNAL_USAGE, 1, LENS_NO_GUARD, 0},
+                               {LENS_SIGNAL_TEXT, 0, 0, 1}};
+static lens_guard_t guards[1] = {{0, 0, 1, 1, 3, 1}};
+static uint16_t rule_refs[4] = {0, 3, 1, 2}, test_refs[1] = {0};
+static uint16_t slot_masks[2] = {LENS_SIGNAL_TEXT, LENS_SIGNAL_USAGE};
+static lens_rules_t all_rules = {nodes, keys, rules, guards, rule_refs, test_refs, slot_masks, NULL,
+                                 (unsigned char *)"[DONE]", 9, 7, 4, 1, 2, 6};
 
 static void make_rules(void) {
     int i;
-    for (i = 0; i < 9; i++) nodes[i].each = nodes[i].inner = NO_NODE;
+    for (i = 0; i < 9; i++) nodes[i].each = nodes[i].inner = LENS_NO_NODE;
     nodes[0].n_keys = 4; /* a b c u */
     nodes[0].first_bytes = ~(uint64_t)0;
     nodes[1].n_rules = 1;
@@ -73,15 +77,15 @@ static void mix(uint64_t *h, const void *data, size_t n) {
     while (n--) *h = (*h ^ *p++) * 1099511628211ULL;
 }
 
-static void take_event(answer_t *a, const event_t *event, learned_t *learned, tape_t *tape, int kind) {
-    found_t learnt, alone;
-    const unsigned char *type = kind == CUT_AWS ? event->name + event->type_at : NULL;
-    size_t type_n = kind == CUT_AWS ? event->name_n - event->type_at : 0;
-    if (rules_scan(&all_rules, event->data, event->n, type, type_n, learned, &learnt) < 0 ||
-        rules_scan(&all_rules, event->data, event->n, type, type_n, NULL, &alone) < 0 ||
-        tape_event(tape, event->at.arrived, event->at.seen, event->at.read, alone.signals, alone.chars) < 0 ||
-        tape_keep(tape, a->events, event->name, event->name_n, event->data, event->n) < 0) {
-        a->error = ERROR_MEMORY;
+static void take_event(answer_t *a, const lens_event_t *event, lens_template_t *learned, lens_tape_t *tape, int kind) {
+    lens_found_t learnt, alone;
+    const unsigned char *type = kind == LENS_EVENTS_AWS ? event->name + event->type_at : NULL;
+    size_t type_n = kind == LENS_EVENTS_AWS ? event->name_n - event->type_at : 0;
+    if (lens_rules_scan(&all_rules, event->data, event->n, type, type_n, learned, &learnt) < 0 ||
+        lens_rules_scan(&all_rules, event->data, event->n, type, type_n, NULL, &alone) < 0 ||
+        lens_tape_event(tape, event->at.arrived, event->at.seen, event->at.read, alone.signals, alone.chars) < 0 ||
+        lens_tape_keep(tape, a->events, event->name, event->name_n, event->data, event->n) < 0) {
+        a->error = LENS_ERROR_MEMORY;
         return;
     }
     if (learnt.signals != alone.signals || learnt.chars != alone.chars) {
@@ -95,34 +99,34 @@ static void take_event(answer_t *a, const event_t *event, learned_t *learned, ta
     mix(&a->hash, &alone.chars, sizeof alone.chars);
 }
 
-static int next_event(cut_t *c, piece_t *piece, event_t *event) {
-    if (c->kind == CUT_SSE) return sse_next(c, piece, event);
-    if (c->kind == CUT_NDJSON) return lines_next(c, piece, event);
-    return c->kind == CUT_ARRAY ? array_next(c, piece, event) : aws_next(c, piece, event);
+static int next_event(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *event) {
+    if (c->kind == LENS_EVENTS_SSE) return lens_sse_next(c, piece, event);
+    if (c->kind == LENS_EVENTS_NDJSON) return lens_ndjson_next(c, piece, event);
+    return c->kind == LENS_EVENTS_ARRAY ? lens_array_next(c, piece, event) : lens_aws_next(c, piece, event);
 }
 
-static void check_tape(const tape_t *tape) {
+static void check_tape(const lens_tape_t *tape) {
     size_t n = tape->n ? (size_t)tape->n : 1;
     int64_t *times = (int64_t *)calloc(2 * n, sizeof *times);
     uint16_t *signals = (uint16_t *)calloc(n, sizeof *signals);
     uint32_t *counts = (uint32_t *)calloc(2 * n, sizeof *counts);
-    tape_columns(tape, 0, times, times + n, signals, counts, counts + n);
+    lens_tape_columns(tape, 0, times, times + n, signals, counts, counts + n);
     free(times), free(signals), free(counts);
 }
 
 /* Events may have `most` bytes, pieces `longest`. */
-static answer_t decode(const buf_t *input, int kind, int body, size_t most, uint32_t longest) {
+static answer_t decode(const lens_buf_t *input, int kind, int body, size_t most, uint32_t longest) {
     answer_t a = {14695981039346656037ULL, 0, 0, 0};
-    static body_t b;
-    static cut_t c;
-    learned_t learned = {{0, 0, 0}, 0, 0, 0, 0};
-    tape_t tape;
-    event_t event;
+    static lens_body_t b;
+    static lens_event_splitter_t c;
+    lens_template_t learned = {{0, 0, 0}, 0, 0, 0, 0};
+    lens_tape_t tape;
+    lens_event_t event;
     size_t at = 0;
-    stamp_t stamp = {0, 0, 0};
-    tape_start(&tape);
-    body_start(&b, body, (int64_t)input->n / 2);
-    cut_start(&c, kind, most);
+    lens_stamp_t stamp = {0, 0, 0};
+    lens_tape_start(&tape);
+    lens_body_start(&b, body, (int64_t)input->n / 2);
+    lens_splitter_start(&c, kind, most);
     while (at < input->n && !b.ended && !a.error) {
         size_t used = 0, n = 1 + any(longest);
         unsigned char *piece;
@@ -133,10 +137,10 @@ static answer_t decode(const buf_t *input, int kind, int body, size_t most, uint
         while (used < n && !b.ended && !a.error) {
             const unsigned char *payload;
             size_t payload_n;
-            used += body_take(&b, piece + used, n - used, &payload, &payload_n);
+            used += lens_body_take(&b, piece + used, n - used, &payload, &payload_n);
             if (payload_n) {
-                piece_t in;
-                piece_start(&in, payload, payload_n, stamp);
+                lens_piece_t in;
+                lens_piece_start(&in, payload, payload_n, stamp);
                 while (!a.error && next_event(&c, &in, &event)) take_event(&a, &event, &learned, &tape, kind);
                 if (c.error && !a.error) a.error = c.error;
             }
@@ -146,16 +150,17 @@ static answer_t decode(const buf_t *input, int kind, int body, size_t most, uint
         stamp.read++;
         at += n;
     }
-    if (!a.error && (kind == CUT_NDJSON ? lines_end(&c, &event) : kind == CUT_ARRAY ? array_end(&c, &event) : 0))
+    if (!a.error && ((kind == LENS_EVENTS_NDJSON && lens_ndjson_end(&c, &event)) ||
+                     (kind == LENS_EVENTS_ARRAY && lens_array_end(&c, &event))))
         take_event(&a, &event, &learned, &tape, kind);
-    if (kind == CUT_AWS) aws_end(&c);
+    if (kind == LENS_EVENTS_AWS) lens_aws_end(&c);
     if (c.error && !a.error) a.error = c.error;
     a.ended = !a.error && b.ended;
     check_tape(&tape);
-    tape_free(&tape);
-    cut_free(&c);
-    buf_free(&learned.event);
-    buf_free(&b.trailers);
+    lens_tape_free(&tape);
+    lens_splitter_free(&c);
+    lens_buf_free(&learned.event);
+    lens_buf_free(&b.trailers);
     return a;
 }
 

@@ -11,14 +11,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     static int ready;
-    buf_t input = {0, 0, 0};
+    lens_buf_t input = {0, 0, 0};
     answer_t whole, cut;
     int kind, body;
     if (n < 2) return 0;
-    if (!ready) make_rules(), crc32_start(), ready = 1;
+    if (!ready) make_rules(), lens_crc32_start(), ready = 1;
     kind = data[0] & 3, body = 1 + (data[0] >> 2 & 3) % 3;
     state = data[1];
-    buf_add(&input, data + 2, n - 2);
+    lens_buf_add(&input, data + 2, n - 2);
     if (data[0] & 16) {
         allocations_left = data[1] % 16;
         decode(&input, kind, body, MOST_BYTES, 1 + any(40));

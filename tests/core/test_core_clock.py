@@ -1,9 +1,11 @@
 """The clocks agree with the ones Python has, and the pacer keeps its times."""
 
+import os
 import select
 import time
 from array import array
 
+import numpy as np
 import pytest
 from waiting import HANG_S
 
@@ -76,10 +78,49 @@ def test_a_pacer_without_times_has_nothing_due():
     assert made.due() == (0, 0)
 
 
-@pytest.mark.parametrize(("times", "message"), [(array("q", [2, 1]), "must ascend"), (b"1234567", "whole int64s")])
-def test_times_that_are_not_times_are_refused(times, message):
-    with pytest.raises(ValueError, match=message):
+def test_times_that_do_not_ascend_are_refused():
+    with pytest.raises(ValueError, match="must ascend"):
+        pacer.Pacer(array("q", [2, 1]))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        array("d", [1.0, 2.0]),
+        array("Q", [1, 2]),
+        array("i", [1, 2]),
+        b"12345678",
+        np.array([1.0, 2.0]),
+        np.array([1, 2], np.int64).astype(">i8"),
+        np.array([1, 2], "datetime64[ns]").view(np.uint64),
+    ],
+    ids=["float64", "uint64", "int32", "bytes", "numpy's float64", "int64 of the other byte order", "numpy's uint64"],
+)
+def test_times_that_are_not_int64_are_refused(times):
+    with pytest.raises(TypeError, match=r"format .* int64 would work"):
         pacer.Pacer(times)
+
+
+@pytest.mark.parametrize("times", [array("q", [1, 2]), memoryview(array("q", [1, 2])), np.array([1, 2], np.int64)])
+def test_int64_is_taken_from_whoever_holds_it(times):
+    assert pacer.Pacer(times).due() == (0, 2)
+
+
+def test_times_and_limits_at_the_ends_of_int64_do_not_go_round():
+    made = pacer.Pacer(array("q", [-(2**63), 2**63 - 1]), early_ns=2**62)
+    assert made.due() == (0, 1)
+    assert made.remaining == 1
+    made.close()
+
+
+@pytest.mark.skipif(not pacer.native, reason="this system has no timerfd")
+def test_a_timer_that_cannot_be_read_is_an_error():
+    made = pacer.Pacer(array("q", [1]))
+    with open(os.devnull, "w") as null:  # not for reading
+        os.dup2(null.fileno(), made.fileno())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        made.due()
+    made.close()
 
 
 def test_a_closed_pacer_says_so():
@@ -104,8 +145,9 @@ def test_an_alarm_goes_off_once_and_can_be_set_again() -> None:
         assert early == [] or clock.now_ns() - set_ns >= after_ns
         assert select.select([alarm.fileno()], [], [], HANG_S)[0]
         assert clock.now_ns() - set_ns >= after_ns
-    alarm.set(10**12)
-    assert select.select([alarm.fileno()], [], [], 0)[0] == [], "what was set before is forgotten"
+    for far_ns in (10**12, 2**63 - 1):
+        alarm.set(far_ns)
+        assert select.select([alarm.fileno()], [], [], 0)[0] == [], "what was set before is forgotten"
     alarm.close()
     with pytest.raises(OSError):
         alarm.set(1)

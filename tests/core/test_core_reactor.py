@@ -1,7 +1,9 @@
 """The reactor against real sockets: what it stamps, when a stream changes, and what becomes of faults."""
 
 import contextlib
+import gc
 import gzip
+import os
 import select
 import socket
 import ssl
@@ -306,6 +308,52 @@ def test_what_is_not_gzip_fails_and_says_so(pair):
     assert pair.stream.error == "bad compressed data"
 
 
+def begin_encoded(body: str, length: int, encoding: str) -> Stream:
+    stream = Stream(-1)
+    stream.begin()
+    stream.feed(HEAD, 1, 1)
+    stream.begin_body(body, length, "sse", TEXT, encoding)
+    return stream
+
+
+def end_of_encoded(body: str, encoding: str, packed: bytes) -> Stream:
+    """A stream that has got `packed` as the whole of a body, ended as its framing says."""
+    stream = begin_encoded(body, len(packed), encoding)
+    if body == "chunked":
+        packed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed) if packed else b"0\r\n\r\n"
+    if packed:
+        stream.feed(packed, 2, 2)
+    if body == "close":
+        stream.eof(3)
+    return stream
+
+
+@pytest.mark.parametrize("body", ["length", "chunked", "close"])
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_data_without_its_end_is_incomplete_however_the_body_ends(body, encoding, pack):
+    packed = pack(event("one") + event("two"))
+    for cut in range(1, len(packed)):
+        stream = end_of_encoded(body, encoding, packed[:cut])
+        assert (stream.state, stream.error) == ("failed", "incomplete compressed data"), cut
+    assert end_of_encoded(body, encoding, packed).state == "ended"
+    assert end_of_encoded(body, encoding, b"").state == "ended"
+
+
+def test_a_second_member_without_its_end_is_incomplete():
+    one, two = gzip.compress(event("one")), gzip.compress(event("two"))
+    assert end_of_encoded("close", "gzip", one).state == "ended"
+    assert end_of_encoded("close", "gzip", one + two[:-1]).error == "incomplete compressed data"
+    assert end_of_encoded("close", "gzip", one + two).state == "ended"
+
+
+def test_a_body_cut_short_by_its_framing_is_told_as_that_though_it_is_compressed():
+    packed = gzip.compress(event("one"))
+    stream = begin_encoded("length", len(packed), "gzip")
+    stream.feed(packed[:-4], 2, 2)
+    stream.eof(3)
+    assert (stream.state, stream.error) == ("failed", "incomplete body")
+
+
 class Secured:
     """Both ends of TLS after their handshake, the peer's with its records in our hands."""
 
@@ -330,6 +378,12 @@ class Secured:
         self.server.write(plain)
         return self.to_peer[1].read()
 
+    def close_notify(self) -> bytes:
+        """What the peer sends to say that it ends."""
+        with contextlib.suppress(ssl.SSLError):
+            self.server.unwrap()
+        return self.to_peer[1].read()
+
     def alert(self) -> bytes:
         """What the peer sends when it is given a record that cannot be."""
         self.to_peer[0].write(b"\x17\x03\x03\x00\x20" + bytes(32))
@@ -349,6 +403,68 @@ def test_what_comes_in_one_read_with_an_alert_is_kept(pair):
     pair.until("failed")
     assert signal_column(tape) == [int(Signal.TEXT)] * 2
     assert "ALERT" in pair.stream.error
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("notified", [True, False])
+def test_only_close_notify_ends_a_body_that_lasts_until_the_close(pair, encoding, apart, notified):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    tape = pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD))
+    pair.until("parked")
+    pair.stream.begin_body("close", -1, "sse", TEXT, encoding)
+    body = event("a") + event("b")
+    last = tls.ciphertext(gzip.compress(body) if encoding else body)
+    end = tls.close_notify() if notified else b""
+    if apart:
+        pair.peer.sendall(last)
+        pair.poll()
+        pair.peer.sendall(end)
+    else:
+        pair.peer.sendall(last + end)
+    pair.peer.close()
+    pair.until("ended" if notified else "failed")
+    assert pair.stream.error == (None if notified else "closed without close_notify")
+    assert signal_column(tape) == [int(Signal.TEXT)] * 2
+
+
+@pytest.mark.parametrize("notified", [True, False])
+def test_what_close_notify_has_ended_a_reset_does_not_undo(pair, notified):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD))
+    pair.until("parked")
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    pair.peer.sendall(tls.ciphertext(event("a")) + (tls.close_notify() if notified else b""))
+    pair.reset()
+    pair.until("ended" if notified else "failed")
+    assert pair.stream.error == (None if notified else "reset by the peer")
+
+
+def test_a_body_whose_framing_has_ended_needs_no_close_notify(pair):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD + event("a")))
+    pair.peer.close()
+    pair.until("parked")
+    pair.stream.begin_body("length", len(event("a")), "sse", TEXT)
+    assert pair.stream.state == "ended"
+
+
+def test_a_close_without_notice_while_the_head_is_understood_is_no_end(pair):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    pair.stream.begin()
+    pair.peer.sendall(tls.ciphertext(HEAD + event("a")))
+    pair.peer.close()
+    while not pair.stream.closed:
+        pair.poll()
+    pair.stream.begin_body("close", -1, "sse", TEXT)
+    assert (pair.stream.state, pair.stream.error) == ("failed", "closed without close_notify")
 
 
 def test_tls_records_carry_the_stamp_of_their_ciphertext(pair):
@@ -417,6 +533,125 @@ def test_what_cannot_be_done_in_a_state_is_refused(pair):
         pair.stream.begin()
     with pytest.raises(ValueError, match="outside"):
         pair.stream.send(b"x", 2)
+
+
+def test_a_failed_exchange_says_so_when_its_body_is_to_begin(pair):
+    pair.stream.begin()
+    pair.stream.eof(5)
+    with pytest.raises(RuntimeError, match="has failed: closed before an answer"):
+        pair.stream.begin_body("close", -1, "sse", None)
+    with pytest.raises(RuntimeError, match="has failed: closed before an answer"):
+        pair.stream.informational()
+
+
+def test_a_body_begins_once(pair):
+    pair.stream.begin()
+    pair.stream.feed(HEAD, 1, 1)
+    pair.stream.begin_body("close", -1, "sse", None)
+    with pytest.raises(RuntimeError, match="has begun already"):
+        pair.stream.begin_body("close", -1, "sse", None)
+
+
+class Detaching:
+    """A TLS object that makes its owner let go of all other streams when it decrypts."""
+
+    def __init__(self, reactor: Reactor, streams: dict[int, Stream], own: int) -> None:
+        self.reactor, self.streams, self.own = reactor, streams, own
+
+    def read(self, _: int) -> bytes:
+        for number in [n for n in self.streams if n != self.own]:
+            self.reactor.detach(self.streams.pop(number))
+        gc.collect()
+        self.overwritten = [bytes([255]) * size for size in range(100, 1500)]
+        return HEAD
+
+    def pending(self) -> int:
+        return 0
+
+
+class Incoming:
+    pending = 0
+
+    def write(self, data: bytes) -> None:
+        pass
+
+
+def test_streams_that_decrypting_another_detaches_stay_alive_and_untold():
+    reactor = Reactor(kernel_stamps=False)
+    pairs = [socket.socketpair() for _ in range(40)]
+    streams = {ours.fileno(): Stream(ours.fileno()) for ours, _ in pairs}
+    for number in list(streams):
+        streams[number].secure(Detaching(reactor, streams, number), Incoming())
+        reactor.attach(streams[number])
+        streams[number].begin()
+    for _, peer in pairs:
+        peer.send(b"x")
+    changed = reactor.poll()
+    assert [stream.fd for stream in changed] == list(streams)
+    assert len(streams) == len(reactor) == 1
+    for ours, peer in pairs:
+        ours.close()
+        peer.close()
+
+
+def test_a_late_detach_leaves_the_stream_that_has_the_descriptor_now():
+    reactor = Reactor(kernel_stamps=False)
+    first, first_peer = socket.socketpair()
+    number = first.fileno()
+    old = Stream(number)
+    reactor.attach(old)
+    first.close()
+    with contextlib.ExitStack() as stack:
+        second, peer = map(stack.enter_context, socket.socketpair())
+        if second.fileno() != number:
+            os.dup2(second.fileno(), number)
+            stack.callback(os.close, number)
+        new = Stream(number)
+        reactor.attach(new)
+        new.begin()
+        assert len(reactor) == 1
+        reactor.detach(old)
+        peer.send(HEAD)
+        assert reactor.poll() == [new]
+        assert new.state == "parked"
+        reactor.detach(new)
+        assert len(reactor) == 0
+    first_peer.close()
+
+
+def test_a_reactor_leaves_the_streams_of_another_alone(pair):
+    other = Reactor()
+    other.detach(pair.stream)
+    with pytest.raises(ValueError, match="another reactor"):
+        other.attach(pair.stream)
+    pair.stream.begin()
+    pair.peer.sendall(HEAD)
+    pair.until("parked")
+    other.close()
+
+
+def test_a_descriptor_that_lives_on_as_a_duplicate_is_of_no_stream():
+    reactor = Reactor(kernel_stamps=False)
+    ours, peer = socket.socketpair()
+    twin = ours.dup()
+    stream = Stream(ours.fileno())
+    reactor.attach(stream)
+    ours.close()
+    reactor.detach(stream)
+    del stream
+    peer.send(b"x")
+    assert reactor.poll() == []
+    twin.close()
+    peer.close()
+
+
+def test_a_poll_that_the_kernel_refuses_is_an_error():
+    reactor = Reactor(kernel_stamps=False)
+    with open(os.devnull) as null:
+        os.dup2(null.fileno(), reactor.fileno())
+    with pytest.raises(OSError, match="epoll_wait"):
+        reactor.poll()
+    reactor.close()
 
 
 def test_a_closed_reactor_says_so(pair):

@@ -3,12 +3,12 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lens._core.tape import Tape
 
-INT64 = st.integers(-(2**62), 2**62)
+INT64 = st.integers(-(2**63), 2**63 - 1)
 events = st.tuples(
     st.one_of(st.integers(0, 10**10), INT64),
     st.one_of(st.integers(0, 10**6), INT64),
@@ -18,17 +18,28 @@ events = st.tuples(
 )
 
 
+def held(value: int) -> int:
+    """What int64 holds of it."""
+    return max(-(2**63), min(value, 2**63 - 1))
+
+
 @given(st.lists(events, max_size=30), INT64)
+@example([(0, 2**63 - 1, 0, 0, 0)], 0)
+@example([(-(2**63), 2**63 - 1, 0, 0, 0)], 2**63 - 1)
+@example([(2**63 - 1, -(2**63), 0, 0, 0)], -(2**63))
+@example([(2**62, 2**62, 0, 0, 0)], -(2**62))
 def test_columns_are_what_was_written(written, start):
     tape, read = Tape(), 0
-    reads = []
+    reads, lags = [], []
     for arrived, lag, rise, signals, chars in written:
         read += rise
         reads.append(read)
-        tape.event(arrived, arrived + lag, read, signals, chars)
+        seen = held(arrived + lag)
+        lags.append(held(seen - arrived))
+        tape.event(arrived, seen, read, signals, chars)
     got = [column.tolist() for column in tape.columns(start)]
-    assert got[0] == [arrived - start for arrived, *_ in written]
-    assert all(abs(lag - wrote) <= 64 for lag, (_, wrote, *_) in zip(got[1], written, strict=True))
+    assert got[0] == [held(arrived - start) for arrived, *_ in written]
+    assert all(abs(lag - wrote) <= 64 for lag, wrote in zip(got[1], lags, strict=True))
     assert got[2:] == [[w[3] for w in written], [w[4] for w in written], reads]
     assert len(tape) == len(written)
 

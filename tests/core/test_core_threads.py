@@ -7,13 +7,14 @@ import random
 import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event
 
 from answers import Answer, fixtures
 from waiting import HANG_S
 
 from lens._core.reactor import Reactor, Stream
 from lens._core.signals import SignalSet
+from lens._core.tape import Tape
 from lens.model import Signal
 
 THREADS = 4
@@ -51,6 +52,64 @@ def test_answers_are_decoded_as_if_alone():
         return [seen_of(answer, cuts) for answer, cuts in cut]
 
     assert all(found == alone for found in together(all_of_them))
+
+
+def test_columns_are_whole_while_another_thread_appends():
+    tape, many = Tape(), 20_000
+    done = Event()
+
+    def append():
+        for read in range(many):
+            tape.event(10**15 + read * 1000, 10**15 + read * 1000 + 128, read, 1, read % 100)
+        done.set()
+
+    def read():
+        while not done.is_set():
+            arrived, _, _, chars, reads = tape.columns(10**15)
+            assert len(arrived) == len(chars) == len(reads)
+            assert reads.tolist() == list(range(len(reads)))
+
+    with ThreadPoolExecutor(2) as pool:
+        for work in [pool.submit(append), pool.submit(read)]:
+            work.result()
+    assert len(tape) == many
+
+
+def test_a_reactor_is_polled_by_one_thread_at_a_time():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    ours.setblocking(False)
+    reactor, stream = Reactor(), Stream(ours.fileno())
+    reactor.attach(stream)
+    tape = stream.begin(keep_all=True)
+    peer.sendall(HEAD)
+    while stream.state != "parked":
+        reactor.poll()
+    stream.begin_body("close", 0, "sse", SHARED)
+    sent = 2000
+
+    ended = Event()
+
+    def poll(_):
+        while not ended.is_set():
+            try:
+                if reactor.poll():
+                    ended.set()
+            except RuntimeError as error:
+                assert "one thread at a time" in str(error)  # noqa: PT017  how often it happens is chance
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        pollers = [pool.submit(poll, i) for i in range(THREADS)]
+        for number in range(sent):
+            peer.sendall(b'data: {"t":"%d"}\n\n' % (number % 10))
+        peer.close()
+        for poller in pollers:
+            poller.result()
+    assert stream.ended
+    assert len(tape) == sent
+    reactor.close()
+    ours.close()
 
 
 def test_each_reactor_reads_its_own_stream():

@@ -35,6 +35,10 @@ class Close:
     """FIN."""
 
 
+class Notify:
+    """TLS's close_notify, and FIN."""
+
+
 class Reset:
     """RST."""
 
@@ -72,6 +76,9 @@ def play(sock, steps):
             sock.close()
             return
         elif step is Close:
+            return
+        elif step is Notify:
+            sock.notify()
             return
         elif step is Alert:
             sock.fail()
@@ -111,6 +118,11 @@ class TlsByHand:
 
     def sendall(self, data):
         self._with_more(self.tls.write, data)
+
+    def notify(self):
+        with contextlib.suppress(ssl.SSLWantReadError):  # it does not wait for the client's
+            self.tls.unwrap()
+        self._flush()
 
     def fail(self):
         self.incoming.write(self.WRONG)
@@ -157,7 +169,7 @@ def serving(*answers, context=None, answered=None):
                 play(peer, steps)
                 if answered is not None:
                     answered.append(len(answered))
-                if steps and steps[-1] in (Close, Reset, Alert):
+                if steps and steps[-1] in (Close, Notify, Reset, Alert):
                     return
 
     def accept():

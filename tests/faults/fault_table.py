@@ -4,6 +4,7 @@ python tests/faults/fault_table.py > docs/faults.md
 """
 
 import gzip
+import zlib
 from typing import NamedTuple
 
 from fault_server import FINISH, HEAD, PLAIN_HEAD, STREAM, WHOLE, Close, Endless, Reset, Trickle, Wait, chunk, event
@@ -25,6 +26,9 @@ class Fault(NamedTuple):
 
 LIMIT = 300_000_000
 PACKED = gzip.compress(STREAM)
+# Two events, flushed, and nothing of the end.
+_packer = zlib.compressobj(wbits=31)
+CUT_PACKED = _packer.compress(event("a") + event("b")) + _packer.flush(zlib.Z_SYNC_FLUSH)
 FAULTS = [
     Fault("a reset before any answer", (Reset,), "network_error", "reset the connection without an answer"),
     Fault("an end without any answer", (Close,), "network_error", "closed the connection without an answer"),
@@ -158,6 +162,20 @@ FAULTS = [
         "bad compressed data",
     ),
     Fault(
+        "gzip without its end, in a body of its full length",
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(CUT_PACKED) + CUT_PACKED,),
+        "truncated",
+        "before the end of the compressed data",
+        2,
+    ),
+    Fault(
+        "gzip without its end, until the close",
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\n\r\n" + CUT_PACKED, Close),
+        "truncated",
+        "before the end of the compressed data",
+        2,
+    ),
+    Fault(
         "br, though nobody asked",
         (PLAIN_HEAD + b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\nabc",),
         "protocol_error",
@@ -244,6 +262,11 @@ ELSEWHERE = [
         "a connection cut inside a TLS record",
         "`truncated`, what had come is kept",
         f"{_HERE}::test_a_tls_connection_that_is_cut",
+    ),
+    Elsewhere(
+        "a TLS connection that ends without close_notify, in a body that lasts until the close",
+        "`truncated`, what had come is kept; with close_notify, or the protocol's own end, a success",
+        f"{_HERE}::test_a_body_that_lasts_until_the_close_over_tls",
     ),
     Elsewhere(
         "a fatal TLS alert in the middle of the stream",

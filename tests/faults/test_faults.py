@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
-from fault_server import HEAD, PLAIN_HEAD, STREAM, WHOLE, Alert, Close, Wait, chunk, event, serving
+from fault_server import FINISH, HEAD, PLAIN_HEAD, STREAM, WHOLE, Alert, Close, Notify, Wait, chunk, event, serving
 from fault_table import ELSEWHERE, FAULTS, SOME, page
 from waiting import HANG_S, wait_until
 
@@ -121,6 +121,21 @@ def test_a_tls_connection_that_is_cut(authority, tmp_path):
     with serving(steps, context=tls_of(authority, "127.0.0.1")) as port:
         (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"))
     assert record.category == "truncated"
+    assert tokens_of(record) == 2
+
+
+@pytest.mark.parametrize(
+    ("last", "end", "category"),
+    [(b"", Close, "truncated"), (FINISH, Close, "success"), (FINISH, Notify, "success")],
+    ids=["cut", "the protocol has ended", "close_notify"],
+)
+def test_a_body_that_lasts_until_the_close_over_tls(authority, tmp_path, last, end, category):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    steps = (PLAIN_HEAD + b"\r\n" + event("a") + event("b") + last, Wait(0.05), end)
+    with serving(steps, context=tls_of(authority, "127.0.0.1")) as port:
+        (record,) = measured(f"https://127.0.0.1:{port}/v1", cacert=str(tmp_path / "ca.pem"))
+    assert record.category == category
+    assert ("no close_notify" in (record.failure.message if record.failure else "")) is (category == "truncated")
     assert tokens_of(record) == 2
 
 

@@ -105,7 +105,12 @@ def exchange_of(name: str, pieces: list[bytes], *, keep_all: bool) -> tuple[Exch
         stream.eof(len(pieces), 104 if expected["delivery"]["end"] == "rst" else 0)
     arrived, lag, bits, chars, read = tape.columns(0)
     broken = stream.state == "failed"
-    incomplete = stream.error in ("incomplete body", "incomplete event", "reset by the peer")
+    incomplete = stream.error in (
+        "incomplete body",
+        "incomplete event",
+        "incomplete compressed data",
+        "reset by the peer",
+    )
     exchange = Exchange(
         stamps=Stamps(start=0),
         status=status,

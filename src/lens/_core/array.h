@@ -8,7 +8,8 @@
 #include "lines.h"
 
 /* Where the element that is being read ends (one past its last byte), or NULL when the piece ends first. */
-static inline const unsigned char *element_end(cut_t *c, const unsigned char *p, const unsigned char *end) {
+static inline const unsigned char *lens_element_end(lens_event_splitter_t *c, const unsigned char *p,
+                                                    const unsigned char *end) {
     if (c->bare && !c->open) return 0;
     for (; p < end; p++) {
         unsigned char byte = *p;
@@ -30,13 +31,13 @@ static inline const unsigned char *element_end(cut_t *c, const unsigned char *p,
     return 0;
 }
 
-static inline int array_next(cut_t *c, piece_t *in, event_t *out) {
+static inline int lens_array_next(lens_event_splitter_t *c, lens_piece_t *in, lens_event_t *out) {
     while (!c->error && in->p < in->end) {
         const unsigned char *start = in->p, *stop;
         size_t n;
         if (!c->inside) {
             unsigned char byte = *start;
-            if (is_space(byte) || (c->open && byte == ',')) {
+            if (lens_is_space(byte) || (c->open && byte == ',')) {
                 in->p++;
                 continue;
             }
@@ -50,29 +51,29 @@ static inline int array_next(cut_t *c, piece_t *in, event_t *out) {
             c->depth = 0;
             c->quoted = c->escaped = 0;
         }
-        stop = element_end(c, start, in->end);
+        stop = lens_element_end(c, start, in->end);
         n = (size_t)((stop ? stop : in->end) - start);
         LENS_ASSERT(n <= (size_t)(in->end - start));
         in->p = start + n;
-        if (!stop || cut_carries(c)) cut_carry(c, in, start, n);
+        if (!stop || lens_splitter_carries(c)) lens_splitter_carry(c, in, start, n);
         if (!stop) return 0;
         c->inside = 0;
-        if (cut_carries(c)) {
+        if (lens_splitter_carries(c)) {
             c->carry_used = 1;
             start = c->carry.p;
             n = c->carry.n;
         }
-        if (n > c->most) c->error = ERROR_EVENT_LONG;
+        if (n > c->most) c->error = LENS_ERROR_EVENT_LONG;
         if (c->error) return 0;
-        whole_event(out, start, n, in->at);
+        lens_whole_event(out, start, n, in->at);
         return 1;
     }
     return 0;
 }
 
 /* The payload is over: what stood outside any array was one thing. Half an element is none. */
-static inline int array_end(cut_t *c, event_t *out) {
-    return c->inside && c->bare && !c->open && lines_end(c, out);
+static inline int lens_array_end(lens_event_splitter_t *c, lens_event_t *out) {
+    return c->inside && c->bare && !c->open && lens_ndjson_end(c, out);
 }
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "text.h"
 
-static inline int sextet(unsigned char c) {
+static inline int lens_sextet(unsigned char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;
     if (c >= '0' && c <= '9') return c - '0' + 52;
@@ -13,14 +13,14 @@ static inline int sextet(unsigned char c) {
 
 /* Decodes the content [p, end) of a JSON string into `to`, which has room for 3 bytes each 4 of it.
    Returns the bytes written, -1 where it is not base64. */
-static inline ptrdiff_t base64_decode(const unsigned char *p, const unsigned char *end, unsigned char *to) {
+static inline ptrdiff_t lens_base64_decode(const unsigned char *p, const unsigned char *end, unsigned char *to) {
     unsigned char *start = to;
     uint32_t bits = 0;
     int have = 0, padding = 0, value;
     int32_t point;
     while (p < end) {
         if (*p == '\\') {
-            p += unescape_one(p, end, &point);
+            p += lens_unescape_one(p, end, &point);
         } else {
             point = *p++;
         }
@@ -28,7 +28,7 @@ static inline ptrdiff_t base64_decode(const unsigned char *p, const unsigned cha
             padding++;
             continue;
         }
-        value = point < 128 ? sextet((unsigned char)point) : -1;
+        value = point < 128 ? lens_sextet((unsigned char)point) : -1;
         if (value < 0 || padding) return -1;
         bits = bits << 6 | (uint32_t)value;
         if (++have < 4) continue;

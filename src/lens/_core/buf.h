@@ -12,16 +12,16 @@
 typedef struct {
     unsigned char *p; /* owned */
     size_t n, cap;    /* used and allocated */
-} buf_t;
+} lens_buf_t;
 
-static inline void buf_free(buf_t *b) {
+static inline void lens_buf_free(lens_buf_t *b) {
     free(b->p);
     memset(b, 0, sizeof *b);
 }
 
 /* Room for `more` bytes after the used ones: 0, or -1 when there is no memory. It grows by half,
    so that adding byte by byte costs O(n) and little is wasted. */
-static inline int buf_room(buf_t *b, size_t more) {
+static inline int lens_buf_room(lens_buf_t *b, size_t more) {
     size_t cap;
     unsigned char *grown;
     LENS_ASSERT(b->n <= b->cap);
@@ -36,9 +36,9 @@ static inline int buf_room(buf_t *b, size_t more) {
     return 0;
 }
 
-static inline int buf_add(buf_t *b, const void *data, size_t n) {
+static inline int lens_buf_add(lens_buf_t *b, const void *data, size_t n) {
     if (n == 0) return 0;
-    if (buf_room(b, n) < 0) return -1;
+    if (lens_buf_room(b, n) < 0) return -1;
     memcpy(b->p + b->n, data, n);
     b->n += n;
     return 0;

@@ -31,7 +31,6 @@ cdef struct Offset:
     int64_t value     # REALTIME - MONOTONIC, ns
     int64_t width     # of the bracket it was read in
     int64_t sampled   # when, on CLOCK_MONOTONIC
-    int64_t stepped   # start of the newest interval in which the wall clock was set; -1: never
     int64_t steps     # how often it was set
 
 
@@ -45,7 +44,6 @@ cdef enum:
 cdef inline void offset_start(Offset *o) noexcept nogil:
     o.sampled = mono_ns()
     o.value = offset_ns(9, &o.width)
-    o.stepped = -1
     o.steps = 0
 
 
@@ -59,7 +57,6 @@ cdef inline bint offset_renew(Offset *o, int64_t now) noexcept nogil:
     if moved < 0:
         moved = -moved
     if moved > STEP_NS + width + o.width:
-        o.stepped = o.sampled
         o.steps += 1
         o.value, o.width, o.sampled = value, width, now
         return True

@@ -3,23 +3,23 @@
 #define LENS_ERRORS_H
 
 enum {
-    ERROR_NONE,
-    ERROR_CHUNK_SIZE,
-    ERROR_CHUNK_END,
-    ERROR_EXTENSION_LONG,
-    ERROR_TRAILERS,
-    ERROR_TRAILERS_LONG,
-    ERROR_INCOMPLETE_BODY,
-    ERROR_EVENT_LONG,
-    ERROR_BODY_LONG,
-    ERROR_CHECKSUM,
-    ERROR_EVENT_LENGTH,
-    ERROR_EVENT_HEADERS,
-    ERROR_INCOMPLETE_EVENT,
-    ERROR_MEMORY,
+    LENS_ERROR_NONE,
+    LENS_ERROR_CHUNK_SIZE,
+    LENS_ERROR_CHUNK_END,
+    LENS_ERROR_EXTENSION_LONG,
+    LENS_ERROR_TRAILERS,
+    LENS_ERROR_TRAILERS_LONG,
+    LENS_ERROR_INCOMPLETE_BODY,
+    LENS_ERROR_EVENT_LONG,
+    LENS_ERROR_BODY_LONG,
+    LENS_ERROR_CHECKSUM,
+    LENS_ERROR_EVENT_LENGTH,
+    LENS_ERROR_EVENT_HEADERS,
+    LENS_ERROR_INCOMPLETE_EVENT,
+    LENS_ERROR_MEMORY,
 };
 
-static inline const char *error_words(int error) {
+static inline const char *lens_error_message(int error) {
     static const char *const words[] = {
         "no error",
         "bad chunk size",

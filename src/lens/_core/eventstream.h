@@ -8,36 +8,37 @@
 #define LENS_EVENTSTREAM_H
 
 #include "crc32.h"
-#include "cut.h"
+#include "event_splitter.h"
 #include "lines.h"
+#include "signal_bits.h"
 
 enum {
-    AWS_PRELUDE = 12,
-    AWS_LEAST = 16,            /* prelude and the checksum at the end */
-    AWS_HEADERS_MOST = 131072, /* as botocore has it */
-    AWS_SIGNAL_ERROR = 128,    /* model.Signal.ERROR */
+    LENS_AWS_PRELUDE = 12,
+    LENS_AWS_LEAST = 16,            /* prelude and the checksum at the end */
+    LENS_AWS_HEADERS_MOST = 131072, /* as botocore has it */
 };
 
 typedef struct {
     const unsigned char *p;
     size_t n;
-} span_t;
+} lens_span_t;
 
-static inline uint32_t big32(const unsigned char *p) {
+static inline uint32_t lens_big32(const unsigned char *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
 }
 
 /* The frame's length by its prelude, 0 and an error when that is wrong. */
-static inline size_t aws_total(cut_t *c, const unsigned char *p) {
-    uint32_t total = big32(p), headers = big32(p + 4); /* the caller has 12 bytes */
-    if (crc32_of(p, 8) != big32(p + 8)) c->error = ERROR_CHECKSUM;
-    else if (headers > AWS_HEADERS_MOST || total < AWS_LEAST || headers > total - AWS_LEAST) c->error = ERROR_EVENT_LENGTH;
-    else if (total > c->most) c->error = ERROR_EVENT_LONG;
+static inline size_t lens_aws_total(lens_event_splitter_t *c, const unsigned char *p) {
+    uint32_t total = lens_big32(p), headers = lens_big32(p + 4); /* the caller has 12 bytes */
+    if (lens_crc32(p, 8) != lens_big32(p + 8)) c->error = LENS_ERROR_CHECKSUM;
+    else if (total < LENS_AWS_LEAST || headers > total - LENS_AWS_LEAST) c->error = LENS_ERROR_EVENT_LENGTH;
+    else if (headers > LENS_AWS_HEADERS_MOST) c->error = LENS_ERROR_EVENT_LENGTH;
+    else if (total > c->most) c->error = LENS_ERROR_EVENT_LONG;
     return c->error ? 0 : total;
 }
 
 /* Bytes of a header's value including its length; 0 where the type is unknown or the bytes end. */
-static inline size_t aws_value(const unsigned char *p, const unsigned char *end, unsigned char type, int *bad) {
+static inline size_t lens_aws_value(const unsigned char *p, const unsigned char *end, unsigned char type, int *bad) {
     static const unsigned char fixed[10] = {0, 0, 1, 2, 4, 8, 0, 0, 8, 16};
     size_t n, left = (size_t)(end - p);
     *bad = 1;
@@ -51,28 +52,30 @@ static inline size_t aws_value(const unsigned char *p, const unsigned char *end,
     return n;
 }
 
-static inline int span_is(span_t s, const char *text) { return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0; }
+static inline int lens_span_is(lens_span_t s, const char *text) {
+    return s.n == strlen(text) && memcmp(s.p, text, s.n) == 0;
+}
 
 /* The five string headers that say what a frame is: 0, or -1 when the headers are broken. */
-static inline int aws_headers(const unsigned char *p, const unsigned char *end, span_t found[5]) {
+static inline int lens_aws_headers(const unsigned char *p, const unsigned char *end, lens_span_t found[5]) {
     static const char *const wanted[5] = {":message-type", ":event-type", ":exception-type", ":error-code",
                                           ":error-message"};
     int i, bad;
     while (p < end) {
-        span_t name, value;
+        lens_span_t name, value;
         unsigned char type;
         name.n = *p++;
         if ((size_t)(end - p) < name.n + 1) return -1;
         name.p = p;
         p += name.n;
         type = *p++;
-        value.n = aws_value(p, end, type, &bad);
+        value.n = lens_aws_value(p, end, type, &bad);
         if (bad) return -1;
         value.p = p;
         p += value.n;
         LENS_ASSERT(p <= end);
         for (i = 0; type == 7 && i < 5; i++) {
-            if (!span_is(name, wanted[i])) continue;
+            if (!lens_span_is(name, wanted[i])) continue;
             found[i].p = value.p + 2;
             found[i].n = value.n - 2;
         }
@@ -81,33 +84,34 @@ static inline int aws_headers(const unsigned char *p, const unsigned char *end, 
 }
 
 /* A whole frame becomes an event: 1, or 0 and an error. */
-static inline int aws_event(cut_t *c, const piece_t *in, const unsigned char *frame, size_t total, event_t *out) {
-    span_t found[5], type;
-    const unsigned char *headers = frame + AWS_PRELUDE, *payload = headers + big32(frame + 4);
+static inline int lens_aws_event(lens_event_splitter_t *c, const lens_piece_t *in, const unsigned char *frame,
+                                 size_t total, lens_event_t *out) {
+    lens_span_t found[5], type;
+    const unsigned char *headers = frame + LENS_AWS_PRELUDE, *payload = headers + lens_big32(frame + 4);
     const char *kind = "event:";
     memset(found, 0, sizeof found);
     LENS_ASSERT(payload <= frame + total - 4);
-    if (crc32_of(frame, total - 4) != big32(frame + total - 4)) c->error = ERROR_CHECKSUM;
-    else if (aws_headers(headers, payload, found) < 0) c->error = ERROR_EVENT_HEADERS;
+    if (lens_crc32(frame, total - 4) != lens_big32(frame + total - 4)) c->error = LENS_ERROR_CHECKSUM;
+    else if (lens_aws_headers(headers, payload, found) < 0) c->error = LENS_ERROR_EVENT_HEADERS;
     if (c->error) return 0;
-    whole_event(out, payload, (size_t)(frame + total - 4 - payload), in->at);
+    lens_whole_event(out, payload, (size_t)(frame + total - 4 - payload), in->at);
     type = found[1];
-    if (span_is(found[0], "exception")) {
+    if (lens_span_is(found[0], "exception")) {
         kind = "exception:";
         type = found[2];
-        out->signals = AWS_SIGNAL_ERROR;
-    } else if (span_is(found[0], "error")) {
+        out->signals = LENS_SIGNAL_ERROR;
+    } else if (lens_span_is(found[0], "error")) {
         kind = "error:";
         type = found[3];
-        out->signals = AWS_SIGNAL_ERROR;
+        out->signals = LENS_SIGNAL_ERROR;
         if (out->n == 0) {
             out->data = found[4].p;
             out->n = found[4].n;
         }
     }
     c->name.n = 0;
-    if (buf_add(&c->name, kind, strlen(kind)) < 0 || buf_add(&c->name, type.p, type.n) < 0) {
-        c->error = ERROR_MEMORY;
+    if (lens_buf_add(&c->name, kind, strlen(kind)) < 0 || lens_buf_add(&c->name, type.p, type.n) < 0) {
+        c->error = LENS_ERROR_MEMORY;
         return 0;
     }
     out->name = c->name.p;
@@ -116,40 +120,40 @@ static inline int aws_event(cut_t *c, const piece_t *in, const unsigned char *fr
     return 1;
 }
 
-static inline int aws_next(cut_t *c, piece_t *in, event_t *out) {
+static inline int lens_aws_next(lens_event_splitter_t *c, lens_piece_t *in, lens_event_t *out) {
     size_t left = (size_t)(in->end - in->p), need;
     const unsigned char *frame = in->p;
-    if (!cut_carries(c)) {
-        c->total = left >= AWS_PRELUDE ? aws_total(c, frame) : 0;
+    if (!lens_splitter_carries(c)) {
+        c->total = left >= LENS_AWS_PRELUDE ? lens_aws_total(c, frame) : 0;
         if (c->error) return 0;
         if (c->total && left >= c->total) {
             in->p += c->total;
-            return aws_event(c, in, frame, c->total, out);
+            return lens_aws_event(c, in, frame, c->total, out);
         }
-        if (left) cut_carry(c, in, frame, left);
+        if (left) lens_splitter_carry(c, in, frame, left);
         in->p = in->end;
         return 0;
     }
     if (!c->total) {
-        need = AWS_PRELUDE - c->carry.n < left ? AWS_PRELUDE - c->carry.n : left;
-        cut_carry(c, in, in->p, need);
+        need = LENS_AWS_PRELUDE - c->carry.n < left ? LENS_AWS_PRELUDE - c->carry.n : left;
+        lens_splitter_carry(c, in, in->p, need);
         in->p += need;
-        if (c->error || c->carry.n < AWS_PRELUDE) return 0;
-        c->total = aws_total(c, c->carry.p);
+        if (c->error || c->carry.n < LENS_AWS_PRELUDE) return 0;
+        c->total = lens_aws_total(c, c->carry.p);
         if (c->error) return 0;
         left = (size_t)(in->end - in->p);
     }
     need = c->total - c->carry.n < left ? c->total - c->carry.n : left;
-    cut_carry(c, in, in->p, need);
+    lens_splitter_carry(c, in, in->p, need);
     in->p += need;
     if (c->error || c->carry.n < c->total) return 0;
     c->carry_used = 1;
-    return aws_event(c, in, c->carry.p, c->total, out);
+    return lens_aws_event(c, in, c->carry.p, c->total, out);
 }
 
 /* The payload is over: a frame that was begun is missing. */
-static inline void aws_end(cut_t *c) {
-    if (!c->error && cut_carries(c)) c->error = ERROR_INCOMPLETE_EVENT;
+static inline void lens_aws_end(lens_event_splitter_t *c) {
+    if (!c->error && lens_splitter_carries(c)) c->error = LENS_ERROR_INCOMPLETE_EVENT;
 }
 
 #endif

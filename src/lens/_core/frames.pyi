@@ -15,6 +15,8 @@ class Decoder:
     MALFORMED or DONE; of events that signal nothing known (or only MALFORMED) the first 1024. An AWS frame
     is named "event:TYPE", "exception:TYPE" or "error:CODE"; the last two carry ERROR, and an error without
     payload has its message for data. After the data that `signals` calls done nothing more is cut.
+
+    A decoder and its tape belong to one thread at a time: feed() and feed_payload() let go of the GIL.
     """
 
     def __init__(self, tape: Tape, *, keep_all: bool = False, max_event_bytes: int = 16777216) -> None:

@@ -10,26 +10,66 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 
-from lens._core.signals cimport CONTENT_BITS, DONE_BIT, ERROR_BIT, MALFORMED_BIT, SignalSet, found_t, rules_scan
-from lens._core.tape cimport Tape, buf_add, buf_free, tape_event, tape_keep
+import zlib
+
+from lens._core.signals cimport (
+    LENS_SIGNAL_CONTENT,
+    LENS_SIGNAL_DONE,
+    LENS_SIGNAL_ERROR,
+    LENS_SIGNAL_FINISH,
+    LENS_SIGNAL_MALFORMED,
+    LENS_SIGNAL_USAGE,
+    SignalSet,
+    lens_found_t,
+    lens_rules_scan,
+)
+from lens._core.tape cimport Tape, lens_buf_add, lens_buf_free, lens_tape_event, lens_tape_keep
+
+cdef extern from "sse.h" nogil:
+    int lens_sse_next(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *out) noexcept
+
+cdef extern from "lines.h" nogil:
+    int lens_ndjson_next(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *out) noexcept
+    int lens_ndjson_end(lens_event_splitter_t *c, lens_event_t *out) noexcept
+
+cdef extern from "array.h" nogil:
+    int lens_array_next(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *out) noexcept
+    int lens_array_end(lens_event_splitter_t *c, lens_event_t *out) noexcept
+
+cdef extern from "crc32.h" nogil:
+    void lens_crc32_start() noexcept
+
+cdef extern from "eventstream.h" nogil:
+    int lens_aws_next(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *out) noexcept
+    void lens_aws_end(lens_event_splitter_t *c) noexcept
 
 cdef enum:
-    USAGE_BIT = 32
-    FINISH_BIT = 64
     # An event with one of these is kept whole, content or not.
-    KEPT_BITS = USAGE_BIT | FINISH_BIT | ERROR_BIT | DONE_BIT | MALFORMED_BIT
+    KEPT_BITS = (
+        LENS_SIGNAL_USAGE | LENS_SIGNAL_FINISH | LENS_SIGNAL_ERROR | LENS_SIGNAL_DONE | LENS_SIGNAL_MALFORMED
+    )
     # A stream of nothing we know must not fill the memory; what comes after is counted only.
     SILENT_KEPT = 1024
     # Of a body without events; enough to read an error page.
     FIRST_BYTES = 65536
+    # Decompressed at once.
+    INFLATED_MOST = 1048576
+    # What zlib calls a window for both headers; deflate means zlib's format (RFC 9110, 8.4.1.2).
+    ZLIB_OR_GZIP = 47
 
-_BODIES = {"none": BODY_NONE, "length": BODY_LENGTH, "chunked": BODY_CHUNKED, "close": BODY_CLOSE}
-_EVENTS = {"sse": CUT_SSE, "ndjson": CUT_NDJSON, "json_array": CUT_ARRAY, "aws": CUT_AWS, "document": CUT_DOCUMENT}
+_BODIES = {"none": LENS_BODY_NONE, "length": LENS_BODY_LENGTH, "chunked": LENS_BODY_CHUNKED, "close": LENS_BODY_CLOSE}
+_EVENTS = {
+    "sse": LENS_EVENTS_SSE,
+    "ndjson": LENS_EVENTS_NDJSON,
+    "json_array": LENS_EVENTS_ARRAY,
+    "aws": LENS_EVENTS_AWS,
+    "document": LENS_EVENTS_DOCUMENT,
+}
 
-crc32_start()
+lens_crc32_start()
 
 
-cdef bytes _bytes(const buf_t *block):
+cdef bytes _bytes(const lens_buf_t *block):
     return (<const char *>block.p)[:block.n] if block.n else b""
 
 
@@ -44,11 +84,11 @@ cdef class Decoder:
         self.c_end_ns = self.c_last_content_ns = -1
 
     def __dealloc__(self):
-        cut_free(&self.cut)
-        buf_free(&self.body.trailers)
-        buf_free(&self.learned.event)
-        buf_free(&self.first)
-        held_clear(&self.encoded)
+        lens_splitter_free(&self.splitter)
+        lens_buf_free(&self.body.trailers)
+        lens_buf_free(&self.template.event)
+        lens_buf_free(&self.first)
+        lens_read_queue_clear(&self.encoded)
 
     def begin(self, str body, int64_t length, str events, SignalSet signals, *, bint encoded=False):
         if body not in _BODIES:
@@ -57,17 +97,17 @@ cdef class Decoder:
             raise ValueError(f"event framing {events!r} is not one of {', '.join(_EVENTS)}")
         if body == "length" and length < 0:
             raise ValueError(f"a body of {length} bytes cannot be; 0 and more work")
-        body_start(&self.body, _BODIES[body], length)
-        cut_start(&self.cut, _EVENTS[events], self.most)
-        buf_free(&self.learned.event)
-        buf_free(&self.first)
-        held_clear(&self.encoded)
+        lens_body_start(&self.body, _BODIES[body], length)
+        lens_splitter_start(&self.splitter, _EVENTS[events], self.most)
+        lens_buf_free(&self.template.event)
+        lens_buf_free(&self.first)
+        lens_read_queue_clear(&self.encoded)
         self.signals = signals
         self.is_encoded = encoded
         self.over = self.flushed = self.c_done = self.c_has_encoded = False
         self.c_body_bytes = self.events = self.silent = self.reads = 0
         self.payload.read = 0
-        self.c_error = ERROR_NONE
+        self.c_error = LENS_ERROR_NONE
         self.c_ended = self.body.ended
         self.c_end_ns = self.c_last_content_ns = -1
 
@@ -88,16 +128,18 @@ cdef class Decoder:
         PyBuffer_Release(&view)
 
     def take_encoded(self):
-        cdef held_t held = held_take(&self.encoded)
+        cdef lens_read_queue_t queue = lens_read_queue_take(&self.encoded)
+        cdef lens_queued_read_t *read
         cdef size_t i, at = 0
         cdef list taken = []
         self.c_has_encoded = False
         try:
-            for i in range(held.n_reads):
-                taken.append(((<char *>held.data)[at:at + held.reads[i].n], held.reads[i].arrived, held.reads[i].seen))
-                at += held.reads[i].n
+            for i in range(queue.n_reads):
+                read = &queue.reads[i]
+                taken.append(((<char *>queue.data)[at:at + read.n], read.arrived, read.seen))
+                at += read.n
         finally:
-            held_clear(&held)
+            lens_read_queue_clear(&queue)
         return taken
 
     def finish(self, int64_t arrived_ns):
@@ -107,20 +149,20 @@ cdef class Decoder:
         cdef const unsigned char *piece
         cdef size_t piece_n
         cdef Py_ssize_t used = 0
-        cdef stamp_t at
+        cdef lens_stamp_t at
         if self.c_error:
             return n
         at.arrived, at.seen, at.read = arrived, seen, self.reads
         if n and not self.body.ended:
             self.reads += 1
         while used < n and not self.body.ended and not self.c_error:
-            used += body_take(&self.body, data + used, n - used, &piece, &piece_n)
+            used += lens_body_take(&self.body, data + used, n - used, &piece, &piece_n)
             if piece_n:
                 self.c_body_bytes += piece_n
                 if not self.is_encoded:
                     self.c_payload(piece, piece_n, at)
-                elif held_add(&self.encoded, piece, piece_n, arrived, seen) < 0:
-                    self.c_error = ERROR_MEMORY
+                elif lens_read_queue_add(&self.encoded, piece, piece_n, arrived, seen) < 0:
+                    self.c_error = LENS_ERROR_MEMORY
                 else:
                     self.c_has_encoded = True
             if self.body.error:
@@ -135,7 +177,7 @@ cdef class Decoder:
         return used
 
     cdef void c_feed_payload(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
-        cdef stamp_t at
+        cdef lens_stamp_t at
         if self.c_error or n == 0:
             return
         # What came in one read has one pair of stamps, however many pieces it was decoded to.
@@ -149,7 +191,7 @@ cdef class Decoder:
         if self.c_error:
             return
         if not self.c_ended:
-            body_close(&self.body)
+            lens_body_close(&self.body)
             if self.body.error:
                 self.c_error = self.body.error
                 return
@@ -157,92 +199,92 @@ cdef class Decoder:
             self.c_end_ns = arrived
         self.c_flush()
 
-    cdef void c_payload(self, const unsigned char *data, size_t n, stamp_t at) noexcept nogil:
+    cdef void c_payload(self, const unsigned char *data, size_t n, lens_stamp_t at) noexcept nogil:
         """Cut a piece of payload into events."""
-        cdef piece_t piece
-        cdef event_t event
-        if self.events == 0 or self.cut.kind == CUT_DOCUMENT:
+        cdef lens_piece_t piece
+        cdef lens_event_t event
+        if self.events == 0 or self.splitter.kind == LENS_EVENTS_DOCUMENT:
             self.c_keep_first(data, n)
-        if self.over or self.cut.kind == CUT_DOCUMENT:
+        if self.over or self.splitter.kind == LENS_EVENTS_DOCUMENT:
             return
-        piece_start(&piece, data, n, at)
+        lens_piece_start(&piece, data, n, at)
         while not self.over and not self.c_error and self.c_next(&piece, &event):
             self.c_event(&event)
-        if self.cut.error and not self.c_error:
-            self.c_error = self.cut.error
+        if self.splitter.error and not self.c_error:
+            self.c_error = self.splitter.error
 
-    cdef bint c_next(self, piece_t *piece, event_t *event) noexcept nogil:
-        if self.cut.kind == CUT_SSE:
-            return sse_next(&self.cut, piece, event)
-        if self.cut.kind == CUT_NDJSON:
-            return lines_next(&self.cut, piece, event)
-        if self.cut.kind == CUT_ARRAY:
-            return array_next(&self.cut, piece, event)
-        return aws_next(&self.cut, piece, event)
+    cdef bint c_next(self, lens_piece_t *piece, lens_event_t *event) noexcept nogil:
+        if self.splitter.kind == LENS_EVENTS_SSE:
+            return lens_sse_next(&self.splitter, piece, event)
+        if self.splitter.kind == LENS_EVENTS_NDJSON:
+            return lens_ndjson_next(&self.splitter, piece, event)
+        if self.splitter.kind == LENS_EVENTS_ARRAY:
+            return lens_array_next(&self.splitter, piece, event)
+        return lens_aws_next(&self.splitter, piece, event)
 
-    cdef void c_event(self, const event_t *event) noexcept nogil:
+    cdef void c_event(self, const lens_event_t *event) noexcept nogil:
         """Ask the rules, write the tape, keep what a provider will want to read."""
-        cdef found_t found
+        cdef lens_found_t found
         cdef uint16_t bits = event.signals
         cdef const unsigned char *type = NULL
         cdef size_t type_n = 0
         found.chars = found.over = 0
         if self.signals is not None:
-            if self.cut.kind == CUT_AWS:
+            if self.splitter.kind == LENS_EVENTS_AWS:
                 type, type_n = event.name + event.type_at, event.name_n - event.type_at
-            if rules_scan(&self.signals.rules, event.data, event.n, type, type_n, &self.learned, &found) < 0:
-                self.c_error = ERROR_MEMORY
+            if lens_rules_scan(&self.signals.rules, event.data, event.n, type, type_n, &self.template, &found) < 0:
+                self.c_error = LENS_ERROR_MEMORY
                 return
             # The message of an exception need not be JSON; that the frame is an error is known already.
-            bits |= found.signals & ~MALFORMED_BIT if bits & ERROR_BIT else found.signals
+            bits |= found.signals & ~LENS_SIGNAL_MALFORMED if bits & LENS_SIGNAL_ERROR else found.signals
         if self.events == 0:
-            buf_free(&self.first)
+            lens_buf_free(&self.first)
         self.events += 1
-        if bits & CONTENT_BITS:
+        if bits & LENS_SIGNAL_CONTENT:
             self.c_last_content_ns = event.at.arrived
-        if bits & DONE_BIT:
+        if bits & LENS_SIGNAL_DONE:
             self.c_done = True
             self.over = found.over
-        if tape_event(&self.tape.t, event.at.arrived, event.at.seen, event.at.read, bits, found.chars) < 0:
-            self.c_error = ERROR_MEMORY
+        if lens_tape_event(&self.tape.t, event.at.arrived, event.at.seen, event.at.read, bits, found.chars) < 0:
+            self.c_error = LENS_ERROR_MEMORY
             return
         if not self.keep_all:
-            if bits & CONTENT_BITS and not bits & KEPT_BITS:
+            if bits & LENS_SIGNAL_CONTENT and not bits & KEPT_BITS:
                 return
-            if bits == 0 or bits == MALFORMED_BIT:
+            if bits == 0 or bits == LENS_SIGNAL_MALFORMED:
                 self.silent += 1
                 if self.silent > SILENT_KEPT:
                     return
-        if tape_keep(&self.tape.t, self.tape.t.n - 1, event.name, event.name_n, event.data, event.n) < 0:
-            self.c_error = ERROR_MEMORY
+        if lens_tape_keep(&self.tape.t, self.tape.t.n - 1, event.name, event.name_n, event.data, event.n) < 0:
+            self.c_error = LENS_ERROR_MEMORY
 
     cdef void c_flush(self) noexcept nogil:
         """The payload is over."""
-        cdef event_t event
+        cdef lens_event_t event
         cdef bint last = False
         if self.flushed or self.over:
             return
         self.flushed = True
-        if self.cut.kind == CUT_NDJSON:
-            last = lines_end(&self.cut, &event)
-        elif self.cut.kind == CUT_ARRAY:
-            last = array_end(&self.cut, &event)
-        elif self.cut.kind == CUT_AWS:
-            aws_end(&self.cut)
+        if self.splitter.kind == LENS_EVENTS_NDJSON:
+            last = lens_ndjson_end(&self.splitter, &event)
+        elif self.splitter.kind == LENS_EVENTS_ARRAY:
+            last = lens_array_end(&self.splitter, &event)
+        elif self.splitter.kind == LENS_EVENTS_AWS:
+            lens_aws_end(&self.splitter)
         if last:
             self.c_event(&event)
-        if self.cut.error and not self.c_error:
-            self.c_error = self.cut.error
+        if self.splitter.error and not self.c_error:
+            self.c_error = self.splitter.error
 
     cdef void c_keep_first(self, const unsigned char *data, size_t n) noexcept nogil:
         cdef size_t room = FIRST_BYTES - self.first.n if self.first.n < FIRST_BYTES else 0
-        if self.cut.kind == CUT_DOCUMENT:
+        if self.splitter.kind == LENS_EVENTS_DOCUMENT:
             if n > <size_t>self.most - self.first.n:
-                self.c_error = ERROR_BODY_LONG
+                self.c_error = LENS_ERROR_BODY_LONG
                 return
             room = n
-        if buf_add(&self.first, data, n if n < room else room) < 0:
-            self.c_error = ERROR_MEMORY
+        if lens_buf_add(&self.first, data, n if n < room else room) < 0:
+            self.c_error = LENS_ERROR_MEMORY
 
     @property
     def ended(self):
@@ -250,7 +292,7 @@ cdef class Decoder:
 
     @property
     def error(self):
-        return error_words(self.c_error).decode() if self.c_error else None
+        return lens_error_message(self.c_error).decode() if self.c_error else None
 
     @property
     def end_ns(self):
@@ -266,7 +308,7 @@ cdef class Decoder:
 
     @property
     def comments(self):
-        return self.cut.comments
+        return self.splitter.comments
 
     @property
     def unkept(self):
@@ -282,8 +324,28 @@ cdef class Decoder:
 
     @property
     def error_field(self):
-        return _bytes(&self.cut.field)
+        return _bytes(&self.splitter.field)
 
     @property
     def trailers(self):
         return _bytes(&self.body.trailers)
+
+
+cdef class Inflater:
+    """Decompresses the payload of a gzip or deflate body, member after member (RFC 1952, 2.2)."""
+
+    def __cinit__(self):
+        self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
+
+    cdef int decode(self, Decoder decoder) except -1:
+        cdef int64_t arrived
+        for payload, arrived, self.seen in decoder.take_encoded():
+            while payload:
+                self.inside_member = True
+                decoder.feed_payload(self.decompressor.decompress(payload, INFLATED_MOST), arrived, self.seen)
+                payload = self.decompressor.unconsumed_tail
+                if self.decompressor.eof:
+                    payload = self.decompressor.unused_data
+                    self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
+                    self.inside_member = False
+        return 0

@@ -9,7 +9,8 @@ class Pacer:
     and due() then spins until it has come, so that the wake-up's own delay does not make it late.
 
     Raises:
-        ValueError: the times are not whole int64s in ascending order.
+        TypeError: the items of the buffer are not int64.
+        ValueError: the times do not ascend.
         OSError: the system has no timerfd (only Linux has); use `native` to ask first.
     """
 

@@ -5,7 +5,7 @@ Poll timeouts are rounded to a millisecond; a timerfd is not. It fires a little 
 is spun away, because waking an idle processor takes tens of microseconds.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
@@ -13,7 +13,23 @@ from libc.string cimport memcpy
 
 from lens._core.clock cimport mono_ns
 
+import sys
+
+cdef extern from "saturate.h" nogil:
+    int64_t lens_sum(int64_t a, int64_t b) noexcept
+    int64_t lens_difference(int64_t a, int64_t b) noexcept
+
 native = bool(LENS_HAS_TIMERFD)
+# What the struct module calls a native signed integer; which of them has eight bytes the system decides.
+_INTEGERS = ("q", "l", "@q", "@l", "=q", "<q" if sys.byteorder == "little" else ">q")
+
+
+cdef int _require_int64(const Py_buffer *view) except -1:
+    """Raise TypeError where a buffer holds anything else than int64: the bits of a float are a number too."""
+    held = view.format.decode() if view.format != NULL else "B"
+    if held not in _INTEGERS or view.itemsize != sizeof(int64_t):
+        raise TypeError(f"times_ns holds items of format {held!r}; array('q') or numpy's int64 would work")
+    return 0
 
 
 cdef class Pacer:
@@ -22,10 +38,9 @@ cdef class Pacer:
         cdef Py_ssize_t i
         self.timer = -1
         self.early_ns = early_ns
-        PyObject_GetBuffer(times_ns, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(times_ns, &view, PyBUF_FORMAT | PyBUF_ND)
         try:
-            if view.len % <Py_ssize_t>sizeof(int64_t):
-                raise ValueError("times_ns must hold whole int64s")
+            _require_int64(&view)
             self.n = view.len // <Py_ssize_t>sizeof(int64_t)
             self.times = <int64_t *>malloc(view.len or 1)
             if self.times == NULL:
@@ -50,7 +65,7 @@ cdef class Pacer:
         cdef int64_t at = 0
         if self.next < self.n:
             # 0 would disarm the timer; a time in the past fires at once.
-            at = max(self.times[self.next] - self.early_ns, 1)
+            at = max(lens_difference(self.times[self.next], self.early_ns), 1)
         if timer_arm(self.timer, at) < 0:
             PyErr_SetFromErrno(OSError)
         return 0
@@ -62,9 +77,10 @@ cdef class Pacer:
         cdef Py_ssize_t first = self.next
         if self.timer < 0:
             raise ValueError("the pacer is closed")
+        if timer_clear(self.timer) < 0:
+            PyErr_SetFromErrno(OSError)
         with nogil:
-            timer_clear(self.timer)
-            if self.next < self.n and self.times[self.next] - mono_ns() <= self.early_ns:
+            if self.next < self.n and lens_difference(self.times[self.next], mono_ns()) <= self.early_ns:
                 while mono_ns() < self.times[self.next]:
                     pass
             while self.next < self.n and self.times[self.next] <= mono_ns():
@@ -96,7 +112,7 @@ cdef class Alarm:
 
     def set(self, int64_t after_ns):
         # Arming forgets an earlier alarm that nobody has read.
-        if timer_arm(self.timer, mono_ns() + max(after_ns, 1)) < 0:
+        if timer_arm(self.timer, lens_sum(mono_ns(), max(after_ns, 1))) < 0:
             PyErr_SetFromErrno(OSError)
 
     def close(self):

@@ -10,8 +10,10 @@ cdef class Reactor:
     cdef bint kernel_stamps
     cdef Offset offset
     cdef unsigned char *buffer # one read; shared by all sockets
-    cdef dict streams          # fd -> Stream: keeps them alive while the kernel points at them
+    cdef dict streams          # fd -> the Stream attached by it; the kernel names descriptors only
+    cdef bint draining         # a poll() reads without the GIL
     cdef readonly int64_t polls, reads
     cdef readonly bint unstamped  # a read came without a kernel stamp: its time is that of the read
+    cdef list _ready(self)
     cdef void c_drain(self, void **ready, int n) noexcept nogil
     cdef int64_t c_arrival(self, Stream stream, int64_t real, int64_t seen, bint stepped) noexcept nogil

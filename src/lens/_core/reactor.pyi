@@ -6,19 +6,36 @@ native: bool
 """True where epoll and SO_TIMESTAMPING exist (Linux)."""
 
 class Reactor:
-    """One epoll descriptor. Readable when poll() has something to do."""
+    """One epoll descriptor. Readable when poll() has something to do.
+
+    A reactor and the streams attached to it belong to one thread. poll() lets go of the GIL while it
+    reads; what another thread may do meanwhile is read `polls`, `reads`, `unstamped` and `clock_steps`.
+    """
 
     def __init__(self, *, kernel_stamps: bool = True) -> None: ...
     def fileno(self) -> int: ...
-    def attach(self, stream: Stream) -> None: ...
+    def attach(self, stream: Stream) -> None:
+        """Read it from now on.
+
+        Raises:
+            OSError: the kernel refuses the descriptor.
+            ValueError: the stream is attached to another reactor.
+        """
+
     def detach(self, stream: Stream) -> None:
-        """Before its descriptor is closed."""
+        """Stop reading it, best before its descriptor is closed; nothing happens when it is not attached here."""
 
     def __len__(self) -> int:
         """Streams that are attached."""
 
     def poll(self) -> list[Stream]:
-        """Reads all that is ready; the streams whose state became parked, ended or failed."""
+        """Read all that is ready; return the attached streams whose state became parked, ended or failed.
+
+        Raises:
+            OSError: the kernel cannot tell what is ready.
+            RuntimeError: another thread is in poll() just now.
+            ValueError: the reactor is closed.
+        """
 
     @property
     def polls(self) -> int: ...

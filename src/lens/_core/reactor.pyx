@@ -4,6 +4,10 @@
 The rule: the stamp comes first. A read is stamped by the kernel, or right after recvmsg, before
 anything looks at its bytes; Python is entered only to decrypt or decompress, and to tell which
 streams have changed. A stream that nobody waits for is read all the same, so its stamps stay true.
+
+The streams of one poll are held by references of their own from the moment the kernel names them:
+decrypting runs foreign Python, which may detach and let go of any of them. A reactor and the
+streams attached to it belong to one thread; poll() lets go of the GIL while it reads.
 """
 
 from libc.errno cimport EAGAIN, errno as last_errno
@@ -16,6 +20,8 @@ from lens._core.stream cimport Stream
 
 import os
 
+cimport cython
+
 
 cdef extern from "sysio.h" nogil:
     bint LENS_HAS_REACTOR
@@ -24,13 +30,14 @@ cdef extern from "sysio.h" nogil:
     int lens_keep_stamping() noexcept
     int lens_epoll_open() noexcept
     int lens_epoll_close(int fd) noexcept
-    int lens_epoll_set(int epoll, int op, int fd, int wanted, void *who) noexcept
-    int lens_epoll_ready(int epoll, void **who, int most) noexcept
+    int lens_epoll_set(int epoll, int op, int fd, int wanted) noexcept
+    int lens_epoll_ready(int epoll, int *fds, int most) noexcept
     int lens_tcp_info(int fd, int64_t *out) noexcept
 
 cdef enum:
     ADD = 1
     REMOVE = 2
+    READY_MOST = 256            # descriptors of one poll
     READ_BYTES = 262144         # one recvmsg; larger than a socket's usual receive buffer holds
     READS_AT_ONCE = 4           # of one socket before the others have their turn
     DOUBTFUL_LAG_NS = 2_000_000  # so late only under load, or when the wall clock was set back
@@ -57,12 +64,14 @@ cdef void drain_one(Stream stream, Reactor reactor, bint stepped) noexcept nogil
         elif got < 0 and error == EAGAIN:
             return
         else:
-            lens_epoll_set(stream.epoll, REMOVE, stream.fd, 0, NULL)
+            lens_epoll_set(stream.epoll, REMOVE, stream.fd, 0)
             stream.attached = False
             stream.c_eof(seen, 0 if got == 0 else error)
             return
 
 
+# Its streams are told when it goes, which they could not be once a collector had cleared them away.
+@cython.no_gc_clear
 cdef class Reactor:
     def __cinit__(self, *, bint kernel_stamps=True):
         self.epoll = self.stamper = -1
@@ -89,41 +98,70 @@ cdef class Reactor:
     def attach(self, Stream stream):
         if self.kernel_stamps:
             lens_stamp_receives(stream.fd)  # where it is refused, reads carry no stamp and say so
-        if lens_epoll_set(self.epoll, ADD, stream.fd, 1, <void *>stream) < 0:
+        if stream.attached and self.streams.get(stream.fd) is not stream:
+            raise ValueError(f"descriptor {stream.fd}: its stream is attached to another reactor")
+        if lens_epoll_set(self.epoll, ADD, stream.fd, 1) < 0:
             raise OSError(last_errno, os.strerror(last_errno))
+        former = self.streams.get(stream.fd)
+        if former is not None:
+            (<Stream>former).attached = False  # its socket was closed, else the kernel had refused this one
         stream.epoll = self.epoll
         stream.attached = True
         self.streams[stream.fd] = stream
 
     def detach(self, Stream stream):
-        if self.streams.pop(stream.fd, None) is not None and stream.attached:
-            lens_epoll_set(self.epoll, REMOVE, stream.fd, 0, NULL)
+        # By identity: the number may belong to another stream by now.
+        if self.streams.get(stream.fd) is not stream:
+            return
+        del self.streams[stream.fd]
+        if stream.attached:
+            lens_epoll_set(self.epoll, REMOVE, stream.fd, 0)
         stream.attached = False
 
     def __len__(self):
         return len(self.streams)
 
     def poll(self):
-        cdef void *ready[256]
+        cdef void *borrowed[READY_MOST]
         cdef int i, n
-        cdef list changed = []
+        cdef list ready, changed = []
         cdef Stream stream
         if self.epoll < 0:
             raise ValueError("the reactor is closed")
-        with nogil:
-            n = lens_epoll_ready(self.epoll, ready, 256)
-            if n > 0:
-                self.c_drain(ready, n)
-        self.polls += 1
+        if self.draining:
+            raise RuntimeError("another thread polls this reactor; one thread at a time may")
+        ready = self._ready()
+        n = <int>len(ready)
         for i in range(n):
-            stream = <Stream>ready[i]
+            borrowed[i] = <void *>ready[i]
+        if n:
+            self.draining = True
+            with nogil:
+                self.c_drain(borrowed, n)
+            self.draining = False
+        self.polls += 1
+        for stream in ready:
+            if self.streams.get(stream.fd) is not stream:
+                continue  # settling another one has detached it: nobody waits for it any more
             stream.settle()
             if stream.changed:
                 stream.changed = False
                 changed.append(stream)
         return changed
 
+    cdef list _ready(self):
+        """The streams that have something to read, held; with the GIL, so that none can go in between."""
+        cdef int fds[READY_MOST]
+        cdef int i, n
+        n = lens_epoll_ready(self.epoll, fds, READY_MOST)
+        if n < 0:
+            raise OSError(last_errno, f"epoll_wait: {os.strerror(last_errno)}")
+        found = [self.streams.get(fds[i]) for i in range(n)]
+        # A descriptor that was duplicated elsewhere is told of even when ours is closed and forgotten.
+        return [stream for stream in found if stream is not None]
+
     cdef void c_drain(self, void **ready, int n) noexcept nogil:
+        """Read each of the streams, which the caller holds."""
         cdef int i
         cdef bint stepped = offset_renew(&self.offset, mono_ns())
         for i in range(n):

@@ -7,17 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "signal_bits.h"
+
 enum {
-    NO_NODE = 0xFFFF,
-    NO_GUARD = 0xFFFF,
+    LENS_NO_NODE = 0xFFFF,
+    LENS_NO_GUARD = 0xFFFF,
     /* Sizes of the walk's own arrays; providers use a tenth of them. */
-    RULES_MOST = 256,
-    SLOTS_MOST = 64,
-    GUARDS_MOST = 128,
-    CONTENT_BITS = 1 | 2 | 4 | 8 | 16, /* model.CONTENT */
-    ERROR_BIT = 128,
-    DONE_BIT = 256,
-    MALFORMED_BIT = 512,
+    LENS_RULES_MOST = 256,
+    LENS_SLOTS_MOST = 64,
+    LENS_GUARDS_MOST = 128,
 };
 
 typedef struct {
@@ -28,20 +26,20 @@ typedef struct {
     uint16_t first_rule, n_rules;   /* that end here, in rule_refs */
     uint16_t first_test, n_tests;   /* guards that look at this value, in test_refs */
     uint16_t first_guard, n_guards; /* guards whose scope this is, in guards */
-} node_t;
+} lens_node_t;
 
 typedef struct {
     uint32_t at; /* in text */
     uint16_t n;
     uint16_t node;
-} trie_key_t;
+} lens_trie_key_t;
 
 typedef struct {
     uint16_t mask;  /* Signal bits */
     uint16_t slot;  /* where its characters are summed: one each mask and group */
-    uint16_t guard; /* or NO_GUARD */
+    uint16_t guard; /* or LENS_NO_GUARD */
     uint8_t string; /* takes a string and counts it; else takes any value */
-} rule_t;
+} lens_rule_t;
 
 typedef struct {
     uint32_t at;                  /* of the string, in text */
@@ -49,18 +47,18 @@ typedef struct {
     uint8_t kind;                 /* of what is wanted: 0 string, 1 true, 2 false */
     uint8_t negate;
     uint16_t first_rule, n_rules; /* rules lie in the order of their guards */
-} guard_t;
+} lens_guard_t;
 
 typedef struct {
-    node_t *nodes; /* node 0 is the root */
-    trie_key_t *keys;
-    rule_t *rules;
-    guard_t *guards;
+    lens_node_t *nodes; /* node 0 is the root */
+    lens_trie_key_t *keys;
+    lens_rule_t *rules;
+    lens_guard_t *guards;
     uint16_t *rule_refs, *test_refs;
     uint16_t *slot_masks;
     unsigned char *text; /* of keys and guards */
     unsigned char *done; /* the data that ends the protocol */
     uint32_t n_nodes, n_keys, n_rules, n_guards, n_slots, n_done;
-} rules_t;
+} lens_rules_t;
 
 #endif

@@ -3,6 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+SIGNAL_BITS: dict[str, int]
+"""The bit of each signal by its name in lens.model.Signal."""
+
+CONTENT_BITS: int
+"""Those that are content."""
+
 class SignalSet:
     """Rules compiled to a trie of keys. `rules` and `done` as wire.SignalRules.compiled_form gives them.
 

@@ -11,7 +11,21 @@ from libc.string cimport memcpy
 
 _EACH = "[]"
 _INNER = "(base64)"
-_KNOWN_BITS = 0x3FF
+
+# The bits by the names of lens.model.Signal, and those that are content.
+SIGNAL_BITS = {
+    "TEXT": LENS_SIGNAL_TEXT,
+    "REASONING": LENS_SIGNAL_REASONING,
+    "TOOL": LENS_SIGNAL_TOOL,
+    "REFUSAL": LENS_SIGNAL_REFUSAL,
+    "AUDIO": LENS_SIGNAL_AUDIO,
+    "USAGE": LENS_SIGNAL_USAGE,
+    "FINISH": LENS_SIGNAL_FINISH,
+    "ERROR": LENS_SIGNAL_ERROR,
+    "DONE": LENS_SIGNAL_DONE,
+    "MALFORMED": LENS_SIGNAL_MALFORMED,
+}
+CONTENT_BITS = LENS_SIGNAL_CONTENT
 _KEY_MOST = 1000  # and of a guard's text; their lengths are 16 bit numbers
 
 
@@ -78,15 +92,15 @@ def _parse_guard(guard, str path, list steps):
 
 
 def _parse_rules(rows):
-    """(steps, mask, string, group, guard) of each, in the order of their guards, so that a guard's rules lie together."""
+    """(steps, mask, string, group, guard) of each, ordered by guard, so that a guard's rules lie together."""
     parsed = []
     for path, signal, string, group, guard in rows:
         steps = _steps(path, "path")
-        if not 0 < signal <= _KNOWN_BITS:
-            raise ValueError(f"rule {path!r}: signal {signal} has no known bit; bits are 1 to {_KNOWN_BITS}")
+        if not 0 < signal <= LENS_SIGNAL_ALL:
+            raise ValueError(f"rule {path!r}: signal {signal} has no known bit; bits are 1 to {LENS_SIGNAL_ALL}")
         parsed.append((steps, signal, bool(string), group, _parse_guard(guard, path, steps)))
-    if len(parsed) > RULES_MOST:
-        raise ValueError(f"{len(parsed)} rules; at most {RULES_MOST} can be compiled")
+    if len(parsed) > LENS_RULES_MOST:
+        raise ValueError(f"{len(parsed)} rules; at most {LENS_RULES_MOST} can be compiled")
     parsed.sort(key=lambda rule: (rule[4] is not None, repr(rule[4])))
     return parsed
 
@@ -104,16 +118,17 @@ cdef class SignalSet:
         trie = _Trie()
         slots = sorted({(mask, group) for _, mask, _, group, _ in parsed})
         guards = list(dict.fromkeys(rule[4] for rule in parsed if rule[4]))
-        if len(slots) > SLOTS_MOST or len(guards) > GUARDS_MOST:
-            raise ValueError(f"{len(slots)} groups and {len(guards)} guards; at most {SLOTS_MOST} and {GUARDS_MOST}")
+        if len(slots) > LENS_SLOTS_MOST or len(guards) > LENS_GUARDS_MOST:
+            most = f"{LENS_SLOTS_MOST} and {LENS_GUARDS_MOST}"
+            raise ValueError(f"{len(slots)} groups and {len(guards)} guards; at most {most}")
         # A node's guards must be neighbours too; they are, because the scope is what they are sorted by.
         for number, guard in enumerate(guards):
             trie.guards[trie.node(guard[0])].append(number)
             trie.tests[trie.node([*guard[0], guard[1]])].append(number)
         for number, rule in enumerate(parsed):
             trie.rules[trie.node(rule[0])].append(number)
-        if len(trie.nodes) >= NO_NODE:
-            raise ValueError(f"{len(trie.nodes)} keys; at most {NO_NODE - 1} can be compiled")
+        if len(trie.nodes) >= LENS_NO_NODE:
+            raise ValueError(f"{len(trie.nodes)} keys; at most {LENS_NO_NODE - 1} can be compiled")
         self._write_rules(parsed, slots, guards)
         self._write_trie(trie, guards)
         self.rules.done = <unsigned char *>_room(len(done), 1)
@@ -133,15 +148,15 @@ cdef class SignalSet:
 
     def _write_rules(self, list parsed, list slots, list guards):
         cdef uint32_t i
-        self.rules.rules = <rule_t *>_room(len(parsed), sizeof(rule_t))
-        self.rules.guards = <guard_t *>_room(len(guards), sizeof(guard_t))
+        self.rules.rules = <lens_rule_t *>_room(len(parsed), sizeof(lens_rule_t))
+        self.rules.guards = <lens_guard_t *>_room(len(guards), sizeof(lens_guard_t))
         self.rules.slot_masks = <uint16_t *>_room(len(slots), sizeof(uint16_t))
         self.rules.n_rules, self.rules.n_guards, self.rules.n_slots = len(parsed), len(guards), len(slots)
         for i, (_, mask, string, group, guard) in enumerate(parsed):
             self.rules.rules[i].mask = mask
             self.rules.rules[i].string = string
             self.rules.rules[i].slot = slots.index((mask, group))
-            self.rules.rules[i].guard = guards.index(guard) if guard else NO_GUARD
+            self.rules.rules[i].guard = guards.index(guard) if guard else LENS_NO_GUARD
         for i, guard in enumerate(guards):
             self.rules.guards[i].kind = guard[2]
             self.rules.guards[i].negate = guard[4]
@@ -153,19 +168,19 @@ cdef class SignalSet:
     def _write_trie(self, trie, list guards):
         """Nodes, keys, and the text that keys and guards are compared with."""
         cdef uint32_t i, k
-        cdef node_t *node
+        cdef lens_node_t *node
         keys = [(step, to) for steps in trie.nodes for step, to in steps.items() if isinstance(step, bytes)]
         texts = [step for step, _ in keys] + [guard[3] for guard in guards]
         text = b"".join(texts)
         starts = [sum(map(len, texts[:i])) for i in range(len(texts))]
         self.rules.text = <unsigned char *>_room(len(text), 1)
         memcpy(self.rules.text, <const char *>text, len(text))
-        self.rules.keys = <trie_key_t *>_room(len(keys), sizeof(trie_key_t))
+        self.rules.keys = <lens_trie_key_t *>_room(len(keys), sizeof(lens_trie_key_t))
         for k, (step, to) in enumerate(keys):
             self.rules.keys[k].at, self.rules.keys[k].n, self.rules.keys[k].node = starts[k], len(step), to
         for k in range(len(guards)):
             self.rules.guards[k].at, self.rules.guards[k].n = starts[len(keys) + k], len(guards[k][3])
-        self.rules.nodes = <node_t *>_room(len(trie.nodes), sizeof(node_t))
+        self.rules.nodes = <lens_node_t *>_room(len(trie.nodes), sizeof(lens_node_t))
         self.rules.n_nodes, self.rules.n_keys = len(trie.nodes), len(keys)
         rule_refs = [number for numbers in trie.rules for number in numbers]
         test_refs = [number for numbers in trie.tests for number in numbers]
@@ -182,7 +197,7 @@ cdef class SignalSet:
             node.first_key, node.n_keys = key_at, len(own)
             for step in own:
                 node.first_bytes |= <uint64_t>1 << (<uint8_t>step[0] & 63)
-            node.each, node.inner = steps.get(_EACH, NO_NODE), steps.get(_INNER, NO_NODE)
+            node.each, node.inner = steps.get(_EACH, LENS_NO_NODE), steps.get(_INNER, LENS_NO_NODE)
             node.first_rule, node.n_rules = rule_at, len(trie.rules[i])
             node.first_test, node.n_tests = test_at, len(trie.tests[i])
             node.first_guard, node.n_guards = trie.guards[i][0] if trie.guards[i] else 0, len(trie.guards[i])
@@ -191,7 +206,7 @@ cdef class SignalSet:
             test_at += len(trie.tests[i])
 
     def scan(self, bytes data):
-        cdef found_t found
-        if rules_scan(&self.rules, data, len(data), NULL, 0, NULL, &found) < 0:
+        cdef lens_found_t found
+        if lens_rules_scan(&self.rules, data, len(data), NULL, 0, NULL, &found) < 0:
             raise MemoryError()
         return found.signals, found.chars

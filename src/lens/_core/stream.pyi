@@ -56,7 +56,13 @@ class Stream:
     def partial_head(self) -> bytes:
         """What came of a head that never ended."""
     @property
-    def error(self) -> str | None: ...
+    def error(self) -> str | None:
+        """Why the exchange failed, None while it has not; what Decoder.error names, or one of these.
+
+        "closed before an answer", "closed inside the head", "head too long", "reset by the peer",
+        "closed without close_notify" (TLS, inside a body that the close should end: RFC 9112, 9.8),
+        "bad compressed data", "incomplete compressed data", "TLS failed: REASON".
+        """
     @property
     def errno(self) -> int: ...
     @property

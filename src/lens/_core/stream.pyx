@@ -11,7 +11,8 @@ from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno as last_errno
 from libc.stdint cimport int64_t
 
 from lens._core.clock cimport mono_ns
-from lens._core.frames cimport Decoder, held_add, held_clear, held_t, held_take
+from lens._core.frames cimport LENS_BODY_CLOSE, Decoder, Inflater
+from lens._core.frames cimport lens_read_queue_add, lens_read_queue_clear, lens_read_queue_t, lens_read_queue_take
 from lens._core.tape cimport Tape
 
 import os
@@ -20,13 +21,12 @@ import zlib
 
 cdef extern from "sysio.h" nogil:
     Py_ssize_t lens_send(int fd, const void *data, size_t n) noexcept
-    int lens_epoll_set(int epoll, int op, int fd, int wanted, void *who) noexcept
+    int lens_epoll_set(int epoll, int op, int fd, int wanted) noexcept
 
 cdef enum:
     EPOLL_SET = 3
     HELD_BYTES = 4194304        # a parked stream that holds more is not read further
     TLS_RECORD_BYTES = 65536
-    INFLATE_BYTES = 1048576     # decompressed at once
 
 _STATES = ("idle", "head", "parked", "body", "ended", "failed")
 
@@ -39,17 +39,16 @@ cdef class Stream:
         self._forget()
 
     def __dealloc__(self):
-        held_clear(&self.head_bytes)
-        held_clear(&self.parked)
-        held_clear(&self.cipher)
-        held_clear(&self.partial)
+        lens_read_queue_clear(&self.head_bytes)
+        lens_read_queue_clear(&self.parked)
+        lens_read_queue_clear(&self.cipher)
 
     def _forget(self):
         """Nothing of an exchange is left."""
-        held_clear(&self.head_bytes)
-        self.where = IDLE
+        lens_read_queue_clear(&self.head_bytes)
+        self.c_state = IDLE
         self.line = 0
-        self.why = NULL
+        self.c_error = NULL
         self.first_byte_ns = self.head_end_ns = self.last_read_ns = self.ended_at = -1
         self.send_start_ns = self.send_end_ns = -1
         self.wire_bytes = self.reads = 0
@@ -61,60 +60,68 @@ cdef class Stream:
     def secure(self, tls, incoming):
         self.tls = tls
         self.incoming = incoming
+        self.close_notify = False
 
     def begin(self, *, bint keep_all=False, Py_ssize_t max_event_bytes=16777216, Py_ssize_t max_head_bytes=65536):
-        if self.where not in (IDLE, ENDED):
-            raise RuntimeError(f"an exchange cannot begin in state {_STATES[self.where]!r}")
+        if self.c_state not in (IDLE, ENDED):
+            raise RuntimeError(f"an exchange cannot begin in state {_STATES[self.c_state]!r}")
         self._forget()
         self.keep_all = keep_all
         self.most_event = max_event_bytes
         self.most_head = max_head_bytes
         self.tape = Tape()
-        self.where = HEAD
+        self.c_state = HEAD
         if self.closed:
             self.c_fail(b"closed before an answer", self.closed_at)
         return self.tape
 
+    cdef int _require_head(self, str refused) except -1:
+        """Raise RuntimeError, with the reason, where no head waits to be understood."""
+        if self.c_state == FAILED:
+            raise RuntimeError(f"{refused}: the exchange has failed: {self.error}")
+        if self.c_state != PARKED:
+            why = "no head has come yet" if self.c_state in (IDLE, HEAD) else "the body has begun already"
+            raise RuntimeError(f"{refused}: {why}")
+        return 0
+
     def informational(self):
-        if self.where != PARKED:
-            raise RuntimeError("no head has come that could be informational")
-        held_clear(&self.head_bytes)
-        self.where = HEAD
+        self._require_head("another head cannot be expected")
+        lens_read_queue_clear(&self.head_bytes)
+        self.c_state = HEAD
         self.first_byte_ns = self.head_end_ns = -1
         self.line = 0
-        self._replay(held_take(&self.parked))
+        self._replay(lens_read_queue_take(&self.parked))
 
     def begin_body(self, str body, int64_t length, str events, signals, str encoding=""):
-        if self.where != PARKED:
-            raise RuntimeError("no head has come yet")
+        self._require_head("the body cannot begin")
         if encoding not in ("", "gzip", "deflate"):
             raise ValueError(f"encoding {encoding!r} is not one of '', 'gzip', 'deflate'")
         self.decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
         self.decoder.begin(body, length, events, signals, encoded=bool(encoding))
-        self.inflater = encoding or None
-        self.where = BODY
-        self._replay(held_take(&self.parked))
-        if self.where == BODY and self.inflater is None:
+        self.inflater = Inflater() if encoding else None
+        self.c_state = BODY
+        self._replay(lens_read_queue_take(&self.parked))
+        if self.c_state == BODY and self.inflater is None:
             self.c_body_over()  # a body of no bytes is over at once
-            if self.where == BODY and self.closed:
+            if self.c_state == BODY and self.closed:
                 self.c_eof(self.closed_at, self.os_error)
         self.settle()
         if self.paused:
             self.paused = False
-            if self.attached:
-                lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 1, <void *>self)
+            if self.attached and lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 1) < 0:
+                raise OSError(last_errno, os.strerror(last_errno))
 
-    cdef int _replay(self, held_t held) except -1:
+    cdef int _replay(self, lens_read_queue_t queue) except -1:
         """What was held comes again, read by read, each with its own stamps."""
         cdef size_t i, at = 0
         cdef int64_t bytes_before = self.wire_bytes, reads_before = self.reads
         with nogil:
-            for i in range(held.n_reads):
-                self.c_take(held.data + at, held.reads[i].n, held.reads[i].arrived, held.reads[i].seen)
-                at += held.reads[i].n
-            held_clear(&held)
+            for i in range(queue.n_reads):
+                self.c_take(queue.data + at, queue.reads[i].n, queue.reads[i].arrived, queue.reads[i].seen)
+                at += queue.reads[i].n
+            lens_read_queue_clear(&queue)
         self.wire_bytes, self.reads = bytes_before, reads_before
-        if self.where == HEAD and self.closed:
+        if self.c_state == HEAD and self.closed:
             self.c_eof(self.closed_at, self.os_error)
         return 0
 
@@ -170,7 +177,7 @@ cdef class Stream:
             self.wire_bytes += n
             self.reads += 1
             self.c_take(data, n, arrived, seen)
-        elif held_add(&self.cipher, data, n, arrived, seen) < 0:
+        elif lens_read_queue_add(&self.cipher, data, n, arrived, seen) < 0:
             self.c_fail(b"out of memory", seen)
         if self.parked.n > HELD_BYTES:
             self.c_pause()
@@ -179,11 +186,11 @@ cdef class Stream:
         """Plain bytes, by what the exchange waits for."""
         cdef Py_ssize_t used
         self.last_read_ns = arrived
-        if self.where == HEAD:
+        if self.c_state == HEAD:
             if self.first_byte_ns < 0:
                 self.first_byte_ns = arrived
-            used = head_end_in(data, n, &self.line)
-            if held_add(&self.head_bytes, data, n if used < 0 else used, arrived, seen) < 0:
+            used = lens_head_end(data, n, &self.line)
+            if lens_read_queue_add(&self.head_bytes, data, n if used < 0 else used, arrived, seen) < 0:
                 self.c_fail(b"out of memory", seen)
                 return
             if <Py_ssize_t>self.head_bytes.n > self.most_head:
@@ -192,20 +199,20 @@ cdef class Stream:
             if used < 0:
                 return
             self.head_end_ns = arrived
-            self.where = PARKED
+            self.c_state = PARKED
             self.changed = True
             data += used
             n -= used
         if n == 0:
             return
-        if self.where == PARKED:
+        if self.c_state == PARKED:
             if self.parked.n == 0:
                 self.changed = True  # the head may need the body's first bytes to be understood
-            if held_add(&self.parked, data, n, arrived, seen) < 0:
+            if lens_read_queue_add(&self.parked, data, n, arrived, seen) < 0:
                 self.c_fail(b"out of memory", seen)
-        elif self.where == BODY:
+        elif self.c_state == BODY:
             self.c_body(data, n, arrived, seen)
-        elif self.where != FAILED:
+        elif self.c_state != FAILED:
             self.surplus = True
 
     cdef void c_body(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
@@ -222,16 +229,16 @@ cdef class Stream:
         if self.decoder.c_error:
             self.c_fail(NULL, self.last_read_ns)
         elif self.decoder.c_ended:
-            self.where = ENDED
+            self.c_state = ENDED
             # A body of no bytes ended with its head.
             self.ended_at = self.decoder.c_end_ns if self.decoder.c_end_ns >= 0 else self.head_end_ns
             self.changed = True
 
-    cdef void c_fail(self, const char *why, int64_t at) noexcept nogil:
-        if self.where == FAILED:
+    cdef void c_fail(self, const char *error, int64_t at) noexcept nogil:
+        if self.c_state == FAILED:
             return
-        self.where = FAILED
-        self.why = why
+        self.c_state = FAILED
+        self.c_error = error
         self.ended_at = at
         self.changed = True
 
@@ -244,37 +251,47 @@ cdef class Stream:
         self.changed = True
         if self.tls is not None and self.cipher.n:
             return  # settle() decrypts first and comes back
-        if self.where == HEAD:
+        if self.c_state == HEAD:
             self.c_fail(b"closed before an answer" if self.first_byte_ns < 0 else b"closed inside the head", at)
-        elif self.where == BODY and self.inflater is None:
-            if os_error == 0:
-                self.decoder.c_finish(at)
-                self.c_body_over()
-            if self.where == BODY:
-                self.c_fail(b"reset by the peer" if os_error == ECONNRESET else b"incomplete body", at)
+        elif self.c_state == BODY and self.inflater is None:
+            self.c_close_body()
+
+    cdef void c_close_body(self) noexcept nogil:
+        """The connection has ended inside the body: good where that is how the body ends, else a failure."""
+        cdef bint secured = self.tls is not None and self.decoder.body.kind == LENS_BODY_CLOSE
+        # Anybody on the way can close a connection; only close_notify is the peer's word (RFC 9112, 9.8).
+        if self.close_notify if secured else self.os_error == 0:
+            self.decoder.c_finish(self.closed_at)
+            self.c_body_over()
+        if self.c_state != BODY:
+            return
+        if secured and self.os_error == 0:
+            self.c_fail(b"closed without close_notify", self.closed_at)
+        else:
+            self.c_fail(b"reset by the peer" if self.os_error == ECONNRESET else b"incomplete body", self.closed_at)
 
     cdef void c_pause(self) noexcept nogil:
         if self.attached and not self.paused:
-            self.paused = True
-            lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 0, <void *>self)
+            # Where the kernel refuses it, the next read asks again.
+            self.paused = lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 0) == 0
 
     cdef int settle(self) except -1:
         """The work that needs Python: decrypt, decompress."""
         if self.cipher.n_reads:
             self._decrypt()
-        if self.inflater is not None and self.where == BODY:
+        if self.inflater is not None and self.c_state == BODY:
             self._inflate()
         return 0
 
     cdef int _decrypt(self) except -1:
-        cdef held_t held = held_take(&self.cipher)
+        cdef lens_read_queue_t queue = lens_read_queue_take(&self.cipher)
         cdef size_t i, at = 0
         cdef bint over = False
         cdef bytes plain
         try:
-            for i in range(held.n_reads):
-                self.incoming.write((<char *>held.data)[at:at + held.reads[i].n])
-                at += held.reads[i].n
+            for i in range(queue.n_reads):
+                self.incoming.write((<char *>queue.data)[at:at + queue.reads[i].n])
+                at += queue.reads[i].n
                 pieces = []
                 try:
                     while True:
@@ -294,14 +311,15 @@ cdef class Stream:
                 if plain:
                     self.wire_bytes += len(plain)
                     self.reads += 1
-                    self.c_take(plain, len(plain), held.reads[i].arrived, held.reads[i].seen)
+                    self.c_take(plain, len(plain), queue.reads[i].arrived, queue.reads[i].seen)
                 if self.tls_error is not None:  # records before the bad one are good
-                    self.c_fail(b"tls", held.reads[i].seen)
+                    self.c_fail(b"tls", queue.reads[i].seen)
                 if over:
-                    self.c_eof(held.reads[i].arrived, 0)
+                    self.close_notify = True
+                    self.c_eof(queue.reads[i].arrived, 0)
                     break
         finally:
-            held_clear(&held)
+            lens_read_queue_clear(&queue)
         if self.closed:
             self.c_eof(self.closed_at, self.os_error)
         if self.parked.n > HELD_BYTES:
@@ -309,30 +327,27 @@ cdef class Stream:
         return 0
 
     cdef int _inflate(self) except -1:
-        """Decompress what the body framing gave out, and give it back with its stamps."""
-        cdef int64_t seen = self.last_read_ns
-        if isinstance(self.inflater, str):
-            # deflate means zlib's format by RFC 9110 8.4.1.2; 47 accepts gzip's and zlib's header.
-            self.inflater = zlib.decompressobj(47)
+        """Decompress what the body framing gave out; see whether the body is over."""
+        cdef bint whole
         try:
-            for payload, arrived, seen in self.decoder.take_encoded():
-                while payload:
-                    plain = self.inflater.decompress(payload, INFLATE_BYTES)
-                    self.decoder.feed_payload(plain, arrived, seen)
-                    self.changed = self.changed or self.decoder.c_done
-                    payload = self.inflater.unconsumed_tail
-                    if self.inflater.eof:
-                        # Members may follow each other (RFC 1952 2.2).
-                        payload = self.inflater.unused_data
-                        self.inflater = zlib.decompressobj(47)
+            self.inflater.decode(self.decoder)
+            self.changed = self.changed or self.decoder.c_done
         except zlib.error:
-            self.c_fail(b"bad compressed data", seen)
+            self.c_fail(b"bad compressed data", self.inflater.seen)
             return 0
-        if self.decoder.c_ended or (self.closed and self.os_error == 0):
+        whole = self.decoder.c_ended
+        if not whole and self.closed and self.decoder.body.kind == LENS_BODY_CLOSE:
+            whole = self.close_notify or self.os_error == 0
+        if whole and self.inflater.inside_member and not self.decoder.c_error:
+            # The end of the compressed data and its checksum are missing, whatever the framing says.
+            self.c_fail(b"incomplete compressed data", self.last_read_ns)
+        elif self.decoder.c_ended:
             self.decoder.c_finish(self.closed_at)  # the last line may lack its newline
-        self.c_body_over()
-        if self.where == BODY and self.closed:
-            self.c_fail(b"reset by the peer" if self.os_error == ECONNRESET else b"incomplete body", self.closed_at)
+            self.c_body_over()
+        elif self.closed:
+            self.c_close_body()
+        else:
+            self.c_body_over()
         return 0
 
     @property
@@ -341,7 +356,7 @@ cdef class Stream:
 
     @property
     def state(self):
-        return _STATES[self.where]
+        return _STATES[self.c_state]
 
     @property
     def head(self):
@@ -359,8 +374,8 @@ cdef class Stream:
     def error(self):
         if self.tls_error is not None:
             return f"TLS failed: {self.tls_error}"
-        if self.why != NULL:
-            return self.why.decode()
+        if self.c_error != NULL:
+            return self.c_error.decode()
         return self.decoder.error if self.decoder is not None else None
 
     @property
@@ -369,7 +384,7 @@ cdef class Stream:
 
     @property
     def ended(self):
-        return self.where == ENDED
+        return self.c_state == ENDED
 
     @property
     def last_content_ns(self):

@@ -21,10 +21,12 @@ static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) {
 }
 #else
 #include <sys/socket.h>
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
+#ifdef MSG_NOSIGNAL
+#define LENS_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define LENS_SEND_FLAGS 0
 #endif
-static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) { return send(fd, data, n, MSG_NOSIGNAL); }
+static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) { return send(fd, data, n, LENS_SEND_FLAGS); }
 #endif
 
 #ifdef __linux__
@@ -93,20 +95,22 @@ static inline ptrdiff_t lens_receive(int fd, void *data, size_t n, int64_t *real
 static inline int lens_epoll_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lens_epoll_close(int fd) { return close(fd); }
 
-/* op: 1 add, 2 remove, 3 set. wanted: read or not at all (errors are told all the same). */
-static inline int lens_epoll_set(int epoll, int op, int fd, int wanted, void *who) {
+/* op: 1 add, 2 remove, 3 set. wanted: read or not at all (errors are told all the same). The kernel is given the
+   descriptor back, never an address: what it names may have gone when it is told of. */
+static inline int lens_epoll_set(int epoll, int op, int fd, int wanted) {
     struct epoll_event e = {0};
     e.events = wanted ? EPOLLIN : 0;
-    e.data.ptr = who;
+    e.data.fd = fd;
     return epoll_ctl(epoll, op, fd, &e);
 }
 
-static inline int lens_epoll_ready(int epoll, void **who, int most) {
+/* Descriptors that are ready now, `most` (up to 256) of them; waits for none. */
+static inline int lens_epoll_ready(int epoll, int *fds, int most) {
     struct epoll_event ready[256];
     int i, n;
     if (most > 256) most = 256;
     do n = epoll_wait(epoll, ready, most, 0); while (n < 0 && errno == EINTR);
-    for (i = 0; i < n; i++) who[i] = ready[i].data.ptr;
+    for (i = 0; i < n; i++) fds[i] = ready[i].data.fd;
     return n;
 }
 
@@ -134,12 +138,12 @@ static inline ptrdiff_t lens_receive(int fd, void *data, size_t n, int64_t *real
 }
 static inline int lens_epoll_open(void) { return lens_absent(); }
 static inline int lens_epoll_close(int fd) { (void)fd; return lens_absent(); }
-static inline int lens_epoll_set(int epoll, int op, int fd, int wanted, void *who) {
-    (void)epoll; (void)op; (void)fd; (void)wanted; (void)who;
+static inline int lens_epoll_set(int epoll, int op, int fd, int wanted) {
+    (void)epoll; (void)op; (void)fd; (void)wanted;
     return lens_absent();
 }
-static inline int lens_epoll_ready(int epoll, void **who, int most) {
-    (void)epoll; (void)who; (void)most;
+static inline int lens_epoll_ready(int epoll, int *fds, int most) {
+    (void)epoll; (void)fds; (void)most;
     return lens_absent();
 }
 static inline int lens_tcp_info(int fd, int64_t out[4]) { (void)fd; (void)out; return lens_absent(); }

@@ -14,37 +14,38 @@
 #define LENS_TAPE_H
 
 #include "buf.h"
+#include "saturate.h"
 
 enum {
-    TAPE_SAME = 0,
-    TAPE_NEXT = 1,
-    TAPE_RISE = 2,
-    TAPE_OTHER = 3,
-    TAPE_SIGNALS = 4,
-    TAPE_CHARS_SHIFT = 3,
-    TAPE_CHARS_MANY = 31,
-    TAPE_ENTRY_MOST = 40, /* 1 + 5 + 10 + 10 + 3 + 5 and some */
-    TAPE_LAG_SHIFT = 7,   /* 128 ns: far below what a wake-up costs */
+    LENS_TAPE_SAME = 0,
+    LENS_TAPE_NEXT = 1,
+    LENS_TAPE_RISE = 2,
+    LENS_TAPE_OTHER = 3,
+    LENS_TAPE_SIGNALS = 4,
+    LENS_TAPE_CHARS_SHIFT = 3,
+    LENS_TAPE_CHARS_MANY = 31,
+    LENS_TAPE_ENTRY_MOST = 40, /* 1 + 5 + 10 + 10 + 3 + 5 and some */
+    LENS_TAPE_LAG_SHIFT = 7,   /* 128 ns: far below what a wake-up costs */
 };
 
 typedef struct {
-    buf_t events, kept;
+    lens_buf_t events, kept;
     uint64_t n, n_kept;
     int64_t arrived, lag; /* of the newest event; lag in units */
     uint32_t read;
     uint16_t signals;
-} tape_t;
+} lens_tape_t;
 
-static inline void tape_start(tape_t *t) {
+static inline void lens_tape_start(lens_tape_t *t) {
     memset(t, 0, sizeof *t);
 }
 
-static inline void tape_free(tape_t *t) {
-    buf_free(&t->events);
-    buf_free(&t->kept);
+static inline void lens_tape_free(lens_tape_t *t) {
+    lens_buf_free(&t->events);
+    lens_buf_free(&t->kept);
 }
 
-static inline unsigned char *put_varint(unsigned char *at, uint64_t v) {
+static inline unsigned char *lens_put_varint(unsigned char *at, uint64_t v) {
     while (v >= 128) {
         *at++ = (unsigned char)(v | 128);
         v >>= 7;
@@ -53,7 +54,7 @@ static inline unsigned char *put_varint(unsigned char *at, uint64_t v) {
     return at;
 }
 
-static inline const unsigned char *get_varint(const unsigned char *at, const unsigned char *end, uint64_t *v) {
+static inline const unsigned char *lens_get_varint(const unsigned char *at, const unsigned char *end, uint64_t *v) {
     unsigned shift = 0;
     *v = 0;
     for (;;) {
@@ -65,37 +66,38 @@ static inline const unsigned char *get_varint(const unsigned char *at, const uns
 }
 
 /* Small numbers of either sign become small unsigned ones: 0, -1, 1, -2, ... -> 0, 1, 2, 3, ... */
-static inline uint64_t zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (v < 0 ? ~(uint64_t)0 : 0); }
-static inline int64_t unzigzag(uint64_t v) { return (int64_t)((v >> 1) ^ (v & 1 ? ~(uint64_t)0 : 0)); }
+static inline uint64_t lens_zigzag(int64_t v) { return ((uint64_t)v << 1) ^ (v < 0 ? ~(uint64_t)0 : 0); }
+static inline int64_t lens_unzigzag(uint64_t v) { return (int64_t)((v >> 1) ^ (v & 1 ? ~(uint64_t)0 : 0)); }
 
 /* Append one event: 0, or -1 when there is no memory. */
-static inline int tape_event(tape_t *t, int64_t arrived, int64_t seen, uint32_t read, uint16_t signals,
-                             uint32_t chars) {
-    int64_t lag_ns = (int64_t)((uint64_t)seen - (uint64_t)arrived);
-    int64_t lag = (lag_ns >> TAPE_LAG_SHIFT) + ((lag_ns >> (TAPE_LAG_SHIFT - 1)) & 1); /* to the nearest unit */
+static inline int lens_tape_event(lens_tape_t *t, int64_t arrived, int64_t seen, uint32_t read, uint16_t signals,
+                                  uint32_t chars) {
+    int64_t lag_ns = lens_difference(seen, arrived);
+    int64_t lag = (lag_ns >> LENS_TAPE_LAG_SHIFT) + ((lag_ns >> (LENS_TAPE_LAG_SHIFT - 1)) & 1); /* nearest unit */
     uint32_t rise = t->n ? read - t->read : read + 1;
     unsigned char flags, *start, *at;
-    if (buf_room(&t->events, TAPE_ENTRY_MOST) < 0) return -1;
+    if (lens_buf_room(&t->events, LENS_TAPE_ENTRY_MOST) < 0) return -1;
     start = t->events.p + t->events.n;
     at = start + 1;
-    flags = rise == 1 ? TAPE_NEXT : rise ? TAPE_RISE : arrived == t->arrived && lag == t->lag ? TAPE_SAME : TAPE_OTHER;
-    if (flags == TAPE_RISE) at = put_varint(at, rise);
-    if (flags != TAPE_SAME) {
-        at = put_varint(at, zigzag((int64_t)((uint64_t)arrived - (uint64_t)t->arrived)));
-        at = put_varint(at, zigzag(lag));
+    if (rise) flags = rise == 1 ? LENS_TAPE_NEXT : LENS_TAPE_RISE;
+    else flags = arrived == t->arrived && lag == t->lag ? LENS_TAPE_SAME : LENS_TAPE_OTHER;
+    if (flags == LENS_TAPE_RISE) at = lens_put_varint(at, rise);
+    if (flags != LENS_TAPE_SAME) {
+        at = lens_put_varint(at, lens_zigzag((int64_t)((uint64_t)arrived - (uint64_t)t->arrived)));
+        at = lens_put_varint(at, lens_zigzag(lag));
     }
     if (signals != t->signals) {
-        flags |= TAPE_SIGNALS;
-        at = put_varint(at, signals);
+        flags |= LENS_TAPE_SIGNALS;
+        at = lens_put_varint(at, signals);
     }
-    if (chars < TAPE_CHARS_MANY) {
-        flags |= (unsigned char)(chars << TAPE_CHARS_SHIFT);
+    if (chars < LENS_TAPE_CHARS_MANY) {
+        flags |= (unsigned char)(chars << LENS_TAPE_CHARS_SHIFT);
     } else {
-        flags |= TAPE_CHARS_MANY << TAPE_CHARS_SHIFT;
-        at = put_varint(at, chars);
+        flags |= LENS_TAPE_CHARS_MANY << LENS_TAPE_CHARS_SHIFT;
+        at = lens_put_varint(at, chars);
     }
     *start = flags;
-    LENS_ASSERT(at - start <= TAPE_ENTRY_MOST);
+    LENS_ASSERT(at - start <= LENS_TAPE_ENTRY_MOST);
     t->events.n += (size_t)(at - start);
     t->arrived = arrived;
     t->lag = lag;
@@ -106,46 +108,49 @@ static inline int tape_event(tape_t *t, int64_t arrived, int64_t seen, uint32_t 
 }
 
 /* Keep event `index` whole: 0, or -1 when there is no memory. */
-static inline int tape_keep(tape_t *t, uint64_t index, const unsigned char *name, size_t name_n,
-                            const unsigned char *data, size_t n) {
-    unsigned char head[30], *at = put_varint(put_varint(put_varint(head, index), name_n), n);
+static inline int lens_tape_keep(lens_tape_t *t, uint64_t index, const unsigned char *name, size_t name_n,
+                                 const unsigned char *data, size_t n) {
+    unsigned char head[30], *at = lens_put_varint(lens_put_varint(lens_put_varint(head, index), name_n), n);
     size_t head_n = (size_t)(at - head);
-    if (name_n > SIZE_MAX / 8 || n > SIZE_MAX / 8 || buf_room(&t->kept, head_n + name_n + n) < 0) return -1;
-    buf_add(&t->kept, head, head_n);
-    buf_add(&t->kept, name, name_n);
-    buf_add(&t->kept, data, n);
+    if (name_n > SIZE_MAX / 8 || n > SIZE_MAX / 8 || lens_buf_room(&t->kept, head_n + name_n + n) < 0) return -1;
+    lens_buf_add(&t->kept, head, head_n);
+    lens_buf_add(&t->kept, name, name_n);
+    lens_buf_add(&t->kept, data, n);
     t->n_kept++;
     return 0;
 }
 
-/* Write every event into columns of t->n places each. */
-static inline void tape_columns(const tape_t *t, int64_t start, int64_t *arrived, int64_t *lag, uint16_t *signals,
-                                uint32_t *chars, uint32_t *read) {
+/* Write every event into columns of t->n places each; what int64 cannot hold becomes its largest or smallest. */
+static inline void lens_tape_columns(const lens_tape_t *t, int64_t start, int64_t *arrived, int64_t *lag,
+                                     uint16_t *signals, uint32_t *chars, uint32_t *read) {
     const unsigned char *at = t->events.p, *end = t->n ? at + t->events.n : at; /* NULL while there are none */
-    uint64_t i, v, when = 0, lag_ns = 0;
+    uint64_t i, v, when = 0;
+    int64_t lag_ns = 0;
     uint32_t number = (uint32_t)-1; /* the first read is 0 */
     uint16_t bits = 0;
     for (i = 0; i < t->n; i++) {
         unsigned char flags;
         LENS_ASSERT(at < end);
         flags = *at++;
-        v = (flags & 3) == TAPE_NEXT;
-        if ((flags & 3) == TAPE_RISE) at = get_varint(at, end, &v);
+        v = (flags & 3) == LENS_TAPE_NEXT;
+        if ((flags & 3) == LENS_TAPE_RISE) at = lens_get_varint(at, end, &v);
         number += (uint32_t)v;
-        if ((flags & 3) != TAPE_SAME) {
-            at = get_varint(at, end, &v);
-            when += (uint64_t)unzigzag(v);
-            at = get_varint(at, end, &v);
-            lag_ns = (uint64_t)unzigzag(v) << TAPE_LAG_SHIFT;
+        if ((flags & 3) != LENS_TAPE_SAME) {
+            at = lens_get_varint(at, end, &v);
+            when += (uint64_t)lens_unzigzag(v);
+            at = lens_get_varint(at, end, &v);
+            lag_ns = lens_unzigzag(v);
+            /* The largest lag was rounded up to one unit more than int64 holds. */
+            lag_ns = lag_ns > INT64_MAX >> LENS_TAPE_LAG_SHIFT ? INT64_MAX : lag_ns * (1 << LENS_TAPE_LAG_SHIFT);
         }
-        if (flags & TAPE_SIGNALS) {
-            at = get_varint(at, end, &v);
+        if (flags & LENS_TAPE_SIGNALS) {
+            at = lens_get_varint(at, end, &v);
             bits = (uint16_t)v;
         }
-        v = flags >> TAPE_CHARS_SHIFT;
-        if (v == TAPE_CHARS_MANY) at = get_varint(at, end, &v);
-        arrived[i] = (int64_t)(when - (uint64_t)start);
-        lag[i] = (int64_t)lag_ns;
+        v = flags >> LENS_TAPE_CHARS_SHIFT;
+        if (v == LENS_TAPE_CHARS_MANY) at = lens_get_varint(at, end, &v);
+        arrived[i] = lens_difference((int64_t)when, start);
+        lag[i] = lag_ns;
         signals[i] = bits;
         chars[i] = (uint32_t)v;
         read[i] = number;

@@ -7,6 +7,9 @@ class Tape:
 
     At most 8 bytes an event on average at streaming rates; `arrived` is kept to the nanosecond,
     the lag (seen - arrived) to 128 ns.
+
+    Written by one thread at a time: whoever feeds the stream or decoder that writes it (poll(), feed())
+    lets go of the GIL meanwhile, and no other thread may call anything here until that has returned.
     """
 
     def __init__(self) -> None: ...
@@ -17,7 +20,10 @@ class Tape:
         """Keep event `index` whole."""
 
     def columns(self, start_ns: int) -> tuple[array[int], array[int], array[int], array[int], array[int]]:
-        """(arrived 'q' after start_ns, lag 'q', signals 'H', chars 'I', read 'I')."""
+        """(arrived 'q' after start_ns, lag 'q', signals 'H', chars 'I', read 'I').
+
+        Differences that int64 cannot hold become its largest or smallest number.
+        """
 
     def frames(self) -> list[tuple[int, bytes, bytes]]:
         """(index, name, data) of every kept event."""

@@ -13,19 +13,19 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 cdef class Tape:
     def __cinit__(self):
-        tape_start(&self.t)
+        lens_tape_start(&self.t)
 
     def __dealloc__(self):
-        tape_free(&self.t)
+        lens_tape_free(&self.t)
 
     def event(self, int64_t arrived_ns, int64_t seen_ns, uint32_t read, uint16_t signals, uint32_t chars):
         if self.t.n and read < self.t.read:
             raise ValueError(f"read {read} comes after read {self.t.read}; reads never fall")
-        if tape_event(&self.t, arrived_ns, seen_ns, read, signals, chars) < 0:
+        if lens_tape_event(&self.t, arrived_ns, seen_ns, read, signals, chars) < 0:
             raise MemoryError()
 
     def keep(self, uint64_t index, bytes name, bytes data):
-        if tape_keep(&self.t, index, name, len(name), data, len(data)) < 0:
+        if lens_tape_keep(&self.t, index, name, len(name), data, len(data)) < 0:
             raise MemoryError()
 
     def columns(self, int64_t start_ns):
@@ -36,9 +36,9 @@ cdef class Tape:
             for column in columns:
                 PyObject_GetBuffer(column, &views[held], PyBUF_WRITABLE)
                 held += 1
-            with nogil:
-                tape_columns(&self.t, start_ns, <int64_t *>views[0].buf, <int64_t *>views[1].buf,
-                             <uint16_t *>views[2].buf, <uint32_t *>views[3].buf, <uint32_t *>views[4].buf)
+            # The GIL is kept: another thread that appended meanwhile would move the entries being read.
+            lens_tape_columns(&self.t, start_ns, <int64_t *>views[0].buf, <int64_t *>views[1].buf,
+                              <uint16_t *>views[2].buf, <uint32_t *>views[3].buf, <uint32_t *>views[4].buf)
         finally:
             while held:
                 held -= 1
@@ -51,7 +51,7 @@ cdef class Tape:
         cdef uint64_t i, index, name_n, n
         cdef list kept = []
         for i in range(self.t.n_kept):
-            at = get_varint(get_varint(get_varint(at, end, &index), end, &name_n), end, &n)
+            at = lens_get_varint(lens_get_varint(lens_get_varint(at, end, &index), end, &name_n), end, &n)
             kept.append((index, (<const char *>at)[:name_n], (<const char *>at + name_n)[:n]))
             at += name_n + n
         return kept

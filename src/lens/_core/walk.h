@@ -3,7 +3,7 @@
    White space, key order, escapes, nesting and unknown keys make no difference. A guard is looked at when its
    scope closes, so its key may come after the value. A key that stands twice in one object counts twice.
    What json.loads refuses is refused (and NaN and Infinity, which Python servers write, are let pass as it
-   does), and so is nesting deeper than DEPTH_MOST. */
+   does), and so is nesting deeper than LENS_DEPTH_MOST. */
 #ifndef LENS_WALK_H
 #define LENS_WALK_H
 
@@ -14,39 +14,40 @@
 #include "rules.h"
 #include "text.h"
 
-enum { DEPTH_MOST = 512, SCRATCH_BYTES = 1024 };
+enum { LENS_DEPTH_MOST = 512, LENS_SCRATCH_BYTES = 1024 };
 
 typedef struct {
-    const rules_t *rules;
+    const lens_rules_t *rules;
     uint16_t bits;
     int no_memory;
-    uint64_t chars[SLOTS_MOST];
+    uint64_t chars[LENS_SLOTS_MOST];
     /* Of guarded rules, since their scope opened. */
-    uint64_t pending[RULES_MOST];
-    uint8_t hit[RULES_MOST];
-    uint8_t matched[GUARDS_MOST];
+    uint64_t pending[LENS_RULES_MOST];
+    uint8_t hit[LENS_RULES_MOST];
+    uint8_t matched[LENS_GUARDS_MOST];
     /* For the learned template: the one text that was counted, where it has no escapes. */
     const unsigned char *text;
     size_t text_n;
     uint64_t text_chars;
     int texts; /* counted texts; 2 and more also stand for one that cannot be learned from */
-} walk_t;
+} lens_walk_t;
 
-static int walk_json(walk_t *w, const unsigned char *p, const unsigned char *end, uint16_t at);
+static inline int lens_walk_json(lens_walk_t *w, const unsigned char *p, const unsigned char *end, uint16_t at);
 
-static inline void scope_open(walk_t *w, const node_t *node) {
+static inline void lens_scope_open(lens_walk_t *w, const lens_node_t *node) {
     uint32_t g, r;
     for (g = node->first_guard; g < (uint32_t)node->first_guard + node->n_guards; g++) {
-        const guard_t *guard = &w->rules->guards[g];
+        const lens_guard_t *guard = &w->rules->guards[g];
         w->matched[g] = 0;
-        for (r = guard->first_rule; r < (uint32_t)guard->first_rule + guard->n_rules; r++) w->hit[r] = 0, w->pending[r] = 0;
+        for (r = guard->first_rule; r < (uint32_t)guard->first_rule + guard->n_rules; r++)
+            w->hit[r] = 0, w->pending[r] = 0;
     }
 }
 
-static inline void scope_close(walk_t *w, const node_t *node) {
+static inline void lens_scope_close(lens_walk_t *w, const lens_node_t *node) {
     uint32_t g, r;
     for (g = node->first_guard; g < (uint32_t)node->first_guard + node->n_guards; g++) {
-        const guard_t *guard = &w->rules->guards[g];
+        const lens_guard_t *guard = &w->rules->guards[g];
         if (w->matched[g] == guard->negate) continue;
         for (r = guard->first_rule; r < (uint32_t)guard->first_rule + guard->n_rules; r++) {
             if (!w->hit[r]) continue;
@@ -56,10 +57,10 @@ static inline void scope_close(walk_t *w, const node_t *node) {
     }
 }
 
-static inline void meet(walk_t *w, uint16_t r, uint64_t chars) {
-    const rule_t *rule = &w->rules->rules[r];
+static inline void lens_apply_rule(lens_walk_t *w, uint16_t r, uint64_t chars) {
+    const lens_rule_t *rule = &w->rules->rules[r];
     LENS_ASSERT(r < w->rules->n_rules && rule->slot < w->rules->n_slots);
-    if (rule->guard == NO_GUARD) {
+    if (rule->guard == LENS_NO_GUARD) {
         w->bits |= rule->mask;
         w->chars[rule->slot] += chars;
     } else {
@@ -69,7 +70,7 @@ static inline void meet(walk_t *w, uint16_t r, uint64_t chars) {
 }
 
 /* A value that is not a string. kind: 1 true, 2 false, 0 anything else. */
-static inline void see_value(walk_t *w, const node_t *node, int kind, int counts) {
+static inline void lens_see_value(lens_walk_t *w, const lens_node_t *node, int kind, int counts) {
     uint32_t i;
     for (i = 0; i < node->n_tests; i++) {
         uint16_t g = w->rules->test_refs[node->first_test + i];
@@ -77,13 +78,14 @@ static inline void see_value(walk_t *w, const node_t *node, int kind, int counts
     }
     for (i = 0; counts && i < node->n_rules; i++) {
         uint16_t r = w->rules->rule_refs[node->first_rule + i];
-        if (!w->rules->rules[r].string) meet(w, r, 0);
+        if (!w->rules->rules[r].string) lens_apply_rule(w, r, 0);
     }
 }
 
 /* The JSON inside a base64 string; 0 where it is neither. */
-static inline int see_inner(walk_t *w, const node_t *node, const unsigned char *p, const unsigned char *end) {
-    unsigned char scratch[SCRATCH_BYTES], *inner = scratch;
+static inline int lens_see_inner(lens_walk_t *w, const lens_node_t *node, const unsigned char *p,
+                                 const unsigned char *end) {
+    unsigned char scratch[LENS_SCRATCH_BYTES], *inner = scratch;
     size_t room = (size_t)(end - p) / 4 * 3 + 3;
     ptrdiff_t n;
     int good;
@@ -92,60 +94,62 @@ static inline int see_inner(walk_t *w, const node_t *node, const unsigned char *
         w->no_memory = 1;
         return 0;
     }
-    n = base64_decode(p, end, inner);
+    n = lens_base64_decode(p, end, inner);
     LENS_ASSERT(n <= (ptrdiff_t)room);
-    good = n == 0 || (n > 0 && walk_json(w, inner, inner + n, node->inner));
+    good = n == 0 || (n > 0 && lens_walk_json(w, inner, inner + n, node->inner));
     if (inner != scratch) free(inner);
     return good;
 }
 
-static inline int see_string(walk_t *w, const node_t *node, const unsigned char *p, const unsigned char *end,
-                             int escaped) {
-    const rules_t *rules = w->rules;
+static inline int lens_see_string(lens_walk_t *w, const lens_node_t *node, const unsigned char *p,
+                                  const unsigned char *end, int escaped) {
+    const lens_rules_t *rules = w->rules;
     uint64_t chars = 0;
     uint32_t i;
     for (i = 0; i < node->n_tests; i++) {
-        const guard_t *guard = &rules->guards[rules->test_refs[node->first_test + i]];
+        const lens_guard_t *guard = &rules->guards[rules->test_refs[node->first_test + i]];
         w->matched[rules->test_refs[node->first_test + i]] =
-            guard->kind == 0 && spells(p, end, escaped, rules->text + guard->at, guard->n);
+            guard->kind == 0 && lens_string_equals(p, end, escaped, rules->text + guard->at, guard->n);
     }
     if (p == end) return 1;
     for (i = 0; i < node->n_rules; i++) {
         uint16_t r = rules->rule_refs[node->first_rule + i];
-        if (rules->rules[r].string && (rules->rules[r].mask & CONTENT_BITS) && !chars) {
-            chars = escaped ? count_escaped(p, end) : count_chars(p, end);
+        if (rules->rules[r].string && (rules->rules[r].mask & LENS_SIGNAL_CONTENT) && !chars) {
+            chars = escaped ? lens_count_escaped(p, end) : lens_count_chars(p, end);
             w->texts += escaped || node->n_tests ? 2 : 1;
             w->text = p;
             w->text_n = (size_t)(end - p);
             w->text_chars = chars;
         }
-        meet(w, r, rules->rules[r].string ? chars : 0);
+        lens_apply_rule(w, r, rules->rules[r].string ? chars : 0);
     }
-    return node->inner == NO_NODE || see_inner(w, node, p, end);
+    return node->inner == LENS_NO_NODE || lens_see_inner(w, node, p, end);
 }
 
 /* The node under `node` for the key [p, end) of an object. */
-static inline uint16_t child_of(const rules_t *rules, const node_t *node, const unsigned char *p,
-                                const unsigned char *end, int escaped) {
+static inline uint16_t lens_child_of(const lens_rules_t *rules, const lens_node_t *node, const unsigned char *p,
+                                     const unsigned char *end, int escaped) {
     uint32_t k;
-    if (p == end || (!escaped && !(node->first_bytes >> (*p & 63) & 1))) return NO_NODE;
-    for (k = node->first_key; k < (uint32_t)node->first_key + node->n_keys; k++)
-        if (spells(p, end, escaped, rules->text + rules->keys[k].at, rules->keys[k].n)) return rules->keys[k].node;
-    return NO_NODE;
+    if (p == end || (!escaped && !(node->first_bytes >> (*p & 63) & 1))) return LENS_NO_NODE;
+    for (k = node->first_key; k < (uint32_t)node->first_key + node->n_keys; k++) {
+        const lens_trie_key_t *key = &rules->keys[k];
+        if (lens_string_equals(p, end, escaped, rules->text + key->at, key->n)) return key->node;
+    }
+    return LENS_NO_NODE;
 }
 
-static inline const unsigned char *skip_space(const unsigned char *p, const unsigned char *end) {
+static inline const unsigned char *lens_skip_space(const unsigned char *p, const unsigned char *end) {
     while (p < end && *p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
     return p;
 }
 
-static inline const unsigned char *skip_digits(const unsigned char *p, const unsigned char *end) {
+static inline const unsigned char *lens_skip_digits(const unsigned char *p, const unsigned char *end) {
     while (p < end && *p >= '0' && *p <= '9') p++;
     return p;
 }
 
 /* One past the number, true, false, null, NaN or Infinity at p; NULL where it is none of them. */
-static inline const unsigned char *bare_end(const unsigned char *p, const unsigned char *end) {
+static inline const unsigned char *lens_bare_end(const unsigned char *p, const unsigned char *end) {
     static const char *const words[] = {"true", "false", "null", "NaN", "Infinity", "-Infinity"};
     const unsigned char *digits;
     size_t i, n;
@@ -158,71 +162,71 @@ static inline const unsigned char *bare_end(const unsigned char *p, const unsign
     }
     if (*p == '-') p++;
     digits = p;
-    p = skip_digits(p, end);
+    p = lens_skip_digits(p, end);
     if (p == digits || (*digits == '0' && p - digits > 1)) return 0;
     if (p < end && *p == '.') {
         digits = ++p;
-        if ((p = skip_digits(p, end)) == digits) return 0;
+        if ((p = lens_skip_digits(p, end)) == digits) return 0;
     }
     if (p < end && (*p | 32) == 'e') {
         p++;
         if (p < end && (*p == '+' || *p == '-')) p++;
         digits = p;
-        if ((p = skip_digits(p, end)) == digits) return 0;
+        if ((p = lens_skip_digits(p, end)) == digits) return 0;
     }
     return p;
 }
 
 /* Walk the one JSON value that [p, end) is, `at` being its node: 1, or 0 where it is not valid. */
-static int walk_json(walk_t *w, const unsigned char *p, const unsigned char *end, uint16_t at) {
-    const rules_t *rules = w->rules;
-    const node_t *node;
+static inline int lens_walk_json(lens_walk_t *w, const unsigned char *p, const unsigned char *end, uint16_t at) {
+    const lens_rules_t *rules = w->rules;
+    const lens_node_t *node;
     const unsigned char *start;
-    uint16_t nodes[DEPTH_MOST]; /* of the containers that are open */
-    uint8_t arrays[DEPTH_MOST];
+    uint16_t nodes[LENS_DEPTH_MOST]; /* of the containers that are open */
+    uint8_t arrays[LENS_DEPTH_MOST];
     int depth = 0, escaped;
 
 value:
-    p = skip_space(p, end);
+    p = lens_skip_space(p, end);
     if (p == end) return 0;
-    LENS_ASSERT(at == NO_NODE || at < rules->n_nodes);
-    node = at == NO_NODE ? 0 : &rules->nodes[at];
-    if (node && node->n_guards) scope_open(w, node);
+    LENS_ASSERT(at == LENS_NO_NODE || at < rules->n_nodes);
+    node = at == LENS_NO_NODE ? 0 : &rules->nodes[at];
+    if (node && node->n_guards) lens_scope_open(w, node);
     start = p;
     if (*p == '"') {
-        if (!(p = string_end(p + 1, end, &escaped))) return 0;
-        if (node && !see_string(w, node, start + 1, p, escaped)) return 0;
+        if (!(p = lens_string_end(p + 1, end, &escaped))) return 0;
+        if (node && !lens_see_string(w, node, start + 1, p, escaped)) return 0;
         p++;
     } else if (*p == '{' || *p == '[') {
-        if (depth == DEPTH_MOST) return 0;
+        if (depth == LENS_DEPTH_MOST) return 0;
         nodes[depth] = at;
         arrays[depth++] = *p == '[';
-        p = skip_space(p + 1, end);
+        p = lens_skip_space(p + 1, end);
         if (p == end) return 0;
         if (*p == *start + 2) { /* ']' is '[' + 2, '}' is '{' + 2 */
-            if (node) see_value(w, node, 0, 0);
+            if (node) lens_see_value(w, node, 0, 0);
             p++;
             goto close;
         }
-        if (node) see_value(w, node, 0, 1);
+        if (node) lens_see_value(w, node, 0, 1);
         if (*start == '{') goto key;
-        at = node ? node->each : NO_NODE;
+        at = node ? node->each : LENS_NO_NODE;
         goto value;
     } else {
-        if (!(p = bare_end(p, end))) return 0;
-        if (node) see_value(w, node, *start == 't' ? 1 : *start == 'f' ? 2 : 0, *start != 'f' && *start != 'n');
+        if (!(p = lens_bare_end(p, end))) return 0;
+        if (node) lens_see_value(w, node, *start == 't' ? 1 : *start == 'f' ? 2 : 0, *start != 'f' && *start != 'n');
     }
-    if (node && node->n_guards) scope_close(w, node);
+    if (node && node->n_guards) lens_scope_close(w, node);
 
 after:
-    p = skip_space(p, end);
+    p = lens_skip_space(p, end);
     if (depth == 0) return p == end;
     if (p == end) return 0;
     at = nodes[depth - 1];
     if (arrays[depth - 1]) {
         if (*p == ',') {
             p++;
-            at = at == NO_NODE ? NO_NODE : rules->nodes[at].each;
+            at = at == LENS_NO_NODE ? LENS_NO_NODE : rules->nodes[at].each;
             goto value;
         }
         if (*p++ != ']') return 0;
@@ -233,21 +237,21 @@ after:
         goto close;
     }
     if (*p != ',') return 0;
-    p = skip_space(p + 1, end);
+    p = lens_skip_space(p + 1, end);
 
 key:
     if (p == end || *p != '"') return 0;
     start = p + 1;
-    if (!(p = string_end(start, end, &escaped))) return 0;
+    if (!(p = lens_string_end(start, end, &escaped))) return 0;
     at = nodes[depth - 1];
-    at = at == NO_NODE ? NO_NODE : child_of(rules, &rules->nodes[at], start, p, escaped);
-    p = skip_space(p + 1, end);
+    at = at == LENS_NO_NODE ? LENS_NO_NODE : lens_child_of(rules, &rules->nodes[at], start, p, escaped);
+    p = lens_skip_space(p + 1, end);
     if (p == end || *p++ != ':') return 0;
     goto value;
 
 close:
     at = nodes[--depth];
-    if (at != NO_NODE && rules->nodes[at].n_guards) scope_close(w, &rules->nodes[at]);
+    if (at != LENS_NO_NODE && rules->nodes[at].n_guards) lens_scope_close(w, &rules->nodes[at]);
     goto after;
 }
 

@@ -29,7 +29,7 @@ class Starts:
         """native: by the core's timer; else by sleeping and spinning."""
         self._times = absolute_ns
         self._at = 0
-        self._timer = pacer.Pacer(absolute_ns.tobytes(), early_ns=EARLY_NS) if native and len(absolute_ns) else None
+        self._timer = pacer.Pacer(absolute_ns.data, early_ns=EARLY_NS) if native and len(absolute_ns) else None
 
     async def next(self) -> range | None:
         """The numbers of the starts that have come since the last call, as soon as there is one; None at the end."""

@@ -29,7 +29,14 @@ _TYPES: tuple[tuple[type[LensError], str], ...] = (
     (TlsError, "tls"),
     (PeerClosed, "incomplete_body"),
 )
-_CUT_SHORT = ("incomplete body", "incomplete event", "reset by the peer")
+# What the core calls a body whose end is missing, and what that means to a reader.
+_TRUNCATED = {
+    "incomplete body": "",
+    "incomplete event": "",
+    "reset by the peer": "",
+    "closed without close_notify": ", and TLS had not said that it was over (no close_notify)",
+    "incomplete compressed data": ", before the end of the compressed data",
+}
 
 
 class StaleConnection(Exception):
@@ -66,9 +73,11 @@ def make_head_error(
 def make_body_error(stream: Stream, action: str) -> LensError:
     """Return the error of a response whose body failed."""
     error = stream.error or "the body broke off"
-    if error in _CUT_SHORT:
+    if error in _TRUNCATED:
+        if not stream.closed:
+            return PeerClosed(f"{action}: the peer ended the body{_TRUNCATED[error]}")
         how = "reset" if stream.errno == errno.ECONNRESET else "closed"
-        return PeerClosed(f"{action}: the peer {how} the connection inside the body")
+        return PeerClosed(f"{action}: the peer {how} the connection inside the body{_TRUNCATED[error]}")
     if (reason := _tls_reason(error)) is not None:
         if "_ALERT_" in reason:  # it is the peer who gave up, and says so
             return PeerClosed(f"{action}: the peer ended the connection inside the body: {describe_reason(reason)}")
