@@ -169,7 +169,7 @@ class ResponsesReader(AnswerReader):
         """Take the response as it stands: who answers, and at the end why it ended and what was counted."""
         self.served_model = self.served_model or as_name(response.get("model"))
         status = response.get("status")
-        if status in ("completed", "incomplete", "failed", "cancelled"):
+        if isinstance(status, str) and status not in ("queued", "in_progress"):
             reason = as_name(as_dict(response.get("incomplete_details")).get("reason"))
             self.finish_reason = f"{status}:{reason}" if reason else status
         if parse_usage(response.get("usage")) is not None:
