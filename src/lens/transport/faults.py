@@ -61,7 +61,8 @@ def make_head_error(
             return StaleConnection()
         how = "reset" if _was_reset(stream, broken) else "closed"
         return TransportError(f"{action}: the peer {how} the connection without an answer")
-    if stream.partial_head and not stream.partial_head.startswith(b"HTTP/"[: len(stream.partial_head)]):
+    head = stream.partial_head.lstrip(b"\r\n")
+    if head and not head.startswith(b"HTTP/"[: len(head)]):
         if reused:
             return StaleConnection(LEFT_OVER)
         return ProtocolError(f"{action}: the answer is not HTTP/1.1")

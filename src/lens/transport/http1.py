@@ -37,6 +37,8 @@ DRAIN_NS = 100 * NS_PER_MS
 LINGER_NS = 5 * NS_PER_S
 # Blank lines before a status line that are passed over; some servers end a body with one more than they say.
 MAX_BLANK_LINES = 8
+# Heads of 1xx before the final one; curl stops at a hundred heads, too.
+MAX_INFORMATIONAL = 100
 # How often the first bytes of a body are looked for where the loop does not tell of them.
 CHECK_NS = 50 * NS_PER_MS
 FIRST_ERROR_STATUS = 300
@@ -214,22 +216,26 @@ async def _read_head(
 ) -> None:
     """Read the final head; those of 1xx before it are stamped and skipped."""
     stream = connection.stream
-    blank_lines = 0
+    blank_lines = informational = 0
     while True:
         if not await pool.loop.wait(stream, _HEAD_STATES, deadlines.next_deadline(stream)):
             raise deadlines.make_timeout(stream, action)
         if stream.state != "parked":
             raise make_head_error(stream, reused=connection.reused, broken=broken, action=action)
         pool.loop.poll_if_stale()
-        if blank_lines < MAX_BLANK_LINES and not stream.head.strip():
+        data = stream.head.lstrip(b"\r\n")
+        if not data and blank_lines < MAX_BLANK_LINES:
             blank_lines += 1
             stream.informational()
             continue
-        if connection.reused and not stream.head.startswith(b"HTTP/"):
+        if connection.reused and not data.startswith(b"HTTP/"):
             raise StaleConnection(LEFT_OVER)
-        response = parse_head(stream.head)
+        response = parse_head(data)
         if response.status_code >= 200:
             break
+        informational += 1
+        if informational > MAX_INFORMATIONAL:
+            raise ProtocolError(f"{action}: more than {MAX_INFORMATIONAL} informational answers (1xx) and no final one")
         if builder.informational_ns is None:
             builder.informational_ns = stream.first_byte_ns
         stream.informational()
