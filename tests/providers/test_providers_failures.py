@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from failure_table import PROTOCOLS, cases, exchange_of, page, read, request_of
+from handmade import record
 
-from lens.model import CONTENT
-from lens.orchestrator.collect import first_events
+from lens.model import CONTENT, Signal
+from lens.orchestrator.collect import AnswerWarnings, first_events
 from lens.providers.registry import get_provider
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -164,3 +165,87 @@ def test_an_error_with_a_status_of_success_keeps_its_words(body, words):
 @pytest.mark.parametrize("body", [b'{"type":"progress","message":"searching"}', b'{"code":0,"message":"ok"}'])
 def test_a_message_that_is_no_error_is_none(body):
     assert reading_of(OPENAI.write(body) + chat(delta(content="a"))).category == "success"
+
+
+def exchange_in(title, *events):
+    protocol = next(one for one in PROTOCOLS if one.title == title)
+    body = protocol.answer(*[json.dumps(one) for one in events], *protocol.stop(protocol.good_reason), *protocol.end)
+    request = request_of(protocol)
+    exchange = exchange_of(request, http(body))
+    return exchange, get_provider(protocol.provider).decode(request, exchange)
+
+
+def parts(*given):
+    return {"candidates": [{"content": {"parts": list(given)}}]}
+
+
+def shell(kind, **fields):
+    return {"type": f"response.shell_call_command.{kind}", "output_index": 0, **fields}
+
+
+SHELL = {"type": "shell_call", "call_id": "c1"}
+
+
+@pytest.mark.parametrize(
+    ("title", "events", "signal", "first"),
+    [
+        ("anthropic", [{"type": "content_block_start", "content_block": {"type": "thinking", "thinking": "hm"}}],
+         Signal.REASONING, 0),
+        ("google", [parts({"inlineData": {"mimeType": "audio/L16", "data": "AAAA"}})], Signal.AUDIO, 0),
+        ("google", [parts({"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "args": {"q": "x"}}})], Signal.TOOL, 0),
+        ("openai-responses", [shell("added", command=""), shell("delta", delta="ls ")], Signal.TOOL, 1),
+        ("openai-responses", [{"type": "response.image_generation_call.partial_image", "partial_image_b64": "AAAA"}],
+         Signal.AUDIO, 0),
+        ("openai-responses", [{"type": "response.custom_tool_call_input.delta", "output_index": 0, "delta": "x"}],
+         Signal.TOOL, 0),
+    ],
+)  # fmt: skip
+def test_content_of_each_kind_counts_from_its_first_event(title, events, signal, first):
+    exchange, reading = exchange_in(title, *events)
+    columns = zip(exchange.events.signals, exchange.events.chars, strict=True)
+    counting = [i for i, (bits, chars) in enumerate(columns) if bits & signal and chars]
+        i
+        for i, (bits, chars) in enumerate(zip(exchange.events.signals, exchange.events.chars))
+        if bits & signal and chars
+    ]
+    assert counting[0] == first
+    assert (reading.category, reading.warnings) == ("success", ())
+
+
+def test_a_shell_call_is_kept_with_its_commands():
+    added = {
+        "type": "response.output_item.added",
+        "item": {**SHELL, "status": "in_progress", "action": {"commands": []}},
+    }
+    done = {
+        "type": "response.output_item.done",
+        "item": {**SHELL, "status": "completed", "action": {"commands": ["ls /"]}},
+    }
+    streamed = exchange_in("openai-responses", added, shell("delta", delta="ls "), shell("delta", delta="/"), done)[1]
+    assert [(call.name, call.arguments, call.id) for call in streamed.tool_calls] == [("shell_call", "ls /", "c1")]
+    whole = exchange_in("openai-responses", added, done)[1]
+    assert [call.arguments for call in whole.tool_calls] == ['{"commands":["ls /"]}']
+
+
+def test_a_tool_that_google_runs_itself_is_kept():
+    (call,) = exchange_in("google", parts({"toolCall": {"id": "t", "toolType": "SEARCH", "args": {"q": "x"}}}))[
+        1
+    ].tool_calls
+    assert (call.name, call.arguments, call.id) == ("SEARCH", '{"q":"x"}', "t")
+
+
+def test_the_servers_own_metrics_are_evidence():
+    metrics = {"time_to_first_token_ms": 31.5, "queue_time_ms": 7.25, "generation_time_ms": 88.0, "mean_itl_ms": 4.0}
+    found = reading_of(chat(delta(content="a"), {"choices": [], "metrics": metrics}))
+    assert found.server_timing_ms == {
+        "vllm_ttft": 31.5, "vllm_queue": 7.25, "vllm_generation": 88.0, "vllm_mean_itl": 4.0,
+    }  # fmt: skip
+
+
+def test_a_run_tells_each_kind_of_warning_once():
+    found = AnswerWarnings()
+    for n in (3, 4):
+        found.add(record(warnings=(f"{n} events held text under `x`",)))
+    found.add(record(warnings=("bytes came",)))
+    found.add(record())
+    assert found.warnings() == ("2 answers: 3 events held text under `x`", "1 answer: bytes came")
