@@ -204,10 +204,6 @@ def test_content_of_each_kind_counts_from_its_first_event(title, events, signal,
     exchange, reading = exchange_in(title, *events)
     columns = zip(exchange.events.signals, exchange.events.chars, strict=True)
     counting = [i for i, (bits, chars) in enumerate(columns) if bits & signal and chars]
-        i
-        for i, (bits, chars) in enumerate(zip(exchange.events.signals, exchange.events.chars))
-        if bits & signal and chars
-    ]
     assert counting[0] == first
     assert (reading.category, reading.warnings) == ("success", ())
 
