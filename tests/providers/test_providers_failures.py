@@ -82,6 +82,12 @@ def test_text_under_an_unknown_name_is_told():
     assert warning.startswith("3 events held text under `choices[].delta.musings`, which is not read")
 
 
+def test_text_outside_of_the_choices_is_told_too():
+    pieces = [{"choices": [], "token": {"text": f"part {i}"}} for i in range(2)]
+    (warning,) = reading_of(chat(*pieces, delta(content="a"))).warnings
+    assert warning.startswith("2 events held text under `token.text`")
+
+
 @pytest.mark.parametrize("fields", [{"role": "assistant"}, {"id": "x1"}, {"thought_signature": "abc"}, {"tag": ""}])
 def test_what_is_no_text_is_no_unknown_text(fields):
     changing = [{key: value + str(i) if value else "" for key, value in fields.items()} for i in range(3)]

@@ -207,7 +207,7 @@ def _block(part: dict[str, Any]) -> Body:
 class AnthropicReader(AnswerReader):
     """Read a message, event by event or whole."""
 
-    content_scopes = ("delta.*", "content_block.*")
+    content_scopes = ("delta.*", "content_block.*", "*")
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         kind = event.get("type")

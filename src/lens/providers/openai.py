@@ -76,7 +76,8 @@ RULES = SignalRules(
         *[SignalRule(_DELTA + path, Signal.TOOL) for path in _TOOL_TEXTS],
         *[SignalRule(_MESSAGE + path, Signal.TOOL, group=1) for path in _TOOL_TEXTS],
         SignalRule(_DELTA + "audio.transcript", Signal.AUDIO),
-        SignalRule(_DELTA + "audio.data", Signal.AUDIO, takes="value"),
+        SignalRule(_DELTA + "audio.data", Signal.AUDIO, group=1),
+        SignalRule(_DELTA + "images[].image_url.url", Signal.AUDIO, group=2),
         SignalRule("choices[].finish_reason", Signal.FINISH, takes="value"),
         SignalRule("usage", Signal.USAGE, takes="value"),
         SignalRule("choices[].usage", Signal.USAGE, takes="value"),  # Moonshot
@@ -176,7 +177,7 @@ class ChatReader(AnswerReader):
     """Read chat completions, completions and embeddings, chunk by chunk or whole."""
 
     event_type = object  # a chunk that is no object says nothing, and does no harm
-    content_scopes = (_DELTA + "*", _MESSAGE + "*")
+    content_scopes = (_DELTA + "*", _MESSAGE + "*", "*")
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         chunk = as_dict(event)

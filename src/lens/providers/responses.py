@@ -49,7 +49,7 @@ RULES = SignalRules(
         _when(_ITEM_ADDED, "item.name", Signal.TOOL),
         _when(_REFUSAL, "delta", Signal.REFUSAL),
         _when(_TRANSCRIPT, "delta", Signal.AUDIO),
-        _when("response.audio.delta", "delta", Signal.AUDIO, takes="value"),
+        _when("response.audio.delta", "delta", Signal.AUDIO),
         _when(_COMMAND_ADDED, "command", Signal.TOOL),
         _when(_PARTIAL_IMAGE, "partial_image_b64", Signal.AUDIO),  # media of either kind
         *[_when(kind, "response.status", Signal.FINISH, takes="value") for kind in _LAST],
@@ -168,8 +168,8 @@ class ResponsesReader(AnswerReader):
     def _take_response(self, response: dict[str, Any]) -> None:
         """Take the response as it stands: who answers, and at the end why it ended and what was counted."""
         self.served_model = self.served_model or as_name(response.get("model"))
-        status = response.get("status")
-        if isinstance(status, str) and status not in ("queued", "in_progress"):
+        status = as_name(response.get("status"))
+        if status is not None and status not in ("queued", "in_progress"):
             reason = as_name(as_dict(response.get("incomplete_details")).get("reason"))
             self.finish_reason = f"{status}:{reason}" if reason else status
         if parse_usage(response.get("usage")) is not None:

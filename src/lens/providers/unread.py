@@ -26,7 +26,7 @@ MOST_PATHS = 64
 class UnreadFields:
     """The strings under `scopes` in events that brought nothing known.
 
-    A scope that ends in ".*" is an object all of whose strings are meant; another is the path of one string.
+    A scope that ends in "*" is an object all of whose strings are meant; another is the path of one string.
     """
 
     def __init__(self, scopes: Sequence[str]) -> None:
@@ -52,14 +52,14 @@ class UnreadFields:
 
 def _strings_at(event: Any, scopes: Sequence[str]) -> Iterator[tuple[str, str]]:
     for scope in scopes:
-        if not scope.endswith(".*"):
+        if not scope.endswith("*"):
             kind = as_str(as_dict(event).get("type"))
             for value in values_at(event, scope):
                 if isinstance(value, str) and value:
                     yield f"{scope} of {kind}" if kind else scope, value
             continue
-        inside = scope.removesuffix(".*")
-        for value in values_at(event, inside):
+        inside = scope.removesuffix("*")
+        for value in values_at(event, inside.removesuffix(".")):
             yield from _strings_in(as_dict(value), inside)
 
 
@@ -69,8 +69,8 @@ def _strings_in(value: dict[str, Any], path: str, depth: int = 0) -> Iterator[tu
         if _NO_TEXT.fullmatch(key):
             continue
         if isinstance(item, str) and item:
-            yield f"{path}.{key}", item
+            yield f"{path}{key}", item
         elif depth == 0:
-            yield from _strings_in(as_dict(item), f"{path}.{key}", 1)
+            yield from _strings_in(as_dict(item), f"{path}{key}.", 1)
             for one in as_list(item):
-                yield from _strings_in(as_dict(one), f"{path}.{key}[]", 1)
+                yield from _strings_in(as_dict(one), f"{path}{key}[].", 1)

@@ -213,7 +213,7 @@ def _body_framing(
     """Return framing and length of the body, by RFC 9112, section 6.3, in its order."""
     if method == "HEAD" or status in (204, 304):
         return "none", 0
-    transfer = [v.strip().lower() for n, v in headers if n == "transfer-encoding"]
+    transfer = [v.strip().lower() for n, v in headers if n == "transfer-encoding" and v.strip().lower() != "identity"]
     lengths = {p.strip() for n, v in headers if n == "content-length" for p in v.split(",")}
     if transfer and lengths:
         warnings.append(BOTH_FRAMINGS)

@@ -35,6 +35,8 @@ SPIN_NS = NS_PER_MS
 DRAIN_NS = 100 * NS_PER_MS
 # How long an answer with finish reason and token counts is waited for, if nothing of it comes any more.
 LINGER_NS = 5 * NS_PER_S
+# The same where no counts have come: they may follow late.
+LINGER_UNCOUNTED_NS = 30 * NS_PER_S
 # Blank lines before a status line that are passed over; some servers end a body with one more than they say.
 MAX_BLANK_LINES = 8
 # Heads of 1xx before the final one; curl stops at a hundred heads, too.
@@ -273,8 +275,9 @@ async def _read_body(pool: Pool, stream: Stream, builder: ExchangeBuilder, deadl
     while not await pool.loop.wait_until(stream, is_over, deadlines.next_check(stream)):
         limit, now = deadlines.next_deadline(stream), now_ns()
         passed = limit is not None and now >= limit
-        silent = now - stream.last_content_ns >= LINGER_NS
-        if (passed or silent) and builder.has_finished(counted=not passed):
+        silent_ns = now - stream.last_content_ns
+        counts_missing = not passed and silent_ns < LINGER_UNCOUNTED_NS
+        if (passed or silent_ns >= LINGER_NS) and builder.has_finished(counted=counts_missing):
             builder.stop_waiting()
             return
         if passed:
