@@ -251,3 +251,15 @@ def test_a_run_tells_each_kind_of_warning_once():
     found.add(record(warnings=("bytes came",)))
     found.add(record())
     assert found.warnings() == ("2 answers: 3 events held text under `x`", "1 answer: bytes came")
+
+
+def test_words_in_place_of_an_event_are_in_the_message():
+    found = reading_of(OPENAI.answer(json.dumps(delta(content="a")), "Internal Server Error sk-abcdefghijklmnop"))
+    assert (found.category, found.text) == ("protocol_error", "a")
+    assert "not valid JSON: Internal Server Error" in found.failure.message
+    assert "sk-abcdefghijklmnop" not in found.failure.message
+
+
+def test_an_error_in_an_array_is_one():
+    for title in ("google", "anthropic", "openai"):
+        assert exchange_in(title, [{"error": {"code": 503, "message": "busy"}}])[1].failure.message == "busy"

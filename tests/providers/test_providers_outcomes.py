@@ -50,8 +50,8 @@ def test_a_status_of_success_leaves_the_outcome_to_the_body(more, outcome):
 @pytest.mark.parametrize(
     ("found", "more", "category"),
     [
-        ({"malformed": True}, {}, "protocol_error"),
-        ({"malformed": True, "error": Failure(message="x")}, {}, "stream_error"),
+        ({"malformed": b"{"}, {}, "protocol_error"),
+        ({"malformed": b"{", "error": Failure(message="x")}, {}, "stream_error"),
         ({"error": Failure(message="x"), "finish": "stop", "done": True}, {}, "stream_error"),
         ({"blocked": Failure(message="x"), "done": True}, {}, "content_filtered"),
         ({"done": True, "finish": "stop"}, {"ended": False, "category": "truncated"}, "success"),
@@ -64,13 +64,13 @@ def test_a_status_of_success_leaves_the_outcome_to_the_body(more, outcome):
     ],
 )
 def test_a_stream_ends_by_the_first_of_these_that_holds(found, more, category):
-    ending = {"done": False, "finish": None, "error": None, "malformed": False} | found
+    ending = {"done": False, "finish": None, "error": None} | found
     assert classify_stream(exchange(**more), **ending)[0] == category
 
 
 @pytest.mark.parametrize("text", ['{"message": "slot gone"}', "slot gone"])
 def test_a_stream_without_its_end_says_what_its_error_field_said(text):
-    _, failure = classify_stream(exchange(error_field=text), done=False, finish=None, error=None, malformed=False)
+    _, failure = classify_stream(exchange(error_field=text), done=False, finish=None, error=None)
     assert failure.message == "slot gone"
 
 
@@ -154,7 +154,7 @@ def test_the_words_of_an_error_are_found_in_each_shape_of_body(body):
 
 
 def test_a_body_that_ended_well_is_told_apart_from_a_connection_that_broke():
-    ending = {"done": False, "finish": None, "error": None, "malformed": False}
+    ending = {"done": False, "finish": None, "error": None}
     _, failure = classify_stream(exchange(headers=(("content-length", "9"),)), **ending)
     assert failure.message.startswith("the HTTP body ended whole")
     _, failure = classify_stream(exchange(), **ending)

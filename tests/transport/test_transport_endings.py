@@ -71,6 +71,13 @@ async def test_a_finish_reason_with_counts_and_then_heartbeats_is_a_success():
     assert any("no end came" in warning for warning in record.warnings)
 
 
+async def test_an_error_event_and_then_silence_is_that_error():
+    broke = b'data: {"error":{"message":"it fell over"}}\n\n'
+    with serving((HEAD + chunk(event("a") + broke), Wait(HELD_S), Close)) as port:
+        (record,) = await measure(port, idle_timeout_ns=100_000_000)
+    assert (record.category, record.failure.message) == ("stream_error", "it fell over")
+
+
 async def test_silence_without_a_finish_reason_is_still_a_timeout():
     with serving((HEAD + chunk(event("a")), Wait(HELD_S), Close)) as port:
         (record,) = await measure(port, idle_timeout_ns=100_000_000)
@@ -157,6 +164,9 @@ def test_a_coding_that_cannot_be_undone_is_named(value):
         (b'{\n  "a": 1}', "ndjson", "ndjson", "document"),
         (b'{"a":1}\n', "sse", "document", "document"),
         (b"[{}]", "sse", "json_array", "json_array"),
+        (b'{"choices":[{"delta":{}}]}\n', "document", "sse", "ndjson"),
+        (b'{"choices":[{"message":{}}]}\n', "document", "sse", "document"),
+        (b"\0\0\0\x7b", "document", "aws", "aws"),
         (b"[1]", "sse", "sse", "document"),
         (b"<html>", "document", "sse", "document"),
         (b"", "sse", "document", "sse"),

@@ -189,7 +189,7 @@ class AnswerReader:
         return self._classify_document(parse_json(_TRAILING_DONE.sub(b"", self.exchange.document)))
 
     def _classify_stream(self) -> Outcome:
-        malformed = not self._take_frames()
+        malformed = self._take_frames()
         if self.is_done():
             self.fail(stray_failure(self.exchange))
         if (whole := self._unframed_document()) is not None:
@@ -199,12 +199,12 @@ class AnswerReader:
             done=self.is_done(),
             finish=self.finish_reason,
             error=self.error,
-            malformed=malformed,
+            malformed=malformed.data if malformed is not None else None,
             blocked=self.blocked(),
         )
 
-    def _take_frames(self) -> bool:
-        """Take the events up to the one that ends the answer; return False where that one is malformed.
+    def _take_frames(self) -> Frame | None:
+        """Take the events up to the one that ends the answer; return that one where it is malformed.
 
         The terminator ends it, a failure and an event that is malformed: what follows is no part of the answer, of
         its text as little as of its timings.
@@ -220,8 +220,8 @@ class AnswerReader:
             self.done = self.done or bool(bits & DONE_BIT)
             if self.done or self.error is not None or not well_formed:
                 self.events_read = min(frame.index + 1, self.events_read)
-                return well_formed
-        return True
+                return None if well_formed else frame
+        return None
 
     def _take_frame(self, frame: Frame, bits: int) -> bool:
         """Take one event; return False where it is malformed."""
@@ -293,6 +293,8 @@ class AnswerReader:
         event = parse_json_or(frame.data, NOT_JSON)
         if event is None:
             return NO_EVENT
+        if isinstance(event, list) and len(event) == 1:
+            event = event[0]  # Google's way of writing an error
         return event if event is not NOT_JSON and isinstance(event, self.event_type) else None
 
     def document_parts(self, document: Any) -> Sequence[Any]:

@@ -80,6 +80,7 @@ _FAILED_WORD = re.compile(r"err|exception|fail|invalid|denied|abort", re.IGNOREC
 _WITH_END = frozenset({"content-length", "transfer-encoding"})
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 MESSAGE_CHARS = 500
+EXCERPT_CHARS = 100
 MAX_ERROR_LINES = 64
 FIRST_ERROR_STATUS = 400
 
@@ -104,19 +105,20 @@ def classify_stream(
     done: bool,
     finish: str | None,
     error: Failure | None,
-    malformed: bool,
+    malformed: bytes | None = None,
     blocked: Failure | None = None,
 ) -> Outcome:
     """Return the outcome of a stream whose status was good.
 
     `done`: the protocol's own terminator was read; then how the HTTP framing ended no longer matters.
-    `malformed`: an event was not what the protocol promises.
+    `malformed`: the data of an event that is not what the protocol promises.
     """
     if error is not None:
         return "stream_error", error
-    if malformed:
+    if malformed is not None:
+        said = mask_secrets(" ".join(malformed[:4096].decode("utf-8", "replace").split()))[:EXCERPT_CHARS]
         return "protocol_error", Failure(
-            message="an event of the stream is not valid JSON", type="invalid_json", where="protocol"
+            message=f"an event of the stream is not valid JSON: {said}", type="invalid_json", where="protocol"
         )
     if (failure := finish_failure(finish)) is not None:
         return "stream_error", failure

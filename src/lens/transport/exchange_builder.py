@@ -27,7 +27,7 @@ _SETUP_STAMPS = (
 
 
 # As plain ints: `&` of an int with a flag enum takes many times as long.
-_FINISH, _USAGE, _DONE = int(Signal.FINISH), int(Signal.USAGE), int(Signal.DONE)
+_FINISH, _USAGE, _DONE, _ERROR = int(Signal.FINISH), int(Signal.USAGE), int(Signal.DONE), int(Signal.ERROR)
 _OWN = int(CONTENT | Signal.USAGE | Signal.FINISH | Signal.ERROR | Signal.DONE)
 
 
@@ -68,18 +68,18 @@ class ExchangeBuilder:
         self._warnings.append(warning)
 
     def has_finished(self, *, counted: bool = False) -> bool:
-        """Return whether a finish reason has come, with `counted` also the token counts."""
+        """Return whether a failure has come, or a finish reason, with `counted` the token counts too."""
         if self._tape is None:
             return False
         bits = 0
         for signals in self._tape.columns(0)[2]:
             bits |= signals
-        return bool(bits & _FINISH) and (not counted or bool(bits & _USAGE))
+        return bool(bits & _ERROR) or (bool(bits & _FINISH) and (not counted or bool(bits & _USAGE)))
 
     def stop_waiting(self) -> None:
         """Record that the answer was taken as complete although its protocol has not ended."""
         self._gave_up_waiting = True
-        self.warn("the answer has a finish reason, but no end came: the connection was closed")
+        self.warn("the answer was finished, but no end came: its connection was closed")
 
     def drop_stale_connection(self, connection: PooledConnection, error: str) -> None:
         """Record a reused connection that could not carry the request; another will."""

@@ -35,7 +35,13 @@ _UNREADABLE_CODINGS = frozenset(
     {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
 )
 _SSE_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_FRAMING_WORDS = {"sse": "server-sent events", "ndjson": "JSON lines", "json_array": "a JSON array", "document": "JSON"}
+_FRAMING_WORDS = {
+    "sse": "server-sent events",
+    "ndjson": "JSON lines",
+    "json_array": "a JSON array",
+    "document": "JSON",
+    "aws": "an AWS event stream",
+}
 # RFC 9112, section 6.3: the length is not to be used, and the connection not again.
 BOTH_FRAMINGS = "the answer has both Transfer-Encoding and Content-Length: it was read as chunked"
 _SET_HERE = (b"host", b"content-length", b"transfer-encoding", b"connection")
@@ -190,9 +196,10 @@ def sniff_framing(start: bytes, declared: EventFraming, expected: EventFraming) 
     if start.startswith(b"["):
         return "json_array" if expected == "json_array" else "document"
     if start.startswith(b"{"):
-        is_line = start.partition(b"\n")[0].strip() != b"{"  # else one object over many lines
-        return "ndjson" if is_line and "ndjson" in (declared, expected) else "document"
-    return declared
+        line = start.partition(b"\n")[0].strip()
+        is_line = line != b"{" and ("ndjson" in (declared, expected) or (b'"delta"' in line and expected == "sse"))
+        return "ndjson" if is_line else "document"  # one object over many lines, or a whole answer
+    return "aws" if expected == "aws" and start.startswith(b"\0") else declared
 
 
 def _content_coding(headers: tuple[tuple[str, str], ...], warnings: list[str]) -> str:
