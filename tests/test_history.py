@@ -13,7 +13,7 @@ from handmade import INFO, failed_record, full_record, record
 from lens.errors import FileError
 from lens.history.read import RunStream, read_run
 from lens.history.write import PARTIAL, NewFile, write_run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price, standard_book
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from handmade import INFO, record
 
 from lens import plugins
 from lens.errors import ConfigError
 from lens.export.formats import format_named, open_export
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook
 
 
@@ -27,9 +30,10 @@ def installed(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_format_of_a_plugin_is_a_format():
-    export = open_export(format_named("shout"), None, PriceBook())
-    assert export.begin() == b"HEAR\n"
+def test_a_format_of_a_plugin_takes_records_one_by_one():
+    export = open_export(format_named("shout"), INFO, PriceBook())
+    table = table_of([record(), record(index=1)], INFO)
+    assert b"".join(export.write(table, INFO, summarize(table))) == b"HEAR\n!!\n"
 
 
 @pytest.mark.usefixtures("installed")

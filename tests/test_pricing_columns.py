@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 from handmade import record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lens.metrics.batch import batch_of
-from lens.model import Usage
+from lens.metrics.builder import table_of
+from lens.model import Status, Usage
 from lens.pricing import Price, PriceBook, standard_book
-from lens.pricing.columns import COSTS, cost_columns
+from lens.pricing.columns import COSTS
 from lens.pricing.rates import Above
 
 count = st.none() | st.integers(0, 400)
@@ -43,16 +44,21 @@ records = st.lists(
 @given(records, st.lists(prices, max_size=3), st.integers(0, 255))
 def test_the_costs_of_many_are_those_of_each(several, book, mask):
     book = PriceBook(book)
-    counts = np.array([bool(mask >> i & 1) for i in range(len(several))], dtype=bool)
-    found = cost_columns(book, several, batch_of(several).usage, counts)
+    counts = [bool(mask >> i & 1) for i in range(len(several))]
+    several = [
+        msgspec.structs.replace(one, status=Status.SUCCESS if wanted else Status.NETWORK_ERROR)
+        for one, wanted in zip(several, counts, strict=True)
+    ]
+    found = table_of(several, book=book).costs
     alone = [book.cost(one) for one in several]
     for name in COSTS:
         expected = [getattr(cost, name) for cost in alone]
         shown = [None if np.isnan(v) else v for v in found.columns[name]]
         assert shown == [None if v is None else pytest.approx(float(v), rel=1e-12, abs=1e-15) for v in expected], name
+        assert found.decimals(name) == expected, name
     known = [c.total_cost for c, wanted in zip(alone, counts, strict=True) if wanted and c.total_cost is not None]
     assert found.total == (sum(known, Decimal(0)) if known else None)
-    assert (found.priced, found.unpriced) == (len(known), int(counts.sum()) - len(known))
+    assert (found.priced, found.unpriced) == (len(known), sum(counts) - len(known))
     assert (found.reason is None) == (found.unpriced == 0)
 
 

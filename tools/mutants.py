@@ -34,10 +34,10 @@ MUTANTS = (
         "reactor.c_arrival(stream, real, seen, stepped), seen)", "seen, seen)", "tests/core/test_core_reactor.py"),
     Mutant("a stamp is taken after parsing", "_core/frames.pyx",
         "at.arrived, at.seen, at.read = arrived, seen,", "at.arrived, at.seen, at.read = seen, seen,", "tests/core"),
-    Mutant("an empty content counts as a token", "metrics/timeline.py",
-        "        if signals & mask and chars:", "        if signals & mask:", "tests/metrics"),
-    Mutant("a role-only chunk is the first token", "metrics/timeline.py",
-        "        if signals & mask and chars:", "        if True:", "tests/metrics"),
+    Mutant("an empty content counts as a token", "metrics/builder.py",
+        "!= 0) & (chars > 0))", "!= 0))", "tests/metrics"),
+    Mutant("a role-only chunk is the first token", "metrics/builder.py",
+        "((signals & int(CONTENT)) != 0) & (chars > 0)", "chars >= 0", "tests/metrics"),
     Mutant("a comment is data", "_core/sse.h", "*line == ':'", "*line == '\\1'", "tests/core"),
     Mutant("a percentile is one rank too low", "metrics/distribution.py",
         "ordered[max(rank, 1) - 1]", "ordered[max(rank, 2) - 2]", "tests/metrics"),
@@ -51,7 +51,9 @@ MUTANTS = (
     Mutant("a key shows in a repr", "wire.py", 'return "Secret(***)"', "return self._value", "tests/test_profiler.py"),
     Mutant("a truncated stream is a success", "providers/outcomes.py",
         'return "truncated", truncation_failure(exchange)', 'return "success", None', "tests/providers tests/faults"),
-    Mutant("warm-up counts", "metrics/summary.py", "if record.warmup:", "if False:", "tests/metrics"),
+    Mutant("warm-up counts", "metrics/columns.py",
+        "np.flatnonzero(~self.warmup)", "np.flatnonzero(self.warmup == self.warmup)",
+        "tests/metrics"),
 )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from lens.history.read import read_run
     from lens.history.write import write_run
     from lens.metrics.request_metrics import RequestMetrics
-    from lens.metrics.summary import Summary, summarize
+    from lens.metrics.summarize import summarize
+    from lens.metrics.summary import Summary
     from lens.model import Record, RunInfo, Status
     from lens.pricing import PriceBook
     from lens.profiler import (
@@ -58,7 +59,7 @@ _HOME = {
     "run_config": "lens.profiler",
     "run_config_blocking": "lens.profiler",
     "selftest": "lens.calibration",
-    "summarize": "lens.metrics.summary",
+    "summarize": "lens.metrics.summarize",
     "write_run": "lens.history.write",
 }
 

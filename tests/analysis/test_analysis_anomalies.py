@@ -7,8 +7,8 @@ import pytest
 from handmade import START, record, stamps
 
 from lens.analysis.explore.anomalies import anomalies_of
+from lens.metrics.builder import table_of
 from lens.model import Usage
-from lens.pricing import PriceBook
 
 MS = 1_000_000
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ def usual(seed=0, n=60):
 
 
 def found_in(records):
-    return anomalies_of(records, PriceBook())
+    return anomalies_of(table_of(records))
 
 
 def test_ordinary_runs_have_no_outliers():
@@ -67,6 +67,19 @@ def test_an_outlier_is_named_with_what_took_the_time(odd, metric, says):
 def test_those_that_come_together_say_so():
     records = [*usual(), one(60, 900), one(61, 900, timestamp=(BEGIN + timedelta(seconds=601)).isoformat())]
     assert all("1 other stood out within 2 s" in str(found) for found in found_in(records))
+
+
+@pytest.mark.filterwarnings("error")
+def test_answers_in_one_event_have_no_gaps_and_still_stand_out():
+    whole = [record((100 + i % 7,), index=i, request_id=f"request-{i}") for i in range(40)]
+    (found,) = found_in([*whole, record((900,), index=40, request_id="late")])
+    assert (found.request_id, found.metric) == ("late", "ttft_ms")
+
+
+def test_each_of_many_outliers_counts_those_near_it():
+    found = found_in([*usual(n=200), *[one(200 + i, 900) for i in range(20)]])
+    assert len(found) == 20
+    assert not any("stood out within" in str(one) for one in found), "they are 10 s apart"
 
 
 def test_a_slow_model_is_no_outlier_beside_a_quick_one():

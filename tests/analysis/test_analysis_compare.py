@@ -6,15 +6,17 @@ from handmade import START, record, stamps
 
 from lens.analysis.compare import (
     COMPARED,
+    MOST_SINGLE,
     STATISTICS,
     Comparison,
+    Sides,
     _corrected,
     compare_runs,
     compare_targets,
     planned_n,
     shift,
 )
-from lens.pricing import PriceBook
+from lens.metrics.builder import table_of
 
 MS = 1_000_000
 
@@ -30,7 +32,7 @@ def pairs(n, effect=1.0, seed=0):
 
 
 def judged(x, y, seed):
-    made = tuple(shift("ttft_ms", one, x, y, np.random.default_rng(seed), paired=True) for one in STATISTICS)
+    made = tuple(shift("ttft_ms", one, Sides(x, y, paired=True), np.random.default_rng(seed)) for one in STATISTICS)
     (found,) = _corrected([Comparison(baseline="a", candidate="b", shifts=made, failed=(0, 0))])
     return found.shifts
 
@@ -56,10 +58,37 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     inside = 0
     for seed in range(200):
         x, y = pairs(80, effect=1.2, seed=seed)
-        one = shift("ttft_ms", "mean", x, y, np.random.default_rng(seed), paired=True)
+        one = shift("ttft_ms", "mean", Sides(x, y, paired=True), np.random.default_rng(seed))
         truth = float((x * 0.2).mean())  # what the effect adds to these requests, but for noise
         inside += one.low <= truth <= one.high
     assert inside >= 180
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_a_long_series_is_judged_as_one_by_one(statistic, paired):
+    """Just above and below the number from which on chunks of neighbours are resampled."""
+    x, y = pairs(MOST_SINGLE + 2, effect=1.02, seed=4)
+    rng = np.random.default_rng(1)
+    long = shift("ttft_ms", statistic, Sides(x, y, paired=paired), rng)
+    short = shift("ttft_ms", statistic, Sides(x[2:], y[2:], paired=paired), rng)
+    assert long.smallest_seen == pytest.approx(short.smallest_seen, rel=0.15)
+    assert long.low == pytest.approx(short.low, abs=0.15 * short.smallest_seen)
+    assert long.high == pytest.approx(short.high, abs=0.15 * short.smallest_seen)
+    assert long.p_value == pytest.approx(short.p_value, abs=0.1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_same_twice_is_seldom_different_in_long_series_too(paired):
+    different = 0
+    for seed in range(40):
+        x, y = pairs(3000, seed=seed)
+        rng = np.random.default_rng(seed)
+        y = y if paired else pairs(3000, seed=1000 + seed)[1]
+        made = tuple(shift("ttft_ms", one, Sides(x, y, paired=paired), rng) for one in STATISTICS)
+        (found,) = _corrected([Comparison(baseline="a", candidate="b", shifts=made, failed=(0, 0))])
+        different += any(one.different for one in found.shifts)
+    assert different <= 6
 
 
 def asked(index, target, ttft_ms, targets=2):
@@ -86,7 +115,7 @@ def interleaved(n, slower):
 
 
 def test_targets_of_a_run_are_compared_pair_by_pair():
-    (found,) = compare_targets(interleaved(60, 30), PriceBook(), targets=2)
+    (found,) = compare_targets(table_of(interleaved(60, 30)), targets=2)
     assert (found.baseline, found.candidate) == ("openai/m0", "openai/m1")
     mean = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "mean"))
     assert mean.different
@@ -99,7 +128,7 @@ def test_targets_of_a_run_are_compared_pair_by_pair():
 
 
 def test_what_is_the_same_says_what_it_could_have_seen():
-    (found,) = compare_targets(interleaved(60, 0), PriceBook(), targets=2)
+    (found,) = compare_targets(table_of(interleaved(60, 0)), targets=2)
     mean = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "mean"))
     assert not mean.different
     assert mean.better is None
@@ -110,7 +139,7 @@ def test_what_is_the_same_says_what_it_could_have_seen():
 def test_runs_are_compared_without_pairs():
     first = [asked(i, 0, 100 + i % 7) for i in range(60)]
     second = [asked(i, 0, 140 + i % 7) for i in range(50)]
-    (found,) = compare_runs([first, second], ["a.jsonl", "b.jsonl"], PriceBook())
+    (found,) = compare_runs([table_of(first), table_of(second)], ["a.jsonl", "b.jsonl"])
     assert (found.baseline, found.candidate) == ("a.jsonl", "b.jsonl")
     mean = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "mean"))
     assert mean.different
@@ -119,5 +148,5 @@ def test_runs_are_compared_without_pairs():
 
 
 def test_too_few_requests_are_compared_with_nothing():
-    (found,) = compare_targets(interleaved(5, 30), PriceBook(), targets=2)
+    (found,) = compare_targets(table_of(interleaved(5, 30)), targets=2)
     assert found.shifts == ()

@@ -9,11 +9,11 @@ from handmade import MS, START, TEXT, events, failed_record, record, stamps
 
 from lens.analysis.diagnosis.diagnose import diagnose
 from lens.analysis.diagnosis.symptoms import (
-    ALONE,
-    KEPT,
+    CONCURRENT,
     LONG_ANSWER,
     LONG_PROMPT,
-    TOGETHER,
+    NEW_CONNECTION,
+    REUSED_CONNECTION,
     Client,
     Series,
     Served,
@@ -34,7 +34,7 @@ def asked(index, stage, first_ms, *, itl=1.0, n=16, tokens_in=10, reads=None, rt
         "stamps": stamps(send_start=0.9, send_end=1, first_byte=first_ms, end=end),
         "events": events(*rows, reads=reads),
         "usage": Usage(input_tokens=tokens_in, output_tokens=n),
-        "connection": Connection(reused=stage != ALONE, tcp_at_end=TcpInfo(rtt_us=rtt_us, min_rtt_us=rtt_us)),
+        "connection": Connection(reused=stage != NEW_CONNECTION, tcp_at_end=TcpInfo(rtt_us=rtt_us, min_rtt_us=rtt_us)),
     }
     return record((), status=Status.SUCCESS, **(given | more))
 
@@ -54,17 +54,17 @@ def fresh(index, first_ms=50.0, *, dns=None, tcp=(0.1, 1.1), tls=None, connectio
     more = {"stamps": at, "events": events(*rows)} | more
     if connection is not None:
         more["connection"] = connection
-    return asked(index, ALONE, first_ms, **more)
+    return asked(index, NEW_CONNECTION, first_ms, **more)
 
 
 def healthy(**changed):
     """Ten answers of a server that has nothing: 50 ms to the first token, 1 ms a token. A question may be changed."""
     made = {
-        ALONE: [fresh(0), fresh(1)],
-        KEPT: [asked(2, KEPT, 50), asked(3, KEPT, 51)],
+        NEW_CONNECTION: [fresh(0), fresh(1)],
+        REUSED_CONNECTION: [asked(2, REUSED_CONNECTION, 50), asked(3, REUSED_CONNECTION, 51)],
         LONG_PROMPT: [asked(4, LONG_PROMPT, 50, tokens_in=1510), asked(5, LONG_PROMPT, 51, tokens_in=1510)],
         LONG_ANSWER: [asked(6, LONG_ANSWER, 50, n=96), asked(7, LONG_ANSWER, 50, n=96)],
-        TOGETHER: [asked(8, TOGETHER, 50), asked(9, TOGETHER, 51)],
+        CONCURRENT: [asked(8, CONCURRENT, 50), asked(9, CONCURRENT, 51)],
     }
     return [one for stage, several in made.items() for one in changed.get(stage.replace(" ", "_"), several)]
 
@@ -88,10 +88,10 @@ def test_distance_is_round_trips_and_takes_them_from_tls():
     near = {"rtt_us": 149_000}
     records = healthy(
         new_connection=[far(0), far(1)],
-        kept_connection=[asked(2, KEPT, 160, **near)],
+        kept_connection=[asked(2, REUSED_CONNECTION, 160, **near)],
         long_prompt=[asked(3, LONG_PROMPT, 160, **near)],
         long_answer=[asked(4, LONG_ANSWER, 160, n=96, **near)],
-        at_once=[asked(5, TOGETHER, 160, **near)],
+        at_once=[asked(5, CONCURRENT, 160, **near)],
     )
     found = first(records)
     assert found.cause == "distance"
@@ -136,7 +136,7 @@ def test_prefill_cannot_be_told_of_prompts_from_a_cache():
 
 
 def test_a_queue_is_growth_with_others_and_the_servers_word_for_it_is_shown():
-    waits = [asked(8 + i, TOGETHER, 50 + 100 * i, server_timing_ms={"tgi_queue": 100.0 * i}) for i in range(5)]
+    waits = [asked(8 + i, CONCURRENT, 50 + 100 * i, server_timing_ms={"tgi_queue": 100.0 * i}) for i in range(5)]
     found = first(healthy(at_once=waits))
     assert found.cause == "queue"
     assert found.ms == pytest.approx(200, abs=1)
@@ -144,7 +144,7 @@ def test_a_queue_is_growth_with_others_and_the_servers_word_for_it_is_shown():
 
 
 def test_a_client_that_wakes_late_takes_the_queue_for_nobodys():
-    waits = [asked(8 + i, TOGETHER, 250) for i in range(5)]
+    waits = [asked(8 + i, CONCURRENT, 250) for i in range(5)]
     found = diagnose(healthy(at_once=waits), client=Client(loop_lag_ms=150.0))
     assert any(sentence.startswith("queue: ") and "this client itself" in sentence for sentence in found.untold)
     assert found.findings[-1].cause == "client"
@@ -213,7 +213,7 @@ def test_the_shares_are_of_all_that_was_found_and_the_largest_is_first():
 
 
 def test_what_was_not_there_is_said_and_never_guessed():
-    found = diagnose([asked(0, ALONE, 50, connection=None)])
+    found = diagnose([asked(0, NEW_CONNECTION, 50, connection=None)])
     assert {sentence.split(":")[0] for sentence in found.untold} == {
         "distance", "DNS", "cold start", "queue", "prefill", "decode", "buffering", "rate limit",
     }  # fmt: skip
@@ -222,7 +222,7 @@ def test_what_was_not_there_is_said_and_never_guessed():
 
 def test_a_limit_that_is_nearly_used_up_is_a_warning():
     low = {"requests": Limit(limit=100, remaining=5, reset_s=12.0)}
-    found = diagnose(healthy(at_once=[asked(8, TOGETHER, 50, rate_limits=low)])).findings[-1]
+    found = diagnose(healthy(at_once=[asked(8, CONCURRENT, 50, rate_limits=low)])).findings[-1]
     assert (found.cause, found.kind) == ("rate limit", "warning")
     assert "only 5% of it is left" in found.says
     assert found.evidence == ("5 of 100 requests left (request 8)",)
@@ -246,7 +246,7 @@ def test_a_client_that_disturbs_its_figures_says_so(client, says):
 def test_a_clock_that_was_set_is_told():
     assert (
         "the wall clock was set"
-        in named(healthy(kept_connection=[asked(2, KEPT, 50, clock_stepped=True)]), "client").says
+        in named(healthy(kept_connection=[asked(2, REUSED_CONNECTION, 50, clock_stepped=True)]), "client").says
     )
 
 
@@ -303,7 +303,7 @@ def test_failures_come_before_times_and_are_counted():
         failed("server_error", Status.SERVER_ERROR, http=500),
         failed("server_error", Status.SERVER_ERROR, http=500),
     ]
-    refused = [msgspec.structs.replace(one, index=8 + i, stage=TOGETHER) for i, one in enumerate(refused)]
+    refused = [msgspec.structs.replace(one, index=8 + i, stage=CONCURRENT) for i, one in enumerate(refused)]
     found = diagnose(healthy(at_once=refused))
     assert [one.cause for one in found.findings[:3]] == ["server error", "rate limit", "decode"]
     assert "2 of 11 requests failed (requests 9, 10): HTTP 500" in found.findings[0].evidence[0]

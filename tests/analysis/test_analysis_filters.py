@@ -5,8 +5,11 @@ from handmade import failed_record, full_record, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.analysis.explore.filters import FIELDS, compile_filter, field_reader, grouped
+from lens.analysis.explore.fields import FIELDS, field_named, listed
+from lens.analysis.explore.filters import compile_filter
+from lens.analysis.explore.groups import Groups
 from lens.errors import ConfigError
+from lens.metrics.builder import table_of
 from lens.pricing import PriceBook, parse_price
 
 
@@ -44,8 +47,8 @@ from lens.pricing import PriceBook, parse_price
     ],
 )
 def test_what_an_expression_says(text, is_meant):
-    book = PriceBook([parse_price("in=1,out=1")])
-    assert compile_filter(text, book)(record(labels={"team": "search"})) is is_meant
+    table = table_of([record(labels={"team": "search"})], book=PriceBook([parse_price("in=1,out=1")]))
+    assert compile_filter(text)(table).tolist() == [is_meant]
 
 
 @pytest.mark.parametrize(
@@ -77,27 +80,27 @@ def test_any_text_is_an_expression_or_one_clear_error(text):
         wanted = compile_filter(text)
     except ConfigError:
         return
-    assert wanted(record()) in (True, False)
+    assert wanted(table_of([record()])).tolist() in ([True], [False])
 
 
-def test_a_caller_adds_fields_and_they_are_near_too():
-    fields = {"region": lambda r: r.labels.get("region")}
-    assert compile_filter("region == 'eu'", fields=fields)(record(labels={"region": "eu"}))
-    assert field_reader("region", fields=fields)(record()) is None
+def test_labels_are_fields_and_they_are_near_too():
+    table = table_of([record(labels={"region": "eu"}), record()])
+    assert compile_filter("region == 'eu'", table)(table).tolist() == [True, False]
+    assert listed(field_named("region", table)(table)) == ["eu", None]
     with pytest.raises(ConfigError, match="did you mean region"):
-        compile_filter("regoin == 'eu'", fields=fields)
+        compile_filter("regoin == 'eu'", table)
 
 
 def test_every_field_reads_every_record():
+    table = table_of([record(), failed_record(), full_record()])
     for name in FIELDS:
-        for one in (record(), failed_record(), full_record()):
-            field_reader(name)(one)
+        assert len(listed(field_named(name)(table))) == 3
 
 
 def test_groups_come_in_the_order_of_their_values():
     records = [record(model="b"), record(model="a"), record(model="b", finish_reason="stop")]
-    groups = grouped(records, ["model", "finish_reason"], PriceBook())
-    assert [(key, len(found)) for key, found in groups.items()] == [
+    groups = Groups(table_of(records), ["model", "finish_reason"])
+    assert [(group.key, len(group.table)) for group in groups] == [
         (("a", None), 1),
         (("b", "stop"), 1),
         (("b", None), 1),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 import msgspec
+import numpy as np
 import pytest
 from handmade import INFO, MS, failed_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lens.analysis.optimize.candidates import draws, figure_of, sample_of
 from lens.analysis.optimize.criteria import Both, Bound, Either, Opposite, all_of, conjuncts
 from lens.analysis.optimize.recommend import (
     CostBelow,
@@ -22,6 +24,8 @@ from lens.analysis.optimize.recommend import (
     recommend,
 )
 from lens.errors import ConfigError
+from lens.metrics.builder import join_tables, table_of
+from lens.metrics.rows import timestamps
 from lens.model import Target
 from lens.pricing import Price, PriceBook
 
@@ -53,7 +57,12 @@ def asked(provider, ttft_ms, n=40, *, spread=2.0, seed=0, failed=0, model="m", t
 
 
 def advice(*runs, weights=BOTH, book=BOOK, **more):
-    return recommend(candidates_of([(None, run) for run in runs]), book, weights=weights, **more)
+    return recommend(candidates(runs, book), weights=weights, **more)
+
+
+def candidates(runs, book=BOOK, info=None):
+    """Those of several runs."""
+    return candidates_of(join_tables([table_of(run, info, book) for run in runs])) if runs else []
 
 
 def at_hour(records, hour):
@@ -66,8 +75,8 @@ def test_a_target_in_two_runs_has_the_rate_of_its_runs_whatever_their_clocks_say
     run = asked("cheap", 100)
     later = [msgspec.structs.replace(one, stamps=stamps(one.stamps.start + apart_ms * MS, end=135)) for one in run]
     runs = [at_hour(later, 12), at_hour(run, 9)]
-    (one,) = candidates_of([(None, some) for some in runs])
-    assert [record.timestamp[11:13] for record in one.records] == ["09"] * 40 + ["12"] * 40
+    (one,) = candidates(runs)
+    assert [text[11:13] for text in timestamps(one.table)] == ["09"] * 40 + ["12"] * 40
     # A request each second: 40 in 39.1 s.
     assert advice(*runs, constraints=Bound("rps>1.02")).recommended == "cheap:m"
     assert advice(*runs, constraints=Bound("rps>1.03")).recommended is None
@@ -155,6 +164,18 @@ def test_confidence_grows_with_the_number_of_requests():
     assert sure(400) > 0.95 > sure(12)
 
 
+@pytest.mark.parametrize("statistic", ["mean", "p50", "p95", "std_dev", "min", "max"])
+def test_many_requests_are_drawn_in_chunks_and_scatter_as_one_by_one(statistic):
+    (one,) = candidates([asked("dear", 100, 3000, spread=40)])
+    spreads = []
+    for each in (1, 3):
+        sample = sample_of(one, "ttft_ms", statistic, each)
+        drawn = [sample.at(counts) for (counts,) in draws([one], 200, 1, each)]
+        assert np.mean(drawn) == pytest.approx(figure_of(one, "ttft_ms", statistic)[0], rel=0.01)
+        spreads.append(np.std(drawn))
+    assert spreads[1] == pytest.approx(spreads[0], rel=0.35, abs=0.02)
+
+
 def test_too_few_requests_give_a_choice_without_a_confidence():
     found = advice(asked("dear", 200, 5), asked("cheap", 100, 5))
     assert found.recommended == "cheap:m"
@@ -227,8 +248,8 @@ def test_drift_that_hits_targets_asked_in_turns_alike_decides_nothing():
             one = asked("dear", at, 1, spread=0, model=model, target=place, targets=2)[0]
             begun = stamps(one.stamps.start + (2 * turn + place) * 1000 * MS, end=at + 35)
             records.append(msgspec.structs.replace(one, index=2 * turn + place, stamps=begun))
-    together = recommend(candidates_of([(info, records)]), BOOK, weights={"latency": 1.0})
-    apart = recommend(candidates_of([(None, records)]), BOOK, weights={"latency": 1.0})
+    together = recommend(candidates([records], info=info), weights={"latency": 1.0})
+    apart = recommend(candidates([records]), weights={"latency": 1.0})
     assert together.in_turns
     assert together.confidence == 1.0
     assert apart.confidence < 0.95
@@ -241,7 +262,7 @@ def test_one_model_at_two_addresses_is_two_targets():
         INFO, targets=tuple(Target(provider="vllm", model="m", url=url) for url in ("http://a", "http://b"))
     )
     records = [*asked("vllm", 100, target=0, targets=2), *asked("vllm", 50, target=1, targets=2, seed=9)]
-    found = recommend(candidates_of([(info, records)]), BOOK, weights={"latency": 1.0})
+    found = recommend(candidates([records], info=info), weights={"latency": 1.0})
     assert [one.name for one in found.standings] == ["vllm:m@http://a", "vllm:m@http://b"]
     assert found.recommended_config.url == "http://b"
 

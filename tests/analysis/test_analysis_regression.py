@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from handmade import START, failed_record, record, stamps
 
-from lens.analysis.gates.regression import parse_tolerance, regression, t_tails
+from lens.analysis.gates.regression import parse_tolerance, regression
+from lens.analysis.stats import t_tails
 from lens.errors import ConfigError
-from lens.pricing import PriceBook
+from lens.metrics.builder import table_of
 
 MS = 1_000_000
 
@@ -29,7 +30,7 @@ def run_of(seed, n=60, effect=1.0, moved=0.0, memory=0.5):
 
 
 def gate(baselines, current, **more):
-    return regression(baselines, current, PriceBook(), **more)
+    return regression([table_of(run) for run in baselines], table_of(current), **more)
 
 
 # Over 400 such pairs (seeds from 9000 and from 70000 on) 1.8 % failed with a memory of 0.5, 3.5 % with 0.9.

@@ -3,9 +3,16 @@
 import pytest
 from handmade import failed_record, record
 
-from lens.analysis.gates.thresholds import Threshold, judge, parse_threshold, thresholds_of, told
+from lens.analysis.gates.thresholds import (
+    Threshold,
+    evaluate_thresholds,
+    format_verdict,
+    parse_threshold,
+    thresholds_of,
+)
 from lens.errors import ConfigError
-from lens.metrics.summary import summarize
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 
 
@@ -72,8 +79,8 @@ def test_the_plans_section_of_thresholds():
 
 
 def verdict_of(text, records, price="in=1,out=1"):
-    book = PriceBook([parse_price(price)])
-    (verdict,) = judge([parse_threshold(text)], records, summarize(records, book=book), book)
+    table = table_of(records, book=PriceBook([parse_price(price)]))
+    (verdict,) = evaluate_thresholds([parse_threshold(text)], table, summarize(table))
     return verdict
 
 
@@ -99,7 +106,7 @@ def test_what_was_not_measured_fails():
     verdict = verdict_of("thinking_ms_mean<10", [record((100,))])
     assert not verdict.kept
     assert verdict.reason == "it was not measured"
-    assert "FAIL" in told(verdict)
+    assert "FAIL" in format_verdict(verdict)
 
 
 def test_too_few_values_are_judged_by_the_largest_and_say_so():

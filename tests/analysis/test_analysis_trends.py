@@ -7,7 +7,7 @@ import pytest
 from handmade import START, record, stamps
 
 from lens.analysis.explore.trends import trends_of
-from lens.pricing import PriceBook
+from lens.metrics.builder import table_of
 
 MS = 1_000_000
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,7 +36,7 @@ def day(seed, n=300, drift_ms_per_hour=0.0, memory=0.5, **more):
 
 
 def ttft(records, **more):
-    return next((one for one in trends_of(records, PriceBook(), **more) if one.metric == "ttft_ms"), None)
+    return next((one for one in trends_of(table_of(records), **more) if one.metric == "ttft_ms"), None)
 
 
 def test_a_drift_is_found_with_its_size_and_told_in_words():
@@ -56,7 +56,7 @@ def test_what_falls_is_better():
 
 @pytest.mark.parametrize("memory", [0.0, 0.8])
 def test_where_nothing_drifts_a_trend_is_seldom_told(memory):
-    told = sum(any(one.better is not None for one in trends_of(day(s, memory=memory), PriceBook())) for s in range(60))
+    told = sum(any(one.better is not None for one in trends_of(table_of(day(s, memory=memory)))) for s in range(60))
     assert told <= 5
 
 
@@ -69,8 +69,8 @@ def test_one_slow_moment_is_no_trend():
 def test_another_model_later_on_is_no_trend():
     noise = np.random.default_rng(4).normal(300, 5, 150)
     quick, slow = day(4, n=150, memory=0.0), [at(150 + i, late, model="slow") for i, late in enumerate(noise)]
-    assert {one.who for one in trends_of(quick + slow, PriceBook())} == {"openai/gpt-4", "openai/slow"}
-    assert all(one.better is None for one in trends_of(quick + slow, PriceBook()) if one.metric == "ttft_ms")
+    assert {one.who for one in trends_of(table_of(quick + slow))} == {"openai/gpt-4", "openai/slow"}
+    assert all(one.better is None for one in trends_of(table_of(quick + slow)) if one.metric == "ttft_ms")
 
 
 def test_the_unit_of_time_is_that_of_the_span():
@@ -80,6 +80,6 @@ def test_the_unit_of_time_is_that_of_the_span():
 
 
 def test_too_few_requests_say_nothing():
-    assert trends_of(day(5, n=20), PriceBook()) == ()
-    assert trends_of([], PriceBook()) == ()
-    assert trends_of([at(0, 100) for _ in range(50)], PriceBook()) == (), "all at one instant"
+    assert trends_of(table_of(day(5, n=20))) == ()
+    assert trends_of(table_of([])) == ()
+    assert trends_of(table_of([at(0, 100) for _ in range(50)])) == (), "all at one instant"

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from lens.analysis.explore.findings import Findings
 from lens.analysis.explore.groups import Sheet
 from lens.analysis.gates.checks import Check
-from lens.analysis.sources import Source, Sources, summary_of
 from lens.errors import FileError
-from lens.history.read import Run
-from lens.pricing import PriceBook
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.report.analyze_text import csv_of, markdown_of, shown
 from lens.report.ci import append_summary, github_lines, junit
 
@@ -72,10 +71,8 @@ def test_a_summary_is_added_where_one_is_asked_for(tmp_path):
 
 
 def findings(*rows, columns=("model", "requests", "failed", "ttft_ms_p50"), checks=()):
-    source = Source("a|b.jsonl", Run(info=INFO, records=[record()]))
-    total = summary_of([source.run.records], PriceBook())
+    total = summarize(table_of([record()], INFO, name="a|b.jsonl"))
     sheet = Sheet(columns, list(rows), keys=1)
-    assert Sources([source]).warnings == []
     return Findings(
         files=("a|b.jsonl",), requests=1, where="model == '`x`'", by=("model",), sheet=sheet, total=total, checks=checks
     )

@@ -77,9 +77,10 @@ def test_what_cannot_be_explained_is_told(run_file, arguments, says):
 
 def test_a_full_record_explains_every_metric_of_a_request(tmp_path):
     from lens.analysis.evidence import examples
-    from lens.pricing import PriceBook
+    from lens.metrics.builder import table_of
 
+    table = table_of([full_record()])
     for metric in METRICS.values():
         if metric.kind != "run":
-            for example in examples(metric, [full_record()], PriceBook(), [50.0]):
+            for example in examples(metric, table, [50.0])[1]:
                 assert example.used, metric.name

@@ -7,8 +7,8 @@ import pytest
 from cli_program import lll
 
 from lens.cli.command import Command, with_options
-from lens.cli.figures import DIALECTS, FIGURES, slos_of
-from lens.metrics import tool_definitions as dialects
+from lens.cli.figures import FIGURES, TOOLS, slos_of
+from lens.metrics import tool_definitions
 
 
 @click.command(cls=Command)
@@ -44,14 +44,14 @@ def test_goodput_takes_the_words_that_follow_it(typed, slos, rest):
 
 
 def test_every_tool_can_be_asked_for():
-    assert set(DIALECTS) == set(dialects.DIALECTS)
+    assert set(TOOLS) == set(tool_definitions.TOOLS)
 
 
 def test_a_run_is_told_in_the_words_of_other_tools_and_counts_what_kept_its_promise(target):
-    tools = [word for name in DIALECTS for word in ("--definitions", name)]
+    tools = [word for name in TOOLS for word in ("--definitions", name)]
     ended = lll("benchmark", *target, "-n", 4, "--goodput", "ttft:5000", "tpot:5000", *tools)
     assert (ended.returncode, ended.stderr) == (0, "")
-    for name in DIALECTS:
+    for name in TOOLS:
         assert f"as {name} would have said" in ended.stdout
     assert "ours: ttft_from_send_ms" in ended.stdout
     assert "kept ttft_ms <= 5000, tpot_ms <= 5000 (100" in " ".join(ended.stdout.split())

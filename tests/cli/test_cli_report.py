@@ -10,7 +10,7 @@ from cli_program import lll
 
 from lens.report.html.document import page_json
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "export"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 import report_runs as runs
 
 

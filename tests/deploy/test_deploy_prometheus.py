@@ -25,7 +25,8 @@ from waiting import HANG_S, wait_until
 sys.path.insert(0, str(Path(__file__).parent))
 from queries import DEPLOY, OF_MONITOR, PREFIX, RULES, panel_queries, program, rules
 
-from lens.export.prometheus import CONTENT_TYPE, Gathered, exposition
+from lens.export.prometheus import CONTENT_TYPE, PrometheusMetrics, exposition
+from lens.metrics.builder import table_of
 from lens.pricing import PriceBook, parse_price
 
 WINDOW = "3s"
@@ -37,13 +38,14 @@ class Monitored:
 
     def __init__(self) -> None:
         self.at_ms = SLOW
-        self._gathered = Gathered(PriceBook((parse_price("in=2000,out=2000"),)))
+        self._metrics = PrometheusMetrics()
+        self._book = PriceBook((parse_price("in=2000,out=2000"),))
 
     def scraped(self) -> bytes:
         now = {"timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z")}
-        for made in (record(self.at_ms, **now), record(self.at_ms, **now), failed_record(**now)):
-            self._gathered.add(made)
-        return exposition(self._gathered.families())
+        made = (record(self.at_ms, **now), record(self.at_ms, **now), failed_record(**now))
+        self._metrics.add(table_of(made, book=self._book))
+        return exposition(self._metrics.families())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Every format: the plan's names and order, what is absent stays absent, and what can be read back is."""
+"""Every format: names and their order, what is absent stays absent, and what can be read back is."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import ConfigError
 from lens.export.formats import FORMATS, format_named, format_of_suffix, open_export
-from lens.export.influx import point, unix_ns
+from lens.export.influx import InfluxPoints
+from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
-from lens.metrics.summary import summarize
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price
 
 BOOK = PriceBook([parse_price("in=30,out=60")])
 RECORDS = [full_record(), failed_record("no, not now"), record(usage=Usage(input_tokens=42, output_tokens=187))]
-# PLAN 2.2.4, in its order.
+# Of a request, in this order.
 REQUEST_METRICS = [
     "request_id", "provider", "model", "timestamp", "ttfb_ms", "ttft_ms", "total_latency_ms", "input_tokens",
     "output_tokens", "thinking_tokens", "tokens_per_second", "input_cost", "output_cost", "thinking_cost", "total_cost",
     "dns_resolution_ms", "tcp_connection_ms", "tls_handshake_ms", "status", "error",
 ]  # fmt: skip
-# PLAN 3.3.
+# Of a run.
 BENCHMARK_SUMMARY = {
     "test_config", "start_time", "end_time", "total_requests", "successful_requests", "failed_requests", "ttft_stats",
     "itl_stats", "total_latency_stats", "avg_tokens_per_second", "avg_requests_per_second", "total_cost",
@@ -37,11 +39,17 @@ BENCHMARK_SUMMARY = {
 
 def exported(name, records=RECORDS, *, single=False, book=BOOK):
     export = open_export(format_named(name), INFO, book, single=single)
-    pieces = [export.begin(), *(export.add(r) for r in records), export.end(INFO, summarize(records, INFO, book))]
-    return b"".join(pieces)
+    table = table_of(records, INFO, book)
+    return b"".join(export.write(table, INFO, summarize(table, INFO)))
 
 
-def test_one_request_is_the_plans_request_metrics():
+def point(one):
+    """A request's line of InfluxDB's protocol, without its end."""
+    (line,) = InfluxPoints().lines(table_of([one], INFO, BOOK))
+    return line.decode().removesuffix("\n")
+
+
+def test_one_request_has_its_figures_in_their_order():
     document = json.loads(exported("json", [full_record()], single=True))
     assert [name for name in document if name in REQUEST_METRICS] == REQUEST_METRICS
     assert document["ttft_ms"] == 240
@@ -58,7 +66,7 @@ def test_a_failed_request_has_nulls_and_the_error_in_words():
     assert document["token_timings"] == []
 
 
-def test_a_run_is_the_plans_benchmark_summary():
+def test_a_run_has_its_totals_statistics_and_requests():
     document = json.loads(exported("json"))
     assert document.keys() >= BENCHMARK_SUMMARY
     assert (document["total_requests"], document["failed_requests"]) == (3, 1)
@@ -88,7 +96,7 @@ def test_one_exported_request_can_be_analysed_again(tmp_path):
     assert read_run(path).records == [full_record()]
 
 
-def test_the_first_eleven_columns_are_the_plans():
+def test_the_first_eleven_columns_are_those_people_look_at():
     rows = list(csv.reader(io.StringIO(exported("csv").decode())))
     assert ",".join(rows[0][:11]) == (
         "timestamp,provider,model,ttfb_ms,ttft_ms,total_latency_ms,input_tokens,output_tokens,tokens_per_second,total_cost,status"
@@ -104,7 +112,7 @@ def test_a_cell_is_no_formula():
     assert rows[1][2] == "'=cmd()"
 
 
-def test_the_exposition_has_the_plans_series():
+def test_the_exposition_has_a_series_for_each_provider_model_and_outcome():
     text = exported("prometheus").decode()
     assert "# TYPE llm_latency_lens_ttft_ms histogram" in text
     assert 'llm_latency_lens_ttft_ms_bucket{provider="openai",model="gpt-4",le="100"} 1' in text
@@ -119,15 +127,15 @@ def test_labels_of_the_exposition_are_escaped():
     assert 'model="a\\"b\\\\c\\nd"' in exported("prometheus", [record(model='a"b\\c\nd')]).decode()
 
 
-def test_a_point_has_the_plans_fields_and_a_time_in_nanoseconds():
-    line = point(RECORDS[2], BOOK)
+def test_a_point_has_its_fields_and_a_time_in_nanoseconds():
+    line = point(RECORDS[2])
     assert line.startswith("llm_request,provider=openai,model=gpt-4,status=Success ttft_ms=100.0,itl_ms=")
     assert ",cost=0.01248," in line
     assert line.endswith(" 1762540200000000000")
 
 
 def test_tags_are_escaped_and_absent_fields_left_out():
-    line = point(failed_record(model="my model,v=1\\"), BOOK)
+    line = point(failed_record(model="my model,v=1\\"))
     assert "model=my\\ model\\,v\\=1," in line
     assert "ttft_ms" not in line
 
@@ -158,4 +166,4 @@ def test_a_run_without_requests_is_written_too(name):
 
 
 def test_labels_become_tags():
-    assert "region=eu" in point(msgspec.structs.replace(record(), labels={"region": "eu"}), BOOK)
+    assert "region=eu" in point(msgspec.structs.replace(record(), labels={"region": "eu"}))

@@ -13,6 +13,7 @@ import math
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from handmade import INFO, full_record, record
 from hypothesis import HealthCheck, given, settings
@@ -20,14 +21,15 @@ from hypothesis import strategies as st
 from made_records import NAME, records
 from needs import need_module
 
-from lens.export.csv import COLUMNS
+from lens.export.csv import column_names
 from lens.export.formats import FORMATS, format_named, open_export
-from lens.export.influx import Influx
+from lens.export.influx import InfluxPoints
 from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
-from lens.metrics.definitions import METRICS, counts, pooled_values
-from lens.metrics.rows import all_figures
-from lens.metrics.summary import summarize
+from lens.history.write import write_run
+from lens.metrics.builder import read_table, table_of
+from lens.metrics.rows import figures_of
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 
 BOOK = PriceBook([parse_price("in=0.15,out=0.6")])
@@ -37,7 +39,13 @@ few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 def exported(name, made, book=BOOK):
     export = open_export(format_named(name), INFO, book)
-    return b"".join([export.begin(), *map(export.add, made), export.end(INFO, summarize(made, INFO, book))])
+    table = table_of(made, INFO, book)
+    return b"".join(export.write(table, INFO, summarize(table, INFO)))
+
+
+def all_figures(one):
+    """A request's figures by their names in files."""
+    return {name: values[0] for name, values in figures_of(table_of([one], INFO, BOOK)).items()}
 
 
 @few
@@ -52,14 +60,39 @@ def test_a_run_file_gives_back_its_records(made, name):
     assert run.warnings == ()
 
 
+NOTHING = summarize([], INFO)
+
+
+def written(name, table):
+    """The bytes of an export; Parquet's say when a library was built, so its rows stand for them."""
+    found = b"".join(open_export(format_named(name), INFO, BOOK).write(table, INFO, NOTHING))
+    if name != "parquet":
+        return found
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    return parquet.read_table(io.BytesIO(found)).to_pylist()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("html", "hdrhistogram")])
+@settings(few, max_examples=15)
+@given(made=MANY, data=st.data())
+def test_some_requests_of_a_table_in_a_file_are_written_like_a_run_of_them_alone(name, made, data):
+    rows = data.draw(st.permutations(range(len(made))))[: data.draw(st.integers(0, len(made)))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run.msgpack"
+        write_run(path, INFO, made)
+        table, _ = read_table(path, BOOK) if made else (table_of([], INFO, BOOK), ())
+        part = table.take(np.array(rows, dtype=np.int64))
+        assert written(name, part) == written(name, table_of([made[row] for row in rows], INFO, BOOK))
+
+
 @few
 @given(made=MANY)
 def test_a_csv_cell_gives_back_its_figure_to_the_last_bit(made):
     rows = list(csv.DictReader(io.StringIO(exported("csv", made).decode(), newline="")))
     assert len(rows) == len(made)
     for row, one in zip(rows, made, strict=True):
-        assert list(row) == list(COLUMNS)
-        for name, figure in all_figures(one, BOOK).items():
+        assert list(row) == list(column_names())
+        for name, figure in all_figures(one).items():
             assert (row[name] == "") == (figure is None), name
             if figure is not None:
                 assert type(figure)(row[name]) == figure, name
@@ -72,10 +105,10 @@ def test_a_csv_cell_gives_back_its_figure_to_the_last_bit(made):
 def test_a_parquet_row_gives_back_its_figures_and_times(made):
     parquet = need_module("pyarrow.parquet", "pip install pyarrow")
     table = parquet.read_table(io.BytesIO(exported("parquet", made)))
-    assert table.column_names[: len(COLUMNS)] == list(COLUMNS)
+    assert table.column_names[: len(column_names())] == list(column_names())
     assert table.column("timestamp").cast("int64").to_pylist() == [unix_ns(one.timestamp) for one in made]
     for row, one in zip(table.drop(["timestamp"]).to_pylist(), made, strict=True):
-        for name, figure in all_figures(one, BOOK).items():
+        for name, figure in all_figures(one).items():
             assert row[name] == figure, name
         assert (row["model"], row["error"] is None) == (one.model, one.failure is None)
 
@@ -99,8 +132,7 @@ def test_prometheus_own_client_reads_the_exposition(made, name):
     asked = [s for s in samples if s.name == "llm_latency_lens_requests_total"]
     assert sum(s.value for s in asked) == len(made)
     assert {(s.labels["provider"], s.labels["model"]) for s in asked} == {(r.provider, r.model) for r in made}
-    itl = METRICS["itl_ms"]
-    gaps = [v for r in made if counts(itl, r) for v in pooled_values(itl, r).tolist()]
+    gaps = [gap for one in made for gap in table_of([one]).pooled("itl_ms").values.tolist()]
     unit, per = ("seconds", 1000) if name.endswith("seconds") else ("ms", 1)
     sums = [s.value for s in samples if s.name == f"llm_latency_lens_itl_{unit}_sum"]
     assert sum(s.value for s in samples if s.name == f"llm_latency_lens_itl_{unit}_count") == len(gaps)
@@ -171,7 +203,7 @@ def test_a_line_of_influxdb_gives_back_tags_figures_and_time(made):
         tags, fields, at_ns = parsed_line(line)
         assert (tags["provider"], tags["model"]) == (plain(one.provider), plain(one.model))
         assert tags["status"] == one.status.value
-        figures = all_figures(one, BOOK)
+        figures = all_figures(one)
         for ours, theirs in (("ttft_ms", "ttft_ms"), ("total_cost", "cost"), ("output_tokens", "output_tokens")):
             if theirs in fields:
                 assert fields[theirs] == float(figures[ours])
@@ -183,8 +215,8 @@ def test_a_line_of_influxdb_gives_back_tags_figures_and_time(made):
 
 def test_requests_that_start_at_one_instant_stay_several_points():
     made = [record(index=i) for i in range(50)]
-    writer = Influx(INFO, BOOK)
-    assert len({writer.add(one).rpartition(b" ")[2] for one in made}) == 50
+    lines = InfluxPoints().lines(table_of(made, INFO, BOOK))
+    assert len({line.rpartition(b" ")[2] for line in lines}) == 50
 
 
 @given(key=NAME)

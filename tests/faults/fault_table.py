@@ -25,7 +25,7 @@ class Fault(NamedTuple):
 
 
 LIMIT = 300_000_000
-PACKED = gzip.compress(STREAM)
+PACKED = gzip.compress(STREAM, mtime=0)
 # Two events, flushed, and nothing of the end.
 _packer = zlib.compressobj(wbits=31)
 CUT_PACKED = _packer.compress(event("a") + event("b")) + _packer.flush(zlib.Z_SYNC_FLUSH)

@@ -3,7 +3,8 @@
 from array import array
 
 from lens.export.formats import open_export
-from lens.metrics.summary import summarize
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.model import Events, Machine, Record, RunInfo, Signal, Stamps, Status, Target, Usage
 from lens.pricing import PriceBook
 
@@ -32,6 +33,5 @@ def records():
 
 
 def made_run(kind):
-    kept = list(records())
-    writer = open_export(kind, INFO, PriceBook())
-    return b"".join([writer.begin(), *[writer.add(record) for record in kept], writer.end(INFO, summarize(kept, INFO))])
+    table = table_of(records(), INFO)
+    return b"".join(open_export(kind, INFO, PriceBook()).write(table, INFO, summarize(table, INFO)))

@@ -11,8 +11,8 @@ from lens.errors import LensError
 from lens.export.formats import FORMATS
 from lens.history.read import read_run
 from lens.metrics.goodput import parse_slos
-from lens.metrics.summary import summarize
-from lens.monitor.burn import parse_promise
+from lens.metrics.summarize import summarize
+from lens.monitor.burn import parse_objective
 from lens.monitor.serve import parse_listen
 from lens.orchestrator.prompts import read_prompts, read_trace_ns
 from lens.pricing import parse_price
@@ -98,7 +98,7 @@ TARGETS = {
     "prices": file_of(".json", read_prices, PRICES),
     "thresholds": words_of(parse_threshold, "ttft_p95<1000", "p99.9_ttft_ms=<=1s", "success_rate>=99%"),
     "filters": words_of(compile_filter, "provider == 'openai' and ttft_ms > 500", "not (model in ('a', 'b')) or index"),
-    "promises": words_of(parse_promise, "ttft<1000 99%", "success 99.9%"),
+    "promises": words_of(parse_objective, "ttft<1000 99%", "success 99.9%"),
     "slos": words_of(parse_slos, "ttft:200 tpot:50 e2el:1s"),
     "durations": words_of(parse_duration_ns, "1m30s", "500ms", "0.5h"),
     "rates": words_of(parse_rate_per_s, "10/s", "600/m", "0.5"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from array import array
+from decimal import Decimal
 
 import pytest
 from handmade import MS, REASONING, START, TEXT, events, failed_record, full_record, record, stamps
 
-from lens.metrics.definitions import METRICS, PER_REQUEST, counts, figures, measure, metric_named
+from lens.metrics.builder import table_of
+from lens.metrics.definitions import METRICS, Metric, define, metric_named, remove, request_metrics
+from lens.metrics.rows import figures_of, file_name
 from lens.metrics.summary import Summary
 from lens.model import Connection, TcpInfo, Usage
 from lens.pricing import PriceBook, parse_price
@@ -64,9 +67,40 @@ def test_every_metric_that_was_promised_is_defined_and_no_other():
     assert set(METRICS) == {*PROMISED.split(), "send_ms"}
 
 
-def test_every_metric_of_a_request_says_how_it_is_read_from_a_record():
+def measure(name, one):
+    """A metric of one record, by name; the mean where it is a distribution."""
+    return figures_of(table_of([one]))[file_name(metric_named(name))][0]
+
+
+def test_every_metric_says_how_it_is_computed_and_what_it_is_read_from():
     for metric in METRICS.values():
-        assert (metric.of is None) == (metric.kind in ("cost", "run")), metric.name
+        assert (metric.column is None) == (metric.kind == "run") == (metric.of_run is not None), metric.name
+        assert (metric.pooled is not None) == (metric.kind == "pooled"), metric.name
+        assert metric.read_from or metric.kind == "run", metric.name
+
+
+def double_ttft(**more):
+    fields = {"name": "double_ttft_ms", "unit": "ms", "better": "lower", "formula": "2 x ttft_ms", "source": "stamps"}
+    return Metric(**{**fields, "column": lambda t: 2 * t.metric("ttft_ms"), "aliases": ("twice",), **more})
+
+
+def test_a_metric_that_is_added_is_one_of_a_request_until_it_is_removed():
+    define(double_ttft())
+    try:
+        assert measure("twice", record((100, 110))) == 200
+        assert request_metrics()[-1].name == "double_ttft_ms"
+    finally:
+        remove("double_ttft_ms")
+    with pytest.raises(KeyError):
+        metric_named("twice")
+
+
+@pytest.mark.parametrize("wrong", [{"name": "ttft_ms"}, {"aliases": ("ttft",)}, {"column": None}, {"kind": "run"}])
+def test_a_metric_that_cannot_be_is_refused_whole(wrong):
+    with pytest.raises(ValueError, match="metric"):
+        define(double_ttft(**wrong))
+    with pytest.raises(KeyError):
+        metric_named("twice")
 
 
 def test_every_figure_of_a_run_stands_in_its_summary():
@@ -80,7 +114,9 @@ def test_the_figure_is_the_one_on_paper(name):
     assert found == (None if FULL[name] is None else pytest.approx(FULL[name]))
 
 
-@pytest.mark.parametrize("name", [m.name for m in PER_REQUEST if m.of and m.name not in ("ttfb_ms", "send_ms")])
+@pytest.mark.parametrize(
+    "name", [m.name for m in request_metrics() if m.kind != "cost" and m.name not in ("ttfb_ms", "send_ms")]
+)
 def test_what_was_not_measured_is_none_and_not_zero(name):
     bare = failed_record(stamps=stamps(), connection=None)
     assert measure(name, bare) is None
@@ -136,21 +172,17 @@ def test_retransmits_of_a_reused_connection_are_those_of_this_request():
 
 
 def test_a_stream_that_broke_still_speaks_for_its_first_token():
-    broken = failed_record(events=events((100, TEXT, 4)))
-    assert counts(METRICS["ttft_ms"], broken)
-    assert not counts(METRICS["total_latency_ms"], broken)
-    assert measure("ttft_ms", broken) == 100
+    broken = table_of([failed_record(events=events((100, TEXT, 4)))])
+    assert broken.counted("ttft_ms").tolist() == [100]
+    assert str(broken.counted("total_latency_ms")[0]) == "nan"
+    assert broken.metric("total_latency_ms")[0] > 0
 
 
-def test_costs_are_among_the_figures():
+def test_costs_are_among_the_figures_with_all_their_digits():
     priced = record(usage=Usage(input_tokens=1000, output_tokens=1000, reasoning_tokens=100))
-    found = {m.name: v for m, v in figures(priced, PriceBook([parse_price("in=3,out=15")]))}
-    assert [str(found[n]) for n in ("input_cost", "output_cost", "thinking_cost", "total_cost")] == [
-        "0.003",
-        "0.0150",
-        "0.0015",
-        "0.0180",
-    ]
+    found = figures_of(table_of([priced], book=PriceBook([parse_price("in=3,out=15")])))
+    costs = {name: found[name][0] for name in ("input_cost", "output_cost", "thinking_cost", "total_cost")}
+    assert costs == {name: Decimal(usd) for name, usd in zip(costs, ("0.003", "0.015", "0.0015", "0.018"), strict=True)}
 
 
 def test_every_metric_says_all_there_is_to_know():

@@ -7,7 +7,7 @@ from handmade import MS, START, failed_record, record, stamps
 
 from lens.errors import ConfigError
 from lens.metrics.goodput import Slo, parse_slos
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 from handmade import START, failed_record, record, stamps
 
-from lens.metrics.stages import StageRow, pacing_doubts, stage_rows
+from lens.metrics.builder import table_of
+from lens.metrics.stages import StageRow, pacing_warnings, stage_rows
 
 MS = 1_000_000
 
@@ -17,18 +18,18 @@ def sent(index, late_ms=0.0, stage="10/s", gap_ms=100):
 
 
 def test_rates_and_lags_of_an_open_loop():
-    (row,) = stage_rows([sent(i, late_ms=0.5) for i in range(21)])
+    (row,) = stage_rows(table_of([sent(i, late_ms=0.5) for i in range(21)]))
     assert (row.name, row.requests, row.failed) == ("10/s", 21, 0)
     assert row.asked_per_s == pytest.approx(10)
     assert row.sent_per_s == pytest.approx(10)
     assert row.lag_p50_us == pytest.approx(500)
     assert row.ttft_p50_ms == row.ttft_p95_ms == 50
     assert row.kept
-    assert pacing_doubts([row]) == ()
+    assert pacing_warnings([row]) == ()
 
 
 def test_a_closed_loop_asks_for_no_rate():
-    (row,) = stage_rows([record((100,), stage="4 at a time")])
+    (row,) = stage_rows(table_of([record((100,), stage="4 at a time")]))
     assert row.asked_per_s is row.sent_per_s is row.lag_p99_us is None
     assert row.kept
 
@@ -39,11 +40,11 @@ def test_stages_stand_in_the_order_in_which_they_began_and_warm_up_is_left_out()
     first = [sent(i, stage="a") for i in range(3)]
     second = [sent(i + 10, stage="b") for i in range(3)]
     warm = msgspec.structs.replace(sent(0, stage="warm-up"), warmup=True)
-    assert [row.name for row in stage_rows([*second, warm, *first])] == ["a", "b"]
+    assert [row.name for row in stage_rows(table_of([*second, warm, *first]))] == ["a", "b"]
 
 
 def test_failures_are_counted():
-    (row,) = stage_rows([failed_record(stage="a"), record((100,), stage="a")])
+    (row,) = stage_rows(table_of([failed_record(stage="a"), record((100,), stage="a")]))
     assert (row.requests, row.failed) == (2, 1)
 
 
@@ -55,5 +56,5 @@ def test_failures_are_counted():
     ],
 )
 def test_a_schedule_that_was_not_kept_is_told(row, says):
-    (said,) = pacing_doubts([StageRow(name="x", requests=9, failed=0, **row)])
+    (said,) = pacing_warnings([StageRow(name="x", requests=9, failed=0, **row)])
     assert says in said

@@ -11,7 +11,9 @@ from handmade import INFO, MS, START, TEXT, events, failed_record, record, stamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.metrics.summary import BATCH, Collector, distribution, percentile, summarize, values_needed
+from lens.metrics.builder import BATCH
+from lens.metrics.distribution import distribution, percentile, values_needed
+from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price
 
@@ -66,13 +68,6 @@ def test_throughput_is_over_the_window_from_the_first_start_to_the_last_end():
     assert found.requests_per_second == pytest.approx(1)
     assert found.output_tokens_per_second == pytest.approx(2)
     assert found.concurrency_mean == pytest.approx(1)
-
-
-def test_one_by_one_a_warm_up_request_is_left_out_too():
-    collector = Collector()
-    for one in (record((1000, 1100), warmup=True), record()):
-        collector.add(one)
-    assert collector.summary().requests == 1
 
 
 def test_the_warm_up_is_neither_counted_nor_taken():
@@ -138,13 +133,6 @@ def test_a_run_longer_than_a_batch_is_summed_up_like_a_short_one():
     assert found.distributions["ttft_ms"].max == 106
     assert found.distributions["itl_ms"].mean == pytest.approx(10)
     assert found.output_tokens == 2 * (BATCH + 10)
-
-
-def test_a_summary_may_be_asked_for_while_the_run_goes_on():
-    collector = Collector()
-    for n in (1, 2, 3):
-        collector.add(record())
-        assert collector.summary().requests == n
 
 
 def test_what_people_decide_by_has_intervals():

@@ -10,7 +10,7 @@ from probes import answer
 from lens.config.settings import ExportConfig, LoadConfig, MonitorConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, TransportError
 from lens.model import RunInfo
-from lens.monitor.burn import parse_promise
+from lens.monitor.burn import parse_objective
 from lens.monitor.daemon import Monitor, Settings, check_monitor
 from lens.monitor.outbox import MetricsOutbox, Outbox
 from lens.orchestrator.stop import Stop
@@ -57,9 +57,9 @@ async def at_once(call):
     call()
 
 
-def monitor(probes, *, targets=TARGETS, promises=(), once=False, duration_s=None, say=None, **fields):
+def monitor(probes, *, targets=TARGETS, objectives=(), once=False, duration_s=None, say=None, **fields):
     config = RunConfig(targets=targets, monitor=MonitorConfig(**fields))
-    settings = Settings(config=config, book=PriceBook(), promises=promises, once=once, duration_s=duration_s)
+    settings = Settings(config=config, book=PriceBook(), objectives=objectives, once=once, duration_s=duration_s)
     return Monitor(settings, INFO, probes, say or (lambda _: None), sender=at_once)
 
 
@@ -100,7 +100,7 @@ async def test_beyond_the_bound_the_oldest_go_and_are_counted(clock):
 
 async def test_days_do_not_make_it_grow(clock):
     probes = Probes()
-    made = monitor(probes, promises=(parse_promise("ttft<50 99%"),), duration_s=3 * 86_400)
+    made = monitor(probes, objectives=(parse_objective("ttft<50 99%"),), duration_s=3 * 86_400)
     await made.run(Stop())
     assert probes.count == 2 * 3 * 1440
     assert all(watch.held() < 1000 for watch in made.watches.values())
@@ -162,7 +162,7 @@ async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
 
 
 async def test_the_pages_say_what_is_so(clock):
-    made = monitor(Probes(ttft_ms=500.0), promises=(parse_promise("ttft<200 99%"),), duration_s=1300)
+    made = monitor(Probes(ttft_ms=500.0), objectives=(parse_objective("ttft<200 99%"),), duration_s=1300)
     await made.run(Stop())
     text = made.metrics().body.decode()
     assert "llm_latency_lens_monitor_up{} 1" in text

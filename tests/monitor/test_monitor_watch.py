@@ -4,7 +4,8 @@ import pytest
 from probes import answer
 
 from lens.errors import ConfigError
-from lens.monitor.burn import LONGEST_S, Budget, parse_promise
+from lens.metrics.builder import table_of
+from lens.monitor.burn import LONGEST_S, ErrorBudget, parse_objective
 from lens.monitor.watch import SERIES, Watch
 
 
@@ -14,28 +15,28 @@ from lens.monitor.watch import SERIES, Watch
      ("success 99.9%", None, 0.999)],
 )  # fmt: skip
 def test_a_promise_is_read_as_it_is_typed(text, metric, objective):
-    found = parse_promise(text)
+    found = parse_objective(text)
     assert (found.threshold.metric if found.threshold else None) == metric
-    assert found.objective == pytest.approx(objective)
+    assert found.share == pytest.approx(objective)
 
 
 @pytest.mark.parametrize("text", ["ttft<1000", "ttft 99%", "ttft<1000 100%", "tft<1 99%", "success", "itl<5 99%", ""])
 def test_what_is_no_promise_is_told(text):
     with pytest.raises(ConfigError):
-        parse_promise(text)
+        parse_objective(text)
 
 
 def test_the_burn_rate_is_the_share_that_broke_over_the_share_that_may():
-    budget = Budget(parse_promise("ttft<200 99%"))
+    budget = ErrorBudget(parse_objective("ttft<200 99%"))
     for minute in range(60):
-        budget.add(minute * 60.0, answer(ttft_ms=500 if minute % 10 == 0 else 100))
+        budget.add(minute * 60.0, table_of([answer(ttft_ms=500 if minute % 10 == 0 else 100)]))
     assert budget.rate(3600.0, 3600.0) == pytest.approx(0.1 / 0.01)
     assert budget.rate(3600.0 + 2 * LONGEST_S, 3600.0) is None
 
 
 def test_a_failed_request_keeps_no_promise_and_a_missing_figure_breaks_none():
-    assert not parse_promise("ttft<1000 99%").kept(answer(ok=False))
-    assert parse_promise("rtt_ms<1 99%").kept(answer())
+    assert not parse_objective("ttft<1000 99%").kept(table_of([answer(ok=False)]))
+    assert parse_objective("rtt_ms<1 99%").kept(table_of([answer()]))
 
 
 def alerts(watch, records, *, start_s=0.0, every_s=60.0):
@@ -47,7 +48,7 @@ def alerts(watch, records, *, start_s=0.0, every_s=60.0):
 
 
 def test_a_burning_budget_fires_once_and_is_resolved_when_the_short_window_is_well():
-    watch = Watch(("openai", "gpt-4"), [parse_promise("ttft<200 99%")])
+    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
     told = alerts(watch, [answer(ttft_ms=100)] * 30 + [answer(ttft_ms=500)] * 30 + [answer(ttft_ms=100)] * 60)
     burns = [(number, alert.status) for number, alert in told if alert.alert == "slo_burn"]
     assert [status for _, status in burns] == ["firing", "resolved"]
@@ -56,7 +57,7 @@ def test_a_burning_budget_fires_once_and_is_resolved_when_the_short_window_is_we
 
 
 def test_one_slow_request_at_the_beginning_is_no_fire():
-    watch = Watch(("openai", "gpt-4"), [parse_promise("ttft<200 99%")])
+    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
     assert alerts(watch, [answer(ttft_ms=500), *[answer(ttft_ms=100)] * 3]) == []
 
 
@@ -78,6 +79,6 @@ def test_a_new_level_is_told_once_and_is_the_level_from_then_on():
 
 
 def test_what_is_held_is_bounded():
-    watch = Watch(("openai", "gpt-4"), [parse_promise("ttft<200 99%")])
+    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
     alerts(watch, [answer(ttft_ms=100 + k % 7) for k in range(3000)])
     assert watch.held() <= 2 * SERIES + LONGEST_S / 60 + 2

@@ -17,7 +17,7 @@ from waiting import HANG_S, wait_until
 from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.history.read import read_run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop

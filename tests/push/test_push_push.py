@@ -16,8 +16,9 @@ from handmade import INFO, failed_record, record
 from waiting import HANG_S
 
 from lens.errors import ConfigError, TransportError
-from lens.export.influx import Influx
-from lens.export.prometheus import Gathered, exposition
+from lens.export.influx import InfluxPoints
+from lens.export.prometheus import PrometheusMetrics, exposition
+from lens.metrics.builder import table_of
 from lens.pricing import PriceBook, parse_price
 from lens.push.http import Request, send
 from lens.push.push import Push, check_push, gateway_url, open_push, push_run
@@ -31,14 +32,13 @@ def login(user: str, password: str) -> str:
 
 
 def test_a_pushgateway_is_put_the_exposition_under_job_and_host():
-    gathered = Gathered(BOOK)
-    for one in RECORDS:
-        gathered.add(one)
+    metrics = PrometheusMetrics()
+    metrics.add(table_of(RECORDS, INFO, BOOK))
     with backend() as found:
         push_run(Push("push-gateway", found.url), INFO, RECORDS, BOOK, {})
     (got,) = found.got
     assert (got.method, got.path) == ("PUT", "/metrics/job/llm_latency_lens/instance/unknown")
-    assert got.body == exposition(gathered.families())
+    assert got.body == exposition(metrics.families())
     assert b"llm_latency_lens_ttft_ms_count" in got.body
 
 
@@ -53,7 +53,6 @@ def test_the_units_that_were_asked_for_are_pushed():
 
 
 def test_influxdb_2_gets_points_into_its_bucket_with_a_token():
-    writer = Influx(INFO, BOOK)
     with backend() as found:
         push = Push("influx", f"{found.url}?org=my+org&bucket=b%2F1")
         push_run(push, INFO, RECORDS, BOOK, {"INFLUX_TOKEN": "hush"})
@@ -61,7 +60,7 @@ def test_influxdb_2_gets_points_into_its_bucket_with_a_token():
     assert got.path == "/api/v2/write?org=my+org&bucket=b%2F1&precision=ns"
     assert got.headers["Authorization"] == "Token hush"
     assert got.headers["Content-Encoding"] == "gzip"
-    assert got.body == b"".join(map(writer.add, RECORDS))
+    assert got.body == b"".join(InfluxPoints().lines(table_of(RECORDS, INFO, BOOK)))
 
 
 @pytest.mark.parametrize(

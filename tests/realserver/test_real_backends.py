@@ -20,7 +20,7 @@ from waiting import HANG_S, wait_until
 
 from lens.errors import TransportError
 from lens.history.read import read_run
-from lens.metrics.summary import summarize
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook
 from lens.push.push import Push, push_run
 from lens.simulator import Script, start_thread

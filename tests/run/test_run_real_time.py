@@ -20,9 +20,15 @@ def told(capsysbinary):
     return lambda: [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
 
 
+def take(lines, record):
+    """A request ends, and the progress is looked at."""
+    lines.on_record(record)
+    lines.on_progress(RunState(None))
+
+
 def test_a_request_is_told_with_its_figures(told):
     measured = record((100, 110, 120), usage=Usage(input_tokens=7, output_tokens=3), token_source="usage")
-    RealTime().on_record(measured)
+    take(RealTime(), measured)
     (line,) = told()
     assert line["event"] == "request"
     assert line["ttft_ms"] == 100.0
@@ -32,7 +38,7 @@ def test_a_request_is_told_with_its_figures(told):
 
 
 def test_what_is_not_known_is_left_out_and_a_failure_says_why(told):
-    RealTime().on_record(failed_record("the peer closed the connection"))
+    take(RealTime(), failed_record("the peer closed the connection"))
     (line,) = told()
     assert line["error"] == "the peer closed the connection"
     assert not {"ttft_ms", "output_tokens"} & set(line)
@@ -54,10 +60,10 @@ def test_a_reader_that_goes_away_is_written_to_no_more(monkeypatch):
     out = os.fdopen(theirs, "w")
     monkeypatch.setattr(sys, "stdout", out)
     lines = RealTime()
-    lines.on_record(full_record())
+    take(lines, full_record())
     assert os.read(ours, 65536).startswith(b'{"event":"request"')
     os.close(ours)
     for _ in range(3):
-        lines.on_record(full_record())
+        take(lines, full_record())
     with pytest.raises(BrokenPipeError):  # the first of the three is still there to be written
         out.close()

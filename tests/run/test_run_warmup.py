@@ -7,6 +7,7 @@ import pytest
 from handmade import record, stamps
 
 from lens.errors import ConfigError
+from lens.metrics.builder import table_of
 from lens.orchestrator.schedule import parse_cooldown
 from lens.run.warmup import BATCH, mark_cooldown, mark_warmup, transient_length
 from lens.units import NS_PER_S
@@ -37,23 +38,25 @@ def test_a_beginning_that_is_like_the_rest_is_kept():
 
 
 def run_of(ttfts, every_ns=NS_PER_S):
-    return [
-        record((ttft,), index=i, stamps=stamps(i * every_ns, send_start=1, send_end=2, first_byte=3, end=ttft + 5))
-        for i, ttft in enumerate(ttfts)
-    ]
+    return table_of(
+        [
+            record((ttft,), index=i, stamps=stamps(i * every_ns, send_start=1, send_end=2, first_byte=3, end=ttft + 5))
+            for i, ttft in enumerate(ttfts)
+        ]
+    )
 
 
 def test_the_slow_beginning_is_marked_and_the_rest_is_not():
-    records, cut = mark_warmup(run_of([500] * 10 + [20, 21, 22, 21, 20] * 12))
+    table, cut = mark_warmup(run_of([500] * 10 + [20, 21, 22, 21, 20] * 12))
     assert cut == 10
-    assert [one.warmup for one in records] == [True] * 10 + [False] * 60
+    assert table.warmup.tolist() == [True] * 10 + [False] * 60
 
 
 @pytest.mark.parametrize(("said", "cut"), [("3", 3), ("2s", 2), ("25%", 5), ("0%", 0), ("99", 20)])
 def test_the_end_is_marked_by_number_time_or_share(said, cut):
-    records, found = mark_cooldown(run_of([10] * 20), said)
+    table, found = mark_cooldown(run_of([10] * 20), said)
     assert found == cut
-    assert [one.warmup for one in records] == [False] * (20 - cut) + [True] * cut
+    assert table.warmup.tolist() == [False] * (20 - cut) + [True] * cut
 
 
 @pytest.mark.parametrize("said", ["soon", "-1%", "120%", "3 apples"])

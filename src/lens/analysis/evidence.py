@@ -1,24 +1,24 @@
 """What a figure was made of: the request that bears a percentile, and the stamps and events it was read from.
 
 Percentiles are nearest rank, so each of them belongs to one request, or to one gap between two of its
-events; that one is shown. Nothing is computed anew here: the figure is the one of definitions.py.
+events; that one is shown. Nothing is computed anew here: the figure is the metric's, and what it was read from
+stands in its definition (`Metric.read_from`), so that a metric defined at run time is explained too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import ceil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import ceil, isnan
+from typing import NamedTuple
 
-from lens.analysis.columns import column, in_order
-from lens.metrics.definitions import Metric, connect_span_ns
-from lens.metrics.timeline import streamed_tokens, timeline
-from lens.model import CONTENT, OUTPUT, Record, Signal
-from lens.pricing import PriceBook
-from lens.units import NS_PER_S
+import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.metrics.columns import Column
+from lens.metrics.definitions import Metric, metric_named
+from lens.metrics.table import Table
+from lens.metrics.token_counts import EVIDENCE
+from lens.model import CONTENT, OUTPUT, Record, Signal, Stamps, Usage
+from lens.units import NS_PER_MS
 
 
 class Used(NamedTuple):
@@ -38,201 +38,194 @@ class Example(NamedTuple):
     used: tuple[Used, ...]
 
 
-def examples(metric: Metric, records: Sequence[Record], book: PriceBook, percents: Sequence[float]) -> list[Example]:
-    """Who bears these percentiles of a metric of requests; none where nothing was measured."""
-    import numpy as np
+def examples(metric: Metric, table: Table, percents: Sequence[float]) -> tuple[int, list[Example]]:
+    """Return how many values a metric of requests has, and who bears these percentiles of it.
 
-    ordered = in_order(records)
-    found = column(metric, ordered, book)
-    if not len(found):
-        return []
-    order = np.argsort(found.values, kind="stable")
+    Only their records are read again.
+    """
+    ordered = table.measured().started()
+    values, of = ordered.pooled(metric.name)
+    order = np.argsort(values, kind="stable")
     shown = []
-    for percent in percents:
+    for percent in percents if len(order) else ():
         place = int(order[max(ceil(percent * len(order) / 100), 1) - 1])
-        record = ordered[int(found.of[place])]
-        within = place - int(np.searchsorted(found.of, found.of[place]))
-        shown.append(Example(percent, float(found.values[place]), record, used(metric, record, book, within)))
-    return shown
+        row = int(of[place])
+        within = place - int(np.searchsorted(of, row))
+        request = Request(ordered.take(np.array([row])), within)
+        shown.append(Example(percent, float(values[place]), request.record, used(metric, request)))
+    return len(order), shown
 
 
-def used(metric: Metric, record: Record, book: PriceBook, within: int = 0) -> tuple[Used, ...]:
-    """What a metric reads of one record. within: which of its gaps or lags, of a metric that has many."""
-    if metric.kind == "cost":
-        return _cost(record, book)
-    if metric.kind == "gap":
-        return _GAPS[metric.name](record, within)
-    return _OF[metric.name](record)
+class Request:
+    """One request whose figure is explained: its record, and its columns."""
+
+    def __init__(self, table: Table, within: int = 0) -> None:
+        """table: of one row; within: which of its values is meant, of a metric that has many."""
+        self.table, self.within = table, within
+        self.record = table.record(0)
+
+    def places(self, wanted: Signal = CONTENT) -> list[int]:
+        """Return the places of the content events of these kinds among all events of the answer."""
+        events = self.record.events
+        return [i for i in range(len(events)) if events.signals[i] & int(wanted) and events.chars[i]]
+
+    @property
+    def evidence(self) -> str:
+        """Who says how many tokens each event brought."""
+        number = int(self.table.column("evidence")[0])
+        return EVIDENCE[number] if number >= 0 else "-"
 
 
-def _stamp(record: Record, name: str) -> Used:
-    at = getattr(record.stamps, name)
-    return Used(name, None if at is None else at - record.stamps.start)
+def used(metric: Metric, request: Request) -> tuple[Used, ...]:
+    """Return what a metric reads of a request."""
+    found: list[Used] = []
+    absent: list[str] = []
+    for name in metric.read_from:
+        if name in Stamps.__struct_fields__:
+            at = getattr(request.record.stamps, name)
+            if at is None:
+                absent.append(name)
+            else:
+                found.append(Used(name, at - request.record.stamps.start))
+        elif name == "usage.output_tokens" and "last_token" in metric.read_from:
+            found += _tokens(request, metric)  # those that came, of which the metric is a rate
+        elif name in _READERS:
+            found += _READERS[name](request, metric)
+        else:
+            found += _other(name, request)
+    if absent and not found:
+        reused = request.record.connection is not None and request.record.connection.reused
+        found.append(Used(", ".join(absent), None, "none: the connection was reused" if reused else "none"))
+    return tuple(found) or (Used("formula", None, metric.formula),)
 
 
-def _event(record: Record, place: int | None, says: str = "") -> Used:
-    """An event by its place among all events of the answer."""
-    if place is None:
-        return Used("event", None, "none")
+def _event(record: Record, place: int, says: str = "") -> Used:
+    """Return an event by its place among all events of the answer."""
     events = record.events
     kinds = "+".join(s.name or "" for s in Signal if s & events.signals[place]).lower() or "no content"
     told = f"{kinds}, {events.chars[place]} characters, read {events.read[place]}"
     return Used(f"event {place}", events.arrived_ns[place], f"{told}{', ' if says else ''}{says}")
 
 
-def _content(record: Record, wanted: Signal = CONTENT) -> list[int]:
-    """Places of the content events of these kinds."""
-    events = record.events
-    return [i for i in range(len(events)) if events.signals[i] & int(wanted) and events.chars[i]]
+def _no_event() -> list[Used]:
+    return [Used("event", None, "none")]
 
 
-def _first(record: Record, wanted: Signal = CONTENT) -> Used:
-    places = _content(record, wanted)
-    return _event(record, places[0] if places else None)
+Reader = Callable[[Request, Metric], Sequence[Used]]
 
 
-def _stamps(*names: str) -> Callable[[Record], tuple[Used, ...]]:
-    return lambda record: tuple([_stamp(record, name) for name in names])
+def _edge(wanted: Signal, place: int) -> Reader:
+    """Return the reader of the first or last event of some kinds."""
+
+    def read(request: Request, metric: Metric) -> Sequence[Used]:
+        places = request.places(wanted)
+        if not places:
+            return _no_event()
+        # What the first event brought is left out of a rate of those after it.
+        counts = place == 0 and wanted is CONTENT and "last_token" in metric.read_from
+        says = _brought(int(request.table.tokens[0]), request) if counts else ""
+        return [_event(request.record, places[place], says)]
+
+    return read
 
 
-def _from_stamp(name: str, wanted: Signal = CONTENT) -> Callable[[Record], tuple[Used, ...]]:
-    return lambda record: (_stamp(record, name), _first(record, wanted))
+def _brought(tokens: int, request: Request) -> str:
+    return f"brought {tokens} {'token' if tokens == 1 else 'tokens'} ({request.evidence})"
 
 
-def _connect(record: Record) -> tuple[Used, ...]:
-    span = connect_span_ns(record.stamps)
-    if span is None:
-        return (Used("connection", None, "reused"),)
-    start = record.stamps.start
-    return Used("first phase starts", span[0] - start), Used("last phase ends", span[1] - start)
-
-
-def _tokens(record: Record) -> Used:
-    return Used("output tokens", None, f"{streamed_tokens(record)} streamed; who counted: {record.token_source or '-'}")
-
-
-def _tpot(record: Record) -> tuple[Used, ...]:
-    places, line = _content(record), timeline(record)
-    if not places:
-        return (_event(record, None),)
-    brought = f"brought {int(line.tokens[0])} tokens ({line.evidence})"
-    return _event(record, places[0], brought), _event(record, places[-1]), _tokens(record)
-
-
-def _token_rate(record: Record) -> tuple[Used, ...]:
-    return (*_stamps("start", "end")(record), _usage("output_tokens")(record)[0])
-
-
-def _gap(record: Record, number: int) -> tuple[Used, ...]:
-    places = _content(record)
-    return _event(record, places[number]), _event(record, places[number + 1])
-
-
-def _token_gap(record: Record, number: int) -> tuple[Used, ...]:
-    """The number counts tokens; an event that brings k of them has k of the gaps."""
-    import numpy as np
-
-    line, places = timeline(record), _content(record)
-    brings: NDArray[Any] = np.flatnonzero(line.tokens > 0)
-    later = int(np.repeat(np.arange(1, len(brings)), line.tokens[brings][1:])[number])
-    k = int(line.tokens[brings[later]])
-    said = f"brought {k} {'token' if k == 1 else 'tokens'} ({line.evidence})"
-    return _event(record, places[brings[later - 1]]), _event(record, places[brings[later]], said)
-
-
-def _lag(record: Record, number: int) -> tuple[Used, ...]:
-    place = _content(record)[number]
-    return _event(record, place), Used(
-        "read by this client", record.events.arrived_ns[place] + record.events.lag_ns[place]
-    )
-
-
-def _longest(record: Record) -> tuple[Used, ...]:
-    gaps = timeline(record).gaps_ns()
-    return _gap(record, int(gaps.argmax())) if len(gaps) else ()
-
-
-def _stalls(record: Record) -> tuple[Used, ...]:
-    import numpy as np
-
-    gaps = timeline(record).gaps_ns()
+def _token_events(request: Request, metric: Metric) -> Sequence[Used]:
+    """Return the two events of the gap that is meant; of one figure of all gaps, the longest and the median."""
+    places, gaps = request.places(), np.diff(request.table.at)
     if not len(gaps):
-        return ()
-    median = Used("median gap", None, f"{float(np.median(gaps)) / 1e6:.3f} ms of {len(gaps)} gaps")
-    return (median, Used("longest gap", None, "between"), *_longest(record))
+        return [_event(request.record, place) for place in places] or _no_event()
+    if metric.pooled is None:
+        longest = int(gaps.argmax())
+        median = f"{float(np.median(gaps)) / NS_PER_MS:.3f} ms of {len(gaps)} gaps"
+        pair = [_event(request.record, place) for place in places[longest : longest + 2]]
+        return [Used("median gap", None, median), Used("longest gap", None, "between"), *pair]
+    if "tokens" not in metric.read_from:
+        return [_event(request.record, place) for place in places[request.within : request.within + 2]]
+    before, after = _token_gap(request.table.tokens, request.within) or (0, 1)
+    says = _brought(int(request.table.tokens[after]), request)
+    return [_event(request.record, places[before]), _event(request.record, places[after], says)]
 
 
-def _reading(per_second: int) -> Callable[[Record], tuple[Used, ...]]:
-    def read(record: Record) -> tuple[Used, ...]:
-        pace = Used("a token wanted every", None, f"{NS_PER_S // per_second / 1e6:g} ms from the first output on")
-        return _first(record, OUTPUT), pace, _tokens(record)
-
-    return read
-
-
-def _coalesced(record: Record) -> tuple[Used, ...]:
-    reads = timeline(record).read
-    together = int((reads[1:] == reads[:-1]).sum())
-    return (Used("token events", None, f"{len(reads)}, of which {together} in the read of the one before"),)
+def _token_gap(tokens: Column, number: int) -> tuple[int, int] | None:
+    """Return the content events around a gap between tokens: an event that brings k of them has k of the gaps."""
+    brings = np.flatnonzero(tokens > 0)
+    later = np.repeat(np.arange(1, len(brings)), tokens[brings][1:])[number : number + 1].tolist()
+    return (int(brings[later[0] - 1]), int(brings[later[0]])) if later else None
 
 
-def _tcp(record: Record) -> tuple[Used, ...]:
-    info = record.connection.tcp_at_end if record.connection else None
-    return (Used("TCP_INFO", None, str(info) if info else "none"),)
+def _tokens(request: Request, metric: Metric) -> Sequence[Used]:
+    if metric.pooled is not None:
+        return ()  # its event says what it brought
+    streamed = float(request.table.column("streamed")[0])
+    told = "-" if isnan(streamed) else f"{streamed:.0f}"
+    return [Used("output tokens", None, f"{told} streamed; who counted: {request.record.token_source or '-'}")]
 
 
-def _usage(field: str) -> Callable[[Record], tuple[Used, ...]]:
-    def read(record: Record) -> tuple[Used, ...]:
+def _reads(request: Request, _: Metric) -> Sequence[Used]:
+    together = int(request.table.together.sum())
+    events = int(request.table.n[0])
+    return [Used("token events", None, f"{events}, of which {together} in the read of the one before")]
+
+
+def _lags(request: Request, _: Metric) -> Sequence[Used]:
+    places, events = request.places(), request.record.events
+    if request.within >= len(places):
+        return _no_event()
+    place = places[request.within]
+    seen = events.arrived_ns[place] + events.lag_ns[place]
+    return [_event(request.record, place), Used("read by this client", seen)]
+
+
+def _server_timing(request: Request, _: Metric) -> Sequence[Used]:
+    return [Used(name, None, f"{took:g} ms") for name, took in request.record.server_timing_ms.items()]
+
+
+def _counts(request: Request, _: Metric) -> Sequence[Used]:
+    """Return every count of the usage that is known."""
+    usage = request.record.usage
+    counts = [(field, getattr(usage, field)) for field in Usage.__struct_fields__] if usage else []
+    return [Used(field, None, str(value)) for field, value in counts if value is not None]
+
+
+def _price(request: Request, _: Metric) -> Sequence[Used]:
+    cost = request.table.book.cost(request.record)
+    return [Used("price", None, cost.source or cost.reason or "-")]
+
+
+_READERS: dict[str, Reader] = {
+    "first_token": _edge(CONTENT, 0),
+    "first_output_token": _edge(OUTPUT, 0),
+    "first_reasoning_token": _edge(Signal.REASONING, 0),
+    "last_token": _edge(CONTENT, -1),
+    "token_events": _token_events,
+    "tokens": _tokens,
+    "reads": _reads,
+    "lags": _lags,
+    "server_timing": _server_timing,
+    "usage": _counts,
+    "price": _price,
+}
+
+
+def _other(name: str, request: Request) -> Sequence[Used]:
+    """Return a count of the usage, what the kernel told, or another metric by its name."""
+    head, _, field = name.partition(".")
+    record = request.record
+    if head == "usage" and field in Usage.__struct_fields__:
         said = getattr(record.usage, field) if record.usage else None
-        return (Used(field, None, f"{'-' if said is None else said}; who counted: {record.token_source or '-'}"),)
-
-    return read
-
-
-def _server(record: Record) -> tuple[Used, ...]:
-    return tuple([Used(name, None, f"{took:g} ms") for name, took in record.server_timing_ms.items()])
-
-
-def _cost(record: Record, book: PriceBook) -> tuple[Used, ...]:
-    cost = book.cost(record)
-    counted = [
-        Used(field, None, str(value)) for field in (record.usage.__struct_fields__ if record.usage else ())
-        if (value := getattr(record.usage, field)) is not None
-    ]  # fmt: skip
-    return (*counted, Used("price", None, cost.source or cost.reason or "-"))
-
-
-_GAPS: dict[str, Callable[[Record, int], tuple[Used, ...]]] = {
-    "inter_chunk_ms": _gap,
-    "itl_ms": _token_gap,
-    "client_lag_us": _lag,
-}
-_OF: dict[str, Callable[[Record], tuple[Used, ...]]] = {
-    **{f"{name}_ms": _stamps(f"{name}_start", f"{name}_end") for name in ("dns", "tcp", "proxy", "tls", "send")},
-    "connect_ms": _connect,
-    "ttfb_ms": _stamps("start", "first_byte"),
-    "ttft_ms": _from_stamp("start"),
-    "ttft_from_send_ms": _from_stamp("send_end"),
-    "ttft_from_schedule_ms": _from_stamp("intended"),
-    "ttfo_ms": _from_stamp("start", OUTPUT),
-    "thinking_ms": lambda record: (_first(record, Signal.REASONING), _first(record, OUTPUT)),
-    "tpot_ms": _tpot,
-    "total_latency_ms": _stamps("start", "end"),
-    "total_latency_from_schedule_ms": _stamps("intended", "end"),
-    "tokens_per_second": _token_rate,
-    "decode_tokens_per_second": _tpot,
-    "stall_count": _stalls,
-    "stall_ms": _stalls,
-    "longest_gap_ms": _longest,
-    **{f"reading_misses_{speed}": _reading(speed) for speed in (5, 10, 20)},
-    "coalescing": _coalesced,
-    "schedule_lag_us": _stamps("intended", "send_start"),
-    "rtt_ms": _tcp,
-    "min_rtt_ms": _tcp,
-    "retransmits": _tcp,
-    "server_ms": _server,
-    "input_tokens": _usage("input_tokens"),
-    "output_tokens": _usage("output_tokens"),
-    "thinking_tokens": _usage("reasoning_tokens"),
-    "cached_tokens": _usage("cache_read_tokens"),
-}
+        return [Used(field, None, f"{'-' if said is None else said}; who counted: {record.token_source or '-'}")]
+    if head == "tcp":
+        info = record.connection.tcp_at_end if record.connection else None
+        return [Used("TCP_INFO", None, str(info) if info else "none")]
+    try:
+        metric = metric_named(name)
+    except KeyError:
+        return [Used(name, None)]
+    if metric.kind == "run":
+        return [Used(name, None)]
+    value = float(request.table.metric(metric.name)[0])
+    return [Used(name, None, "not measured" if isnan(value) else f"{value:.6g} {metric.unit}")]

@@ -15,8 +15,7 @@ import trio
 
 from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import LensError
-from lens.metrics.summary import percentile
-from lens.metrics.timeline import first_at_ns
+from lens.metrics.distribution import percentile
 from lens.model import CONTENT, Record, Status
 from lens.run.driver import RunOptions, run
 from lens.units import NS_PER_MS, us
@@ -136,15 +135,16 @@ def _compare(record: Record, entry: dict[str, Any], errors: dict[str, list[int]]
     """Adds the errors of one request; returns how many token stamps lie within their write."""
     start, events = record.stamps.start, record.events
     writes = {index: (due, before, after) for due, before, after, _, index in entry["events"]}
-    first = first_at_ns(record)
-    within = 0
+    within = tokens = 0
     earlier: int | None = None
     for i in range(len(events)):
+        content = bool(events.signals[i] & int(CONTENT) and events.chars[i])
+        tokens += content
         if i not in writes:
             continue
         due, before, after = writes[i]
         errors["late"].append(before - due)
-        if not (events.signals[i] & int(CONTENT) and events.chars[i]):
+        if not content:
             continue
         arrived = start + events.arrived_ns[i]
         off = arrived - before
@@ -154,9 +154,8 @@ def _compare(record: Record, entry: dict[str, Any], errors: dict[str, list[int]]
         earlier = off
         errors["read_tokens"].append(arrived + events.lag_ns[i] - before)
         within += before <= arrived <= after
-        if events.arrived_ns[i] == first:
+        if tokens == 1:
             errors["ttft"].append(off)
-            first = None
     if record.stamps.send_end is not None:
         errors["sent"].append(entry["request_complete_ns"] - record.stamps.send_end)
     if record.stamps.send_start is not None and record.stamps.intended is not None:

@@ -115,10 +115,10 @@ def check_values(config: RunConfig) -> None:
         if length is not None:
             lengths(length, 1)
     if config.monitor is not None and config.monitor.slos:
-        from lens.monitor.burn import parse_promise
+        from lens.monitor.burn import parse_objective
 
-        for promise in config.monitor.slos:
-            parse_promise(promise)
+        for text in config.monitor.slos:
+            parse_objective(text)
     if config.load.max_cost_usd is not None:
         nusd_of(config.load.max_cost_usd, "max_cost_usd")
     level = config.output.log_level

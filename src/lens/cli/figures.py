@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
 
     from lens.metrics.goodput import Slo
     from lens.metrics.summary import Summary
-    from lens.model import Record
+    from lens.metrics.table import Table
 
-# metrics.DIALECTS, without loading them for --help
-DIALECTS = ("vllm", "sglang", "aiperf", "guidellm", "inference-perf", "llmperf", "otel")
+# The names of tool_definitions.TOOLS, without loading it for --help.
+TOOLS = ("vllm", "sglang", "aiperf", "guidellm", "inference-perf", "llmperf", "otel")
 _figures = partial(Option, group="Figures")
 SLOS = (
     _figures("--goodput", multiple=True, greedy=True, metavar="SLO...",
@@ -26,7 +25,7 @@ SLOS = (
 )  # fmt: skip
 FIGURES = (
     *SLOS,
-    _figures("--definitions", type=click.Choice(DIALECTS), multiple=True, metavar="TOOL",
+    _figures("--definitions", type=click.Choice(TOOLS), multiple=True, metavar="TOOL",
         help="Show beside ours what another tool would have said: vllm, sglang, aiperf, guidellm, "
         "inference-perf, llmperf or otel."),
 )  # fmt: skip
@@ -46,15 +45,14 @@ def slos_of(ctx: click.Context) -> tuple[Slo, ...]:
     return parse_slos(" ".join(said))
 
 
-def print_definitions(ctx: click.Context, console: Console, records: Iterable[Record], summary: Summary) -> None:
-    """What the tools that --definitions names would have said."""
+def print_definitions(ctx: click.Context, console: Console, table: Table, summary: Summary) -> None:
+    """Print what the tools that --definitions names would have said."""
     names = ctx.params.get("definitions")
     if not names:
         return
-    from lens.metrics.tool_definitions import dialect_named, in_dialect
-    from lens.report.tool_figures import print_dialect
+    from lens.metrics.tool_definitions import definitions_of, tool_figures
+    from lens.report.tool_figures import print_tool
 
-    kept = list(records)
     for name in dict.fromkeys(names):
-        dialect = dialect_named(name)
-        print_dialect(console, dialect, in_dialect(dialect, kept), summary)
+        tool = definitions_of(name)
+        print_tool(console, tool, tool_figures(tool, table), summary)

@@ -1,4 +1,4 @@
-"""Gates: --threshold, --threshold-ttft, --threshold-tps and --sla, read before measuring and judged after it."""
+"""Gates: --threshold, --threshold-ttft, --threshold-tps and --sla, read before measuring, evaluated after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lens.errors import ConfigError, FileError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lens.analysis.gates.sla import Gate, Judged
+    from lens.analysis.gates.sla import Gate, GateResult
 
 _gate = partial(Option, group="Gates")
 GATES = (
@@ -61,15 +61,15 @@ def _of_file(path: Path) -> tuple[Gate, ...]:
         raise ConfigError(f"--sla {path}: {str(error).removeprefix(f'config file {path}: ')}") from None
 
 
-def print_verdicts(console: Console, judged: Sequence[Judged]) -> None:
-    """A line a gate: kept or not, the figure, and whose it is."""
+def print_verdicts(console: Console, results: Sequence[GateResult]) -> None:
+    """Print a line a gate: kept or not, the figure, and whose it is."""
     from rich.text import Text
 
     from lens.metrics.definitions import METRICS
     from lens.report.terminal import clean, fact
 
     console.print()
-    for one in judged:
+    for one in results:
         verdict, threshold = one.verdict, one.gate.threshold
         unit = METRICS[threshold.metric].unit
         actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"

@@ -1,7 +1,7 @@
 """Show the progress of a run on standard error: one line that is written over, or a plain line now and then.
 
-It is drawn inside the measuring loop, so it must cost microseconds: a few sums, one write, and
-no layout engine.
+It is drawn inside the measuring loop, so it must cost little: a few sums, figures of the newest requests only, one
+write, and no layout engine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections import Counter, deque
 
-from lens.metrics.timeline import first_at_ns, last_at_ns
 from lens.model import Record, Status
 from lens.orchestrator.engine import RunState
 from lens.run.result import RunResult
@@ -20,6 +19,8 @@ from lens.units import NS_PER_MS, NS_PER_S
 
 # The figures shown are those of the newest requests, so that a change is seen.
 RECENT = 200
+# Of the requests that ended since the last look, so many are looked at: about a millisecond.
+NEWEST = 50
 LIVE_EVERY_NS = 200 * NS_PER_MS
 PLAIN_EVERY_NS = 5 * NS_PER_S
 _BAR_CELLS = 24
@@ -34,27 +35,31 @@ class Progress(Sink):
         self._next_ns = self._every_ns if not live else 0
         self._color = live and not os.environ.get("NO_COLOR")
         self._ttft_ms: deque[float] = deque(maxlen=RECENT)
-        self._gap_ms: deque[float] = deque(maxlen=RECENT)
+        self._tpot_ms: deque[float] = deque(maxlen=RECENT)
         self._lag_us: deque[float] = deque(maxlen=RECENT)
+        self._ended: deque[Record] = deque(maxlen=NEWEST)  # since the last look
         self._errors: Counter[str] = Counter()
         self._tokens = 0
         self._drawn = False
 
     def on_record(self, record: Record) -> None:
         """Take from one record what the line shows."""
+        self._ended.append(record)
         if record.status is not Status.SUCCESS:
             self._errors[record.category] += 1
-        if len(record.events.lag_ns):
-            self._lag_us.append(max(record.events.lag_ns) / 1000)
-        first, last = first_at_ns(record), last_at_ns(record)
-        if first is None or last is None:
+        elif record.usage and record.usage.output_tokens is not None:
+            self._tokens += record.usage.output_tokens
+
+    def _look(self) -> None:
+        """Evaluate the requests that ended since the last look."""
+        if not self._ended:
             return
-        self._ttft_ms.append(first / NS_PER_MS)
-        tokens = record.usage.output_tokens if record.usage else None
-        if tokens is not None and record.status is Status.SUCCESS:
-            self._tokens += tokens
-            if tokens > 1:
-                self._gap_ms.append((last - first) / NS_PER_MS / (tokens - 1))
+        from lens.metrics.builder import table_of
+
+        table = table_of(self._ended)
+        self._ended.clear()
+        for values, name in ((self._ttft_ms, "ttft_ms"), (self._tpot_ms, "tpot_ms"), (self._lag_us, "client_lag_us")):
+            values.extend(value for value in table.counted(name).tolist() if value == value)
 
     def on_progress(self, state: RunState) -> None:
         """Draw the line when it is time."""
@@ -72,7 +77,8 @@ class Progress(Sink):
         sys.stderr.flush()
 
     def line(self, state: RunState, elapsed_ns: int) -> str:
-        """Everything in one line, the most wanted first."""
+        """Return everything in one line, the most wanted first."""
+        self._look()
         seconds = elapsed_ns / NS_PER_S
         share = self._share(state, elapsed_ns)
         total = f"/{state.total}" if state.total else ""
@@ -87,8 +93,8 @@ class Progress(Sink):
             parts.append(f"{state.done / seconds:.1f} req/s")
         if self._ttft_ms:
             parts.append(f"TTFT p50 {_rank(self._ttft_ms, 50):.1f} p95 {_rank(self._ttft_ms, 95):.1f} ms")
-        if self._gap_ms:
-            parts.append(f"ITL {_rank(self._gap_ms, 50):.2f} ms")
+        if self._tpot_ms:
+            parts.append(f"ITL {_rank(self._tpot_ms, 50):.2f} ms")
         if self._tokens and seconds:
             parts.append(f"{self._tokens / seconds:.0f} tokens/s")
         if state.spent_nusd is not None:

@@ -37,7 +37,7 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     """
     result = run_settings(settings)
     console = page_console(on_stderr=uses_stdout(settings.config.output, settings.output))
-    print_report(console, result.summary, result.info, list(result.paths), records=result.records)
+    print_report(console, result.summary, result.info, list(result.paths), table=result.table)
     if also is not None:
         also(console, result)
     if result.verdicts:

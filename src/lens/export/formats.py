@@ -1,36 +1,61 @@
 """The formats there are, and the one contract they keep.
 
-An export takes records as they come and gives bytes back; it opens nothing and writes nothing,
-so the same class serves a file, a pipe, a push and a test. A format's module is loaded when it
-is asked for. Others may add theirs through the entry-point group "lens.exporters".
+An export takes the table of a run and gives bytes back, a piece at a time; it opens nothing and writes nothing,
+so the same class serves a file, a pipe, a push and a test. A format's module is loaded when it is asked for.
+Others may add theirs through the entry-point group "lens.exporters".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from lens import plugins
 from lens.errors import ConfigError
-from lens.metrics.summary import Summary
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
+if TYPE_CHECKING:
+    from lens.metrics.summary import Summary
+    from lens.metrics.table import Table
+
 
 class Export(Protocol):
-    """One run in one format. Called in this order: begin, add for each record, end."""
+    """One run in one format."""
 
     def __init__(self, info: RunInfo, book: PriceBook, *, single: bool) -> None:
         """single: the run is one request, and the format may show it without a list around it."""
+
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:
+        """Yield the run in pieces of bounded size.
+
+        table: the requests; info: the header, now that the run has ended; summary: what they come to.
+        """
+
+
+class RecordExport(Protocol):
+    """An export that takes records one by one, as plugins may: begin, add for each record, end."""
 
     def begin(self) -> bytes: ...
 
     def add(self, record: Record) -> bytes: ...
 
-    def end(self, info: RunInfo, summary: Summary) -> bytes:
-        """info: the header again, now that the run has ended."""
+    def end(self, info: RunInfo, summary: Summary) -> bytes: ...
+
+
+class PerRecord:
+    """Makes an export of one that takes records."""
+
+    def __init__(self, export: RecordExport) -> None:
+        self._export = export
+
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:
+        yield self._export.begin()
+        yield from map(self._export.add, table.records())
+        yield self._export.end(info, summary)
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +91,7 @@ _BUILT_IN = (
         says="as guidellm writes it"),
 )  # fmt: skip
 FORMATS: dict[str, Format] = {f.name: f for f in _BUILT_IN}
-# As the plan's own enum and other tools spell them.
+# As others spell them.
 _ALIASES = {
     "jsonlines": "jsonl", "json-lines": "jsonl", "ndjson": "jsonl", "prom": "prometheus", "influx": "influxdb",
     "opentelemetry": "otlp", "hdr": "hdrhistogram", "hlog": "hdrhistogram", "vllm": "vllm-json",
@@ -76,10 +101,10 @@ GROUP = "lens.exporters"
 
 
 def format_named(name: str) -> Format:
-    """The format of this name, built in or a plugin's.
+    """Return the format of this name, built in or a plugin's.
 
     Raises:
-        ConfigError: there is none; the message lists what there is.
+        ConfigError: no format of that name.
     """
     key = name.strip().lower()
     key = _ALIASES.get(key, key)
@@ -92,12 +117,18 @@ def format_named(name: str) -> Format:
 
 
 def format_of_suffix(suffix: str) -> Format | None:
-    """The format whose files end like this, None when no format's do."""
+    """Return the format whose files end like this, None when no format's do."""
     return next((f for f in FORMATS.values() if f.suffix == suffix.lower()), None)
 
 
 def open_export(chosen: Format, info: RunInfo, book: PriceBook, *, single: bool = False) -> Export:
-    """An export of this format, ready to begin."""
+    """Return an export of this format.
+
+    Raises:
+        ConfigError: a library that it needs, or the plugin, cannot be loaded.
+    """
     module, _, name = chosen.where.partition(":")
-    kind: type[Export] = plugins.load(GROUP, name) if module == GROUP else getattr(import_module(module), name)
-    return kind(info, book, single=single)
+    kind = plugins.load(GROUP, name) if module == GROUP else getattr(import_module(module), name)
+    made: Any = kind(info, book, single=single)
+    export: Export = made if hasattr(made, "write") else PerRecord(made)
+    return export

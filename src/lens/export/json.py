@@ -1,56 +1,51 @@
-"""One JSON document: a request as the plan's RequestMetrics, a run as its BenchmarkSummary.
+"""One JSON document: one request with its figures, or a run: what it comes to, then its requests.
 
-The names are the plan's (PLAN 2.2.4, 3.3, 9.2), with ours added under their METRICS names.
-Requests hold their raw record too, so that `analyze` reads this file like a run file.
+Requests hold their raw record too, so that `lll analyze` reads this file like a run file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from lens.metrics.rows import full_row, token_timings
-from lens.metrics.summary import Distribution, Summary
-from lens.model import Record, RunInfo, encode_hook
+from lens.export.request_json import encode_requests
+from lens.history.write import encode_json
+from lens.metrics.distribution import Distribution
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
+from lens.model import RunInfo
 from lens.pricing import PriceBook
-
-_encoder = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number")
 
 
 class JsonDocument:
-    """Rows are kept encoded until the end, because the summary stands before them."""
+    """The document; a field a line, so that people can read it without a line for each of a thousand stamps."""
 
-    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
-        self._info, self._book, self._single = info, book, single
-        self._rows: list[msgspec.Raw] = []
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
+        self._single = single
 
-    def begin(self) -> bytes:
-        return b""
-
-    def add(self, record: Record) -> bytes:
-        row = full_row(record, self._book)
-        row["token_timings"] = token_timings(record)
-        self._rows.append(msgspec.Raw(_encoder.encode(row)))
-        return b""
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:
-        if self._single and len(self._rows) == 1:
-            row = msgspec.json.decode(self._rows[0], type=dict[str, msgspec.Raw])
-            return _document({name: bytes(value) for name, value in row.items()} | {"run": _encoder.encode(info)})
-        fields = {name: _encoder.encode(value) for name, value in benchmark_summary(info, summary).items()}
-        fields["requests"] = b"[\n  " + b",\n  ".join(bytes(row) for row in self._rows) + b"\n ]"
-        return _document(fields)
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:
+        rows = encode_requests(table, timings=True)
+        if self._single and len(table) == 1:
+            fields = msgspec.json.decode(next(rows), type=dict[str, msgspec.Raw])
+            yield b"{\n" + b"".join([_field(name, bytes(value)) + b",\n" for name, value in fields.items()])
+            yield _field("run", encode_json(info)) + b"\n}\n"
+            return
+        of_run = benchmark_summary(info, summary)
+        yield b"{\n" + b"".join([_field(name, encode_json(value)) + b",\n" for name, value in of_run.items()])
+        yield b' "requests": [\n  ' + next(rows, b"")
+        for row in rows:
+            yield b",\n  " + row
+        yield b"\n ]\n}\n"
 
 
-def _document(fields: dict[str, bytes]) -> bytes:
-    """A field a line: to be read by people, without a line for each of a thousand stamps."""
-    lines = (b" %s: %s" % (_encoder.encode(name), value) for name, value in fields.items())
-    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+def _field(name: str, value: bytes) -> bytes:
+    return b" %s: %s" % (encode_json(name), value)
 
 
 def benchmark_summary(info: RunInfo, summary: Summary) -> dict[str, Any]:
-    """The plan's BenchmarkSummary without its requests, then our figures, then the run's header."""
+    """Return what a run comes to, by the names in the document: totals, then statistics, then the run's header."""
     rate = summary.distributions.get("tokens_per_second")
     return {
         "test_config": info.config,
@@ -87,7 +82,7 @@ def benchmark_summary(info: RunInfo, summary: Summary) -> dict[str, Any]:
 
 
 def latency_stats(found: Distribution | None) -> dict[str, Any] | None:
-    """The plan's LatencyStats; a percentile that n cannot support is null, with the n it needs."""
+    """Return a distribution as the document has it; a percentile that n cannot support is null, with the n it needs."""
     if found is None:
         return None
     stats: dict[str, Any] = {

@@ -1,45 +1,49 @@
-"""Run files as an export: the header, a record a line, and the header again when the run has ended.
-
-Each line holds the record and the plan's names beside it: `jq .ttft_ms` works, and so does
-`analyze`, which reads the record and computes everything anew.
-"""
+"""Run files as an export: the header, a request a line or a message, and the header again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
+from lens.export.request_json import encode_requests
 from lens.history.write import MAGIC, json_line, message
-from lens.metrics.rows import full_row
 from lens.metrics.summary import Summary
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.model import RunInfo
 from lens.pricing import PriceBook
+
+TOGETHER = 256  # requests in one piece
 
 
 class JsonLines:
     """The run file for people and tools."""
 
     def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
-        self._info, self._book, self._single = info, book, single
+        """Takes what every export takes."""
 
-    def begin(self) -> bytes:
-        return json_line(self._info)
-
-    def add(self, record: Record) -> bytes:
-        return json_line(full_row(record, self._book))
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - a run file holds no summary
-        return json_line(info)
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - not in it
+        yield json_line(info)
+        yield from request_lines(table)
+        yield json_line(info)
 
 
 class Packed:
     """The run file for size: the records and nothing beside them."""
 
     def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
-        self._info, self._book, self._single = info, book, single
+        """Takes what every export takes."""
 
-    def begin(self) -> bytes:
-        return MAGIC + message(self._info)
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - not in it
+        yield MAGIC + message(info)
+        yield from _together(map(message, table.records()))
+        yield message(info)
 
-    def add(self, record: Record) -> bytes:
-        return message(record)
 
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - a run file holds no summary
-        return message(info)
+def request_lines(table: Table) -> Iterator[bytes]:
+    """Yield the lines of requests, some in each piece."""
+    return _together(line + b"\n" for line in encode_requests(table))
+
+
+def _together(items: Iterator[bytes]) -> Iterator[bytes]:
+    while piece := b"".join(islice(items, TOGETHER)):
+        yield piece

@@ -6,16 +6,21 @@ is one TracesData or MetricsData message in OTLP's JSON. The push sends the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from lens.export.buckets import OTEL_DURATION_S, OTEL_TOKENS, Buckets
-from lens.export.otlp_spans import Attributes, attributes_of, common, resource_of, scope_of, span_of
-from lens.export.wallclock import end_unix_ns, start_unix_ns, unix_ns
-from lens.metrics.definitions import measure
+from lens.export.buckets import OTEL_DURATION_S, OTEL_TOKENS, Buckets, fill_buckets
+from lens.export.otlp_spans import Attributes, attributes_of, kinds_of, resource_of, scope_of, spans_of
+from lens.export.wallclock import end_unix_ns, unix_ns
+from lens.metrics.columns import Column
+from lens.metrics.raw_events import RawEvents, raw_events, with_records
 from lens.metrics.summary import Summary
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.model import RunInfo
 from lens.pricing import PriceBook
 from lens.units import NS_PER_MS, NS_PER_S
 
@@ -32,7 +37,7 @@ _Key = tuple[tuple[str, str | int | float | bool], ...]
 
 
 class OtlpMetrics:
-    """The client metrics of all records so far; takes them one by one."""
+    """The client metrics of all requests so far; takes tables of them one after the other."""
 
     def __init__(self, info: RunInfo) -> None:
         self._info = info
@@ -40,40 +45,38 @@ class OtlpMetrics:
         self._last_ns = self._start_ns
         self._found: dict[str, dict[_Key, Buckets]] = {name: {} for name in _HISTOGRAMS}
 
-    def add(self, record: Record) -> None:
-        """Count one request; tokens and chunks only where they were measured."""
-        if record.warmup:
+    def add(self, table: Table, events: RawEvents) -> None:
+        """Count requests, tokens and chunks only where they were measured.
+
+        table: without requests of the warm-up; events: theirs, all of them.
+        """
+        if not len(table):
             return
-        named = common(record, self._info)
-        self._last_ns = max(self._last_ns, end_unix_ns(record) or start_unix_ns(record))
-        took_ms = measure("total_latency_ms", record)
-        if took_ms is not None:
-            self._one("gen_ai.client.operation.duration", named, took_ms * NS_PER_MS / NS_PER_S)
-        ok = {key: value for key, value in named.items() if key != "error.type"}
-        if record.usage:
-            for kind, tokens in (("input", record.usage.input_tokens), ("output", record.usage.output_tokens)):
-                if tokens is not None:
-                    self._one("gen_ai.client.token.usage", {**ok, "gen_ai.token.type": kind}, tokens)
-        if record.stream and len(record.events):
-            self._chunks(record, ok)
+        self._last_ns = max(self._last_ns, int(end_unix_ns(table).max()))
+        kinds, of = kinds_of(table, self._info)
+        keys: list[_Key] = [_key(kind.attributes) for kind in kinds]
+        took_s = table.metric("total_latency_ms") * NS_PER_MS / NS_PER_S
+        self._fill("gen_ai.client.operation.duration", keys, of, took_s)
+        # A failure is no property of tokens and chunks that came.
+        keys = [tuple([pair for pair in key if pair[0] != "error.type"]) for key in keys]
+        tokens = np.stack([table.usage("input_tokens"), table.usage("output_tokens")], axis=1)
+        told = [(*key, ("gen_ai.token.type", kind)) for key in keys for kind in ("input", "output")]
+        self._fill("gen_ai.client.token.usage", told, np.stack([2 * of, 2 * of + 1], axis=1).ravel(), tokens.ravel())
+        # Every event is a chunk to the conventions, one without content too.
+        chunks = events.where(table.column("stream")[events.of])
+        begins = chunks.begins
+        first_s = chunks.at[begins] / NS_PER_S
+        self._fill("gen_ai.client.operation.time_to_first_chunk", keys, of[chunks.of[begins]], first_s)
+        arrived_s = chunks.at / NS_PER_S
+        gaps_s = np.diff(arrived_s)[~begins[1:]]
+        self._fill("gen_ai.client.operation.time_per_output_chunk", keys, of[chunks.of[1:][~begins[1:]]], gaps_s)
 
-    def _chunks(self, record: Record, named: Attributes) -> None:
-        """Every event is a chunk to the conventions, one without content too."""
-        import numpy as np
-
-        arrived_s = np.frombuffer(record.events.arrived_ns, dtype=record.events.arrived_ns.typecode) / NS_PER_S
-        self._one("gen_ai.client.operation.time_to_first_chunk", named, float(arrived_s[0]))
-        self._buckets("gen_ai.client.operation.time_per_output_chunk", named).add_all(np.diff(arrived_s))
-
-    def _one(self, name: str, named: Attributes, value: float) -> None:
-        self._buckets(name, named).add(value)
-
-    def _buckets(self, name: str, named: Attributes) -> Buckets:
-        key = tuple((k, v) for k, v in named.items() if not isinstance(v, list))
-        return self._found[name].setdefault(key, Buckets(_HISTOGRAMS[name][2]))
+    def _fill(self, name: str, keys: Sequence[_Key], of: Column, values: Column) -> None:
+        known = ~np.isnan(values)
+        fill_buckets(self._found[name], _HISTOGRAMS[name][2], keys, of[known], values[known])
 
     def message(self) -> dict[str, Any] | None:
-        """One MetricsData; None while there is nothing to tell."""
+        """Return one MetricsData; None while there is nothing to tell."""
         metrics = [
             {
                 "name": name,
@@ -107,41 +110,44 @@ class OtlpMetrics:
 
 
 def spans_message(info: RunInfo, spans: list[dict[str, Any]]) -> dict[str, Any]:
-    """One TracesData."""
+    """Return one TracesData."""
     scoped = {"scope": scope_of(info), "spans": spans}
     return {"resourceSpans": [{"resource": resource_of(info), "scopeSpans": [scoped]}]}
 
 
-class Otlp:
-    """Lines of spans as they come, and the metrics at the end."""
+class OtlpSignals:
+    """Spans of requests, and the metrics of all so far."""
 
-    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
-        self._info, self._book = info, book
+    def __init__(self, info: RunInfo) -> None:
+        self._info = info
         self._metrics = OtlpMetrics(info)
-        self._spans: list[dict[str, Any]] = []
 
-    def begin(self) -> bytes:
-        return b""
-
-    def add(self, record: Record) -> bytes:
-        if record.warmup:
-            return b""
-        self._metrics.add(record)
-        self._spans.append(span_of(record, self._info, self._book))
-        return self.spans() if len(self._spans) >= SPANS_A_LINE else b""
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - everything was gathered by add
-        return self.spans() + self.metrics()
+    def add(self, table: Table) -> Iterator[bytes]:
+        """Yield lines of the spans of requests, and count these in the metrics; the warm-up is left out."""
+        for part, records in with_records(table.measured()):
+            events = raw_events(records)
+            self._metrics.add(part, events)
+            spans = spans_of(part, records, events, self._info)
+            while some := list(islice(spans, SPANS_A_LINE)):
+                yield msgspec.json.encode(spans_message(self._info, some)) + b"\n"
 
     def metrics(self) -> bytes:
-        """The metrics of all requests so far, as one line; nothing while there are none."""
+        """Return the metrics of all requests so far, as one line; nothing while there are none."""
         found = self._metrics.message()
         return msgspec.json.encode(found) + b"\n" if found else b""
 
-    def spans(self) -> bytes:
-        """The spans that have come since the last line of them."""
-        if not self._spans:
-            return b""
-        line = msgspec.json.encode(spans_message(self._info, self._spans)) + b"\n"
-        self._spans = []
-        return line
+
+class Otlp:
+    """Lines of spans, and the metrics at the end."""
+
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
+        """Takes what every export takes."""
+
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - not in it
+        signals = OtlpSignals(info)
+        yield from signals.add(table)
+        yield signals.metrics()
+
+
+def _key(attributes: Attributes) -> _Key:
+    return tuple([(name, value) for name, value in attributes.items() if not isinstance(value, list)])

@@ -7,14 +7,21 @@ prompt and no answer is ever part of a span.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from lens.export.wallclock import end_unix_ns, start_unix_ns
-from lens.metrics.rows import all_figures, error_text
-from lens.metrics.timeline import first_at_ns, last_at_ns
+from lens.history.lean import MISSING
+from lens.metrics.columns import Codes, Column
+from lens.metrics.definitions import added_metrics
+from lens.metrics.raw_events import RawEvents
+from lens.metrics.rows import codes_of, combinations, error_texts, file_name, plain_values
+from lens.metrics.table import Table
 from lens.model import Record, RunInfo, Status
-from lens.pricing import PriceBook
+from lens.units import NS_PER_S
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 KIND_CLIENT = 3
@@ -32,12 +39,21 @@ _PROVIDERS = {
 }
 _OPERATIONS = {"completions": "text_completion", "embeddings": "embeddings", "generate_content": "generate_content"}
 _PORTS = {"http": 80, "https": 443}
-# Our own figures that a span carries, so that a trace can be searched by them.
-_FIGURES = ("ttft_ms", "ttfo_ms", "ttft_from_send_ms", "itl_ms", "tpot_ms", "tokens_per_second", "longest_gap_ms")
+# Our own figures that a span carries, so that a trace can be searched by them; beside those that were added.
+_FIGURES = (
+    "ttft_ms",
+    "ttfo_ms",
+    "ttft_from_send_ms",
+    "itl_ms",
+    "tpot_ms",
+    "tokens_per_second",
+    "longest_gap_ms",
+    "total_cost",
+)
 
 
 def attributes_of(values: Attributes) -> list[dict[str, Any]]:
-    """A dict as OTLP's list of KeyValue."""
+    """Return a dict as OTLP's list of KeyValue."""
     return [{"key": key, "value": _any(value)} for key, value in values.items()]
 
 
@@ -54,7 +70,7 @@ def _any(value: str | int | float | bool | list[str]) -> dict[str, Any]:
 
 
 def resource_of(info: RunInfo) -> dict[str, Any]:
-    """Who reports: this program, this run, this machine."""
+    """Return who reports: this program, this run, this machine."""
     named: Attributes = {
         "service.name": "llm-latency-lens",
         "service.version": info.version,
@@ -69,25 +85,45 @@ def scope_of(info: RunInfo) -> dict[str, str]:
     return {"name": "lens", "version": info.version}
 
 
-def common(record: Record, info: RunInfo) -> Attributes:
+class Kind(NamedTuple):
     """What a request's span and its metrics are told apart by."""
-    target = info.targets[record.target] if record.target < len(info.targets) else None
+
+    operation: str
+    model: str
+    attributes: Attributes
+
+
+def kinds_of(table: Table, info: RunInfo) -> tuple[list[Kind], Column]:
+    """Return the kinds of requests in a table, and which of them each is."""
+    names = ("provider", "model", "served_model", "status", "http_status", "category")
+    found = combinations(codes_of(table.column("target")), *[table.codes(name) for name in names])
+    return [_kind(info, *values) for values in found.values], found.codes
+
+
+def _kind(
+    info: RunInfo,
+    number: int,
+    provider: str,
+    model: str,
+    served_model: str | None,
+    status: str,
+    http_status: int | None,
+    category: str,
+) -> Kind:
+    target = info.targets[number] if number < len(info.targets) else None
+    operation = _OPERATIONS.get((target.api if target else None) or "", "chat")
     found: Attributes = {
-        "gen_ai.operation.name": _OPERATIONS.get((target.api if target else None) or "", "chat"),
-        "gen_ai.provider.name": _PROVIDERS.get(record.provider, record.provider),
-        "gen_ai.request.model": record.model,
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
+        "gen_ai.request.model": model,
     }
-    if record.served_model:
-        found["gen_ai.response.model"] = record.served_model
+    if served_model:
+        found["gen_ai.response.model"] = served_model
     if target:
         found.update(_server(target.url))
-    if record.status is not Status.SUCCESS:
-        found["error.type"] = str(record.http_status) if _refused(record) else record.category
-    return found
-
-
-def _refused(record: Record) -> bool:
-    return record.http_status is not None and record.http_status >= 400
+    if status != Status.SUCCESS:
+        found["error.type"] = str(http_status) if http_status is not None and http_status >= 400 else category
+    return Kind(operation, model, found)
 
 
 def _server(url: str) -> Attributes:
@@ -100,60 +136,75 @@ def _server(url: str) -> Attributes:
     return {**found, "server.port": port} if found and port else found
 
 
-def span_of(record: Record, info: RunInfo, book: PriceBook) -> dict[str, Any]:
-    """The span of one request; its ids follow from the request's own, so that a second export is the same."""
-    trace_id = record.request_id.replace("-", "").lower()
-    if len(trace_id) != 32 or not all(c in "0123456789abcdef" for c in trace_id):
-        trace_id = hashlib.sha256(record.request_id.encode()).hexdigest()[:32]
-    named = common(record, info)
-    start_ns = start_unix_ns(record)
-    span: dict[str, Any] = {
-        "traceId": trace_id,
-        "spanId": hashlib.sha256(trace_id.encode()).hexdigest()[:16],
-        "name": f"{named['gen_ai.operation.name']} {record.model}",
-        "kind": KIND_CLIENT,
-        "startTimeUnixNano": str(start_ns),
-        "endTimeUnixNano": str(end_unix_ns(record) or start_ns),
-        "attributes": attributes_of({**named, **_details(record, book)}),
-        "events": _events(record, start_ns),
+def spans_of(table: Table, records: Sequence[Record], events: RawEvents, info: RunInfo) -> Iterator[dict[str, Any]]:
+    """Yield the span of each request; its ids follow from the request's own, so that a second export is the same.
+
+    records: of the same requests; events: theirs, all of them.
+    """
+    kinds, of = kinds_of(table, info)
+    common = [attributes_of(kind.attributes) for kind in kinds]
+    starts, ends = (np.where(at == MISSING, 0, at).tolist() for at in (start_unix_ns(table), end_unix_ns(table)))
+    details, marks, errors = _details(table, records, events), _marks(table), error_texts(table)
+    for row, (number, record) in enumerate(zip(of.tolist(), records, strict=True)):
+        kind = kinds[number]
+        trace_id = record.request_id.replace("-", "").lower()
+        if len(trace_id) != 32 or not all(c in "0123456789abcdef" for c in trace_id):
+            trace_id = hashlib.sha256(record.request_id.encode()).hexdigest()[:32]
+        start_ns = starts[row]
+        own = {name: value for name, values in details.items() if (value := values[row]) is not None}
+        span: dict[str, Any] = {
+            "traceId": trace_id,
+            "spanId": hashlib.sha256(trace_id.encode()).hexdigest()[:16],
+            "name": f"{kind.operation} {kind.model}",
+            "kind": KIND_CLIENT,
+            "startTimeUnixNano": str(start_ns),
+            "endTimeUnixNano": str(ends[row]),
+            "attributes": common[number] + attributes_of(own),
+            "events": [
+                {"name": name, "timeUnixNano": str(start_ns + at)}
+                for name, after_start in marks.items()
+                if (at := after_start[row]) is not None
+            ],
+        }
+        if record.status is not Status.SUCCESS:
+            span["status"] = {"code": STATUS_ERROR, "message": errors[row] or record.category}
+        yield span
+
+
+def _details(table: Table, records: Sequence[Record], events: RawEvents) -> dict[str, list[Any]]:
+    """Return what each request's span says beside its kind, None where it does not."""
+    first = events.first_at()
+    first_chunk_s = np.where(table.column("stream") & (first != MISSING), first, np.nan) / NS_PER_S
+    finish = table.codes("finish_reason")
+    found: dict[str, list[Any]] = {
+        "gen_ai.request.stream": table.column("stream").tolist(),
+        "gen_ai.response.id": [record.provider_request_id for record in records],
+        "gen_ai.response.finish_reasons": Codes(
+            finish.codes, tuple([[reason] if reason else None for reason in finish.values])
+        ).listed(),
+        "gen_ai.response.time_to_first_chunk": plain_values(first_chunk_s),
+        "gen_ai.usage.input_tokens": plain_values(table.usage("input_tokens"), whole=True),
+        "gen_ai.usage.output_tokens": plain_values(table.usage("output_tokens"), whole=True),
+        "gen_ai.usage.cache_read.input_tokens": plain_values(table.usage("cache_read_tokens"), whole=True),
+        "gen_ai.usage.cache_creation.input_tokens": plain_values(table.usage("cache_write_tokens"), whole=True),
+        "http.response.status_code": table.codes("http_status").listed(),
+        "llm_latency_lens.request_id": [record.request_id for record in records],
+        "llm_latency_lens.status": [record.status.value for record in records],
+        "llm_latency_lens.retries": table.column("tries").tolist(),
+        "llm_latency_lens.connection_reused": table.codes("reused").listed(),
     }
-    if record.status is not Status.SUCCESS:
-        span["status"] = {"code": STATUS_ERROR, "message": error_text(record) or record.category}
-    return span
+    added = {metric.name: file_name(metric) for metric in added_metrics()}
+    for name, shown in {**{name: name for name in _FIGURES}, **added}.items():
+        found[f"llm_latency_lens.{shown}"] = plain_values(table.metric(name))
+    return found
 
 
-def _details(record: Record, book: PriceBook) -> Attributes:
-    usage = record.usage
-    chunks = record.events.arrived_ns
-    found: dict[str, str | int | float | bool | list[str] | None] = {
-        "gen_ai.request.stream": record.stream,
-        "gen_ai.response.id": record.provider_request_id,
-        "gen_ai.response.finish_reasons": [record.finish_reason] if record.finish_reason else None,
-        "gen_ai.response.time_to_first_chunk": chunks[0] / 1e9 if record.stream and len(chunks) else None,
-        "gen_ai.usage.input_tokens": usage.input_tokens if usage else None,
-        "gen_ai.usage.output_tokens": usage.output_tokens if usage else None,
-        "gen_ai.usage.cache_read.input_tokens": usage.cache_read_tokens if usage else None,
-        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens if usage else None,
-        "http.response.status_code": record.http_status,
-        "llm_latency_lens.request_id": record.request_id,
-        "llm_latency_lens.status": record.status.value,
-        "llm_latency_lens.retries": len(record.tries),
-        "llm_latency_lens.connection_reused": record.connection.reused if record.connection else None,
+def _marks(table: Table) -> dict[str, list[int | None]]:
+    """Return the stamps of the answers in order of time, ns after the start."""
+    columns = {
+        "sent": table.stamp("send_end"),
+        "first byte": table.stamp("first_byte"),
+        "first token": table.first_at,
+        "last token": table.last_at,
     }
-    figures = all_figures(record, book)
-    for name in (*_FIGURES, "total_cost"):
-        value = figures[name]
-        found[f"llm_latency_lens.{name}"] = None if value is None else float(value)
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _events(record: Record, start_ns: int) -> list[dict[str, Any]]:
-    """The stamps of the answer, in order of time."""
-    stamps = record.stamps
-    after_start = {
-        "sent": None if stamps.send_end is None else stamps.send_end - stamps.start,
-        "first byte": None if stamps.first_byte is None else stamps.first_byte - stamps.start,
-        "first token": first_at_ns(record),
-        "last token": last_at_ns(record),
-    }
-    return [{"name": name, "timeUnixNano": str(start_ns + at)} for name, at in after_start.items() if at is not None]
+    return {name: [None if at == MISSING else at for at in column.tolist()] for name, column in columns.items()}

@@ -1,30 +1,34 @@
 """Parquet: the CSV table with types, and each request's token times as lists.
 
-Row groups are written as records come, so memory holds one group. What was not measured is
-null; money is a decimal, because a float would lose digits.
+What was not measured is null; money is a decimal, because a float would lose digits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
-from lens.export.csv import COLUMNS
+import numpy as np
+
+from lens.export.csv import column_names
 from lens.export.extras import need
-from lens.export.wallclock import unix_ns
-from lens.metrics.definitions import PER_REQUEST
-from lens.metrics.rows import PLAN_NAMES, all_figures, error_text
+from lens.export.wallclock import start_unix_ns
+from lens.history.lean import MISSING
+from lens.metrics.columns import Codes, Column
+from lens.metrics.definitions import Metric, request_metrics
+from lens.metrics.rows import WHOLE_UNITS, error_codes, file_name, whole_numbers
 from lens.metrics.summary import Summary
-from lens.metrics.timeline import timeline
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.model import RunInfo
 from lens.pricing import PriceBook
+from lens.pricing.columns import UNKNOWN
 from lens.units import NS_PER_MS
 
 ROWS_A_GROUP = 4096
-_INTS = {"index", "target", "http_status", "retries"}
-_WHOLE = {"tokens", "count"}  # units of metrics that are whole numbers
-_LISTS = ("token_at_ms", "token_gap_ms", "tokens_per_event")
-# Digits before and behind the point of an amount in USD.
+# Digits of an amount in USD, and how many of them stand behind the point.
 _MONEY = (38, 18)
+_PICO_DIGITS = 12  # behind the point, of a cost in 1e-12 USD
 
 
 class _Sink:
@@ -61,72 +65,120 @@ class Parquet:
     """Rows in groups, then the footer with the run's header in its metadata."""
 
     def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
-        self._book = book
+        """
+        Raises:
+            ConfigError: pyarrow is not installed.
+        """
         self._pa = need("pyarrow", "parquet", "--export parquet")
-        parquet = need("pyarrow.parquet", "parquet", "--export parquet")
-        self._schema = schema(self._pa).with_metadata(
-            {"lens.run_id": info.run_id, "lens.version": info.version, "lens.started_at": info.started_at}
-        )
-        self._out = _Sink()
-        self._writer = parquet.ParquetWriter(self._out, self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
+        self._parquet = need("pyarrow.parquet", "parquet", "--export parquet")
 
-    def begin(self) -> bytes:
-        return self._out.take()
-
-    def add(self, record: Record) -> bytes:
-        self._rows.append(row_of(record, self._book))
-        if len(self._rows) < ROWS_A_GROUP:
-            return b""
-        self._write()
-        return self._out.take()
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - the rows are all there is
-        self._write()
-        self._writer.close()
-        return self._out.take()
-
-    def _write(self) -> None:
-        if self._rows:
-            self._writer.write_table(self._pa.Table.from_pylist(self._rows, schema=self._schema))
-            self._rows = []
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - rows alone
+        readers = _readers(self._pa)
+        header = {"lens.run_id": info.run_id, "lens.version": info.version, "lens.started_at": info.started_at}
+        schema = self._pa.schema([(name, kind) for name, (kind, _) in readers.items()]).with_metadata(header)
+        out = _Sink()
+        writer = self._parquet.ParquetWriter(out, schema, compression="zstd")
+        for part in table.slices(ROWS_A_GROUP) if len(table) else ():
+            arrays = [read(part) for _, read in readers.values()]
+            writer.write_table(self._pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROWS_A_GROUP)
+            yield out.take()
+        writer.close()
+        yield out.take()
 
 
-def row_of(record: Record, book: PriceBook) -> dict[str, Any]:
-    """A record as a row of the table."""
-    row = {name: getattr(record, name, None) for name in COLUMNS}
-    row |= all_figures(record, book)
-    row |= {
-        "timestamp": unix_ns(record.timestamp),
-        "status": record.status.value,
-        "error": error_text(record),
-        "retries": len(record.tries),
+# The type of a column, and how it is made of a table.
+_Reader = tuple[Any, Callable[[Table], Any]]
+
+
+def _readers(pa: Any) -> dict[str, _Reader]:
+    """Return the columns of the CSV table in its order, then the lists."""
+    text, whole, yes = pa.string(), pa.int64(), pa.bool_()
+
+    def coded(name: str, kind: Any) -> _Reader:
+        return kind, lambda table: _decoded(pa, table.codes(name), kind)
+
+    def plain(name: str, kind: Any) -> _Reader:
+        return kind, lambda table: pa.array(table.column(name), type=kind)
+
+    made: dict[str, _Reader] = {
+        "timestamp": (pa.timestamp("ns", tz="UTC"), lambda table: _instants(pa, start_unix_ns(table))),
+        "request_id": (text, lambda table: pa.array(table.column("request_id"), type=pa.binary()).cast(text)),
+        "error": (text, lambda table: _decoded(pa, error_codes(table), text)),
+        "stamp_kind": (
+            text,
+            lambda table: _decoded(pa, Codes(table.kernel.astype(np.int32), ("read", "kernel")), text),
+        ),
+        "http_status": coded("http_status", whole),
+        "index": plain("index", whole),
+        "target": plain("target", whole),
+        "retries": (whole, lambda table: pa.array(table.column("tries"), type=whole)),
+        "stream": plain("stream", yes),
+        "warmup": plain("warmup", yes),
     }
-    line = timeline(record)
-    row["token_at_ms"] = (line.at_ns / NS_PER_MS).tolist()
-    row["token_gap_ms"] = (line.gaps_ns() / NS_PER_MS).tolist()
-    row["tokens_per_event"] = line.tokens.tolist()
-    return row
+    figures = {file_name(metric): _figure(pa, metric) for metric in request_metrics()}
+    found = {name: made.get(name) or figures.get(name) or coded(name, text) for name in column_names()}
+    return found | {
+        "token_at_ms": (pa.list_(pa.float64()), lambda table: _lists(pa, table.firsts("events"), table.at / NS_PER_MS)),
+        "token_gap_ms": (pa.list_(pa.float64()), lambda table: _gaps(pa, table)),
+        "tokens_per_event": (pa.list_(whole), lambda table: _lists(pa, table.firsts("events"), table.tokens)),
+    }
 
 
-def schema(pa: Any) -> Any:
-    """The columns of the CSV table in its order, then the lists."""
-    units = {PLAN_NAMES.get(m.name, m.name): m for m in PER_REQUEST}
+def _figure(pa: Any, metric: Metric) -> _Reader:
+    if metric.kind == "cost":
+        kind = pa.decimal128(*_MONEY)
+        return kind, lambda table: _money(pa, table, metric.name)
+    if metric.unit in WHOLE_UNITS:
+        return pa.int64(), lambda table: _whole(pa, table.metric(metric.name))
+    return pa.float64(), lambda table: pa.array(table.metric(metric.name), from_pandas=True)
 
-    def kind(name: str) -> Any:
-        if name == "timestamp":
-            return pa.timestamp("ns", tz="UTC")
-        if name in _INTS:
-            return pa.int64()
-        if name in ("stream", "warmup"):
-            return pa.bool_()
-        metric = units.get(name)
-        if metric is None:
-            return pa.string()
-        if metric.kind == "cost":
-            return pa.decimal128(*_MONEY)
-        return pa.int64() if metric.unit in _WHOLE else pa.float64()
 
-    columns = [pa.field(name, kind(name)) for name in COLUMNS]
-    lists = [pa.field(name, pa.list_(pa.int64() if name == "tokens_per_event" else pa.float64())) for name in _LISTS]
-    return pa.schema(columns + lists)
+def _whole(pa: Any, column: Column) -> Any:
+    """Return whole numbers, null for NaN; those of a metric that has fractions are cut off."""
+    absent = np.isnan(column)
+    return pa.array(whole_numbers(column).astype(np.int64), mask=absent)
+
+
+def _money(pa: Any, table: Table, name: str) -> Any:
+    """Return a cost with all its digits, as many as the column can hold."""
+    costs, kind = table.costs, pa.decimal128(*_MONEY)
+    pico = costs.pico[name]
+    absent = pico == UNKNOWN
+    if (name == "total_cost" and costs.reported) or not np.isnan(costs.columns[name][absent]).all():
+        return pa.array([_fitted(value) for value in costs.decimals(name)], type=kind)
+    # An Arrow decimal is an integer of 128 bits, its low half first.
+    halves = np.stack((pico, np.where(pico < 0, -1, 0)), axis=1)
+    present = pa.array(~absent).buffers()[1]
+    exact = pa.Array.from_buffers(
+        pa.decimal128(_MONEY[0], _PICO_DIGITS), len(pico), [present, pa.py_buffer(halves.astype("<i8").tobytes())]
+    )
+    return exact.cast(kind)
+
+
+def _fitted(value: Decimal | None) -> Decimal | None:
+    """Return an amount in as many digits as fit; None where it is too large for them."""
+    if value is None or value.adjusted() >= _MONEY[0] - _MONEY[1]:
+        return None
+    return round(value, _MONEY[1])
+
+
+def _instants(pa: Any, at_ns: Column) -> Any:
+    return pa.array(at_ns, mask=at_ns == MISSING).cast(pa.timestamp("ns", tz="UTC"))
+
+
+def _decoded(pa: Any, codes: Codes, kind: Any) -> Any:
+    """Return a column of few different values."""
+    if not codes.values:
+        return pa.nulls(len(codes.codes), kind)
+    numbers = pa.array(codes.codes.astype(np.int32, copy=False), mask=codes.codes < 0)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(codes.values, type=kind)).cast(kind)
+
+
+def _lists(pa: Any, first: Column, values: Column) -> Any:
+    return pa.ListArray.from_arrays(pa.array(first.astype(np.int32)), pa.array(values))
+
+
+def _gaps(pa: Any, table: Table) -> Any:
+    """Return of each request the times between its content events."""
+    first = np.concatenate(([0], np.cumsum(np.maximum(table.n - 1, 0))))
+    return _lists(pa, first, table.gaps[0] / NS_PER_MS)

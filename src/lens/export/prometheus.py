@@ -1,39 +1,69 @@
-"""Prometheus text exposition (format 0.0.4) under the plan's names (PLAN 5.2, 9.2).
+"""Prometheus text exposition (format 0.0.4): histograms by provider and model, counters by outcome too.
 
-Histograms by provider and model, counters by status too. What is gathered is kept as families of
-samples, so that a file, a scrape, a Pushgateway and a remote write tell the same numbers. Label
-values are escaped, numbers are written so that they read back the same.
+What is counted is kept as families of samples, so that a file, a scrape, a Pushgateway and a remote write tell
+the same numbers. Label values are escaped, numbers are written so that they read back the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from lens.export.buckets import CONNECT_MS, COST_USD, GAP_MS, LATENCY_MS, Buckets
-from lens.export.wallclock import unix_ns
-from lens.metrics.definitions import METRICS, counts, measure, pooled_values
+import numpy as np
+
+from lens.export.buckets import (
+    ANY,
+    CONNECT_MS,
+    COST_USD,
+    GAP_MS,
+    LATENCY_MS,
+    SHARE,
+    Buckets,
+    fill_buckets,
+    first_seen,
+)
+from lens.export.wallclock import start_unix_ns
+from lens.history.lean import MISSING
+from lens.metrics.columns import Column
+from lens.metrics.definitions import added_metrics, metric_named
+from lens.metrics.rows import combinations, file_name
 from lens.metrics.summary import Summary
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.model import RunInfo, Usage
 from lens.pricing import PriceBook
+from lens.pricing.columns import UNKNOWN
 from lens.units import seconds
 
 PREFIX = "llm_latency_lens_"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# The plan's name after the prefix -> metric, help, bounds
-_HISTOGRAMS: dict[str, tuple[str, str, tuple[float, ...]]] = {
-    "ttft_ms": ("ttft_ms", "Time to first token", LATENCY_MS),
-    "ttfb_ms": ("ttfb_ms", "Time to first byte", LATENCY_MS),
-    "ttfo_ms": ("ttfo_ms", "Time to first visible token", LATENCY_MS),
-    "total_latency_ms": ("total_latency_ms", "End-to-end latency", LATENCY_MS),
-    "itl_ms": ("itl_ms", "Inter-token latency", GAP_MS),
-    "tpot_ms": ("tpot_ms", "Time per output token after the first, of a request", GAP_MS),
-    "connect_ms": ("connect_ms", "Lookup, connect and handshake of a new connection", CONNECT_MS),
-    "cost_per_request": ("total_cost", "Cost per request in USD", COST_USD),
+
+class Histogram(NamedTuple):
+    """How a metric of requests is exposed."""
+
+    metric: str
+    says: str
+    bounds: tuple[float, ...]
+
+
+# By the name after the prefix.
+_HISTOGRAMS = {
+    "ttft_ms": Histogram("ttft_ms", "Time to first token", LATENCY_MS),
+    "ttfb_ms": Histogram("ttfb_ms", "Time to first byte", LATENCY_MS),
+    "ttfo_ms": Histogram("ttfo_ms", "Time to first visible token", LATENCY_MS),
+    "total_latency_ms": Histogram("total_latency_ms", "End-to-end latency", LATENCY_MS),
+    "itl_ms": Histogram("itl_ms", "Inter-token latency", GAP_MS),
+    "tpot_ms": Histogram("tpot_ms", "Time per output token after the first, of a request", GAP_MS),
+    "connect_ms": Histogram("connect_ms", "Lookup, connect and handshake of a new connection", CONNECT_MS),
+    "cost_per_request": Histogram("total_cost", "Cost per request in USD", COST_USD),
 }
+# Of metrics that were added, by their unit.
+_BOUNDS: dict[str, tuple[float, ...]] = {"ms": LATENCY_MS, "share": SHARE, "USD": COST_USD}
+# How many of a unit are a second, and what it is called at the end of a name and in a help text.
+_TIMES = {"ms": (1000, "_ms", "milliseconds"), "us": (1_000_000, "_us", "microseconds")}
+_PICO_HALF = 1_000_000  # costs in 1e-12 USD are added up in two halves, so that no sum overflows
 Labels = tuple[tuple[str, str], ...]
 Units = Literal["ms", "seconds"]
 
@@ -46,6 +76,13 @@ class Sample(NamedTuple):
     value: float | int
 
 
+def histograms() -> dict[str, Histogram]:
+    """Return the histograms by their names after the prefix, those of metrics that were added last."""
+    added = added_metrics()
+    more = {file_name(m): Histogram(m.name, m.formula, _BOUNDS.get(m.unit, ANY)) for m in added}
+    return {**_HISTOGRAMS, **more}
+
+
 class Family(NamedTuple):
     """A metric with its samples."""
 
@@ -55,12 +92,10 @@ class Family(NamedTuple):
     samples: list[Sample]
 
 
-class Gathered:
-    """What all records so far come to; takes them one by one."""
+class PrometheusMetrics:
+    """What all requests so far come to; takes tables of them one after the other."""
 
-    def __init__(self, book: PriceBook, units: Units = "ms") -> None:
-        self._book = book
-        self._per_unit = 1000 if units == "seconds" else 1
+    def __init__(self, units: Units = "ms") -> None:
         self._units = units
         self._histograms: dict[str, dict[Labels, Buckets]] = {name: {} for name in _HISTOGRAMS}
         self._requests: Counter[Labels] = Counter()
@@ -71,48 +106,53 @@ class Gathered:
         self._rates: dict[Labels, list[float]] = {}  # sum and number
         self._last: dict[Labels, float] = {}
 
-    def add(self, record: Record) -> None:
-        """Count one request; one of the warm-up is not part of the results."""
-        if record.warmup:
-            return
-        series = (("provider", record.provider), ("model", record.model))
-        self._requests[(*series, ("status", record.status.value))] += 1
-        if record.failure:
-            self._errors[(*series, ("category", record.category))] += 1
-        self._retries[series] += len(record.tries)
-        for name in _HISTOGRAMS:
-            self._add_values(name, record, series)
-        if record.usage:
-            self._tokens["input"][series] += record.usage.input_tokens or 0
-            self._tokens["output"][series] += record.usage.output_tokens or 0
-        rate = measure("tokens_per_second", record) if counts(METRICS["tokens_per_second"], record) else None
-        if rate is not None:
-            total = self._rates.setdefault(series, [0.0, 0])
-            total[0], total[1] = total[0] + rate, total[1] + 1
-        self._last[series] = max(self._last.get(series, 0.0), seconds(unix_ns(record.timestamp)))
+    def add(self, table: Table) -> None:
+        """Count requests; those of the warm-up are not part of the results."""
+        measured = table.measured()
+        for part in measured.slices() if len(measured) else ():
+            self._add(part)
 
-    def _add_values(self, name: str, record: Record, series: Labels) -> None:
-        metric = METRICS[_HISTOGRAMS[name][0]]
-        if not counts(metric, record):
-            return
-        found = self._histograms[name]
-        if metric.kind == "gap":
-            values = pooled_values(metric, record)
-            if len(values):
-                found.setdefault(series, Buckets(_HISTOGRAMS[name][2])).add_all(values)
-            return
-        value = metric.of(record) if metric.of else self._book.cost(record).total_cost
-        if value is None:
-            return
-        found.setdefault(series, Buckets(_HISTOGRAMS[name][2])).add(float(value))
-        if isinstance(value, Decimal):
-            self._cost[series] = self._cost.get(series, Decimal(0)) + value
+    def _add(self, table: Table) -> None:
+        series, of = _series(table, "provider", "model")
+        n = len(series)
+        for name, histogram in histograms().items():
+            values, whose = table.pooled(histogram.metric)
+            fill_buckets(self._histograms.setdefault(name, {}), histogram.bounds, series, of[whose], values)
+        self._count(table)
+        _add_sums(self._retries, series, of, table.column("tries"))
+        told = ~np.all([np.isnan(table.usage(name)) for name in Usage.__struct_fields__], axis=0)
+        for direction, counter in self._tokens.items():
+            tokens = np.nan_to_num(table.usage(f"{direction}_tokens")).astype(np.int64)
+            _add_sums(counter, series, of[told], tokens[told])
+        rates, whose = table.pooled("tokens_per_second")
+        sums, counts = np.bincount(of[whose], weights=rates, minlength=n), np.bincount(of[whose], minlength=n)
+        for one in first_seen(of[whose]):
+            total = self._rates.setdefault(series[one], [0.0, 0])
+            total[0], total[1] = total[0] + float(sums[one]), total[1] + int(counts[one])
+        for labels, cost in _costs(table, series, of).items():
+            self._cost[labels] = self._cost.get(labels, Decimal(0)) + cost
+        at = start_unix_ns(table)
+        last = np.full(n, MISSING)
+        np.maximum.at(last, of, at)
+        for one in first_seen(of):
+            began = seconds(max(int(last[one]), 0))
+            self._last[series[one]] = max(self._last.get(series[one], 0.0), began)
+
+    def _count(self, table: Table) -> None:
+        """Count requests by outcome, and failures by cause."""
+        status, of = _series(table, "provider", "model", "status")
+        _add_sums(self._requests, status, of, np.ones(len(table), dtype=np.int64))
+        failed = np.flatnonzero(table.codes("failure").codes >= 0)
+        if len(failed):
+            causes, of = _series(table.take(failed), "provider", "model", "category")
+            _add_sums(self._errors, causes, of, np.ones(len(failed), dtype=np.int64))
 
     def families(self) -> Iterator[Family]:
-        """Everything that has a value, in the order of the plan."""
+        """Yield everything that has a value."""
+        known = histograms()
         for name, by_series in self._histograms.items():
-            if by_series:
-                yield self._histogram(name, by_series)
+            if by_series and name in known:
+                yield self._histogram(name, known[name], by_series)
         rates = {series: total / n for series, (total, n) in self._rates.items()}
         yield from _simple("tokens_per_second", "Output token throughput of a request, mean", "gauge", rates)
         yield from _simple("requests_total", "Requests by outcome", "counter", self._requests)
@@ -125,14 +165,15 @@ class Gathered:
         when = "Start of the last request, seconds since 1970"
         yield from _simple("last_request_timestamp_seconds", when, "gauge", self._last)
 
-    def _histogram(self, name: str, by_series: dict[Labels, Buckets]) -> Family:
-        """Cumulative buckets, in the unit that was asked for; le is written as the plan writes it."""
-        timed = name.endswith("_ms")
-        per = self._per_unit if timed else 1
-        says = _HISTOGRAMS[name][1]
-        if timed:
-            says += " in seconds" if per > 1 else " in milliseconds"
-        full = PREFIX + (f"{name.removesuffix('_ms')}_seconds" if timed and per > 1 else name)
+    def _histogram(self, name: str, histogram: Histogram, by_series: dict[Labels, Buckets]) -> Family:
+        """Return cumulative buckets, in the unit that was asked for; "le" has no digits that the bound has not."""
+        per, full, says = 1, PREFIX + name, histogram.says
+        time = _TIMES.get(metric_named(histogram.metric).unit)
+        if time is not None:
+            per_second, suffix, unit = time
+            if self._units == "seconds":
+                per, unit, full = per_second, "seconds", f"{PREFIX}{name.removesuffix(suffix)}_seconds"
+            says += f" in {unit}"
         samples = []
         for series, found in by_series.items():
             below = 0
@@ -145,15 +186,50 @@ class Gathered:
         return Family(full, says, "histogram", samples)
 
 
+def _series(table: Table, *names: str) -> tuple[list[Labels], Column]:
+    """Return the different values of columns as labels, and which of them each request has."""
+    groups = combinations(*[table.codes(name) for name in names])
+    return [tuple(zip(names, values, strict=True)) for values in groups.values], groups.codes
+
+
+def _add_sums(counter: Counter[Labels], series: Sequence[Labels], of: Column, values: Column) -> None:
+    """Add whole numbers to the counters of their series; a series without a value gets none."""
+    sums = np.zeros(len(series), dtype=np.int64)
+    np.add.at(sums, of, values)
+    for one in first_seen(of):
+        counter[series[one]] += int(sums[one])
+
+
+def _costs(table: Table, series: Sequence[Labels], of: Column) -> dict[Labels, Decimal]:
+    """Return what the requests of each series cost, exactly."""
+    costs = table.costs
+    pico = costs.pico["total_cost"].copy()
+    counted = ~np.isnan(table.counted("total_cost"))
+    pico[list(costs.reported)] = UNKNOWN
+    exact = counted & (pico != UNKNOWN)
+    high, low = np.zeros(len(series), dtype=np.int64), np.zeros(len(series), dtype=np.int64)
+    np.add.at(high, of[exact], pico[exact] // _PICO_HALF)
+    np.add.at(low, of[exact], pico[exact] % _PICO_HALF)
+    found = {
+        series[one]: Decimal(int(high[one]) * _PICO_HALF + int(low[one])).scaleb(-12) for one in first_seen(of[exact])
+    }
+    odd = np.flatnonzero(counted & ~exact)
+    for one, cost in zip(
+        of[odd].tolist(), table.take(odd).costs.decimals("total_cost") if len(odd) else (), strict=True
+    ):
+        found[series[one]] = found.get(series[one], Decimal(0)) + (cost or 0)
+    return found
+
+
 def _simple(
-    name: str, says: str, kind: Literal["counter", "gauge"], values: dict[Labels, float] | Counter[Labels]
+    name: str, says: str, kind: Literal["counter", "gauge"], values: Mapping[Labels, float]
 ) -> Iterator[Family]:
     if values:
         yield Family(PREFIX + name, says, kind, [Sample(PREFIX + name, k, v) for k, v in values.items()])
 
 
 def exposition(families: Iterator[Family]) -> bytes:
-    """The text that promtool, Prometheus and the Pushgateway read."""
+    """Return the text that promtool, Prometheus and the Pushgateway read."""
     lines = []
     for family in families:
         lines += [f"# HELP {family.name} {_help(family.says)}", f"# TYPE {family.name} {family.kind}"]
@@ -172,22 +248,17 @@ def _escape(value: str) -> str:
 
 
 class Prometheus:
-    """Gathers, and writes everything at the end: an exposition is a state, not a log."""
+    """The exposition of a run."""
 
     units: Units = "ms"
 
-    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
-        self._gathered = Gathered(book, self.units)
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
+        """Takes what every export takes."""
 
-    def begin(self) -> bytes:
-        return b""
-
-    def add(self, record: Record) -> bytes:
-        self._gathered.add(record)
-        return b""
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - everything was gathered by add
-        return exposition(self._gathered.families())
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - not in it
+        found = PrometheusMetrics(self.units)
+        found.add(table)
+        yield exposition(found.families())
 
 
 class PrometheusSeconds(Prometheus):

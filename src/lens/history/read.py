@@ -1,42 +1,28 @@
-"""Runs on disk: a header, then a record a line (JSON Lines) or a message (MessagePack).
+"""Read run files: JSON Lines, MessagePack, and JSON documents that were exported from a run.
 
-A file is written under another name and gets its own only when it is complete, so that what
-bears the name is whole; what was cut off can still be read, up to the cut. A writer never
-replaces a file unless it is told to.
+What was cut off can be read up to the cut; what cannot be read is told in a warning, and the rest is kept.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, Self, cast
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import msgspec
-from msgspec.msgpack import Ext
 
 from lens.errors import FileError
+from lens.history.lean import decode_listed, decode_packed
 from lens.history.write import MAGIC
-from lens.model import (
-    SCHEMA,
-    UNREADABLE,
-    Failure,
-    Noun,
-    Record,
-    RunInfo,
-    Stamps,
-    Status,
-    TcpInfo,
-    Try,
-    Usage,
-    decode_hook,
-)
+from lens.model import SCHEMA, UNREADABLE, Record, RunInfo, decode_hook
 
 # Read at a time from a MessagePack file.
 BLOCK_BYTES = 1 << 20
+PARQUET = b"PAR1"
 _length_at = struct.Struct("<I").unpack_from
-_EMPTY = Ext(ord("q"), b"")
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +31,34 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     info: RunInfo | None
     records: list[Record]
     warnings: tuple[str, ...] = ()
+
+
+class _Layout(NamedTuple):
+    """How the items of a file are decoded."""
+
+    record: Callable[[Any], Record]
+    info: Callable[[Any], RunInfo]
+    lean: Callable[[Any], Any]
+
+
+class _Document(msgspec.Struct):
+    """A JSON export as one object: of one request, or of many under "requests"."""
+
+    run: RunInfo | None = None
+    requests: list[msgspec.Raw] | None = None
+
+
+_LINES = _Layout(
+    msgspec.json.Decoder(Record, dec_hook=decode_hook).decode,
+    msgspec.json.Decoder(RunInfo, dec_hook=decode_hook).decode,
+    decode_listed,
+)
+_MESSAGES = _Layout(
+    msgspec.msgpack.Decoder(Record, dec_hook=decode_hook).decode,
+    msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook).decode,
+    decode_packed,
+)
+_decode_document = msgspec.json.Decoder(_Document, dec_hook=decode_hook).decode
 
 
 class RunStream:
@@ -61,47 +75,72 @@ class RunStream:
         self.path = path
         self.info: RunInfo | None = None
         self.warnings: list[str] = []
+        self._read = 0  # bytes
+        self._number = 0  # of the line or message that was read last
+        self._document: list[msgspec.Raw] | None = None  # of a JSON document: its requests
         try:
             self._file: BinaryIO = path.open("rb")
+            head = self._file.read(len(MAGIC))
+            self._size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise FileError(f"cannot read {path}: {error.strerror}") from error
-        self._decode: Callable[[memoryview], Record] = _record_unpacker.decode
-        self._parts = self._items()
-        self._first: Record | None = None
-        while self._first is None:  # the header, and whether there is anything to read
-            part = next(self._parts, None)
-            if part is None:
-                break
-            if isinstance(part, RunInfo):
-                self._header(part)
-            else:
-                self._first = part
-        if self.info is None and self._first is None:
+        if head.startswith(PARQUET):
             self.close()
-            raise FileError(f"{path} is no run file: {self.warnings[0] if self.warnings else 'it is empty'}")
+            raise FileError(
+                f"{path} is a Parquet table: figures without the stamps they came from; give the run's json, jsonl or "
+                "msgpack file"
+            )
+        self._layout = _MESSAGES if head == MAGIC else _LINES
+        if self._layout is _LINES:
+            self._file.seek(0)
+        self._pieces = self._messages() if self._layout is _MESSAGES else self._lines()
+        self._ahead: list[tuple[int, bytes | memoryview]] = []
+        self._begin()
 
-    def packed(self) -> Iterator[Record]:
-        """The records, once, the columns of their events left as they lie in the file (PackedRecord).
-
-        Twice as fast; only metrics.batch can look into them.
-        """
-        self._decode = cast("Callable[[memoryview], Record]", _packed_decoder.decode)
-        yield from self
+    def _begin(self) -> None:
+        """Read the header, and find out whether there is anything to read."""
+        for place, piece in self._pieces:
+            if self._decoded(self._layout.record, piece) is not None:
+                self._ahead.append((place, bytes(piece)))
+                break
+        if self.info is None and not self._ahead:
+            self.close()
+            raise FileError(f"{self.path} is no run file: {self.warnings[0] if self.warnings else 'it is empty'}")
 
     def __iter__(self) -> Iterator[Record]:
-        """The records, once."""
-        first, self._first = self._first, None
-        if first is not None:
-            yield first
-        for part in self._parts:
-            if isinstance(part, RunInfo):
-                self._header(part)
-            else:
-                yield part
-        self.close()
+        """Yield the records, once."""
+        for _, record in self._items(self._layout.record):
+            yield record
+
+    def lean(self) -> Iterator[tuple[int, Any]]:
+        """Yield the place of each record, for `fetch`, and what a table reads of it, once."""
+        return self._items(self._layout.lean)
+
+    def fetch(self, places: Iterable[int]) -> Iterator[Record]:
+        """Yield the records at these places.
+
+        Raises:
+            FileError: the file cannot be read any more, or has changed.
+        """
+        try:
+            if self._document is not None:
+                yield from (self._layout.record(self._document[place]) for place in places)
+                return
+            with self.path.open("rb") as file:
+                for place in places:
+                    file.seek(place)
+                    data = file.readline() if self._layout is _LINES else file.read(_length_at(file.read(4))[0])
+                    yield self._layout.record(data)
+        except (OSError, struct.error, *UNREADABLE) as error:
+            raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
+
+    @property
+    def share(self) -> float:
+        """What share of the file was read, 0 to 1."""
+        return self._read / self._size if self._size else 1.0
 
     def close(self) -> None:
-        self._parts = iter(())
+        self._pieces = iter(())
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -110,6 +149,51 @@ class RunStream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _items(self, decode: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
+        ahead, self._ahead = self._ahead, []
+        try:
+            for place, piece in ahead:
+                item = self._decoded(decode, piece)
+                if item is not None:
+                    yield place, item
+            for place, piece in self._pieces:
+                try:
+                    yield place, decode(piece)
+                except UNREADABLE:
+                    item = self._decoded(decode, piece)
+                    if item is not None:
+                        yield place, item
+        except OSError as error:
+            raise FileError(f"cannot read {self.path}: {error.strerror}") from error
+        self.close()
+
+    def _decoded(self, decode: Callable[[Any], Any], piece: bytes | memoryview) -> Any:
+        """Return a record; None for a header, which is kept, and for what cannot be read, which is told."""
+        why: Exception | None = None
+        for kind in (decode, self._layout.record):
+            try:
+                return kind(piece)
+            except UNREADABLE as error:
+                why = why or error
+        if self._layout is _MESSAGES or b'"schema"' in bytes(piece):
+            try:
+                info = self._layout.info(piece)
+            except UNREADABLE:
+                pass
+            else:
+                self._header(info)
+                return None
+        self.warnings.append(self._unreadable(piece, why))
+        return None
+
+    def _unreadable(self, piece: bytes | memoryview, why: Exception | None) -> str:
+        if self._document is not None:
+            return f"request {self._number + 1} cannot be read ({why}); the rest was kept"
+        if self._layout is _MESSAGES:
+            return f"message {self._number} cannot be read ({why}); the rest was kept"
+        whole = bytes(piece).endswith(b"\n")  # a complete file ends a line
+        return f"line {self._number} {f'cannot be read ({why})' if whole else 'is cut off'}; the rest was kept"
+
     def _header(self, info: RunInfo) -> None:
         if info.schema > SCHEMA:
             self.close()
@@ -117,19 +201,57 @@ class RunStream:
             raise FileError(f"{self.path} {says}")
         self.info = info
 
-    def _items(self) -> Iterator[RunInfo | Record]:
-        try:
-            if self._file.read(len(MAGIC)) == MAGIC:
-                yield from self._messages()
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of JSON Lines, or the requests of one JSON document that may span lines."""
+        first = self._file.readline()
+        if not self._is_item(first) or not (second := self._file.readline()):
+            data = first + self._file.read()
+            document = self._whole_document(data)
+            if document is not None:
+                for self._number, request in enumerate(document):
+                    yield self._number, bytes(request)
                 return
-            self._file.seek(0)
-            yield from _lines(self._file, self.warnings)
-        except OSError as error:
-            raise FileError(f"cannot read {self.path}: {error.strerror}") from error
+            lines: Iterable[bytes] = data.splitlines(keepends=True)
+        else:
+            lines = chain((first, second), self._file)
+        place = 0
+        for self._number, line in enumerate(lines, 1):
+            if line.strip():
+                yield place, line
+            place += len(line)
+            self._read = place
 
-    def _messages(self) -> Iterator[RunInfo | Record]:
-        """The items of a MessagePack file; the first is the header, a later header replaces it."""
-        rest, number = b"", 0
+    def _is_item(self, line: bytes) -> bool:
+        for decode in (self._layout.record, self._layout.info):
+            try:
+                decode(line)
+            except UNREADABLE:
+                continue
+            return True
+        return False
+
+    def _whole_document(self, data: bytes) -> list[msgspec.Raw] | None:
+        """Return the requests of a JSON export, None when it is none (lines of JSON are an error to the decoder)."""
+        try:
+            document = _decode_document(data)
+        except UNREADABLE:
+            return None
+        if document.run is not None:
+            self._header(document.run)
+        found = document.requests
+        if found is None:
+            try:
+                self._layout.record(data)
+            except UNREADABLE:
+                found = [] if document.run else None
+            else:
+                found = [msgspec.Raw(data)]
+        self._document = found
+        return found
+
+    def _messages(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield the messages of a MessagePack file; the first is the header, a later header replaces it."""
+        rest, begins = b"", len(MAGIC)
         while block := self._file.read(BLOCK_BYTES):
             data = rest + block
             at, end, view = 0, len(data), memoryview(data)
@@ -137,32 +259,13 @@ class RunStream:
                 upto = at + 4 + _length_at(data, at)[0]
                 if upto > end:
                     break
-                number += 1
-                body = view[at + 4 : upto]
+                self._number += 1
+                yield begins + at, view[at + 4 : upto]
                 at = upto
-                try:
-                    yield self._decode(body)
-                    continue
-                except msgspec.ValidationError as error:
-                    item = self._unpack(body, number, error)
-                except UNREADABLE as error:
-                    self.warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
-                    continue
-                if item is not None:
-                    yield item
-            rest = data[at:]
+            rest, begins = data[at:], begins + at
+            self._read = begins
         if rest:
-            self.warnings.append(f"message {number + 1} is cut off; the rest was kept")
-
-    def _unpack(self, body: memoryview, number: int, error: msgspec.ValidationError) -> RunInfo | Record | None:
-        """What is no record of this layout: one of an older layout, a header, or nothing that can be read."""
-        for decode in (_record_unpacker.decode, _info_unpacker.decode):
-            try:
-                return decode(body)
-            except UNREADABLE:
-                continue
-        self.warnings.append(f"message {number} cannot be read ({error}); the rest was kept")
-        return None
+            self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
 
 
 def read_run(path: Path) -> Run:
@@ -174,131 +277,3 @@ def read_run(path: Path) -> Run:
     with RunStream(path) as stream:
         records = list(stream)
     return Run(info=stream.info, records=records, warnings=tuple(stream.warnings))
-
-
-class _Document(msgspec.Struct):
-    """A JSON export as one object: of one request, or of many under "requests"."""
-
-    run: RunInfo | None = None
-    requests: list[Record] | None = None
-
-
-_line_decoder = msgspec.json.Decoder(Record, dec_hook=decode_hook)
-_info_decoder = msgspec.json.Decoder(RunInfo, dec_hook=decode_hook)
-_document_decoder = msgspec.json.Decoder(_Document, dec_hook=decode_hook)
-
-
-def _lines(file: BinaryIO, warnings: list[str]) -> Iterator[RunInfo | Record]:
-    """The items of JSON Lines, or of one JSON document that may span lines."""
-    first = file.readline()
-    second = file.readline()
-    if not second or not _is_item(first):
-        data = first + second + file.read()
-        document = _whole_document(data)
-        if document is not None:
-            yield from document
-            return
-        lines: Iterable[bytes] = data.splitlines(keepends=True)
-    else:
-        lines = chain((first, second), file)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield _item(line)
-        except UNREADABLE as error:
-            what = f"cannot be read ({error})" if line.endswith(b"\n") else "is cut off"  # a complete file ends a line
-            warnings.append(f"line {number} {what}; the rest was kept")
-
-
-def _is_item(line: bytes) -> bool:
-    try:
-        return bool(_item(line))
-    except UNREADABLE:
-        return False
-
-
-def _item(line: bytes) -> RunInfo | Record:
-    """A line is a header when it has a schema number."""
-    try:
-        return _line_decoder.decode(line)
-    except msgspec.ValidationError:
-        if b'"schema"' not in line:
-            raise
-        return _info_decoder.decode(line)
-
-
-def _whole_document(data: bytes) -> list[RunInfo | Record] | None:
-    """A JSON export, None when it is none (several lines of JSON are an error to the decoder)."""
-    try:
-        document = _document_decoder.decode(data)
-    except UNREADABLE:
-        return None
-    head: list[RunInfo | Record] = [document.run] if document.run else []
-    if document.requests is not None:
-        return [*head, *document.requests]
-    try:
-        return [*head, _line_decoder.decode(data)]
-    except UNREADABLE:
-        return head or None
-
-
-class PackedEvents(Noun, frozen=True):
-    """Events with their columns as they lie in a MessagePack file; see model.pack_hook."""
-
-    arrived_ns: Ext = _EMPTY
-    lag_ns: Ext = _EMPTY
-    signals: Ext = _EMPTY
-    chars: Ext = _EMPTY
-    read: Ext = _EMPTY
-
-
-# What stands for an absent time, where all are to be numbers; None is never written into a file.
-MISSING = -(2**63)
-PackedStamps = msgspec.defstruct(
-    "PackedStamps",
-    [("start", int), *[(name, int, MISSING) for name in Stamps.__struct_fields__ if name != "start"]],
-    frozen=True,
-)
-PackedUsage = msgspec.defstruct(
-    "PackedUsage", [(name, float, float("nan")) for name in Usage.__struct_fields__], frozen=True
-)
-
-
-class PackedConnection(Noun, frozen=True):
-    """What a summary reads of a connection."""
-
-    reused: bool
-    tcp_at_send: TcpInfo | None = None
-    tcp_at_end: TcpInfo | None = None
-
-
-class PackedRecord(Noun, frozen=True):
-    """What a summary reads of a record, as numpy takes it: columns still packed, absent times MISSING,
-    absent counts NaN. What it does not read is passed over and costs nothing."""
-
-    provider: str
-    model: str
-    timestamp: str
-    stamps: PackedStamps  # type: ignore[valid-type]
-    status: Status
-    category: str
-    events: PackedEvents = PackedEvents()
-    connection: PackedConnection | None = None
-    failure: Failure | None = None
-    usage: PackedUsage | None = None  # type: ignore[valid-type]
-    tokens_per_event: Ext | None = None
-    served_model: str | None = None
-    stream: bool = True
-    stamp_kind: Literal["kernel", "read"] = "read"
-    clock_stepped: bool = False
-    content_encoding: str | None = None
-    server_timing_ms: dict[str, float] = {}  # noqa: RUF012 - msgspec copies it
-    reported_cost_usd: str | None = None
-    tries: tuple[Try, ...] = ()
-    warmup: bool = False
-
-
-_record_unpacker = msgspec.msgpack.Decoder(Record, dec_hook=decode_hook)
-_packed_decoder = msgspec.msgpack.Decoder(PackedRecord)
-_info_unpacker = msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook)

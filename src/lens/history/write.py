@@ -21,7 +21,7 @@ from lens.model import Record, RunInfo, encode_hook, pack_hook
 PARTIAL = ".partial"
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
-_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number")
+encode_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number").encode
 _pack = msgspec.msgpack.Encoder(enc_hook=pack_hook)
 
 
@@ -76,7 +76,7 @@ class NewFile:
 
 def json_line(value: object) -> bytes:
     """One line of a JSON Lines run file."""
-    return _json.encode(value) + b"\n"
+    return encode_json(value) + b"\n"
 
 
 def message(value: object) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from lens.analysis.compare import Comparison, compare_targets
-from lens.analysis.optimize.candidates import candidates_of
+from lens.analysis.optimize.candidates import Candidate, candidates_of
 from lens.analysis.optimize.criteria import (
     Bound,
     CostBelow,
@@ -33,6 +33,8 @@ from lens.analysis.optimize.recommendation import OptimizationRecommendation
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, LensError, ThresholdError
 from lens.integrations.recent import RecentMetrics
+from lens.metrics.builder import table_of
+from lens.metrics.table import Table
 from lens.model import Record, RunInfo, Target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, standard_book
@@ -90,16 +92,21 @@ class ComparisonResults:
         Raises:
             ConfigError: `by` is no list of criteria, or `current` was not measured.
         """
-        found = candidates_of([(self.info, self.records)])
-        return recommend(found, self.book, weights=parse_criteria(by), constraints=criteria, current=current)
+        return recommend(self._candidates(), weights=parse_criteria(by), constraints=criteria, current=current)
 
     def optimal_for(self, requirements: Requirements) -> OptimizationRecommendation:
         """The best for a purpose."""
-        return _for(candidates_of([(self.info, self.records)]), self.book, requirements, None)
+        return _for(self._candidates(), requirements, None)
 
     def comparisons(self) -> list[Comparison]:
         """Each model against the first, figure by figure, as `lll compare` shows them."""
-        return compare_targets(self.records, self.book, targets=len(self.info.targets))
+        return compare_targets(self._table(), targets=len(self.info.targets))
+
+    def _table(self) -> Table:
+        return table_of(self.records, self.info, self.book)
+
+    def _candidates(self) -> list[Candidate]:
+        return candidates_of(self._table())
 
 
 class ModelComparator:
@@ -178,7 +185,7 @@ class AutoOptimizer:
         Raises:
             ConfigError: nothing was measured lately.
         """
-        return _for(self.recent.candidates(), self.book, requirements, constraints, current)
+        return _for(self.recent.candidates(self.book), requirements, constraints, current)
 
     def select_provider(self, requirements: Requirements, constraints: Criteria | None = None) -> Target:
         """The target alone.
@@ -194,8 +201,7 @@ class AutoOptimizer:
 
 
 def _for(
-    candidates: Any,
-    book: PriceBook,
+    candidates: list[Candidate],
     requirements: Requirements,
     constraints: Criteria | None,
     current: str | None = None,
@@ -204,7 +210,6 @@ def _for(
     parts = [one for one in (preset.constraints, constraints) if one is not None]
     return recommend(
         candidates,
-        book,
         weights=preset.weights,
         optional=preset.optional,
         constraints=all_of(parts),

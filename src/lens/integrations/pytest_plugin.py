@@ -111,12 +111,13 @@ def _hold(item: pytest.Item, lens: LatencyLens) -> None:
     """Fail the test where a request of it broke a limit."""
     import msgspec
 
-    from lens.analysis.gates.sla import judge_each
+    from lens.analysis.gates.sla import evaluate_each
     from lens.integrations.testbench import violations_of
+    from lens.metrics.builder import table_of
     from lens.model import encode_hook
 
     records = [_named(metrics.record, item.nodeid, number) for number, metrics in enumerate(lens.metrics)]
-    violations = violations_of(judge_each(_gates(item), records, lens.profiler.book))
+    violations = violations_of(evaluate_each(_gates(item), table_of(records, book=lens.profiler.book)))
     for record in records:
         mine = [msgspec.to_builtins(v) for v in violations if v.test_case_id == record.prompt_id]
         kept = {"record": msgspec.to_builtins(record, enc_hook=encode_hook), "violations": mine}
@@ -180,7 +181,7 @@ def _report(results: list[Any]) -> TestBenchReport | None:
 
     from lens.integrations.testbench import TestBenchReport, TestCase, ThresholdViolation, case_done
     from lens.metrics.request_metrics import RequestMetrics
-    from lens.metrics.summary import summarize
+    from lens.metrics.summarize import summarize
     from lens.model import Record, decode_hook
 
     kept = [msgspec.json.decode(text) for text in found]

@@ -18,11 +18,13 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from pathlib import Path
 
 from lens.analysis.optimize.candidates import Candidate, candidates_of
-from lens.analysis.sources import wall_s
 from lens.errors import ConfigError
 from lens.history.read import read_run
+from lens.metrics.builder import table_of
+from lens.metrics.packing import wall_us
 from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record
+from lens.pricing import PriceBook
 
 MOST = 200
 Metrics = Record | RequestMetrics
@@ -83,7 +85,7 @@ class RecentMetrics:
             FileError: one cannot be read.
         """
         records = [record for file in files for record in read_run(Path(file)).records]
-        for record in sorted(records, key=wall_s):
+        for record in sorted(records, key=lambda one: wall_us(one.timestamp)):
             self.add(record)
 
     def records(self) -> list[Record]:
@@ -92,12 +94,12 @@ class RecentMetrics:
             kept = [record for records in self._kept.values() for record in records]
         if self.within_s is None:
             return kept
-        since = self._now_s() - self.within_s
-        return [record for record in kept if wall_s(record) >= since]
+        since_us = (self._now_s() - self.within_s) * 1e6
+        return [record for record in kept if wall_us(record.timestamp) >= since_us]
 
-    def candidates(self) -> list[Candidate]:
-        """The targets that were asked lately, to choose from."""
-        return candidates_of([(None, self.records())])
+    def candidates(self, book: PriceBook | None = None) -> list[Candidate]:
+        """Return the targets that were asked lately, to choose from; their costs by the prices of the book."""
+        return candidates_of(table_of(self.records(), book=book))
 
     def __len__(self) -> int:
         return len(self.records())

@@ -13,13 +13,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import isnan
 
 from lens._core.clock import now_ns as monotonic_ns
-from lens.analysis.optimize.candidates import Candidate, figure_of, judged
+from lens.analysis.optimize.candidates import Candidate, figure_of, verdicts_of
 from lens.analysis.optimize.criteria import Criteria
 from lens.errors import ConfigError
 from lens.integrations.recent import Metrics, RecentMetrics, name_of, record_of
-from lens.metrics.definitions import measure, metric_named
+from lens.metrics.builder import table_of
+from lens.metrics.definitions import metric_named
 from lens.model import Record, Status
 from lens.pricing import PriceBook, standard_book
 from lens.units import NS_PER_S
@@ -112,7 +114,7 @@ class Router:
 
     def _ranking(self) -> list[str]:
         if self._ranked_at < 0 or self.recent.added - self._ranked_at >= REFRESH:
-            candidates = [one for one in self.recent.candidates() if one.name in self._in_a_row]
+            candidates = [one for one in self.recent.candidates(self._book) if one.name in self._in_a_row]
             self._ranked = [one.name for one in sorted(candidates, key=self._order)]
             self._ranked_at = self.recent.added
         return self._ranked
@@ -120,9 +122,9 @@ class Router:
     def _order(self, candidate: Candidate) -> tuple[bool, float, float, float]:
         """Who keeps the SLO, the cheapest first; of the others, and of equals, the most reliable and the fastest."""
         keeps = self._keeps(candidate)
-        cost, _ = figure_of(candidate, "total_cost", "mean", self._book)
-        ttft, _ = figure_of(candidate, "ttft_ms", "p50", self._book)
-        failed = 1 - candidate.successes / max(len(candidate.records), 1)
+        cost, _ = figure_of(candidate, "total_cost", "mean")
+        ttft, _ = figure_of(candidate, "ttft_ms", "p50")
+        failed = 1 - candidate.successes / max(len(candidate.table), 1)
         unknown = float("inf")
         price = (unknown if cost is None else cost) if keeps else 0.0
         return (not keeps, price, failed, unknown if ttft is None else ttft)
@@ -130,7 +132,7 @@ class Router:
     def _keeps(self, candidate: Candidate) -> bool:
         if not candidate.successes or self.slo is None:
             return bool(candidate.successes)
-        verdicts = judged(candidate, self.slo.bounds(), self._book)
+        verdicts = verdicts_of(candidate, self.slo.bounds())
         known = {bound: None if one.actual is None else one.kept for bound, one in verdicts.items()}
         return self.slo.truth(known.__getitem__) is True
 
@@ -184,11 +186,14 @@ class AdaptiveRate:
         record = record_of(metrics)
         if record.status is Status.RATE_LIMITED:
             self._refused(record)
-        elif (value := measure(self.metric, record)) is not None and record.stamps.start > self._lowered_ns:
-            self._seen_ms.append(float(value))
+        elif record.stamps.start > self._lowered_ns and not isnan(value := self._measured_ms(record)):
+            self._seen_ms.append(value)
             if len(self._seen_ms) >= self._every:
                 self._judge(record)
         return self.rate_per_s
+
+    def _measured_ms(self, record: Record) -> float:
+        return float(table_of([record]).metric(self.metric)[0])
 
     def delay_s(self, now_ns: int | None = None) -> float:
         """How long to wait before the next request is sent; asking takes that place in the schedule."""

@@ -15,12 +15,14 @@ from typing import Any
 
 import msgspec
 
-from lens.analysis.gates.sla import Gate, Judged, judge_each
+from lens.analysis.gates.sla import Gate, GateResult, evaluate_each
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError, FileError
+from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.metrics.request_metrics import RequestMetrics
-from lens.metrics.summary import Summary, summarize
+from lens.metrics.summarize import summarize
+from lens.metrics.summary import Summary
 from lens.model import UNREADABLE, Record, decode_hook, encode_hook
 from lens.profiler import Profiler
 
@@ -144,17 +146,17 @@ def run_suite(
         metrics = profiler.profile(case.prompt)
         records.append(msgspec.structs.replace(metrics.record, index=len(records), prompt_id=case.id))
         done.append(case_done(case, metrics))
-    judged = judge_each(gates, records, profiler.book)
+    table = table_of(records, book=profiler.book)
     return TestBenchReport(
         test_suite_id=test_suite_id,
         test_cases=tuple(done),
-        performance_metrics=summarize(records, book=profiler.book),
-        threshold_violations=tuple(violations_of(judged)),
+        performance_metrics=summarize(table),
+        threshold_violations=tuple(violations_of(evaluate_each(gates, table))),
         started_at=records[0].timestamp,
     )
 
 
-def violations_of(judged: Iterable[Judged]) -> list[ThresholdViolation]:
+def violations_of(results: Iterable[GateResult]) -> list[ThresholdViolation]:
     """Of each gate that was not kept."""
     return [
         ThresholdViolation(
@@ -164,12 +166,12 @@ def violations_of(judged: Iterable[Judged]) -> list[ThresholdViolation]:
             actual=one.verdict.actual,
             severity=_severity(one),
         )
-        for one in judged
+        for one in results
         if not one.verdict.kept
     ]
 
 
-def _severity(one: Judged) -> Severity:
+def _severity(one: GateResult) -> Severity:
     if not one.failed:
         return Severity.WARNING
     limit, actual = one.gate.threshold.limit, one.verdict.actual

@@ -6,17 +6,14 @@ next to each other, so that drift hits both alike. What the server says of loadi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 import msgspec
+import numpy as np
 
-from lens.metrics.definitions import between, ttft_from_send_ms, ttft_ms
+from lens.metrics.columns import Column
 from lens.metrics.intervals import Interval, mean_interval
-from lens.model import Record, Status
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.metrics.table import Table
 
 # Stages of an idle ladder are named with this; the gap follows.
 IDLE_STAGE = "after idle "
@@ -67,15 +64,18 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self != ColdStart()
 
 
-def cold_start(records: Sequence[Record]) -> ColdStart:
+def cold_start(table: Table) -> ColdStart:
     """Look for every kind."""
-    ordered = sorted((r for r in records if r.status is Status.SUCCESS), key=lambda record: record.stamps.start)
+    ordered = table.take(table.success).started()
     gaps = idle_gaps(ordered)
-    plain = [record for record in ordered if not (record.stage or "").startswith(IDLE_STAGE)]
+    stage = ordered.codes("stage")
+    idle = np.array([bool(name.startswith(IDLE_STAGE)) for name in stage.values] + [False], dtype=bool)
+    plain = ordered.take(~idle[stage.codes]) if idle.any() else ordered
     first, baseline = first_request(plain)
     at, by_ms = level_change(plain)
     hit, saves_ms = cache_warm_up(plain)
-    loads = [took for r in ordered for name, took in r.server_timing_ms.items() if name in _LOADS]
+    loads = [number for number, source in enumerate(ordered.sources) if source in _LOADS]
+    took = ordered.listed("timing", "ms")[np.isin(ordered.listed("timing", "source"), loads)]
     return ColdStart(
         penalties=connection_penalties(ordered),
         first_ttft_ms=first,
@@ -84,68 +84,53 @@ def cold_start(records: Sequence[Record]) -> ColdStart:
         cold_after=next((gap.name for gap in gaps if gap.cold), None),
         change_at=at,
         change_ms=by_ms,
-        load_ms=max(loads) if loads and max(loads) > 0 else None,
+        load_ms=float(took.max()) if len(took) and took.max() > 0 else None,
         cache_hit_from=hit,
         cache_saves_ms=saves_ms,
     )
 
 
-def connection_penalties(records: Sequence[Record]) -> tuple[Penalty, ...]:
-    """By phase, from pairs of neighbours of which one had a fresh connection; none where all were alike."""
-    pairs = list(_pairs(records))
-    if not pairs:
+def connection_penalties(table: Table) -> tuple[Penalty, ...]:
+    """Return what fresh connections cost by phase; none where all were alike.
+
+    From pairs of neighbours in the schedule of one target, of which the first had a fresh connection.
+    """
+    fresh, kept = _pairs(table)
+    if not len(fresh):
         return ()
     found = []
     for phase, read in _PHASES.items():
-        values = [fresh - kept for fresh, kept in ((read(a), read(b)) for a, b in pairs) if fresh is not None]
-        if values and ("TLS" not in phase or any(values)):
-            found.append(_penalty(phase, values))
+        values = np.nan_to_num(read(table))
+        over = values[fresh] - values[kept]
+        if "TLS" not in phase or over.any():
+            found.append(_penalty(phase, over))
     return tuple(found)
 
 
-def _phase(start: str, end: str) -> Callable[[Record], float]:
-    return lambda record: between(record, start, end) or 0.0
+def _tls(*, resumed: bool) -> Callable[[Table], Column]:
+    return lambda t: np.where(t.codes("tls_resumed").equal(True) == resumed, t.metric("tls_ms"), 0.0)
 
 
-def _tls(*, resumed: bool) -> Callable[[Record], float]:
-    def read(record: Record) -> float:
-        was = bool(record.connection and record.connection.tls_resumed)
-        return (between(record, "tls_start", "tls_end") or 0.0) if was is resumed else 0.0
-
-    return read
-
-
-_PHASES: dict[str, Callable[[Record], Any]] = {
-    "DNS": _phase("dns_start", "dns_end"),
-    "TCP": _phase("tcp_start", "tcp_end"),
+_PHASES: dict[str, Callable[[Table], Column]] = {
+    "DNS": lambda t: t.metric("dns_ms"),
+    "TCP": lambda t: t.metric("tcp_ms"),
     "TLS": _tls(resumed=False),
     "resumed TLS": _tls(resumed=True),
-    "first token after the send": lambda record: ttft_from_send_ms(record) or 0.0,
-    "TTFT": lambda record: ttft_ms(record) or 0.0,
+    "first token after the send": lambda t: t.metric("ttft_from_send_ms"),
+    "TTFT": lambda t: t.metric("ttft_ms"),
 }
 
 
-def _pairs(records: Sequence[Record]) -> Any:
-    """(fresh, kept) of requests that were asked as a pair: of one target, one after the other in the schedule."""
-    by_target: dict[int, list[Record]] = {}
-    for record in sorted(records, key=lambda one: one.index):
-        by_target.setdefault(record.target, []).append(record)
-    for asked in by_target.values():
-        at = 0
-        while at + 1 < len(asked):
-            a, b = asked[at], asked[at + 1]
-            fresh = [one.connection is not None and not one.connection.reused for one in (a, b)]
-            if fresh == [True, False]:
-                yield a, b
-                at += 2
-            else:
-                at += 1
+def _pairs(table: Table) -> tuple[Column, Column]:
+    """Return the rows of requests that were asked as a pair, one target's behind the other's: fresh, kept."""
+    order = np.lexsort((table.column("index"), table.column("target")))
+    target, reused = table.column("target")[order], table.codes("reused")
+    fresh, kept = reused.equal(False)[order], ~reused.equal(False)[order]
+    pair = fresh[:-1] & kept[1:] & (target[1:] == target[:-1])
+    return order[:-1][pair], order[1:][pair]
 
 
-def _penalty(phase: str, values: Sequence[float]) -> Penalty:
-    import numpy as np
-
-    series = np.asarray(values, dtype=np.float64)
+def _penalty(phase: str, series: Column) -> Penalty:
     interval: Interval | None = mean_interval(series)
     return Penalty(
         phase=phase,
@@ -156,18 +141,16 @@ def _penalty(phase: str, values: Sequence[float]) -> Penalty:
     )
 
 
-def _series(records: Sequence[Record]) -> NDArray[Any]:
-    """TTFT from the send on, in the order of the starts: without the connection, which is counted apart."""
-    import numpy as np
+def _series(table: Table) -> Column:
+    """Return TTFT from the send on, in the order of the starts: without the connection, which is counted apart."""
+    values = table.metric("ttft_from_send_ms")
+    found: Column = values[~np.isnan(values)]
+    return found
 
-    return np.asarray([v for r in records if (v := ttft_from_send_ms(r)) is not None], dtype=np.float64)
 
-
-def first_request(records: Sequence[Record]) -> tuple[float | None, float | None]:
+def first_request(table: Table) -> tuple[float | None, float | None]:
     """(TTFT of the first request, that of the others) where the first stands out; else (None, None)."""
-    import numpy as np
-
-    values = _series(records)
+    values = _series(table)
     if len(values) < FEWEST:
         return None, None
     rest = values[1:]
@@ -177,15 +160,13 @@ def first_request(records: Sequence[Record]) -> tuple[float | None, float | None
     return (float(values[0]), middle) if over > max(OUTLIER * spread, 0.2 * middle) else (None, None)
 
 
-def level_change(records: Sequence[Record]) -> tuple[int | None, float | None]:
+def level_change(table: Table) -> tuple[int | None, float | None]:
     """(request, ms) from which on TTFT had another level, by the split that explains most; else (None, None).
 
     The first request is left out: it is looked at by itself. Ranks are compared, so that single slow
     requests move nothing.
     """
-    import numpy as np
-
-    values = _series(records)[1:]
+    values = _series(table)[1:]
     n = len(values)
     if n < 4 * FEWEST:
         return None, None
@@ -201,39 +182,35 @@ def level_change(records: Sequence[Record]) -> tuple[int | None, float | None]:
     return at + 1, float(np.median(values[at:]) - np.median(values[:at]))
 
 
-def idle_gaps(records: Sequence[Record]) -> tuple[Gap, ...]:
-    """A row a gap of the idle ladder, against the warm requests of the same run."""
-    import numpy as np
-
-    warm = _series([record for record in records if record.stage == BASELINE_STAGE])
+def idle_gaps(table: Table) -> tuple[Gap, ...]:
+    """Return a row a gap of the idle ladder, against the warm requests of the same run."""
+    stage = table.codes("stage")
+    warm = _series(table.take(stage.equal(BASELINE_STAGE)))
     if not len(warm):
         return ()
     middle = float(np.median(warm))
     spread = 1.4826 * float(np.median(np.abs(warm - middle)))
-    by_gap: dict[str, list[Record]] = {}
-    for record in records:
-        if (record.stage or "").startswith(IDLE_STAGE):
-            by_gap.setdefault((record.stage or "").removeprefix(IDLE_STAGE), []).append(record)
     rows = []
-    for name, found in by_gap.items():
-        values = _series(found)
+    for asked in table.grouped(stage.codes):
+        code = int(stage.codes[asked[0]])
+        if code < 0 or not stage.values[code].startswith(IDLE_STAGE):
+            continue
+        values = _series(table.take(asked))
         if len(values):
             at = float(np.median(values))
             cold = at - middle > max(OUTLIER * spread, 0.2 * middle)
+            name = stage.values[code].removeprefix(IDLE_STAGE)
             rows.append(Gap(name=name, requests=len(values), ttft_ms=at, over_warm_ms=at - middle, cold=cold))
     return tuple(rows)
 
 
-def cache_warm_up(records: Sequence[Record]) -> tuple[int | None, float | None]:
+def cache_warm_up(table: Table) -> tuple[int | None, float | None]:
     """(first request with cached tokens, ms of TTFT that this saves); (None, None) where there is no such turn."""
-    import numpy as np
-
-    hits = [bool(record.usage and record.usage.cache_read_tokens) for record in records]
-    if all(hits) or not any(hits):
+    hits = table.usage("cache_read_tokens") > 0
+    if hits.all() or not hits.any():
         return None, None
-    at = hits.index(True)
-    without = _series([r for r, hit in zip(records, hits, strict=True) if not hit])
-    with_it = _series([r for r, hit in zip(records, hits, strict=True) if hit])
+    at = int(np.argmax(hits))
+    without, with_it = _series(table.take(~hits)), _series(table.take(hits))
     if not len(without) or not len(with_it):
         return at + 1, None
     return at + 1, float(np.median(without) - np.median(with_it))

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from lens.metrics.intervals import Interval, intervals_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 # Of these an interval is told, where it is asked for and there are enough values.
@@ -87,8 +86,6 @@ def distribution(
         order in which they were measured, for neighbours resemble each other.
     own: values are an array that nobody needs any more; it is sorted in place.
     """
-    import numpy as np
-
     measured = np.asarray(values, dtype=np.float64)
     n = len(measured)
     if n == 0:
@@ -119,13 +116,12 @@ def distribution(
 def _std_dev(values: NDArray[Any], mean: float) -> float:
     """Of a sample; a piece at a time, so that millions of values need no copy."""
     pieces = (values[at : at + LONG] - mean for at in range(0, len(values), LONG))
-    return float((sum([float(piece @ piece) for piece in pieces]) / (len(values) - 1)) ** 0.5)
+    # Not piece @ piece: BLAS would start threads that wait by spinning.
+    return float((sum([float(np.square(piece).sum()) for piece in pieces]) / (len(values) - 1)) ** 0.5)
 
 
 def _histogram(ordered: NDArray[Any]) -> Histogram | None:
     """Equal bins from the least value to the p95 and a bit; what lies above is in the last."""
-    import numpy as np
-
     low, high = float(ordered[0]), percentile(ordered, 95)
     if len(ordered) < 2 or high <= low:
         return None

@@ -7,19 +7,15 @@ keeps no promise; only the pace of an answer that came in one piece is good, for
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
 from lens.errors import ConfigError, did_you_mean
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS, metric_named
-from lens.units import NS_PER_MS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from lens.metrics.batch import Batch
+from lens.metrics.table import Table
 
 _FORM = re.compile(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
 _UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -79,26 +75,12 @@ def _parse(text: str) -> Slo:
     return Slo(metric.name, value)
 
 
-def met(batch: Batch, figures: Mapping[str, NDArray[Any]], slos: Sequence[Slo]) -> NDArray[Any]:
-    """Which requests of a batch kept every SLO, as bool; figures: columns by name, NaN where not measured."""
-    import numpy as np
-
-    good = np.ones(len(batch), dtype=bool)
+def keep_slos(table: Table, slos: Sequence[Slo]) -> Column:
+    """Return which requests of a table kept every SLO, as bool."""
+    good = np.ones(len(table), dtype=bool)
     for slo in slos:
-        column = _pace(batch, slo.metric) if slo.metric not in figures else figures[slo.metric]
+        column = table.metric(slo.metric)
         kept = column >= slo.limit if slo.at_least else column <= slo.limit
-        good &= kept | ((batch.n == 1) if slo.metric in _PACE else False)
+        # Nothing came after an answer in one piece, whose pace is good.
+        good &= kept | ((table.n == 1) if slo.metric in _PACE else False)
     return good
-
-
-def _pace(batch: Batch, name: str) -> NDArray[Any]:
-    """Of each request the mean of its gaps, in ms."""
-    import numpy as np
-
-    if name == "itl_ms":
-        gaps, into, of = batch.token_gaps()
-    else:
-        gaps, of = batch.gaps
-        into = np.ones_like(gaps)
-    n = np.bincount(of, weights=into, minlength=len(batch))
-    return np.bincount(of, weights=gaps, minlength=len(batch)) / np.where(n > 0, n, np.nan) / NS_PER_MS

@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, exp, log, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 # Fewer values than this say nothing of how they resemble each other.
 FEWEST = 20
@@ -41,8 +40,6 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 def mean_interval(values: NDArray[Any], level: float = 0.95) -> Interval | None:
     """Of the mean of values in the order in which they were measured; None when there are too few."""
-    import numpy as np
-
     series = np.asarray(values, dtype=np.float64)
     return None if len(series) < FEWEST else _mean_interval(series, _shortened(series), level)
 
@@ -59,8 +56,6 @@ def percentile_interval(values: NDArray[Any], percent: float, level: float = 0.9
 
     Its ends are values that were measured.
     """
-    import numpy as np
-
     series = np.asarray(values, dtype=np.float64)
     if len(series) < FEWEST:
         return None
@@ -106,8 +101,6 @@ def intervals_of(
 
 def _shortened(series: NDArray[Any]) -> NDArray[Any]:
     """A long series as the means of as many neighbours each as make it short; the few that are left over go."""
-    import numpy as np
-
     each = -(-len(series) // MOST)
     if each == 1:
         return series.astype(np.float64, copy=False)
@@ -121,11 +114,9 @@ def batch_length(series: NDArray[Any]) -> int:
 
     Politis and White 2004, with the correction of Patton, Politis and White 2009.
     """
-    import numpy as np
-
     n = len(series)
     centred = series - series.mean()
-    variance = float(centred @ centred) / n
+    variance = float(np.square(centred).sum()) / n
     if variance == 0:
         return 1
     farthest = max(5, ceil(sqrt(log(n, 10))))
@@ -150,8 +141,6 @@ def batch_length(series: NDArray[Any]) -> int:
 
 def _autocovariance(centred: NDArray[Any], most: int) -> NDArray[Any]:
     """At lags 0..most, by the Fourier transform."""
-    import numpy as np
-
     n = len(centred)
     size = 1 << (2 * n - 1).bit_length()
     transformed = np.fft.rfft(centred, size)
@@ -161,8 +150,6 @@ def _autocovariance(centred: NDArray[Any], most: int) -> NDArray[Any]:
 
 def _half_width(series: NDArray[Any], batch: int, level: float) -> float:
     """Half of the interval of the mean: t times the standard error by overlapping batch means."""
-    import numpy as np
-
     n = len(series)
     sums = np.concatenate(([0.0], np.cumsum(series)))
     means = (sums[batch:] - sums[:-batch]) / batch

@@ -7,13 +7,10 @@ reads nothing but the Summary, so that a run that is read back is doubted as it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from lens.metrics.timeline import ASSUMED, BEYOND, SPREAD
-
-if TYPE_CHECKING:
-    from lens.metrics.distribution import Distribution
-    from lens.metrics.summary import Summary
+from lens.metrics.distribution import Distribution
+from lens.metrics.summary import Summary
+from lens.metrics.token_counts import ASSUMED, BEYOND, SPREAD
 
 # From here on a disturbance is worth a sentence.
 LAG_SHARE_OF_ITL = 0.03
@@ -25,11 +22,12 @@ RETRANSMIT_SHARE = 0.01
 CACHED_SHARE = 0.5
 SHORTEST_S = 1.0
 FEWEST_REQUESTS = 20  # for a p95
+READ_FROM = ("client_lag_us", "inter_chunk_ms", "schedule_lag_us")  # metrics whose distributions are looked at
 
 
-def doubts(summary: Summary) -> list[str]:
+def quality_warnings(summary: Summary) -> list[str]:
     """Sentences for people; none when there is nothing against the figures."""
-    found = [doubt(summary) for doubt in DOUBTS]
+    found = [check(summary) for check in CHECKS]
     return [sentence for sentence in found if sentence]
 
 
@@ -197,7 +195,7 @@ def _unpriced(summary: Summary) -> str | None:
 
 
 # In the order of how much they take from the figures.
-DOUBTS: tuple[Callable[[Summary], str | None], ...] = (
+CHECKS: tuple[Callable[[Summary], str | None], ...] = (
     _client_lag,
     _stamps,
     _clock,

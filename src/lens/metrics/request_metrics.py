@@ -1,31 +1,50 @@
-"""One request's figures as attributes, under the plan's names: what the library gives for a request."""
+"""One request's figures as attributes: what the library gives for a request."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-from lens.metrics.definitions import Value
-from lens.metrics.rows import all_figures, error_text, token_timings
+from lens.metrics.builder import table_of
+from lens.metrics.definitions import metric_named
+from lens.metrics.rows import Value, error_texts, figures_of, file_name, token_timings
+from lens.metrics.table import Table
 from lens.model import Record
 from lens.pricing import PriceBook
 
 
 class RequestMetrics:
-    """One request and its figures under the plan's names (PLAN 2.2.4); None is not measured.
+    """One request and its figures; None is not measured.
 
-    Every other metric of METRICS.md is an attribute too; `record` is all that was measured.
+    Every metric of a request is an attribute, under its name in files (`dns_resolution_ms`) and under that of its
+    definition (`dns_ms`). `record` is all that was measured. Figures are computed when the first is asked for.
     """
 
     def __init__(self, record: Record, book: PriceBook | None = None) -> None:
         self.record = record
-        self.book = book or PriceBook()  # what its costs were worked out with
-        self.figures: dict[str, Value | None] = all_figures(record, self.book)
+        self.book = book or PriceBook()  # what its costs are worked out with
+
+    @cached_property
+    def table(self) -> Table:
+        """The request as a table of one row."""
+        return table_of([self.record], book=self.book)
+
+    @cached_property
+    def figures(self) -> dict[str, Value | None]:
+        """Every metric of a request by its name in files."""
+        return {name: values[0] for name, values in figures_of(self.table).items()}
 
     def __getattr__(self, name: str) -> Any:
-        figures = self.__dict__.get("figures", {})
-        if name in figures:
-            return figures[name]
-        raise AttributeError(f"there is no figure {name!r}; there are {', '.join(figures)}")
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            metric = metric_named(name)
+        except KeyError:
+            metric = None
+        wanted = file_name(metric) if metric is not None else name
+        if wanted in self.figures:
+            return self.figures[wanted]
+        raise AttributeError(f"there is no figure {name!r}; there are {', '.join(self.figures)}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.figures]
@@ -61,7 +80,7 @@ class RequestMetrics:
 
     @property
     def error(self) -> str | None:
-        return error_text(self.record)
+        return error_texts(self.table)[0]
 
     @property
     def text(self) -> str | None:
@@ -69,5 +88,5 @@ class RequestMetrics:
 
     @property
     def token_timings(self) -> list[dict[str, Any]]:
-        """The plan's TokenTiming of each content event."""
-        return token_timings(self.record)
+        """Of each content event when it came: since the start, and since the one before; in ms."""
+        return next(token_timings(self.table))

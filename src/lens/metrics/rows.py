@@ -1,85 +1,157 @@
-"""One record as a flat row: the plan's RequestMetrics (PLAN 2.2.4) first, in its order, then ours.
-
-JSON, JSON Lines and CSV all take their fields from here. The plan's fields are always there,
-null when not measured; ours are left out then.
-"""
+"""The figures of requests as plain values, by the names that they have in files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
-import msgspec
+import numpy as np
 
-from lens.metrics.definitions import Value, figures
-from lens.metrics.timeline import timeline
-from lens.model import Record, encode_hook
-from lens.pricing import PriceBook
-from lens.units import ms
+from lens.history.lean import MISSING
+from lens.metrics.columns import Codes, Column
+from lens.metrics.definitions import Metric, request_metrics
+from lens.metrics.table import Table
+from lens.units import NS_PER_MS
 
-# The plan's name of a metric, where it differs from ours; ours is not repeated.
-PLAN_NAMES = {
+# The name of a metric in files, where it differs from that of its definition.
+FILE_NAMES = {
     "dns_ms": "dns_resolution_ms",
     "tcp_ms": "tcp_connection_ms",
     "tls_ms": "tls_handshake_ms",
 }
+WHOLE_UNITS = ("tokens", "count")  # of metrics that are whole numbers
+Value = float | int | Decimal
+_MOST_CODES = 1 << 40  # above, the number of a combination is counted anew, so that it never overflows
 
 
-def all_figures(record: Record, book: PriceBook) -> dict[str, Value | None]:
-    """Every per-request metric by the name it has in a file."""
-    return {PLAN_NAMES.get(metric.name, metric.name): value for metric, value in figures(record, book)}
+def file_name(metric: Metric) -> str:
+    """Return the name of a metric in files."""
+    return FILE_NAMES.get(metric.name, metric.name)
 
 
-def error_text(record: Record) -> str | None:
-    """What went wrong, in one line; None when nothing did."""
-    failure = record.failure
-    if failure is None:
-        return None
-    status = f"HTTP {record.http_status}: " if record.http_status and record.http_status >= 400 else ""
-    return " ".join(f"{status}{failure.message}".split())
+def figure_names() -> tuple[str, ...]:
+    """Return the names in files of all metrics that requests have, in the order of their definition."""
+    return tuple([file_name(metric) for metric in request_metrics()])
 
 
-def token_timings(record: Record) -> list[dict[str, Any]]:
-    """The plan's TokenTiming of each content event: since the start, and since the one before."""
-    at_ns = timeline(record).at_ns.tolist()
-    return [
-        {"token_index": i, "timestamp_ms": ms(at), "delta_ms": ms(at - (at_ns[i - 1] if i else 0))}
-        for i, at in enumerate(at_ns)
+def values_of(table: Table, metric: Metric) -> list[Value | None]:
+    """Return a metric's value of each request, None where it was not measured; money as exact decimals.
+
+    Also of requests that may not speak for it in a summary, as they stand in the record.
+    """
+    if metric.kind == "cost":
+        return list(table.costs.decimals(metric.name))
+    return plain_values(table.metric(metric.name), whole=metric.unit in WHOLE_UNITS)
+
+
+def plain_values(column: Column, *, whole: bool = False, absent_as: Any = None) -> list[Any]:
+    """Return a float column as a list, `absent_as` for NaN; whole: as ints, where all values are whole numbers."""
+    absent = np.isnan(column)
+    values = whole_numbers(column) if whole else column
+    if not absent.any():
+        return list(values.tolist())
+    objects, fill = values.astype(object), np.empty(1, dtype=object)
+    fill[0] = absent_as
+    objects[absent] = fill
+    return list(objects)
+
+
+def whole_numbers(column: Column) -> Column:
+    """Return a float column as int64 with 0 for NaN; as it is, where a value is no whole number that fits."""
+    numbers = np.nan_to_num(column, posinf=np.inf, neginf=-np.inf)
+    if (numbers == np.floor(numbers)).all() and (np.abs(numbers) < 2**63).all():
+        return numbers.astype(np.int64)
+    return column
+
+
+def cost_texts(table: Table, name: str) -> Codes:
+    """Return a cost of each request in USD as text, with all digits and without an exponent; no value where unknown."""
+    values, of = table.costs.distinct(name)
+    lacking = np.array([value is None for value in values], dtype=bool)
+    return Codes(np.where(lacking[of], -1, of), tuple(["" if value is None else f"{value:f}" for value in values]))
+
+
+def figures_of(table: Table) -> dict[str, list[Value | None]]:
+    """Return every metric of requests by its name in files, a list with a value a request."""
+    return {file_name(metric): values_of(table, metric) for metric in request_metrics()}
+
+
+def error_codes(table: Table) -> Codes:
+    """Return what went wrong with each request, in one line; no value where nothing did."""
+    failure, status = table.codes("failure"), table.codes("http_status")
+    groups = combinations(failure, status)
+    texts = [
+        None if message is None else " ".join(f"{_status(code)}{message}".split()) for message, code in groups.values
     ]
+    known: dict[str, int] = {}
+    numbers = [-1 if text is None else known.setdefault(text, len(known)) for text in texts]
+    return Codes(np.array(numbers, dtype=np.int32)[groups.codes], tuple(known))
 
 
-def plan_row(record: Record, book: PriceBook) -> dict[str, Any]:
-    """The plan's RequestMetrics, without token_timings; then every other metric that was measured."""
-    found = all_figures(record, book)
-    row: dict[str, Any] = {
-        "request_id": record.request_id,
-        "provider": record.provider,
-        "model": record.model,
-        "timestamp": record.timestamp,
-    }
-    for name in (
-        "ttfb_ms", "ttft_ms", "total_latency_ms", "input_tokens", "output_tokens", "thinking_tokens",
-        "tokens_per_second", "input_cost", "output_cost", "thinking_cost", "total_cost",
-        "dns_resolution_ms", "tcp_connection_ms", "tls_handshake_ms",
-    ):  # fmt: skip
-        row[name] = found.pop(name)
-    row["status"] = record.status.value
-    row["error"] = error_text(record)
-    row.update({name: value for name, value in found.items() if value is not None})
-    return row
+def error_texts(table: Table) -> list[str | None]:
+    """Return what went wrong with each request, in one line; None where nothing did."""
+    return error_codes(table).listed()
 
 
-def _exact(value: Any) -> Any:
-    """Money as a JSON number with all its digits and without an exponent."""
-    return msgspec.Raw(format(value, "f").encode()) if isinstance(value, Decimal) else value
+def _status(status: int | None) -> str:
+    return f"HTTP {status}: " if status and status >= 400 else ""
 
 
-def full_row(record: Record, book: PriceBook) -> dict[str, Any]:
-    """The plan's row and all of the record itself, so that what was exported can be analysed again."""
-    row = {name: _exact(value) for name, value in plan_row(record, book).items()}
-    raw = msgspec.to_builtins(record, enc_hook=encode_hook)
-    row.update({name: value for name, value in raw.items() if name not in row})
-    evidence = timeline(record).evidence
-    if evidence:
-        row["token_evidence"] = evidence
-    return row
+def combinations(*columns: Codes) -> Codes:
+    """Return which values of several columns each request has together, as tuples, in the order of the first of each.
+
+    None stands in a tuple for no value; every request has a combination.
+    """
+    whole = columns[0].codes.astype(np.int64) + 1
+    most = len(columns[0].values) + 1
+    for column in columns[1:]:
+        most *= len(column.values) + 1
+        if most > _MOST_CODES:
+            whole = np.unique(whole, return_inverse=True)[1]
+            most = (len(whole) + 1) * (len(column.values) + 1)
+        whole = whole * (len(column.values) + 1) + (column.codes + 1)
+    first, of = np.unique(whole, return_index=True, return_inverse=True)[1:]
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    values = [
+        tuple([None if code < 0 else column.values[code] for column in columns for code in (int(column.codes[row]),)])
+        for row in first[order].tolist()
+    ]
+    return Codes(place[of], tuple(values))
+
+
+def codes_of(column: Column) -> Codes:
+    """Return a column of few different numbers as codes."""
+    values, codes = np.unique(column, return_inverse=True)
+    return Codes(codes, tuple(values.tolist()))
+
+
+def request_ids(table: Table) -> list[str]:
+    """Return the id of each request."""
+    return [name.decode(errors="replace") for name in table.column("request_id").tolist()]
+
+
+def timestamps(table: Table) -> list[str]:
+    """Return when each request started by the wall clock, RFC 3339 in UTC with microseconds; "" where not known."""
+    wall = table.column("wall_us")
+    texts = [f"{text}Z" for text in np.datetime_as_string(wall.astype("datetime64[us]")).tolist()]
+    for row in np.flatnonzero(wall == MISSING).tolist():
+        texts[row] = ""
+    return texts
+
+
+def token_timings(table: Table) -> Iterator[list[dict[str, Any]]]:
+    """Yield for each request when its content events came: since the start, and since the one before; in ms."""
+    first, at = table.firsts("events"), table.at
+    since = np.diff(at, prepend=0)
+    begins = table.first[table.n > 0]
+    since[begins] = at[begins]
+    at_ms, since_ms = (at / NS_PER_MS).tolist(), (since / NS_PER_MS).tolist()
+    for begin, end in pairwise(first.tolist()):
+        yield [
+            {"token_index": i, "timestamp_ms": when, "delta_ms": gap}
+            for i, (when, gap) in enumerate(zip(at_ms[begin:end], since_ms[begin:end], strict=True))
+        ]

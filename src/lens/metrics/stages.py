@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-from lens.metrics.definitions import schedule_lag_us, ttft_ms
+from lens.history.lean import MISSING
 from lens.metrics.distribution import percentile
-from lens.model import Record, Status
+from lens.metrics.table import Table
 from lens.units import NS_PER_S
 
 # A schedule that falls behind by more than this share was not kept.
@@ -43,48 +44,47 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.asked_per_s is None or self.sent_per_s is None or self.sent_per_s >= KEPT * self.asked_per_s
 
 
-def stage_rows(records: Sequence[Record]) -> tuple[StageRow, ...]:
-    """A row a stage, in the order in which they began; warm-up requests do not count."""
-    by_stage: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda one: one.stamps.start):
-        if not record.warmup:
-            by_stage.setdefault(record.stage or "", []).append(record)
-    return tuple([_row(name, found) for name, found in by_stage.items()])
+def stage_rows(table: Table) -> tuple[StageRow, ...]:
+    """Return a row a stage, in the order in which they began; requests of warm-up do not count."""
+    ordered = table.measured().started()
+    return tuple([_row(ordered.take(rows)) for rows in ordered.grouped(ordered.codes("stage").codes)])
 
 
-def _row(name: str, records: list[Record]) -> StageRow:
-    done = [record for record in records if record.status is Status.SUCCESS]
-    ttfts = sorted(value for record in records if (value := ttft_ms(record)) is not None)
-    lags = sorted(value for record in records if (value := schedule_lag_us(record)) is not None)
-    ends = [record.stamps.end for record in records if record.stamps.end is not None]
-    window_s = (max(ends) - records[0].stamps.start) / NS_PER_S if ends else 0.0
-    busy_s = sum(r.stamps.end - r.stamps.start for r in records if r.stamps.end is not None) / NS_PER_S
-    tokens = [record.usage.output_tokens for record in done if record.usage and record.usage.output_tokens is not None]
+def _row(table: Table) -> StageRow:
+    success, starts, end = table.success, table.column("start"), table.stamp("end")
+    ttfts = np.sort(table.pooled("ttft_ms").values)
+    lags = np.sort(table.pooled("schedule_lag_us").values)
+    ended = end != MISSING
+    window_s = (int((starts + end)[ended].max()) - int(starts[0])) / NS_PER_S if ended.any() else 0.0
+    tokens = table.usage("output_tokens")[success]
+    tokens = tokens[~np.isnan(tokens)]
+    stage = table.codes("stage")
     return StageRow(
-        name=name,
-        requests=len(records),
-        failed=len(records) - len(done),
-        asked_per_s=_rate([record.stamps.intended for record in records]),
-        sent_per_s=_rate([record.stamps.send_start for record in records]) if lags else None,
-        answered_per_s=len(done) / window_s if window_s else None,
-        open_mean=busy_s / window_s if window_s else None,
-        ttft_p50_ms=percentile(ttfts, 50) if ttfts else None,
+        name=stage.values[stage.codes[0]] if stage.codes[0] >= 0 else "",
+        requests=len(table),
+        failed=len(table) - int(success.sum()),
+        asked_per_s=_rate(table, "intended"),
+        sent_per_s=_rate(table, "send_start") if len(lags) else None,
+        answered_per_s=int(success.sum()) / window_s if window_s else None,
+        open_mean=int(end[ended].sum()) / NS_PER_S / window_s if window_s else None,
+        ttft_p50_ms=percentile(ttfts, 50) if len(ttfts) else None,
         ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= 20 else None,
-        output_tokens_per_s=sum(tokens) / window_s if tokens and window_s else None,
-        lag_p50_us=percentile(lags, 50) if lags else None,
-        lag_p99_us=percentile(lags, 99) if lags else None,
+        output_tokens_per_s=float(tokens.sum()) / window_s if len(tokens) and window_s else None,
+        lag_p50_us=percentile(lags, 50) if len(lags) else None,
+        lag_p99_us=percentile(lags, 99) if len(lags) else None,
     )
 
 
-def _rate(stamps: Sequence[int | None]) -> float | None:
-    """Starts a second between the first and the last; None where they are unknown or all at once."""
-    known = sorted(at for at in stamps if at is not None)
-    if len(known) < 2 or known[-1] == known[0]:
+def _rate(table: Table, name: str) -> float | None:
+    """Return stamps a second between the first and the last; None where they are unknown or all at once."""
+    after = table.stamp(name)
+    known = (table.column("start") + after)[after != MISSING]
+    if len(known) < 2 or known.max() == known.min():
         return None
-    return (len(known) - 1) * NS_PER_S / (known[-1] - known[0])
+    return (len(known) - 1) * NS_PER_S / int(known.max() - known.min())
 
 
-def pacing_doubts(rows: Sequence[StageRow]) -> tuple[str, ...]:
+def pacing_warnings(rows: Sequence[StageRow]) -> tuple[str, ...]:
     """What to say of a schedule that this client did not keep."""
     said = []
     for row in rows:

@@ -1,49 +1,51 @@
-"""What other load tools would have said of the same records: their zero, their first token, their divisors.
+"""What other load tools would have said of the same requests: their zero, their first token, their divisors.
 
-The formulas are those of METRICS.md, "Dialects". Like those tools, a dialect speaks of successes only; and
-where they interpolate between two values for a percentile, so does it. A record keeps of each event when it
-came and what it carried, not its JSON: an event without content, usage, finish or error is taken for one
-with an empty delta, which is what these tools see first from most servers.
+Like those tools, these definitions speak of successes only; and where a tool interpolates between two values for a
+percentile, so do they. A record keeps of each event when it came and what it carried, not its JSON: an event without
+content, usage, finish or error is taken for one with an empty delta, which is what these tools see first from most
+servers.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from lens.errors import ConfigError
+from lens.history.lean import MISSING
+from lens.metrics.columns import Column
 from lens.metrics.distribution import percentile, percentile_name
-from lens.model import CONTENT, Record, Signal, Status
+from lens.metrics.raw_events import RawEvents, raw_events, with_records
+from lens.metrics.table import Table
+from lens.model import CONTENT, Signal
 from lens.units import NS_PER_MS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PERCENTS = (50.0, 90.0, 95.0, 99.0)
 _TEXT = int(Signal.TEXT | Signal.REFUSAL)
-_DONE, _ERROR, _USAGE, _FINISH = (int(s) for s in (Signal.DONE, Signal.ERROR, Signal.USAGE, Signal.FINISH))
+_DONE, _ERROR, _FINISH = (int(s) for s in (Signal.DONE, Signal.ERROR, Signal.FINISH))
 
 
-class Seen(NamedTuple):
-    """One answer in a tool's eyes, in ns after Stamps.start."""
+class ToolView(NamedTuple):
+    """Some answers in a tool's eyes, a column each; int64 ns after Stamps.start, MISSING where absent."""
 
-    zero: int
-    first: int | None  # the first token
-    last: int | None  # the last one
-    end: int | None
-    gaps: NDArray[Any]
-    tokens: int | None  # of the output, as the server counted them
-
-
-Look = Callable[[Record], Seen]
-Of = Callable[[Seen], float | None]  # in ms
+    zero: Column
+    first: Column  # the first token
+    last: Column  # the last one
+    end: Column
+    gaps: Column  # of all answers
+    gap_of: Column  # the answer of each gap
+    tokens: Column  # of the output, as the server counted them; float64, NaN where it did not
 
 
-class Figure(msgspec.Struct, frozen=True):
-    """One figure that a tool shows; `of` is None where all gaps are pooled."""
+Look = Callable[[RawEvents, Table], ToolView]
+Of = Callable[[ToolView], Column]  # float64 ms, NaN where it cannot be told
+
+
+class ToolMetric(msgspec.Struct, frozen=True):
+    """A metric that a tool shows; `of` is None where all gaps are pooled."""
 
     name: str  # as the tool calls it
     formula: str
@@ -51,7 +53,7 @@ class Figure(msgspec.Struct, frozen=True):
     of: Of | None
 
 
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+class ToolDefinitions(msgspec.Struct, frozen=True, kw_only=True):
     """A tool's definitions."""
 
     name: str
@@ -59,13 +61,13 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     first: str
     end: str
     look: Look
-    figures: tuple[Figure, ...]
+    metrics: tuple[ToolMetric, ...]
     notes: tuple[str, ...] = ()
     interpolates: bool = True  # its percentiles lie between two values (numpy's default)
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure over a run, as the tool would have shown it, in ms."""
+class ToolFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric over a run, as the tool would have shown it, in ms."""
 
     name: str
     ours: str
@@ -74,91 +76,82 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     percentiles: dict[str, float]
 
 
-def _column(values: array[int]) -> NDArray[Any]:
-    import numpy as np
-
-    return np.frombuffer(values, dtype=values.typecode).astype(np.int64)
-
-
-def _seen(
-    record: Record, which: NDArray[Any], *, zero: int = 0, end: int | None = None, last_is_end: bool = False
-) -> Seen:
-    """Tokens are the events of `which`; the end is the body's, unless said otherwise."""
-    import numpy as np
-
-    at = _column(record.events.arrived_ns)[which]
-    first, last = (int(at[0]), int(at[-1])) if len(at) else (None, None)
-    stamps = record.stamps
+def _view(
+    tokens: RawEvents, table: Table, *, zero: Column | None = None, end: Column | None = None, last_is_end: bool = False
+) -> ToolView:
+    """tokens: the events that the tool takes for tokens. The end is the body's, unless said otherwise."""
+    last = tokens.last_at()
     if end is None:
-        end = last if last_is_end else None if stamps.end is None else stamps.end - stamps.start
-    tokens = record.usage.output_tokens if record.usage else None
-    return Seen(zero, first, last, end, np.diff(at), tokens)
+        end = last if last_is_end else table.stamp("end")
+    if zero is None:
+        zero = np.zeros(len(table), dtype=np.int64)
+    return ToolView(zero, tokens.first_at(), last, end, *tokens.gaps(), table.usage("output_tokens"))
 
 
-def _carries(record: Record, bits: int) -> NDArray[Any]:
-    """Events with one of these, and at least one character of it."""
-    carried: NDArray[Any] = ((_column(record.events.signals) & bits) != 0) & (_column(record.events.chars) > 0)
-    return carried
+def _carrying(events: RawEvents, bits: int) -> RawEvents:
+    """Return the events with one of these signals, and at least one character of it."""
+    return events.where(((events.signals & bits) != 0) & (events.chars > 0))
 
 
-def _vllm(record: Record) -> Seen:
-    signals = _column(record.events.signals)
+def _vllm(events: RawEvents, table: Table) -> ToolView:
+    signals = events.signals
     choice = (signals == 0) | ((signals & (int(CONTENT) | _FINISH)) != 0)
     # The message that opens the answer has a choice; under continuous usage it has token counts too.
-    choice[:1] |= (signals[:1] & (_ERROR | _DONE)) == 0
-    return _seen(record, choice, last_is_end=True)
+    choice |= events.begins & ((signals & (_ERROR | _DONE)) == 0)
+    return _view(events.where(choice), table, last_is_end=True)
 
 
-def _sglang(record: Record) -> Seen:
-    at = record.events.arrived_ns
-    return _seen(record, _carries(record, _TEXT | int(Signal.REASONING)), end=at[-1] if len(at) else None)
+def _sglang(events: RawEvents, table: Table) -> ToolView:
+    return _view(_carrying(events, _TEXT | int(Signal.REASONING)), table, end=events.last_at())
 
 
-def _aiperf(record: Record) -> Seen:
-    return _seen(record, _carries(record, int(CONTENT)), last_is_end=True)
+def _aiperf(events: RawEvents, table: Table) -> ToolView:
+    return _view(_carrying(events, int(CONTENT)), table, last_is_end=True)
 
 
-def _guidellm(record: Record) -> Seen:
-    stamps = record.stamps
-    zero = 0 if stamps.send_start is None else stamps.send_start - stamps.start
-    return _seen(record, _carries(record, int(CONTENT)), zero=zero)
+def _guidellm(events: RawEvents, table: Table) -> ToolView:
+    sent = table.stamp("send_start")
+    return _view(_carrying(events, int(CONTENT)), table, zero=np.where(sent == MISSING, 0, sent))
 
 
-def _text_only(record: Record) -> Seen:
-    return _seen(record, _carries(record, _TEXT))
+def _text_only(events: RawEvents, table: Table) -> ToolView:
+    return _view(_carrying(events, _TEXT), table)
 
 
-def _otel(record: Record) -> Seen:
-    return _seen(record, (_column(record.events.signals) & _DONE) == 0)
+def _otel(events: RawEvents, table: Table) -> ToolView:
+    return _view(events.where((events.signals & _DONE) == 0), table)
 
 
-def _ms(start: int | None, end: int | None, by: int = 1) -> float | None:
-    return None if start is None or end is None or by < 1 else (end - start) / by / NS_PER_MS
+def _ms(start: Column, end: Column, by: Column | int = 1) -> Column:
+    """Return the times from start to end over `by`; NaN where one is absent or `by` is below 1."""
+    known = (start != MISSING) & (end != MISSING) & (by >= 1)
+    found: Column = np.where(known, end - start, np.nan) / np.where(known, by, 1) / NS_PER_MS
+    return found
 
 
-def _ttft(s: Seen) -> float | None:
-    return _ms(s.zero, s.first)
+def _ttft(view: ToolView) -> Column:
+    return _ms(view.zero, view.first)
 
 
-def _e2e(s: Seen) -> float | None:
-    return _ms(s.zero, s.end)
+def _e2e(view: ToolView) -> Column:
+    return _ms(view.zero, view.end)
 
 
-def _tpot_to_end(s: Seen) -> float | None:
+def _tpot_to_end(view: ToolView) -> Column:
     """vllm, sglang, aiperf: (latency - TTFT) / (n - 1)."""
-    return None if s.tokens is None else _ms(s.first, s.end, s.tokens - 1)
+    return _ms(view.first, view.end, view.tokens - 1)
 
 
-def _tpot_to_last(s: Seen) -> float | None:
-    return None if s.tokens is None else _ms(s.first, s.last, s.tokens - 1)
+def _tpot_to_last(view: ToolView) -> Column:
+    return _ms(view.first, view.last, view.tokens - 1)
 
 
-def _per_token_to_last(s: Seen) -> float | None:
-    return None if s.tokens is None else _ms(s.zero, s.last, s.tokens)
+def _per_token_to_last(view: ToolView) -> Column:
+    return _ms(view.zero, view.last, view.tokens)
 
 
-def _per_token_to_end(s: Seen) -> float | None:
-    return None if s.tokens is None else _ms(s.zero, s.end, s.tokens)
+def _per_token_to_end(view: ToolView) -> Column:
+    return _ms(view.zero, view.end, view.tokens)
 
 
 _COUNTS = "counts tokens with a tokenizer of its own where the server sends no usage; here they are the server's"
@@ -166,116 +159,113 @@ _ONE = "(end - first token) / (n - 1)"
 _LAST = "(last token - first token) / (n - 1)"
 
 _ALL = (
-    Dialect(
+    ToolDefinitions(
         name="vllm", look=_vllm, zero="before the post; contains the connection",
         first="first message with choices, role-only and empty ones too", end="last message with choices",
-        figures=(
-            Figure("TTFT", "first token - zero", "ttft_ms", _ttft), Figure("TPOT", _ONE, "tpot_ms", _tpot_to_end),
-            Figure("ITL", "gaps between such messages, the finish message too", "itl_ms", None),
-            Figure("E2EL", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("TTFT", "first token - zero", "ttft_ms", _ttft),
+            ToolMetric("TPOT", _ONE, "tpot_ms", _tpot_to_end),
+            ToolMetric("ITL", "gaps between such messages, the finish message too", "itl_ms", None),
+            ToolMetric("E2EL", "end - zero", "total_latency_ms", _e2e),
         ),
         notes=("a message without content, usage, finish or error is taken to have choices", _COUNTS),
     ),
-    Dialect(
+    ToolDefinitions(
         name="sglang", look=_sglang, zero="before a new session for each request",
         first="first text or reasoning that is not empty", end="last line received",
-        figures=(
-            Figure("TTFT", "first token - zero", "ttft_ms", _ttft), Figure("TPOT", _ONE, "tpot_ms", _tpot_to_end),
-            Figure("ITL", "gaps between such chunks", "itl_ms", None),
-            Figure("E2E latency", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("TTFT", "first token - zero", "ttft_ms", _ttft),
+            ToolMetric("TPOT", _ONE, "tpot_ms", _tpot_to_end),
+            ToolMetric("ITL", "gaps between such chunks", "itl_ms", None),
+            ToolMetric("E2E latency", "end - zero", "total_latency_ms", _e2e),
         ),
         notes=("it connects anew for each request; measure with --connection fresh to compare", _COUNTS),
     ),
-    Dialect(
+    ToolDefinitions(
         name="aiperf", look=_aiperf, zero="before the request; contains a fresh connection",
         first="first text, reasoning or tool call that is not empty", end="last such event",
-        figures=(
-            Figure("Time to First Token", "first token - zero", "ttft_ms", _ttft),
-            Figure("Inter Token Latency", _ONE, "tpot_ms", _tpot_to_end),
-            Figure("Inter Chunk Latency", "gaps between such events", "inter_chunk_ms", None),
-            Figure("Request Latency", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("Time to First Token", "first token - zero", "ttft_ms", _ttft),
+            ToolMetric("Inter Token Latency", _ONE, "tpot_ms", _tpot_to_end),
+            ToolMetric("Inter Chunk Latency", "gaps between such events", "inter_chunk_ms", None),
+            ToolMetric("Request Latency", "end - zero", "total_latency_ms", _e2e),
         ),
         notes=(_COUNTS,),
     ),
-    Dialect(
+    ToolDefinitions(
         name="guidellm", look=_guidellm, zero="the request's head is being sent; never contains the connection",
         first="first text, reasoning or tool delta", end="the response's end", interpolates=False,
-        figures=(
-            Figure("TTFT", "first token - zero", "ttft_from_send_ms", _ttft),
-            Figure("ITL", _LAST, "tpot_ms", _tpot_to_last),
-            Figure("TPOT", "(last token - zero) / n", "tpot_ms", _per_token_to_last),
-            Figure("Request latency", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("TTFT", "first token - zero", "ttft_from_send_ms", _ttft),
+            ToolMetric("ITL", _LAST, "tpot_ms", _tpot_to_last),
+            ToolMetric("TPOT", "(last token - zero) / n", "tpot_ms", _per_token_to_last),
+            ToolMetric("Request latency", "end - zero", "total_latency_ms", _e2e),
         ),
     ),
-    Dialect(
+    ToolDefinitions(
         name="inference-perf", look=_text_only, zero="after the body is built; contains the connection",
         first="first text that is not empty, not reasoning", end="the request's end",
-        figures=(
-            Figure("TTFT", "first token - zero", "ttfo_ms", _ttft), Figure("TPOT", _LAST, "tpot_ms", _tpot_to_last),
-            Figure("NTPOT", "(end - zero) / n", "tpot_ms", _per_token_to_end),
-            Figure("ITL", "gaps between such chunks", "itl_ms", None),
-            Figure("Request latency", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("TTFT", "first token - zero", "ttfo_ms", _ttft),
+            ToolMetric("TPOT", _LAST, "tpot_ms", _tpot_to_last),
+            ToolMetric("NTPOT", "(end - zero) / n", "tpot_ms", _per_token_to_end),
+            ToolMetric("ITL", "gaps between such chunks", "itl_ms", None),
+            ToolMetric("Request latency", "end - zero", "total_latency_ms", _e2e),
         ),
         notes=(_COUNTS,),
     ),
-    Dialect(
+    ToolDefinitions(
         name="llmperf", look=_text_only, zero="before a new connection for each request",
         first="first text", end="the request's end",
-        figures=(
-            Figure("ttft", "first token - zero", "ttfo_ms", _ttft),
-            Figure("inter token latency", "(end - zero) / n", "tpot_ms", _per_token_to_end),
-            Figure("end to end latency", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("ttft", "first token - zero", "ttfo_ms", _ttft),
+            ToolMetric("inter token latency", "(end - zero) / n", "tpot_ms", _per_token_to_end),
+            ToolMetric("end to end latency", "end - zero", "total_latency_ms", _e2e),
         ),
         notes=(
             "it connects anew for each request; measure with --connection fresh to compare",
             "it counts every model's tokens with Llama's tokenizer; here they are the server's",
         ),
     ),
-    Dialect(
+    ToolDefinitions(
         name="otel", look=_otel, zero="the request is issued",
         first="first chunk of any kind", end="the response's end", interpolates=False,
-        figures=(
-            Figure("time_to_first_chunk", "first chunk - zero", "ttft_ms", _ttft),
-            Figure("time_per_output_chunk", "gaps between chunks of any kind", "inter_chunk_ms", None),
-            Figure("operation.duration", "end - zero", "total_latency_ms", _e2e),
+        metrics=(
+            ToolMetric("time_to_first_chunk", "first chunk - zero", "ttft_ms", _ttft),
+            ToolMetric("time_per_output_chunk", "gaps between chunks of any kind", "inter_chunk_ms", None),
+            ToolMetric("operation.duration", "end - zero", "total_latency_ms", _e2e),
         ),
         notes=("it keeps histograms, so its percentiles are those of the nearest bounds",),
     ),
 )  # fmt: skip
-DIALECTS: dict[str, Dialect] = {one.name: one for one in _ALL}
+TOOLS: dict[str, ToolDefinitions] = {one.name: one for one in _ALL}
 
 
-def dialect_named(name: str) -> Dialect:
-    """The definitions of a tool.
+def definitions_of(name: str) -> ToolDefinitions:
+    """Return the definitions of a tool.
 
     Raises:
-        ConfigError: it is not known.
+        ConfigError: no tool of that name.
     """
-    if name not in DIALECTS:
-        raise ConfigError(f"definitions {name!r}: there are {', '.join(DIALECTS)}")
-    return DIALECTS[name]
+    if name not in TOOLS:
+        raise ConfigError(f"definitions {name!r}: there are {', '.join(TOOLS)}")
+    return TOOLS[name]
 
 
-def in_dialect(dialect: Dialect, records: Iterable[Record]) -> tuple[Told, ...]:
-    """What the tool would have shown of this run; a figure without values is left out."""
-    import numpy as np
-
-    pools: dict[str, array[float]] = {figure.name: array("d") for figure in dialect.figures}
-    for record in records:
-        if record.warmup or record.status is not Status.SUCCESS:
-            continue
-        seen = dialect.look(record)
-        for figure in dialect.figures:
-            if figure.of is None:
-                pools[figure.name].frombytes((seen.gaps / NS_PER_MS).tobytes())
-            elif (value := figure.of(seen)) is not None:
-                pools[figure.name].append(value)
+def tool_figures(tool: ToolDefinitions, table: Table) -> tuple[ToolFigure, ...]:
+    """Return what the tool would have shown of these requests; a metric without values is left out."""
+    pools: dict[str, list[Column]] = {metric.name: [] for metric in tool.metrics}
+    for part, records in with_records(table.take(table.success & ~table.warmup)):
+        view = tool.look(raw_events(records), part)
+        for metric in tool.metrics:
+            values = view.gaps / NS_PER_MS if metric.of is None else metric.of(view)
+            pools[metric.name].append(values[~np.isnan(values)])
     found = []
-    for figure in dialect.figures:
-        values = np.sort(np.frombuffer(pools[figure.name]))
+    for metric in tool.metrics:
+        values = np.sort(np.concatenate(pools[metric.name] or [np.empty(0)]))
         if len(values):
-            at = [float(np.percentile(values, p)) if dialect.interpolates else percentile(values, p) for p in PERCENTS]
+            at = [float(np.percentile(values, p)) if tool.interpolates else percentile(values, p) for p in PERCENTS]
             tail = dict(zip(map(percentile_name, PERCENTS), at, strict=True))
             mean = float(values.mean())
-            found.append(Told(name=figure.name, ours=figure.ours, n=len(values), mean=mean, percentiles=tail))
+            found.append(ToolFigure(name=metric.name, ours=metric.ours, n=len(values), mean=mean, percentiles=tail))
     return tuple(found)

@@ -1,6 +1,6 @@
 """Promises and how fast they are being broken: burn rates over several windows, after Google's SRE workbook.
 
-A promise is a limit and the share of requests that keep it: "ttft<1000 99%". What is left of 100 % is the
+An objective is a limit and the share of requests that keep it: "ttft<1000 99%". What is left of 100 % is the
 error budget; a burn rate of 1 uses it up exactly in its period. An alarm needs both a long window, so that it
 means something, and a short one, so that it ends when the trouble does.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from math import isnan
 from typing import NamedTuple
 
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
-from lens.model import Record, Status
+from lens.metrics.table import Table
 
 _FORM = re.compile(r"\s*(?P<what>\S.*?)\s+(?P<share>\d+(?:\.\d+)?)\s*%\s*")
 SUCCESS = ("success", "success_rate", "availability")
@@ -38,25 +39,27 @@ class Window(NamedTuple):
 WINDOWS = (Window("fast", 3600.0, 300.0, 14.4), Window("slow", LONGEST_S, 1800.0, 6.0))
 
 
-class Promise(NamedTuple):
+class Objective(NamedTuple):
     """What share of requests keeps what."""
 
     text: str
     threshold: Threshold | None  # None: the request succeeds
-    objective: float  # of 1
+    share: float  # that keeps it, of 1
 
-    def kept(self, record: Record) -> bool:
-        """A request that failed keeps nothing; a figure that a request does not have breaks nothing."""
-        if record.status is not Status.SUCCESS:
+    def kept(self, request: Table) -> bool:
+        """Return whether a request, a table of one row, keeps it.
+
+        A request that failed keeps nothing; a figure that a request does not have breaks nothing.
+        """
+        if not request.success[0]:
             return False
         if self.threshold is None:
             return True
-        of = METRICS[self.threshold.metric].of
-        value = of(record) if of is not None else None
-        return value is None or self.threshold.kept(float(value))
+        value = float(request.metric(self.threshold.metric)[0])
+        return isnan(value) or self.threshold.kept(value)
 
 
-def parse_promise(text: str) -> Promise:
+def parse_objective(text: str) -> Objective:
     """ "ttft<1000 99%", "success 99.9%".
 
     Raises:
@@ -70,29 +73,30 @@ def parse_promise(text: str) -> Promise:
         raise ConfigError(f"SLO {text!r}: the share must lie between 0 and 100 %; 100 % leaves nothing to burn")
     what = found["what"]
     if what.lower() in SUCCESS:
-        return Promise(text, None, objective)
+        return Objective(text, None, objective)
     threshold = parse_threshold(what)
     metric = METRICS[threshold.metric]
-    if metric.kind != "request" or metric.of is None:
+    if metric.kind != "request":
         raise ConfigError(
             f"SLO {text!r}: {metric.name} is no figure of one request; take ttft, total_latency or success"
         )
-    return Promise(text, threshold, objective)
+    return Objective(text, threshold, objective)
 
 
-class Budget:
-    """One promise of one target: counts by the minute, no older than the longest window."""
+class ErrorBudget:
+    """One objective of one target: counts by the minute, no older than the longest window."""
 
-    def __init__(self, promise: Promise) -> None:
-        self.promise = promise
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
         self._slots: deque[list[float]] = deque()  # when it began, requests, broken
 
-    def add(self, at_s: float, record: Record) -> None:
+    def add(self, at_s: float, request: Table) -> None:
+        """Count a request, a table of one row."""
         slot = at_s - at_s % SLOT_S
         if not self._slots or self._slots[-1][0] != slot:
             self._slots.append([slot, 0, 0])
         self._slots[-1][1] += 1
-        self._slots[-1][2] += not self.promise.kept(record)
+        self._slots[-1][2] += not self.objective.kept(request)
         while self._slots[0][0] < at_s - LONGEST_S - SLOT_S:
             self._slots.popleft()
 
@@ -102,7 +106,7 @@ class Budget:
         asked = self._asked(now_s, window_s)
         if not asked:
             return None
-        return (sum(slot[2] for slot in inside) / asked) / (1 - self.promise.objective)
+        return (sum(slot[2] for slot in inside) / asked) / (1 - self.objective.share)
 
     def _inside(self, now_s: float, window_s: float) -> list[list[float]]:
         return [slot for slot in self._slots if slot[0] > now_s - window_s - SLOT_S]

@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
 from lens.errors import ConfigError, LensError
-from lens.export.prometheus import Gathered
+from lens.export.prometheus import PrometheusMetrics
+from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
-from lens.monitor.burn import Promise
+from lens.monitor.burn import Objective
 from lens.monitor.history import History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
@@ -59,7 +60,7 @@ class Settings(NamedTuple):
     config: RunConfig
     book: PriceBook
     pushes: tuple[Push, ...] = ()
-    promises: tuple[Promise, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     once: bool = False
     duration_s: float | None = None
 
@@ -79,7 +80,8 @@ class Monitor:
             ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
         """
         self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
-        self.gathered = Gathered(settings.book)
+        self._exposed = PrometheusMetrics()
+        self._uncounted: list[Record] = []  # that are not in it yet
         self.watches: dict[Who, Watch] = {}
         self.outboxes: list[Outbox] = [
             MetricsOutbox(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
@@ -139,7 +141,9 @@ class Monitor:
         if record.category == "cancelled":
             return
         self.succeeded += record.status is Status.SUCCESS
-        self.gathered.add(record)
+        self._uncounted.append(record)
+        if len(self._uncounted) >= BATCH:
+            self._count()
         if self.history is not None:
             self.history.add(record)
             if self.history.trouble:
@@ -152,7 +156,7 @@ class Monitor:
         who = (record.provider, record.model)
         watch = self.watches.get(who)
         if watch is None:
-            watch = self.watches[who] = Watch(who, self.settings.promises)
+            watch = self.watches[who] = Watch(who, self.settings.objectives)
         for alert in watch.add(record, trio.current_time()):
             self._alert(alert)
 
@@ -170,11 +174,11 @@ class Monitor:
             self._say(trouble)
 
     def reload(self, settings: Settings) -> None:
-        """Go on with other targets, prompts, intervals and promises; what was counted stays counted."""
+        """Go on with other targets, prompts, intervals and objectives; what was counted stays counted."""
         gone = set(self.watches) - {(t.provider, t.model) for t in settings.config.targets}
         for who in gone:
             del self.watches[who]
-        if settings.promises != self.settings.promises:
+        if settings.objectives != self.settings.objectives:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
 
@@ -190,9 +194,15 @@ class Monitor:
         if self.history is not None:
             self.history.close()
 
+    def _count(self) -> None:
+        """Evaluate many records at once, so that a probe's end does not delay the others."""
+        records, self._uncounted = self._uncounted, []
+        self._exposed.add(table_of(records, self.info, self.settings.book))
+
     def metrics(self) -> Page:
+        self._count()
         return metrics_page(
-            self.gathered, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
+            self._exposed, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
         )
 
     def health(self) -> Page:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import IO
 
 from lens.errors import FileError
-from lens.export.jsonl import JsonLines
+from lens.export.jsonl import request_lines
+from lens.history.write import json_line
+from lens.metrics.builder import table_of
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
@@ -57,7 +59,7 @@ class History:
         try:
             self._segment()
             assert self._file is not None
-            line = JsonLines(self._info, self._book).add(record)
+            line = b"".join(request_lines(table_of([record], self._info, self._book)))
             self._file.write(line)
             self._file.flush()
         except OSError as error:
@@ -78,7 +80,7 @@ class History:
         stem = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
         self._file = self._new(stem)
         self._began_s = now
-        head = JsonLines(self._info, self._book).begin()
+        head = json_line(self._info)
         self._file.write(head)
         self._written = len(head)
 

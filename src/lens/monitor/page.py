@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from lens.export.prometheus import CONTENT_TYPE, PREFIX, Family, Gathered, Labels, Sample, exposition
+from lens.export.prometheus import CONTENT_TYPE, PREFIX, Family, Labels, PrometheusMetrics, Sample, exposition
 from lens.monitor.outbox import Outbox
 from lens.monitor.serve import Page
 from lens.monitor.watch import Watch, burn_rates
@@ -25,9 +25,10 @@ class Health(msgspec.Struct, kw_only=True):
 
 
 def metrics_page(
-    gathered: Gathered, watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, now_s: float
+    metrics: PrometheusMetrics, watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, now_s: float
 ) -> Page:
-    families = [*gathered.families(), *own(watches, outboxes, health, now_s)]
+    """Return the page of /metrics."""
+    families = [*metrics.families(), *own(watches, outboxes, health, now_s)]
     return Page(200, CONTENT_TYPE, exposition(iter(families)))
 
 
@@ -42,7 +43,7 @@ def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, no
     late = "Rounds that began late, because the one before took too long"
     yield _family("monitor_rounds_late_total", late, "counter", [((), health.rounds_late)])
     rates = [
-        ((("provider", g.who[0]), ("model", g.who[1]), ("slo", g.promise), ("window", g.window)), g.rate)
+        ((("provider", g.who[0]), ("model", g.who[1]), ("slo", g.objective), ("window", g.window)), g.rate)
         for g in burn_rates(watches, now_s)
     ]
     yield _family("slo_burn_rate", "How many times too fast an error budget burns", "gauge", rates)

@@ -1,21 +1,23 @@
-"""What is held to be wrong, target by target: promises that burn, levels that changed, targets that only fail.
+"""What is held to be wrong, target by target: objectives that burn, levels that changed, targets that only fail.
 
 An Alert is told when it begins and when it ends, and not in between. Everything here is bounded: so many
-values a series, so many minutes a promise.
+values a series, so many minutes a objective.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from lens.analysis.stats import change_points
+from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
-from lens.monitor.burn import WINDOWS, Budget, Promise
+from lens.monitor.burn import WINDOWS, ErrorBudget, Objective
 
 # The figures whose level is watched, and how much of them is kept.
 WATCHED = ("ttft_ms", "tokens_per_second")
@@ -44,9 +46,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 class Watch:
     """One target."""
 
-    def __init__(self, who: Who, promises: Sequence[Promise]) -> None:
+    def __init__(self, who: Who, objectives: Sequence[Objective]) -> None:
         self.who = who
-        self.budgets = [Budget(promise) for promise in promises]
+        self.budgets = [ErrorBudget(objective) for objective in objectives]
         self._series: dict[str, deque[float]] = {name: deque(maxlen=SERIES) for name in WATCHED}
         self._failed = 0
         self._firing: dict[str, Alert] = {}
@@ -57,26 +59,26 @@ class Watch:
 
     def add(self, record: Record, at_s: float) -> Iterator[Alert]:
         """Take a request; what began or ended with it."""
+        request = table_of([record])
         for budget in self.budgets:
-            budget.add(at_s, record)
+            budget.add(at_s, request)
             yield from self._burning(budget, record, at_s)
         yield from self._failing(record)
         if record.status is Status.SUCCESS:
             for name, series in self._series.items():
-                of = METRICS[name].of
-                value = of(record) if of is not None else None
-                if value is not None:
-                    series.append(float(value))
+                value = float(request.metric(name)[0])
+                if not isnan(value):
+                    series.append(value)
                     yield from self._changed(name, series, record)
 
-    def _burning(self, budget: Budget, record: Record, at_s: float) -> Iterator[Alert]:
+    def _burning(self, budget: ErrorBudget, record: Record, at_s: float) -> Iterator[Alert]:
         window = budget.burning(at_s)
         rate = budget.rate(at_s, (window or WINDOWS[0]).long_s)
         limit = (window or WINDOWS[0]).rate
-        says = f"{budget.promise.text}: its error budget burns {rate or 0:.1f} times too fast"
+        says = f"{budget.objective.text}: its error budget burns {rate or 0:.1f} times too fast"
         if window is not None:
             says += f" ({window.name}: over {window.long_s / 3600:g} h and {window.short_s / 60:g} min)"
-        yield from self._state("slo_burn", budget.promise.text, window is not None, record, says, rate, limit)
+        yield from self._state("slo_burn", budget.objective.text, window is not None, record, says, rate, limit)
 
     def _failing(self, record: Record) -> Iterator[Alert]:
         self._failed = 0 if record.status is Status.SUCCESS else self._failed + 1
@@ -130,16 +132,16 @@ class Gauge(NamedTuple):
     """A burn rate for the page."""
 
     who: Who
-    promise: str
+    objective: str
     window: str
     rate: float
 
 
 def burn_rates(watches: Sequence[Watch], now_s: float) -> Iterator[Gauge]:
-    """Of every promise and window in which something was asked."""
+    """Of every objective and window in which something was asked."""
     for watch in watches:
         for budget in watch.budgets:
             for window in WINDOWS:
                 rate = budget.rate(now_s, window.long_s)
                 if rate is not None:
-                    yield Gauge(watch.who, budget.promise.text, window.name, rate)
+                    yield Gauge(watch.who, budget.objective.text, window.name, rate)

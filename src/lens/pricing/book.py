@@ -7,7 +7,7 @@ Every price names its source and the day on which that was looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
@@ -124,7 +124,7 @@ class PriceBook:
 
     def __init__(self, prices: Iterable[Price] = (), table: Table | None = None, *, tier: str | None = None) -> None:
         self._prices, self._table, self.tier = tuple(prices), table, tier
-        self._found: dict[tuple[str, str, str | None, str], Price | None] = {}
+        self._found: dict[tuple[str, str, str | None, datetime | None], Price | None] = {}
         self._same: dict[Price, Price] = {}  # one object for all minutes in which a price held
 
     def find(self, provider: str, model: str, when: datetime | None = None) -> Price | None:
@@ -144,37 +144,30 @@ class PriceBook:
             rows += [(name, one.id, self.find(name, one.id, now)) for one in shop.models]
         return rows
 
-    def price_of(self, record: Record) -> Price | None:
-        """The price that held when the request was made; None when the book has none."""
-        # Prices change by the minute at most; a Z says that the minute is that of UTC.
-        at = record.timestamp[:16] if record.timestamp.endswith("Z") else record.timestamp
-        key = (record.provider, record.model, record.served_model, at)
+    def price_at(self, provider: str, model: str, served_model: str | None, when: datetime | None) -> Price | None:
+        """Return the price that held at a time, to the minute (now, where none is given); None when the book has none.
+
+        Where the book does not know the model's name, as that of a deployment, that of the answer counts.
+        """
+        key = (provider, model, served_model, when and when.replace(second=0, microsecond=0))
         if key not in self._found:
             if len(self._found) >= REMEMBERED:
                 self._found.clear()
-            price = self._look_up(record)
+            price = self.find(provider, model, when)
+            if price is None and served_model and self._table:
+                price = self.find(provider, served_model, when)
             self._found[key] = price and self._same.setdefault(price, price)
         return self._found[key]
 
-    def prices_of(self, records: Sequence[Record]) -> list[Price | None]:
-        """The same of many requests."""
-        found = self._found
-        keys = [(r.provider, r.model, r.served_model, t[:16] if (t := r.timestamp)[-1:] == "Z" else t) for r in records]
-        return [
-            found[key] if key in found else self.price_of(record) for key, record in zip(keys, records, strict=True)
-        ]
-
-    def _look_up(self, record: Record) -> Price | None:
+    def price_of(self, record: Record) -> Price | None:
+        """Return the price that held when the request was made; None when the book has none."""
         when = datetime.fromisoformat(record.timestamp).astimezone(UTC) if self._table else None
-        price = self.find(record.provider, record.model, when)
-        if price is None and record.served_model and self._table:  # a deployment's name says nothing; the answer does
-            price = self.find(record.provider, record.served_model, when)
-        return price
+        return self.price_at(record.provider, record.model, record.served_model, when)
 
     def cost(self, record: Record) -> Cost:
         """What this request cost, or why that is not known."""
         counted = cost_of(record.usage, self.price_of(record), f"{record.provider}/{record.model}")
-        reported = reported_cost(record)
+        reported = parse_reported_cost(record.reported_cost_usd)
         if reported is None:
             return counted
         return msgspec.structs.replace(counted, total_cost=reported, source="reported", reason=None)
@@ -238,10 +231,10 @@ def _plain(rate: Rates) -> Rates:
     return rate.over(Rates())
 
 
-def reported_cost(record: Record) -> Decimal | None:
-    """What the provider says it billed, where that is a number."""
+def parse_reported_cost(text: str | None) -> Decimal | None:
+    """Return what the provider says it billed, in USD; None where that is no number."""
     try:
-        value = Decimal(record.reported_cost_usd) if record.reported_cost_usd is not None else None
+        value = Decimal(text) if text is not None else None
     except InvalidOperation:
         return None
     return value if value is not None and value.is_finite() else None

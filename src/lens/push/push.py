@@ -7,6 +7,7 @@ the next one, up to a limit. Credentials come from the URL or the environment an
 
 from __future__ import annotations
 
+import abc
 import gzip
 import os
 import time
@@ -15,9 +16,11 @@ from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from lens.errors import ConfigError
-from lens.export.influx import Influx
-from lens.export.otlp import SPANS_A_LINE, Otlp
-from lens.export.prometheus import CONTENT_TYPE, Gathered, Units, exposition
+from lens.export.influx import InfluxPoints
+from lens.export.otlp import SPANS_A_LINE, OtlpSignals
+from lens.export.prometheus import CONTENT_TYPE, PrometheusMetrics, Units, exposition
+from lens.metrics.builder import BATCH, table_of
+from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 from lens.push.connection import basic_credentials
@@ -50,6 +53,9 @@ class Pusher(Protocol):
     def add(self, record: Record) -> None:
         """Take a record without sending anything."""
 
+    def add_table(self, table: Table) -> None:
+        """Take requests without sending anything."""
+
     def flush(self) -> None:
         """Send what is pending.
 
@@ -58,21 +64,45 @@ class Pusher(Protocol):
         """
 
 
-class _PrometheusPusher:
+class _TablePusher(abc.ABC):
+    """Takes records one by one and evaluates them as tables."""
+
+    def __init__(self, info: RunInfo, book: PriceBook) -> None:
+        self._info, self._book = info, book
+        self._records: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        self._records.append(record)
+        if len(self._records) >= BATCH:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Evaluate the records that came since the last time."""
+        if self._records:
+            records, self._records = self._records, []
+            self.add_table(table_of(records, self._info, self._book))
+
+    @abc.abstractmethod
+    def add_table(self, table: Table) -> None: ...
+
+
+class _PrometheusPusher(_TablePusher):
     """Pushgateway and remote write: every flush sends the whole exposition so far."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook) -> None:
-        self._push, self._info = push, info
-        self._gathered = Gathered(book, push.units)
+        super().__init__(info, book)
+        self._push = push
+        self._metrics = PrometheusMetrics(push.units)
 
-    def add(self, record: Record) -> None:
-        self._gathered.add(record)
+    def add_table(self, table: Table) -> None:
+        self._metrics.add(table)
 
     def flush(self) -> None:
+        self._evaluate()
         send(self._request())
 
     def _request(self) -> Request:
-        families = self._gathered.families()
+        families = self._metrics.families()
         if self._push.kind == "push-gateway":
             url = gateway_url(self._push.url, self._info)
             return Request("PUT", url, {"Content-Type": CONTENT_TYPE}, exposition(families))
@@ -87,21 +117,22 @@ class _PrometheusPusher:
         return Request("POST", url, headers, body)
 
 
-class _InfluxPusher:
+class _InfluxPusher(_TablePusher):
     """InfluxDB, a point a request: version 2 where the URL or the environment names a bucket, else version 1."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str]) -> None:
+        super().__init__(info, book)
         self._url, self._headers = influx_address(push, environ)
-        self._writer = Influx(info, book)
+        self._points = InfluxPoints()
         self._lines: list[bytes] = []
 
-    def add(self, record: Record) -> None:
-        line = self._writer.add(record)
-        if line:
-            self._lines.append(line)
+    def add_table(self, table: Table) -> None:
+        for part in table.slices():
+            self._lines += self._points.lines(part)
             del self._lines[:-WAITING_MOST]
 
     def flush(self) -> None:
+        self._evaluate()
         until = time.monotonic() + BUDGET_S
         while self._lines:
             body = gzip.compress(b"".join(self._lines[:INFLUX_LINES]))
@@ -109,36 +140,34 @@ class _InfluxPusher:
             del self._lines[:INFLUX_LINES]
 
 
-class _OtlpPusher:
+class _OtlpPusher(_TablePusher):
     """An OpenTelemetry collector: new spans, and the metrics so far, in the JSON encoding of OTLP."""
 
     def __init__(self, push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str]) -> None:
+        super().__init__(info, book)
         self._base = push.url.rstrip("/").removesuffix("/v1/traces").removesuffix("/v1/metrics")
         self._headers = {"Content-Type": "application/json"}
         for pair in (environ.get("OTEL_EXPORTER_OTLP_HEADERS") or "").split(","):
             name, _, value = pair.partition("=")
             if name.strip():
                 self._headers[unquote(name.strip())] = unquote(value.strip())
-        self._writer = Otlp(info, book)
+        self._signals = OtlpSignals(info)
         self._pending: list[bytes] = []  # encoded messages of spans
 
-    def add(self, record: Record) -> None:
-        self._keep(self._writer.add(record))
+    def add_table(self, table: Table) -> None:
+        for message in self._signals.add(table):
+            self._pending.append(message)
+            del self._pending[: -WAITING_MOST // SPANS_A_LINE]
 
     def flush(self) -> None:
-        self._keep(self._writer.spans())
+        self._evaluate()
         until = time.monotonic() + BUDGET_S
         while self._pending:
             self._send("traces", self._pending[0], until - time.monotonic())
             del self._pending[0]
-        metrics = self._writer.metrics()
+        metrics = self._signals.metrics()
         if metrics:
             self._send("metrics", metrics, until - time.monotonic())
-
-    def _keep(self, message: bytes) -> None:
-        if message:
-            self._pending.append(message)
-            del self._pending[: -WAITING_MOST // SPANS_A_LINE]
 
     def _send(self, signal: str, body: bytes, budget_s: float) -> None:
         send(Request("POST", f"{self._base}/v1/{signal}", self._headers, body), budget_s=budget_s)
@@ -214,15 +243,20 @@ def open_push(push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, 
 
 
 def push_run(
-    push: Push, info: RunInfo, records: Iterable[Record], book: PriceBook, environ: Mapping[str, str] = os.environ
+    push: Push,
+    info: RunInfo,
+    requests: Table | Iterable[Record],
+    book: PriceBook,
+    environ: Mapping[str, str] = os.environ,
 ) -> None:
     """Push a whole run to a backend.
+
+    book: of prices, where `requests` are no table, which has its own.
 
     Raises:
         ConfigError: the URL is not http(s)://host[:port], or an extra is missing.
         TransportError: the backend did not accept it.
     """
     pusher = open_push(push, info, book, environ)
-    for record in records:
-        pusher.add(record)
+    pusher.add_table(requests if isinstance(requests, Table) else table_of(requests, info, book))
     pusher.flush()

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lens.analysis.gates.checks import told
-from lens.report.analyze_text import course, notes, shown
+from lens.analysis.gates.checks import format_check
+from lens.report.analyze_text import notes, over_time, shown
 from lens.report.run import print_report
 from lens.report.terminal import clean, fact
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from lens.analysis.explore.groups import Sheet
     from lens.analysis.gates.checks import Check
     from lens.analysis.gates.regression import Change, Regression
-    from lens.analysis.sources import Sources
-    from lens.model import Record
+    from lens.metrics.table import Table as Requests
 
 _STATES = {
     "passed": ("ok", "green"), "failed": ("FAIL", "bold red"), "warned": ("warn", "yellow"), "skipped": ("-", "dim"),
@@ -40,25 +39,25 @@ _SHORT = (
 )
 # Rows beyond this are counted, not shown.
 MOST_ROWS = 200
+# Of more groups than this only the warnings of all together are shown.
+MOST_WARNED = 50
 _TEXT_WIDTH = 40
 
 
-def print_findings(
-    console: Console, found: Findings, sources: Sources, records: Sequence[Record], outliers: int
-) -> None:
-    """The whole page."""
+def print_findings(console: Console, found: Findings, table: Requests, outliers: int) -> None:
+    """Print the whole page. table: the requests that were meant."""
     if found.total is None:
         print_sheet(console, found.sheet, raw=True)
         return
-    (first, *others) = sources.sources
-    if not found.by and not others and first.info is not None:
-        print_report(console, found.total, first.info, records=records)
+    if not found.by and table.info is not None:
+        print_report(console, found.total, table.info, table=table)
     else:
         _print_head(console, found)
         print_sheet(console, found.sheet)
-        for warning in dict.fromkeys(says for group in found.groups for says in group.summary.warnings):
+        warned = found.groups if len(found.groups) <= MOST_WARNED else [found.total]
+        for warning in dict.fromkeys(says for one in warned for says in one.warnings):
             fact(console, "warning", clean(warning), style="yellow")
-    for word, says in course(found, outliers):
+    for word, says in over_time(found, outliers):
         fact(console, word, clean(says), style="yellow" if says.endswith(": worse") else "")
     gates = [check for check in found.checks if check.suite != "regression"]
     if gates:
@@ -128,7 +127,7 @@ def _print_regression(console: Console, found: Regression) -> None:
         table.add_row(*_row(one))
     console.print(table)
     for one in found.regressed:
-        fact(console, "FAIL", Text(f"{one.name} {told(one)}", style="bold red"))
+        fact(console, "FAIL", Text(f"{one.name} {format_check(one)}", style="bold red"))
     if found.not_compared:
         fact(console, "too few", ", ".join(found.not_compared), style="dim")
 

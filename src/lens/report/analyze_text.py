@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lens.analysis.gates.checks import told
+from lens.analysis.gates.checks import format_check
 
 if TYPE_CHECKING:
     from lens.analysis.explore.findings import Findings
@@ -48,7 +48,7 @@ def markdown_of(found: Findings, most: int = MOST_OUTLIERS) -> bytes:
         ]
         rows = [(_MARKS[check.state], check.suite, check.name, check.says) for check in found.checks]
         lines += _table(("", "gate", "what", "says"), rows)
-    said = [f"- {word}: {_text(says)}" for word, says in course(found, most)]
+    said = [f"- {word}: {_text(says)}" for word, says in over_time(found, most)]
     said += [f"- {_text(says)}" for says in notes(found)]
     lines += ["", *said] if said else []
     return ("\n".join(lines) + "\n").encode()
@@ -58,9 +58,9 @@ def _where(found: Findings) -> str:
     return f"; only where `{found.where.replace('`', ' ')}`" if found.where else ""
 
 
-def course(found: Findings, most: int) -> list[tuple[str, str]]:
-    """What happened as time went on, as a word and a sentence each; of outliers the farthest `most`."""
-    seen, several = found.course, len({one.who for one in found.course.trends}) > 1
+def over_time(found: Findings, most: int) -> list[tuple[str, str]]:
+    """Return what happened as time went on, as a word and a sentence each; of outliers the farthest `most`."""
+    seen, several = found.trends, len({one.who for one in found.trends.trends}) > 1
     if not seen.searched:
         return [("course", "too many requests to search each for what stands out; fewer with --where")]
 
@@ -91,7 +91,7 @@ def notes(found: Findings) -> list[str]:
         )
     if compared is not None:
         best = [one for one in compared.changes if one.smallest is not None and one.metric == "ttft_ms"]
-        says += [f"seen: {one.name} {told(one)}" for one in best if one.result == "within tolerance"]
+        says += [f"seen: {one.name} {format_check(one)}" for one in best if one.result == "within tolerance"]
     return says
 
 

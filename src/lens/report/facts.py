@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lens.metrics.rows import error_text
 from lens.model import Record, Status
 from lens.report.terminal import clean, number
 
 
 def connection_facts(record: Record) -> Iterator[tuple[str, str]]:
-    """Who was reached and how; nothing when no connection was made."""
+    """Yield who was reached and how; nothing when no connection was made."""
     found = record.connection
     if found is None:
         return
@@ -44,7 +43,7 @@ def connection_facts(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def limit_facts(record: Record) -> Iterator[tuple[str, str]]:
-    """Rate limits as the provider told them."""
+    """Yield the rate limits as the provider told them."""
     for name, limit in record.rate_limits.items():
         left = "?" if limit.remaining is None else f"{limit.remaining:,}"
         of = "" if limit.limit is None else f" of {limit.limit:,}"
@@ -52,8 +51,8 @@ def limit_facts(record: Record) -> Iterator[tuple[str, str]]:
         yield "limit", f"{clean(name)}: {left}{of} left{resets}"
 
 
-def outcome_facts(record: Record) -> Iterator[tuple[str, str]]:
-    """How it ended, and what went wrong in words."""
+def outcome_facts(record: Record, error: str | None) -> Iterator[tuple[str, str]]:
+    """Yield how it ended, and what went wrong. error: of metrics.rows.error_texts."""
     for attempt in record.tries:
         status = f"HTTP {attempt.http_status} " if attempt.http_status else ""
         why = clean(attempt.message or "")
@@ -66,7 +65,7 @@ def outcome_facts(record: Record) -> Iterator[tuple[str, str]]:
     if said and record.status is Status.SUCCESS:
         yield "outcome", ", ".join(said)
     if record.failure:
-        yield "error", f"{record.category}: {clean(error_text(record) or '')}"
+        yield "error", f"{record.category}: {clean(error or '')}"
         if record.failure.retry_after_s is not None:
             yield "retry after", f"{record.failure.retry_after_s:g} s, says the server"
     elif record.status is not Status.SUCCESS:

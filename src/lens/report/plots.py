@@ -6,109 +6,68 @@ be shown, plain ones are drawn, and a picture without values is left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from lens.metrics.definitions import measure
-from lens.metrics.summary import Distribution, Histogram
-from lens.model import Record, Status
+from lens.metrics.columns import Column
+from lens.metrics.distribution import Distribution, Histogram
+from lens.metrics.table import Table
 from lens.report import terminal
-from lens.report.request import Phase, phases
-from lens.report.time_series import arrivals, course_of, span_ns
+from lens.report.phases import PHASES, phase_totals
+from lens.report.time_series import medians_over_time, span_ns, time_series
 from lens.units import NS_PER_S, ms
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# Requests that a picture is drawn from; more are thinned evenly, for a page of text has no more detail.
-MOST = 20_000
 # Left of a picture: name, two numbers.
 LEFT = 35
 
 
-def print_phases(console: Console, records: Sequence[Record]) -> None:
-    """The mean request, phase after phase, to scale; of those that succeeded."""
-    good = [r for r in _thinned(records) if r.status is Status.SUCCESS]
-    total_ns: dict[str, int] = {}
-    count: dict[str, int] = {}
-    style: dict[str, str] = {}
-    for record in good:
-        for phase in phases(record):
-            total_ns[phase.name] = total_ns.get(phase.name, 0) + phase.end_ns - phase.start_ns
-            count[phase.name] = count.get(phase.name, 0) + 1
-            style[phase.name] = phase.style
-    if not total_ns:
+def print_phases(console: Console, measured: Table) -> None:
+    """Print the mean request, phase after phase, to scale; of those that succeeded."""
+    totals = phase_totals(measured)
+    if not totals.had.any():
         return
-    at, shown = 0.0, []
-    for name in sorted(total_ns, key=_ORDER.index):
-        mean = total_ns[name] / len(good)
-        shown.append((Phase(name, round(at), round(at + mean), style[name]), count[name]))
-        at += mean
-    _print_bars(console, shown, at, len(good))
-
-
-# As they happen; a run may have requests with and without any of them.
-_ORDER = (
-    "queue", "DNS", "TCP", "proxy", "TLS", "send", "wait", "first token", "thinking", "stream", "tail", "answer",
-)  # fmt: skip
-
-
-def _print_bars(console: Console, shown: Sequence[tuple[Phase, int]], span: float, requests: int) -> None:
     fine, width = terminal.blocks(console), max(console.width - LEFT, 10)
+    means = totals.mean_ns[0]
+    requests, span, at = int(totals.n[0]), max(float(means.sum()), 1.0), 0.0
     console.print(Text(f"{'phase':<11}  {'mean ms':>9}  {'requests':>9}", style="dim"))
-    for phase, count in shown:
-        line = Text(f"{phase.name:<11}  {terminal.number(ms(phase.end_ns - phase.start_ns)):>9}")
-        line.append(f"  {count if count < requests else 'all':>9}  ", style="dim")
-        drawn = terminal.bar(phase.start_ns / max(span, 1), phase.end_ns / max(span, 1), width, fine=fine)
-        line.append(drawn, style=phase.style)
+    for (name, style), mean, had in zip(PHASES.items(), means.tolist(), totals.had[0].tolist(), strict=True):
+        if not had:
+            continue
+        line = Text(f"{name:<11}  {terminal.number(ms(mean)):>9}")
+        line.append(f"  {had if had < requests else 'all':>9}  ", style="dim")
+        line.append(terminal.bar(at / span, (at + mean) / span, width, fine=fine), style=style)
         console.print(line, no_wrap=True, overflow="crop")
+        at += mean
     console.print()
 
 
-def print_course(console: Console, records: Sequence[Record]) -> None:
-    """What happened when: TTFT, requests open, tokens, failures; a cell a slice of time."""
-    drawn = _thinned(records)
-    if len(drawn) < 2:
+def print_over_time(console: Console, measured: Table) -> None:
+    """Print what happened when: TTFT, requests open, tokens, failures; a cell a slice of time."""
+    if len(measured) < 2:
         return
-    zero = min(r.stamps.start for r in drawn)
-    span = span_ns(drawn, zero)
+    zero = int(measured.column("start").min())
+    span = span_ns(measured, zero)
     # At least two requests for each cell, or the line would be mostly holes.
-    width = max(min(console.width - LEFT - 5, len(drawn) // 2, 72), 8)
+    width = max(min(console.width - LEFT - 5, len(measured) // 2, 72), 8)
     step = -(-span // width)
-    found = course_of(drawn, arrivals(drawn), zero_ns=zero, step_ns=step)
-    share = len(records) / len(drawn)
+    found = time_series(measured, zero_ns=zero, step_ns=step)
     console.print(Text(f"{'over time':<11}  {'least':>9}  {'most':>9}", style="dim"))
-    _print_line(console, "TTFT ms", _medians(drawn, "ttft_ms", zero, step, len(found.open)), "cyan")
-    _print_line(console, "open", found.open * share, "blue")
-    _print_line(console, "answers/s", found.requests * share, "green")
+    ttft = medians_over_time(measured, "ttft_ms", zero_ns=zero, step_ns=step, n=len(found.open))
+    _print_line(console, "TTFT ms", ttft, "cyan")
+    _print_line(console, "open", found.open, "blue")
+    _print_line(console, "answers/s", found.requests, "green")
     if found.tokens.any():
-        _print_line(console, "tokens/s", found.tokens * share, "green")
+        _print_line(console, "tokens/s", found.tokens, "green")
     if found.failed.any():
-        _print_line(console, "failed", found.failed * share, "red")
+        _print_line(console, "failed", found.failed, "red")
     end = f"{terminal.number(span / NS_PER_S)} s"
     console.print(Text(f"{'':{LEFT}}0{end:>{max(len(found.open) - 1, len(end) + 1)}}", style="dim"), no_wrap=True)
     console.print()
 
 
-def _medians(records: Sequence[Record], metric: str, zero: int, step: int, n: int) -> NDArray[Any]:
-    """Of the requests that started in each slice; nan where none did."""
-    import numpy as np
-
-    values: list[list[float]] = [[] for _ in range(n)]
-    for record in records:
-        value = measure(metric, record)
-        if value is not None:
-            values[min((record.stamps.start - zero) // step, n - 1)].append(float(value))
-    return np.array([np.median(v) if v else np.nan for v in values])
-
-
-def _print_line(console: Console, name: str, values: NDArray[Any], style: str) -> None:
-    """One line: name, least, most, a cell a slice. The scale begins at zero, so that heights can be compared."""
-    import numpy as np
-
+def _print_line(console: Console, name: str, values: Column, style: str) -> None:
+    """Print one line: name, least, most, a cell a slice. The scale begins at zero, so that heights can be compared."""
     known = values[~np.isnan(values)]
     if not len(known):
         return
@@ -121,12 +80,12 @@ def _print_line(console: Console, name: str, values: NDArray[Any], style: str) -
 
 
 def _short(value: float) -> str:
-    """A number of few digits; a whole one without a point."""
+    """Return a number of few digits; a whole one without a point."""
     return f"{value:.0f}" if value == round(value) else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def print_histogram(console: Console, name: str, found: Distribution | None) -> None:
-    """A line a bin; the last holds what lies beyond the axis."""
+    """Print a line a bin; the last holds what lies beyond the axis."""
     if found is None or found.histogram is None:
         return
     console.print(Text(f"{name}, {found.unit}", style="bold"))
@@ -146,8 +105,3 @@ def _bin(histogram: Histogram, i: int, greatest: float) -> str:
     edges = histogram.edges
     last = i == len(histogram.counts) - 1
     return f"{terminal.number(edges[i])} - {terminal.number(greatest if last else edges[i + 1])}"
-
-
-def _thinned(records: Sequence[Record]) -> Sequence[Record]:
-    measured = [r for r in records if not r.warmup]
-    return measured if len(measured) <= MOST else measured[:: -(-len(measured) // MOST)]

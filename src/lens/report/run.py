@@ -1,4 +1,4 @@
-"""A run as a page: outcomes, latency table, throughput, tokens, money, histogram, doubts.
+"""A run as a page: outcomes, latency table, drawings, stages, throughput, money, cold starts, warnings.
 
 A percentile that the number of requests cannot support is shown as the number it needs.
 """
@@ -10,15 +10,19 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as TextTable
 from rich.text import Text
 
-from lens.metrics.summary import Distribution, Summary
-from lens.model import Record, RunInfo
+from lens.metrics.cold_start import ColdStart
+from lens.metrics.distribution import Distribution
+from lens.metrics.stages import StageRow
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
+from lens.model import RunInfo
 from lens.report import terminal
-from lens.report.experiments import print_cold_start, print_stages
+from lens.report.figures import other_metrics, other_run_figures
 from lens.report.instrument import clocks_say, error_says
-from lens.report.plots import print_course, print_histogram, print_phases
+from lens.report.plots import print_histogram, print_over_time, print_phases
 
 # Row names of the latency table; a row without values is left out.
 _ROWS = (
@@ -33,6 +37,8 @@ _ROWS = (
 _COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
 # On a narrower terminal the column is left out.
 _WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
+_STAGE_COLUMNS = ("asked/s", "sent/s", "answered/s", "open", "TTFT p50", "p95", "tokens/s", "lag p99", "n", "failed")
+_STAGE_WIDTHS = {"lag p99": 100, "sent/s": 90, "open": 80, "p95": 60}
 # Rows under which it is said how sure they are; for all it would be a wall of numbers.
 _SURE = ("ttft_ms", "itl_ms", "total_latency_ms")
 
@@ -43,20 +49,25 @@ def print_report(
     info: RunInfo,
     files: Sequence[Path] = (),
     *,
-    records: Sequence[Record] = (),
+    table: Table | None = None,
 ) -> None:
-    """The whole page of a run; pictures are drawn only where the records are given."""
+    """Print the whole page of a run.
+
+    files: that were written; table: its requests, without which there are no drawings of phases and over time.
+    """
     _print_head(console, summary, info)
-    table = _latency_table(console, summary)
-    if table.row_count:
-        console.print(table)
+    latencies = _latency_table(console, summary)
+    if latencies.row_count:
+        console.print(latencies)
         console.print()
-    print_phases(console, records)
-    print_course(console, records)
+    if table is not None:
+        measured = table.measured()
+        print_phases(console, measured)
+        print_over_time(console, measured)
     print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
-    print_stages(console, summary.stages)
+    _print_stages(console, summary.stages)
     _print_rates(console, summary)
-    print_cold_start(console, summary.cold_start)
+    _print_cold_start(console, summary.cold_start)
     if summary.gpu_cost:
         each = summary.gpu_cost.get("usd_per_million_output_tokens")
         more = f", {terminal.dollars(round(each, 4))} a million output tokens" if each is not None else ""
@@ -94,9 +105,9 @@ def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
     console.print()
 
 
-def _latency_table(console: Console, summary: Summary) -> Table:
-    """A row a metric, and under those that people decide by how sure they are."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+def _latency_table(console: Console, summary: Summary) -> TextTable:
+    """Return a row a metric, and under those that people decide by how sure they are."""
+    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     table.add_column("ms", no_wrap=True, overflow="crop")
     columns = [name for name in _COLUMNS if console.width >= _WIDTHS.get(name, 0)]
     for name in columns:
@@ -122,7 +133,7 @@ def _figure(found: Distribution, name: str) -> Text:
 
 
 def _arm(found: Distribution, name: str) -> Text:
-    """How far off a figure may be, with 95 % confidence: the longer arm of its interval."""
+    """Return how far off a figure may be, with 95 % confidence: the longer arm of its interval."""
     interval = found.intervals.get(name)
     value = found.mean if name == "mean" else found.percentiles.get(name)
     if interval is None or value is None:
@@ -131,14 +142,14 @@ def _arm(found: Distribution, name: str) -> Text:
 
 
 def _percentile(found: Distribution, name: str) -> Text:
-    """The value, or how many values it would need."""
+    """Return the value, or how many values it would need."""
     if name in found.percentiles:
         return Text(terminal.number(found.percentiles[name]), style="bold" if name == "p50" else "")
     return Text(f"n>={found.needs[name]}" if name in found.needs else "-", style="dim italic")
 
 
 def _print_rates(console: Console, summary: Summary) -> None:
-    """Throughput, tokens, connections, client lag, money."""
+    """Print throughput, tokens, connections, client lag, money."""
     answers = summary.requests_per_second
     rate = [f"{terminal.number(answers)} requests/s" if answers else "no answers"]
     if summary.output_tokens_per_second is not None:
@@ -164,6 +175,7 @@ def _print_rates(console: Console, summary: Summary) -> None:
     stalls = summary.distributions.get("stall_count")
     if stalls and stalls.max:
         terminal.fact(console, "stalls", f"{round(stalls.mean * stalls.n):,} in {stalls.n:,} requests")
+    _print_others(console, summary)
     terminal.fact(console, "connections", f"{summary.connections_opened:,} opened while measuring")
     if summary.total_cost is None and summary.unpriced_reason:
         terminal.fact(console, "cost", f"not known: {terminal.clean(summary.unpriced_reason, 200)}", style="dim")
@@ -171,3 +183,96 @@ def _print_rates(console: Console, summary: Summary) -> None:
         each = f", {terminal.dollars(summary.cost_per_request)} a request"
         unknown = f"; {summary.unpriced} requests have no known cost" if summary.unpriced else ""
         terminal.fact(console, "cost", f"{terminal.dollars(summary.total_cost)}{each}{unknown}")
+
+
+def _print_others(console: Console, summary: Summary) -> None:
+    """Print a line for each metric that has no other form on the page."""
+    for metric in other_metrics():
+        found = summary.distributions.get(metric.name)
+        if found:
+            figures = [("p50", found.median), *list(found.percentiles.items())[-1:], ("max", found.max)]
+            says = ", ".join(
+                [f"{name} {terminal.in_unit(value, metric.unit)}" for name, value in dict(figures).items()]
+            )
+            terminal.fact(console, "measured", f"{metric.name} {says} ({found.n:,})")
+    for metric, value in other_run_figures(summary):
+        terminal.fact(console, "measured", f"{metric.name} {terminal.in_unit(value, metric.unit)}")
+
+
+def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
+    """A row a stage, where there are several; the pace of an open loop in any case."""
+    if len(rows) > 1:
+        console.print(_stage_table(console, rows))
+        console.print()
+    elif rows and rows[0].asked_per_s is not None and rows[0].sent_per_s is not None:
+        row = rows[0]
+        lag = ""
+        if row.lag_p50_us is not None and row.lag_p99_us is not None:
+            lag = f"; sends behind it p50 {row.lag_p50_us:.0f} us, p99 {row.lag_p99_us:.0f} us"
+        asked, sent = terminal.number(row.asked_per_s), terminal.number(row.sent_per_s)
+        terminal.fact(console, "schedule", f"{asked} requests/s asked, {sent} sent{lag}")
+
+
+def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
+    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    shown = [name for name in _STAGE_COLUMNS if console.width >= _STAGE_WIDTHS.get(name, 0)]
+    cells = [_stage_cells(row) for row in rows]
+    shown = [name for name in shown if any(row[name] for row in cells)]
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, found in zip(rows, cells, strict=True):
+        table.add_row(terminal.clean(row.name), *[_stage_cell(name, found[name], row) for name in shown])
+    return table
+
+
+def _stage_cells(row: StageRow) -> dict[str, str]:
+    def shown(value: float | None) -> str:
+        return "" if value is None else terminal.number(value)
+
+    return {
+        "asked/s": shown(row.asked_per_s),
+        "sent/s": shown(row.sent_per_s),
+        "answered/s": shown(row.answered_per_s),
+        "open": shown(row.open_mean),
+        "TTFT p50": shown(row.ttft_p50_ms),
+        "p95": shown(row.ttft_p95_ms),
+        "tokens/s": shown(row.output_tokens_per_s),
+        "lag p99": "" if row.lag_p99_us is None else f"{row.lag_p99_us:.0f} us",
+        "n": f"{row.requests:,}",
+        "failed": f"{row.failed:,}" if row.failed else "",
+    }
+
+
+def _stage_cell(name: str, text: str, row: StageRow) -> Text:
+    bad = name == "failed" or (name == "sent/s" and not row.kept)
+    return Text(text, style="bold red" if bad else "")
+
+
+def _print_cold_start(console: Console, found: ColdStart | None) -> None:
+    """A line for each thing that was found; nothing where nothing was."""
+    if not found:
+        return
+    for penalty in found.penalties:
+        sure = f" ({penalty.low_ms:.3g} to {penalty.high_ms:.3g})" if penalty.low_ms is not None else ""
+        text = f"{penalty.phase} {penalty.mean_ms:+.4g} ms{sure} over a fresh connection, {penalty.pairs} pairs"
+        terminal.fact(console, "cold", text)
+    if found.first_ttft_ms is not None and found.baseline_ttft_ms is not None:
+        first, usual = terminal.number(found.first_ttft_ms), terminal.number(found.baseline_ttft_ms)
+        terminal.fact(console, "cold", f"the first request waited {first} ms for its token, the others {usual} ms")
+    for gap in found.gaps:
+        state = "cold" if gap.cold else "warm"
+        text = (
+            f"after {gap.name} idle: {terminal.number(gap.ttft_ms)} ms, {gap.over_warm_ms:+.4g} ms over warm: {state}"
+        )
+        terminal.fact(console, "idle", text)
+    if found.gaps:
+        answer = f"cold after {found.cold_after} idle" if found.cold_after else "warm after every gap that was tried"
+        terminal.fact(console, "idle", answer)
+    if found.change_at is not None and found.change_ms is not None:
+        terminal.fact(console, "change", f"TTFT moved by {found.change_ms:+.4g} ms from request {found.change_at} on")
+    if found.load_ms is not None:
+        terminal.fact(console, "model load", f"{terminal.number(found.load_ms)} ms, as the server says")
+    if found.cache_hit_from is not None and found.cache_saves_ms is not None:
+        text = f"prompts were found in it from request {found.cache_hit_from} on; TTFT {-found.cache_saves_ms:+.4g} ms"
+        terminal.fact(console, "cache", text)

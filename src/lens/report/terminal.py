@@ -55,6 +55,11 @@ def time_ms(value: float | None) -> str:
     return "-" if value is None else f"{number(value)} ms"
 
 
+def in_unit(value: float, unit: str) -> str:
+    """Return a figure with the unit of its metric."""
+    return number(value) + ("" if unit in ("count", "share") else f" {unit}")
+
+
 def count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 

@@ -11,36 +11,36 @@ from rich.text import Text
 
 from lens.metrics.distribution import percentile_name
 from lens.metrics.summary import Summary
-from lens.metrics.tool_definitions import PERCENTS, Dialect, Told
+from lens.metrics.tool_definitions import PERCENTS, ToolDefinitions, ToolFigure
 from lens.report import terminal
 
 
-def print_dialect(console: Console, dialect: Dialect, told: Sequence[Told], summary: Summary) -> None:
-    """A table, and the tool's definitions under it."""
+def print_tool(console: Console, tool: ToolDefinitions, figures: Sequence[ToolFigure], summary: Summary) -> None:
+    """Print a table of the tool's figures, and its definitions under it."""
     console.print()
-    console.print(Text(f"as {dialect.name} would have said, ms", style="bold"))
-    if told:
-        console.print(_table(told, summary))
+    console.print(Text(f"as {tool.name} would have said, ms", style="bold"))
+    if figures:
+        console.print(_table(figures, summary))
     else:
         console.print(Text("nothing: no request succeeded with what it measures", style="dim"))
-    terminal.fact(console, "zero", dialect.zero)
-    terminal.fact(console, "first token", dialect.first)
-    terminal.fact(console, "end", dialect.end)
-    for figure in dialect.figures:
-        terminal.fact(console, "formula", f"{figure.name} = {figure.formula}")
-    for note in dialect.notes:
+    terminal.fact(console, "zero", tool.zero)
+    terminal.fact(console, "first token", tool.first)
+    terminal.fact(console, "end", tool.end)
+    for metric in tool.metrics:
+        terminal.fact(console, "formula", f"{metric.name} = {metric.formula}")
+    for note in tool.notes:
         terminal.fact(console, "note", note)
-    if dialect.interpolates:
+    if tool.interpolates:
         terminal.fact(console, "note", "its percentiles lie between two values; ours are values that were measured")
 
 
-def _table(told: Sequence[Told], summary: Summary) -> Table:
+def _table(figures: Sequence[ToolFigure], summary: Summary) -> Table:
     names = [percentile_name(percent) for percent in PERCENTS]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for name in ("mean", *names, "n"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in told:
+    for one in figures:
         cells = [terminal.number(value) for value in (one.mean, *[one.percentiles[name] for name in names])]
         table.add_row(Text(one.name), *cells, f"{one.n:,}")
         ours = summary.distributions.get(one.ours)

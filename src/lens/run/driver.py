@@ -177,7 +177,7 @@ class _DrivenRun:
         """Push to all backends, in a thread; what went wrong is added to the result's trouble."""
         if not self.pushes:
             return
-        call = partial(push_all, self.pushes, result.info, result.records, self.book)
+        call = partial(push_all, self.pushes, result.info, result.table, self.book)
         troubles = await trio.to_thread.run_sync(call, abandon_on_cancel=True)
         result.trouble = "; ".join([*_if_any(result.trouble), *troubles]) or None
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -18,8 +19,13 @@ from threading import Thread
 import msgspec
 
 from lens.errors import FileError
+from lens.history.lean import decode_packed
 from lens.history.write import MAGIC, PARTIAL, message, write_run
+from lens.metrics.builder import TableBuilder, gc_paused
+from lens.metrics.columns import Run
+from lens.metrics.table import Table
 from lens.model import Record, RunInfo, decode_hook
+from lens.pricing import PriceBook
 
 SUFFIX = ".journal.msgpack"
 # Read at a time.
@@ -45,7 +51,7 @@ class Journal:
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
         self._file = _open(self.path)
-        self._release = weakref.finalize(self, os.close, self._file)
+        weakref.finalize(self, os.close, self._file)  # tables read records here again as long as there is one
         self._thread: Thread | None = Thread(target=self._write_all, name="lens-journal", daemon=True)
         self._thread.start()
 
@@ -67,28 +73,60 @@ class Journal:
         if complete and self.path is not None:
             self.path.unlink(missing_ok=True)
 
+    def table(self, info: RunInfo | None, book: PriceBook) -> Table:
+        """Return the records as a table, which reads them here again; only once the journal is finished."""
+        builder, places = TableBuilder(), array("q")
+        with gc_paused():
+            for place, packed in self._messages():
+                places.append(place)
+                builder.add(decode_packed(packed))
+            for number, record in enumerate(self._kept):
+                places.append(~number)
+                builder.add(record)
+        return builder.table(Run("", info, self.fetch), book, places)
+
+    def fetch(self, places: Iterable[int]) -> Iterator[Record]:
+        """Yield the records at places that a table of this journal knows."""
+        for place in places:
+            if place < 0:
+                yield self._kept[~place]
+            else:
+                length = int.from_bytes(os.pread(self._file, _HEAD_BYTES, place), "little")
+                yield _decoder.decode(os.pread(self._file, length, place + _HEAD_BYTES))
+
     def records(self) -> Iterator[Record]:
-        """The records in the order in which they ended, read from disk; only once it is finished."""
+        """Yield the records in the order in which they ended; only once the journal is finished."""
+        for _, packed in self._messages():
+            yield _decoder.decode(packed)
+        yield from self._kept
+
+    def rewritten(self, change: Callable[[Record], Record]) -> Journal:
+        """Return a finished journal without a name that holds each record as `change` returns it."""
+        other = Journal()
+        for record in self.records():
+            other.add(change(record))
+        other.finish()
+        return other
+
+    def _messages(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield the place of each record that is on disk, and its message."""
         at, rest = self._records_at, b""
         while at < self._whole:
             block = os.pread(self._file, min(BLOCK_BYTES, self._whole - at), at)
+            begins = at - len(rest)
             at += len(block)
             view, done = memoryview(rest + block), 0
             while done + _HEAD_BYTES <= len(view):
                 end = done + _HEAD_BYTES + int.from_bytes(view[done : done + _HEAD_BYTES], "little")
                 if end > len(view):
                     break
-                yield _decoder.decode(view[done + _HEAD_BYTES : end])
+                yield begins + done, view[done + _HEAD_BYTES : end]
                 done = end
             rest = bytes(view[done:])
-        yield from self._kept
-
-    def release(self) -> None:
-        """Give the disk space and the descriptor back; the records can be read no more."""
-        self._release()
 
     def _write_all(self) -> None:
         self._write(MAGIC)
+        self._records_at = self._whole
         while (item := self._queue.get()) is not None:
             written = self._write(message(item))
             if isinstance(item, RunInfo):

@@ -75,37 +75,34 @@ class Outputs(Sink):
         self._stack.__exit__(kind, error, trace)
 
     def on_start(self, info: RunInfo) -> None:
-        """Write the beginning of each export.
+        """Load each format.
 
         Raises:
-            ConfigError: a format's library is missing. FileError: a file cannot be written.
+            ConfigError: a format's library is missing.
         """
         self._exports = [open_export(place.format, info, self._book, single=self._single) for place in self._places]
-        self._write(export.begin() for export in self._exports)
 
     def on_end(self, result: RunResult) -> None:
-        """Write all records and complete the files, or say in `trouble` why that failed."""
+        """Write the run in every format and complete the files, or say in `trouble` why that failed."""
         if not self._places:
             return
+        table = result.table if self._save_text else result.table.with_records(without_text)
         try:
-            for record in result.records:
-                kept = record if self._save_text else without_text(record)
-                self._write([export.add(kept) for export in self._exports])
-            self._write(export.end(result.info, result.summary) for export in self._exports)
+            for file, export in zip(self._files, self._exports, strict=True):
+                for piece in export.write(table, result.info, result.summary):
+                    _write(file, piece)
             self._stack.close()
         except FileError as error:
             self._stack.__exit__(FileError, error, error.__traceback__)
             self.trouble = str(error)
 
-    def _write(self, pieces: Iterable[bytes]) -> None:
-        for file, piece in zip(self._files, pieces, strict=True):
-            if not piece:
-                continue
-            if file is not None:
-                file.write(piece)
-            else:
-                sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
+
+def _write(file: NewFile | None, piece: bytes) -> None:
+    if file is not None:
+        file.write(piece)
+    else:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 def destinations(config: RunConfig, file: str | None = None) -> list[Destination]:

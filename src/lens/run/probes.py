@@ -16,7 +16,15 @@ import msgspec
 import trio
 
 from lens._core.clock import now_ns
-from lens.analysis.diagnosis.symptoms import ALONE, KEPT, LONG_ANSWER, LONG_PROMPT, TOGETHER, Client, Served
+from lens.analysis.diagnosis.symptoms import (
+    CONCURRENT,
+    LONG_ANSWER,
+    LONG_PROMPT,
+    NEW_CONNECTION,
+    REUSED_CONNECTION,
+    Client,
+    Served,
+)
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.model import Record, Status
 from lens.orchestrator.plan import SIMULATOR, make_target
@@ -87,11 +95,11 @@ def questions(asking: Asking) -> list[Question]:
     task = PromptConfig(texts=(LONG_TASK,), output_tokens=str(asking.answer_tokens))
     kept = {"connection": "reuse", "concurrency": 1}
     return [
-        Question(ALONE, asking.times, short, {"connection": "fresh", "concurrency": 1}),
-        Question(KEPT, asking.times, short, kept),
+        Question(NEW_CONNECTION, asking.times, short, {"connection": "fresh", "concurrency": 1}),
+        Question(REUSED_CONNECTION, asking.times, short, kept),
         Question(LONG_PROMPT, asking.times, long, kept),
         Question(LONG_ANSWER, asking.times, task, kept),
-        Question(TOGETHER, asking.at_once, short, {"connection": "reuse", "concurrency": asking.at_once}),
+        Question(CONCURRENT, asking.at_once, short, {"connection": "reuse", "concurrency": asking.at_once}),
     ]
 
 

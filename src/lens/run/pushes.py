@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lens.config.settings import ExportConfig
 from lens.errors import ConfigError, LensError
-from lens.model import Record, RunInfo
+from lens.model import RunInfo
 from lens.pricing import PriceBook
 from lens.secrets import remember_url
 
 if TYPE_CHECKING:
     from lens.export.prometheus import Units
+    from lens.metrics.table import Table
     from lens.push.push import Push
 
 _KINDS = {"influxdb": "influx", "influx": "influx", "otlp": "otlp", "opentelemetry": "otlp"}
@@ -59,14 +60,14 @@ def _kind(format_name: str, endpoint: str) -> str:
     return kind
 
 
-def push_all(pushes: Iterable[Push], info: RunInfo, records: Sequence[Record], book: PriceBook) -> list[str]:
+def push_all(pushes: Iterable[Push], info: RunInfo, table: Table, book: PriceBook) -> list[str]:
     """Push a run to every backend; return a line for each that did not accept it."""
     failures = []
     for push in pushes:
         from lens.push.push import push_run
 
         try:
-            push_run(push, info, records, book)
+            push_run(push, info, table, book)
         except LensError as error:
             failures.append(str(error))
     return failures

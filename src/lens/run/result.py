@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from lens.analysis.gates.sla import Gate, Judged, judge_each, judge_gates
+from lens.analysis.gates.sla import Gate, GateResult, evaluate_each, evaluate_gates
 from lens.config.settings import LoadConfig
 from lens.errors import ExitCode
 from lens.metrics.goodput import Slo
-from lens.metrics.summary import Collector, Summary, summarize, with_experiments
+from lens.metrics.summarize import summarize
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.orchestrator.engine import Outcome
 from lens.orchestrator.schedule import AUTO
@@ -35,36 +38,30 @@ class Judging(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The records of a run after its post-run steps."""
+    """The requests of a run after its post-run steps."""
 
-    records: list[Record]
+    table: Table
     notes: tuple[str, ...]  # what the steps found, in words
 
 
-def finish_records(
-    spooled: Iterator[Record], load: LoadConfig, count_tokens: Callable[[Record], Record] | None
-) -> Finished:
-    """Carry out all post-run steps: sort, count tokens, mark warm-up and cool-down."""
-    records = sorted(spooled, key=lambda record: record.index)
-    if count_tokens is not None:
-        records = [count_tokens(record) for record in records]
+def finish_table(table: Table, load: LoadConfig) -> Finished:
+    """Carry out the post-run steps: sort by number, mark warm-up and cool-down."""
+    order = np.argsort(table.column("index"), kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        table = table.take(order)
     notes = []
     if load.warmup.strip().lower() == AUTO:
-        records, cut = mark_warmup(records)
+        table, cut = mark_warmup(table)
         notes.append(f"warm-up: the first {cut} requests are not like the rest and are left out of the figures")
     if load.cooldown != "0":
-        records, cut = mark_cooldown(records, load.cooldown)
+        table, cut = mark_cooldown(table, load.cooldown)
         notes.append(f"cool-down: the last {cut} requests are left out of the figures")
-    return Finished(records, tuple(notes))
+    return Finished(table, tuple(notes))
 
 
 def _summarize(finished: Finished, info: RunInfo, notes: tuple[str, ...], judging: Judging) -> Summary:
-    """Make the summary of a run: the one place in which records become figures."""
-    collector = Collector(judging.book, slos=judging.slos)
-    for record in finished.records:
-        collector.add(record)
-    noted = msgspec.structs.replace(collector.summary(info), notes=notes)
-    summary = with_experiments(noted, finished.records)
+    """Return the summary of a run, with what its own goals came to."""
+    summary = msgspec.structs.replace(summarize(finished.table, info, slos=judging.slos), notes=notes)
     if judging.usd_per_gpu_hour is None:
         return summary
     cost = gpu_cost(summary.window_s, summary.output_tokens, judging.usd_per_gpu_hour)
@@ -95,14 +92,19 @@ class RunResult:
 
     @cached_property
     def _finished(self) -> Finished:
-        finished = finish_records(self._journal.records(), self._load, self._count_tokens)
-        self._journal.release()
-        return finished
+        if self._count_tokens is not None:
+            self._journal = self._journal.rewritten(self._count_tokens)
+        return finish_table(self._journal.table(self.info, self._judging.book), self._load)
 
     @property
-    def records(self) -> list[Record]:
+    def table(self) -> Table:
         """All requests in the order of their numbers, with tokens counted and warm-up and cool-down marked."""
-        return self._finished.records
+        return self._finished.table
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The same as records."""
+        return list(self.table.records())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -120,14 +122,14 @@ class RunResult:
         return _summarize(self._finished, self.info, self.notes, self._judging)
 
     @cached_property
-    def verdicts(self) -> tuple[Judged, ...]:
+    def verdicts(self) -> tuple[GateResult, ...]:
         """A verdict on each threshold, in the order in which they were given."""
-        gates, book, slos = self._judging.gates, self._judging.book, self._judging.slos
+        gates = self._judging.gates
         if not gates:
             return ()
         if self._judging.each:
-            return judge_each(gates, self.records, book)
-        return judge_gates(gates, self.records, self.summary, book, partial(summarize, book=book, slos=slos))
+            return evaluate_each(gates, self.table)
+        return evaluate_gates(gates, self.table, self.summary, slos=self._judging.slos)
 
     @property
     def interrupted(self) -> bool:

@@ -15,10 +15,12 @@ from msgspec.structs import replace
 
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError
+from lens.metrics.builder import table_of
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
 from lens.orchestrator.schedule import Stage, with_warmup
-from lens.run.stop_rule import interval_of, values_of
+from lens.run.stop_rule import interval_of
 from lens.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -211,13 +213,13 @@ def judge(slos: Sequence[Threshold], records: Sequence[Record]) -> tuple[Verdict
     failed = sum(record.status is not Status.SUCCESS for record in records)
     if not records or failed > FAILURES * len(records):
         return "broken", False, f"{failed} of {len(records)} failed"
+    table = table_of(records).measured().started()
     verdicts: list[Verdict] = []
     plainly, words = True, []
     for slo in slos:
         metric = METRICS[slo.metric]
-        ordered = sorted(records, key=lambda record: record.stamps.start)
-        values = [value for record in ordered for value in values_of(metric, record)]
-        if not values:
+        values = table.values(metric.name)
+        if not len(values):
             return "broken", False, f"{metric.name} was not measured"
         value, interval = interval_of(values, slo.statistic)
         plainly = plainly and slo.kept(value)
@@ -232,7 +234,7 @@ def judge(slos: Sequence[Threshold], records: Sequence[Record]) -> tuple[Verdict
     return verdict, plainly, f"{', '.join(words)}: {verdict}"
 
 
-def _by_number(slo: Threshold, values: Sequence[float]) -> Verdict:
+def _by_number(slo: Threshold, values: Column) -> Verdict:
     """Of values too few for an interval: so many on one side of the limit leave little doubt (5 %) by themselves."""
     share = float(slo.statistic[1:]) / 100 if slo.statistic.startswith("p") else 0.5
     kept = [slo.kept(value) for value in values]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
+
 from lens.analysis.gates.thresholds import metric_and_statistic
 from lens.errors import ConfigError
-from lens.metrics.definitions import counts, pooled_values
+from lens.metrics.builder import table_of
 from lens.metrics.distribution import percentile
 from lens.metrics.intervals import Interval, mean_interval, percentile_interval
 from lens.model import Record
@@ -22,24 +24,11 @@ FEWEST = 30
 
 def interval_of(values: Any, statistic: str) -> tuple[float, Interval | None]:
     """(value, 95 % interval) of a mean or a percentile of values in the order in which they came."""
-    import numpy as np
-
     series = np.asarray(values, dtype=np.float64)
     if statistic == "mean":
         return float(series.mean()), mean_interval(series)
     percent = float(statistic.removeprefix("p"))
     return percentile(np.sort(series), percent), percentile_interval(series, percent)
-
-
-def values_of(metric: Any, record: Record) -> list[float]:
-    """What one record says of a metric of requests; several values of a distribution."""
-    if record.warmup or not counts(metric, record):
-        return []
-    if metric.kind == "gap":
-        found: list[float] = pooled_values(metric, record).tolist()
-        return found
-    value = metric.of(record) if metric.of else None
-    return [] if value is None else [float(value)]
 
 
 class Until:
@@ -62,14 +51,21 @@ class Until:
         self.width: float | None = None  # of the interval as a share of the value, when last looked at
         self.reached = False
         self._values: list[float] = []
+        self._waiting: list[Record] = []  # since the values were looked at
+        self._records = 0
         self._look_at = FEWEST
 
     def add(self, record: Record) -> None:
-        """One more; looks again when there is a tenth more than before."""
-        self._values += values_of(self.metric, record)
-        if self.reached or len(self._values) < self._look_at:
+        """Take one more; look again when there is a tenth more than before."""
+        self._waiting.append(record)
+        self._records += 1
+        if self.reached or self._records < self._look_at:
             return
-        self._look_at = int(len(self._values) * GROWTH) + 1
+        self._look_at = int(self._records * GROWTH) + 1
+        self._values += table_of(self._waiting).measured().values(self.metric.name).tolist()
+        self._waiting.clear()
+        if len(self._values) < FEWEST:
+            return
         value, interval = interval_of(self._values, self.statistic)
         if interval is not None and value > 0:
             self.width = (interval.high - interval.low) / 2 / value

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lens.metrics.definitions import between, ttft_from_send_ms
-from lens.model import Record
+from lens.metrics.columns import Column
+from lens.metrics.table import Table
 from lens.orchestrator.schedule import parse_cooldown
 
 BATCH = 5
@@ -42,43 +41,48 @@ def transient_length(values: Sequence[float] | NDArray[Any]) -> int:
     return int(np.argmin(errors[: batches // 2 + 1])) * BATCH
 
 
-def mark_warmup(records: Sequence[Record]) -> tuple[list[Record], int]:
-    """Return the records with those of the beginning marked as warm-up, and how many these are.
+def mark_warmup(table: Table) -> tuple[Table, int]:
+    """Return the table with the requests of the beginning marked as warm-up, and how many these are.
 
     Judged by TTFT from the send on and by the whole latency, where they were measured; whichever cuts more.
     """
-    measured = _by_start(records)
-    cuts = [0]
-    for read in (ttft_from_send_ms, lambda record: between(record, "start", "end")):
-        known = [(i, value) for i, record in enumerate(measured) if (value := read(record)) is not None]
-        length = transient_length([value for _, value in known])
-        cuts.append(known[length - 1][0] + 1 if length else 0)
-    return _marked(records, measured[: max(cuts)]), max(cuts)
+    order = _started(table)
+    cut = 0
+    for name in ("ttft_from_send_ms", "total_latency_ms"):
+        values = table.metric(name)[order]
+        known = np.flatnonzero(~np.isnan(values))
+        length = transient_length(values[known])
+        cut = max(cut, int(known[length - 1]) + 1 if length else 0)
+    return _marked(table, order[:cut]), cut
 
 
-def mark_cooldown(records: Sequence[Record], cooldown: str) -> tuple[list[Record], int]:
-    """Return the records with those that started at the end marked as left out, and how many these are.
+def mark_cooldown(table: Table, cooldown: str) -> tuple[Table, int]:
+    """Return the table with the requests that started at the end marked as left out, and how many these are.
 
     cooldown: a number of requests ("3"), a time ("10s") or a share ("10%").
 
     Raises:
         ConfigError: `cooldown` is none of these.
     """
-    measured = _by_start(records)
+    order = _started(table)
     count, span_ns, share = parse_cooldown(cooldown)
     if span_ns:
-        last = measured[-1].stamps.start if measured else 0
-        count = sum(record.stamps.start > last - span_ns for record in measured)
+        starts = table.column("start")[order]
+        count = int((starts > starts[-1] - span_ns).sum()) if len(starts) else 0
     elif share:
-        count = ceil(len(measured) * share)
-    count = min(count, len(measured))
-    return _marked(records, measured[len(measured) - count :]), count
+        count = ceil(len(order) * share)
+    count = min(count, len(order))
+    return _marked(table, order[len(order) - count :]), count
 
 
-def _by_start(records: Sequence[Record]) -> list[Record]:
-    return sorted((record for record in records if not record.warmup), key=lambda record: record.stamps.start)
+def _started(table: Table) -> Column:
+    """Return the rows of the measured requests in the order in which they started."""
+    rows = np.flatnonzero(~table.warmup)
+    found: Column = rows[np.argsort(table.column("start")[rows], kind="stable")]
+    return found
 
 
-def _marked(records: Sequence[Record], cut: Sequence[Record]) -> list[Record]:
-    places = {record.index for record in cut}
-    return [msgspec.structs.replace(r, warmup=True) if r.index in places and not r.warmup else r for r in records]
+def _marked(table: Table, rows: Column) -> Table:
+    warmup = table.warmup.copy()
+    warmup[rows] = True
+    return table.with_warmup(warmup)

@@ -11,22 +11,20 @@ from functools import partial
 from statistics import median
 
 from lens.analysis.diagnosis.symptoms import (
-    ALONE,
-    KEPT,
+    CONCURRENT,
     LONG_ANSWER,
     LONG_PROMPT,
-    TOGETHER,
+    NEW_CONNECTION,
+    REUSED_CONNECTION,
     Finding,
     Found,
     View,
     figure,
     grew_ms,
     in_one_piece,
-    min_rtt_ms,
     requests,
     series,
 )
-from lens.metrics.definitions import between, connect_ms, ttft_from_send_ms
 from lens.model import Record
 from lens.units import ms
 
@@ -39,12 +37,12 @@ CACHED_SHARE = 0.5
 
 def distance(view: View) -> Found:
     """Round trips: of TCP, of TLS and of the request itself."""
-    rtt = series(view.records, min_rtt_ms) or series(view.fresh, lambda r: between(r, "tcp_start", "tcp_end"))
+    rtt = series(view.records, view.metric("min_rtt_ms")) or series(view.fresh, view.metric("tcp_ms"))
     if rtt is None:
         return "distance: no round trip was measured (no TCP connection, or a system that does not tell)"
     nearest = min(rtt.values)
     trips = 2 + tls_trips(view)
-    tcp = series(view.fresh, lambda r: between(r, "tcp_start", "tcp_end"))
+    tcp = series(view.fresh, view.metric("tcp_ms"))
     evidence = [f"round trip {figure(nearest)} ms, the shortest the kernel saw ({requests(rtt.numbers)})"]
     if tcp is not None:
         evidence.append(tcp.says("TCP connect"))
@@ -71,7 +69,7 @@ def tls_trips(view: View) -> int:
 
 
 def dns(view: View) -> Found:
-    took = series(view.fresh, lambda r: between(r, "dns_start", "dns_end"))
+    took = series(view.fresh, view.metric("dns_ms"))
     if took is None:
         return "DNS: nothing was looked up (an address, a socket or a proxy took its place)"
     return Finding(
@@ -87,10 +85,10 @@ def dns(view: View) -> Found:
 def tls(view: View) -> Found:
     """What a handshake takes beyond its round trips."""
     full = [r for r in view.fresh if r.connection and not r.connection.tls_resumed]
-    took = series(full, lambda r: between(r, "tls_start", "tls_end"))
+    took = series(full, view.metric("tls_ms"))
     if took is None:
         return None
-    rtt = series(view.records, min_rtt_ms)
+    rtt = series(view.records, view.metric("min_rtt_ms"))
     trips = tls_trips(view)
     own = max(took.middle - (min(rtt.values) * trips if rtt else 0), 0)
     resumed = [r.index for r in view.fresh if r.connection and r.connection.tls_resumed]
@@ -111,7 +109,7 @@ def tls(view: View) -> Found:
 
 
 def proxy(view: View) -> Found:
-    took = series(view.fresh, lambda r: between(r, "proxy_start", "proxy_end"))
+    took = series(view.fresh, view.metric("proxy_ms"))
     if took is None:
         return None
     return Finding(
@@ -151,13 +149,13 @@ def dead_address(view: View) -> Found:
 
 def keep_alive(view: View) -> Found:
     """Whether connections are kept, where we would keep them."""
-    one_by_one = view.of(KEPT, LONG_PROMPT, LONG_ANSWER)
+    one_by_one = view.of(REUSED_CONNECTION, LONG_PROMPT, LONG_ANSWER)
     closed = [r for r in one_by_one if r.headers.get("connection", "").lower() == "close"]
     again = [r for r in one_by_one if r.connection is not None and not r.connection.reused]
     lost = sorted({r.index for r in (*closed, *again)})
     if not lost:
         return None
-    opened = series(view.fresh, connect_ms)
+    opened = series(view.fresh, view.metric("connect_ms"))
     price = f"{figure(opened.middle)} ms for a new one" if opened is not None else "for a new one"
     return Finding(
         cause="keep-alive",
@@ -170,7 +168,7 @@ def keep_alive(view: View) -> Found:
 
 def cold_start(view: View) -> Found:
     first, base = view.first, view.base
-    waited = ttft_from_send_ms(first) if first is not None else None
+    waited = view.metric("ttft_from_send_ms")(first) if first is not None else None
     if first is None or base is None or waited is None or base.numbers == (first.index,):
         return "cold start: it takes a second request to compare the first with"
     more = waited - base.middle
@@ -192,7 +190,7 @@ def cold_start(view: View) -> Found:
 
 def queue(view: View) -> Found:
     """How much longer the first token takes when several ask at once."""
-    together, base = series(view.of(TOGETHER), ttft_from_send_ms), view.base
+    together, base = series(view.of(CONCURRENT), view.metric("ttft_from_send_ms")), view.base
     if together is None or base is None:
         return "queue: no answer came of those that were asked at once"
     told = _queue_times(view)
@@ -237,7 +235,7 @@ def _server_time(name: str, record: Record) -> float | None:
 def prefill(view: View) -> Found:
     """How much longer the first token takes after a long prompt."""
     asked = view.of(LONG_PROMPT)
-    long, base = series(asked, ttft_from_send_ms), view.base
+    long, base = series(asked, view.metric("ttft_from_send_ms")), view.base
     if long is None or base is None:
         return "prefill: no answer came to a long prompt"
     cached = [
@@ -246,7 +244,7 @@ def prefill(view: View) -> Found:
     if cached:
         return f"prefill: the long prompts came from the provider's cache ({requests([r.index for r in cached])})"
     more = grew_ms(long, base)
-    tokens, before = _input_tokens(asked), _input_tokens(view.of(ALONE, KEPT))
+    tokens, before = _input_tokens(asked), _input_tokens(view.of(NEW_CONNECTION, REUSED_CONNECTION))
     counted = "" if tokens is None else f" of {tokens:,} tokens"
     if more is None:
         says = f"prefill: a long prompt{counted} waits no longer than a short one"
@@ -278,7 +276,7 @@ def wait(view: View) -> Found:
         return "first token: none came, so nothing is told of what comes before and after it"
     if in_one_piece(view):
         return "first token: answers come in one piece, so the wait before them and their making are not told apart"
-    rtt = series(view.records, min_rtt_ms)
+    rtt = series(view.records, view.metric("min_rtt_ms"))
     own = max(base.middle - (min(rtt.values) if rtt else 0), 0)
     return Finding(
         cause="server",
@@ -287,7 +285,7 @@ def wait(view: View) -> Found:
         ms=own,
         evidence=(
             base.says("first token after the send, short prompt"),
-            *_server_times(view.of(ALONE, KEPT)),
+            *_server_times(view.of(NEW_CONNECTION, REUSED_CONNECTION)),
         ),
         try_next="routing, guards and scheduling at the provider: compare another model, region or --provider with "
         "`lll compare`",

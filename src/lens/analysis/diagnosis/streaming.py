@@ -6,26 +6,26 @@ in which tokens that were there already were held back by somebody between.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from statistics import median
+
+import numpy as np
 
 from lens.analysis.diagnosis.symptoms import (
     FEWEST_EVENTS,
     LONG_ANSWER,
     Finding,
     Found,
+    Stream,
     View,
     figure,
     grew_ms,
     in_one_piece,
-    min_rtt_ms,
     one_piece,
     requests,
     series,
 )
-from lens.metrics.definitions import between, client_lag_us, ttft_from_send_ms
-from lens.metrics.timeline import timeline
 from lens.model import Record
+from lens.units import NS_PER_MS
 
 # From this share of events that came together with the one before, tokens are held back by somebody...
 BUFFERED_SHARE = 0.3
@@ -44,19 +44,22 @@ LOAD_PER_CPU = 2.0
 
 def decode(view: View) -> Found:
     """The time from the first to the last token of a long answer, without what was held back."""
-    streams = [r for r in view.of(LONG_ANSWER) if len(timeline(r).at_ns) >= FEWEST_EVENTS]
+    streams = [r for r in view.of(LONG_ANSWER) if len(view.stream(r).at_ns) >= FEWEST_EVENTS]
     if not streams:
-        events = [len(timeline(r).at_ns) for r in view.of(LONG_ANSWER)]
+        events = [len(view.stream(r).at_ns) for r in view.of(LONG_ANSWER)]
         had = f"they had {max(events)} events" if events else "none came"
         return f"decode: no answer was long enough to tell its speed ({had})"
     if in_one_piece(view):
         return "decode: answers come in one piece, so the speed of their making does not show"
-    took = series(streams, lambda r: spans_ms(r)[0])
-    gaps = series(streams, lambda r: float(median(timeline(r).token_gaps_ns())) / 1e6)
+    took = series(streams, lambda r: spans_ms(view.stream(r))[0])
+    gaps = series(streams, view.median_of("itl_ms"))
     if took is None or gaps is None:
         return "decode: no gaps between tokens were measured"
-    tokens = [int(timeline(r).tokens.sum()) for r in streams]
-    mean = sum((spans_ms(r)[0] + spans_ms(r)[1]) / max(n - 1, 1) for r, n in zip(streams, tokens, strict=True))
+    tokens = [int(view.stream(r).tokens.sum()) for r in streams]
+    mean = sum(
+        (spans_ms(view.stream(r))[0] + spans_ms(view.stream(r))[1]) / max(n - 1, 1)
+        for r, n in zip(streams, tokens, strict=True)
+    )
     per_token = mean / len(streams)
     return Finding(
         cause="decode",
@@ -71,22 +74,26 @@ def decode(view: View) -> Found:
 
 def buffering(view: View) -> Found:
     """Tokens that arrive in clumps or all at the end though a stream was asked for."""
-    streams = [r for r in view.of(LONG_ANSWER) if r.stream and len(timeline(r).at_ns)]
+    streams = [r for r in view.of(LONG_ANSWER) if r.stream and len(view.stream(r).at_ns)]
     if in_one_piece(view):
-        return _whole(view, [r for r in streams if one_piece(r)])
-    streams = [r for r in streams if len(timeline(r).at_ns) >= FEWEST_EVENTS]
+        return _whole(view, [r for r in streams if one_piece(view, r)])
+    streams = [r for r in streams if len(view.stream(r).at_ns) >= FEWEST_EVENTS]
     if not streams:
         return "buffering: no answer had events enough to see clumps"
-    clumped = [r for r in streams if _share_together(r) >= BUFFERED_SHARE and _clump_gap_ms(r) >= CLUMP_GAP_MS]
-    per_read = series(streams, lambda r: len(timeline(r).read) / len(set(timeline(r).read.tolist())))
+    clumped = [
+        r
+        for r in streams
+        if _share_together(view.stream(r)) >= BUFFERED_SHARE and _clump_gap_ms(view.stream(r)) >= CLUMP_GAP_MS
+    ]
+    per_read = series(streams, lambda r: len(view.stream(r).read) / view.stream(r).reads)
     if not clumped or per_read is None:
         each = f"{per_read.middle:.1f} events a read" if per_read else "a read each"
         return Finding(cause="buffering", kind="fine", says=f"buffering: tokens come as they are made, {each}")
-    gap = series(clumped, _clump_gap_ms)
-    held = series(clumped, lambda r: spans_ms(r)[1])
+    gap = series(clumped, lambda r: _clump_gap_ms(view.stream(r)))
+    held = series(clumped, lambda r: spans_ms(view.stream(r))[1])
     if gap is None or held is None:
         return None
-    lag = series(clumped, client_lag_us)
+    lag = series(clumped, view.metric("client_lag_us"))
     if lag is not None and lag.middle / 1000 > OWN_LAG_SHARE * gap.middle:
         return (
             f"buffering: tokens come in clumps, but this client itself read up to {figure(lag.middle / 1000)} ms late"
@@ -114,13 +121,13 @@ UNBUFFER = (
 
 def _whole(view: View, whole: list[Record]) -> Found:
     """Everything at the end: what the making of the answer took is waited for without seeing a token."""
-    late, base = series(whole, ttft_from_send_ms), view.base
+    late, base = series(whole, view.metric("ttft_from_send_ms")), view.base
     if late is None or base is None:
         return None
     more = grew_ms(late, base)
-    rtt = series(view.records, min_rtt_ms)
+    rtt = series(view.records, view.metric("min_rtt_ms"))
     held = more if more is not None else max(late.middle - (min(rtt.values) if rtt else 0), 0)
-    events = [len(timeline(r).at_ns) for r in whole]
+    events = [len(view.stream(r).at_ns) for r in whole]
     return Finding(
         cause="buffering",
         kind="time",
@@ -141,36 +148,25 @@ def _encodings(records: list[Record]) -> list[str]:
     return [f"the stream is compressed ({', '.join(sorted(named))}), which collects"] if named else []
 
 
-def spans_ms(record: Record) -> tuple[float, float]:
-    """(making, held back) of the time between first and last token."""
-    line = timeline(record)
-    gaps = line.gaps_ns()
-    made = held = 0.0
-    sizes: dict[int, int] = {}
-    for number in line.read.tolist():
-        sizes[number] = sizes.get(number, 0) + 1
-    for gap, number in zip(gaps.tolist(), line.read.tolist()[1:], strict=True):
-        made += gap / sizes[number]
-        held += gap * (sizes[number] - 1) / sizes[number]
+def spans_ms(stream: Stream) -> tuple[float, float]:
+    """Return (making, held back) of the time between first and last token."""
+    gaps = np.diff(stream.at_ns) / NS_PER_MS
+    together = np.bincount(stream.read)[stream.read[1:]]
+    made = float((gaps / together).sum())
+    held = float((gaps * (together - 1) / together).sum())
     # Held back means that somebody saw a pause; a fast server's clumps are no loss.
-    return (made / 1e6, held / 1e6) if _clump_gap_ms(record) >= CLUMP_GAP_MS else ((made + held) / 1e6, 0.0)
+    return (made, held) if _clump_gap_ms(stream) >= CLUMP_GAP_MS else (made + held, 0.0)
 
 
-def _share_together(record: Record) -> float:
-    reads = timeline(record).read
-    return float((reads[1:] == reads[:-1]).sum()) / len(reads)
+def _share_together(stream: Stream) -> float:
+    return float((stream.read[1:] == stream.read[:-1]).sum()) / len(stream.read)
 
 
-def _clump_gap_ms(record: Record) -> float:
-    """Median time between two reads that brought content."""
-    line = timeline(record)
-    starts = [at for at, new in zip(line.at_ns.tolist(), _begins(line.read.tolist()), strict=True) if new]
-    gaps = [b - a for a, b in pairwise(starts)]
-    return median(gaps) / 1e6 if gaps else 0.0
-
-
-def _begins(reads: list[int]) -> list[bool]:
-    return [i == 0 or reads[i] != reads[i - 1] for i in range(len(reads))]
+def _clump_gap_ms(stream: Stream) -> float:
+    """Return the median time between two reads that brought content."""
+    begins = np.flatnonzero(np.diff(stream.read, prepend=-1))
+    gaps = np.diff(stream.at_ns[begins])
+    return float(np.median(gaps)) / NS_PER_MS if len(gaps) else 0.0
 
 
 def limits(view: View) -> Found:
@@ -200,8 +196,8 @@ def limits(view: View) -> Found:
 def client(view: View) -> Found:
     """What this instrument and this machine add themselves."""
     kept = [r for r in view.good if r.connection is not None and r.connection.reused]
-    before = series(kept, lambda r: between(r, "start", "send_start"))
-    lag = series(view.good, client_lag_us)
+    before = series(kept, view.time_between("start", "send_start"))
+    lag = series(view.good, view.metric("client_lag_us"))
     own = (before.middle if before else 0) + (lag.middle / 1000 if lag else 0)
     evidence, here = [], view.client
     if before is not None:

@@ -7,21 +7,24 @@ evidence: figures, and the numbers of the requests they were read from. None = n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import isnan
 from statistics import median
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
-from lens.metrics.definitions import measure, ttft_from_send_ms
-from lens.metrics.timeline import timeline
+from lens.metrics.builder import table_of
+from lens.metrics.columns import Column
+from lens.metrics.formulas import between
 from lens.model import Record, Status
 
-# The questions, by the names that their records bear as `stage`.
-ALONE = "new connection"
-KEPT = "kept connection"
+# The questions, by the names that their records have as `stage`.
+NEW_CONNECTION = "new connection"
+REUSED_CONNECTION = "kept connection"
 LONG_PROMPT = "long prompt"
 LONG_ANSWER = "long answer"
-TOGETHER = "at once"
+CONCURRENT = "at once"
 
 # A growth counts when it is larger than all of these: the base's own scatter so many times, a share of the
 # base, and what a scheduler does to a single request.
@@ -121,16 +124,69 @@ def requests(numbers: Sequence[int]) -> str:
     return f"requests {shown}{', ...' if len(some) > 8 else ''}"
 
 
+Figure = Callable[[Record], float | None]
+
+
+class Stream(NamedTuple):
+    """The content events of an answer."""
+
+    at_ns: Column  # after the start
+    tokens: Column
+    read: Column  # number of the read: equal numbers came together
+
+    @property
+    def reads(self) -> int:
+        return int(self.read[-1]) + 1 if len(self.read) else 0
+
+
 class View:
-    """The records by question, and what several causes need."""
+    """The records by question, and the metrics that several causes need."""
 
     def __init__(self, records: Sequence[Record], client: Client | None) -> None:
         self.records = sorted(records, key=lambda record: record.index)
+        self.table = table_of(self.records)
+        self._rows = {id(record): row for row, record in enumerate(self.records)}
         self.good = [record for record in self.records if record.status is Status.SUCCESS]
         self.client = client
-        one_by_one = [r for r in self.of(ALONE, KEPT) if r is not self.first]
+        one_by_one = [r for r in self.of(NEW_CONNECTION, REUSED_CONNECTION) if r is not self.first]
         # TTFT of short questions asked alone: what all else is compared with.
-        self.base = series(one_by_one, ttft_from_send_ms) or series(self.of(ALONE, KEPT), ttft_from_send_ms)
+        ttft = self.metric("ttft_from_send_ms")
+        self.base = series(one_by_one, ttft) or series(self.of(NEW_CONNECTION, REUSED_CONNECTION), ttft)
+
+    def metric(self, name: str) -> Figure:
+        """Return what gives a metric of a record, None where it was not measured."""
+        return self._figure(self.table.metric(name))
+
+    def time_between(self, start: str, end: str) -> Figure:
+        """Return what gives the ms between two stamps of a record."""
+        return self._figure(between(start, end)(self.table))
+
+    def _figure(self, column: Column) -> Figure:
+        values = column.tolist()
+
+        def figure(record: Record) -> float | None:
+            value: float = values[self._rows[id(record)]]
+            return None if isnan(value) else value
+
+        return figure
+
+    def median_of(self, name: str) -> Figure:
+        """Return what gives the median of a record's values of a pooled metric."""
+        values, of = self.table.pooled(name)
+
+        def middle(record: Record) -> float | None:
+            mine = values[of == self._rows[id(record)]]
+            return float(np.median(mine)) if len(mine) else None
+
+        return middle
+
+    def stream(self, record: Record) -> Stream:
+        """Return the content events of a record."""
+        first = self.table.firsts("events")
+        row = self._rows[id(record)]
+        events = slice(first[row], first[row + 1])
+        together = self.table.together[events]
+        return Stream(self.table.at[events], self.table.tokens[events], np.cumsum(~together) - 1)
 
     @property
     def first(self) -> Record | None:
@@ -144,24 +200,19 @@ class View:
         return [r for r in self.records if r.connection is not None and not r.connection.reused]
 
     def of(self, *stages: str) -> list[Record]:
-        """The successes of these questions."""
+        """Return the successes of these questions."""
         return [record for record in self.good if record.stage in stages]
 
 
 def in_one_piece(view: View) -> bool:
-    """Whether long answers came all at once, though a stream was asked for."""
-    long = [r for r in view.of(LONG_ANSWER) if len(timeline(r).at_ns)]
-    return bool(long) and sum(one_piece(record) for record in long) * 2 > len(long)
+    """Return whether long answers came all at once, though a stream was asked for."""
+    long = [r for r in view.of(LONG_ANSWER) if len(view.stream(r).at_ns)]
+    return bool(long) and sum(one_piece(view, record) for record in long) * 2 > len(long)
 
 
-def one_piece(record: Record) -> bool:
-    """All of a long answer in one read, or in one event of many tokens."""
-    line = timeline(record)
+def one_piece(view: View, record: Record) -> bool:
+    """Return whether all of a long answer came in one read, or in one event of many tokens."""
+    stream = view.stream(record)
     tokens = record.usage.output_tokens if record.usage else None
-    many = len(line.at_ns) >= FEWEST_EVENTS or (tokens is not None and tokens >= FEWEST_EVENTS)
-    return many and len(set(line.read.tolist())) == 1
-
-
-def min_rtt_ms(record: Record) -> float | None:
-    """The shortest round trip of its connection that the kernel saw."""
-    return measure("min_rtt_ms", record)
+    many = len(stream.at_ns) >= FEWEST_EVENTS or (tokens is not None and tokens >= FEWEST_EVENTS)
+    return many and stream.reads == 1

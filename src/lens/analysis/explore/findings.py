@@ -1,28 +1,27 @@
-"""All that `analyze` says of some runs, as data: what pages and documents are written from."""
+"""All that `analyze` finds in some runs, as data: what pages and documents are written from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from lens.analysis.explore.anomalies import Anomaly, anomalies_of
+from lens.analysis.explore import anomalies, trends
+from lens.analysis.explore.anomalies import Anomaly
 from lens.analysis.explore.change_points import Step, steps_of
 from lens.analysis.explore.groups import Group, Sheet
-from lens.analysis.explore.trends import Trend, trends_of
+from lens.analysis.explore.trends import Trend
 from lens.analysis.gates.checks import Check
 from lens.analysis.gates.regression import Regression
 from lens.metrics.summary import Summary
-from lens.model import Record
-from lens.pricing import PriceBook
+from lens.metrics.table import Table
 
-# More requests than this are not searched one by one for what stands out.
-MOST_SEARCHED = 100_000
+# More requests than this are not searched for what stands out.
+MOST_SEARCHED = 10_000_000
 
 
-class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the figures as time went on, and who stood out."""
+class Trends(msgspec.Struct, frozen=True, kw_only=True):
+    """How figures moved as time went on, and which requests stood out."""
 
     trends: tuple[Trend, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -30,15 +29,17 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     searched: bool = True
 
 
-def course_of(records: Sequence[Record], book: PriceBook) -> Course:
-    """Trends, changes of level and outliers."""
-    if len(records) > MOST_SEARCHED:
-        return Course(searched=False)
-    return Course(trends=trends_of(records, book), steps=steps_of(records, book), anomalies=anomalies_of(records, book))
+def find_trends(table: Table) -> Trends:
+    """Return trends, changes of level and outliers."""
+    if len(table) > MOST_SEARCHED:
+        return Trends(searched=False)
+    for name in {*trends.WATCHED, *anomalies.WATCHED}:
+        table.metric(name)  # all at once, and not group by group
+    return Trends(trends=trends.trends_of(table), steps=steps_of(table), anomalies=anomalies.anomalies_of(table))
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found."""
+    """What was found in the requests that were meant."""
 
     files: tuple[str, ...]
     requests: int  # that were meant, of all files
@@ -49,7 +50,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...] = ()
     checks: tuple[Check, ...] = ()
     regression: Regression | None = None
-    course: Course = Course()
+    trends: Trends = Trends()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -58,7 +59,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def document(found: Findings) -> bytes:
-    """One JSON document, indented, with money as exact numbers."""
+    """Return one JSON document, indented, with money as exact numbers."""
     if found.total is None:
         return _json({"columns": found.sheet.columns, "rows": found.sheet.rows})
     groups = [{"key": dict(zip(found.by, one.key, strict=True)), "summary": one.summary} for one in found.groups]
@@ -73,7 +74,7 @@ def document(found: Findings) -> bytes:
             "checks": found.checks,
             "failed": found.failed,
             "regression": found.regression,
-            "course": found.course,
+            "course": found.trends,
             "warnings": found.warnings,
         }
     )

@@ -1,25 +1,31 @@
 """Groups of requests as a sheet: a row a group, a column a figure. What tables, CSV and Markdown are made of.
 
 A cell is the figure itself, None where it was not measured or so few values cannot tell it; how it
-looks is decided where it is printed.
+looks is decided where it is printed. The work grows with the requests, not with groups times requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from math import isnan
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from lens.analysis.explore.filters import grouped
+from lens.analysis.explore.fields import coded, field_named
 from lens.analysis.gates.thresholds import metric_and_statistic
-from lens.analysis.sources import Sources, summary_of
+from lens.analysis.stats import statistic_of
 from lens.errors import ConfigError
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
-from lens.metrics.distribution import PERCENTILES
-from lens.metrics.summary import Summary, with_experiments
-from lens.model import Record
-from lens.pricing import PriceBook
+from lens.metrics.distribution import PERCENTILES, values_needed
+from lens.metrics.goodput import Slo
+from lens.metrics.quality_warnings import READ_FROM
+from lens.metrics.summarize import summarize
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
 
 # What people decide by, in the order in which a narrow terminal drops them from the end.
 FIGURES = (
@@ -29,6 +35,7 @@ FIGURES = (
 )  # fmt: skip
 # More groups than this are a mistake in --by.
 MOST_GROUPS = 10_000
+Figure = tuple[str, str]  # metric, statistic
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -39,78 +46,116 @@ class Sheet(msgspec.Struct, frozen=True):
     keys: int = 0  # how many of the first columns say which row it is
 
 
-class Group(NamedTuple):
-    """Requests that belong together, and what they say."""
+class Group:
+    """Requests that belong together; their summary is made when it is asked for."""
 
-    key: tuple[Any, ...]
-    records: list[Record]
-    summary: Summary
+    def __init__(
+        self,
+        key: tuple[Any, ...],
+        table: Table,
+        *,
+        slos: Sequence[Slo] = (),
+        percents: Sequence[float] = PERCENTILES,
+    ) -> None:
+        self.key, self.table, self._slos, self._percents = key, table, slos, percents
 
+    @cached_property
+    def summary(self) -> Summary:
+        return summarize(self.table, slos=self._slos, percents=self._percents)
 
-def groups_of(
-    sources: Sources,
-    records: Sequence[Record],
-    by: Sequence[str],
-    book: PriceBook,
-    *,
-    slos: Sequence[Any] = (),
-    percents: Sequence[float] = PERCENTILES,
-) -> list[Group]:
-    """Requests by the values of some fields; all in one group where none is named.
+    @cached_property
+    def counts(self) -> Summary:
+        """The summary without the distributions of metrics."""
+        return summarize(self.table, slos=self._slos, metrics=())
 
-    Raises:
-        ConfigError: a field is unknown, or there is a group for nearly each request.
-    """
-    found = grouped(records, by, book, sources.fields) if by else {(): list(records)}
-    if len(found) > MOST_GROUPS:
-        raise ConfigError(f"--by {','.join(by)}: {len(found)} groups; choose a field with fewer values")
-    groups = []
-    for key, some in found.items():
-        parts = sources.parts(some)
-        summary = summary_of(parts, book, slos=slos, percents=percents)
-        groups.append(Group(key, some, with_experiments(summary, some) if len(parts) == 1 else summary))
-    return groups
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the figures of these requests."""
+        return summarize(self.table, metrics=READ_FROM).warnings
 
 
-def figures_named(text: str | None) -> tuple[tuple[str, str], ...]:
-    """`ttft_p95,itl_ms,success_rate` as metrics and statistics.
+class Groups:
+    """The requests of a table by the values of some fields; all in one group where none is named."""
 
-    Raises:
-        ConfigError: there is no such metric.
-    """
-    if not text:
-        return FIGURES
-    found = [metric_and_statistic(name.strip()) for name in text.split(",") if name.strip()]
-    return tuple((metric.name, statistic) for metric, statistic in found)
+    def __init__(
+        self,
+        table: Table,
+        by: Sequence[str] = (),
+        *,
+        slos: Sequence[Slo] = (),
+        percents: Sequence[float] = PERCENTILES,
+    ) -> None:
+        """
+        Raises:
+            ConfigError: no field of that name, or a group for nearly each request.
+        """
+        self.table, self.by = table, tuple(by)
+        keys, rows = _grouped(table, by)
+        order = sorted(range(len(keys)), key=lambda i: [(part is None, str(part)) for part in keys[i]])
+        self._rows = [rows[i] for i in order]
+        self.groups = [
+            Group(keys[i], table.take(rows[i]) if len(rows) > 1 else table, slos=slos, percents=percents) for i in order
+        ]
+
+    def __iter__(self) -> Any:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def sheet(self, figures: Sequence[Figure]) -> Sheet:
+        """Return a row a group: who it is, how many requests, how many failed, then the figures."""
+        names = [f"{metric}_{statistic}".strip("_") for metric, statistic in figures]
+        success = self.table.success
+        counts = [[len(rows), len(rows) - int(success[rows].sum())] for rows in self._rows]
+        columns: dict[Figure, list[float | None]] = {}
+        for metric in dict.fromkeys(metric for metric, _ in figures):
+            columns |= self._figures(metric, [statistic for one, statistic in figures if one == metric])
+        rows = [
+            (*group.key, *counts[i], *[columns[figure][i] for figure in figures]) for i, group in enumerate(self.groups)
+        ]
+        return Sheet((*self.by, "requests", "failed", *names), rows, keys=len(self.by))
+
+    def _figures(self, name: str, statistics: Sequence[str]) -> dict[Figure, list[float | None]]:
+        """Return statistics of one metric of every group."""
+        of_run = METRICS[name].of_run
+        if of_run is not None:
+            return {(name, ""): [of_run(group.counts) for group in self.groups]}
+        if len(self.groups) == 1:  # its summary is shown too
+            return {(name, one): [figure_of(self.groups[0].summary, name, one)] for one in statistics}
+        values, of = self.table.pooled(name)
+        numbers = self._numbers[of]
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers, minlength=len(self.groups)))
+        parts = np.split(values[order], ends[:-1])
+        for part in parts:
+            part.sort()
+        return {(name, one): [_cell(part, one) for part in parts] for one in dict.fromkeys(statistics)}
+
+    @cached_property
+    def _numbers(self) -> Column:
+        """Of each request the number of its group; small numbers are sorted fast."""
+        numbers = np.empty(len(self.table), dtype=np.int16 if len(self.groups) < 1 << 15 else np.int64)
+        for number, rows in enumerate(self._rows):
+            numbers[rows] = number
+        return numbers
 
 
-def percents_of(figures: Sequence[tuple[str, str]]) -> list[float]:
-    """The percentiles that these figures want, and those that are always told."""
-    return sorted({*PERCENTILES, *[float(one[1:]) for _, one in figures if one[:1] == "p"]})
+def _grouped(table: Table, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[Column]]:
+    """Return the values of the fields of each group, and its rows."""
+    if not by:
+        return [()], [np.arange(len(table))]
+    fields = [coded(field_named(name, table)(table)) for name in by]
+    rows = table.grouped(*[field.codes for field in fields])
+    if len(rows) > MOST_GROUPS:
+        raise ConfigError(f"--by {','.join(by)}: {len(rows)} groups; choose a field with fewer values")
+    values = [(*field.values, None) for field in fields]  # -1 is the last
+    keys = [tuple([known[field.codes[one[0]]] for field, known in zip(fields, values, strict=True)]) for one in rows]
+    return keys, rows
 
 
-def sheet_of(groups: Sequence[Group], by: Sequence[str], figures: Sequence[tuple[str, str]]) -> Sheet:
-    """A row a group: who it is, how many requests, how many failed, then the figures."""
-    names = [f"{metric}_{statistic}".strip("_") for metric, statistic in figures]
-    rows = [
-        (
-            *group.key,
-            group.summary.requests,
-            group.summary.requests - group.summary.successes,
-            *[figure(group.summary, metric, statistic) for metric, statistic in figures],
-        )
-        for group in groups
-    ]
-    return Sheet((*by, "requests", "failed", *names), rows, keys=len(by))
-
-
-def figure(summary: Summary, metric: str, statistic: str) -> float | None:
-    """One figure of a summary; None where it was not measured or so few values cannot tell it."""
-    if METRICS[metric].kind == "run":
-        if metric == "error_rate":
-            return None if summary.success_rate is None else 1 - summary.success_rate
-        whole: float | None = getattr(summary, metric)
-        return whole
+def figure_of(summary: Summary, metric: str, statistic: str) -> float | None:
+    """Return a figure of a summary; None where it was not measured or so few values cannot tell it."""
     found = summary.distributions.get(metric)
     if found is None:
         return None
@@ -118,3 +163,29 @@ def figure(summary: Summary, metric: str, statistic: str) -> float | None:
         return found.percentiles.get(statistic)
     value: float | None = getattr(found, statistic)
     return value
+
+
+def _cell(ordered: Column, statistic: str) -> float | None:
+    """Return a figure; None where it was not measured or so few values cannot tell it."""
+    n = len(ordered)
+    if not n or (statistic[:1] == "p" and n < values_needed(float(statistic[1:]))):
+        return None
+    found = statistic_of(ordered, statistic)
+    return None if isnan(found) else found
+
+
+def figures_named(text: str | None) -> tuple[Figure, ...]:
+    """Return `ttft_p95,itl_ms,success_rate` as metrics and statistics.
+
+    Raises:
+        ConfigError: no metric of that name.
+    """
+    if not text:
+        return FIGURES
+    found = [metric_and_statistic(name.strip()) for name in text.split(",") if name.strip()]
+    return tuple((metric.name, statistic) for metric, statistic in found)
+
+
+def percents_of(figures: Sequence[Figure]) -> list[float]:
+    """Return the percentiles that these figures want, and those that are always given."""
+    return sorted({*PERCENTILES, *[float(one[1:]) for _, one in figures if one[:1] == "p"]})

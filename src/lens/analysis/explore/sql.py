@@ -1,27 +1,27 @@
 """`--sql`: the requests as a table, asked in SQL through DuckDB.
 
 The database lies in memory and knows nothing but the table `runs`: it opens no file, no network, no
-extension, and only statements that read are taken. A metric that was not measured is NULL.
+extension, and only statements that read are taken. A metric that was not measured is NULL. Requests are handed
+over a slice at a time.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lens.analysis.explore.filters import FIELDS, Reader
+import numpy as np
+
+from lens.analysis.explore.fields import FIELDS, Field, added_fields, listed
 from lens.analysis.explore.groups import Sheet
-from lens.analysis.sources import Sources, wall_s
 from lens.errors import ConfigError, nearest
-from lens.metrics.definitions import PER_REQUEST, Metric, counts, measure
-from lens.model import Record
-from lens.pricing import PriceBook
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.history.lean import MISSING
+from lens.metrics.columns import Column
+from lens.metrics.definitions import request_metrics
+from lens.metrics.table import Table
 
 TABLE = "runs"
 EXAMPLE = '--sql "select model, quantile_cont(ttft_ms, 0.95) from runs group by model"'
@@ -35,23 +35,23 @@ _SETTINGS = {
 }
 _READS = {"SELECT", "EXPLAIN"}
 # Fields that are no text; of the others None is NULL and anything else is written out.
-_WHOLE = ("target", "http_status", "index", "tries", "hour_of_day")
-_TRUTH = ("stream", "reused")
+_TYPES = {
+    **dict.fromkeys(("target", "http_status", "index", "tries", "hour_of_day"), "BIGINT"),
+    **dict.fromkeys(("stream", "reused"), "BOOLEAN"),
+}
 # Rows beyond this are not what a terminal, or a document of ours, is for.
 MOST_ROWS = 1_000_000
 
 
-def query(sql: str, sources: Sources, records: Sequence[Record], book: PriceBook) -> Sheet:
-    """What a statement says of these requests.
+def query(sql: str, table: Table) -> Sheet:
+    """Return what a statement says of these requests.
 
     Raises:
         ConfigError: DuckDB is absent, or the statement cannot be read, or would do more than read.
     """
     duckdb = _duckdb()
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.register("given", _columns(sources, records, book))
-        connection.execute(f"create table {TABLE} as select * from given")  # noqa: S608 - a constant
-        connection.unregister("given")
+        _fill(connection, table)
         connection.execute("set lock_configuration = true")
         try:
             statements = connection.extract_statements(sql)
@@ -86,46 +86,56 @@ def _check(sql: str, kinds: Sequence[str]) -> None:
         )
 
 
-def _fields(sources: Sources) -> dict[str, Reader]:
-    """Every field and label by one name each."""
-    labels = {name: reader for name, reader in sources.fields.items() if "." not in name}
-    return {name: reader for name, reader in (FIELDS | labels).items() if name not in ("timestamp",)}
+def _fill(connection: Any, table: Table) -> None:
+    """Make the table `runs`."""
+    labels = {name: field for name, field in added_fields(table).items() if "." not in name}
+    fields = {name: field for name, field in (FIELDS | labels).items() if name != "timestamp"}
+    types = {"request_id": "VARCHAR", "time": "TIMESTAMP"}
+    types |= {name: "VARCHAR" if name in labels else _TYPES.get(name, "VARCHAR") for name in fields}
+    types |= {metric.name: "DOUBLE" for metric in request_metrics()}
+    named = ", ".join(f"{name} {types[one]}" for one, name in _quoted(types).items())
+    connection.execute(f"create table {TABLE} ({named})")
+    for part in table.slices():
+        connection.register("given", _columns(part, fields, types))
+        connection.execute(f"insert into {TABLE} select * from given")  # noqa: S608 - a constant
+        connection.unregister("given")
 
 
-def _columns(sources: Sources, records: Sequence[Record], book: PriceBook) -> dict[str, NDArray[Any]]:
-    import numpy as np
+def _quoted(names: Any) -> dict[str, str]:
+    """Return the names as SQL takes them, which sees no difference between a and A: the second gets a number."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        free, number = name, 0
+        while free.lower() in taken:
+            number += 1
+            free = f"{name}_{number}"
+        taken.add(free.lower())
+        found[name] = '"' + free.replace('"', '""') + '"'
+    return found
 
-    table: dict[str, Any] = {
-        "request_id": np.array([record.request_id for record in records], dtype=object),
-        "time": np.array([_instant(record) for record in records], dtype="datetime64[us]"),
-    }
-    for name, reader in _fields(sources).items():
-        values = [reader(record) for record in records]
-        if name in _WHOLE or name in _TRUTH:
-            absent = [value is None for value in values]
-            kind = np.bool_ if name in _TRUTH else np.int64
-            table[name] = np.ma.masked_array([value or 0 for value in values], mask=absent, dtype=kind)
+
+def _columns(table: Table, fields: dict[str, Field], types: dict[str, str]) -> dict[str, Column]:
+    made: dict[str, Any] = {}
+    for name, kind in types.items():
+        if name == "request_id":
+            ids = [one.decode(errors="replace") for one in table.column("request_id").tolist()]
+            made[name] = np.array(ids, dtype=object)
+        elif name == "time":
+            wall = table.column("wall_us")
+            made[name] = np.where(wall == MISSING, np.datetime64("NaT", "us"), wall.astype("datetime64[us]"))
+        elif name not in fields or kind == "DOUBLE":
+            column = table.counted(name)
+            made[name] = np.ma.masked_array(column, mask=np.isnan(column))
+        elif kind == "VARCHAR":
+            values = listed(fields[name](table))
+            made[name] = np.array([None if value is None else str(value) for value in values], dtype=object)
         else:
-            table[name] = np.array([None if value is None else str(value) for value in values], dtype=object)
-    costs = [book.cost(record) for record in records]
-    for metric in PER_REQUEST:
-        values = [_figure(metric, record, cost) for record, cost in zip(records, costs, strict=True)]
-        absent = [value is None for value in values]
-        table[metric.name] = np.ma.masked_array([float(v or 0) for v in values], mask=absent, dtype=np.float64)
-    return table
-
-
-def _figure(metric: Metric, record: Record, cost: Any) -> float | int | Decimal | None:
-    if not counts(metric, record):
-        return None
-    if metric.kind == "cost":
-        amount: Decimal | None = getattr(cost, metric.name)
-        return amount
-    return measure(metric.name, record)
-
-
-def _instant(record: Record) -> datetime:
-    return datetime.fromtimestamp(wall_s(record), UTC).replace(tzinfo=None)
+            values = listed(fields[name](table))
+            absent = [value is None for value in values]
+            dtype = np.bool_ if kind == "BOOLEAN" else np.int64
+            made[name] = np.ma.masked_array([value or 0 for value in values], mask=absent, dtype=dtype)
+    return made
 
 
 def _cell(value: Any) -> Any:
@@ -142,10 +152,8 @@ def _first_line(text: str) -> str:
 
 
 def _near(sql: str) -> str:
-    """Fields and metrics that the statement may have meant, so that an error need not list all of them."""
-    import re
-
-    known = [*FIELDS, *[metric.name for metric in PER_REQUEST]]
+    """Return fields and metrics that the statement may have meant, so that an error need not list all of them."""
+    known = [*FIELDS, *[metric.name for metric in request_metrics()]]
     words = dict.fromkeys(word for word in re.findall(r"[A-Za-z_]\w*", sql) if "_" in word and word not in known)
     near = [f"{word} -> {found}" for word in words if (found := nearest(word, known))]
     return ", ".join(near) if near else f'--sql "describe {TABLE}" lists them'

@@ -1,9 +1,9 @@
 """Does it become slower as time goes on? A slope with an interval, and a verdict in words.
 
-The slope is the median of the slopes between all pairs of neighbourhoods (Theil 1950, Sen 1968), each
-the median of as many requests as resemble each other, so that one outlier moves nothing and a slow
-moment is no trend. Models, targets and stages are looked at apart: what is asked more often later is
-no drift. All verdicts of one table are corrected together (Bonferroni).
+The slope is the median of the slopes between all pairs of blocks (Theil 1950, Sen 1968), each the median of
+as many requests as resemble each other, so that one outlier moves nothing and a slow moment is no trend.
+Models, targets and stages are looked at apart: what is asked more often later is no drift. All verdicts of
+one table are corrected together (Bonferroni).
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
-from lens.analysis.columns import per_request
-from lens.analysis.sources import wall_s
+from lens.analysis.explore.peers import peers_of
+from lens.analysis.stats import (
+    Series,
+    block_length_along_trend,
+    block_means,
+    block_medians,
+    shortest_block,
+)
+from lens.history.lean import MISSING
 from lens.metrics.definitions import METRICS
-from lens.metrics.intervals import batch_length
-from lens.model import Record
-from lens.pricing import PriceBook
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.metrics.table import Table
 
 WATCHED = ("ttft_ms", "itl_ms", "total_latency_ms", "tokens_per_second")
 LEVEL = 0.95
-# Requests, and neighbourhoods of them, below which nothing is said.
+# Requests, and blocks of them, below which nothing is said.
 FEWEST = 30
-FEWEST_PLACES = 8
-# More neighbourhoods than this are made larger: all pairs of them are looked at.
-MOST_PLACES = 400
+FEWEST_BLOCKS = 8
 _UNITS = ((600, "minute", 60.0), (172_800, "hour", 3600.0), (float("inf"), "day", 86_400.0))  # up to so many seconds
 
 Direction = Literal["rises", "falls", "no trend shown"]
@@ -67,73 +68,53 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.metric} {self.direction} by {abs(self.slope):.3g} {unit} {self.each} ({sure}){share}: {word}"
 
 
-def peers_of(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Requests that may be compared with each other: of one target, under one setting."""
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        stage = f", {record.stage}" if record.stage else ""
-        found.setdefault(f"{record.provider}/{record.model}{stage}", []).append(record)
-    return found
-
-
-def trends_of(records: Sequence[Record], book: PriceBook, metrics: Sequence[str] = WATCHED) -> tuple[Trend, ...]:
-    """The trends of each target; those of which too little was measured are left out."""
+def trends_of(table: Table, metrics: Sequence[str] = WATCHED) -> tuple[Trend, ...]:
+    """Return the trends of each target; those of which too little was measured are left out."""
     drawn = []
-    for who, some in peers_of(records).items():
-        if len(some) < FEWEST:
-            continue
+    for who, peers in peers_of(table, FEWEST):
+        at_s = _wall_s(peers)
         for name in metrics:
-            points = _points(per_request(METRICS[name], some, book), some)
+            points = _points(at_s, peers.counted(name))
             if points is not None:
                 drawn.append((who, name, points))
     found = [_trend(who, name, points, len(drawn)) for who, name, points in drawn]
     return tuple(one for one in found if one is not None)
 
 
-class _Points(msgspec.Struct):
-    """Medians of neighbourhoods over time."""
+def _wall_s(table: Table) -> Series:
+    """Return the time of day of each request in seconds, NaN where nobody knows it."""
+    wall = table.column("wall_us")
+    known: Series = np.where(wall == MISSING, np.nan, wall / 1e6)
+    return known
 
-    at_s: Any
-    values: Any
+
+class _Points(NamedTuple):
+    """Medians of blocks over time."""
+
+    at_s: Series
+    values: Series
     n: int
     span_s: float
     level: float
 
 
-def _points(values: NDArray[Any], records: Sequence[Record]) -> _Points | None:
-    import numpy as np
-
-    there = ~np.isnan(values)
-    y = values[there]
-    t = np.array([wall_s(record) for record in records])[there]
-    if len(y) < FEWEST or t.max() <= t.min():
+def _points(at_s: Series, values: Series) -> _Points | None:
+    there = ~(np.isnan(values) | np.isnan(at_s))
+    y, t = values[there], at_s[there]
+    if len(y) < FEWEST or t.max() <= t.min() or len(y) // shortest_block(len(y)) < FEWEST_BLOCKS:
         return None
-    order = np.argsort(t, kind="stable")
-    t, y = t[order], y[order]
-    length = max(_resemblance(t, y), ceil(len(y) ** (1 / 3)), ceil(len(y) / MOST_PLACES))
-    places = len(y) // length
-    if places < FEWEST_PLACES:
+    if (np.diff(t) < 0).any():
+        order = np.argsort(t, kind="stable")
+        t, y = t[order], y[order]
+    length = max(block_length_along_trend(t, y), shortest_block(len(y)))
+    if len(y) // length < FEWEST_BLOCKS:
         return None
-    cuts = np.array_split(np.arange(len(y)), places)
-    at = np.array([t[cut].mean() for cut in cuts])
-    medians = np.array([np.median(y[cut]) for cut in cuts])
-    return _Points(at, medians, len(y), float(t[-1] - t[0]), float(np.median(y)))
-
-
-def _resemblance(t: NDArray[Any], y: NDArray[Any]) -> int:
-    """How many neighbours go together, the trend itself apart; outliers are cut back to the 95th percentile."""
-    import numpy as np
-
-    calm = np.clip(y, *np.quantile(y, [0.05, 0.95]))
-    centred = t - t.mean()
-    slope = float(centred @ calm) / float(centred @ centred)
-    return batch_length(calm - slope * centred)
+    medians, _ = block_medians(y, length)
+    return _Points(block_means(t, length), medians, len(y), float(t[-1] - t[0]), float(np.median(y)))
 
 
 def _trend(who: str, metric: str, points: _Points, looked_at: int) -> Trend | None:
-    """Sen's slope with the interval of Kendall's statistic; None when so few places cannot bound it."""
-    import numpy as np
-
+    """Return Sen's slope with the interval of Kendall's statistic; None when so few blocks cannot bound it."""
     k = len(points.at_s)
     i, j = np.triu_indices(k, 1)
     apart = points.at_s[j] - points.at_s[i]

@@ -1,6 +1,6 @@
-"""What a gate said, as checks: the one form from which JUnit files, annotations and summaries are made.
+"""The results of gates as checks: the one form from which JUnit files, annotations and summaries are made.
 
-A check is passed, failed, only warned of, or could not be made. Texts come from models' names and
+A check passed, failed, only warns, or could not be made. Texts come from models' names and
 servers too, so whoever writes them into a format escapes them for it.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from lens.analysis.gates.regression import Change, Regression
-from lens.analysis.gates.sla import Judged
+from lens.analysis.gates.sla import GateResult
 from lens.metrics.definitions import METRICS
 
 State = Literal["passed", "failed", "warned", "skipped"]
@@ -27,9 +27,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     says: str
 
 
-def checks_of(judged: Sequence[Judged], found: Regression | None) -> tuple[Check, ...]:
-    """Thresholds first, then the figures that were held to the baseline."""
-    checks = [_of_gate(one) for one in judged]
+def checks_of(results: Sequence[GateResult], found: Regression | None) -> tuple[Check, ...]:
+    """Return the thresholds first, then the figures that were compared with the baseline."""
+    checks = [_of_gate(one) for one in results]
     if found is not None:
         checks += [_of_change(change, found.tolerance) for change in found.changes]
         checks += [
@@ -42,7 +42,7 @@ def checks_of(judged: Sequence[Judged], found: Regression | None) -> tuple[Check
     return tuple(checks)
 
 
-def _of_gate(one: Judged) -> Check:
+def _of_gate(one: GateResult) -> Check:
     verdict, threshold = one.verdict, one.gate.threshold
     unit = METRICS[threshold.metric].unit
     actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
@@ -58,12 +58,12 @@ def _of_change(change: Change, tolerance: float) -> Check:
         suite="regression",
         name=change.name,
         state="failed" if failed else "passed",
-        says=f"{told(change)}; the tolerance is {tolerance * 100:g} %" if failed else told(change),
+        says=f"{format_check(change)}; the tolerance is {tolerance * 100:g} %" if failed else format_check(change),
     )
 
 
-def told(change: Change) -> str:
-    """One figure against its baseline in a sentence."""
+def format_check(change: Change) -> str:
+    """Return one figure against its baseline as a sentence."""
     unit = METRICS[change.metric].unit
     by = f"{change.relative:+.1%}" if change.relative is not None else f"{change.current - change.baseline:+.4g}"
     says = f"{change.result}: {change.baseline:.4g} -> {change.current:.4g} {unit} ({by}, p {change.p_adjusted:.2g})"

@@ -1,32 +1,29 @@
 """Has it become worse? A run against one baseline or several, with a noise model and a tolerance.
 
-A regression is told only when a figure is worse by more than the tolerance AND by more than chance
+A regression is reported only when a figure is worse by more than the tolerance AND by more than chance
 explains. Chance is what blocks of neighbouring requests, drawn again and again, do to the figure, judged
 by Student's t for as few blocks as there are; with three baselines or more, also what the figure did from
 one of them to the next. All figures are corrected together (Holm 1979). What could not have been seen is
-told, so that silence is not taken for proof.
+said, so that silence is not taken for proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import atan, ceil, inf, pi, sqrt
+from collections.abc import Mapping, Sequence
+from math import ceil, inf, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import msgspec
+import numpy as np
 
-from lens.analysis.columns import in_order, per_request
-from lens.analysis.compare import COMPARED, FEWEST, LEVEL, POWER, STATISTICS, Shift, holm, shift
+from lens.analysis.compare import COMPARED, FEWEST, LEVEL, POWER, STATISTICS, Shift, Sides, shift
+from lens.analysis.stats import Series, block_length, holm, statistic_of, t_tails
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
-from lens.metrics.intervals import batch_length, t_quantile
-from lens.metrics.summary import values_needed
-from lens.model import Record, Status
-from lens.pricing import PriceBook
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.metrics.distribution import values_needed
+from lens.metrics.intervals import t_quantile
+from lens.metrics.table import Table
 
 Result = Literal["regressed", "improved", "within tolerance", "no change shown"]
 # So many baselines tell how much a figure moves from run to run; fewer do not.
@@ -45,7 +42,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     low: float  # 95 % interval of current - baseline
     high: float
     p_adjusted: float
-    smallest: float | None  # share of the baseline that would have been told with 90 % power
+    smallest: float | None  # share of the baseline that would have been found with 90 % power
     n: tuple[int, int]  # requests of the baseline, of the run
     result: Result
 
@@ -89,7 +86,7 @@ def parse_tolerance(text: str) -> float:
     return value
 
 
-class _Finding(msgspec.Struct):
+class _Difference(msgspec.Struct):
     """A shift, and what chance does to it."""
 
     metric: str
@@ -108,54 +105,32 @@ class _Finding(msgspec.Struct):
         return t_tails(difference / self.spread, self.freedom)
 
 
-def t_tails(t: float, freedom: float) -> float:
-    """How often Student's t lies farther from 0 than this.
-
-    With t = sqrt(freedom) tan(a) its density becomes that of cos(a) ** (freedom - 1), which is summed up.
-    """
-    import numpy as np
-
-    def below(angle: float) -> float:
-        middles = (np.arange(2000) + 0.5) * (angle / 2000)
-        return float((np.cos(middles) ** (freedom - 1)).mean()) * angle
-
-    return max(1 - below(atan(t / sqrt(freedom))) / below(pi / 2), 0.0)
-
-
 def regression(
-    baselines: Sequence[Sequence[Record]],
-    current: Sequence[Record],
-    book: PriceBook,
+    baselines: Sequence[Table],
+    current: Table,
     *,
     tolerance: float = TOLERANCE,
     metrics: Sequence[str] = COMPARED,
     seed: int = 0,
-    keep_order: bool = False,
 ) -> Regression:
-    """Hold a run against its baselines. Each baseline is one run; their requests count together.
-
-    keep_order: the run's requests come from several files and are in order already.
-    """
-    import numpy as np
-
-    runs = [in_order(run) for run in baselines]
-    now = list(current) if keep_order else in_order(current)
+    """Return how a run differs from its baselines. Each baseline is one run; their requests count together."""
+    runs = [run.measured().started() for run in baselines]
+    now = current.measured().started()
     generator = np.random.default_rng(seed)
-    length = _resemblance([*runs, now], metrics, book)
-    found: list[_Finding] = []
+    measured = {name: [_measured(run, name) for run in (*runs, now)] for name in metrics}
+    length = _block_length([*runs, now], measured)
+    found: list[_Difference] = []
     absent: list[str] = []
-    for name in metrics:
-        columns = [_measured(name, run, book) for run in runs]
-        y = _measured(name, now, book)
+    for name, (*columns, y) in measured.items():
         x = np.concatenate(columns)
         if not len(x) and not len(y):
             continue
+        sides = Sides(x, y, paired=False, length=min(length, len(x), len(y)))
         for statistic in STATISTICS:
             if min(len(x), len(y)) < _fewest(statistic):
                 absent.append(f"{name} {statistic}")
             else:
-                made = shift(name, statistic, x, y, generator, paired=False, length=min(length, len(x), len(y)))
-                found.append(_finding(made, columns, len(y), length))
+                found.append(_difference(shift(name, statistic, sides, generator), columns, len(y), length))
     failures = _success(runs, now)
     found += [failures] if failures else []
     adjusted = holm([one.p_value for one in found])
@@ -169,23 +144,21 @@ def regression(
     )
 
 
-def _measured(name: str, records: Sequence[Record], book: PriceBook) -> NDArray[Any]:
-    import numpy as np
-
-    values = per_request(METRICS[name], records, book)
-    measured: NDArray[Any] = values[~np.isnan(values)]
+def _measured(run: Table, name: str) -> Series:
+    values = run.counted(name)
+    measured: Series = values[~np.isnan(values)]
     return measured
 
 
-def _resemblance(runs: Sequence[Sequence[Record]], metrics: Sequence[str], book: PriceBook) -> int:
-    """How many neighbouring requests go together.
+def _block_length(runs: Sequence[Table], measured: Mapping[str, Sequence[Series]]) -> int:
+    """Return how many neighbouring requests go together.
 
     One figure of a short run often hides it; what disturbs one disturbs all, so the longest counts. The cube
     root of n is what blocks need at least to show what they do not know of (Buehlmann and Kuensch 1999).
     """
     shortest = min(map(len, runs), default=0)
-    columns = [_measured(name, run, book) for run in runs for name in metrics]
-    found = [batch_length(column) for column in columns if len(column) >= FEWEST]
+    columns = [column for of_runs in measured.values() for column in of_runs]
+    found = [block_length(column) for column in columns if len(column) >= FEWEST]
     return int(max([*found, ceil(shortest ** (1 / 3))]))
 
 
@@ -193,18 +166,19 @@ def _fewest(statistic: str) -> int:
     return max(FEWEST, values_needed(float(statistic[1:]))) if statistic[0] == "p" else FEWEST
 
 
-def _finding(made: Shift, columns: Sequence[NDArray[Any]], n: int, length: int) -> _Finding:
+def _difference(made: Shift, columns: Sequence[Series], n: int, length: int) -> _Difference:
     """With the noise within runs, and between them where there are enough baselines to tell."""
     reach = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
     sizes = (sum(map(len, columns)), n)
     blocks = max(min(sizes) / length, 2.0)
     # Blocks of a short run know its mean, which the truth is not: what they scatter is too little by this.
     spread = made.smallest_seen / reach * sqrt(blocks / (blocks - 1))
-    per_run = [_statistic(column, made.statistic) for column in columns if len(column) >= FEWEST]
-    if len(per_run) >= RUNS_FOR_SPREAD:
+    long_enough = [column for column in columns if len(column) >= FEWEST]
+    if len(long_enough) >= RUNS_FOR_SPREAD:
+        per_run = [statistic_of(np.sort(column), made.statistic) for column in long_enough]
         spread = _with_runs(spread, per_run, n / sum(sizes))
     freedom = max(1.5 * (blocks - 1), 2.0)
-    return _Finding(made.metric, made.statistic, made.baseline, made.candidate, spread, sizes, freedom)
+    return _Difference(made.metric, made.statistic, made.baseline, made.candidate, spread, sizes, freedom)
 
 
 def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
@@ -223,27 +197,18 @@ def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
     return sqrt(spread**2 + between * (1 + 1 / k) * unsure**2)
 
 
-def _statistic(values: NDArray[Any], statistic: str) -> float:
-    import numpy as np
-
-    from lens.metrics.summary import percentile
-
-    return float(values.mean()) if statistic == "mean" else percentile(np.sort(values), float(statistic[1:]))
-
-
-def _success(runs: Sequence[Sequence[Record]], now: Sequence[Record]) -> _Finding | None:
+def _success(runs: Sequence[Table], now: Table) -> _Difference | None:
     """The share of successes; the spread is Agresti and Caffo's (2000), which holds for few failures too."""
-    before = [record for run in runs for record in run]
-    if not before or not now:
+    sizes = (sum(map(len, runs)), len(now))
+    if not all(sizes):
         return None
-    good = [sum(record.status is Status.SUCCESS for record in side) for side in (before, now)]
-    sizes = (len(before), len(now))
+    good = (sum(int(run.success.sum()) for run in runs), int(now.success.sum()))
     shares = [(hit + 1) / (n + 2) for hit, n in zip(good, sizes, strict=True)]
     variance = sum(p * (1 - p) / (n + 2) for p, n in zip(shares, sizes, strict=True))
-    return _Finding("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], sqrt(variance), sizes, 1e6)
+    return _Difference("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], sqrt(variance), sizes, 1e6)
 
 
-def _change(one: _Finding, p_adjusted: float, tolerance: float, figures: int) -> Change:
+def _change(one: _Difference, p_adjusted: float, tolerance: float, figures: int) -> Change:
     difference = one.current - one.baseline
     half = t_quantile((1 + LEVEL) / 2, one.freedom) * one.spread
     base = abs(one.baseline)
@@ -268,8 +233,8 @@ def _change(one: _Finding, p_adjusted: float, tolerance: float, figures: int) ->
     )
 
 
-def _smallest(one: _Finding, tolerance: float, figures: int) -> float:
-    """The share by which a figure must grow to be told with 90 % power, when so many are corrected together."""
+def _smallest(one: _Difference, tolerance: float, figures: int) -> float:
+    """The share by which a figure must grow to be found with 90 % power, when so many are corrected together."""
     strict, power = t_quantile(1 - (1 - LEVEL) / 2 / figures, one.freedom), NormalDist().inv_cdf(POWER)
     spread = one.spread / abs(one.baseline)
     share = 0.0

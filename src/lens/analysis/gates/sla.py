@@ -1,27 +1,27 @@
-"""What a service has promised: thresholds with a name, for all targets or for one, that fail a run or only warn.
+"""Service level agreements: thresholds with a name, for all targets or for one, that fail a run or only warn.
 
 name: chat
 thresholds: [ttft_p95<1000, success_rate>=99%]     # or a table: {ttft_p95_ms: 1000, success_rate_min: 0.99}
-warnings: [itl_p99<80]                             # told, without failing
+warnings: [itl_p99<80]                             # reported, without failing
 targets:
   openai/gpt-4o: [ttft_p95<800]                    # of this target's requests alone; the model may be left out
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from lens.analysis.gates.thresholds import Threshold, Verdict, judge, parse_threshold, thresholds_of
+from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds, parse_threshold, thresholds_of
 from lens.errors import ConfigError, did_you_mean
-from lens.metrics.summary import Summary, summarize
-from lens.model import Record
-from lens.pricing import PriceBook
+from lens.metrics.columns import Column
+from lens.metrics.goodput import Slo
+from lens.metrics.summarize import summarize
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
 
-Figures = Callable[[Sequence[Record]], Summary]
 KEYS = ("name", "thresholds", "warnings", "targets")
 
 
@@ -32,8 +32,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None  # "provider" or "provider/model"; None: all
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a gate; of a test case, where each is held to it alone."""
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a gate was kept, by a run or by one test case alone."""
 
     gate: Gate
     verdict: Verdict
@@ -46,7 +46,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gates_of(tree: Any) -> tuple[Gate, ...]:
-    """The gates of an SLA file's content.
+    """Return the gates of an SLA file's content.
 
     Raises:
         ConfigError: a key is unknown (the nearest is named), or a threshold is none.
@@ -89,28 +89,42 @@ def _gates(said: Any, kind: str, target: str | None = None) -> list[Gate]:
     return [Gate(threshold=msgspec.structs.replace(one, severity=severity), target=target) for one in thresholds]
 
 
-def judge_gates(
-    gates: Iterable[Gate], records: Sequence[Record], summary: Summary, book: PriceBook, figures: Figures
-) -> tuple[Judged, ...]:
-    """Hold a run to its gates; those of one target to that target's requests, of which `figures` makes a summary."""
-    measured: dict[str | None, tuple[Sequence[Record], Summary]] = {None: (records, summary)}
+def evaluate_gates(
+    gates: Iterable[Gate], table: Table, summary: Summary, *, slos: Sequence[Slo] = ()
+) -> tuple[GateResult, ...]:
+    """Return whether a run keeps its gates; those of one target by that target's requests alone.
+
+    slos: what a request must keep to count as good, as in the summary.
+    """
+    measured: dict[str | None, tuple[Table, Summary]] = {None: (table, summary)}
     found = []
     for gate in gates:
-        if gate.target not in measured:
-            mine = [one for one in records if gate.target in (one.provider, f"{one.provider}/{one.model}")]
-            measured[gate.target] = mine, figures(mine)
-        (verdict,) = judge([gate.threshold], *measured[gate.target], book)
-        found.append(Judged(gate=gate, verdict=verdict))
+        if gate.target is not None and gate.target not in measured:
+            mine = table.take(_of_target(table, gate.target))
+            measured[gate.target] = mine, summarize(mine, slos=slos, metrics=())
+        (verdict,) = evaluate_thresholds([gate.threshold], *measured[gate.target])
+        found.append(GateResult(gate=gate, verdict=verdict))
     return tuple(found)
 
 
-def judge_each(gates: Iterable[Gate], records: Sequence[Record], book: PriceBook) -> tuple[Judged, ...]:
-    """Hold each request to the gates alone: a test case is named by its prompt's id, or its place."""
-    figures = partial(summarize, book=book)
-    found = []
+def _of_target(table: Table, name: str) -> Column:
+    """Return which requests went to "provider" or "provider/model", as bool."""
+    provider, model = table.codes("provider"), table.codes("model")
+    which: Column = provider.equal(name)
+    for number, one in enumerate(provider.values):
+        if name.startswith(f"{one}/"):
+            which = which | ((provider.codes == number) & model.equal(name.removeprefix(f"{one}/")))
+    return which
+
+
+def evaluate_each(gates: Iterable[Gate], table: Table) -> tuple[GateResult, ...]:
+    """Return whether each request keeps the gates alone: a test case is named by its prompt's id, or its place."""
     kept = tuple(gates)
-    for record in records:
-        case = record.prompt_id or f"request {record.index + 1}"
-        judged = judge_gates(kept, [record], figures([record]), book, figures)
-        found += [msgspec.structs.replace(one, case=case) for one in judged]
+    prompts, index = table.codes("prompt_id").listed(), table.column("index").tolist()
+    found = []
+    for row in range(len(table) if kept else 0):
+        one = table.take(slice(row, row + 1))
+        case = prompts[row] or f"request {index[row] + 1}"
+        results = evaluate_gates(kept, one, summarize(one, metrics=()))
+        found += [msgspec.structs.replace(result, case=case) for result in results]
     return tuple(found)

@@ -1,23 +1,25 @@
 """Thresholds: `ttft_p95<1000` and all the other ways in which people write that.
 
 A threshold names a metric, a statistic and a limit. Without a statistic the mean is meant. What was
-not measured, or what so few values cannot tell, fails: a gate that cannot see must not open.
+not measured fails: a gate that cannot see must not open.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from math import isnan
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
-from lens.analysis.columns import column, in_order
+from lens.analysis.stats import statistic_of
 from lens.errors import ConfigError, did_you_mean
 from lens.metrics.definitions import METRICS, Metric, metric_named
-from lens.metrics.summary import Summary, percentile, values_needed
-from lens.model import Record
-from lens.pricing import PriceBook
+from lens.metrics.distribution import values_needed
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
 
 Operator = Literal["<", "<=", ">", ">="]
 _FORM = re.compile(r"\s*([A-Za-z_][\w.]*?)\s*(?:=\s*)?(<=|>=|<|>|:|=)\s*(\S+)\s*")
@@ -50,7 +52,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a threshold."""
+    """Whether a run keeps a threshold, and by which figure."""
 
     threshold: Threshold
     actual: float | None  # None: not measured, or too few values
@@ -60,13 +62,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_threshold(text: str) -> Threshold:
-    """A threshold as it is typed: ttft_p95<1000, ttft_p95:1000, ttft_p95=<=1000, tokens_per_second>15.
+    """Return a threshold as it is typed: ttft_p95<1000, ttft_p95:1000, ttft_p95=<=1000, tokens_per_second>15.
 
     With a colon or a plain = the direction is the metric's own: times below, rates above. Limits may
     bear a unit (1s, 500ms, 99%).
 
     Raises:
-        ConfigError: it is none; the message says what would be one.
+        ConfigError: the text is no threshold; the message says what would be one.
     """
     found = _FORM.fullmatch(text)
     if found is None:
@@ -83,10 +85,10 @@ def parse_threshold(text: str) -> Threshold:
 
 
 def metric_and_statistic(name: str) -> tuple[Metric, str]:
-    """`ttft_p95`, `ttft_p95_ms`, `p95_ttft_ms`, `itl_mean`, `success_rate`: the metric, and the statistic.
+    """Return the metric and the statistic of `ttft_p95`, `ttft_p95_ms`, `p95_ttft_ms`, `itl_mean`, `success_rate`.
 
     Raises:
-        ConfigError: there is no such metric; the message names the nearest.
+        ConfigError: no metric of that name; the message names the nearest.
     """
     words = [word for word in re.sub(r"(?<=p\d\d)\.(?=\d)", "_", name.lower()).split("_") if word]
     statistic = ""
@@ -138,7 +140,7 @@ def _limit(text: str, metric: Metric, whole: str) -> float:
 
 
 def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
-    """Those of a [thresholds] section: ttft_p95_ms = 1000, tokens_per_second_min = 15, cost_per_request_max = 0.1.
+    """Return those of a [thresholds] section: ttft_p95_ms = 1000, tokens_per_second_min = 15, cost_max = 0.1.
 
     Raises:
         ConfigError: a key names no metric, or a value is no number.
@@ -155,54 +157,40 @@ def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
     return tuple(found)
 
 
-def judge(
-    thresholds: Iterable[Threshold], records: Sequence[Record], summary: Summary, book: PriceBook
-) -> tuple[Verdict, ...]:
-    """Hold a run to its thresholds; warm-up requests do not count."""
-    measured = in_order(records)
+def evaluate_thresholds(thresholds: Iterable[Threshold], table: Table, summary: Summary) -> tuple[Verdict, ...]:
+    """Return whether a run keeps its thresholds; warm-up requests do not count."""
+    measured = table.measured()
     columns: dict[str, Any] = {}
     verdicts = []
     for threshold in thresholds:
-        if not threshold.statistic:
-            actual = getattr(summary, threshold.metric, None)
-            if threshold.metric == "error_rate" and summary.success_rate is not None:
-                actual = 1 - summary.success_rate
-            verdicts.append(_verdict(threshold, actual, summary.requests))
+        metric = METRICS[threshold.metric]
+        if metric.of_run is not None:
+            verdicts.append(_verdict(threshold, metric.of_run(summary), summary.requests))
             continue
-        if threshold.metric not in columns:
-            columns[threshold.metric] = column(METRICS[threshold.metric], measured, book).values
-        verdicts.append(_of_values(threshold, columns[threshold.metric]))
+        if metric.name not in columns:
+            columns[metric.name] = np.sort(measured.pooled(metric.name).values)
+        verdicts.append(_of_values(threshold, columns[metric.name]))
     return tuple(verdicts)
 
 
-def _of_values(threshold: Threshold, values: Any) -> Verdict:
-    import numpy as np
-
-    if not len(values):
-        return Verdict(threshold=threshold, actual=None, kept=False, reason="it was not measured")
-    statistic = threshold.statistic
-    if statistic.startswith("p"):
-        percent = float(statistic[1:])
-        needed = values_needed(percent)
-        verdict = _verdict(threshold, percentile(np.sort(values), percent), len(values))
-        if len(values) >= needed:
-            return verdict
-        # By nearest rank this is the largest value: above the limit it is a violation, below it proves little.
-        few = f"{statistic} needs {needed} values, there are {len(values)}: judged by the largest"
-        return msgspec.structs.replace(verdict, reason=few)
-    if statistic == "std_dev":
-        return _verdict(threshold, float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
-    return _verdict(threshold, float(getattr(values, statistic)()), len(values))
+def _of_values(threshold: Threshold, ordered: Any) -> Verdict:
+    n, statistic = len(ordered), threshold.statistic
+    verdict = _verdict(threshold, statistic_of(ordered, statistic) if n else None, n)
+    if not n or not statistic.startswith("p") or n >= (needed := values_needed(float(statistic[1:]))):
+        return verdict
+    # By nearest rank this is the largest value: above the limit it is a violation, below it proves little.
+    few = f"{statistic} needs {needed} values, there are {n}: judged by the largest"
+    return msgspec.structs.replace(verdict, reason=few)
 
 
 def _verdict(threshold: Threshold, actual: float | None, n: int) -> Verdict:
-    if actual is None:
+    if actual is None or isnan(actual):
         return Verdict(threshold=threshold, actual=None, kept=False, reason="it was not measured", n=n)
     return Verdict(threshold=threshold, actual=float(actual), kept=threshold.kept(float(actual)), n=n)
 
 
-def told(verdict: Verdict) -> str:
-    """One line for people."""
+def format_verdict(verdict: Verdict) -> str:
+    """Return a verdict as one line for people."""
     mark = "ok  " if verdict.kept else "FAIL"
     unit = METRICS[verdict.threshold.metric].unit
     shown = "-" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"

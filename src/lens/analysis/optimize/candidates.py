@@ -1,7 +1,7 @@
-"""The targets to choose from: the records of each, and any figure of them, as measured or drawn again.
+"""The targets to choose from: the requests of each, and any figure of them, as measured or drawn again.
 
-A draw takes random blocks of a target's requests, as long as neighbours resemble each other (the bootstrap of
-compare.py), and works the figure out anew. Targets that were asked in turns are drawn block by block together,
+A draw takes random blocks of a target's requests, as long as neighbours resemble each other (the moving-block
+bootstrap), and works the figure out anew. Targets that were asked in turns are drawn block by block together,
 so that drift which hit all of them alike decides nothing.
 """
 
@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
-from lens.analysis.columns import column, per_request
-from lens.analysis.gates.thresholds import Threshold, Verdict, judge
-from lens.analysis.sources import summary_of, wall_s
+from lens.analysis.compare import CHUNKS, MOST_SINGLE
+from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds
+from lens.analysis.stats import Series, block_length, moving_blocks
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
-from lens.metrics.intervals import batch_length
-from lens.model import Record, RunInfo, Status, Target
-from lens.pricing import PriceBook
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.metrics.summarize import summarize
+from lens.metrics.table import Table
+from lens.model import RunInfo, Target
 
 # Figures of a whole run that are known of each request: whether it succeeded.
 OF_OUTCOMES = ("success_rate", "error_rate")
@@ -34,72 +32,94 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str  # provider:model
     target: Target
-    records: list[Record]
-    runs: tuple[list[Record], ...]  # the same by the run they are of: stamps of two runs are of two clocks
-    blocks: tuple[int, ...] | None = None  # of an interleaved run: the turn of each record
+    table: Table  # its requests, run by run: stamps of two runs are of two clocks
+    turns: Column | None = None  # of an interleaved run: the turn of each request
 
     @property
     def successes(self) -> int:
-        return sum(record.status is Status.SUCCESS for record in self.records)
+        return int(self.table.success.sum())
 
 
-def candidates_of(runs: Iterable[tuple[RunInfo | None, Sequence[Record]]]) -> list[Candidate]:
-    """A candidate for each provider and model, in the order in which they first appear.
+def candidates_of(table: Table) -> list[Candidate]:
+    """Return a candidate for each provider and model, in the order of the runs and of their first requests.
 
     Where one run asks the same model at several addresses, the address tells them apart.
     """
-    runs = list(runs)
-    found: dict[str, dict[int, list[Record]]] = {}
-    targets: dict[str, Target] = {}
-    for number, (info, records) in enumerate(runs):
+    names = _Names(table)
+    runs = [run.info for run in table.runs]
+    together = len(runs[0].targets) if len(runs) == 1 and runs[0] else 1
+    found = []
+    for name, rows in names.rows():
+        some = table.take(rows).measured()
+        if len(some):
+            some = some.take(_order(some, together))
+        turns = None if together < 2 else some.column("index") // together
+        found.append(Candidate(name=name, target=names.targets[name], table=some, turns=turns))
+    return found
+
+
+class _Names:
+    """What the targets of some runs are called, and which requests are whose."""
+
+    def __init__(self, table: Table) -> None:
+        self.targets: dict[str, Target] = {}
+        self._table = table
+
+    def rows(self) -> list[tuple[str, Column]]:
+        """Return the rows of each target, in the order of the runs and of their first requests."""
+        provider, model = self._table.codes("provider"), self._table.codes("model")
+        run, target = self._table.column("run"), self._table.column("target")
+        found: dict[str, list[Column]] = {}
+        groups = self._table.grouped(provider.codes, model.codes, run, target)
+        for rows in sorted(groups, key=lambda rows: int(run[rows[0]])):
+            first = int(rows[0])
+            plain = (provider.values[provider.codes[first]], model.values[model.codes[first]])
+            info = self._table.runs[int(run[first])].info
+            found.setdefault(self._name(*plain, info, int(target[first])), []).append(rows)
+        return [(name, np.sort(np.concatenate(several))) for name, several in found.items()]
+
+    def _name(self, provider: str, model: str, info: RunInfo | None, number: int) -> str:
         told = info.targets if info else ()
-        names = [f"{one.provider}:{one.model}" for one in told]
-        for record in records:
-            name = f"{record.provider}:{record.model}"
-            known = told[record.target] if record.target < len(told) else None
-            if known and names.count(name) > 1:
-                name = f"{name}@{known.url}"
-            targets.setdefault(name, known or Target(provider=record.provider, model=record.model, url=""))
-            of_runs = found.setdefault(name, {})
-            if not record.warmup:
-                of_runs.setdefault(number, []).append(record)
-    together = len(runs[0][0].targets) if len(runs) == 1 and runs[0][0] else 1
-    return [_candidate(name, targets[name], list(of_runs.values()), together) for name, of_runs in found.items()]
+        known = told[number] if number < len(told) else None
+        name = f"{provider}:{model}"
+        if known and sum(f"{one.provider}:{one.model}" == name for one in told) > 1:
+            name = f"{name}@{known.url}"
+        self.targets.setdefault(name, known or Target(provider=provider, model=model, url=""))
+        return name
 
 
-def _candidate(name: str, target: Target, runs: list[list[Record]], together: int) -> Candidate:
-    for records in runs:
-        records.sort(key=lambda record: record.stamps.start if together < 2 else record.index)
-    runs.sort(key=lambda records: wall_s(records[0]))
-    records = [record for records in runs for record in records]
-    turns = None if together < 2 else tuple(record.index // together for record in records)
-    return Candidate(name=name, target=target, records=records, runs=tuple(runs), blocks=turns)
+def _order(table: Table, together: int) -> Column:
+    """Return the rows run by run, the earliest first; in a run by their start, or by their turn."""
+    run, wall = table.column("run"), table.column("wall_us")
+    within = table.column("start" if together < 2 else "index")
+    order = np.lexsort((within, run))
+    runs, first = np.unique(run[order], return_index=True)
+    begins = dict(zip(runs.tolist(), wall[order][first].tolist(), strict=True))
+    place = {number: i for i, number in enumerate(sorted(begins, key=begins.__getitem__))}
+    return np.lexsort((within, np.array([place.get(i, 0) for i in range(len(table.runs))])[run]))
 
 
 class Sample:
-    """One figure of a candidate: its values in ascending order, and of which record each is."""
+    """One figure of a candidate: its values in ascending order, and of which request each is."""
 
-    def __init__(self, candidate: Candidate, metric: str, statistic: str, book: PriceBook) -> None:
-        import numpy as np
-
+    def __init__(self, candidate: Candidate, metric: str, statistic: str) -> None:
         self.statistic = statistic
         self._share = Fraction(statistic[1:]) / 100 if statistic.startswith("p") else None
         self.drawable = METRICS[metric].kind != "run" or metric in OF_OUTCOMES
         if metric in OF_OUTCOMES:
             good = metric == "success_rate"
-            values = np.array([(r.status is Status.SUCCESS) is good for r in candidate.records], dtype=np.float64)
+            values = (candidate.table.success == good).astype(np.float64)
             of = np.arange(len(values))
+        elif METRICS[metric].kind == "run":
+            values, of = np.empty(0), np.empty(0, dtype=np.int64)
         else:
-            found = column(METRICS[metric], candidate.records, book)
-            values, of = found.values, found.of
+            values, of = candidate.table.pooled(metric)
         order = np.argsort(values, kind="stable")
         self.values, self.of = values[order], of[order]
         self.n = len(np.unique(of))  # requests that have it
 
-    def at(self, counts: NDArray[Any]) -> float:
-        """The statistic when each record counts so many times; NaN where none has a value."""
-        import numpy as np
-
+    def at(self, counts: Column) -> float:
+        """Return the statistic when each request counts so many times; NaN where none has a value."""
         weights = counts[self.of] if len(self.of) else np.zeros(0)
         total = int(weights.sum())
         if total == 0:
@@ -117,31 +137,81 @@ class Sample:
         return mean
 
 
-def figure_of(candidate: Candidate, metric: str, statistic: str, book: PriceBook) -> tuple[float | None, int]:
-    """A figure as it was measured, and of how many requests."""
-    import numpy as np
+class ChunkedSample(Sample):
+    """The same of so many requests that they are drawn in chunks of neighbours.
 
-    sample = Sample(candidate, metric, statistic, book)
-    value = sample.at(np.ones(len(candidate.records), dtype=np.int64))
+    A draw looks at the sums of chunks, not at values. A percentile is drawn by the share of values below it, read
+    back through the values (Bahadur 1966).
+    """
+
+    def __init__(self, candidate: Candidate, metric: str, statistic: str, each: int) -> None:
+        super().__init__(candidate, metric, statistic)
+        chunk, many = self.of // each, ceil(len(candidate.table) / each)
+        self._sizes = np.bincount(chunk, minlength=many)
+        self._centre = float(self.values.mean()) if len(self.values) else 0.0
+        if self._share is not None and len(self.values):
+            summed = self.values <= self.values[max(ceil(self._share * len(self.values)), 1) - 1]
+            self._below = float(summed.mean())
+        else:
+            summed = self.values - self._centre
+        self._sums = np.bincount(chunk, summed, minlength=many)
+        self._squares = np.bincount(chunk, summed**2 if statistic == "std_dev" else None, minlength=many)
+        self._ends = np.full(many, np.inf if statistic == "min" else -np.inf)
+        if statistic in ("min", "max"):
+            (np.minimum if statistic == "min" else np.maximum).at(self._ends, chunk, self.values)
+
+    def at(self, counts: Column) -> float:
+        """Return the statistic when each chunk counts so many times; NaN where none has a value."""
+        total = int(counts @ self._sizes)
+        if total == 0:
+            return float("nan")
+        mean = float(counts @ self._sums) / total
+        if self._share is not None:
+            rank = ceil((float(self._share) + self._below - mean) * len(self.values))
+            return float(self.values[min(max(rank, 1), len(self.values)) - 1])
+        if self.statistic in ("min", "max"):
+            drawn = self._ends[counts > 0]
+            return float(drawn.min() if self.statistic == "min" else drawn.max())
+        if self.statistic == "std_dev":
+            spread = max(float(counts @ self._squares) - total * mean**2, 0.0)
+            return (spread / (total - 1)) ** 0.5 if total > 1 else float("nan")
+        return self._centre + mean
+
+
+def chunk_size(candidates: Sequence[Candidate]) -> int:
+    """Return how many neighbouring requests are drawn together: 1 where there are few."""
+    longest = max(len(one.table) for one in candidates)
+    return 1 if longest <= MOST_SINGLE else ceil(longest / CHUNKS)
+
+
+def sample_of(candidate: Candidate, metric: str, statistic: str, each: int = 1) -> Sample:
+    """Return a figure that can be drawn again; each: of chunks of so many requests."""
+    if each == 1:
+        return Sample(candidate, metric, statistic)
+    return ChunkedSample(candidate, metric, statistic, each)
+
+
+def figure_of(candidate: Candidate, metric: str, statistic: str) -> tuple[float | None, int]:
+    """Return a figure as it was measured, and of how many requests."""
+    sample = Sample(candidate, metric, statistic)
+    value = sample.at(np.ones(len(candidate.table), dtype=np.int64))
     return (None if np.isnan(value) else value), sample.n
 
 
-def judged(candidate: Candidate, bounds: Iterable[Threshold], book: PriceBook) -> dict[Threshold, Verdict]:
-    """What became of each bound for this target."""
+def verdicts_of(candidate: Candidate, bounds: Iterable[Threshold]) -> dict[Threshold, Verdict]:
+    """Return of each bound whether this target keeps it."""
     bounds = tuple(dict.fromkeys(bounds))
     if not bounds:
         return {}
-    verdicts = judge(bounds, candidate.records, summary_of(candidate.runs, book), book)
+    verdicts = evaluate_thresholds(bounds, candidate.table, summarize(candidate.table, metrics=()))
     return dict(zip(bounds, verdicts, strict=True))
 
 
-def draws(candidates: Sequence[Candidate], many: int, seed: int, book: PriceBook) -> Iterator[list[NDArray[Any]]]:
-    """How often each record of each candidate counts, draw by draw."""
-    import numpy as np
-
+def draws(candidates: Sequence[Candidate], many: int, seed: int, each: int = 1) -> Iterator[list[Column]]:
+    """Yield draw by draw how often each chunk of `each` requests of each candidate counts."""
     generator = np.random.default_rng(seed)
-    sizes = [len(one.records) for one in candidates]
-    lengths = [_resemblance(one, book) for one in candidates]
+    sizes = [ceil(len(one.table) / each) for one in candidates]
+    lengths = [ceil(_block_length(one) / each) for one in candidates]
     paired = in_turns(candidates)
     for _ in range(many):
         if paired:
@@ -152,27 +222,23 @@ def draws(candidates: Sequence[Candidate], many: int, seed: int, book: PriceBook
 
 
 def in_turns(candidates: Sequence[Candidate]) -> bool:
-    """Whether all were asked in the same turns of one run."""
-    turns = {one.blocks for one in candidates}
-    return len(candidates) > 1 and len(turns) == 1 and None not in turns
+    """Return whether all were asked in the same turns of one run."""
+    first, *others = [one.turns for one in candidates]
+    if first is None or not others:
+        return False
+    return all(turns is not None and np.array_equal(turns, first) for turns in others)
 
 
-def _resemblance(candidate: Candidate, book: PriceBook) -> int:
-    """How many neighbours belong together, by what they took to the first token, or in all."""
-    import numpy as np
-
+def _block_length(candidate: Candidate) -> int:
+    """Return how many neighbours belong together, by what they took to the first token, or in all."""
     for metric in ("ttft_ms", "total_latency_ms"):
-        series = per_request(METRICS[metric], candidate.records, book)
+        series = candidate.table.counted(metric)
         known = ~np.isnan(series)
         if known.sum() > 5:
-            return batch_length(np.where(known, series, series[known].mean()))
+            return block_length(np.where(known, series, series[known].mean()))
     return 1
 
 
-def _drawn(n: int, length: int, generator: Any) -> NDArray[Any]:
-    """Blocks that begin anywhere and go round the end, as counts of each place."""
-    import numpy as np
-
-    begins = generator.integers(0, n, ceil(n / length))
-    places = ((begins[:, None] + np.arange(length)) % n).ravel()[:n]
-    return np.bincount(places, minlength=n)
+def _drawn(n: int, length: int, generator: np.random.Generator) -> Series:
+    """Return how often each place counts in a series made of random blocks."""
+    return np.bincount(moving_blocks(n, length, 1, generator)[0], minlength=n)

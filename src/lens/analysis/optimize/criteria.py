@@ -14,7 +14,7 @@ from collections.abc import Callable
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 
 Truth = bool | None
-# Which target's figures a bound is held to.
+# Answers for the figures of one target.
 Asked = Callable[[Threshold], Truth]
 
 

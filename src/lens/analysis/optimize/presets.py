@@ -1,4 +1,4 @@
-"""What a target can be chosen by, and the ready-made choices of the plan (PLAN 5.3)."""
+"""What a target can be chosen by, and ready-made choices for a purpose."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ DEFAULT_CRITERIA = "latency,cost"
 
 
 def preset_named(name: str) -> Preset:
-    """By the plan's name, or with dashes: InteractiveLowLatency, interactive-low-latency.
+    """Return the preset of a name, also written with dashes: InteractiveLowLatency, interactive-low-latency.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no preset of that name.
     """
     plain = re.sub(r"[^a-z]", "", name.lower())
     for preset in PRESETS.values():

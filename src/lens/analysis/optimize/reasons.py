@@ -20,7 +20,7 @@ def reasoning(found: OptimizationRecommendation) -> str:
     if found.recommended is None:
         return " ".join([_none(found), *_sentences(found.notes)])
     chosen = found.standing(found.recommended)
-    parts = [_choice(found, chosen), *_gains(found), _sureness(found, chosen), *_doubts(found, chosen)]
+    parts = [_choice(found, chosen), *_gains(found), _sureness(found, chosen), *_caveats(found, chosen)]
     return " ".join(parts)
 
 
@@ -108,7 +108,7 @@ def _more(found: OptimizationRecommendation, chosen: Standing) -> str:
     return f"; about {ceil(times * chosen.requests):,} requests a target would settle it"
 
 
-def _doubts(found: OptimizationRecommendation, chosen: Standing) -> list[str]:
+def _caveats(found: OptimizationRecommendation, chosen: Standing) -> list[str]:
     """What the reader should know before he acts."""
     said = []
     for one in found.standings:

@@ -9,11 +9,21 @@ cannot be ranked; no figure is guessed. Nothing here looks at how good the answe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from lens.analysis.optimize.candidates import Candidate, Sample, candidates_of, draws, figure_of, in_turns, judged
+from lens.analysis.optimize.candidates import (
+    Candidate,
+    candidates_of,
+    chunk_size,
+    draws,
+    figure_of,
+    in_turns,
+    sample_of,
+    verdicts_of,
+)
 from lens.analysis.optimize.criteria import (
     Bound,
     CostBelow,
@@ -26,11 +36,8 @@ from lens.analysis.optimize.criteria import (
 from lens.analysis.optimize.presets import OBJECTIVES, Objective, Preset, parse_criteria, preset_named
 from lens.analysis.optimize.reasons import reasoning
 from lens.analysis.optimize.recommendation import Constraint, Figure, OptimizationRecommendation, Standing
+from lens.analysis.stats import Series
 from lens.errors import ConfigError
-from lens.pricing import PriceBook
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = [
     "Bound",
@@ -61,7 +68,6 @@ FREE = 0.01
 
 def recommend(
     candidates: Sequence[Candidate],
-    book: PriceBook,
     *,
     weights: Mapping[str, float],
     constraints: Criteria | None = None,
@@ -70,7 +76,7 @@ def recommend(
     by_provider: bool = False,
     seed: int = 0,
 ) -> OptimizationRecommendation:
-    """The target that is best by these criteria among those that keep the constraints.
+    """Return which target is best by these criteria among those that keep the constraints.
 
     weights: of names of OBJECTIVES. optional: of these, those that are left out when a target lacks the figure.
     current: provider:model that is used now; otherwise the first target counts as that.
@@ -83,14 +89,14 @@ def recommend(
         raise ConfigError("nothing to choose from: no request was measured")
     now = _current(candidates, current)
     parts = conjuncts(constraints)
-    figures = {name: _figures(candidates, one, book) for name, one in OBJECTIVES.items()}
+    figures = {name: _figures(candidates, one) for name, one in OBJECTIVES.items()}
     deciding, notes = _deciding(candidates, weights, optional, figures)
-    held = [_held(candidate, parts, book) for candidate in candidates]
+    kept = [_kept(candidate, parts) for candidate in candidates]
     unranked = [_unranked(candidate, deciding, figures, i) for i, candidate in enumerate(candidates)]
-    fits = [not unranked[i] and all(kept for kept, _ in held[i]) for i in range(len(candidates))]
+    fits = [not unranked[i] and all(one for one, _ in kept[i]) for i in range(len(candidates))]
     values = {name: [figure.value for figure in figures[name]] for name in deciding}
     chosen = _best(_losses(values, deciding, fits), fits)
-    drawn = _drawn(candidates, deciding, parts, unranked, book, seed)
+    drawn = _drawn(candidates, deciding, parts, unranked, seed)
     figures = _with_intervals(figures, drawn)
     shares = _shares(candidates, drawn, by_provider=by_provider)
     front = _front(values, fits)
@@ -102,9 +108,9 @@ def recommend(
         recommended=None if chosen is None else candidates[chosen].name,
         confidence=None if chosen is None else shares[chosen],
         criteria={name: float(weights[name]) for name in deciding},
-        constraints=_constraints(candidates, parts, held),
+        constraints=_constraints(candidates, parts, kept),
         standings=tuple(
-            _standing(candidate, i, figures, held[i], unranked[i], front=i in front, share=shares[i])
+            _standing(candidate, i, figures, kept[i], unranked[i], front=i in front, share=shares[i])
             for i, candidate in enumerate(candidates)
         ),
         in_turns=in_turns(candidates),
@@ -117,14 +123,14 @@ def recommend(
     return msgspec.structs.replace(found, reasoning=reasoning(found))
 
 
-Held = list[tuple[bool, str]]  # of each constraint: whether it is known to be kept, and by which figures
+Kept = list[tuple[bool, str]]  # of each constraint: whether it is known to be kept, and by which figures
 
 
 def _standing(
     candidate: Candidate,
     place: int,
     figures: Mapping[str, Sequence[Figure]],
-    held: Held,
+    kept: Kept,
     unranked: str | None,
     *,
     front: bool,
@@ -133,10 +139,10 @@ def _standing(
     return Standing(
         name=candidate.name,
         target=candidate.target,
-        requests=len(candidate.records),
+        requests=len(candidate.table),
         successes=candidate.successes,
         figures={name: row[place] for name, row in figures.items()},
-        excluded=tuple(why for kept, why in held if not kept),
+        excluded=tuple(why for one, why in kept if not one),
         unranked=unranked,
         front=front,
         best_share=share,
@@ -144,11 +150,11 @@ def _standing(
 
 
 def _constraints(
-    candidates: Sequence[Candidate], parts: Sequence[Criteria], held: Sequence[Held]
+    candidates: Sequence[Candidate], parts: Sequence[Criteria], kept: Sequence[Kept]
 ) -> tuple[Constraint, ...]:
     found = []
     for number, part in enumerate(parts):
-        out = [one.name for one, kept in zip(candidates, held, strict=True) if not kept[number][0]]
+        out = [one.name for one, truths in zip(candidates, kept, strict=True) if not truths[number][0]]
         found.append(Constraint(text=str(part), excludes=tuple(out)))
     return tuple(found)
 
@@ -163,10 +169,10 @@ def _current(candidates: Sequence[Candidate], name: str | None) -> int:
     return same[0]
 
 
-def _figures(candidates: Sequence[Candidate], objective: Objective, book: PriceBook) -> list[Figure]:
+def _figures(candidates: Sequence[Candidate], objective: Objective) -> list[Figure]:
     found = []
     for candidate in candidates:
-        value, n = figure_of(candidate, objective.metric, objective.statistic, book)
+        value, n = figure_of(candidate, objective.metric, objective.statistic)
         found.append(Figure(value=value, n=n))
     return found
 
@@ -203,9 +209,9 @@ def _unranked(
     return None if deciding else "nothing that was asked for is known"
 
 
-def _held(candidate: Candidate, parts: Sequence[Criteria], book: PriceBook) -> Held:
+def _kept(candidate: Candidate, parts: Sequence[Criteria]) -> Kept:
     """Of each constraint whether it is known to be kept, and with which figures."""
-    verdicts = judged(candidate, [bound for part in parts for bound in part.bounds()], book)
+    verdicts = verdicts_of(candidate, [bound for part in parts for bound in part.bounds()])
     found = []
     for part in parts:
         truth = part.truth(lambda bound: None if verdicts[bound].actual is None else verdicts[bound].kept)
@@ -220,10 +226,8 @@ def _held(candidate: Candidate, parts: Sequence[Criteria], book: PriceBook) -> H
 
 def _losses(
     values: Mapping[str, Sequence[float | None]], deciding: Mapping[str, float], ranked: Sequence[bool]
-) -> NDArray[Any]:
+) -> Series:
     """Of each target the weighted sum of the logarithms of its figures, the lower the better; NaN: not ranked."""
-    import numpy as np
-
     loss = np.zeros(len(ranked))
     for name, weight in deciding.items():
         column = np.array([np.nan if v is None else v for v in values[name]], dtype=np.float64)
@@ -234,9 +238,7 @@ def _losses(
     return np.where(np.asarray(ranked), loss, np.nan)
 
 
-def _best(losses: NDArray[Any], ranked: Sequence[bool]) -> int | None:
-    import numpy as np
-
+def _best(losses: Series, ranked: Sequence[bool]) -> int | None:
     if not any(ranked) or bool(np.isnan(losses).all()):
         return None
     return int(np.nanargmin(losses))
@@ -269,32 +271,30 @@ def _drawn(
     deciding: Mapping[str, float],
     parts: Sequence[Criteria],
     unranked: Sequence[str | None],
-    book: PriceBook,
     seed: int,
 ) -> _Drawn:
-    import numpy as np
-
     live = [i for i, candidate in enumerate(candidates) if candidate.successes]
     if not live or min(candidates[i].successes for i in live) < FEWEST:
         return _Drawn(0, {}, np.empty(0, dtype=np.int64))
+    each = chunk_size([candidates[i] for i in live])
     known = {
-        name: {i: Sample(candidates[i], one.metric, one.statistic, book) for i in live}
+        name: {i: sample_of(candidates[i], one.metric, one.statistic, each) for i in live}
         for name, one in OBJECTIVES.items()
     }
     bounds = list(dict.fromkeys(bound for part in parts for bound in part.bounds()))
-    first = {i: judged(candidates[i], bounds, book) for i in live}
-    held = {i: {b: Sample(candidates[i], b.metric, b.statistic, book) for b in bounds} for i in live}
-    cells = sum(len(s.values) for row in known.values() for s in row.values())
-    cells += sum(len(s.values) for row in held.values() for s in row.values())
+    first = {i: verdicts_of(candidates[i], bounds) for i in live}
+    bounded = {i: {b: sample_of(candidates[i], b.metric, b.statistic, each) for b in bounds} for i in live}
+    cells = sum(len(s.values) for of in known.values() for s in of.values())
+    cells = (cells + sum(len(s.values) for row in bounded.values() for s in row.values())) // each
     many = min(DRAWS, max(FEWEST_DRAWS, CELLS // max(cells, 1)))
     figures = {name: np.full((many, len(candidates)), np.nan) for name in OBJECTIVES}
     best = np.full(many, -1)
-    for number, counts in enumerate(draws([candidates[i] for i in live], many, seed, book)):
+    for number, counts in enumerate(draws([candidates[i] for i in live], many, seed, each)):
         fits = [False] * len(candidates)
         for place, i in enumerate(live):
             for name, samples in known.items():
                 figures[name][number, i] = samples[i].at(counts[place])
-            seen = {b: s.at(counts[place]) if s.drawable else first[i][b].actual for b, s in held[i].items()}
+            seen = {b: s.at(counts[place]) if s.drawable else first[i][b].actual for b, s in bounded[i].items()}
             truths = {b: None if v is None or np.isnan(v) else b.kept(v) for b, v in seen.items()}
             fits[i] = not unranked[i] and all(part.truth(truths.__getitem__) is True for part in parts)
         row = {name: figures[name][number] for name in deciding}
@@ -305,8 +305,6 @@ def _drawn(
 
 def _shares(candidates: Sequence[Candidate], drawn: _Drawn, *, by_provider: bool) -> list[float | None]:
     """Of how many draws each was the best; of a provider, with any of its models."""
-    import numpy as np
-
     if not drawn.many:
         return [None] * len(candidates)
     each = [float((drawn.best == i).mean()) for i in range(len(candidates))]
@@ -316,9 +314,7 @@ def _shares(candidates: Sequence[Candidate], drawn: _Drawn, *, by_provider: bool
     return [float(np.sum(np.array(each)[who == candidate.target.provider])) for candidate in candidates]
 
 
-def _interval(values: NDArray[Any]) -> tuple[float, float] | None:
-    import numpy as np
-
+def _interval(values: Series) -> tuple[float, float] | None:
     known = values[~np.isnan(values)]
     if len(known) < FEWEST_DRAWS:
         return None

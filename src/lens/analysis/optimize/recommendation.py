@@ -44,7 +44,7 @@ class Constraint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptimizationRecommendation(msgspec.Struct, frozen=True, kw_only=True):
-    """What to use and why (PLAN 5.3). Gains are those of the recommended target over the current one."""
+    """What to use and why. Gains are those of the recommended target over the current one."""
 
     current_config: Target
     recommended_config: Target | None  # None: no target can be recommended

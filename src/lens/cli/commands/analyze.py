@@ -19,14 +19,13 @@ from lens.cli.command import Command, Option, with_options
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.gates import GATES, gates_said
 from lens.cli.options import COMMON, PRICES
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from lens.analysis.explore.findings import Findings
     from lens.analysis.gates.regression import Regression
-    from lens.analysis.sources import Sources
-    from lens.model import Record
-    from lens.pricing import PriceBook
+    from lens.metrics.table import Table
 
 _ask = partial(Option, group="Questions")
 _gate = partial(Option, group="Gates")
@@ -65,23 +64,29 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
 
     A run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
     """
-    from lens.analysis.sources import read_sources
-    from lens.cli.settings import book_of
-
     gates = gates_said(ctx, _configured(ctx))
     _check(ctx.params, gates)
-    book = book_of(ctx)
-    sources = read_sources([Path(name) for name in files])
-    for warning in sources.warnings:
+    whole, warnings = _read(ctx, files)
+    for warning in warnings:
         click.echo(f"lll: {warning}", err=True)
-    records = _meant(sources, ctx.params["where"], book)
-    if not records:
+    table = _meant(whole, ctx.params["where"])
+    if not len(table):
         meant = " of which --where is true" if ctx.params["where"] else ""
         click.echo(f"lll: analyze: there is no request{meant} in {', '.join(files)}", err=True)
         return ExitCode.NOTHING_MEASURED
-    found = _query(ctx, sources, records, book) if ctx.params["sql"] else _find(ctx, sources, records, book, gates)
-    _write(ctx, found, sources, records)
+    with shown_steps() as steps:
+        steps.computing()
+        found = _query(ctx, table) if ctx.params["sql"] else _find(ctx, table, gates, warnings)
+    _write(ctx, found, table)
     return ExitCode.THRESHOLD if found.failed else ExitCode.OK
+
+
+def _read(ctx: click.Context, files: Sequence[str]) -> tuple[Table, tuple[str, ...]]:
+    from lens.cli.settings import book_of
+    from lens.metrics.builder import read_tables
+
+    with shown_steps() as steps:
+        return read_tables([Path(name) for name in files], book_of(ctx), on_progress=steps.reading)
 
 
 def _configured(ctx: click.Context) -> tuple[str, ...]:
@@ -112,60 +117,64 @@ def _check(params: dict[str, Any], gates: Sequence[Any]) -> None:
         raise ConfigError("--junit: nothing is judged; give --threshold, --sla or --baseline")
 
 
-def _meant(sources: Sources, where: str | None, book: PriceBook) -> list[Record]:
+def _meant(table: Table, where: str | None) -> Table:
+    """The requests of the measured windows of which --where is true."""
     from lens.analysis.explore.filters import compile_filter
 
+    measured = table.measured()
     if where is None:
-        return sources.where(lambda _: True)
+        return measured
     try:
-        return sources.where(compile_filter(where, book, sources.fields))
+        wanted = compile_filter(where, measured)
     except ConfigError as error:
         raise ConfigError(f"--where: {error}") from None
+    return measured.take(wanted(measured))
 
 
-def _query(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook) -> Findings:
+def _query(ctx: click.Context, table: Table) -> Findings:
     from lens.analysis.explore.findings import Findings
     from lens.analysis.explore.sql import query
 
-    sheet = query(ctx.params["sql"], sources, records, book)
-    names = tuple(one.name for one in sources.sources)
-    return Findings(files=names, requests=len(records), where=ctx.params["where"], by=(), sheet=sheet)
+    sheet = query(ctx.params["sql"], table)
+    return Findings(files=_names(table), requests=len(table), where=ctx.params["where"], by=(), sheet=sheet)
 
 
-def _find(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook, gates: Any) -> Findings:
+def _names(table: Table) -> tuple[str, ...]:
+    return tuple(run.name for run in table.runs)
+
+
+def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...]) -> Findings:
     """Figures of each group and of all, and what the gates say."""
-    from lens.analysis.explore.findings import Findings, course_of
-    from lens.analysis.explore.groups import figures_named, groups_of, percents_of, sheet_of
+    from lens.analysis.explore.findings import Findings, find_trends
+    from lens.analysis.explore.groups import Groups, figures_named, percents_of
     from lens.analysis.gates.checks import checks_of
-    from lens.analysis.gates.sla import judge_gates
-    from lens.analysis.sources import summary_of
+    from lens.analysis.gates.sla import evaluate_gates
 
     figures = figures_named(ctx.params["metrics"])
-    by = _fields(ctx.params["by"], many=len(sources.sources) > 1)
+    by = _fields(ctx.params["by"], many=len(table.runs) > 1)
     slos = slos_of(ctx)
     how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
-    (everything,) = groups_of(sources, records, (), book, **how)
-    groups = groups_of(sources, records, by, book, **how) if by else [everything]
-    sheet = sheet_of(groups, by, figures)
+    groups = Groups(table, by, **how)
+    everything = groups if len(groups) == 1 else Groups(table, **how)
+    sheet = groups.sheet(figures)
     if by and len(groups) > 1:
-        whole = everything._replace(key=("all", *[""] * (len(by) - 1)))
-        sheet.rows.extend(sheet_of([whole], by, figures).rows)
-    judged = judge_gates(
-        gates, records, everything.summary, book, lambda some: summary_of(sources.parts(some), book, slos=slos)
-    )
-    compared = _compared(ctx, sources, records, book)
+        (total,) = everything.sheet(figures).rows
+        sheet.rows.append(("all", *[""] * (len(by) - 1), *total))
+    summary = everything.groups[0].summary
+    results = evaluate_gates(gates, table, summary, slos=slos)
+    compared = _compared(ctx, table)
     return Findings(
-        files=tuple(one.name for one in sources.sources),
-        requests=len(records),
+        files=_names(table),
+        requests=len(table),
         where=ctx.params["where"],
         by=by,
         sheet=sheet,
-        total=everything.summary,
+        total=summary,
         groups=tuple(groups),
-        checks=checks_of(judged, compared),
+        checks=checks_of(results, compared),
         regression=compared,
-        course=course_of(records, book),
-        warnings=tuple(sources.warnings),
+        trends=find_trends(table),
+        warnings=warnings,
     )
 
 
@@ -176,31 +185,30 @@ def _fields(text: str | None, *, many: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def _compared(ctx: click.Context, sources: Sources, records: list[Record], book: PriceBook) -> Regression | None:
+def _compared(ctx: click.Context, table: Table) -> Regression | None:
     """The runs against their baselines, of which --where means the same requests."""
     if not ctx.params["baseline"]:
         return None
     from lens.analysis.gates.regression import parse_tolerance, regression
-    from lens.analysis.sources import read_sources
 
     tolerance = parse_tolerance(ctx.params["tolerance"])
-    before = read_sources([Path(name) for name in ctx.params["baseline"]])
-    for warning in before.warnings:
+    before, warnings = _read(ctx, ctx.params["baseline"])
+    for warning in warnings:
         click.echo(f"lll: baseline {warning}", err=True)
-    baselines = before.parts(_meant(before, ctx.params["where"], book))
+    baselines = [run for _, run in _meant(before, ctx.params["where"]).by_run()]
     if not baselines:
         raise ConfigError(f"--baseline {', '.join(ctx.params['baseline'])}: there is no request to compare with")
-    return regression(baselines, records, book, tolerance=tolerance, keep_order=len(sources.sources) > 1)
+    return regression(baselines, table, tolerance=tolerance)
 
 
-def _write(ctx: click.Context, found: Findings, sources: Sources, records: list[Record]) -> None:
+def _write(ctx: click.Context, found: Findings, table: Table) -> None:
     """The page or document to its place, then what CI asked for."""
     from lens.analysis.explore.findings import document
     from lens.report.analyze_text import csv_of, markdown_of
 
     form, output = ctx.params["format"], ctx.params["output"]
     if form == "table":
-        _page(ctx, found, sources, records)
+        _page(ctx, found, table)
     else:
         most = ctx.params["anomalies"]
         made = document(found) if form == "json" else csv_of(found) if form == "csv" else markdown_of(found, most)
@@ -212,7 +220,7 @@ def _write(ctx: click.Context, found: Findings, sources: Sources, records: list[
     _for_ci(ctx, found, on_stdout=form == "table" or output not in (None, "-"))
 
 
-def _page(ctx: click.Context, found: Findings, sources: Sources, records: list[Record]) -> None:
+def _page(ctx: click.Context, found: Findings, table: Table) -> None:
     from io import StringIO
 
     from lens.report.analyze import print_findings
@@ -220,10 +228,10 @@ def _page(ctx: click.Context, found: Findings, sources: Sources, records: list[R
 
     output, most = ctx.params["output"], ctx.params["anomalies"]
     if output in (None, "-"):
-        print_findings(console_for(sys.stdout), found, sources, records, most)
+        print_findings(console_for(sys.stdout), found, table, most)
         return
     text = StringIO()
-    print_findings(console_for(text, width=WIDEST), found, sources, records, most)
+    print_findings(console_for(text, width=WIDEST), found, table, most)
     _file(output, text.getvalue().encode(), force=ctx.params["force"])
 
 

@@ -42,6 +42,4 @@ def command(ctx: click.Context, /, **_: object) -> int:
     # The engine is loaded when there is something to run.
     from lens.cli.running import run_and_report
 
-    return run_and_report(
-        settings, lambda console, found: print_definitions(ctx, console, found.records, found.summary)
-    )
+    return run_and_report(settings, lambda console, found: print_definitions(ctx, console, found.table, found.summary))

@@ -12,6 +12,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.gates import GATES
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -73,23 +74,29 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     from lens.cli.running import run_and_report
 
     def also(console: Console, found: RunResult) -> None:
-        print_comparisons(console, compare_targets(found.records, settings.book, targets=many))
+        print_comparisons(console, compare_targets(found.table, targets=many))
 
     return run_and_report(settings, also)
 
 
 def _files(ctx: click.Context, files: Sequence[str]) -> int:
-    """Run files against the first of them."""
+    """Compare run files with the first of them."""
     from lens.analysis.compare import compare_runs
     from lens.cli.settings import book_of
-    from lens.history.read import read_run
+    from lens.metrics.builder import read_table
     from lens.report.terminal import console_for
 
     if len(files) < 2:
         raise ConfigError("compare two run files or more; one is compared with nothing")
-    runs = [read_run(Path(name)).records for name in files]
-    console = console_for(sys.stdout)
-    print_comparisons(console, compare_runs(runs, [Path(name).name for name in files], book_of(ctx)))
+    book = book_of(ctx)
+    with shown_steps() as steps:
+        read = [read_table(Path(name), book, on_progress=steps.reading) for name in files]
+        steps.computing()
+        comparisons = compare_runs([table for table, _ in read], [Path(name).name for name in files])
+    for name, (_, warnings) in zip(files, read, strict=True):
+        for warning in warnings:
+            click.echo(f"lll: {name}: {warning}", err=True)
+    print_comparisons(console_for(sys.stdout), comparisons)
     return ExitCode.OK
 
 

@@ -10,18 +10,20 @@ import click
 from lens.cli.command import Command, Option, with_options
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.options import PRICES
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError
 
 if TYPE_CHECKING:
     from lens.analysis.evidence import Used
     from lens.metrics.definitions import Metric
     from lens.metrics.summary import Summary
-    from lens.model import Record
-    from lens.pricing import PriceBook
+    from lens.metrics.table import Table
 
 EXPLAIN = (Option("--json", "as_json", group="Output", is_flag=True, help="The definitions as JSON."),)
 PERCENTS = (50.0, 95.0)
 _NAME = 12  # width of the names at the left
+# Fields of a definition that say how it is computed, which is no text.
+_CODE = ("column", "pooled", "of_run", "by_slice")
 
 
 @with_options(EXPLAIN, SLOS, PRICES)
@@ -54,14 +56,14 @@ def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_jso
 def _print_json(metrics: list[Metric]) -> None:
     import msgspec
 
-    told = [{name: getattr(m, name) for name in m.__struct_fields__ if name != "of"} for m in metrics]
+    told = [{name: getattr(m, name) for name in m.__struct_fields__ if name not in _CODE} for m in metrics]
     click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
 
 
 def _print_definition(metric: Metric) -> None:
     click.echo(metric.name)
     better = f"{metric.better} is better" if metric.better else "neither more nor less is better"
-    per = {"gap": "many a request, pooled over all", "run": "of a whole run"}.get(metric.kind, "one a request")
+    per = {"pooled": "many a request, pooled over all", "run": "of a whole run"}.get(metric.kind, "one a request")
     failed = "of a request that failed too, where it was measured" if metric.partial else "of successes only"
     _line("formula", metric.formula)
     _line("unit", f"{metric.unit}; {better}")
@@ -73,24 +75,23 @@ def _print_definition(metric: Metric) -> None:
 
 def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
     from lens.cli.settings import book_of
-    from lens.history.read import read_run
-    from lens.metrics.summary import summarize
+    from lens.metrics.builder import read_table
+    from lens.metrics.summarize import summarize
 
-    run = read_run(file)
-    for warning in run.warnings:
+    with shown_steps() as steps:
+        table, warnings = read_table(file, book_of(ctx), on_progress=steps.reading)
+    for warning in warnings:
         click.echo(f"lll: {file}: {warning}", err=True)
-    book = book_of(ctx)
     click.echo()
-    if metric.kind == "run":
-        _print_whole(metric, summarize(run.records, run.info, book, slos=slos_of(ctx)))
+    if metric.of_run is not None:
+        summary = summarize(table, table.info, slos=slos_of(ctx), metrics=())
+        _print_whole(metric, metric.of_run(summary), summary)
     else:
-        _print_examples(metric, run.records, book)
+        _print_examples(metric, table)
 
 
-def _print_whole(metric: Metric, summary: Summary) -> None:
+def _print_whole(metric: Metric, value: float | None, summary: Summary) -> None:
     """The parts of a figure of a whole run."""
-    rate = summary.success_rate
-    value = (None if rate is None else 1 - rate) if metric.name == "error_rate" else getattr(summary, metric.name)
     if value is None:
         hint = "; name the promises: --goodput ttft:200 tpot:50" if metric.name == "goodput_rps" else ""
         raise ConfigError(f"explain {metric.name}: it was not measured in this run{hint}")
@@ -107,17 +108,16 @@ def _print_whole(metric: Metric, summary: Summary) -> None:
             _line("", f"{count} x {category}")
 
 
-def _print_examples(metric: Metric, records: list[Record], book: PriceBook) -> None:
-    from lens.analysis.columns import column, in_order
+def _print_examples(metric: Metric, table: Table) -> None:
     from lens.analysis.evidence import examples
     from lens.metrics.distribution import percentile_name, values_needed
 
-    measured = in_order(records)
-    n = len(column(metric, measured, book))
+    n, found = examples(metric, table, PERCENTS)
+    measured = len(table.measured())
     if not n:
-        raise ConfigError(f"explain {metric.name}: none of {len(measured)} requests has it")
-    _line("values", f"{n:,} of {len(measured):,} requests")
-    for example in examples(metric, records, book, PERCENTS):
+        raise ConfigError(f"explain {metric.name}: none of {measured} requests has it")
+    _line("values", f"{n:,} of {measured:,} requests")
+    for example in found:
         name = percentile_name(example.percent)
         needs = values_needed(example.percent)
         if n < needs:

@@ -75,7 +75,7 @@ def settings_from(ctx: click.Context) -> Settings:
         ConfigError: something cannot be.
     """
     from lens.cli.settings import settings_of
-    from lens.monitor.burn import parse_promise
+    from lens.monitor.burn import parse_objective
     from lens.monitor.daemon import Settings, check_monitor
     from lens.monitor.serve import parse_listen
 
@@ -93,7 +93,7 @@ def settings_from(ctx: click.Context) -> Settings:
     )
     if made.monitor.listen:
         parse_listen(made.monitor.listen)
-    return made._replace(promises=tuple(parse_promise(text) for text in made.monitor.slos))
+    return made._replace(objectives=tuple(parse_objective(text) for text in made.monitor.slos))
 
 
 async def _main(ctx: click.Context, settings: Settings) -> int:

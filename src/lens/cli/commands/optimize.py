@@ -15,6 +15,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.commands.compare import WHO, pairs_of
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
         raise ConfigError(f"run files are measured already: leave out {', '.join(said)}, or the files")
     from lens.cli.settings import book_of
 
-    return _advise(_read(files), decision, book_of(ctx), on_stderr=False)
+    return _advise(_read(files, book_of(ctx)), decision, on_stderr=False)
 
 
 def _decision(ctx: click.Context) -> Decision:
@@ -116,15 +117,15 @@ def _decision(ctx: click.Context) -> Decision:
     )
 
 
-def _read(files: Sequence[str]) -> list[Candidate]:
+def _read(files: Sequence[str], book: PriceBook) -> list[Candidate]:
     from lens.analysis.optimize.candidates import candidates_of
-    from lens.analysis.sources import read_sources
+    from lens.metrics.builder import read_tables
 
-    sources = read_sources([Path(name) for name in files])
-    for warning in sources.warnings:
+    with shown_steps() as steps:
+        table, warnings = read_tables([Path(name) for name in files], book, on_progress=steps.reading)
+    for warning in warnings:
         click.echo(f"lll: {warning}", err=True)
-    by_file = {id(source): [r for r in sources.records if sources.of(r) is source] for source in sources.sources}
-    return candidates_of([(source.info, by_file[id(source)]) for source in sources.sources])
+    return candidates_of(table)
 
 
 def _fresh(ctx: click.Context, decision: Decision) -> int:
@@ -156,21 +157,20 @@ def _measured(settings: Settings, decision: Decision) -> int:
         raise ConfigError("--export json and the run's own export both want standard output; give --output FILE")
     result = run_settings(settings)
     tell_troubles(result)
-    if not result.records:
+    if not len(result.table):
         return result.exit_code
-    code = _advise(candidates_of([(result.info, result.records)]), decision, settings.book, on_stderr=on_stderr)
+    code = _advise(candidates_of(result.table), decision, on_stderr=on_stderr)
     if result.verdicts:
         print_verdicts(page_console(on_stderr=on_stderr or decision.as_json), result.verdicts)
     return worse(result.exit_code, code)
 
 
-def _advise(candidates: Sequence[Candidate], decision: Decision, book: PriceBook, *, on_stderr: bool) -> int:
+def _advise(candidates: Sequence[Candidate], decision: Decision, *, on_stderr: bool) -> int:
     from lens.analysis.optimize.recommend import recommend
     from lens.report.optimize import print_recommendation
 
     found = recommend(
         candidates,
-        book,
         weights=decision.weights,
         optional=decision.optional,
         constraints=decision.constraints,

@@ -13,6 +13,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 # Colours and letters beyond this are no longer told apart.
@@ -37,8 +38,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
     compared with the first. The page loads nothing, works in light and dark, and prints.
     """
     from lens.cli.settings import book_of
-    from lens.history.read import read_run
     from lens.history.write import NewFile
+    from lens.metrics.builder import read_table
     from lens.report.html.document import report_page
     from lens.report.html.series import Source
 
@@ -46,18 +47,24 @@ def command(ctx: click.Context, /, **_: object) -> int:
     if len(paths) > MOST_RUNS:
         raise ConfigError(f"report: {len(paths)} runs are too many to tell apart on a page; name up to {MOST_RUNS}")
     output = ctx.params["output"] or _default_name(paths)
-    sources = [Source(path.name, read_run(path)) for path in paths]
+    book = book_of(ctx)
+    sources = []
+    with shown_steps() as steps:
+        for path in paths:
+            table, warnings = read_table(path, book, on_progress=steps.reading)
+            sources.append(Source(path.name, table, table.info, warnings))
+        steps.computing()
+        page = report_page(sources, ctx.params["title"])
     for source in sources:
-        for warning in source.run.warnings:
+        for warning in source.warnings:
             click.echo(f"lll: {source.name}: {warning}", err=True)
-    page = report_page(sources, book_of(ctx), ctx.params["title"])
     if output == "-":
         sys.stdout.buffer.write(page)
     else:
         with NewFile(Path(output), force=ctx.params["force"]) as file:
             file.write(page)
         click.echo(f"written      {output}")
-    if not any(source.run.records for source in sources):
+    if not any(len(source.table) for source in sources):
         click.echo("lll: report: no request was measured in these runs", err=True)
         return ExitCode.NOTHING_MEASURED
     return ExitCode.OK

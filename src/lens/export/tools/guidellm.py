@@ -6,41 +6,37 @@ has a mean and no spread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from lens.export.tools.view import View, span_s, view_of
+from lens.export.buckets import first_seen
+from lens.export.tools.view import ToolRequests, seen_by
+from lens.metrics.columns import Column
+from lens.metrics.rows import plain_values, whole_numbers
 from lens.metrics.summary import Summary
-from lens.metrics.tool_definitions import dialect_named
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.metrics.tool_definitions import definitions_of
+from lens.model import RunInfo
 from lens.pricing import PriceBook
 
-_TOOL = dialect_named("guidellm")
+_TOOL = definitions_of("guidellm")
 PERCENTILES = {
     "p001": 0.1, "p01": 1, "p05": 5, "p10": 10, "p25": 25, "p50": 50,
     "p75": 75, "p90": 90, "p95": 95, "p99": 99, "p999": 99.9,
 }  # fmt: skip
-Of = Callable[[View], float | int | None]
-_OUTCOMES = ("successful", "incomplete", "errored")
+_MS = 1000.0
 
 
 class GuidellmJson:
-    """Gathers, and writes one report at the end."""
+    """One report."""
 
-    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
-        self._stages: dict[str | None, list[View]] = {}
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
+        """Takes what every export takes."""
 
-    def begin(self) -> bytes:
-        return b""
-
-    def add(self, record: Record) -> bytes:
-        if not record.warmup:
-            self._stages.setdefault(record.stage, []).append(view_of(record, _TOOL))
-        return b""
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - that tool's own arithmetic
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - its own sums
         target = info.targets[0] if info.targets else None
         machine = info.machine
         report = {
@@ -51,14 +47,28 @@ class GuidellmJson:
                 "platform": f"{machine.system} {machine.kernel}" if machine else None,
             },
             "args": {"target": target.url if target else None, "model": target.model if target else None},
-            "benchmarks": [_benchmark(info, stage, views) for stage, views in self._stages.items()],
         }
-        return msgspec.json.encode(report) + b"\n"
+        yield msgspec.json.encode(report)[:-1] + b',"benchmarks":['
+        seen = seen_by(_TOOL, table)
+        for number, stage in enumerate(first_seen(seen.stage.codes)):
+            benchmark = _benchmark(
+                info,
+                seen.stage.values[stage] if stage >= 0 else None,
+                seen.take(np.flatnonzero(seen.stage.codes == stage)),
+            )
+            yield b"," * bool(number) + msgspec.json.encode(benchmark)
+        yield b"]}\n"
 
 
-def _benchmark(info: RunInfo, stage: str | None, views: list[View]) -> dict[str, Any]:
-    by = {outcome: [v for v in views if _outcome(v) == outcome] for outcome in _OUTCOMES}
-    start_s, duration_s = min(v.start_s for v in views), span_s(views)
+def _benchmark(info: RunInfo, stage: str | None, seen: ToolRequests) -> dict[str, Any]:
+    incomplete = ~seen.ok & (seen.category.equal("cancelled") | seen.category.equal("truncated"))
+    by = {
+        outcome: seen.take(np.flatnonzero(which))
+        for outcome, which in (
+            ("successful", seen.ok), ("incomplete", incomplete), ("errored", ~(seen.ok | incomplete))
+        )
+    }  # fmt: skip
+    start_s, duration_s = float(seen.start_s.min()), seen.span_s
     return {
         "type_": "generative_benchmark",
         "id_": f"{info.run_id}/{stage}" if stage else info.run_id,
@@ -68,14 +78,8 @@ def _benchmark(info: RunInfo, stage: str | None, views: list[View]) -> dict[str,
         "end_time": start_s + duration_s,
         "duration": duration_s,
         "metrics": _metrics(by, duration_s),
-        "requests": {outcome: [_request(v) for v in found] for outcome, found in by.items()},
+        "requests": {outcome: _requests(found) for outcome, found in by.items()},
     }
-
-
-def _outcome(view: View) -> str:
-    if view.ok:
-        return "successful"
-    return "incomplete" if view.category in ("cancelled", "truncated") else "errored"
 
 
 def _strategy(info: RunInfo, stage: str | None) -> dict[str, Any]:
@@ -85,59 +89,60 @@ def _strategy(info: RunInfo, stage: str | None) -> dict[str, Any]:
     return {"type_": kind, "rate": rate, "streams": None if rate else load.get("concurrency"), "stage": stage}
 
 
-def _itl_s(view: View) -> float | None:
-    """(last - first) / (n - 1), over the tokens that the server counted."""
-    n = view.output_tokens
-    return float(view.gaps_s.sum()) / (n - 1) if n is not None and n > 1 and len(view.gaps_s) else None
+def _itl_s(seen: ToolRequests) -> Column:
+    """Return (last - first) / (n - 1), over the tokens that the server counted."""
+    n, some = seen.output_tokens, np.diff(seen.gap_first) > 0
+    found: Column = np.where(some, seen.gap_sums_s, np.nan) / np.where(n > 1, n - 1, np.nan)
+    return found
 
 
-def _tpot_s(view: View) -> float | None:
-    """(last - zero) / n: in this tool a token's time has a share of the first one's wait."""
-    n = view.output_tokens
-    return (view.ttft_s + float(view.gaps_s.sum())) / n if n and view.ttft_s is not None else None
+def _tpot_s(seen: ToolRequests) -> Column:
+    """Return (last - zero) / n: in this tool a token's time has a share of the first one's wait."""
+    n = seen.output_tokens
+    found: Column = (seen.ttft_s + seen.gap_sums_s) / np.where(n > 0, n, np.nan)
+    return found
 
 
-def _total(view: View) -> int | None:
-    if view.input_tokens is None or view.output_tokens is None:
-        return None
-    return view.input_tokens + view.output_tokens
+def _metrics(by: dict[str, ToolRequests], duration_s: float) -> dict[str, Any]:
+    def spread(columns: dict[str, Column], weights: dict[str, Column] | None = None) -> dict[str, Any]:
+        return {name: _stats(column, weights[name] if weights else None) for name, column in columns.items()}
 
+    def rate(columns: dict[str, Column]) -> dict[str, Any]:
+        return {name: _rate(column, duration_s) for name, column in columns.items()}
 
-def _metrics(by: dict[str, list[View]], duration_s: float) -> dict[str, Any]:
-    def spread(of: Of, scale: float = 1, weight: Of | None = None) -> dict[str, Any]:
-        return {outcome: _stats(views, of, scale, weight) for outcome, views in by.items()}
-
-    def rate(of: Of) -> dict[str, Any]:
-        return {outcome: _rate(views, of, duration_s) for outcome, views in by.items()}
-
-    totals = {outcome: len(views) for outcome, views in by.items()}
+    totals = {outcome: len(seen.ok) for outcome, seen in by.items()}
+    latency = {outcome: seen.latency_s for outcome, seen in by.items()}
+    asked = {outcome: seen.input_tokens for outcome, seen in by.items()}
+    came = {outcome: seen.output_tokens for outcome, seen in by.items()}
+    both = {outcome: asked[outcome] + came[outcome] for outcome in by}
+    gaps = {outcome: np.where(np.isnan(tokens) | (tokens == 0), 1, tokens) - 1 for outcome, tokens in came.items()}
     return {
         "request_totals": {**totals, "total": sum(totals.values())},
-        "requests_per_second": rate(lambda _: 1),
-        "request_concurrency": rate(lambda v: v.latency_s),
-        "request_latency": spread(lambda v: v.latency_s),
-        "prompt_token_count": spread(lambda v: v.input_tokens),
-        "output_token_count": spread(lambda v: v.output_tokens),
-        "total_token_count": spread(_total),
-        "time_to_first_token_ms": spread(lambda v: v.ttft_s, 1000),
-        "time_to_first_output_token_ms": spread(lambda v: v.ttfo_s, 1000),
-        "time_per_output_token_ms": spread(_tpot_s, 1000, lambda v: v.output_tokens),
-        "inter_token_latency_ms": spread(_itl_s, 1000, lambda v: (v.output_tokens or 1) - 1),
-        "prompt_tokens_per_second": rate(lambda v: v.input_tokens),
-        "output_tokens_per_second": rate(lambda v: v.output_tokens),
-        "tokens_per_second": rate(_total),
+        "requests_per_second": rate({outcome: np.ones(n) for outcome, n in totals.items()}),
+        "request_concurrency": rate(latency),
+        "request_latency": spread(latency),
+        "prompt_token_count": spread(asked),
+        "output_token_count": spread(came),
+        "total_token_count": spread(both),
+        "time_to_first_token_ms": spread({outcome: seen.ttft_s * _MS for outcome, seen in by.items()}),
+        "time_to_first_output_token_ms": spread({outcome: seen.ttfo_s * _MS for outcome, seen in by.items()}),
+        "time_per_output_token_ms": spread({outcome: _tpot_s(seen) * _MS for outcome, seen in by.items()}, came),
+        "inter_token_latency_ms": spread({outcome: _itl_s(seen) * _MS for outcome, seen in by.items()}, gaps),
+        "prompt_tokens_per_second": rate(asked),
+        "output_tokens_per_second": rate(came),
+        "tokens_per_second": rate(both),
     }
 
 
-def _stats(views: list[View], of: Of, scale: float, weight: Of | None) -> dict[str, Any] | None:
-    """Statistics of one figure; with a weight each request counts that often."""
-    import numpy as np
-
-    rows = [(value * scale, weight(view) or 0 if weight else 1) for view in views if (value := of(view)) is not None]
-    rows = sorted(row for row in rows if row[1] > 0)
-    if not rows:
+def _stats(values: Column, weights: Column | None) -> dict[str, Any] | None:
+    """Return the statistics of one figure; with weights each request counts that often."""
+    times = np.ones(len(values)) if weights is None else np.nan_to_num(weights)
+    counts = ~np.isnan(values) & (times > 0)
+    column, times = values[counts], times[counts]
+    if not len(column):
         return None
-    column, times = np.asarray([r[0] for r in rows]), np.asarray([r[1] for r in rows], dtype=np.float64)
+    order = np.lexsort((times, column))
+    column, times = column[order], times[order]
     upto = np.cumsum(times)
 
     def at(percent: float) -> float:
@@ -159,27 +164,29 @@ def _stats(views: list[View], of: Of, scale: float, weight: Of | None) -> dict[s
     }
 
 
-def _rate(views: list[View], of: Of, duration_s: float) -> dict[str, Any] | None:
-    found = [value for view in views if (value := of(view)) is not None]
-    if not found or not duration_s:
+def _rate(values: Column, duration_s: float) -> dict[str, Any] | None:
+    found = whole_numbers(values[~np.isnan(values)])
+    if not len(found) or not duration_s:
         return None
-    return {"mean": sum(found) / duration_s, "count": len(found), "total_sum": sum(found)}
+    amount = found.sum().item()
+    return {"mean": amount / duration_s, "count": len(found), "total_sum": amount}
 
 
-def _request(view: View) -> dict[str, Any]:
-    itl_s, tpot_s = _itl_s(view), _tpot_s(view)
-    return {
-        "type_": "generative_request_stats",
-        "request_id": view.request_id,
-        "request_start_time": view.start_s,
-        "request_end_time": None if view.latency_s is None else view.start_s + view.latency_s,
-        "request_latency": view.latency_s,
-        "prompt_tokens": view.input_tokens,
-        "output_tokens": view.output_tokens,
-        "total_tokens": _total(view),
-        "time_to_first_token_ms": None if view.ttft_s is None else view.ttft_s * 1000,
-        "time_per_output_token_ms": None if tpot_s is None else tpot_s * 1000,
-        "inter_token_latency_ms": None if itl_s is None else itl_s * 1000,
-        "error": view.error or None,
-        "output": view.text or None,
+def _requests(seen: ToolRequests) -> list[dict[str, Any]]:
+    both = seen.input_tokens + seen.output_tokens
+    columns: dict[str, list[Any]] = {
+        "type_": ["generative_request_stats"] * len(seen.ok),
+        "request_id": seen.ids,
+        "request_start_time": seen.start_s.tolist(),
+        "request_end_time": plain_values(seen.start_s + seen.latency_s),
+        "request_latency": plain_values(seen.latency_s),
+        "prompt_tokens": plain_values(seen.input_tokens, whole=True),
+        "output_tokens": plain_values(seen.output_tokens, whole=True),
+        "total_tokens": plain_values(both, whole=True),
+        "time_to_first_token_ms": plain_values(seen.ttft_s * _MS),
+        "time_per_output_token_ms": plain_values(_tpot_s(seen) * _MS),
+        "inter_token_latency_ms": plain_values(_itl_s(seen) * _MS),
+        "error": [error or None for error in seen.error.listed()],
+        "output": [text or None for text in seen.texts],
     }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -7,49 +7,66 @@ keeps that tool's 0, because people's scripts compute with them and look at `err
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice, pairwise
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from lens.export.tools.view import View, span_s, values, view_of
+from lens.export.tools.view import ToolRequests, known, seen_by, total
+from lens.metrics.columns import Column
 from lens.metrics.summary import Summary
-from lens.metrics.tool_definitions import dialect_named
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.metrics.tool_definitions import definitions_of
+from lens.model import RunInfo
 from lens.pricing import PriceBook
 
-_TOOL = dialect_named("vllm")
+_TOOL = definitions_of("vllm")
 PERCENTILES = (50, 90, 95, 99)
 _MS = 1000.0
+AT_ONCE = 4096  # values of a list in one piece
 
 
 class VllmJson:
-    """Gathers, and writes one object at the end."""
+    """One object."""
 
-    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
-        self._views: list[View] = []
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
+        """Takes what every export takes."""
 
-    def begin(self) -> bytes:
-        return b""
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - its own sums
+        seen = seen_by(_TOOL, table)
+        done = seen.done
+        found = {**_settings(info, len(seen.ok)), **_totals(seen, done)}
+        for name, column in {
+            "ttft": done.ttft_s,
+            "tpot": done.tpot_s,
+            "e2el": done.latency_s,
+            "itl": done.gaps_s,
+        }.items():
+            found |= _stats(name, known(column, _MS))
+        yield msgspec.json.encode(found)[:-1]
+        # A list a column, all of one length, in the order of the schedule.
+        yield from _list("input_lens", np.nan_to_num(seen.input_tokens).astype(np.int64).tolist())
+        yield from _list("output_lens", np.nan_to_num(seen.output_tokens).astype(np.int64).tolist())
+        yield from _list("ttfts", np.nan_to_num(seen.ttft_s).tolist())
+        yield from _list("itls", (seen.gaps_s[first:end].tolist() for first, end in pairwise(seen.gap_first.tolist())))
+        yield from _list("start_times", seen.start_s.tolist())
+        yield from _list("generated_texts", seen.texts)
+        yield from _list("errors", [error or "" for error in seen.error.listed()])
+        yield b"}\n"
 
-    def add(self, record: Record) -> bytes:
-        if not record.warmup:
-            self._views.append(view_of(record, _TOOL))
-        return b""
 
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002 - that tool's own arithmetic
-        found = {**_settings(info, len(self._views)), **_totals(self._views)}
-        per_request: dict[str, Callable[[View], float | None]] = {
-            "ttft": lambda view: view.ttft_s,
-            "tpot": View.tpot_s,
-            "e2el": lambda view: view.latency_s,
-        }
-        for name, of in per_request.items():
-            found.update(_stats(name, values(self._views, of, _MS)))
-        found.update(_stats("itl", [gap * _MS for view in self._views if view.ok for gap in view.gaps_s.tolist()]))
-        found.update(_details(self._views))
-        return msgspec.json.encode(found) + b"\n"
+def _list(name: str, values: Iterable[Any]) -> Iterator[bytes]:
+    """Yield a list as a field of the object, some values in each piece."""
+    yield b',"%s":[' % name.encode()
+    rest = iter(values)
+    between = b""
+    while some := list(islice(rest, AT_ONCE)):
+        yield between + msgspec.json.encode(some)[1:-1]
+        between = b","
+    yield b"]"
 
 
 def _settings(info: RunInfo, requests: int) -> dict[str, Any]:
@@ -72,58 +89,39 @@ def _settings(info: RunInfo, requests: int) -> dict[str, Any]:
     }
 
 
-def _totals(views: list[View]) -> dict[str, Any]:
-    done = [view for view in views if view.ok]
-    duration_s = span_s(views)
-    came, went = sum(v.output_tokens or 0 for v in done), sum(v.input_tokens or 0 for v in done)
-    rates = {"request_throughput": len(done), "output_throughput": came, "total_token_throughput": came + went}
+def _totals(seen: ToolRequests, done: ToolRequests) -> dict[str, Any]:
+    duration_s = seen.span_s
+    came, went = total(done.output_tokens), total(done.input_tokens)
+    successes = len(done.ok)
+    rates = {"request_throughput": successes, "output_throughput": came, "total_token_throughput": came + went}
     return {
         "duration": duration_s,
-        "completed": len(done),
-        "failed": len(views) - len(done),
+        "completed": successes,
+        "failed": len(seen.ok) - successes,
         "total_input_tokens": went,
         "total_output_tokens": came,
         "request_goodput": None,
-        **{name: total / duration_s if duration_s else None for name, total in rates.items()},
+        **{name: amount / duration_s if duration_s else None for name, amount in rates.items()},
         "max_concurrent_requests": _peak(done),
     }
 
 
-def _peak(views: list[View]) -> int:
-    """Most requests in flight at one instant; an end comes before a start at the same one."""
-    edges = sorted(
-        edge for v in views if v.latency_s is not None for edge in ((v.start_s, 1), (v.start_s + v.latency_s, -1))
-    )
-    flying = peak = 0
-    for _, step in edges:
-        flying += step
-        peak = max(peak, flying)
-    return peak
+def _peak(seen: ToolRequests) -> int:
+    """Return the most requests in flight at one instant; an end comes before a start at the same one."""
+    ended = ~np.isnan(seen.latency_s)
+    starts = seen.start_s[ended]
+    steps = np.repeat((1, -1), len(starts))
+    times = np.concatenate((starts, starts + seen.latency_s[ended]))
+    return int(np.cumsum(steps[np.lexsort((steps, times))]).max(initial=0))
 
 
-def _stats(name: str, found: list[float]) -> dict[str, float | None]:
-    import numpy as np
-
-    if not found:
+def _stats(name: str, column: Column) -> dict[str, float | None]:
+    if not len(column):
         none = (f"mean_{name}_ms", f"median_{name}_ms", f"std_{name}_ms", *(f"p{p}_{name}_ms" for p in PERCENTILES))
         return dict.fromkeys(none)
-    column = np.asarray(found)
     return {
         f"mean_{name}_ms": float(column.mean()),
         f"median_{name}_ms": float(np.median(column)),
         f"std_{name}_ms": float(column.std()),
         **{f"p{p}_{name}_ms": float(np.percentile(column, p)) for p in PERCENTILES},
-    }
-
-
-def _details(views: list[View]) -> dict[str, list[Any]]:
-    """A list a column, all of one length, in the order of the schedule."""
-    return {
-        "input_lens": [v.input_tokens or 0 for v in views],
-        "output_lens": [v.output_tokens or 0 for v in views],
-        "ttfts": [v.ttft_s if v.ttft_s is not None else 0.0 for v in views],
-        "itls": [v.gaps_s.tolist() for v in views],
-        "start_times": [v.start_s for v in views],
-        "generated_texts": [v.text for v in views],
-        "errors": [v.error for v in views],
     }

@@ -9,52 +9,55 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
+from lens._version import __version__
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
-from lens.metrics.summary import Distribution, Summary
-from lens.model import Record, RunInfo
-from lens.pricing import PriceBook
+from lens.metrics.distribution import Distribution, percentile
+from lens.metrics.rows import error_texts
+from lens.metrics.summarize import summarize
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
+from lens.model import RunInfo
+from lens.pricing.columns import PICO, UNKNOWN, Costs
 from lens.report.facts import connection_facts
+from lens.report.figures import other_run_figures, rows_of
+from lens.report.html.load_curve import by_load, knee, point_of
 from lens.report.html.plots import dots, histograms, over_time, slice_s, steps
 from lens.report.html.requests import requests
-from lens.report.html.series import PHASES, Series, Source, outcomes, split
+from lens.report.html.series import CONNECTIONS, DRAWN, Series, Source, split
 from lens.report.instrument import clock_says, error_rows, error_says
-from lens.report.load_curve import by_load, knee, point_of
+from lens.report.phases import PHASES
 from lens.report.terminal import clean, dollars, number
 from lens.units import NS_PER_S
 
-# Rows of the table of figures; a row that no series has is left out.
-TABLE = (
-    ("TTFT", "ttft_ms"), ("TTFT from schedule", "ttft_from_schedule_ms"), ("TTFO", "ttfo_ms"),
-    ("thinking", "thinking_ms"), ("ITL", "itl_ms"), ("TPOT", "tpot_ms"), ("total", "total_latency_ms"),
-    ("TTFB", "ttfb_ms"), ("connect", "connect_ms"), ("longest gap", "longest_gap_ms"),
-    ("tokens/s of a request", "tokens_per_second"), ("round trip", "rtt_ms"), ("client lag", "client_lag_us"),
-)  # fmt: skip
 COLUMNS = ("p50", "p90", "p95", "p99", "p99.9")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def page_data(sources: Sequence[Source], book: PriceBook, title: str) -> dict[str, Any]:
-    """The whole page."""
-    from lens._version import __version__
-
-    found = split(sources, book)
-    summaries = [series.summary() for series in found]
+def page_data(sources: Sequence[Source], title: str, summary: Summary | None = None) -> dict[str, Any]:
+    """Return all that stands on the page. summary: of the only run, where it is known already."""
+    found = split(sources)
     step_s = slice_s(found)
-    infos = [source.run.info for source in sources]
+    summaries, drawn, values = [], [], []
+    for i, series in enumerate(found):
+        one = summary if summary is not None and len(found) == 1 else summarize(series.table)
+        summaries.append(one)
+        drawn.append(_series(series, one, info=sources[series.source].info, letter=_letter(i), step_s=step_s))
+        values.append({name: series.drawn_values(name) for name in DRAWN})
+        series.forget()
     return {
         "title": clean(title, 200),
         "version": __version__,
         "phases": list(PHASES),
-        "runs": [_run(source, info) for source, info in zip(sources, infos, strict=True)],
-        "series": [
-            _series(series, summary, info=infos[series.source], letter=_letter(i), step_s=step_s)
-            for i, (series, summary) in enumerate(zip(found, summaries, strict=True))
-        ],
+        "runs": [_run(source) for source in sources],
+        "series": drawn,
         "step_s": step_s,
         "span_s": max((s.span_ns for s in found), default=0) / NS_PER_S,
         "columns": list(COLUMNS),
         "table": _table(summaries),
-        "histograms": histograms(found),
+        "histograms": histograms(values),
         "dots": dots(found),
         "requests": requests(found),
         "definitions": [
@@ -68,10 +71,11 @@ def _letter(i: int) -> str:
     return LETTERS[i] if i < len(LETTERS) else str(i + 1)
 
 
-def _run(source: Source, info: RunInfo | None) -> dict[str, Any]:
-    """A file: who, where, when, with what; and the instrument's own error there."""
+def _run(source: Source) -> dict[str, Any]:
+    """Return of a file who, where, when, with what; and the instrument's own error there."""
+    info = source.info
     facts: list[list[str]] = [["file", clean(source.name, 200)]]
-    run: dict[str, Any] = {"facts": facts, "error_rows": [], "warnings": list(map(_text, source.run.warnings))}
+    run: dict[str, Any] = {"facts": facts, "error_rows": [], "warnings": list(map(_text, source.warnings))}
     if info is None:
         run["error_says"] = "not known: the file has no header"
         return run
@@ -85,8 +89,7 @@ def _run(source: Source, info: RunInfo | None) -> dict[str, Any]:
         facts.append(["machine", _text(f"{here.hostname}, {here.system} {here.kernel}, {here.cpus} processors")])
         facts.append(["program", _text(f"llm-latency-lens {info.version}, Python {here.python}")])
     facts += [["label", _text(f"{name}={value}")] for name, value in info.labels.items()]
-    connection = next((r for r in source.run.records if r.connection and r.connection.peer), None)
-    facts += _connection(connection) if connection else []
+    facts += _connection(source.table)
     clock = clock_says(info)
     if clock:
         facts.append(["clock", clock])
@@ -96,9 +99,14 @@ def _run(source: Source, info: RunInfo | None) -> dict[str, Any]:
     return run
 
 
-def _connection(record: Record) -> list[list[str]]:
+def _connection(table: Table) -> list[list[str]]:
+    """Return what is known of the first connection that was made."""
+    connected = np.flatnonzero(table.codes("peer").codes >= 0)
+    if not len(connected):
+        return []
     wanted = {"connection": "first connection", "TLS": "TLS", "network": "network", "stamps": "stamps"}
-    return [[wanted[name], _text(says)] for name, says in connection_facts(record) if name in wanted]
+    facts = connection_facts(table.record(int(connected[0])))
+    return [[wanted[name], _text(says)] for name, says in facts if name in wanted]
 
 
 def _text(text: str) -> str:
@@ -106,27 +114,27 @@ def _text(text: str) -> str:
 
 
 def _series(series: Series, summary: Summary, *, info: RunInfo | None, letter: str, step_s: float) -> dict[str, Any]:
-    points = by_load([point_of(clean(name, 60), g.collector.summary()) for name, g in series.stages.items()])
-    groups = [series.all, *series.by_connection.values()]
+    stages = series.stages if len(series.stages) > 1 else {}
+    points = by_load([point_of(clean(name, 60), series.table.take(rows)) for name, rows in stages.items()])
     return {
         "name": series.name,
         "letter": letter,
         "run": series.source,
         "tiles": _tiles(summary),
         "warnings": [_text(w) for w in summary.warnings if info is None or w not in info.warnings],
-        "outcomes": outcomes(series),
+        "outcomes": _outcomes(series.table, summary),
         "time": over_time(series, step_s),
-        "phases": [row for group in groups if (row := group.phase_row())],
+        "phases": series.phase_rows(),
         "connections": _connections(series),
         "stages": [point._asdict() for point in points] if len(points) > 1 else [],
-        "stage_phases": [r for g in series.stages.values() if (r := g.phase_row())] if len(series.stages) > 1 else [],
+        "stage_phases": series.stage_phase_rows() if stages else [],
         "knee": knee(points),
         "cost": _cost(series, summary),
     }
 
 
 def _tiles(summary: Summary) -> dict[str, Any]:
-    """Figures of the head; None where not measured."""
+    """Return the figures of the head; None where not measured."""
 
     def median(metric: str) -> float | None:
         found = summary.distributions.get(metric)
@@ -157,20 +165,36 @@ def _tiles(summary: Summary) -> dict[str, Any]:
         "output_tokens": summary.output_tokens,
         "cost": None if summary.total_cost is None else dollars(summary.total_cost),
         "cost_each": None if summary.cost_per_request is None else dollars(summary.cost_per_request),
+        "more": [[metric.name, value, metric.unit] for metric, value in other_run_figures(summary)],
     }  # fmt: skip
 
 
+def _outcomes(table: Table, summary: Summary) -> list[dict[str, Any]]:
+    """Return how requests ended, most frequent first, each with one message."""
+    categories = table.codes("category")
+    failed = np.flatnonzero(table.codes("failure").codes >= 0)
+    codes, first = np.unique(categories.codes[failed], return_index=True)
+    texts = error_texts(table.take(failed[first]))
+    examples = {categories.values[code]: clean(text or "", 300) for code, text in zip(codes, texts, strict=True)}
+    return [
+        {"category": name, "count": count, "share": count / summary.requests, "example": examples.get(name, "")}
+        for name, count in summary.by_category.items()
+    ]
+
+
 def _table(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """The metrics that any series has, each with a row a series."""
-    rows = []
-    for label, metric in TABLE:
-        found = [s.distributions.get(metric) for s in summaries]
-        if not any(found) or (metric == "ttfo_ms" and not any("thinking_ms" in s.distributions for s in summaries)):
-            continue
-        known = METRICS[metric]
-        row = {"label": label, "metric": metric, "unit": known.unit, "formula": known.formula, "better": known.better}
-        rows.append({**row, "series": [_described(d) for d in found]})
-    return rows
+    """Return the metrics that any series has, each with a row a series."""
+    return [
+        {
+            "label": label,
+            "metric": metric.name,
+            "unit": metric.unit,
+            "formula": metric.formula,
+            "better": metric.better,
+            "series": [_described(summary.distributions.get(metric.name)) for summary in summaries],
+        }
+        for label, metric in rows_of(summaries)
+    ]
 
 
 def _described(found: Distribution | None) -> dict[str, Any] | None:
@@ -185,41 +209,35 @@ def _described(found: Distribution | None) -> dict[str, Any] | None:
 
 
 def _connections(series: Series) -> dict[str, Any] | None:
-    """Cold against warm; only where both were measured."""
-    import numpy as np
-
-    cold, warm = series.values_by_connection[False], series.values_by_connection[True]
-    if not len(cold) or not len(warm):
+    """Return cold against warm; None unless both were measured."""
+    table = series.table
+    reused = table.codes("reused")
+    if any(value not in reused.used() for value in CONNECTIONS.values()):
         return None
+    metrics = ("ttft_ms", "ttft_from_send_ms", "connect_ms", "total_latency_ms")
+    values = {metric: table.counted(metric) for metric in metrics}
     found = {}
-    for name, values, group in (
-        ("new", cold, series.by_connection[False]),
-        ("reused", warm, series.by_connection[True]),
-    ):
-        summary = group.collector.summary()
-        metrics = ("ttft_ms", "ttft_from_send_ms", "connect_ms", "total_latency_ms")
-        found[name] = {
-            "cdf": steps(np.sort(np.frombuffer(values, dtype=np.float64))),
-            "n": len(values),
-            "medians": {m: d.median for m in metrics if (d := summary.distributions.get(m))},
-        }
+    for name, kept in CONNECTIONS.items():
+        which = reused.equal(kept)
+        ordered = {metric: np.sort(column[which & ~np.isnan(column)]) for metric, column in values.items()}
+        if not len(ordered["ttft_ms"]):
+            return None
+        medians = {metric: percentile(column, 50) for metric, column in ordered.items() if len(column)}
+        found[name] = {"cdf": steps(ordered["ttft_ms"]), "n": len(ordered["ttft_ms"]), "medians": medians}
     return found
 
 
 def _cost(series: Series, summary: Summary) -> dict[str, Any] | None:
-    """Money as exact text, and as shares for the drawing; None when nothing is known to say."""
-    parts = {"input": Decimal(0), "output": Decimal(0), "thinking": Decimal(0)}
-    sources: dict[str, int] = {}
-    for record in series.records:
-        cost = series.book.cost(record)
-        if cost.total_cost is None:
-            continue
-        sources[cost.source or "unknown"] = sources.get(cost.source or "unknown", 0) + 1
-        parts["input"] += cost.input_cost or 0
-        parts["output"] += (cost.output_cost or 0) - (cost.thinking_cost or 0)
-        parts["thinking"] += cost.thinking_cost or 0
+    """Return money as exact text, and as shares for the drawing; None when nothing is known to say."""
     if summary.total_cost is None:
         return {"reason": _text(summary.unpriced_reason)} if summary.unpriced_reason else None
+    costs = series.table.costs
+    thinking = _sum(costs, "thinking_cost")
+    parts = {
+        "input": _sum(costs, "input_cost"),
+        "output": _sum(costs, "output_cost") - thinking,
+        "thinking": thinking,
+    }
     millions = Decimal(summary.output_tokens or 0) / 1_000_000
     return {
         "total": dollars(summary.total_cost),
@@ -228,10 +246,20 @@ def _cost(series: Series, summary: Summary) -> dict[str, Any] | None:
         "parts": [[name, dollars(amount), float(amount)] for name, amount in parts.items() if amount],
         "unpriced": summary.unpriced,
         "reason": _text(summary.unpriced_reason or ""),
-        "sources": [f"{_text(name)} ({n:,})" for name, n in sources.items()],
+        "sources": [f"{_text(name)} ({n:,})" for name, n in costs.sources.items()],
     }
 
 
+def _sum(costs: Costs, name: str) -> Decimal:
+    """Return the exact sum of a cost over all requests where it is known, in USD."""
+    pico, usd = costs.pico[name], costs.columns[name]
+    exact = pico[pico != UNKNOWN]
+    # In two halves, neither of whose sums leaves an int64.
+    total = (int((exact >> 32).sum()) << 32) + int((exact & 0xFFFFFFFF).sum())
+    large: Column = usd[(pico == UNKNOWN) & ~np.isnan(usd)]
+    return Decimal(total) / PICO + sum(map(Decimal, large.tolist()), Decimal(0))
+
+
 def _cents(amount: Decimal) -> Decimal:
-    """A quotient has no last digit; four places of a dollar are enough for a rate."""
+    """Round a rate: a quotient has no last digit; four places of a dollar are enough for a rate."""
     return amount.quantize(Decimal("0.0001"))

@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 
-from lens.history.read import Run
 from lens.metrics.summary import Summary
-from lens.model import Record, RunInfo
+from lens.metrics.table import Table
+from lens.model import RunInfo
 from lens.pricing import PriceBook
 from lens.report.html.data import page_data
 from lens.report.html.series import Source
@@ -28,10 +28,13 @@ _SCRIPTS = ("basics.js", "axes.js", "distributions.js", "timeplots.js", "request
 _STYLE = "page.css"
 
 
-def report_page(sources: Sequence[Source], book: PriceBook, title: str | None = None) -> bytes:
-    """The page of one run, or of several laid over each other."""
+def report_page(sources: Sequence[Source], title: str | None = None, summary: Summary | None = None) -> bytes:
+    """Return the page of one run, or of several laid over each other.
+
+    summary: of the only run, where it is known already.
+    """
     named = title or _title(sources)
-    data = _harmless(msgspec.json.encode(page_data(sources, book, named)).decode())
+    data = _harmless(msgspec.json.encode(page_data(sources, named, summary)).decode())
     style, script = _asset(_STYLE), '"use strict";\n' + "\n".join(_asset(name) for name in _SCRIPTS)
     fields = {
         "@title@": html.escape(named),
@@ -51,22 +54,22 @@ def report_page(sources: Sequence[Source], book: PriceBook, title: str | None = 
 
 
 def _title(sources: Sequence[Source]) -> str:
-    """What was measured: each target once."""
-    targets = [t for source in sources if source.run.info for t in source.run.info.targets]
+    """Return what was measured: each target once."""
+    targets = [t for source in sources if source.info for t in source.info.targets]
     names = list(dict.fromkeys(f"{t.provider} {t.model}" for t in targets))
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return shown or "Latency report"
 
 
 def _harmless(json: str) -> str:
-    """JSON that no HTML parser can see the end of, nor a script reader a line end in."""
+    """Return JSON that no HTML parser can see the end of, nor a script reader a line end in."""
     for char in "<>&\u2028\u2029":
         json = json.replace(char, f"\\u{ord(char):04x}")
     return json
 
 
 def _policy(style: str, script: str) -> str:
-    """Only this style and this script; nothing is loaded, sent, framed or submitted."""
+    """Return a policy that allows only this style and this script; nothing is loaded, sent, framed or submitted."""
     own = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     return f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
 
@@ -76,31 +79,23 @@ def _hash(text: str) -> str:
 
 
 def _asset(name: str) -> str:
-    """A file of the page, from the package wherever it is installed."""
+    """Return a file of the page, from the package wherever it is installed."""
     return files("lens.report.html").joinpath("page", name).read_text(encoding="utf-8")
 
 
 class HtmlPage:
-    """The page as an export: records are kept until the end, because distributions need them all."""
+    """The page as an export of one run."""
 
-    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:  # noqa: ARG002
-        self._book = book
-        self._records: list[Record] = []
+    def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
+        """Take what every export is given; the page needs none of it, for its table has the prices."""
 
-    def begin(self) -> bytes:
-        return b""
-
-    def add(self, record: Record) -> bytes:
-        self._records.append(record)
-        return b""
-
-    def end(self, info: RunInfo, summary: Summary) -> bytes:  # noqa: ARG002
-        run = Run(info=info, records=self._records)
-        return report_page([Source("this run", run)], self._book)
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:
+        """Yield the page of these requests."""
+        yield report_page([Source("this run", table, info)], summary=summary)
 
 
 def page_json(page: bytes) -> dict[str, Any]:
-    """The data of a page, read back from it: what a script that finds only the page can use."""
+    """Return the data of a page, read back from it: what a script that finds only the page can use."""
     start = page.index(b'id="data">') + len(b'id="data">')
     found: dict[str, Any] = msgspec.json.decode(page[start : page.index(b"</script>", start)])
     return found

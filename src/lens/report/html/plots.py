@@ -1,23 +1,23 @@
 """The numbers behind the page's drawings: bins, steps, series over time; bounded whatever the run's size.
 
-Drawings are computed from all values (or an even thinning of them), so that the page stays
-small and its lines stay true.
+Drawings are computed from all values (or an even thinning of them), so that the page stays small and its
+lines stay true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import floor, log10
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lens.metrics.definitions import METRICS, measure
-from lens.model import Status
+import numpy as np
+
+from lens.history.lean import MISSING
+from lens.metrics.columns import Column
+from lens.metrics.definitions import metric_named
 from lens.report.html.series import DRAWN, Series
-from lens.report.time_series import course_of
-from lens.units import NS_PER_S, ms
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from lens.report.time_series import time_series
+from lens.units import NS_PER_MS, NS_PER_S
 
 BINS = 48  # of a histogram
 STEPS = 240  # of a cumulative distribution
@@ -27,17 +27,20 @@ DOTS = 2_000  # requests drawn as dots, all series together
 LOG_FROM = 40
 
 
-def histograms(found: Sequence[Series]) -> dict[str, Any]:
-    """Of each metric: common bins, and for each series its counts and its cumulative distribution."""
+def histograms(values: Sequence[dict[str, Column]]) -> dict[str, Any]:
+    """Return of each metric common bins, and for each series its counts and its cumulative distribution.
+
+    values: of each series the sorted values of DRAWN.
+    """
     drawn: dict[str, Any] = {}
     for name in DRAWN:
-        columns = [_ordered(series.values[name]) for series in found]
+        columns = [one[name] for one in values]
         if not any(len(c) for c in columns):
             continue
         edges, logarithmic = _edges([c for c in columns if len(c)])
         drawn[name] = {
             "log": logarithmic,
-            "unit": METRICS[name].unit,
+            "unit": metric_named(name).unit,
             "edges": [_short(e) for e in edges],
             "counts": [_binned(c, edges) for c in columns],
             "cdf": [steps(c) for c in columns],
@@ -45,16 +48,8 @@ def histograms(found: Sequence[Series]) -> dict[str, Any]:
     return drawn
 
 
-def _ordered(values: Any) -> NDArray[Any]:
-    import numpy as np
-
-    return np.sort(np.frombuffer(values, dtype=np.float64)) if len(values) else np.zeros(0)
-
-
-def _edges(columns: Sequence[NDArray[Any]]) -> tuple[list[float], bool]:
-    """Bins from the least value to the p99.5 of the widest; what lies above is in the last bin."""
-    import numpy as np
-
+def _edges(columns: Sequence[Column]) -> tuple[list[float], bool]:
+    """Return bins from the least value to the p99.5 of the widest; what lies above is in the last bin."""
     low = min(float(c[0]) for c in columns)
     high = max(float(c[min(int(len(c) * 0.995), len(c) - 1)]) for c in columns)
     if high <= low:
@@ -67,20 +62,16 @@ def _edges(columns: Sequence[NDArray[Any]]) -> tuple[list[float], bool]:
     return [float(e) for e in np.linspace(low, high, BINS + 1)], False
 
 
-def _binned(ordered: NDArray[Any], edges: Sequence[float]) -> list[int]:
-    """Counts; the first and the last bin also hold what lies beyond."""
-    import numpy as np
-
+def _binned(ordered: Column, edges: Sequence[float]) -> list[int]:
+    """Return counts; the first and the last bin also hold what lies beyond."""
     if not len(ordered):
         return []
     counts, _ = np.histogram(np.clip(ordered, edges[0], edges[-1]), bins=np.asarray(edges))
     return [int(c) for c in counts]
 
 
-def steps(ordered: NDArray[Any]) -> list[list[float]]:
-    """The cumulative distribution as [value, share of values not above it]; the tail is kept in full."""
-    import numpy as np
-
+def steps(ordered: Column) -> list[list[float]]:
+    """Return the cumulative distribution as [value, share of values not above it]; the tail is kept in full."""
     n = len(ordered)
     if n <= STEPS:
         return [[_short(float(v)), round((i + 1) / n, 6)] for i, v in enumerate(ordered)]
@@ -91,58 +82,61 @@ def steps(ordered: NDArray[Any]) -> list[list[float]]:
 
 
 def slice_s(found: Sequence[Series]) -> float:
-    """Width of the slices of time: one of 1, 2, 5 times a power of ten, for all series."""
-    slices = min(max(max((len(s.records) for s in found), default=0) // 3, SLICES[0]), SLICES[1])
+    """Return the width of the slices of time: one of 1, 2, 5 times a power of ten, for all series."""
+    slices = min(max(max((len(s.table) for s in found), default=0) // 3, SLICES[0]), SLICES[1])
     wanted = max((s.span_ns for s in found), default=NS_PER_S) / NS_PER_S / slices
     power = 10.0 ** floor(log10(wanted))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= wanted * 0.999)
 
 
 def over_time(series: Series, step_s: float) -> dict[str, Any]:
-    """Requests open (mean of each slice), answers and tokens a second, failures; from the run's start."""
-    found = course_of(series.records, series.arrivals(), zero_ns=series.zero_ns, step_ns=round(step_s * NS_PER_S))
+    """Return requests open (mean of each slice), answers and tokens a second, failures; from the run's start."""
+    found = time_series(series.table, zero_ns=series.zero_ns, step_ns=max(round(step_s * NS_PER_S), 1))
     return {
-        "open": [_short(v) for v in found.open],
-        "requests": [_short(v) for v in found.requests],
-        "tokens": [_short(v) for v in found.tokens],
-        "failed": [int(v) for v in found.failed],
+        "open": [_short(v) for v in found.open.tolist()],
+        "requests": [_short(v) for v in found.requests.tolist()],
+        "tokens": [_short(v) for v in found.tokens.tolist()],
+        "failed": found.failed.tolist(),
     }
 
 
 def dots(found: Sequence[Series]) -> list[list[list[float | int | None]]]:
-    """Requests as [seconds, TTFT, total, index, failed], evenly picked; failures are not picked less."""
+    """Return requests as [seconds, TTFT, total, index, failed], evenly picked; failures are not picked less."""
     each = max(DOTS // max(len(found), 1), 50)
-    drawn: list[list[list[float | int | None]]] = []
-    for series in found:
-        failures = [r for r in series.records if r.status is not Status.SUCCESS]
-        others = [r for r in series.records if r.status is Status.SUCCESS]
-        picked = [*evenly(others, each * 3 // 4), *evenly(failures, each // 4)]
-        drawn.append([_dot(r, series.zero_ns) for r in sorted(picked, key=lambda r: r.stamps.start)])
-    return drawn
+    return [_dots(series, each) for series in found]
 
 
-def _dot(record: Any, zero_ns: int) -> list[float | int | None]:
-    stamps = record.stamps
-    ttft = measure("ttft_ms", record)
-    total = ms(stamps.end - stamps.start) if stamps.end is not None else None
-    failed = 0 if record.status is Status.SUCCESS else 1
-    at_s = (stamps.start - zero_ns) / NS_PER_S
-    return [round(at_s, 4), _maybe(ttft), _maybe(total), record.index, failed]
+def _dots(series: Series, most: int) -> list[list[float | int | None]]:
+    table, good = series.table, series.table.success
+    picked = np.concatenate((evenly(np.flatnonzero(good), most * 3 // 4), evenly(np.flatnonzero(~good), most // 4)))
+    start = table.column("start")[picked] - series.zero_ns
+    order = np.argsort(start, kind="stable")
+    picked, at_s = picked[order], np.round(start[order] / NS_PER_S, 4)
+    end = table.stamp("end")[picked]
+    total_ms = np.where(end == MISSING, np.nan, end / NS_PER_MS)
+    return [
+        [at, _maybe(ttft), _maybe(total), index, 0 if succeeded else 1]
+        for at, ttft, total, index, succeeded in zip(
+            at_s.tolist(), table.metric("ttft_ms")[picked].tolist(), total_ms.tolist(),
+            table.column("index")[picked].tolist(), good[picked].tolist(), strict=True,
+        )
+    ]  # fmt: skip
 
 
-def evenly(items: Sequence[Any], most: int) -> list[Any]:
-    """At most so many, spread evenly over all; the first and the last are among them."""
-    if len(items) <= most:
-        return list(items)
+def evenly(rows: Column, most: int) -> Column:
+    """Return at most so many rows, spread evenly over all; the first and the last are among them."""
+    if len(rows) <= most:
+        return rows
     if most < 2:
-        return list(items[:most])
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+        return rows[:most]
+    picked: Column = rows[np.rint(np.arange(most) * (len(rows) - 1) / (most - 1)).astype(np.int64)]
+    return picked
 
 
-def _maybe(value: float | int | None) -> float | None:
-    return None if value is None else _short(float(value))
+def _maybe(value: float) -> float | None:
+    return None if np.isnan(value) else _short(value)
 
 
 def _short(value: float) -> float:
-    """Six significant digits: more than any screen shows."""
+    """Return six significant digits: more than any screen shows."""
     return float(f"{value:.6g}")

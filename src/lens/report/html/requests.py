@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lens.metrics.definitions import STALL_AT_LEAST_NS, STALL_TIMES_MEDIAN, measure
-from lens.metrics.rows import error_text
-from lens.metrics.timeline import timeline
-from lens.model import Record, Status
+import numpy as np
+
+from lens.history.lean import MISSING
+from lens.metrics.columns import Column
+from lens.metrics.formulas import STALL_AT_LEAST_NS, STALL_TIMES_MEDIAN
+from lens.metrics.rows import error_texts
+from lens.metrics.table import Table
 from lens.report.facts import connection_facts
 from lens.report.html.plots import evenly
-from lens.report.html.series import PHASES, Series
-from lens.report.request import phases
+from lens.report.html.series import Series
+from lens.report.phases import phase_columns
 from lens.report.terminal import clean
 from lens.units import NS_PER_S, ms
 
@@ -26,74 +29,75 @@ SLOWEST = 4
 MARKS = 40_000  # token marks, all requests together
 
 
-def sample(records: Sequence[Record], most: int) -> list[Record]:
-    """At most so many, in the order of the run: the slowest, failures up to a quarter, the rest evenly."""
-    if len(records) <= most:
-        return sorted(records, key=_began)
-    good = [r for r in records if r.status is Status.SUCCESS]
-    failures = evenly([r for r in records if r.status is not Status.SUCCESS], most // 4)
-    slowest = sorted(good, key=_took, reverse=True)[: min(SLOWEST, most)]
-    chosen = {id(r) for r in (*failures, *slowest)}
-    others = [r for r in good if id(r) not in chosen]
-    return sorted([*failures, *slowest, *evenly(others, most - len(chosen))], key=_began)
+def sample(table: Table, most: int) -> Column:
+    """Return at most so many rows, in the order of the run: the slowest, failures up to a quarter, the rest evenly."""
+    if len(table) <= most:
+        return _as_begun(table, np.arange(len(table)))
+    good, end = table.success, table.stamp("end")
+    took = np.where(end == MISSING, 0, end)
+    failures = evenly(np.flatnonzero(~good), most // 4)
+    answered = np.flatnonzero(good)
+    slowest = answered[np.argsort(-took[answered], kind="stable")[: min(SLOWEST, most)]]
+    rest = good.copy()
+    rest[slowest] = False
+    others = evenly(np.flatnonzero(rest), most - len(failures) - len(slowest))
+    return _as_begun(table, np.concatenate((failures, slowest, others)))
 
 
-def _began(record: Record) -> tuple[int, int]:
-    return record.stamps.start, record.index
-
-
-def _took(record: Record) -> int:
-    return (record.stamps.end or record.stamps.start) - record.stamps.start
+def _as_begun(table: Table, rows: Column) -> Column:
+    return rows[np.lexsort((table.column("index")[rows], table.column("start")[rows]))]
 
 
 def requests(found: Sequence[Series]) -> list[dict[str, Any]]:
-    """The requests to draw of each series, and of how many they are."""
+    """Return the requests to draw of each series, and of how many they are."""
     most = max(SHOWN // max(len(found), 1), FEWEST)
-    samples = [sample(series.records, most) for series in found]
+    samples = [series.table.take(sample(series.table, most)) for series in found]
     marks = max(MARKS // max(sum(map(len, samples)), 1), 20)
     return [
-        {"of": len(series.records), "rows": [_row(r, series.zero_ns, marks) for r in picked]}
+        {"of": len(series.table), "rows": _rows(picked, series.zero_ns, marks)}
         for series, picked in zip(found, samples, strict=True)
     ]
 
 
-def _row(record: Record, zero_ns: int, marks: int) -> dict[str, Any]:
-    start = record.stamps.start
-    row: dict[str, Any] = {
-        "index": record.index,
-        "id": clean(record.request_id, 80),
-        "at": round((start - zero_ns) / NS_PER_S, 5),
-        "category": record.category,
-        "ok": record.status is Status.SUCCESS,
-        "bars": [
-            [PHASES.index(p.name), round(ms(p.start_ns - start), 4), round(ms(p.end_ns - p.start_ns), 4)]
-            for p in phases(record)
-        ],
-        "total": None if record.stamps.end is None else round(ms(record.stamps.end - start), 4),
-        "ttft": measure("ttft_ms", record),
-    }
-    if record.failure:
-        row["error"] = clean(error_text(record) or "", 200)
-    if record.stage:
-        row["stage"] = clean(record.stage, 60)
-    connection = next((says for name, says in connection_facts(record) if name == "connection"), None)
-    if connection:
-        row["connection"] = clean(connection, 160)
-    row.update(_tokens(record, marks))
-    return row
+def _rows(table: Table, zero_ns: int, marks: int) -> list[dict[str, Any]]:
+    """Return the requests of a small table; what it has no columns of is read from their records again."""
+    phases, errors, ttft, end = phase_columns(table), error_texts(table), table.metric("ttft_ms"), table.stamp("end")
+    rows = []
+    for number, record in enumerate(table.records()):
+        row: dict[str, Any] = {
+            "index": record.index,
+            "id": clean(record.request_id, 80),
+            "at": round((record.stamps.start - zero_ns) / NS_PER_S, 5),
+            "category": record.category,
+            "ok": bool(table.success[number]),
+            "bars": [
+                [place, round(ms(int(phase.start[number])), 4), round(ms(int(phase.took[number])), 4)]
+                for place, phase in enumerate(phases)
+                if phase.start[number] != MISSING
+            ],
+            "total": None if end[number] == MISSING else round(ms(int(end[number])), 4),
+            "ttft": None if np.isnan(ttft[number]) else float(ttft[number]),
+        }
+        if errors[number] is not None:
+            row["error"] = clean(errors[number] or "", 200)
+        if record.stage:
+            row["stage"] = clean(record.stage, 60)
+        connection = next((says for name, says in connection_facts(record) if name == "connection"), None)
+        if connection:
+            row["connection"] = clean(connection, 160)
+        rows.append(row | _tokens(table, number, marks))
+    return rows
 
 
-def _tokens(record: Record, marks: int) -> dict[str, Any]:
-    """When tokens came, as ms between one and the next (small numbers), and which gaps are stalls."""
-    import numpy as np
-
-    line = timeline(record)
-    n = len(line.at_ns)
+def _tokens(table: Table, row: int, marks: int) -> dict[str, Any]:
+    """Return when tokens came, as us between one and the next (small numbers), and which gaps are stalls."""
+    n, first = int(table.n[row]), int(table.first[row])
     if not n:
         return {}
-    gaps = line.gaps_ns()
+    mine = slice(first, first + n)
+    at_ns = table.at[mine]
+    gaps = np.diff(at_ns)
     limit = max(STALL_TIMES_MEDIAN * float(np.median(gaps)), STALL_AT_LEAST_NS) if len(gaps) else 0
-    at_ns = line.at_ns
     if n > marks:
         # Even marks and both ends of each stall: what is left out is where nothing happened.
         keep = np.unique(np.linspace(0, n - 1, marks).round().astype(int))
@@ -103,12 +107,13 @@ def _tokens(record: Record, marks: int) -> dict[str, Any]:
     at_us = (at_ns / 1000).round().astype(int)
     found: dict[str, Any] = {
         "events": n,
-        "tokens": int(line.tokens.sum()),
+        "tokens": int(table.tokens[mine].sum()),
         "first_us": int(at_us[0]),
         "gaps_us": np.diff(at_us).tolist(),
         "stall_us": round(limit / 1000),
         "stalls": int((gaps > limit).sum()),
     }
-    if line.reasoning.any():
-        found["thought"] = int(line.reasoning.sum())
+    thought = int(table.reasoning[mine].sum())
+    if thought:
+        found["thought"] = thought
     return found

@@ -6,9 +6,8 @@ from handmade import INFO, failed_record, record
 from needs import need_module
 
 from lens.analysis.explore.sql import query
-from lens.analysis.sources import Source, Sources
 from lens.errors import ConfigError
-from lens.history.read import Run
+from lens.metrics.builder import table_of
 from lens.pricing import PriceBook, parse_price
 
 need_module("duckdb", "pip install 'llm-latency-lens[sql]'")
@@ -16,39 +15,39 @@ BOOK = PriceBook([parse_price("in=1,out=1")])
 
 
 @pytest.fixture
-def sources():
+def table():
     info = msgspec.structs.replace(INFO, labels={"region": "eu"})
     records = [
         record((100.0 + i, 110.0 + i), request_id=f"r{i}", index=i, model="ab"[i % 2], labels={"team": f"t{i % 2}"})
         for i in range(20)
     ]
-    return Sources([Source("one.jsonl", Run(info=info, records=[*records, failed_record(request_id="bad")]))])
+    return table_of([*records, failed_record(request_id="bad")], info, BOOK, name="one.jsonl")
 
 
-def ask(sources, sql):
-    return query(sql, sources, sources.records, BOOK)
+def ask(table, sql):
+    return query(sql, table)
 
 
-def test_a_query_groups_and_ranks(sources):
+def test_a_query_groups_and_ranks(table):
     found = ask(
-        sources, "select model, quantile_cont(ttft_ms, 0.5) as half from runs where ttft_ms > 0 group by 1 order by 1"
+        table, "select model, quantile_cont(ttft_ms, 0.5) as half from runs where ttft_ms > 0 group by 1 order by 1"
     )
     assert found.columns == ("model", "half")
     assert found.rows == [("a", pytest.approx(109)), ("b", pytest.approx(110))]
 
 
-def test_what_was_not_measured_is_null_and_whole_numbers_are_whole(sources):
+def test_what_was_not_measured_is_null_and_whole_numbers_are_whole(table):
     sql = "select ttft_ms, http_status, reused, tokens_per_second from runs where request_id = 'bad'"
-    assert ask(sources, sql).rows == [(None, 429, None, None)]
+    assert ask(table, sql).rows == [(None, 429, None, None)]
 
 
-def test_labels_file_run_time_and_costs_are_columns(sources):
+def test_labels_file_run_time_and_costs_are_columns(table):
     sql = "select team, region, file, run, year(time), total_cost from runs where request_id = 'r1'"
-    assert ask(sources, sql).rows == [("t1", "eu", "one.jsonl", "a1b2c3", 2025, pytest.approx(44e-6))]
+    assert ask(table, sql).rows == [("t1", "eu", "one.jsonl", "a1b2c3", 2025, pytest.approx(44e-6))]
 
 
-def test_the_table_describes_itself(sources):
-    names = {row[0]: row[1] for row in ask(sources, "describe runs").rows}
+def test_the_table_describes_itself(table):
+    names = {row[0]: row[1] for row in ask(table, "describe runs").rows}
     assert names["ttft_ms"] == "DOUBLE"
     assert names["time"] == "TIMESTAMP"
     assert names["reused"] == "BOOLEAN"
@@ -78,11 +77,11 @@ def test_the_table_describes_itself(sources):
         ("from duckdb_secrets() select nothing", "--sql"),
     ],
 )
-def test_nothing_else_is_reached(sources, sql, says, tmp_path):
+def test_nothing_else_is_reached(table, sql, says, tmp_path):
     file = tmp_path / "secret.csv"
     file.write_text("word\nsesame\n")
     with pytest.raises(ConfigError, match=says) as error:
-        ask(sources, sql.format(file=file, folder=tmp_path))
+        ask(table, sql.format(file=file, folder=tmp_path))
     assert "sesame" not in str(error.value)
     assert "\n" not in str(error.value)
     assert [one.name for one in tmp_path.iterdir()] == ["secret.csv"]

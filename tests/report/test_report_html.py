@@ -6,6 +6,7 @@ import random
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import numpy as np
 import pytest
 import report_runs as runs
@@ -13,20 +14,26 @@ from handmade import INFO, MS, START, failed_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.history.read import Run
-from lens.metrics.summary import summarize
+from lens.metrics import columns
+from lens.metrics.builder import table_of
+from lens.metrics.goodput import parse_slos
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report.html.document import HtmlPage, page_json, report_page
+from lens.report.html.load_curve import Point, by_load, knee
 from lens.report.html.plots import evenly, over_time, slice_s, steps
 from lens.report.html.requests import sample
 from lens.report.html.series import Series, Source, split
-from lens.report.load_curve import Point, by_load, knee
 
 BOOK = PriceBook([parse_price("in=30,out=60")])
 
 
+def source(name, records, info=INFO, book=BOOK):
+    return Source(name, table_of(records, info, book), info)
+
+
 def page(records, info=INFO, book=BOOK, **more):
-    return report_page([Source("run.jsonl", Run(info=info, records=records))], book, **more)
+    return report_page([source("run.jsonl", records, info, book)], **more)
 
 
 def data(records, **more):
@@ -108,7 +115,7 @@ def test_open_requests_and_rates_add_up():
     def one(start_ms, index):
         return record((100, 200, 300, 900), index=index, stamps=stamps(START + start_ms * MS, first_byte=90, end=1000))
 
-    series = split([Source("r", Run(info=INFO, records=[one(0, 0), one(500, 1)]))], BOOK)[0]
+    series = split([source("r", [one(0, 0), one(500, 1)])])[0]
     drawn = over_time(series, 0.5)
     assert drawn["open"] == pytest.approx([1, 2, 1], abs=1e-3)
     assert sum(drawn["requests"]) * 0.5 == pytest.approx(2)
@@ -116,19 +123,18 @@ def test_open_requests_and_rates_add_up():
 
 
 def test_a_slice_of_time_is_a_round_number():
-    series = Series("s", 0, START, BOOK)
     for span_s in (0.01, 1, 7, 60, 3601):
-        series.records = [record(stamps=stamps(end=span_s * 1000))]
+        series = Series("s", 0, table_of([record(stamps=stamps(end=span_s * 1000))]), START)
         mantissa = float(f"{slice_s([series]):e}".split("e")[0])
         assert mantissa in (1, 2, 5)
 
 
 def test_runs_and_targets_become_series_with_names_that_differ():
-    same = [Source(name, Run(info=INFO, records=[record()])) for name in ("a.jsonl", "b.jsonl", "b.jsonl")]
-    names = [s.name for s in split(same, BOOK)]
+    same = [source(name, [record()]) for name in ("a.jsonl", "b.jsonl", "b.jsonl")]
+    names = [s.name for s in split(same)]
     assert names == ["openai gpt-4 (a.jsonl)", "openai gpt-4 (b.jsonl)", "openai gpt-4 (b.jsonl) #2"]
     two = [record(), record(target=1, model="gpt-5")]
-    assert [s.name for s in split([Source("r", Run(info=INFO, records=two))], BOOK)] == ["openai gpt-4", "openai gpt-5"]
+    assert [s.name for s in split([source("r", two)])] == ["openai gpt-4", "openai gpt-5"]
 
 
 def test_what_was_sent_to_warm_up_is_on_no_part_of_the_page():
@@ -139,7 +145,7 @@ def test_what_was_sent_to_warm_up_is_on_no_part_of_the_page():
 
 def test_the_sample_has_the_slowest_and_some_that_failed():
     records = runs.loaded(400)
-    chosen = sample(records, 40)
+    chosen = [records[row] for row in sample(table_of(records), 40)]
     assert len(chosen) == 40
     slowest = max(records, key=lambda r: r.stamps.end - r.stamps.start)
     assert slowest in chosen
@@ -148,7 +154,7 @@ def test_the_sample_has_the_slowest_and_some_that_failed():
 
 @given(st.integers(0, 500), st.integers(0, 50))
 def test_an_even_pick_is_no_longer_than_asked_and_keeps_both_ends(n, most):
-    picked = evenly(list(range(n)), most)
+    picked = evenly(np.arange(n), most).tolist()
     assert len(picked) == min(n, most)
     assert picked == sorted(set(picked))
     if n and most >= 2:
@@ -223,7 +229,8 @@ def test_a_long_answer_keeps_its_stalls_when_its_marks_are_thinned():
 def test_an_export_gives_the_same_page_as_the_report_of_its_records():
     export = HtmlPage(INFO, BOOK)
     records = runs.loaded(10)
-    written = export.begin() + b"".join(export.add(r) for r in records) + export.end(INFO, summarize(records))
+    table = table_of(records, INFO, BOOK)
+    written = b"".join(export.write(table, INFO, summarize(table, INFO)))
     assert page_json(written)["series"] == data(records)["series"]
 
 
@@ -231,5 +238,35 @@ def test_a_run_that_measured_nothing_is_a_page_that_says_so():
     found = data([])
     assert found["series"] == []
     assert found["runs"][0]["facts"][0] == ["file", "run.jsonl"]
-    headless = page_json(report_page([Source("x", Run(info=None, records=[record()]))], BOOK))
+    headless = page_json(report_page([source("x", [record()], info=None)]))
     assert "no header" in headless["runs"][0]["error_says"]
+
+
+def test_slices_of_requests_change_nothing(monkeypatch):
+    records = [msgspec.structs.replace(one, target=one.index % 2) for one in runs.loaded(60, thinking=True)]
+    whole = data(records)
+    monkeypatch.setattr(columns, "SLICE", 7)
+    sliced = data(records)
+    assert sliced["histograms"] == whole["histograms"]
+    assert sliced["requests"] == whole["requests"]
+    for one, other in zip(sliced["series"], whole["series"], strict=True):
+        assert one["time"] == other["time"]
+        assert [row["n"] for row in one["phases"]] == [row["n"] for row in other["phases"]]
+
+
+def test_of_very_many_gaps_an_even_part_is_drawn(monkeypatch):
+    table = table_of(runs.loaded(60, failures=False))
+    every = split([Source("r", table, INFO)])[0].drawn_values("itl_ms")
+    monkeypatch.setattr(columns, "SLICE", 7)
+    monkeypatch.setattr("lens.report.html.series.MOST_VALUES", 1000)
+    some = split([Source("r", table, INFO)])[0].drawn_values("itl_ms")
+    assert 500 <= len(some) <= 1000
+    assert set(some) <= set(every)
+    assert np.median(some) == pytest.approx(np.median(every), rel=0.05)
+
+
+def test_the_page_of_a_run_that_was_summed_up_has_its_goodput():
+    table = table_of([record((50 if i % 2 else 300,), index=i) for i in range(10)], INFO, BOOK)
+    summary = summarize(table, INFO, slos=parse_slos("ttft:200"))
+    tiles = page_json(b"".join(HtmlPage(INFO, BOOK).write(table, INFO, summary)))["series"][0]["tiles"]
+    assert (tiles["good"], tiles["slos"]) == (5, ["ttft_ms <= 200"])

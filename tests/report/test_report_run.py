@@ -10,8 +10,9 @@ import pytest
 import report_runs as runs
 from handmade import INFO, MS, START, failed_record, record, stamps
 
+from lens.metrics.builder import table_of
 from lens.metrics.goodput import parse_slos
-from lens.metrics.summary import Collector, summarize
+from lens.metrics.summarize import summarize
 from lens.model import Status
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal
@@ -24,10 +25,8 @@ BOOK = PriceBook([parse_price("in=30,out=60")])
 def page(records, *, info=INFO, width=80, encoding="utf-8", book=BOOK, slos=()):
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding)
-    collector = Collector(book, slos=slos)
-    for one in records:
-        collector.add(one)
-    print_report(console_for(out, width), collector.summary(info), info, (), records=records)
+    table = table_of(records, info, book)
+    print_report(console_for(out, width), summarize(table, info, slos=slos), info, (), table=table)
     out.flush()
     return raw.getvalue().decode(encoding)
 
@@ -135,14 +134,14 @@ def test_the_instruments_own_error_is_on_the_page():
     assert "`lll selftest`" in page([record()])
 
 
-def test_a_large_run_is_thinned_evenly_and_its_rates_are_not():
+def test_a_large_run_is_drawn_from_all_its_requests():
     one = record()
     records = [
         msgspec.structs.replace(one, index=i, stamps=stamps(START + i * MS, first_byte=90, end=100))
         for i in range(50_000)
     ]
     out = io.StringIO()
-    print_report(console_for(out, 80), summarize(records[:10]), INFO, (), records=records)
+    print_report(console_for(out, 80), summarize(records[:10]), INFO, (), table=table_of(records))
     most = float(row(out.getvalue(), "answers/s").split()[2])
     assert most == pytest.approx(1000, rel=0.1)
 

@@ -7,8 +7,7 @@ import pytest
 from handmade import START, record, stamps
 
 from lens.analysis.explore.change_points import steps_of
-from lens.metrics.definitions import ttft_ms
-from lens.pricing import PriceBook
+from lens.metrics.builder import table_of
 
 MS = 1_000_000
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -37,10 +36,10 @@ def run(seed, n=200, at=None, factor=1.0, memory=0.5):
 @pytest.mark.parametrize("where", [60, 100, 150])
 def test_a_step_is_found_near_where_it_is(where):
     records = run(where, at=where, factor=1.4)
-    found = [step for step in steps_of(records, PriceBook()) if step.metric == "ttft_ms"]
+    found = [step for step in steps_of(table_of(records)) if step.metric == "ttft_ms"]
     assert len(found) == 1
     assert not found[0].better
-    ttfts = [ttft_ms(one) for one in records]
+    ttfts = table_of(records).metric("ttft_ms")
     assert found[0].before == pytest.approx(np.median(ttfts[:where]), rel=0.03)
     assert found[0].after == pytest.approx(np.median(ttfts[where:]), rel=0.03)
     assert abs(int(found[0].request_id.removeprefix("request-")) - where) <= 12
@@ -49,15 +48,15 @@ def test_a_step_is_found_near_where_it_is(where):
 
 @pytest.mark.parametrize("memory", [0.0, 0.5, 0.8])
 def test_where_nothing_changed_a_step_is_seldom_told(memory):
-    assert sum(bool(steps_of(run(100 + seed, memory=memory), PriceBook())) for seed in range(60)) <= 3
+    assert sum(bool(steps_of(table_of(run(100 + seed, memory=memory)))) for seed in range(60)) <= 3
 
 
 def test_outliers_are_no_step():
     records = run(1)
     records[50:53] = [record((5000, 5010), index=i, timestamp=records[i].timestamp) for i in (50, 51, 52)]
-    assert steps_of(records, PriceBook()) == ()
+    assert steps_of(table_of(records)) == ()
 
 
 def test_few_requests_have_no_levels():
-    assert steps_of(run(1, n=20, at=10, factor=3.0), PriceBook()) == ()
-    assert steps_of([], PriceBook()) == ()
+    assert steps_of(table_of(run(1, n=20, at=10, factor=3.0))) == ()
+    assert steps_of(table_of([])) == ()

@@ -8,8 +8,9 @@ import pytest
 from handmade import INFO, TEXT, events, failed_record, record, stamps
 
 from lens.export.formats import format_named, open_export
-from lens.metrics.summary import summarize
-from lens.metrics.tool_definitions import dialect_named, in_dialect
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
+from lens.metrics.tool_definitions import definitions_of, tool_figures
 from lens.model import Signal, Usage
 from lens.pricing import PriceBook
 
@@ -26,7 +27,8 @@ RUN = [ONE, failed_record("no, not now", index=1)]
 
 def exported(name, made=RUN):
     export = open_export(format_named(name), INFO, PriceBook())
-    return json.loads(b"".join([export.begin(), *map(export.add, made), export.end(INFO, summarize(made, INFO))]))
+    table = table_of(made, INFO)
+    return json.loads(b"".join(export.write(table, INFO, summarize(table, INFO))))
 
 
 def test_a_file_of_vllm_bench_serve():
@@ -105,7 +107,7 @@ def test_warm_up_is_left_out_and_a_run_of_nothing_is_written(name):
 
 def test_a_file_says_what_the_definitions_say():
     made = [record((100 + i, 110 + i, 135 + 2 * i), index=i) for i in range(20)]
-    told = {one.name: one for one in in_dialect(dialect_named("vllm"), made)}
+    told = {one.name: one for one in tool_figures(definitions_of("vllm"), table_of(made))}
     found = exported("vllm-json", made)
     for figure, name in (("TTFT", "ttft"), ("TPOT", "tpot"), ("ITL", "itl"), ("E2EL", "e2el")):
         assert found[f"mean_{name}_ms"] == pytest.approx(told[figure].mean)

@@ -12,10 +12,12 @@ from handmade import INFO, MS, START, failed_record, full_record, record, stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.metrics.summary import summarize
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal
-from lens.report.request import phases, print_profile
+from lens.report.phases import phases
+from lens.report.request import print_profile
 from lens.report.run import print_report
 from lens.report.terminal import bar, clean, dollars, number, sparkline
 
@@ -28,7 +30,8 @@ def page(one, width=80, *, encoding="utf-8", color=False):
     console = terminal.console_for(out, width)
     if color:
         console._force_terminal = True
-    print_profile(console, one, INFO, BOOK, summarize([one], INFO, BOOK))
+    table = table_of([one], INFO, BOOK)
+    print_profile(console, table, one, INFO, summarize(table, INFO))
     out.flush()
     return raw.getvalue().decode(encoding)
 
@@ -96,7 +99,7 @@ def test_without_a_terminal_there_is_no_colour_and_without_unicode_no_block():
 
 
 def test_phases_follow_one_another():
-    shown = list(phases(full_record()))
+    shown = list(phases(table_of([full_record()])))
     assert [p.name for p in shown] == [
         "DNS", "TCP", "TLS", "send", "wait", "first token", "thinking", "stream", "tail",
     ]  # fmt: skip
@@ -106,13 +109,13 @@ def test_phases_follow_one_another():
 
 def test_an_answer_that_overtakes_the_end_of_sending_makes_no_negative_phase():
     quick = record((100, 110), stamps=stamps(send_start=1, send_end=2, first_byte=1.5, end=120))
-    assert all(p.end_ns >= p.start_ns for p in phases(quick))
+    assert all(p.end_ns >= p.start_ns for p in phases(table_of([quick])))
     assert "-0." not in page(quick)
 
 
 def test_waiting_in_the_queue_is_shown_when_there_was_a_queue():
     queued = record((100, 110), stamps=stamps(START, intended=-30, send_start=1, send_end=2, first_byte=90, end=120))
-    assert next(iter(phases(queued))).name == "queue"
+    assert phases(table_of([queued]))[0].name == "queue"
     assert "queue" in page(queued)
 
 

@@ -10,8 +10,9 @@ import pytest
 from handmade import REASONING, TEXT, events, failed_record, record, stamps
 
 from lens.errors import ConfigError
+from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
-from lens.metrics.tool_definitions import DIALECTS, dialect_named, in_dialect
+from lens.metrics.tool_definitions import TOOLS, definitions_of, tool_figures
 from lens.model import Signal, Usage
 
 FINISH, USAGE, DONE, TOOL = int(Signal.FINISH), int(Signal.USAGE), int(Signal.DONE), int(Signal.TOOL)
@@ -49,50 +50,52 @@ ON_PAPER = {
 }
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_a_tool_would_have_said_what_is_on_paper(name):
-    told = in_dialect(dialect_named(name), [ANSWER])
+    told = tool_figures(definitions_of(name), table_of([ANSWER]))
     assert {one.name: one.mean for one in told} == {k: pytest.approx(v) for k, v in ON_PAPER[name].items()}
 
 
 def test_every_figure_stands_beside_one_of_ours():
-    for dialect in DIALECTS.values():
-        assert all(figure.ours in METRICS and figure.formula for figure in dialect.figures)
-        assert all((dialect.zero, dialect.first, dialect.end))
+    for tool in TOOLS.values():
+        assert all(metric.ours in METRICS and metric.formula for metric in tool.metrics)
+        assert all((tool.zero, tool.first, tool.end))
 
 
 def test_continuous_usage_does_not_hide_the_message_that_opens_the_answer():
     opened = record(events=events((90, USAGE, 0), (100, TEXT, 4), (110, TEXT, 4)))
-    assert in_dialect(dialect_named("vllm"), [opened])[0].mean == 90
+    assert tool_figures(definitions_of("vllm"), table_of([opened]))[0].mean == 90
 
 
 def test_a_tool_call_is_a_token_for_some():
     call = record(events=events((90, TOOL, 9), (150, TEXT, 4), (160, TEXT, 4)))
-    first = {name: in_dialect(dialect_named(name), [call])[0].mean for name in ("aiperf", "sglang", "llmperf")}
+    first = {
+        name: tool_figures(definitions_of(name), table_of([call]))[0].mean for name in ("aiperf", "sglang", "llmperf")
+    }
     assert first == {"aiperf": 90, "sglang": 150, "llmperf": 150}
 
 
 def test_without_token_counts_there_is_no_tpot():
-    told = in_dialect(dialect_named("vllm"), [record(usage=None)])
+    told = tool_figures(definitions_of("vllm"), table_of([record(usage=None)]))
     assert [one.name for one in told] == ["TTFT", "ITL", "E2EL"]
 
 
 def test_these_tools_speak_of_successes_only():
     warm = record(warmup=True)
-    told = in_dialect(dialect_named("aiperf"), [record(), failed_record(), warm])
+    told = tool_figures(definitions_of("aiperf"), table_of([record(), failed_record(), warm]))
     assert {one.n for one in told} == {1, 3}  # one answer, and its three gaps
 
 
 def test_nothing_measured_is_nothing_said():
-    assert in_dialect(dialect_named("otel"), [failed_record()]) == ()
+    assert tool_figures(definitions_of("otel"), table_of([failed_record()])) == ()
 
 
 def test_percentiles_lie_between_two_values_where_the_tool_puts_them_there():
     two = [record((100, 110)), record((200, 210))]
-    assert in_dialect(dialect_named("aiperf"), two)[0].percentiles["p50"] == 150
-    assert in_dialect(dialect_named("otel"), two)[0].percentiles["p50"] == 95
+    assert tool_figures(definitions_of("aiperf"), table_of(two))[0].percentiles["p50"] == 150
+    assert tool_figures(definitions_of("otel"), table_of(two))[0].percentiles["p50"] == 95
 
 
 def test_an_unknown_tool_is_told_which_are_known():
     with pytest.raises(ConfigError, match="vllm, sglang"):
-        dialect_named("wrk")
+        definitions_of("wrk")

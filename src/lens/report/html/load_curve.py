@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lens.metrics.summary import Summary
+import numpy as np
+
+from lens.metrics.distribution import distribution
+from lens.metrics.summarize import window_of
+from lens.metrics.table import Table
 
 
 class Point(NamedTuple):
@@ -29,20 +33,29 @@ class Point(NamedTuple):
     total_p95_ms: float | None
 
 
-def point_of(name: str, summary: Summary) -> Point:
-    """A stage as a point."""
+def point_of(name: str, table: Table) -> Point:
+    """Return a stage, of which these are the requests, as a point."""
+    good = table.success
+    window_s, busy_s = window_of(table)
+    told = table.usage("output_tokens")[good]
+    told = told[~np.isnan(told)]
+    tokens = float(told.sum()) if len(told) else None
+    times = {
+        metric: found.percentiles
+        for metric in ("ttft_ms", "itl_ms", "total_latency_ms")
+        if (found := distribution(metric, "ms", table.values(metric), (50, 95), own=True))
+    }
 
     def at(metric: str, percentile: str) -> float | None:
-        found = summary.distributions.get(metric)
-        return found.percentiles.get(percentile) if found else None
+        return times.get(metric, {}).get(percentile)
 
     return Point(
         name=name,
-        requests=summary.requests,
-        failed=summary.requests - summary.successes,
-        open=summary.concurrency_mean,
-        requests_per_second=summary.requests_per_second,
-        tokens_per_second=summary.output_tokens_per_second,
+        requests=len(table),
+        failed=len(table) - int(good.sum()),
+        open=busy_s / window_s if window_s else None,
+        requests_per_second=int(good.sum()) / window_s if window_s else None,
+        tokens_per_second=tokens / window_s if window_s and tokens is not None else None,
         ttft_p50_ms=at("ttft_ms", "p50"),
         ttft_p95_ms=at("ttft_ms", "p95"),
         itl_p50_ms=at("itl_ms", "p50"),
@@ -53,12 +66,12 @@ def point_of(name: str, summary: Summary) -> Point:
 
 
 def by_load(points: Sequence[Point]) -> list[Point]:
-    """In the order of the load that was on the endpoint; stages that measured nothing are left out."""
+    """Return them in the order of the load that was on the endpoint; stages that measured nothing are left out."""
     return sorted((p for p in points if p.open is not None), key=lambda p: p.open or 0.0)
 
 
 def knee(points: Sequence[Point]) -> int | None:
-    """The stage at which more load stops paying, as an index into points in the order of `by_load`.
+    """Return the stage at which more load stops paying, as an index into points in the order of `by_load`.
 
     Where throughput divided by latency, the power of the endpoint, is greatest (Kleinrock 1979, "Power
     and deterministic rules of thumb for probabilistic problems in computer communications").

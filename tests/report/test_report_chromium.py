@@ -12,7 +12,7 @@ import chromium
 import pytest
 import report_runs as runs
 
-from lens.history.read import Run
+from lens.metrics.builder import table_of
 from lens.pricing import PriceBook, parse_price
 from lens.report.html.document import report_page
 from lens.report.html.series import Source
@@ -28,7 +28,7 @@ def browser(tmp_path_factory):
 
 
 def run(name, info, records):
-    return Source(name, Run(info=info, records=records))
+    return Source(name, table_of(records, info, BOOK), info)
 
 
 PAGES = {
@@ -46,7 +46,7 @@ PAGES = {
 
 def show(browser, tmp_path, sources):
     path = tmp_path / "report.html"
-    path.write_bytes(report_page(sources, BOOK))
+    path.write_bytes(report_page(sources))
     browser.events.clear()
     browser.colours("light")
     browser.open(path.as_uri())

@@ -10,8 +10,8 @@ import pytest
 from handmade import TEXT, events, record
 
 from lens.metrics.distribution import distribution
-from lens.metrics.quality_warnings import DOUBTS, doubts
-from lens.metrics.summary import summarize
+from lens.metrics.quality_warnings import CHECKS, quality_warnings
+from lens.metrics.summarize import summarize
 from lens.model import Connection, TcpInfo, Usage
 from lens.pricing import Price, PriceBook
 
@@ -71,23 +71,23 @@ QUIET = [
 
 
 def test_a_clean_run_is_not_doubted():
-    assert doubts(CLEAN) == []
+    assert quality_warnings(CLEAN) == []
 
 
 @pytest.mark.parametrize(("change", "says"), TABLE)
 def test_a_disturbance_is_told_in_one_sentence(change, says):
-    [sentence] = doubts(msgspec.structs.replace(CLEAN, **change))
+    [sentence] = quality_warnings(msgspec.structs.replace(CLEAN, **change))
     assert says in sentence
 
 
 @pytest.mark.parametrize("change", QUIET)
 def test_what_is_too_small_to_matter_is_not_told(change):
-    assert doubts(msgspec.structs.replace(CLEAN, **change)) == []
+    assert quality_warnings(msgspec.structs.replace(CLEAN, **change)) == []
 
 
 def test_every_doubt_is_in_the_table():
-    told = {doubt for doubt in DOUBTS for change, _ in TABLE if doubt(msgspec.structs.replace(CLEAN, **change))}
-    assert told == set(DOUBTS)
+    told = {doubt for doubt in CHECKS for change, _ in TABLE if doubt(msgspec.structs.replace(CLEAN, **change))}
+    assert told == set(CHECKS)
 
 
 def test_the_summary_counts_what_is_doubted():

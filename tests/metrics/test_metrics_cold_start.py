@@ -5,6 +5,7 @@ import random
 import pytest
 from handmade import START, record, stamps
 
+from lens.metrics.builder import table_of
 from lens.metrics.cold_start import (
     BASELINE_STAGE,
     IDLE_STAGE,
@@ -44,7 +45,7 @@ def steady(n, level=100.0, seed=1, **more):
 def test_pairs_tell_what_a_connection_costs_and_where():
     noise = random.Random(3)
     records = [asked(i, 100 + noise.gauss(0, 1), fresh=i % 2 == 0, tls_ms=80 if i % 2 == 0 else 0) for i in range(80)]
-    found = {penalty.phase: penalty for penalty in connection_penalties(records)}
+    found = {penalty.phase: penalty for penalty in connection_penalties(table_of(records))}
     assert found["TLS"].mean_ms == pytest.approx(80)
     assert found["TCP"].mean_ms == pytest.approx(1)
     assert found["DNS"].mean_ms == 0
@@ -56,30 +57,30 @@ def test_pairs_tell_what_a_connection_costs_and_where():
 
 def test_resumed_handshakes_are_told_apart():
     records = [asked(i, 100, fresh=i % 2 == 0, tls_ms=30 if i % 2 == 0 else 0, resumed=True) for i in range(50)]
-    found = {penalty.phase: penalty.mean_ms for penalty in connection_penalties(records)}
+    found = {penalty.phase: penalty.mean_ms for penalty in connection_penalties(table_of(records))}
     assert found["resumed TLS"] == pytest.approx(30)
     assert "TLS" not in found
 
 
 def test_a_first_request_that_stands_out_is_cold():
-    assert first_request([asked(0, 900), *[asked(i, 100 + i % 3) for i in range(1, 20)]]) == (
+    assert first_request(table_of([asked(0, 900), *[asked(i, 100 + i % 3) for i in range(1, 20)]])) == (
         pytest.approx(900),
         pytest.approx(101),
     )
-    assert first_request(steady(30)) == (None, None)
-    assert first_request([asked(0, 900)]) == (None, None)
+    assert first_request(table_of(steady(30))) == (None, None)
+    assert first_request(table_of([asked(0, 900)])) == (None, None)
 
 
 def test_a_change_of_level_is_found_where_it_was():
     noise = random.Random(5)
     values = [100 + noise.gauss(0, 3) for _ in range(60)] + [140 + noise.gauss(0, 3) for _ in range(60)]
-    at, by_ms = level_change([asked(i, value) for i, value in enumerate(values)])
+    at, by_ms = level_change(table_of([asked(i, value) for i, value in enumerate(values)]))
     assert abs(at - 60) <= 2
     assert by_ms == pytest.approx(40, abs=3)
 
 
 def test_a_steady_run_seldom_seems_to_change():
-    changed = sum(level_change(steady(100, seed=seed))[0] is not None for seed in range(100))
+    changed = sum(level_change(table_of(steady(100, seed=seed)))[0] is not None for seed in range(100))
     assert changed <= 2
 
 
@@ -91,7 +92,7 @@ def test_the_idle_ladder_finds_the_gap_after_which_it_was_cold():
             [("1s", 101), ("10s", 102), ("60s", 700), ("1s", 100), ("10s", 101), ("60s", 705)]
         )
     ]
-    found = cold_start([*warm, *ladder])
+    found = cold_start(table_of([*warm, *ladder]))
     assert [(gap.name, gap.cold) for gap in found.gaps] == [("1s", False), ("10s", False), ("60s", True)]
     assert found.cold_after == "60s"
     assert found.gaps[2].over_warm_ms == pytest.approx(601.5)
@@ -99,7 +100,7 @@ def test_the_idle_ladder_finds_the_gap_after_which_it_was_cold():
 
 def test_a_cache_that_warms_up_is_seen():
     records = [asked(i, 200 if i < 3 else 120, cached=0 if i < 3 else 8) for i in range(12)]
-    found = cold_start(records)
+    found = cold_start(table_of(records))
     assert (found.cache_hit_from, found.cache_saves_ms) == (4, pytest.approx(80))
 
 
@@ -107,9 +108,9 @@ def test_the_servers_own_load_time_is_told():
     import msgspec
 
     loaded = msgspec.structs.replace(asked(0, 8000), server_timing_ms={"ollama_load": 7900.0})
-    assert cold_start([loaded, asked(1, 90)]).load_ms == 7900
+    assert cold_start(table_of([loaded, asked(1, 90)])).load_ms == 7900
 
 
 def test_nothing_is_found_where_nothing_is():
-    assert not cold_start(steady(40))
-    assert cold_start([]) == ColdStart()
+    assert not cold_start(table_of(steady(40)))
+    assert cold_start(table_of([])) == ColdStart()

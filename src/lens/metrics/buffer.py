@@ -1,0 +1,74 @@
+"""A column that grows, in as little memory as its values need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Room that is added at once, as a share of what there is; memory that is not written yet is not used.
+GROWTH = 1.5
+SMALLEST = 1 << 14
+# Columns of which fewer than this share of the values are not the usual one are kept as these values alone.
+SPARSE_SHARE = 0.1
+
+
+class Buffer:
+    """Takes arrays one behind the other; wider values widen it."""
+
+    def __init__(self, dtype: Any = None) -> None:
+        self._data: NDArray[Any] = np.empty(0, dtype=dtype or np.uint8)
+        self._own = False  # whether there is room behind the values, which nobody else has a view of
+        self._n = 0
+        self._typed = dtype is not None
+
+    def append(self, values: NDArray[Any]) -> None:
+        if not self._n:
+            # The first is taken as it is: most tables are one batch.
+            self._data = values.astype(self._data.dtype, copy=False) if self._typed else values
+            self._n = len(values)
+            return
+        upto = self._n + len(values)
+        wanted = np.promote_types(self._data.dtype, values.dtype)
+        if wanted != self._data.dtype or not self._own:
+            self._data = self._data[: self._n].astype(wanted)
+            self._own = True
+        if upto > len(self._data):
+            # realloc moves pages, not values.
+            self._data.resize(max(int(len(self._data) * GROWTH), upto, SMALLEST), refcheck=False)
+        self._data[self._n : upto] = values
+        self._n = upto
+
+    def array(self) -> NDArray[Any]:
+        """Return all values; nothing can be appended any more."""
+        if self._own:
+            self._data.resize(self._n, refcheck=False)
+        return self._data
+
+
+class Sparse:
+    """A column of which nearly all values are one and the same."""
+
+    def __init__(self, places: NDArray[Any], values: NDArray[Any], usual: Any, n: int) -> None:
+        self._places, self._values, self._usual, self._n = places, values, usual, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def dense(self) -> NDArray[Any]:
+        """Return the whole column."""
+        found = np.full(self._n, self._usual, dtype=self._values.dtype)
+        found[self._places] = self._values
+        return found
+
+
+def compact(column: NDArray[Any], usual: Any) -> NDArray[Any] | Sparse:
+    """Return a column as it needs least memory; `usual`: the value that most may have, NaN too."""
+    if len(column) < SMALLEST:
+        return column
+    unusual = ~np.isnan(column) if usual != usual else column != usual
+    places = np.flatnonzero(unusual)
+    if len(places) >= SPARSE_SHARE * len(column):
+        return column
+    return Sparse(places.astype(np.int32 if len(column) < 2**31 else np.int64), column[places], usual, len(column))

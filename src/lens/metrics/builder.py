@@ -1,0 +1,365 @@
+"""Make tables: from records, and from run files.
+
+One walk over the records takes out their scalars and joins their lists as bytes; from there on everything is
+numpy, and nothing is done in Python for an event. Records are taken in batches, so that a long run file
+never lies in memory as objects.
+"""
+
+from __future__ import annotations
+
+import gc
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec.structs import astuple
+
+from lens.history.lean import MISSING
+from lens.history.read import RunStream
+from lens.metrics.buffer import Buffer, compact
+from lens.metrics.columns import Codes, Column, Lists, Run
+from lens.metrics.packing import EVENT_COLUMNS, event_columns, narrow, tcp_of, unpacked, wall_us
+from lens.metrics.table import Table
+from lens.metrics.token_counts import tokens_of_events
+from lens.model import CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
+from lens.pricing import PriceBook
+
+OnProgress = Callable[[float], None]
+# Records whose columns are made at once: many enough to forget numpy's overhead, few enough for the caches.
+BATCH = 2048
+_STAMPS = Stamps.__struct_fields__
+_USAGE = Usage.__struct_fields__
+_NO_USAGE = (float("nan"),) * len(_USAGE)
+# Fields of a record that have few different values; columns of these names.
+_CODED = (
+    "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
+    "reported_cost_usd", "http_status",
+)  # fmt: skip
+# What stands in a column where nothing was measured.
+_USUAL = {
+    **dict.fromkeys([name for name in _STAMPS if name != "start"], MISSING),
+    **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", *_USAGE), float("nan")),
+    "tries": 0,
+}
+LONGEST_ID = 64  # bytes of a request's id that are kept
+
+
+class TableBuilder:
+    """Takes records one by one or many at once, and makes the table of them."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self._waiting: list[Any] = []
+        self._parts: dict[str, Buffer] = {}
+        self._values: dict[str, dict[Any, int]] = {}
+        self._taken = 0
+        self._odd = 0  # records whose events are no columns of one length
+
+    def add(self, record: Any) -> None:
+        """Take a Record, or one of history.lean."""
+        self._waiting.append(record)
+        if len(self._waiting) >= BATCH:
+            self._take()
+
+    def extend(self, records: Iterable[Any]) -> None:
+        for record in records:
+            self.add(record)
+
+    def table(self, run: Run, book: PriceBook | None = None, places: Sequence[int] | None = None) -> Table:
+        """Return the table of all that was taken. places: what to `fetch` each record by; else its number."""
+        self._take()
+        if self._odd:
+            self.warnings.append(f"{self._odd} requests have event columns of different lengths and were left out")
+        columns: dict[str, Any] = {}
+        lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}}
+        if not self._parts:
+            self._put_empty()
+        for name in list(self._parts):
+            joined = self._parts.pop(name).array()
+            head, _, field = name.partition(".")
+            if field:
+                lists[head][field] = joined
+            elif name in self._values:
+                columns[name] = Codes(joined if len(joined) < BATCH else narrow(joined), tuple(self._values[name]))
+            else:
+                columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
+        n = len(columns["start"])
+        columns["run"] = np.zeros(n, dtype=np.int16)
+        if places is None:
+            columns["row"] = columns.pop("taken")
+        else:
+            columns["row"] = np.asarray(places, dtype=np.int64)[columns.pop("taken")]
+        made = {}
+        for name, fields in lists.items():
+            made[name] = Lists(np.concatenate(([0], np.cumsum(fields.pop("sizes"), dtype=np.int64))), fields)
+        columns["timing_sources"] = Codes(np.empty(0, dtype=np.int32), tuple(self._values.get("timing.source", ())))
+        return Table(columns, made, [run], book=book)
+
+    def _take(self) -> None:
+        """Make columns of the records that wait."""
+        if not self._waiting:
+            return
+        records, self._waiting = self._waiting, []
+        events, sizes = event_columns(records)
+        rows = np.arange(self._taken, self._taken + len(records))
+        self._taken += len(records)
+        if events is None:
+            whole = [len({len(unpacked(getattr(one.events, name))) for name in EVENT_COLUMNS}) == 1 for one in records]
+            rows = rows[np.array(whole, dtype=bool)]
+            self._odd += len(records) - sum(whole)
+            records = [record for record, sound in zip(records, whole, strict=True) if sound]
+            events, sizes = event_columns(records)
+            if not records or events is None:
+                return
+        self._put("taken", rows)
+        usage = self._scalars(records)
+        self._code(records)
+        self._timings(records)
+        self._events(records, events, sizes, usage)
+
+    def _put_empty(self) -> None:
+        """Make the columns of no records: those of one that is taken away."""
+        nothing = Record(
+            request_id="",
+            index=0,
+            provider="",
+            model="",
+            timestamp="",
+            stamps=Stamps(start=0),
+            status=Status.SUCCESS,
+            category="success",
+        )
+        self._waiting = [nothing]
+        self._take()
+        self._parts = {name: Buffer(part.array().dtype) for name, part in self._parts.items()}
+        self._values = {name: {} for name in self._values}
+
+    def _put(self, name: str, column: Column) -> None:
+        self._parts.setdefault(name, Buffer()).append(column)
+
+    def _put_codes(self, name: str, values: Sequence[Any]) -> None:
+        """Put a column of few different values; None is none."""
+        known = self._values.setdefault(name, {})
+        try:
+            codes = [-1 if value is None else known[value] for value in values]
+        except KeyError:
+            codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
+        self._put(name, np.array(codes, dtype=np.int32))
+
+    def _scalars(self, records: Sequence[Any]) -> dict[str, Column]:
+        """Put the columns of one number a request; return the usage."""
+        n = len(records)
+        full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
+        stamps: Iterable[Any] = chain.from_iterable([astuple(record.stamps) for record in records])
+        if full:
+            stamps = (MISSING if at is None else at for at in stamps)
+        absolute: Column = np.fromiter(stamps, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T
+        self._put("start", absolute[0])
+        column: Column
+        for name, column in zip(_STAMPS, absolute, strict=True):
+            if name != "start":
+                self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
+        counts: Any = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
+        usage = np.array(counts, dtype=np.float64).reshape(n, len(_USAGE)).T
+        by_name = dict(zip(_USAGE, usage, strict=True))
+        for name, column in by_name.items():
+            self._put(name, column)
+        tcp = np.array([tcp_of(record) for record in records], dtype=np.float64).reshape(n, 3).T
+        for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
+            self._put(name, column)
+        self._put("index", np.array([record.index for record in records], dtype=np.int64))
+        self._put("target", np.array([record.target for record in records], dtype=np.int32))
+        self._put("tries", np.array([len(record.tries) for record in records], dtype=np.int32))
+        self._put("wall_us", np.array([wall_us(record.timestamp) for record in records], dtype=np.int64))
+        self._put("kernel", np.array([record.stamp_kind == "kernel" for record in records], dtype=bool))
+        for name in ("stream", "clock_stepped", "warmup"):
+            self._put(name, np.array([getattr(record, name) for record in records], dtype=bool))
+        ids = [record.request_id.encode(errors="replace")[:LONGEST_ID] for record in records]
+        self._put("request_id", np.array(ids, dtype=np.bytes_))
+        return by_name
+
+    def _code(self, records: Sequence[Any]) -> None:
+        for name in _CODED:
+            self._put_codes(name, [getattr(record, name) for record in records])
+        self._put_codes("status", [record.status.value for record in records])
+        self._put_codes("failure", [record.failure and record.failure.message for record in records])
+        connections = [record.connection for record in records]
+        for name in ("reused", "peer", "tls_resumed"):
+            self._put_codes(name, [None if one is None else getattr(one, name) for one in connections])
+        self._put_codes("labels", [tuple(sorted(record.labels.items())) for record in records])
+
+    def _timings(self, records: Sequence[Any]) -> None:
+        """The times that servers told, each under its source."""
+        told = [record.server_timing_ms for record in records]
+        self._put("timing.sizes", np.array([len(one) for one in told], dtype=np.int64))
+        known = self._values.setdefault("timing.source", {})
+        names = [known.setdefault(name, len(known)) for one in told if one for name in one]
+        self._put("timing.source", np.array(names, dtype=np.int32))
+        self._put("timing.ms", np.array([took for one in told if one for took in one.values()], dtype=np.float64))
+
+    def _events(
+        self, records: Sequence[Any], columns: dict[str, Column], sizes: Column, usage: dict[str, Column]
+    ) -> None:
+        """The content events, how many tokens each brought, and who says so."""
+        n = len(records)
+        signals, chars = columns["signals"], columns["chars"]
+        content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))
+        of = np.repeat(np.arange(n), sizes)[content]
+        kinds = signals[content]
+        output, reasoning = (kinds & int(OUTPUT)) != 0, (kinds & int(Signal.REASONING)) != 0
+        in_each = np.bincount(of, minlength=n)
+        told = {
+            row: unpacked(record.tokens_per_event)
+            for row, record in enumerate(records)
+            if record.tokens_per_event is not None
+        }
+        counted = tokens_of_events(
+            chars=chars[content],
+            of=of,
+            n=in_each,
+            output_tokens=usage["output_tokens"],
+            reasoning_tokens=usage["reasoning_tokens"],
+            thought_aloud=np.bincount(of[reasoning], minlength=n) > 0,
+            told=told,
+        )
+        reads = columns["read"][content]
+        together = np.zeros(len(of), dtype=bool)
+        together[1:] = (reads[1:] == reads[:-1]) & (of[1:] == of[:-1])
+        self._put("events.sizes", in_each)
+        self._put("events.at", narrow(columns["arrived_ns"][content]))
+        self._put("events.lag", narrow(columns["lag_ns"][content]))
+        self._put("events.kind", (output + 2 * reasoning).astype(np.uint8))
+        self._put("events.together", together)
+        self._put("events.tokens", narrow(counted.tokens))
+        self._put("streamed", counted.streamed)
+        self._put("evidence", counted.evidence.astype(np.int8))
+
+
+def table_of(
+    records: Iterable[Any], info: RunInfo | None = None, book: PriceBook | None = None, *, name: str = ""
+) -> Table:
+    """Return the table of records that are in memory."""
+    known = records if isinstance(records, Sequence) else list(records)
+    builder = TableBuilder()
+    builder.extend(known)
+    return builder.table(Run(name, info, partial(map, known.__getitem__)), book)
+
+
+def read_table(
+    path: Path, book: PriceBook | None = None, *, name: str | None = None, on_progress: OnProgress | None = None
+) -> tuple[Table, tuple[str, ...]]:
+    """Return the table of a run file of any layout, and warnings of what of it cannot be read.
+
+    on_progress: is told now and then what share of the file was read.
+
+    Raises:
+        FileError: it cannot be read, is no run file, or a newer version wrote it.
+    """
+    stream = RunStream(path)
+    table, warnings = table_of_stream(stream, book, name=path.name if name is None else name, on_progress=on_progress)
+    return table, (*stream.warnings, *warnings)
+
+
+def table_of_stream(
+    stream: RunStream, book: PriceBook | None = None, *, name: str = "", on_progress: OnProgress | None = None
+) -> tuple[Table, list[str]]:
+    """Return the table of what a run file still holds, and what of it was left out."""
+    builder, places = TableBuilder(), array("q")
+    with gc_paused():
+        for place, record in stream.lean():
+            places.append(place)
+            builder.add(record)
+            if on_progress is not None and not len(places) % BATCH:
+                on_progress(stream.share)
+    return builder.table(Run(name, stream.info, stream.fetch), book, places), builder.warnings
+
+
+def read_tables(
+    paths: Sequence[Path], book: PriceBook | None = None, *, on_progress: OnProgress | None = None
+) -> tuple[Table, tuple[str, ...]]:
+    """Return run files as one table, and warnings that name the file.
+
+    Stamps of different runs are of different clocks, so the requests are in the order of the wall's. A request
+    that stands in two files, as in a journal and what it became, is taken once.
+
+    Raises:
+        FileError: one cannot be read or is no run file.
+    """
+    names = [path.name for path in paths]
+    unique = len(set(names)) == len(names)
+    tables, warnings = [], []
+    for number, (path, name) in enumerate(zip(paths, names, strict=True)):
+        called = name if unique else str(path)
+        tell = None if on_progress is None else partial(_tell_of_several, on_progress, number, len(paths))
+        table, says = read_table(path, book, name=called, on_progress=tell)
+        tables.append(table)
+        warnings += [f"{called}: {one}" for one in says]
+    if len(tables) == 1:
+        return tables[0], tuple(warnings)
+    whole = join_tables(tables)
+    _, first = np.unique(whole.column("request_id"), return_index=True)
+    twice = len(whole) - len(first)
+    if twice:
+        many = f"{twice} request{'s stand' if twice > 1 else ' stands'}"
+        warnings.append(f"{many} in more than one of the files: taken once")
+        whole = whole.take(np.sort(first))
+    return whole.started(), tuple(warnings)
+
+
+def _tell_of_several(on_progress: OnProgress, number: int, files: int, share: float) -> None:
+    on_progress((number + share) / files)
+
+
+def join_tables(tables: Sequence[Table]) -> Table:
+    """Return the requests of several tables as one, in their order; its runs are theirs, one behind the other."""
+    columns: dict[str, Any] = {}
+    lists: dict[str, Lists] = {}
+    begins = np.cumsum([0, *[len(table.runs) for table in tables]]).tolist()
+    for name, kind in tables[0].kinds().items():
+        if kind is Codes:
+            columns[name] = _joined_codes([table.codes(name) for table in tables])
+        else:
+            columns[name] = np.concatenate([table.column(name) for table in tables])
+    columns["run"] = np.concatenate([table.column("run") + begin for table, begin in zip(tables, begins, strict=False)])
+    for name in ("events", "timing"):
+        sizes = np.concatenate([np.diff(table.firsts(name)) for table in tables])
+        fields = {
+            field: np.concatenate([table.listed(name, field) for table in tables])
+            for field in tables[0].listed_names(name)
+        }
+        lists[name] = Lists(np.concatenate(([0], np.cumsum(sizes))), fields)
+    number = {source: i for i, source in enumerate(columns["timing_sources"].values)}
+    lists["timing"].columns["source"] = np.concatenate(
+        [
+            np.array([*[number[source] for source in table.sources], -1])[table.listed("timing", "source")]
+            for table in tables
+        ]
+    )
+    return Table(columns, lists, [run for table in tables for run in table.runs], book=tables[0].book)
+
+
+def _joined_codes(columns: Sequence[Codes]) -> Codes:
+    """Return columns of few different values one behind the other, under one numbering."""
+    numbers: dict[Any, int] = {}
+    parts = []
+    for one in columns:
+        renumbered = [numbers.setdefault(value, len(numbers)) for value in one.values]
+        parts.append(np.array([*renumbered, -1], dtype=np.int32)[one.codes])
+    return Codes(np.concatenate(parts), tuple(numbers))
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Records know nothing that knows them, so looking for cycles among millions of them is time for nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

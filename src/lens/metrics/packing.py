@@ -1,0 +1,88 @@
+"""Lists of numbers of many records as one column, in whatever form they lie in a file or in memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from msgspec.msgpack import Ext
+
+from lens.history.lean import MISSING
+from lens.metrics.columns import EPOCH, Column
+from lens.model import COLUMN_CODES
+
+EVENT_COLUMNS = ("arrived_ns", "lag_ns", "signals", "chars", "read")
+_PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
+_NO_TCP = (None, None, None)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def wall_us(timestamp: str) -> int:
+    """Return the time of day of a record's timestamp, as microseconds since 1970; MISSING where it is none."""
+    try:
+        when = datetime.fromisoformat(timestamp)
+        return ((when if when.tzinfo else when.astimezone()) - EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return MISSING
+
+
+def event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Column]:
+    """Return the events of these records, one record's behind the other's, and how many each has.
+
+    None where the columns of a record differ in length.
+    """
+    columns: dict[str, Column] = {}
+    sizes: Column | None = None
+    for name in EVENT_COLUMNS:
+        columns[name], each = joined_columns([getattr(record.events, name) for record in records])
+        if sizes is not None and not np.array_equal(each, sizes):
+            return None, sizes
+        sizes = each
+    assert sizes is not None
+    return columns, sizes
+
+
+def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
+    """Return lists of numbers one behind the other, and the length of each; files of different age differ in widths."""
+    kinds = set(map(type, columns))
+    if kinds == {Ext} and len(codes := {column.code for column in columns}) == 1:
+        data = [column.data for column in columns]
+        joined = np.frombuffer(b"".join(data), dtype=_PACKED_TYPES[codes.pop()])
+        return joined.astype(np.int64, copy=False), np.array([*map(len, data)], dtype=np.int64) // joined.itemsize
+    if kinds == {list}:
+        sizes = np.array([*map(len, columns)], dtype=np.int64)
+        return np.fromiter(chain.from_iterable(columns), np.int64, int(sizes.sum())), sizes
+    each = [unpacked(column) for column in columns]
+    values = np.concatenate(each) if each else np.empty(0, dtype=np.int64)
+    return values, np.array([len(column) for column in each], dtype=np.int64)
+
+
+def unpacked(column: Any) -> Column:
+    """Return a list of numbers in any of its forms as int64."""
+    if isinstance(column, Ext):
+        values: Column = np.frombuffer(bytes(column.data), dtype=_PACKED_TYPES[column.code]).astype(np.int64)
+        return values
+    if isinstance(column, array):
+        return np.array(column, dtype=np.int64)
+    return np.array(column, dtype=np.int64)
+
+
+def narrow(values: Column) -> Column:
+    """Return whole numbers in as few bytes as they fit in."""
+    if not len(values):
+        return values
+    least, greatest = int(values.min()), int(values.max())
+    return values.astype(np.result_type(np.min_scalar_type(least), np.min_scalar_type(greatest)), copy=False)
+
+
+def tcp_of(record: Any) -> tuple[int | None, int | None, int | None]:
+    """Return round trip, shortest round trip and segments sent again during this request, where the kernel told."""
+    connection = record.connection
+    if connection is None or (end := connection.tcp_at_end) is None:
+        return _NO_TCP
+    begin = connection.tcp_at_send if connection.reused else None
+    return end.rtt_us, end.min_rtt_us, end.retransmits - (begin.retransmits if begin else 0)

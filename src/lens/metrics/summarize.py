@@ -1,0 +1,195 @@
+"""Sum up a table: counts, distributions, throughput, money, warnings.
+
+A failed request is counted, never dropped, and speaks only for what it still measured. Requests of warm-up
+and cool-down are not part of the figures. Rates of several runs are over the sum of their windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from lens.history.lean import MISSING
+from lens.history.read import RunStream
+from lens.metrics.builder import table_of, table_of_stream
+from lens.metrics.cold_start import cold_start
+from lens.metrics.definitions import metric_named, request_metrics
+from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution
+from lens.metrics.formulas import coalesced_events
+from lens.metrics.goodput import Slo, keep_slos
+from lens.metrics.quality_warnings import quality_warnings
+from lens.metrics.stages import pacing_warnings, stage_rows
+from lens.metrics.summary import Summary
+from lens.metrics.table import Table
+from lens.metrics.token_counts import EVIDENCE
+from lens.model import Record, RunInfo
+from lens.pricing import PriceBook
+from lens.units import NS_PER_S
+
+# An answer of more tokens than this that came in one event was not streamed.
+PIECE_TOKENS = 5
+# What people decide by: these get intervals.
+SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
+
+
+def summarize(
+    requests: Table | RunStream | Iterable[Record],
+    info: RunInfo | None = None,
+    book: PriceBook | None = None,
+    *,
+    slos: Sequence[Slo] = (),
+    percents: Sequence[float] = PERCENTILES,
+    metrics: Iterable[str] | None = None,
+) -> Summary:
+    """Return the summary of requests.
+
+    info: of the run, whose warnings are told too; book: of prices, where `requests` are no table, which has its own;
+    slos: what a request must keep to count as good (goodput); percents: the percentiles that are given;
+    metrics: those whose distributions are given, None: all. Warnings need `quality_warnings.READ_FROM`.
+    """
+    if isinstance(requests, RunStream):
+        requests, _ = table_of_stream(requests, book)
+        info = info or requests.info
+    table = requests if isinstance(requests, Table) else table_of(requests, info, book)
+    measured = table.measured()
+    found = _summary(measured, slos, distributions(measured, percents, metrics), server_times(measured, percents))
+    warnings = (*(info.warnings if info else ()), *quality_warnings(found))
+    if len(list(measured.by_run())) == 1:
+        rows = stage_rows(measured)
+        warnings = (*warnings, *pacing_warnings(rows))
+        found = msgspec.structs.replace(found, stages=rows, cold_start=cold_start(measured) or None)
+    return msgspec.structs.replace(found, warnings=warnings)
+
+
+class Window(NamedTuple):
+    """From the first start to the last end, and the sum of all latencies; of several runs their sums."""
+
+    window_s: float | None
+    busy_s: float
+
+
+def window_of(table: Table) -> Window:
+    """Return the window of the requests of a table."""
+    window_ns = busy_ns = 0
+    for _, run in table.by_run():
+        start, end = run.column("start"), run.stamp("end")
+        ended = end != MISSING
+        if ended.any():
+            window_ns += max(int((start + end)[ended].max()) - int(start.min()), 0)
+            busy_ns += int(end[ended].sum())
+    return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S)
+
+
+def distributions(
+    table: Table, percents: Sequence[float] = PERCENTILES, metrics: Iterable[str] | None = None
+) -> dict[str, Distribution]:
+    """Return how the values of each metric are spread; of those that may speak for it. metrics: None: all."""
+    found = {}
+    for metric in request_metrics() if metrics is None else map(metric_named, metrics):
+        values = table.values(metric.name)
+        one = distribution(
+            metric.name, metric.unit, values, percents, sure_of=SURE_OF if metric.name in SURE else (), own=True
+        )
+        if one:
+            found[metric.name] = one
+    return found
+
+
+def server_times(table: Table, percents: Sequence[float] = PERCENTILES) -> dict[str, Distribution]:
+    """Return how the times that servers told are spread, by their source."""
+    sources, source, took = table.sources, table.listed("timing", "source"), table.listed("timing", "ms")
+    order = np.argsort(source, kind="stable")
+    ends = np.searchsorted(source[order], np.arange(len(sources)), side="right")
+    parts = np.split(took[order], ends)
+    found = {name: distribution(name, "ms", part, percents) for name, part in zip(sources, parts, strict=False)}
+    return {name: one for name, one in found.items() if one}
+
+
+def _summary(
+    table: Table, slos: Sequence[Slo], spread: dict[str, Distribution], told: dict[str, Distribution]
+) -> Summary:
+    success = table.success
+    requests, successes = len(table), int(success.sum())
+    window_s, busy_s = window_of(table)
+    costs = table.costs
+    output = _total(table, "output_tokens")
+    good = int((keep_slos(table, slos) & success).sum()) if slos else None
+    content = int(table.n[success].sum())
+    reused = table.codes("reused")
+    pieces = success & (table.n == 1) & (table.column("streamed") > PIECE_TOKENS) & table.column("stream")
+    encodings = table.codes("content_encoding")
+    return Summary(
+        requests=requests,
+        successes=successes,
+        by_status=_counts(table, "status"),
+        by_category=_counts(table, "category"),
+        examples=_examples(table),
+        window_s=window_s,
+        success_rate=successes / requests if requests else None,
+        requests_per_second=successes / window_s if window_s else None,
+        output_tokens_per_second=output / window_s if window_s and output is not None else None,
+        concurrency_mean=busy_s / window_s if window_s else None,
+        input_tokens=_total(table, "input_tokens"),
+        output_tokens=output,
+        total_cost=costs.total,
+        cost_per_request=costs.total / Decimal(costs.priced) if costs.total is not None else None,
+        unpriced=costs.unpriced,
+        unpriced_reason=costs.reason,
+        distributions=spread,
+        retries=int(table.column("tries").sum()),
+        connections_opened=int(reused.equal(False).sum()),
+        coalesced_share=float(coalesced_events(table)[success].sum()) / content if content else None,
+        stamp_kinds=_stamp_kinds(table),
+        token_evidence=_evidence(table),
+        server_timing_ms=told,
+        goodput_rps=good / window_s if good is not None and window_s else None,
+        good=good,
+        slos=tuple([str(slo) for slo in slos]),
+        cached_tokens=_total(table, "cache_read_tokens"),
+        clock_stepped=int(table.column("clock_stepped").sum()),
+        compressed=int(((encodings.codes >= 0) & ~encodings.equal("identity")).sum()),
+        one_piece=int(pieces.sum()),
+        retransmitting=int((success & (table.column("retransmits") > 0)).sum()),
+        served_models=_counts(table, "served_model"),
+        price_age_days=costs.stale_days,
+    )
+
+
+def _counts(table: Table, name: str) -> dict[str, int]:
+    """Return how many requests have each value, the most frequent first."""
+    return dict(sorted(table.codes(name).used().items(), key=lambda item: -item[1]))
+
+
+def _examples(table: Table) -> dict[str, str]:
+    """Return of each category of failure the first message."""
+    categories, messages = table.codes("category"), table.codes("failure")
+    failed = np.flatnonzero(messages.codes >= 0)
+    found, first = np.unique(categories.codes[failed], return_index=True)
+    rows = failed[first]
+    ordered = sorted(zip(rows.tolist(), found.tolist(), strict=True))
+    return {categories.values[category]: messages.values[messages.codes[row]] for row, category in ordered}
+
+
+def _total(table: Table, name: str) -> int | None:
+    """Return the tokens of all successes; None where no answer told them."""
+    told = table.usage(name)[table.success]
+    known = told[~np.isnan(told)]
+    return int(known.astype(np.int64).sum()) if len(known) else None
+
+
+def _stamp_kinds(table: Table) -> dict[str, int]:
+    """Return how many answers have the kernel's stamps, and how many those of this client's reads."""
+    answered = table.success & (table.n > 0)
+    counts = {"kernel": int((answered & table.kernel).sum()), "read": int((answered & ~table.kernel).sum())}
+    return {name: n for name, n in counts.items() if n}
+
+
+def _evidence(table: Table) -> dict[str, int]:
+    """Return who said how many tokens each event brought, and of how many answers."""
+    told = table.column("evidence")[table.success]
+    counts = np.bincount(told[told >= 0], minlength=len(EVIDENCE)).tolist()
+    return {name: n for name, n in zip(EVIDENCE, counts, strict=True) if n}

@@ -1,0 +1,148 @@
+"""A run as a table: its columns, and every metric of `definitions` evaluated on them.
+
+What summaries, gates, comparisons, trends, exports and pages are computed from. Metrics are evaluated a slice
+at a time, so that a million requests need little more memory than their columns. A single request is a table
+of one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from lens.metrics.buffer import Buffer
+from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
+from lens.metrics.definitions import Metric, metric_named
+from lens.model import Usage
+from lens.pricing import PriceBook
+from lens.pricing.columns import Costs, PriceKey, PriceKeys, cost_columns
+
+# Bytes of evaluated columns that a table keeps; the oldest go first and are evaluated again when asked for.
+KEPT_BYTES = 96 << 20
+MINUTE_US = 60 * 1_000_000
+
+
+class Pooled(NamedTuple):
+    """Values of a metric that has many a request, in the metric's unit."""
+
+    values: Column  # float64
+    of: Column  # int: the request of each, ascending
+
+
+class Table(Columns):
+    """Requests and their figures, a column each. Made by `builder`; see the module."""
+
+    def __init__(
+        self,
+        columns: dict[str, Any],
+        lists: dict[str, Lists],
+        runs: Sequence[Run],
+        *,
+        parent: Self | None = None,
+        rows: Rows | None = None,
+        book: PriceBook | None = None,
+    ) -> None:
+        """book: the prices of costs; of a subset those of its parent."""
+        super().__init__(columns, lists, runs, parent=parent, rows=rows)
+        self.book: PriceBook = book or (parent.book if parent is not None else PriceBook())
+        self._kept: dict[str, Column] = {}
+
+    def metric(self, name: str) -> Column:
+        """Return a metric's value of each request as float64, NaN where it was not measured; of a pooled one the mean.
+
+        Also of requests that may not speak for it; see `counted`.
+
+        Raises:
+            KeyError: no metric of that name.
+        """
+        metric = metric_named(name)
+        found = self._kept.get(metric.name)
+        if found is None and self._parent is not None and self._rows is not None:
+            kept = self._parent._kept.get(metric.name)
+            found = kept[self._rows] if kept is not None else None
+        if found is None:
+            several = self.slices() if metric.by_slice else (self,)
+            parts = [np.asarray(metric.per_request(part), dtype=np.float64) for part in several]
+            found = np.concatenate(parts) if len(parts) != 1 else parts[0]
+        self._keep(metric.name, found)
+        return found
+
+    def _keep(self, name: str, column: Column) -> None:
+        self._kept[name] = column
+        while len(self._kept) > 1 and sum(one.nbytes for one in self._kept.values()) > KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]
+
+    def counted(self, name: str) -> Column:
+        """Return the metric, NaN also for requests that failed before it was complete: they may not speak for it."""
+        metric = metric_named(name)
+        column = self.metric(name)
+        return column if metric.partial else np.where(self.success, column, np.nan)
+
+    def pooled(self, name: str) -> Pooled:
+        """Return all values of a metric, of the requests that may speak for it, in their order.
+
+        Of a metric that is one number a request those that were measured.
+        """
+        metric = metric_named(name)
+        if metric.pooled is None:
+            column = self.counted(name)
+            there = np.flatnonzero(~np.isnan(column))
+            return Pooled(column[there], there)
+        values, of = Buffer(np.float64), Buffer(np.int32)
+        for some, whose in self._pooled(metric):
+            values.append(some)
+            of.append(whose)
+        return Pooled(values.array(), of.array())
+
+    def values(self, name: str) -> Column:
+        """Return the same without the request of each; the array is the caller's own."""
+        metric = metric_named(name)
+        if metric.pooled is None:
+            return self.pooled(name).values
+        values = Buffer(np.float64)
+        for some, _ in self._pooled(metric):
+            values.append(some)
+        return values.array()
+
+    def _pooled(self, metric: Metric) -> Iterator[tuple[Column, Column]]:
+        """Yield the values of a slice of requests at a time, and the request of each."""
+        assert metric.pooled is not None
+        at = 0
+        for part in self.slices():
+            values, of = metric.pooled(part)
+            if not metric.partial:
+                speak = part.success[of]
+                if not speak.all():
+                    values, of = values[speak], of[speak]
+            yield values, (of + at).astype(np.int32)
+            at += len(part)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What each request cost, from the book."""
+        return cost_columns(
+            self.book, self._price_keys(), {name: self.usage(name) for name in Usage.__struct_fields__}, self.success
+        )
+
+    def _price_keys(self) -> PriceKeys:
+        """Which requests have the same price: of one provider and model, within one minute."""
+        names = [self.codes(name) for name in ("provider", "model", "served_model")]
+        minute = self.column("wall_us") // MINUTE_US
+        groups = self.grouped(*[one.codes for one in names], minute)
+        of = np.zeros(len(self), dtype=np.int64)
+        for number, rows in enumerate(groups):
+            of[rows] = number
+        places = [int(rows[0]) for rows in groups]
+        keys = []
+        for place in places:
+            provider, model, served = [one.values[code] if (code := one.codes[place]) >= 0 else None for one in names]
+            keys.append(PriceKey(str(provider), str(model), served, wall_time(int(minute[place]) * MINUTE_US)))
+        reported = self.codes("reported_cost_usd")
+        return PriceKeys(
+            of.reshape(-1),
+            keys,
+            {int(row): reported.values[reported.codes[row]] for row in np.flatnonzero(reported.codes >= 0)},
+        )
