@@ -117,11 +117,12 @@ class AnswerReader:
     def read(self) -> Reading:
         """Return what the answer means."""
         category, failure = self.classify_response()
+        usage = self.usage()
         return make_reading(
             self.exchange,
             category,
             failure,
-            usage=self.usage(),
+            usage=usage,
             timings_ms=self.timings_ms,
             usage_raw=self.usage_raw or None,
             tokens_per_event=self.tokens_per_event(),
@@ -135,7 +136,7 @@ class AnswerReader:
             tool_calls=self.tool_calls(),
             reported_cost_usd=self.reported_cost_usd,
             events_read=self.events_read if self.events_read < len(self.exchange.events) else None,
-            warnings=(*self.exchange.warnings, *self.unread.warnings(), *self._count_warnings()),
+            warnings=(*self.exchange.warnings, *self.unread.warnings(), *self._count_warnings(usage)),
         )
 
     @property
@@ -254,9 +255,8 @@ class AnswerReader:
         """Return whether an event carried text, reasoning, a tool call, a refusal or media."""
         return any(bits & CONTENT_BITS for bits in self.exchange.events.signals[: self.events_read])
 
-    def _count_warnings(self) -> Iterator[str]:
+    def _count_warnings(self, usage: Usage | None) -> Iterator[str]:
         """Yield a sentence where the server's counts cannot be true."""
-        usage = self.usage()
         if usage is not None and usage.output_tokens == 0 and (self.text or self.has_content()):
             yield "the server counted 0 output tokens of an answer that has text: do not trust its token counts"
 
