@@ -37,7 +37,7 @@ help:
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
 	@echo "make figures   what it found, into README.md"
-	@echo "make faults    docs/faults.md, from the table of its tests"
+	@echo "make faults    docs/faults.md and docs/answers.md, from the tables of their tests"
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make mutants   a few lines broken on purpose; the tests must notice"
 	@echo "make audit     known weaknesses of what is installed with this, as PyPI tells them"
@@ -99,6 +99,7 @@ docs: .venv-test/installed
 
 faults: .venv-test/installed
 	$(BIN)/python tests/faults/fault_table.py > docs/faults.md
+	$(BIN)/python tests/providers/failure_table.py > docs/answers.md
 
 fuzz: .venv-test/installed
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q tests/fuzz tests/core/test_core_fuzz.py

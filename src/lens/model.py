@@ -106,7 +106,7 @@ class Stamps(Noun, frozen=True):
     first_byte: Ns | None = None  # of the final response; a 1xx has its own stamp
     informational: Ns | None = None  # first byte of a 1xx response, where one came
     head_end: Ns | None = None
-    end: Ns | None = None  # the byte that ends the body, or when it was given up
+    end: Ns | None = None  # the protocol's terminator or the byte that ends the body, or when it was given up
 
 
 def _column(code: str) -> Any:
@@ -263,6 +263,8 @@ class Record(Noun, frozen=True):
     labels: dict[str, str] = {}
     warmup: bool = False  # sent before the measured window; not part of the results
     stage: str | None = None  # of a run with several settings: under which one
+    choices: tuple[str, ...] | None = None  # text by choice, where n > 1; saved with the text
+    warnings: tuple[str, ...] = ()  # why a figure of this request may be wrong
 
 
 class Target(Noun, frozen=True):

@@ -162,7 +162,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     comments: int = 0
     wire_bytes: int = 0
     content_encoding: str | None = None
-    error_field: str | None = None  # text of an SSE field named "error" (old llama.cpp)
+    error_field: str | None = None  # an SSE field named "error" (old llama.cpp), or a line of bare JSON
+    warnings: tuple[str, ...] = ()  # what was against the rules of HTTP and did no harm
     stamp_kind: Literal["kernel", "read"] = "read"
     clock_stepped: bool = False
 
@@ -189,3 +190,5 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     server_timing_ms: dict[str, float] = {}
     provider_request_id: str | None = None
     reported_cost_usd: str | None = None
+    events_read: int | None = None  # events up to the protocol's terminator; None where nothing follows it
+    warnings: tuple[str, ...] = ()  # why a figure of this answer may be wrong

@@ -722,3 +722,44 @@ def test_a_step_of_the_wall_clock_is_noticed_and_moves_no_stamp(tmp_path, second
         timeout=HANG_S,
     )
     assert done.stdout.strip() == "noticed", done.stderr
+
+
+TEXT_AND_END = signals.SignalSet([("t", 1, True, 0, None)], b"[DONE]")
+
+
+def test_the_protocols_own_end_is_a_change_told_once_while_the_body_stays_open():
+    stream = Stream(-1)
+    stream.begin()
+    stream.feed(b"HTTP/1.1 200 OK\r\n\r\n", 1, 1)
+    assert stream.take_changed()
+    stream.begin_body("close", -1, "sse", TEXT_AND_END)
+    stream.feed(b'data: {"t":"x"}\n\n', 2, 2)
+    assert not stream.take_changed()
+    stream.feed(b"data: [DONE]\n\n", 3, 3)
+    assert (stream.done, stream.state, stream.take_changed(), stream.take_changed()) == (True, "body", True, False)
+
+
+def test_the_first_bytes_behind_a_head_are_told_and_shown_before_the_body_begins():
+    stream = Stream(-1)
+    stream.begin()
+    stream.feed(b"HTTP/1.1 200 OK\r\n\r\n", 1, 1)
+    assert (stream.held, stream.take_changed()) == (b"", True)
+    stream.feed(b"data: ", 2, 2)
+    assert (stream.held, stream.take_changed()) == (b"data: ", True)
+    stream.feed(b"x\n\n", 3, 3)
+    assert (stream.held, stream.take_changed()) == (b"data: x\n\n", False)
+    stream.begin_body("close", -1, "sse", None)
+    assert stream.held == b""
+
+
+@pytest.mark.parametrize(
+    ("lines", "field"),
+    [(b'{"error":"x"}\n', b'{"error":"x"}'), (b'error: y\n{"a":1}\n', b"y"), (b'data: 1\n\n{"b":2}\r\n', b'{"b":2}')],
+)
+def test_a_line_of_bare_json_is_kept_beside_the_events(lines, field):
+    stream = Stream(-1)
+    stream.begin()
+    stream.feed(b"HTTP/1.1 200 OK\r\n\r\n", 1, 1)
+    stream.begin_body("close", -1, "sse", None)
+    stream.feed(lines, 2, 2)
+    assert stream.error_field == field

@@ -83,6 +83,8 @@ def sse(payload: bytes) -> Sse:
             name = value
         elif key == b"error" and not out.error_field:
             out.error_field = value
+        elif line.startswith(b"{") and not out.error_field:
+            out.error_field = line
     return out
 
 

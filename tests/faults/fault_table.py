@@ -188,7 +188,7 @@ FAULTS = [
         (HEAD + chunk(event("a") + b"data: {nope\n\n" + event("b") + FINISH) + b"0\r\n\r\n",),
         "protocol_error",
         "not valid JSON",
-        2,
+        1,  # where its text ends, too
     ),
     Fault(
         "an error in the middle of the stream",

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lens.providers.headers import go_duration_s, kept_headers, rate_limits, request_id, retry_after_s, server_timing_ms
+from lens.providers.headers import (
+    go_duration_s,
+    kept_headers,
+    merge_headers,
+    rate_limits,
+    request_id,
+    retry_after_s,
+    server_timing_ms,
+)
 
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -59,6 +67,69 @@ def test_limits_are_read_in_each_spelling():
     assert (told["input_tokens"].limit, told["input_tokens"].remaining) == (40000, 39000)
     assert told["input_tokens"].reset_s == 30.0
     assert told["tokens"].reset_s is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("12", 12.0),
+        ("0.5", 0.5),
+        ("1m30s", 90.0),
+        ("2026-11-23T12:00:30Z", 30.0),
+        ("1795435230", 30.0),  # epoch seconds
+        ("1795435230000", 30.0),  # epoch milliseconds
+        ("1795435190", 0.0),  # passed
+        ("nan", None),
+        ("-3", None),
+        ("99999999999999999999", None),
+    ],
+)
+def test_a_reset_is_a_duration_or_an_instant(text, seconds):
+    told = rate_limits({"date": DATE, "x-ratelimit-reset-requests": text})
+    assert told["requests"].reset_s == (pytest.approx(seconds) if seconds is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "what"),
+    [
+        ({"x-ratelimit-limit": "600", "x-ratelimit-remaining": "599", "x-ratelimit-reset": "1"}, "requests"),
+        ({"ratelimit-limit": "600", "ratelimit-remaining": "599", "ratelimit-reset": "1"}, "requests"),
+        ({"x-tokenlimit-limit": "600", "x-tokenlimit-remaining": "599", "x-tokenlimit-reset": "1"}, "tokens"),
+        (
+            {
+                "llm_provider-x-ratelimit-limit-tokens": "600",
+                "llm_provider-x-ratelimit-remaining-tokens": "599",
+                "llm_provider-x-ratelimit-reset-tokens": "1s",
+            },
+            "tokens",
+        ),
+    ],
+)
+def test_a_limit_without_a_name_is_read(headers, what):
+    told = rate_limits(headers)[what]
+    assert (told.limit, told.remaining, told.reset_s) == (600, 599, 1.0)
+
+
+def test_all_lines_of_server_timing_count_and_quotes_hold_commas():
+    lines = (
+        ("server-timing", "queue;dur=12.5, prefill;dur=30"),
+        ("server-timing", "cfEdge;dur=4, cfOrigin;dur=50"),
+        ("server-timing", 'total;desc="a, b;dur=99";dur=7'),
+    )
+    found = server_timing_ms(merge_headers(lines))
+    assert found == {
+        "server_timing_queue": 12.5,
+        "server_timing_prefill": 30,
+        "server_timing_cfEdge": 4,
+        "server_timing_cfOrigin": 50,
+        "server_timing_total": 7,
+    }
+    assert kept_headers(lines)["server-timing"].count("dur=") == 6
+
+
+def test_a_proxys_own_times_are_kept_beside_the_models():
+    found = server_timing_ms({"x-litellm-response-duration-ms": "412.5", "x-litellm-overhead-duration-ms": "2"})
+    assert found == {"litellm_response": 412.5, "litellm_overhead": 2}
 
 
 def test_the_servers_own_times_are_milliseconds_under_their_source():

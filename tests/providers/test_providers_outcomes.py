@@ -1,5 +1,6 @@
 """Error bodies and statuses: which category they are, with which message; and how a stream ends."""
 
+import msgspec
 import pytest
 from made import exchange
 
@@ -49,23 +50,114 @@ def test_a_status_of_success_leaves_the_outcome_to_the_body(more, outcome):
 @pytest.mark.parametrize(
     ("found", "more", "category"),
     [
-        ({"malformed": True, "error": Failure(message="x")}, {}, "protocol_error"),
+        ({"malformed": b"{"}, {}, "protocol_error"),
+        ({"malformed": b"{", "error": Failure(message="x")}, {}, "stream_error"),
         ({"error": Failure(message="x"), "finish": "stop", "done": True}, {}, "stream_error"),
         ({"blocked": Failure(message="x"), "done": True}, {}, "content_filtered"),
         ({"done": True, "finish": "stop"}, {"ended": False, "category": "truncated"}, "success"),
         ({"done": True}, {}, "empty"),
         ({"finish": "stop"}, {}, "success"),
-        ({"finish": "stop"}, {"ended": False}, "truncated"),
+        ({"finish": "stop"}, {"ended": False, "category": "truncated"}, "truncated"),
+        ({"finish": "stop"}, {"ended": False}, "success"),  # the transport waited long enough
         ({"finish": "stop"}, {"category": "timeout"}, "timeout"),
         ({}, {"error_field": '{"message": "slot gone"}'}, "truncated"),
     ],
 )
 def test_a_stream_ends_by_the_first_of_these_that_holds(found, more, category):
-    ending = {"done": False, "finish": None, "error": None, "malformed": False} | found
+    ending = {"done": False, "finish": None, "error": None} | found
     assert classify_stream(exchange(**more), **ending)[0] == category
 
 
 @pytest.mark.parametrize("text", ['{"message": "slot gone"}', "slot gone"])
 def test_a_stream_without_its_end_says_what_its_error_field_said(text):
-    _, failure = classify_stream(exchange(error_field=text), done=False, finish=None, error=None, malformed=False)
+    _, failure = classify_stream(exchange(error_field=text), done=False, finish=None, error=None)
     assert failure.message == "slot gone"
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "the request exceeds the available context size, try increasing it"),  # llama.cpp
+        (400, "request (5120 tokens) exceeds the available context size (4096 tokens), try increasing it"),
+        (400, "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"),  # vLLM, OpenAI
+        (400, "The decoder prompt (length 5000) is longer than the maximum model length of 4096."),
+        (400, "The prompt (total length 5000) is too long to fit into the model (context length 4096)."),
+        (400, "You passed 4097 input tokens. However, the model's context length is only 4096 tokens"),
+        (400, "The input (5000 tokens) is longer than the model's context length (4096 tokens)."),  # SGLang
+        (400, "Input length (5000 tokens) exceeds the maximum allowed length (4090 tokens)."),
+        (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000"),  # TGI
+        (422, "Input validation error: `inputs` must have less than 1024 tokens. Given: 1500"),
+        (400, "litellm.ContextWindowExceededError: litellm.BadRequestError: too much"),  # LiteLLM
+        (400, "prompt is too long: 208310 tokens > 200000 maximum"),  # Anthropic
+        (400, "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000"),
+        (400, "This model's maximum prompt length is 131072 but the request contains 537812 tokens."),  # xAI
+        (400, "too many tokens: size limit exceeded by 11326 tokens."),  # Cohere
+        (400, "too many tokens: total number of tokens in the prompt and prediction cannot exceed 4096"),
+        (400, "Input is too long for requested model."),  # Bedrock
+        (400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."),  # Gemini
+        (400, "Your input exceeds the context window of this model."),  # OpenAI, Responses
+        (400, "the input length exceeds the context length"),  # Ollama
+    ],
+)
+def test_a_prompt_beyond_the_context_is_known_by_each_servers_words(status, message):
+    body = msgspec.json.encode({"error": {"message": message}})
+    category, failure = http_failure(status, "", (), body)
+    assert (category, failure.message, failure.retryable) == ("context_length", message, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "category"),
+    [
+        (400, "Invalid 'metadata.note': string too long. Expected a string with maximum length 512", "invalid_request"),
+        (400, "Invalid 'user': string too long", "invalid_request"),
+        (400, "the URL is too long", "invalid_request"),
+        (429, "Too many tokens, please wait before trying again.", "rate_limited"),
+    ],
+)
+def test_another_length_is_not_that_of_the_context(status, message, category):
+    assert http_failure(status, "", (), msgspec.json.encode({"message": message}))[0] == category
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"),
+    [
+        (500, True),
+        (501, False),
+        (502, True),
+        (505, False),
+        (520, True),
+        (522, True),
+        (524, True),
+        (530, True),
+        (404, False),
+    ],
+)
+def test_every_5xx_that_may_pass_is_tried_again(status, retryable):
+    assert http_failure(status, "", (), b"<html>")[1].retryable is retryable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"message":"busy"}}',
+        b'data: {"error":{"message":"busy"}}\n\n',
+        b'event: error\ndata: {"type":"error","error":{"message":"busy"}}\n\n',
+        b'{"error":"busy"}\n',
+        b'{"detail":{"message":"busy"}}',
+        b'{"detail":[{"msg":"busy"}]}',
+        b'{"base_resp":{"status_code":1,"status_msg":"busy"}}',
+        b'{"msg":"busy"}',
+    ],
+)
+def test_the_words_of_an_error_are_found_in_each_shape_of_body(body):
+    assert http_failure(503, "", (), body)[1].message == "busy"
+
+
+def test_a_body_that_ended_well_is_told_apart_from_a_connection_that_broke():
+    ending = {"done": False, "finish": None, "error": None}
+    _, failure = classify_stream(exchange(headers=(("content-length", "9"),)), **ending)
+    assert failure.message.startswith("the HTTP body ended whole")
+    _, failure = classify_stream(exchange(), **ending)
+    assert failure.message.startswith("the connection was closed, which ends this body")
+    broke = Failure(message="the peer reset the connection inside the body")
+    assert classify_stream(exchange(failure=broke, category="truncated", ended=False), **ending)[1] is broke

@@ -134,7 +134,7 @@ def test_arguments_for_a_call_that_was_never_named_are_no_call():
             "it broke",
         ),
         ([delta("response.made_up.delta", "x"), {"type": "response.output_text.delta"}, last()], "success", None),
-        ([b"", b"[DONE]", last()], "success", None),
+        ([b"", last(), b" [DONE]"], "success", None),
     ],
 )  # fmt: skip
 def test_a_stream_ends_as_its_last_events_say(events, category, says):

@@ -28,10 +28,17 @@ def test_token_counts_are_those_that_were_told():
     assert increments([3, 1]) is None
 
 
-@pytest.mark.parametrize("value", [None, True, -1, 2**40, 1.5, "3", [], {}])
+@pytest.mark.parametrize(
+    "value", [None, True, -1, 2**40, 1.5, "3.5", "-3", "", "1e3", float("nan"), float("inf"), [], {}]
+)
 def test_what_is_no_token_count_is_none(value):
     assert as_count(value) is None
     assert first_count(value, 0, 5) == 0
+
+
+@pytest.mark.parametrize(("value", "count"), [(3, 3), (3.0, 3), ("3", 3), ("3.0", 3), (0, 0), ("0", 0)])
+def test_a_token_count_may_be_spelled_as_a_float_or_a_string(value, count):
+    assert as_count(value) == count
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from lens.errors import ConfigError
 from lens.model import ToolCall
 from lens.run.token_counter import Tokenizer, counted, encoding_of, load_tokenizer
 from lens.simulator import Script, start_thread
+from lens.wire import Prompt
 
 WORDS = Tokenizer("words", lambda text: len(text.split()))
 
@@ -57,6 +58,15 @@ def test_text_thinking_and_tool_calls_are_all_output():
     assert counted(called, WORDS).usage.output_tokens == 4
 
 
+def test_the_prompt_is_counted_too_where_no_server_did():
+    bare = record(usage=None, token_source=None, text="a b c")
+    done = counted(bare, WORDS, Prompt(text="one two", system="be brief"))
+    assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens) == (4, 3, 7)
+    parts = [{"type": "text", "text": "one two"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    asked = Prompt(messages=({"role": "user", "content": parts}, {"role": "assistant", "content": "three"}))
+    assert counted(bare, WORDS, asked).usage.input_tokens == 3
+
+
 def test_what_a_server_counted_is_never_replaced():
     said = record(text="a b c")
     assert counted(said, WORDS) is said
@@ -80,4 +90,5 @@ def test_the_command_line_counts_after_the_run_and_marks_it(tmp_path):
     told = json.loads(out.read_text())
     assert told["token_source"] == "estimated:o200k_base"
     assert told["output_tokens"] > 0
+    assert told["input_tokens"] == 1
     assert told.get("text") is None, "the text is kept for counting, and written only when asked for"

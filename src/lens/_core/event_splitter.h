@@ -50,7 +50,7 @@ typedef struct {
     lens_buf_t carry;          /* an incomplete line, element or frame */
     lens_buf_t data;           /* SSE: data lines whose piece is gone, or several joined */
     lens_buf_t name;           /* SSE: the event field; AWS: the name that was made up */
-    lens_buf_t field;          /* SSE: the first field named "error" */
+    lens_buf_t field;          /* SSE: the first field named "error", or line that begins with "{" */
     const unsigned char *view; /* SSE: the one data line, where its bytes are still there */
     size_t view_n;
     size_t total; /* AWS: of the frame in carry; 0 while its prelude is incomplete */

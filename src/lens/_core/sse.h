@@ -98,6 +98,9 @@ static inline void lens_sse_field(lens_event_splitter_t *c, const lens_piece_t *
         if (lens_buf_add(&c->name, value, (size_t)(end - value)) < 0) c->error = LENS_ERROR_MEMORY;
     } else if (name_n == 5 && memcmp(line, "error", 5) == 0 && c->field.n == 0) {
         if (lens_buf_add(&c->field, value, (size_t)(end - value)) < 0) c->error = LENS_ERROR_MEMORY;
+    } else if (*line == '{' && c->field.n == 0) {
+        /* JSON without "data:", which the standard passes over: servers report errors so. */
+        if (lens_buf_add(&c->field, line, n) < 0) c->error = LENS_ERROR_MEMORY;
     }
 }
 

@@ -19,7 +19,7 @@ cdef enum StreamState:
 cdef class Stream:
     cdef readonly int fd
     cdef int c_state           # a StreamState
-    cdef bint changed          # parked, ended, failed or closed since poll() last told
+    cdef bint changed          # parked, first bytes held, done, ended, failed or closed since poll() last told
     cdef bint attached         # its socket is in the reactor's epoll
     cdef bint paused           # not read for now: too much is held
     cdef readonly bint closed  # the peer has closed, or the socket failed

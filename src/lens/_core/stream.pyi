@@ -50,6 +50,9 @@ class Stream:
     def head(self) -> bytes:
         """The response head, blank line included, once parked."""
     @property
+    def held(self) -> bytes:
+        """What has come of the body while parked, in its transfer coding."""
+    @property
     def partial_head(self) -> bytes:
         """What came of a head that never ended."""
     @property
@@ -74,7 +77,8 @@ class Stream:
     @property
     def last_read_ns(self) -> int: ...
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """The protocol's own end has come; take_changed() and poll() tell it once."""
     @property
     def ended(self) -> bool: ...
     @property

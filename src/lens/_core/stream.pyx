@@ -34,8 +34,7 @@ _STATES = ("idle", "head", "parked", "body", "ended", "failed")
 cdef class Stream:
     def __cinit__(self, int fd):
         self.fd = fd
-        self.epoll = -1
-        self.ended_at = self.closed_at = -1
+        self.epoll = self.ended_at = self.closed_at = -1
         self._forget()
 
     def __dealloc__(self):
@@ -49,13 +48,10 @@ cdef class Stream:
         self.c_state = IDLE
         self.line = 0
         self.c_error = NULL
-        self.first_byte_ns = self.head_end_ns = self.last_read_ns = self.ended_at = -1
-        self.send_start_ns = self.send_end_ns = -1
+        self.first_byte_ns = self.head_end_ns = self.last_read_ns = self.ended_at = self.send_start_ns = self.send_end_ns = -1
         self.wire_bytes = self.reads = 0
-        self.kernel_stamped = True
-        self.clock_stepped = False
-        self.decoder = None
-        self.inflater = None
+        self.kernel_stamped, self.clock_stepped = True, False
+        self.decoder = self.inflater = None
 
     def secure(self, tls, incoming):
         self.tls = tls
@@ -166,7 +162,6 @@ cdef class Stream:
         self.settle()
 
     def take_changed(self):
-        """True once after each change of state; how the plain loop learns what poll() tells."""
         cdef bint changed = self.changed
         self.changed = False
         return changed
@@ -206,6 +201,7 @@ cdef class Stream:
         if n == 0:
             return
         if self.c_state == PARKED:
+            self.changed |= self.parked.n == 0  # the head may need the body's first bytes to be understood
             if lens_read_queue_add(&self.parked, data, n, arrived, seen) < 0:
                 self.c_fail(b"out of memory", seen)
         elif self.c_state == BODY:
@@ -214,8 +210,10 @@ cdef class Stream:
             self.surplus = True
 
     cdef void c_body(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
+        cdef bint done = self.decoder.c_done
         if self.decoder.c_feed(data, n, arrived, seen) < n:
             self.surplus = True
+        self.changed |= self.decoder.c_done and not done  # the body may stay open for long
         if self.inflater is None:
             self.c_body_over()
 
@@ -326,6 +324,7 @@ cdef class Stream:
         cdef bint whole
         try:
             self.inflater.decode(self.decoder)
+            self.changed |= self.decoder.c_done
         except zlib.error:
             self.c_fail(b"bad compressed data", self.inflater.seen)
             return 0
@@ -355,6 +354,10 @@ cdef class Stream:
     @property
     def head(self):
         return self.partial_head if self.head_end_ns >= 0 else b""
+
+    @property
+    def held(self):
+        return (<char *>self.parked.data)[:self.parked.n] if self.parked.n else b""
 
     @property
     def partial_head(self):

@@ -6,15 +6,20 @@ The provider says what the bytes mean; this only puts it where the model wants i
 
 from __future__ import annotations
 
+import re
 import uuid
 from array import array
 from datetime import UTC, datetime
 
 from lens._core.clock import now_ns, realtime_ns
-from lens.model import STATUS_OF_CATEGORY, Record, Status, Try
+from lens.model import STATUS_OF_CATEGORY, Events, Record, Status, Try
 from lens.orchestrator.plan import PlanTarget, Slot
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
+
+_NUMBER = re.compile(r"[0-9]+")
+# Kinds of warnings that a run tells; a server that invents names must not fill the page.
+MOST_WARNINGS = 16
 
 
 def record_of(
@@ -43,7 +48,7 @@ def record_of(
         stamps=exchange.stamps,
         status=STATUS_OF_CATEGORY.get(category, Status.SERVER_ERROR),
         category=category,
-        events=exchange.events,
+        events=first_events(exchange.events, reading.events_read),
         connection=exchange.connection,
         target=slot.target,
         http_status=exchange.status,
@@ -72,7 +77,43 @@ def record_of(
         labels=labels or {},
         warmup=slot.warmup,
         stage=slot.stage.name,
+        choices=reading.choices if keep_text else None,
+        warnings=reading.warnings,
     )
+
+
+def first_events(events: Events, count: int | None) -> Events:
+    """Return the first `count` events; all of them where it is None."""
+    if count is None:
+        return events
+    return Events(
+        arrived_ns=events.arrived_ns[:count],
+        lag_ns=events.lag_ns[:count],
+        signals=events.signals[:count],
+        chars=events.chars[:count],
+        read=events.read[:count],
+    )
+
+
+class AnswerWarnings:
+    """The warnings of a run's answers: each sentence once, with how many answers it holds for."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str, int]] = {}  # sentence without its numbers -> the first one, answers
+
+    def add(self, record: Record) -> None:
+        """Take the warnings of one answer."""
+        for warning in record.warnings:
+            kind = _NUMBER.sub("", warning)
+            first, answers = self._found.get(kind, (warning, 0))
+            if answers or len(self._found) < MOST_WARNINGS:
+                self._found[kind] = first, answers + 1
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for each kind."""
+        return tuple(
+            [f"{answers} answer{'s' if answers > 1 else ''}: {first}" for first, answers in self._found.values()]
+        )
 
 
 def try_of(record: Record, wait_ns: int) -> Try:

@@ -15,7 +15,7 @@ import trio
 from lens._core.clock import now_ns
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Failure, Record, Status, Try, WorkerClock
-from lens.orchestrator.collect import record_of, try_of
+from lens.orchestrator.collect import AnswerWarnings, record_of, try_of
 from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.pacing import Starts
@@ -156,6 +156,7 @@ class _PlanRun:
         self.plan, self.pool, self.stop, self.garbage = plan, pool, stop, garbage
         self.state = RunState(plan.total)
         self.limits = LimitsSeen()
+        self.answers = AnswerWarnings()
         self.ceiling: SpendCeiling | None = None
         self.worst_nusd: Callable[[Slot], int] | None = None
         self.enough: Callable[[], bool] | None = None
@@ -337,6 +338,7 @@ class _PlanRun:
         self.state.done += 1
         self.state.failed += record.status is not Status.SUCCESS
         self.limits.add(record)
+        self.answers.add(record)
         if self.throttle is not None:
             self.throttle.observe(record, now_ns())
         if self.ceiling is not None:
@@ -359,14 +361,14 @@ class _PlanRun:
     def outcome(self) -> Outcome:
         held = self.throttle.warnings() if self.throttle is not None else ()
         # Of several workers, whoever has all their records says what limits they met.
-        limits = self.limits.warnings() if self.share.of == 1 else ()
+        seen = (*self.limits.warnings(), *self.answers.warnings()) if self.share.of == 1 else ()
         return Outcome(
             started_ns=self.state.started_ns,
             ended_ns=now_ns(),
             requests=self.state.done,
             stopped_by=self.stop.why,
             over_budget=self.over_budget,
-            warnings=(*self.plan.warnings, *limits, *held, *self.garbage.warnings()),
+            warnings=(*self.plan.warnings, *seen, *held, *self.garbage.warnings()),
         )
 
 

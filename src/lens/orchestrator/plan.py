@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
 from lens.errors import ConfigError
-from lens.model import Target
+from lens.model import Record, Target
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, stages, starts_within
@@ -101,6 +101,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def request_of(self, slot: Slot) -> WireRequest:
         return self.requests[slot.target][slot.prompt]
+
+    def prompt_of(self, record: Record) -> Prompt:
+        """Return what the request of a record asked."""
+        return self.prompts[self.slot(record.index, self.stages[0]).prompt]
 
     @property
     def total(self) -> int | None:

@@ -6,13 +6,14 @@ A protocol subclasses AnswerReader and says what one of its events means. What h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from lens.model import Failure, ToolCall, Usage
-from lens.providers.headers import kept_headers, rate_limits, request_id, server_timing_ms
+from lens.providers.headers import kept_headers, merge_headers, rate_limits, request_id, server_timing_ms
 from lens.providers.outcomes import (
     CONTENT_BITS,
     DONE_BIT,
@@ -21,13 +22,20 @@ from lens.providers.outcomes import (
     classify_stream,
     content_type_failure,
     empty_failure,
-    parse_error,
+    find_error,
+    finish_failure,
+    parse_error_event,
+    stray_failure,
 )
-from lens.providers.values import parse_json, sum_known
+from lens.providers.unread import UnreadFields
+from lens.providers.values import NOT_JSON, as_dict, merge_counts, parse_json, parse_json_or, sum_known
 from lens.wire import Exchange, Frame, Reading
 
-# What open_frame() returns for a frame that carries no event: blank data, another kind of frame.
+# What open_frame() returns for a frame that carries no event: blank data, null, another kind of frame.
 NO_EVENT: Final = object()
+# OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
+DONE_MARKER = b"[DONE]"
+_TRAILING_DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*\Z")  # behind an answer that came whole
 
 
 class ToolCalls:
@@ -35,6 +43,7 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: dict[Any, ToolCall] = {}
+        self._newest: dict[Any, Any] = {}  # of several calls at one place
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -42,6 +51,19 @@ class ToolCalls:
     def put(self, place: Any, call: ToolCall) -> None:
         """Set the call at `place`, whatever came before."""
         self._calls[place] = call
+
+    def locate(self, place: Any, id_: str | None) -> Any:
+        """Return where a fragment belongs that names `place` and perhaps an id.
+
+        Servers give parallel calls one index, or none: then another id is another call, and what follows without an
+        id belongs to the newest.
+        """
+        newest = self._newest.get(place, place)
+        if id_ is None or self.get(newest).id in (None, id_):
+            return newest
+        same = [at for at in self._calls if at[: len(place)] == place and self._calls[at].id == id_]
+        self._newest[place] = same[0] if same else (*place, len(self._calls))
+        return self._newest[place]
 
     def get(self, place: Any) -> ToolCall:
         """Return the call at `place`, an empty one where none began."""
@@ -68,12 +90,15 @@ class AnswerReader:
     A protocol defines take_event() and, where they apply, the other methods of the second group.
     """
 
-    done_marker: bytes | None = None  # an event's whole data that ends the stream ("[DONE]")
+    done_marker: bytes | None = DONE_MARKER  # an event's whole data that ends the stream, blanks around it aside
     event_type: type = dict  # the type of JSON value that an event must be
+    content_scopes: tuple[str, ...] = ()  # paths of the objects whose strings are content, also under unknown names
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.done = False  # the protocol's own terminator was read
+        self.events_read = len(exchange.events)  # up to the terminator; what came after it is no part of the answer
+        self.unread = UnreadFields(self.content_scopes)
         self.error: Failure | None = None  # the first that the body reports
         self.finish_reason: str | None = None
         self.served_model: str | None = None
@@ -92,11 +117,12 @@ class AnswerReader:
     def read(self) -> Reading:
         """Return what the answer means."""
         category, failure = self.classify_response()
+        usage = self.usage()
         return make_reading(
             self.exchange,
             category,
             failure,
-            usage=self.usage(),
+            usage=usage,
             timings_ms=self.timings_ms,
             usage_raw=self.usage_raw or None,
             tokens_per_event=self.tokens_per_event(),
@@ -109,6 +135,8 @@ class AnswerReader:
             choices=self._choices(),
             tool_calls=self.tool_calls(),
             reported_cost_usd=self.reported_cost_usd,
+            events_read=self.events_read if self.events_read < len(self.exchange.events) else None,
+            warnings=(*self.exchange.warnings, *self.unread.warnings(), *self._count_warnings(usage)),
         )
 
     @property
@@ -137,6 +165,10 @@ class AnswerReader:
         """Append to the transcript of the audio."""
         self.audio_transcript = (self.audio_transcript or "") + text
 
+    def add_usage(self, counts: Any) -> None:
+        """Take counts that were reported; null and 0 never replace a count of an earlier event."""
+        self.usage_raw = merge_counts(self.usage_raw, as_dict(counts))
+
     def fail(self, failure: Failure | None) -> None:
         """Keep the first failure that the body reports."""
         if failure is not None and self.error is None:
@@ -155,41 +187,80 @@ class AnswerReader:
             return self._classify_stream()
         if not self.exchange.ended:
             return self.exchange.category or "truncated", self.exchange.failure
-        return self._classify_document()
+        return self._classify_document(parse_json(_TRAILING_DONE.sub(b"", self.exchange.document)))
 
     def _classify_stream(self) -> Outcome:
-        malformed = not self._take_frames()
+        malformed = self._take_frames()
+        if self.is_done():
+            self.fail(stray_failure(self.exchange))
+        if (whole := self._unframed_document()) is not None:
+            return self._classify_document(whole)
         return classify_stream(
             self.exchange,
             done=self.is_done(),
             finish=self.finish_reason,
             error=self.error,
-            malformed=malformed,
+            malformed=malformed.data if malformed is not None else None,
             blocked=self.blocked(),
         )
 
-    def _take_frames(self) -> bool:
-        """Take the events up to the end marker; return False where one is malformed."""
+    def _take_frames(self) -> Frame | None:
+        """Take the events up to the one that ends the answer; return that one where it is malformed.
+
+        The terminator ends it, a failure and an event that is malformed: what follows is no part of the answer, of
+        its text as little as of its timings.
+        """
         signals = self.exchange.events.signals
         for frame in self.exchange.frames:
-            if frame.data == self.done_marker:
+            bits = signals[frame.index] if frame.index < len(signals) else 0
+            well_formed = True
+            if self.done_marker is not None and frame.data.strip() == self.done_marker:
                 self.done = True
-                break
-            event = self.open_frame(frame)
-            if event is NO_EVENT:
-                continue
-            if event is None:
-                return False
-            self.fail(self.failure_in(event))
-            self.take_event(event, frame.name)
-            if frame.index < len(signals) and signals[frame.index] & CONTENT_BITS:
-                count = self.running_tokens(event)
-                if count is not None:
-                    self._running.append(count)
+            else:
+                well_formed = self._take_frame(frame, bits)
+            self.done = self.done or bool(bits & DONE_BIT)
+            if self.done or self.error is not None or not well_formed:
+                self.events_read = min(frame.index + 1, self.events_read)
+                return None if well_formed else frame
+        return None
+
+    def _take_frame(self, frame: Frame, bits: int) -> bool:
+        """Take one event; return False where it is malformed."""
+        if frame.name == "error":
+            self.fail(parse_error_event(frame.data))
+        event = self.open_frame(frame)
+        if event is NO_EVENT:
+            return True
+        if event is None:
+            return frame.name == "error"  # its message need not be JSON
+        self.fail(self.failure_in(event))
+        self.take_event(event, frame.name)
+        if bits & CONTENT_BITS:
+            if (count := self.running_tokens(event)) is not None:
+                self._running.append(count)
+        elif self.content_scopes:
+            self.unread.take(event)
         return True
 
-    def _classify_document(self) -> Outcome:
-        document = parse_json(self.exchange.document)
+    def _unframed_document(self) -> Any:
+        """Return an answer that came whole though it was labelled an event stream; None where there is none."""
+        data = _TRAILING_DONE.sub(b"", self.exchange.document) or (self.exchange.error_field or "").encode()
+        if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content():
+            return None
+        document = parse_json(data)
+        parts = self.document_parts(document)
+        return document if parts and all(self.is_answer(part) for part in parts) else None
+
+    def has_content(self) -> bool:
+        """Return whether an event carried text, reasoning, a tool call, a refusal or media."""
+        return any(bits & CONTENT_BITS for bits in self.exchange.events.signals[: self.events_read])
+
+    def _count_warnings(self, usage: Usage | None) -> Iterator[str]:
+        """Yield a sentence where the server's counts cannot be true."""
+        if usage is not None and usage.output_tokens == 0 and (self.text or self.has_content()):
+            yield "the server counted 0 output tokens of an answer that has text: do not trust its token counts"
+
+    def _classify_document(self, document: Any) -> Outcome:
         parts = self.document_parts(document)
         for part in parts:
             self.fail(self.failure_in(part))
@@ -197,8 +268,8 @@ class AnswerReader:
             return "protocol_error", content_type_failure(self.exchange)
         for part in parts:
             self.take_document(part)
-        if self.error is not None:
-            return "stream_error", replace(self.error, where="body")
+        if (failure := self.error or finish_failure(self.finish_reason)) is not None:
+            return "stream_error", replace(failure, where="body")
         if (blocked := self.blocked()) is not None:
             return "content_filtered", blocked
         if (missing := self.missing_part(document)) is not None:
@@ -219,8 +290,12 @@ class AnswerReader:
         """Return the event in a frame; NO_EVENT where it carries none, None where it is malformed."""
         if not frame.data.strip():
             return NO_EVENT
-        event = parse_json(frame.data)
-        return event if isinstance(event, self.event_type) else None
+        event = parse_json_or(frame.data, NOT_JSON)
+        if event is None:
+            return NO_EVENT
+        if isinstance(event, list) and len(event) == 1:
+            event = event[0]  # Google's way of writing an error
+        return event if event is not NOT_JSON and isinstance(event, self.event_type) else None
 
     def document_parts(self, document: Any) -> Sequence[Any]:
         """Return the answers in a document: one object; more where a protocol collects its events in an array."""
@@ -232,13 +307,11 @@ class AnswerReader:
 
     def failure_in(self, event: Any) -> Failure | None:
         """Return the failure that an event or a whole document reports; None where it reports none."""
-        if isinstance(event, dict) and event.get("error"):
-            return parse_error(event) or Failure(message="")
-        return None
+        return find_error(event)
 
     def is_done(self) -> bool:
         """Return whether the protocol's own terminator was seen."""
-        return self.done or any(bits & DONE_BIT for bits in self.exchange.events.signals)
+        return self.done
 
     def blocked(self) -> Failure | None:
         """Return the failure of a prompt that a filter blocked."""
@@ -260,7 +333,8 @@ class AnswerReader:
         """Return the tokens of each content event; None unless every one of them reports the running total."""
         if not self._running:
             return None
-        content = sum(1 for bits in self.exchange.events.signals if bits & CONTENT_BITS)
+        signals = self.exchange.events.signals[: self.events_read]
+        content = sum(1 for bits in signals if bits & CONTENT_BITS)
         return increments(self._running) if len(self._running) == content else None
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -300,7 +374,7 @@ def make_reading(
     **fields: Any,
 ) -> Reading:
     """Return a Reading of this outcome, with all that the response headers report; `fields` are its other fields."""
-    headers = dict(exchange.headers)
+    headers = merge_headers(exchange.headers)
     return Reading(
         category=category,
         failure=failure,

@@ -80,6 +80,7 @@ def rules_with_prefix(prefix: str = "") -> SignalRules:
                 for kind, (key, signal) in _DELTAS.items()
             ],
             SignalRule(f"{block}.text", Signal.TEXT, when=When(block, "type", "text")),
+            SignalRule(f"{block}.thinking", Signal.REASONING, when=When(block, "type", "thinking")),
             *[SignalRule(f"{block}.name", Signal.TOOL, when=When(block, "type", kind)) for kind in _TOOL_BLOCKS],
             of("message_start", "message.usage", Signal.USAGE),
             of("message_delta", "usage", Signal.USAGE),
@@ -206,6 +207,8 @@ def _block(part: dict[str, Any]) -> Body:
 class AnthropicReader(AnswerReader):
     """Read a message, event by event or whole."""
 
+    content_scopes = ("delta.*", "content_block.*", "*")
+
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         kind = event.get("type")
         place = as_count(event.get("index")) or 0
@@ -218,6 +221,8 @@ class AnthropicReader(AnswerReader):
         elif kind == "message_delta":
             self.finish_reason = as_name(as_dict(event.get("delta")).get("stop_reason")) or self.finish_reason
             self._take_usage(event.get("usage"))
+            if as_count(as_dict(event.get("usage")).get("output_tokens")) == 0 and not self.has_content():
+                self.usage_raw["output_tokens"] = 0  # what message_start says of output is a placeholder
         elif kind == "message_stop":
             self.timings_ms = bedrock_timings_ms(as_dict(event.get("amazon-bedrock-invocationMetrics")))
 
@@ -254,8 +259,8 @@ class AnthropicReader(AnswerReader):
         self._take_usage(message.get("usage"))
 
     def _take_usage(self, usage: Any) -> None:
-        """Take counts, which are running totals: a later one that is no null replaces the earlier."""
-        self.usage_raw.update({key: value for key, value in as_dict(usage).items() if value is not None})
+        """Take counts, which are running totals."""
+        self.add_usage(usage)
 
     def _open_block(self, place: int, block: dict[str, Any]) -> None:
         kind = block.get("type")

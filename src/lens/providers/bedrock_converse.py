@@ -119,6 +119,8 @@ def frame_failure(frame: Frame) -> Failure | None:
 class ConverseReader(EventStreamReader):
     """Read a conversation turn, frame by frame or whole."""
 
+    content_scopes = ("delta.*",)
+
     def take_event(self, event: Any, name: str) -> None:
         place = as_count(event.get("contentBlockIndex")) or 0
         match name:
@@ -167,7 +169,7 @@ class ConverseReader(EventStreamReader):
             self.tools.extend(place, arguments=arguments)
 
     def _take_metadata(self, event: dict[str, Any]) -> None:
-        self.usage_raw = as_dict(event.get("usage")) or self.usage_raw
+        self.add_usage(event.get("usage"))
         latency_ms = as_number(as_dict(event.get("metrics")).get("latencyMs"))
         if latency_ms is not None:
             self.timings_ms["bedrock_latency"] = latency_ms

@@ -202,7 +202,7 @@ class FamilyReader(ChunkReader):
         self.add_text(text_at(event, *self.family.text))
         self.add_reasoning(text_at(event, *self.family.reasoning))
         self.finish_reason = as_name(first_at(event, self.family.finish)) or self.finish_reason
-        self.usage_raw = as_dict(event.get(METRICS)) or self.usage_raw
+        self.add_usage(event.get(METRICS))
         self.timings_ms = anthropic.bedrock_timings_ms(self.usage_raw)
 
     def take_document(self, document: Any) -> None:

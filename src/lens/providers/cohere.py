@@ -14,7 +14,7 @@ from lens.providers.base import Body, bearer, encode_json, max_tokens_of, path_e
 from lens.providers.presets import Preset
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, sum_known, text_at, without_none
 from lens.secrets import mask_secrets
-from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
+from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, When, WireRequest
 
 _MESSAGE = "delta.message."
 # Where a message holds each kind of content; in a whole answer its content is a list.
@@ -28,6 +28,7 @@ RULES = SignalRules(
         SignalRule(_MESSAGE + "tool_calls.function.arguments", Signal.TOOL),
         SignalRule("delta.finish_reason", Signal.FINISH, takes="value"),
         SignalRule("delta.usage", Signal.USAGE, takes="value"),
+        SignalRule("type", Signal.DONE, takes="value", when=When("", "type", "message-end")),
         SignalRule("delta.error", Signal.ERROR, takes="value"),
         SignalRule("error", Signal.ERROR, takes="value"),
     ),
@@ -69,7 +70,7 @@ class Cohere:
 class CohereReader(AnswerReader):
     """Read a chat answer, event by event or whole."""
 
-    done_marker = RULES.done
+    content_scopes = (_MESSAGE + "*",)
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         delta = as_dict(event.get("delta"))
@@ -106,7 +107,7 @@ class CohereReader(AnswerReader):
     def _take_end(self, end: dict[str, Any]) -> None:
         self.done = True
         self.finish_reason = as_name(end.get("finish_reason")) or self.finish_reason
-        self.usage_raw = as_dict(end.get("usage")) or self.usage_raw
+        self.add_usage(end.get("usage"))
         error = end.get("error")
         if self.finish_reason == "ERROR" or error:
             message = mask_secrets(error) if isinstance(error, str) else "the answer ended with finish reason ERROR"

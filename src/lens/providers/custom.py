@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import AnswerReader
+from lens.providers.answers import DONE_MARKER, AnswerReader
 from lens.providers.base import bearer, encode_json, max_tokens_of, path_under
 from lens.providers.messages import plain_text
 from lens.providers.outcomes import MESSAGE_CHARS, parse_error
 from lens.providers.presets import Preset
-from lens.providers.values import as_count, as_dict, first_at, json_text, sum_known, text_at
+from lens.providers.values import as_count, as_dict, first_at, json_text, merge_counts, sum_known, text_at
 from lens.secrets import mask_secrets
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
@@ -146,7 +146,7 @@ class CustomReader(AnswerReader):
     def __init__(self, exchange: Exchange, config: CustomConfig) -> None:
         super().__init__(exchange)
         self.config = config
-        self.done_marker = config.done.encode() if config.done else None
+        self.done_marker = config.done.encode().strip() if config.done else DONE_MARKER
         self.tool_text = ""
         self.counts: dict[str, int] = {}
 
@@ -194,4 +194,4 @@ class CustomReader(AnswerReader):
         for name, path in _count_paths(config).items():
             count = as_count(first_at(event, path))
             if count is not None:
-                self.counts[name] = count
+                self.counts = merge_counts(self.counts, {name: count})

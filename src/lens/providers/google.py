@@ -31,7 +31,17 @@ from lens.providers.messages import (
     with_tool_names,
 )
 from lens.providers.presets import Preset
-from lens.providers.values import as_count, as_dict, as_list, as_name, parse_json, sum_known, without_none
+from lens.providers.values import (
+    as_count,
+    as_dict,
+    as_list,
+    as_name,
+    as_str,
+    json_text,
+    parse_json,
+    sum_known,
+    without_none,
+)
 from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, When, WireRequest
 
 SSE, ARRAY = "gemini", "gemini-array"
@@ -57,6 +67,8 @@ RULES = SignalRules(
         SignalRule(f"{_PIECES}.jsonPath", Signal.TOOL, takes="value", when=When(_PIECES, "boolValue", equals=False)),
         SignalRule(f"{_PIECES}.nullValue", Signal.TOOL, takes="value"),
         SignalRule(f"{_PARTS}.executableCode.code", Signal.TOOL),
+        SignalRule(f"{_PARTS}.toolCall.toolType", Signal.TOOL),
+        SignalRule(f"{_PARTS}.inlineData.data", Signal.AUDIO),  # media of any kind: speech, images
         SignalRule("candidates[].finishReason", Signal.FINISH, takes="value"),
         SignalRule("usageMetadata", Signal.USAGE, takes="value"),
         SignalRule("promptFeedback.blockReason", Signal.FINISH, takes="value"),
@@ -144,9 +156,12 @@ def _part(part: dict[str, Any]) -> Body:
 class GeminiReader(AnswerReader):
     """Read generateContent, chunk by chunk or whole: one chunk, or an array of them."""
 
+    content_scopes = (f"{_PARTS}.*",)
+
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
         self.calls = FunctionCalls()
+        self.server_calls: list[ToolCall] = []  # of tools that Google runs itself
         self.block_reason: str | None = None
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
@@ -154,8 +169,7 @@ class GeminiReader(AnswerReader):
         reason = as_dict(event.get("promptFeedback")).get("blockReason")
         if isinstance(reason, str):
             self.block_reason, self.finish_reason = reason, f"BLOCKED:{reason}"
-        usage = without_none(**as_dict(event.get("usageMetadata")))
-        self.usage_raw = usage or self.usage_raw
+        self.add_usage(event.get("usageMetadata"))
         for candidate in as_list(event.get("candidates")):
             self._take_candidate(as_dict(candidate))
 
@@ -167,7 +181,8 @@ class GeminiReader(AnswerReader):
         return "candidates" in document or "promptFeedback" in document
 
     def missing_part(self, document: Any) -> str | None:  # noqa: ARG002
-        return None if self.finish_reason or self.text or self.reasoning or self.calls else "candidate"
+        found = self.finish_reason or self.text or self.reasoning or self.calls or self.server_calls
+        return None if found else "candidate"
 
     def blocked(self) -> Failure | None:
         if self.block_reason is None:
@@ -195,7 +210,7 @@ class GeminiReader(AnswerReader):
         return None if self.usage_raw.get("thoughtsTokenCount") else super().tokens_per_event()
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        return self.calls.in_order()
+        return (*self.server_calls, *self.calls.in_order())
 
     def _take_candidate(self, candidate: dict[str, Any]) -> None:
         self.finish_reason = as_name(candidate.get("finishReason")) or self.finish_reason
@@ -208,3 +223,8 @@ class GeminiReader(AnswerReader):
                 self.add_text(text)
             if isinstance(piece.get("functionCall"), dict):
                 self.calls.take(piece["functionCall"])
+            if isinstance(piece.get("toolCall"), dict):
+                call = piece["toolCall"]
+                arguments = json_text(call.get("args") or {})
+                name = as_str(call.get("toolType"))
+                self.server_calls.append(ToolCall(name=name, arguments=arguments, id=as_name(call.get("id"))))

@@ -21,10 +21,17 @@ _KEPT = re.compile(
     r"|transfer-encoding|retry-after|retry-after-ms|x-should-retry|x-ratelimit-.*|anthropic-ratelimit-.*"
     r"|openai-processing-ms|openai-version|x-ms-region|x-amzn-requestid|x-amzn-errortype|x-amzn-bedrock-.*"
     r"|x-(compute|queue|inference|total|validation)-time|x-time-per-token|fireworks-.*"
+    r"|x-(token|rate)-?limit-.*|ratelimit(-.*)?|llm_provider-x-ratelimit-.*"
+    r"|x-litellm-(call-id|model-id|model-group|version|response-cost|attempted-.*|.*-duration-ms)"
 )
 _LIMIT = re.compile(
-    r"(?:x-|anthropic-)ratelimit-(?:(limit|remaining|reset)-([a-z-]+)|([a-z-]+)-(limit|remaining|reset))"
+    r"(?:x-|anthropic-)?ratelimit-(?:(limit|remaining|reset)-([a-z-]+)|([a-z-]+)-(limit|remaining|reset))"
 )
+# Without a name of what is counted: requests, or Together's tokens.
+_PLAIN_LIMIT = re.compile(r"(?:x-)?(rate|token)-?limit-(limit|remaining|reset)")
+_LITELLM_LIMIT = "llm_provider-"  # before the upstream's own headers, as LiteLLM's proxy passes them on
+# From here on a number of seconds or milliseconds is an instant, not a duration: 2001 in either unit.
+_EPOCH_S, _EPOCH_MS = 1e9, 1e12
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 _GO_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -37,6 +44,9 @@ _MS_HEADERS = {
     "x-inference-time": "tgi_inference",
     "x-total-time": "tgi_total",
     "x-amzn-bedrock-invocation-latency": "bedrock_invocation",
+    "x-litellm-response-duration-ms": "litellm_response",
+    "x-litellm-overhead-duration-ms": "litellm_overhead",
+    "x-litellm-callback-duration-ms": "litellm_callback",
 }
 # Headers in seconds.
 _S_HEADERS = {
@@ -44,6 +54,9 @@ _S_HEADERS = {
     "fireworks-server-processing-time": "fireworks_processing",
 }
 _TIMING_NAME = re.compile(r"[\w.-]+")
+# An entry of Server-Timing or a parameter of it; what stands in quotes is one value, commas too.
+_TIMING_ENTRY = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')
+_TIMING_PARAMETER = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^;"])+')
 # Longer than any duration; a longer text would make the pattern try every place of it.
 _DURATION_CHARS = 64
 
@@ -56,13 +69,24 @@ def _is_kept(name: str) -> bool:
 @lru_cache(maxsize=1024)
 def _limit_of(name: str) -> tuple[str, str] | None:
     """Return (what is counted, "limit" or "remaining" or "reset"); None for another header."""
+    name = name.removeprefix(_LITELLM_LIMIT)
+    if (plain := _PLAIN_LIMIT.fullmatch(name)) is not None:
+        return "requests" if plain[1] == "rate" else "tokens", plain[2]
     match = _LIMIT.fullmatch(name)
     return ((match[2] or match[3]).replace("-", "_"), match[1] or match[4]) if match else None
 
 
+def merge_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Return headers by name: the last value of each, but all lines of Server-Timing as one list."""
+    found = dict(headers)
+    if "server-timing" in found:
+        found["server-timing"] = ", ".join([value for name, value in headers if name == "server-timing"])
+    return found
+
+
 def kept_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Return the headers that a record keeps; a repeated one keeps its last value."""
-    return {name: value for name, value in headers if _is_kept(name)}
+    return {name: value for name, value in merge_headers(headers).items() if _is_kept(name)}
 
 
 def request_id(headers: dict[str, str]) -> str | None:
@@ -92,17 +116,25 @@ def _bounded(value: float | None) -> float | None:
 
 
 def _reset_s(text: str, headers: dict[str, str]) -> float | None:
-    """Return the seconds until a reset: a Go duration, plain seconds, or an RFC 3339 time against Date."""
+    """Return the seconds until a reset: a duration, or an instant (RFC 3339, epoch seconds or milliseconds).
+
+    Instants are counted from the answer's Date, whose clock wrote both; where there is none, from ours.
+    """
     if (seconds := go_duration_s(text)) is not None:
         return seconds
-    if (plain := _number(text)) is not None:
-        return plain
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        plain = float(text)
+        if plain < _EPOCH_S:
+            return _bounded(plain)
+        at = datetime.fromtimestamp(plain / 1000 if plain >= _EPOCH_MS else plain, UTC)
+    except (ValueError, OverflowError, OSError):
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+    if at.tzinfo is None:
         return None
-    now = _date(headers)
-    return max((at - now).total_seconds(), 0.0) if now is not None and at.tzinfo is not None else None
+    return max((at - (_date(headers) or datetime.now(UTC))).total_seconds(), 0.0)
 
 
 def _date(headers: dict[str, str]) -> datetime | None:
@@ -173,9 +205,9 @@ def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
     for name, label in _S_HEADERS.items():
         if (value := _number(headers.get(name))) is not None:
             found[label] = value * 1000
-    for entry in headers.get("server-timing", "").split(","):
-        name, *parameters = [part.strip() for part in entry.split(";")]
-        durations = [text.partition("=")[2].strip('"') for text in parameters if text.startswith("dur=")]
+    for entry in _TIMING_ENTRY.findall(headers.get("server-timing", "")):
+        name, *parameters = [part.strip() for part in _TIMING_PARAMETER.findall(entry)]
+        durations = [text.partition("=")[2].strip(' "') for text in parameters if text.lower().startswith("dur=")]
         if durations and _TIMING_NAME.fullmatch(name) and (value := _number(durations[0])) is not None:
             found[f"server_timing_{name}"] = value
     return found

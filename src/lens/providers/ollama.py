@@ -118,6 +118,8 @@ def _turn(message: Message) -> Body:
 class OllamaReader(AnswerReader):
     """Read a chat or a completion, line by line or whole; the last line, with counts and timings, is usage_raw."""
 
+    content_scopes = ("message.*", "*")
+
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         self.served_model = as_name(event.get("model")) or self.served_model
         self.add_text(text_at(event, *_TEXT))

@@ -27,8 +27,10 @@ from lens.providers.values import (
     as_name,
     as_number,
     as_str,
+    first_at,
     first_count,
     json_text,
+    text_at,
     without_none,
 )
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
@@ -40,23 +42,45 @@ ROUTES = {
     "embeddings": "embeddings",
 }
 _DELTA = "choices[].delta."
-_REASONING = ("reasoning_content", "reasoning")  # names of the same text
+_MESSAGE = "choices[].message."  # where a stream holds messages in place of deltas
+# Names of the same text, as strings and as lists of parts: OpenRouter, LiteLLM and others send several at once.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+_REASONING_PARTS = (
+    ("reasoning_details", ("text", "summary")),
+    ("thinking_blocks", ("thinking",)),
+)
+_TOOL_TEXTS = (
+    *("tool_calls[].function.name", "tool_calls[].function.arguments"),
+    *("tool_calls[].custom.name", "tool_calls[].custom.input"),
+    *("function_call.name", "function_call.arguments"),
+)
+
+
+def _reasoning_rules() -> list[SignalRule]:
+    """Return a rule for each place of reasoning; each name is a group, so that the same text counts once."""
+    groups = [[_DELTA + key] for key in _REASONING]
+    groups += [[f"{_DELTA}{name}[].{key}" for key in keys] for name, keys in _REASONING_PARTS]
+    groups += [[_DELTA + "content[].thinking[].text"], [_DELTA + "content[].thinking"]]
+    groups += [[_MESSAGE + key] for key in _REASONING]
+    return [SignalRule(path, Signal.REASONING, group=group) for group, paths in enumerate(groups) for path in paths]
+
+
 RULES = SignalRules(
     rules=(
         SignalRule(_DELTA + "content", Signal.TEXT),
         SignalRule(_DELTA + "content[].text", Signal.TEXT),
         SignalRule("choices[].text", Signal.TEXT, group=1),  # Together sends both
-        *[SignalRule(_DELTA + key, Signal.REASONING, group=group) for group, key in enumerate(_REASONING)],
-        SignalRule(_DELTA + "content[].thinking[].text", Signal.REASONING, group=len(_REASONING)),
+        SignalRule(_MESSAGE + "content", Signal.TEXT, group=2),
+        *_reasoning_rules(),
         SignalRule(_DELTA + "refusal", Signal.REFUSAL),
-        SignalRule(_DELTA + "tool_calls[].function.name", Signal.TOOL),
-        SignalRule(_DELTA + "tool_calls[].function.arguments", Signal.TOOL),
-        SignalRule(_DELTA + "function_call.name", Signal.TOOL),
-        SignalRule(_DELTA + "function_call.arguments", Signal.TOOL),
+        *[SignalRule(_DELTA + path, Signal.TOOL) for path in _TOOL_TEXTS],
+        *[SignalRule(_MESSAGE + path, Signal.TOOL, group=1) for path in _TOOL_TEXTS],
         SignalRule(_DELTA + "audio.transcript", Signal.AUDIO),
-        SignalRule(_DELTA + "audio.data", Signal.AUDIO, takes="value"),
+        SignalRule(_DELTA + "audio.data", Signal.AUDIO, group=1),
+        SignalRule(_DELTA + "images[].image_url.url", Signal.AUDIO, group=2),
         SignalRule("choices[].finish_reason", Signal.FINISH, takes="value"),
         SignalRule("usage", Signal.USAGE, takes="value"),
+        SignalRule("choices[].usage", Signal.USAGE, takes="value"),  # Moonshot
         SignalRule("x_groq", Signal.USAGE, takes="value"),
         SignalRule("timings", Signal.USAGE, takes="value"),
         SignalRule("error", Signal.ERROR, takes="value"),
@@ -73,7 +97,15 @@ _TIMINGS = (
     ("usage", "total_time", "groq_total", 1000.0),
     ("perf_metrics", "server-time-to-first-token", "fireworks_ttft", 1000.0),
     ("perf_metrics", "server-processing-time", "fireworks_processing", 1000.0),
+    ("metrics", "time_to_first_token_ms", "vllm_ttft", 1.0),
+    ("metrics", "queue_time_ms", "vllm_queue", 1.0),
+    ("metrics", "generation_time_ms", "vllm_generation", 1.0),
+    ("metrics", "mean_itl_ms", "vllm_mean_itl", 1.0),
 )
+_TIMING_PLACES = tuple(dict.fromkeys([place for place, *_ in _TIMINGS if place != "usage"]))
+
+
+_CHOICE_USAGE = "choices[].usage"
 
 
 class OpenAI:
@@ -144,18 +176,20 @@ class OpenAI:
 class ChatReader(AnswerReader):
     """Read chat completions, completions and embeddings, chunk by chunk or whole."""
 
-    done_marker = RULES.done
     event_type = object  # a chunk that is no object says nothing, and does no harm
+    content_scopes = (_DELTA + "*", _MESSAGE + "*", "*")
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         chunk = as_dict(event)
         self.served_model = self.served_model or as_name(chunk.get("model"))
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
-        usage = as_dict(chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage"))
+        usage = as_dict(
+            chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or first_at(chunk, _CHOICE_USAGE)
+        )
         if usage:
             self._take_usage(usage)
-        if usage or "timings" in chunk or "perf_metrics" in chunk:
+        if usage or any(place in chunk for place in _TIMING_PLACES):
             self._take_timings({**chunk, "usage": usage})
 
     def is_answer(self, document: dict[str, Any]) -> bool:
@@ -166,7 +200,9 @@ class ChatReader(AnswerReader):
 
     def failure_in(self, event: Any) -> Failure | None:
         groq = as_dict(as_dict(event).get("x_groq")).get("error")
-        return super().failure_in(event) or (parse_error({"error": groq}) if isinstance(groq, str) else None)
+        failed = first_at(event, "choices[].error")  # OpenRouter
+        found = super().failure_in(event) or (parse_error({"error": failed}) if failed else None)
+        return found or (parse_error({"error": groq}) if isinstance(groq, str) else None)
 
     def running_tokens(self, event: Any) -> int | None:
         return as_count(as_dict(as_dict(event).get("usage")).get("completion_tokens"))
@@ -183,7 +219,7 @@ class ChatReader(AnswerReader):
     def _take_usage(self, raw: dict[str, Any]) -> None:
         if parse_usage(raw) is None:
             return
-        self.usage_raw = raw
+        self.add_usage(raw)
         cost = raw.get("cost")
         if not isinstance(cost, str) and as_number(cost) is not None:
             self.reported_cost_usd = repr(cost)
@@ -194,7 +230,7 @@ class ChatReader(AnswerReader):
         delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
         text, thinking = split_content(delta.get("content"))
         self.add_text(text or as_str(choice.get("text")), index)
-        self.add_reasoning(next((part for key in _REASONING if (part := as_name(delta.get(key)))), thinking))
+        self.add_reasoning(reasoning_in(delta) or thinking)
         if isinstance(delta.get("refusal"), str):
             self.add_refusal(delta["refusal"])
         transcript = as_dict(delta.get("audio")).get("transcript")
@@ -206,15 +242,26 @@ class ChatReader(AnswerReader):
             self._take_tool_call(index, 0, {"function": delta["function_call"]})
 
     def _take_tool_call(self, choice: int, place: int, call: dict[str, Any]) -> None:
-        index = as_count(call.get("index"))
-        function = as_dict(call.get("function"))
-        arguments = function.get("arguments") or ""
+        index, id_ = as_count(call.get("index")), as_name(call.get("id"))
+        function = as_dict(call.get("function")) or as_dict(call.get("custom"))
+        arguments = function.get("arguments") or function.get("input") or ""
         self.tools.extend(
-            (choice, place if index is None else index),
+            self.tools.locate((choice, place if index is None else index), id_),
             name=as_str(function.get("name")),
             arguments=arguments if isinstance(arguments, str) else json_text(arguments),
-            id_=as_name(call.get("id")),
+            id_=id_,
         )
+
+
+def reasoning_in(delta: dict[str, Any]) -> str:
+    """Return the reasoning of a delta; where several names hold it, of the first that does."""
+    for key in _REASONING:
+        if isinstance(delta.get(key), str) and delta[key]:
+            return str(delta[key])
+    for name, keys in _REASONING_PARTS:
+        if text := text_at(delta, *[f"{name}[].{key}" for key in keys]):
+            return text
+    return ""
 
 
 def split_content(content: Any) -> tuple[str, str]:
@@ -225,7 +272,7 @@ def split_content(content: Any) -> tuple[str, str]:
     for part in as_list(content):
         piece = as_dict(part)
         text += as_str(piece.get("text"))
-        thinking += "".join([as_str(as_dict(inner).get("text")) for inner in as_list(piece.get("thinking"))])
+        thinking += as_str(piece.get("thinking")) or text_at(piece, "thinking[].text")
     return text, thinking
 
 

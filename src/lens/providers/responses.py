@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body
 from lens.providers.outcomes import parse_error
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, json_text
-from lens.wire import Ask, Frame, Prompt, SignalRule, SignalRules, When
+from lens.wire import Ask, Prompt, SignalRule, SignalRules, When
 
 _TEXT = "response.output_text.delta"
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
@@ -24,7 +24,13 @@ _ARGUMENTS = (
     "response.custom_tool_call_input.delta",
     "response.mcp_call_arguments.delta",
     "response.code_interpreter_call_code.delta",
+    "response.shell_call_command.delta",
+    "response.apply_patch_call_operation_diff.delta",
 )
+_COMMAND_ADDED = "response.shell_call_command.added"
+# Tool calls of the API's own have no name; their type is one, and here stands what they are called with.
+_OWN_TOOLS = {"shell_call": "action", "local_shell_call": "action", "apply_patch_call": "operation"}
+_PARTIAL_IMAGE = "response.image_generation_call.partial_image"
 _REFUSAL = "response.refusal.delta"
 _TRANSCRIPT = "response.audio.transcript.delta"
 _ITEM_ADDED, _ITEM_DONE = "response.output_item.added", "response.output_item.done"
@@ -43,9 +49,12 @@ RULES = SignalRules(
         _when(_ITEM_ADDED, "item.name", Signal.TOOL),
         _when(_REFUSAL, "delta", Signal.REFUSAL),
         _when(_TRANSCRIPT, "delta", Signal.AUDIO),
-        _when("response.audio.delta", "delta", Signal.AUDIO, takes="value"),
+        _when("response.audio.delta", "delta", Signal.AUDIO),
+        _when(_COMMAND_ADDED, "command", Signal.TOOL),
+        _when(_PARTIAL_IMAGE, "partial_image_b64", Signal.AUDIO),  # media of either kind
         *[_when(kind, "response.status", Signal.FINISH, takes="value") for kind in _LAST],
         *[_when(kind, "response.usage", Signal.USAGE, takes="value") for kind in _LAST],
+        *[_when(kind, "type", Signal.DONE, takes="value") for kind in _LAST],
         SignalRule("response.error", Signal.ERROR, takes="value"),
         _when("error", "type", Signal.ERROR, takes="value"),
         SignalRule("error", Signal.ERROR, takes="value"),
@@ -102,8 +111,7 @@ def _content(content: Any, role: str) -> Any:
 class ResponsesReader(AnswerReader):
     """Read a response, event by event or whole."""
 
-    def open_frame(self, frame: Frame) -> Any:
-        return NO_EVENT if frame.data == RULES.done else super().open_frame(frame)
+    content_scopes = ("delta",)
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         kind = event.get("type")
@@ -113,6 +121,8 @@ class ResponsesReader(AnswerReader):
             self._take_response(as_dict(event.get("response")))
         elif kind in (_ITEM_ADDED, _ITEM_DONE):
             self._take_tool_call(place, as_dict(event.get("item")))
+        elif kind == _COMMAND_ADDED:
+            self.tools.extend(place, arguments=as_str(event.get("command")))
         elif not isinstance(delta, str):
             return
         elif kind == _TEXT:
@@ -146,7 +156,7 @@ class ResponsesReader(AnswerReader):
         return super().failure_in(event) or (super().failure_in(response) if response else None)
 
     def is_done(self) -> bool:
-        """Only the response's own last event ends it; some servers send [DONE] besides."""
+        """Return whether the response's own last event came; [DONE], which some servers send besides, ends nothing."""
         return self.finish_reason is not None
 
     def usage(self) -> Usage | None:
@@ -158,20 +168,24 @@ class ResponsesReader(AnswerReader):
     def _take_response(self, response: dict[str, Any]) -> None:
         """Take the response as it stands: who answers, and at the end why it ended and what was counted."""
         self.served_model = self.served_model or as_name(response.get("model"))
-        status = response.get("status")
-        if status in ("completed", "incomplete", "failed", "cancelled"):
+        status = as_name(response.get("status"))
+        if status is not None and status not in ("queued", "in_progress"):
             reason = as_name(as_dict(response.get("incomplete_details")).get("reason"))
             self.finish_reason = f"{status}:{reason}" if reason else status
         if parse_usage(response.get("usage")) is not None:
-            self.usage_raw = response["usage"]
+            self.add_usage(response["usage"])
 
     def _take_tool_call(self, place: int, item: dict[str, Any]) -> None:
-        if not isinstance(item.get("name"), str):
+        kind = as_str(item.get("type"))
+        name = as_name(item.get("name")) or (kind if kind in _OWN_TOOLS else None)
+        if name is None:
             return
-        arguments = item.get("arguments") or item.get("input") or self.tools.get(place).arguments
+        streamed = self.tools.get(place).arguments
+        whole = item.get(_OWN_TOOLS.get(kind, "")) if item.get("status") != "in_progress" else None
+        arguments = item.get("arguments") or item.get("input") or streamed or whole or ""
         text = arguments if isinstance(arguments, str) else json_text(arguments)
         id_ = as_name(item.get("call_id")) or as_name(item.get("id"))
-        self.tools.put(place, ToolCall(name=item["name"], arguments=text, id=id_))
+        self.tools.put(place, ToolCall(name=name, arguments=text, id=id_))
 
     def _take_parts(self, item: dict[str, Any]) -> None:
         """Take the text, reasoning and refusal of an item that came whole."""

@@ -5,8 +5,10 @@ A path is written as signal rules write it: "choices[].delta.content".
 
 from __future__ import annotations
 
+import json
+import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,12 +18,43 @@ MAX_NUMBER = 1e12
 MAX_TOKENS = 2**40
 
 
+# What parse_json_or() is given to tell null from what is no JSON.
+NOT_JSON: Final = object()
+_DIGITS = re.compile(r"[0-9]{1,13}(?:\.0{1,9})?")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 def parse_json(data: bytes) -> Any:
     """Return the parsed JSON of `data`, or None where it is not valid JSON."""
+    return parse_json_or(data, None)
+
+
+def parse_json_or(data: bytes, default: Any) -> Any:
+    """Return the parsed JSON of `data`, or `default` where it is not valid JSON.
+
+    What Python servers write besides is read as other clients read it: NaN and Infinity are None, a lone
+    surrogate and bytes that are not UTF-8 are U+FFFD (WHATWG Encoding, section 4.1).
+    """
     try:
         return msgspec.json.decode(data.strip())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        pass
+    try:
+        value = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None)
+        return _without_surrogates(value) if _SURROGATE_ESCAPE.search(data) else value
+    except (ValueError, RecursionError):
+        return default
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Return a JSON value whose strings can be encoded: U+FFFD in place of each lone surrogate."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
 
 
 def json_text(value: Any) -> str:
@@ -64,7 +97,11 @@ def as_number(value: Any, most: float = MAX_NUMBER) -> float | None:
 
 
 def as_count(value: Any) -> int | None:
-    """Return `value` as a token count, or None if it is not a non-negative int."""
+    """Return `value` as a token count, or None if it is not a non-negative whole number; 2.0 and "2" are 2."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = float(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_TOKENS else None
 
 
@@ -77,6 +114,18 @@ def sum_known(*parts: int | None) -> int | None:
     """Return the sum of the parts that are known; None where none is."""
     known = [part for part in parts if part is not None]
     return sum(known) if known else None
+
+
+def merge_counts(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Return counts of an answer, the later over the earlier; null and 0 never replace a count that was reported."""
+    merged = dict(earlier)
+    for key, value in later.items():
+        before = merged.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[key] = merge_counts(before, value)
+        elif value is not None and not (as_count(value) == 0 and as_count(before)):
+            merged[key] = value
+    return merged
 
 
 def without_none(**fields: Any) -> dict[str, Any]:

@@ -131,9 +131,9 @@ class _DrivenRun:
         check_load(load)
         self.book = options.book or standard_book()
         self.gates = _gates(config, options)
-        self.count_tokens = token_counter(config)
         self.pushes = pushes_of_exports(output.exports) if options.pushes is None else options.pushes
         self.plan = make_plan(config, prompts=options.prompts)
+        self.count_tokens = token_counter(config, self.plan.prompt_of)
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.until = Until(load.until) if load.until else None

@@ -1,4 +1,4 @@
-"""Count output tokens where a server does not say how many it made; after the run, and marked as an estimate.
+"""Count tokens where a server does not say how many it read and made; after the run, and marked as an estimate.
 
 The order of trust: what the server reports, what its events add up to, then this. There is no fallback
 to characters: without a tokenizer there is no count. Counting needs the text, so the events are kept.
@@ -13,6 +13,8 @@ import msgspec
 from lens.config.settings import RunConfig
 from lens.errors import ConfigError
 from lens.model import Record, Usage
+from lens.providers.messages import text_of
+from lens.wire import Prompt
 
 AUTO = "auto"
 # Whose text this tokenizer cuts as the model does, by what the model's name begins with; others are only near.
@@ -38,8 +40,10 @@ class Tokenizer(msgspec.Struct, frozen=True):
     count: Callable[[str], int]
 
 
-def token_counter(config: RunConfig) -> Callable[[Record], Record] | None:
+def token_counter(config: RunConfig, prompt_of: Callable[[Record], Prompt]) -> Callable[[Record], Record] | None:
     """Return what counts the tokens of a record by its model's tokenizer; None if `output.tokenizer` asks for none.
+
+    `prompt_of` returns what a record's request asked.
 
     Raises:
         ConfigError: no tokenizer of that name, or the extra `tokens` is not installed.
@@ -49,7 +53,7 @@ def token_counter(config: RunConfig) -> Callable[[Record], Record] | None:
         return None
     by_model = {target.model: load_tokenizer(name, target.model) for target in config.targets}
     any_model = load_tokenizer(name)
-    return lambda record: counted(record, by_model.get(record.model, any_model))
+    return lambda record: counted(record, by_model.get(record.model, any_model), prompt_of(record))
 
 
 def load_tokenizer(name: str, model: str = "") -> Tokenizer:
@@ -75,12 +79,21 @@ def encoding_of(model: str) -> str:
     return next((encoding for start, encoding in _ENCODINGS.items() if plain.startswith(start)), NAMES[0])
 
 
-def counted(record: Record, tokenizer: Tokenizer) -> Record:
-    """The record with its output tokens counted, where nobody else has and its text was kept."""
+def counted(record: Record, tokenizer: Tokenizer, prompt: Prompt | None = None) -> Record:
+    """Return the record with its tokens counted, where nobody else has and its text was kept.
+
+    Of the prompt the texts are counted; what a model's template wraps around them is not known here.
+    """
     if record.token_source is not None or not (record.text or record.reasoning):
         return record
     thought = tokenizer.count(record.reasoning) if record.reasoning else 0
     calls = "".join([call.name + call.arguments for call in record.tool_calls])
     made = tokenizer.count((record.text or "") + calls) + thought
-    usage = Usage(output_tokens=made, reasoning_tokens=thought or None)
+    asked = tokenizer.count(_text_of(prompt)) if prompt is not None else None
+    total = asked + made if asked is not None else None
+    usage = Usage(input_tokens=asked, output_tokens=made, total_tokens=total, reasoning_tokens=thought or None)
     return msgspec.structs.replace(record, usage=usage, token_source=f"estimated:{tokenizer.name}")
+
+
+def _text_of(prompt: Prompt) -> str:
+    return "\n".join([text_of(message.get("content")) for message in prompt.as_messages()])

@@ -14,7 +14,7 @@ from lens._core.clock import now_ns
 from lens._core.stream import Stream
 from lens._core.tape import Tape
 from lens.errors import LensError, ProtocolError
-from lens.model import Attempt, Connection, Events, Failure, Stamps, TcpInfo
+from lens.model import CONTENT, Attempt, Connection, Events, Failure, Signal, Stamps, TcpInfo
 from lens.transport.connect import ConnectionSetup
 from lens.transport.head import ResponseHead
 from lens.transport.loop import tcp_info
@@ -24,6 +24,11 @@ from lens.wire import Exchange, Frame
 _SETUP_STAMPS = (
     "dns_start", "dns_end", "tcp_start", "tcp_end", "proxy_start", "proxy_end", "tls_start", "tls_end",
 )  # fmt: skip
+
+
+# As plain ints: `&` of an int with a flag enum takes many times as long.
+_FINISH, _USAGE, _DONE, _ERROR = int(Signal.FINISH), int(Signal.USAGE), int(Signal.DONE), int(Signal.ERROR)
+_OWN = int(CONTENT | Signal.USAGE | Signal.FINISH | Signal.ERROR | Signal.DONE)
 
 
 class ExchangeBuilder:
@@ -43,6 +48,8 @@ class ExchangeBuilder:
         self._failure: Failure | None = None
         self._category: str | None = None
         self._released_ns: int | None = None  # when the connection was released
+        self._warnings: list[str] = []
+        self._gave_up_waiting = False  # for an end: all that an answer has had come
         self._exchange: Exchange | None = None
 
     def attach_connection(self, connection: PooledConnection, tape: Tape) -> None:
@@ -56,13 +63,30 @@ class ExchangeBuilder:
         """The core's stream of the connection; None before the request has one."""
         return self._connection.stream if self._connection is not None else None
 
-    def drop_stale_connection(self, connection: PooledConnection) -> None:
-        """Record a reused connection that was closed before any byte of a response; another will carry the request."""
+    def warn(self, warning: str) -> None:
+        """Record what was against the rules and did no harm."""
+        self._warnings.append(warning)
+
+    def has_finished(self, *, counted: bool = False) -> bool:
+        """Return whether a failure has come, or a finish reason, with `counted` the token counts too."""
+        if self._tape is None:
+            return False
+        bits = 0
+        for signals in self._tape.columns(0)[2]:
+            bits |= signals
+        return bool(bits & _ERROR) or (bool(bits & _FINISH) and (not counted or bool(bits & _USAGE)))
+
+    def stop_waiting(self) -> None:
+        """Record that the answer was taken as complete although its protocol has not ended."""
+        self._gave_up_waiting = True
+        self.warn("the answer was finished, but no end came: its connection was closed")
+
+    def drop_stale_connection(self, connection: PooledConnection, error: str) -> None:
+        """Record a reused connection that could not carry the request; another will."""
         sent = connection.stream.send_start_ns
         start = sent if sent >= 0 else now_ns()
         address = connection.setup.peer or ""
         family: Any = connection.setup.family
-        error = "the idle connection had been closed by the peer"
         self.stale.append(Attempt(address=address, family=family, start_ns=start, end_ns=now_ns(), error=error))
         self._connection = None
 
@@ -71,6 +95,8 @@ class ExchangeBuilder:
         self._released_ns = now_ns()
         if self._connection is connection:
             self._tcp_at_end = tcp_info(connection.sock.fileno())
+            if connection.stream.surplus:
+                self.warn("bytes came after the end of the answer: its connection is not used again")
 
     def fail(self, error: LensError, kind: str | None = None) -> None:
         """Record the error that ended the request."""
@@ -98,7 +124,7 @@ class ExchangeBuilder:
         if stream is not None and tape is not None:
             facts = _read_stream(stream, tape, self.start_ns)
         return Exchange(
-            stamps=self._stamps(stream),
+            stamps=self._stamps(stream, self._answer_end_ns(stream, facts.get("events"))),
             status=head.status if head else None,
             reason=head.reason if head else "",
             headers=head.headers if head else (),
@@ -107,10 +133,24 @@ class ExchangeBuilder:
             failure=self._failure,
             category=self._category,
             connection=self._describe_connection(),
+            warnings=(*(head.warnings if head else ()), *self._warnings),
             **(facts or {"events": Events()}),
         )
 
-    def _stamps(self, stream: Stream | None) -> Stamps:
+    def _answer_end_ns(self, stream: Stream | None, events: Events | None) -> int | None:
+        """Return when the protocol's terminator came, or the last event of an answer that never got one.
+
+        How long the peer then held the body open is no part of the latency. None where the body's end is the answer's.
+        """
+        wanted = _DONE if stream is not None and stream.done else _OWN if self._gave_up_waiting else 0
+        if not wanted or events is None:
+            return None
+        for i in range(len(events) - 1, -1, -1):
+            if events.signals[i] & wanted:
+                return self.start_ns + events.arrived_ns[i]
+        return None
+
+    def _stamps(self, stream: Stream | None, answer_end_ns: int | None) -> Stamps:
         setup = self.setup
         stamps: dict[str, int | None] = {}
         if setup is not None:
@@ -123,6 +163,7 @@ class ExchangeBuilder:
             stamps["head_end"] = _stamp_or_none(stream.head_end_ns)
             if stream.state in ("ended", "failed"):
                 end = _stamp_or_none(stream.end_ns) or _stamp_or_none(stream.head_end_ns) or end
+        end = answer_end_ns if answer_end_ns is not None else end
         return Stamps(
             start=self.start_ns,
             intended=self.intended_ns,

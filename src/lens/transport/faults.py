@@ -40,7 +40,13 @@ _TRUNCATED = {
 
 
 class StaleConnection(Exception):
-    """A reused connection was closed before any byte of a response; the request may be sent again."""
+    """A reused connection had no response for the request, which may be sent again: closed, or full of other bytes."""
+
+    def __init__(self, reason: str = "the idle connection had been closed by the peer") -> None:
+        super().__init__(reason)
+
+
+LEFT_OVER = "the idle connection held bytes that an earlier answer had left behind"
 
 
 def make_head_error(
@@ -55,7 +61,10 @@ def make_head_error(
             return StaleConnection()
         how = "reset" if _was_reset(stream, broken) else "closed"
         return TransportError(f"{action}: the peer {how} the connection without an answer")
-    if stream.partial_head and not stream.partial_head.startswith(b"HTTP/"[: len(stream.partial_head)]):
+    head = stream.partial_head.lstrip(b"\r\n")
+    if head and not head.startswith(b"HTTP/"[: len(head)]):
+        if reused:
+            return StaleConnection(LEFT_OVER)
         return ProtocolError(f"{action}: the answer is not HTTP/1.1")
     if stream.closed:
         return TransportError(f"{action}: the peer closed the connection inside the response head")

@@ -29,7 +29,21 @@ _EVENT_FRAMINGS: dict[str, EventFraming] = {
     "application/jsonl": "ndjson",
     "application/vnd.amazon.eventstream": "aws",
 }
-_DECODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "identity": "", "": ""}
+_DECODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+# Codings that cannot be undone here. Other names ("none", "utf-8") are no codings: the body is what it is.
+_UNREADABLE_CODINGS = frozenset(
+    {"br", "zstd", "compress", "x-compress", "dcb", "dcz", "exi", "pack200-gzip", "aes128gcm"}
+)
+_SSE_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_FRAMING_WORDS = {
+    "sse": "server-sent events",
+    "ndjson": "JSON lines",
+    "json_array": "a JSON array",
+    "document": "JSON",
+    "aws": "an AWS event stream",
+}
+# RFC 9112, section 6.3: the length is not to be used, and the connection not again.
+BOTH_FRAMINGS = "the answer has both Transfer-Encoding and Content-Length: it was read as chunked"
 _SET_HERE = (b"host", b"content-length", b"transfer-encoding", b"connection")
 
 
@@ -45,6 +59,9 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
     coding: str  # Content-Encoding as the peer wrote it; "" when none
     encoding: str  # the same for the core: "", "gzip" or "deflate"
     keep_alive: bool  # the connection may serve another request
+    media: str  # Content-Type without its parameters; "" when none
+    certain: bool  # `events` is what was asked for; else the first bytes of the body decide
+    warnings: tuple[str, ...]  # what is against the rules and does no harm
 
 
 class HeadWriter:
@@ -136,35 +153,77 @@ def interpret_head(response: h11.Response, request: WireRequest) -> ResponseHead
     """Return what the head says: how the body is framed, and whether the connection may be reused.
 
     Raises:
-        ProtocolError: the framing contradicts itself, or the content coding is unknown.
+        ProtocolError: the framing contradicts itself, or the content coding cannot be undone.
     """
     headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers])
     status = response.status_code
-    body, length = _body_framing(headers, status, request.method)
-    coding = ", ".join(v.strip().lower() for n, v in headers if n == "content-encoding")
-    if coding not in _DECODINGS:
-        raise ProtocolError(f"the body has Content-Encoding {coding[:40]!r}, where identity was asked for")
+    warnings: list[str] = []
+    body, length = _body_framing(headers, status, request.method, warnings)
+    coding = _content_coding(headers, warnings)
+    media = next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
+    events = _event_framing(media, status, request)
     return ResponseHead(
         status=status,
         reason=response.reason.decode("latin-1"),
         headers=headers,
         body=body,
         length=length,
-        events=_event_framing(headers, status, request),
+        events=events,
         coding=coding,
-        encoding=_DECODINGS[coding],
-        keep_alive=_allows_reuse(headers, response.http_version) and body != "close",
+        encoding=_DECODINGS.get(coding, ""),
+        keep_alive=_allows_reuse(headers, response.http_version) and body != "close" and BOTH_FRAMINGS not in warnings,
+        media=media,
+        certain=bool(coding) or not _is_success(status) or (bool(media) and events == request.framing),
+        warnings=tuple(warnings),
     )
 
 
-def _body_framing(headers: tuple[tuple[str, str], ...], status: int, method: str) -> tuple[BodyFraming, int]:
+def decide_by_bytes(head: ResponseHead, held: bytes, request: WireRequest) -> ResponseHead:
+    """Return the head with the event framing that the body's first bytes show, where its type does not say it."""
+    start = held.partition(b"\n")[2] if head.body == "chunked" else held
+    events = sniff_framing(start, head.events, request.framing)
+    if events == head.events or not head.media:
+        return msgspec.structs.replace(head, events=events)
+    warning = f"the answer is labelled {head.media[:40]}, but is {_FRAMING_WORDS[events]}: it was read as that"
+    return msgspec.structs.replace(head, events=events, warnings=(*head.warnings, warning))
+
+
+def sniff_framing(start: bytes, declared: EventFraming, expected: EventFraming) -> EventFraming:
+    """Return the event framing that the first bytes of a body show; `declared` where they show none."""
+    start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(_SSE_STARTS):
+        return "sse"
+    if start.startswith(b"["):
+        return "json_array" if expected == "json_array" else "document"
+    if start.startswith(b"{"):
+        line = start.partition(b"\n")[0].strip()
+        is_line = line != b"{" and ("ndjson" in (declared, expected) or (b'"delta"' in line and expected == "sse"))
+        return "ndjson" if is_line else "document"  # one object over many lines, or a whole answer
+    return "aws" if expected == "aws" and start.startswith(b"\0") else declared
+
+
+def _content_coding(headers: tuple[tuple[str, str], ...], warnings: list[str]) -> str:
+    """Return the one coding of the body, "" where there is none; a name that is no coding adds a warning."""
+    named = [part.strip().lower() for n, v in headers if n == "content-encoding" for part in v.split(",")]
+    codings = [name for name in named if name not in ("", "identity")]
+    if any(name in _UNREADABLE_CODINGS for name in codings) or sum(name in _DECODINGS for name in codings) > 1:
+        raise ProtocolError(f"the body has Content-Encoding {', '.join(named)[:40]!r}, where identity was asked for")
+    known = next((name for name in codings if name in _DECODINGS), "")
+    if codings and not known:
+        warnings.append(f"Content-Encoding {', '.join(codings)[:40]!r} is no coding: the body was read as it is")
+    return known
+
+
+def _body_framing(
+    headers: tuple[tuple[str, str], ...], status: int, method: str, warnings: list[str]
+) -> tuple[BodyFraming, int]:
     """Return framing and length of the body, by RFC 9112, section 6.3, in its order."""
     if method == "HEAD" or status in (204, 304):
         return "none", 0
-    transfer = [v.strip().lower() for n, v in headers if n == "transfer-encoding"]
+    transfer = [v.strip().lower() for n, v in headers if n == "transfer-encoding" and v.strip().lower() != "identity"]
     lengths = {p.strip() for n, v in headers if n == "content-length" for p in v.split(",")}
     if transfer and lengths:
-        raise ProtocolError("the answer has both Transfer-Encoding and Content-Length")
+        warnings.append(BOTH_FRAMINGS)
     if transfer:
         if transfer != ["chunked"]:
             raise ProtocolError(
@@ -179,11 +238,14 @@ def _body_framing(headers: tuple[tuple[str, str], ...], status: int, method: str
     return "length", int(text)
 
 
-def _event_framing(headers: tuple[tuple[str, str], ...], status: int, request: WireRequest) -> EventFraming:
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
+
+
+def _event_framing(media: str, status: int, request: WireRequest) -> EventFraming:
     """Return how events are framed: an error is one document, a body without a type is what was asked for."""
-    if status != 200:
+    if not _is_success(status):
         return "document"
-    media = next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
     if not media:
         return request.framing
     if media == "application/json" and request.framing == "json_array":

@@ -16,8 +16,8 @@ from lens.errors import ProtocolError, TimedOut, TransportError
 from lens.transport.connect import ConnectionSetup
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
 from lens.transport.exchange_builder import ExchangeBuilder
-from lens.transport.faults import StaleConnection, classify_error, make_body_error, make_head_error
-from lens.transport.head import interpret_head, parse_head
+from lens.transport.faults import LEFT_OVER, StaleConnection, classify_error, make_body_error, make_head_error
+from lens.transport.head import ResponseHead, decide_by_bytes, interpret_head, parse_head
 from lens.transport.loop import trio_time
 from lens.transport.pool import Pool, PooledConnection, make_connect_timeout
 from lens.units import NS_PER_MS, NS_PER_S, human_duration
@@ -30,6 +30,20 @@ PIECE_BYTES = 262144
 EARLY_RESPONSE_S = 0.05
 # trio's timeouts are rounded up to a millisecond (epoll); the rest is spun.
 SPIN_NS = NS_PER_MS
+
+# How long a peer may take for the end of a body whose protocol has ended, before its connection is given up.
+DRAIN_NS = 100 * NS_PER_MS
+# How long an answer with finish reason and token counts is waited for, if nothing of it comes any more.
+LINGER_NS = 5 * NS_PER_S
+# The same where no counts have come: they may follow late.
+LINGER_UNCOUNTED_NS = 30 * NS_PER_S
+# Blank lines before a status line that are passed over; some servers end a body with one more than they say.
+MAX_BLANK_LINES = 8
+# Heads of 1xx before the final one; curl stops at a hundred heads, too.
+MAX_INFORMATIONAL = 100
+# How often the first bytes of a body are looked for where the loop does not tell of them.
+CHECK_NS = 50 * NS_PER_MS
+FIRST_ERROR_STATUS = 300
 
 _HEAD_STATES = ("parked", "ended", "failed")
 _BODY_STATES = ("ended", "failed")
@@ -61,7 +75,7 @@ class _Deadlines:
     def next_check(self, stream: Stream) -> int | None:
         """Return the first instant at which a deadline may have passed, whatever comes until then."""
         idle = self.timeouts.idle_ns
-        return _earliest(self.next_deadline(stream), now_ns() + idle if idle is not None else None)
+        return _earliest(self.next_deadline(stream), now_ns() + min(idle or LINGER_NS, LINGER_NS))
 
     def make_timeout(self, stream: Stream, action: str) -> TimedOut:
         """Return the error that names the limit which was exceeded."""
@@ -132,9 +146,9 @@ async def _attempt(
         broken = await _send(connection, data, deadlines, action)
         sent = broken is None
         await _read_head(pool, connection, request, builder, deadlines, broken, action)
-        await _read_body(pool, stream, deadlines, action)
-    except StaleConnection:
-        builder.drop_stale_connection(connection)
+        await _read_body(pool, stream, builder, deadlines, action)
+    except StaleConnection as stale:
+        builder.drop_stale_connection(connection, str(stale))
         return False
     finally:
         pool.loop.poll_if_stale()
@@ -150,7 +164,10 @@ async def _acquire_connection(
     pool: Pool, endpoint: Endpoint, builder: ExchangeBuilder, deadlines: _Deadlines, *, fresh: bool
 ) -> PooledConnection:
     """Return an idle connection, or a new one within the time limits."""
+    surplus_closed = pool.surplus_closed
     connection = None if fresh else pool.take_idle(endpoint)
+    if pool.surplus_closed > surplus_closed:
+        builder.warn("an idle connection was closed: bytes came on it after the end of its last answer")
     if connection is not None:
         return connection
     builder.setup = setup = ConnectionSetup()
@@ -201,40 +218,91 @@ async def _read_head(
 ) -> None:
     """Read the final head; those of 1xx before it are stamped and skipped."""
     stream = connection.stream
+    blank_lines = informational = 0
     while True:
         if not await pool.loop.wait(stream, _HEAD_STATES, deadlines.next_deadline(stream)):
             raise deadlines.make_timeout(stream, action)
         if stream.state != "parked":
             raise make_head_error(stream, reused=connection.reused, broken=broken, action=action)
         pool.loop.poll_if_stale()
-        response = parse_head(stream.head)
+        data = stream.head.lstrip(b"\r\n")
+        if not data and blank_lines < MAX_BLANK_LINES:
+            blank_lines += 1
+            stream.informational()
+            continue
+        if connection.reused and not data.startswith(b"HTTP/"):
+            raise StaleConnection(LEFT_OVER)
+        response = parse_head(data)
         if response.status_code >= 200:
             break
+        informational += 1
+        if informational > MAX_INFORMATIONAL:
+            raise ProtocolError(f"{action}: more than {MAX_INFORMATIONAL} informational answers (1xx) and no final one")
         if builder.informational_ns is None:
             builder.informational_ns = stream.first_byte_ns
         stream.informational()
     builder.head = head = interpret_head(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
+    if not head.certain and head.body != "none":
+        builder.head = head = decide_by_bytes(head, await _first_bytes(pool, stream, head, deadlines, action), request)
     deadlines.document = head.events == "document"
     stream.begin_body(head.body, head.length, head.events, pool.signal_set(request.signals), head.encoding)
 
 
-async def _read_body(pool: Pool, stream: Stream, deadlines: _Deadlines, action: str) -> None:
-    # The core wakes no task when content comes, so the deadlines are checked once each idle time.
-    while not await pool.loop.wait(stream, _BODY_STATES, deadlines.next_check(stream)):
+async def _first_bytes(pool: Pool, stream: Stream, head: ResponseHead, deadlines: _Deadlines, action: str) -> bytes:
+    """Return the first bytes of the body, in its transfer coding; they stay held, with their stamps."""
+
+    def have_come() -> bool:
+        held = stream.held
+        # Of a chunk, its size line says nothing yet.
+        return stream.closed or len(held) > (held.find(b"\n") + 1 if head.body == "chunked" else 0)
+
+    if head.body == "length" and head.length == 0:
+        return b""
+    while not await pool.loop.wait_until(
+        stream, have_come, _earliest(deadlines.next_deadline(stream), now_ns() + CHECK_NS)
+    ):
         limit = deadlines.next_deadline(stream)
-        if limit is None or now_ns() < limit:
-            continue  # content came in time
-        if stream.done:
-            return  # the protocol's own end has come; only that of the framing is missing
-        raise deadlines.make_timeout(stream, action)
+        if limit is not None and now_ns() >= limit:
+            raise deadlines.make_timeout(stream, action)
+    return stream.held
+
+
+async def _read_body(pool: Pool, stream: Stream, builder: ExchangeBuilder, deadlines: _Deadlines, action: str) -> None:
+    def is_over() -> bool:
+        return stream.done or stream.state in _BODY_STATES
+
+    # The core wakes no task when content comes, so the deadlines are checked once each idle time.
+    while not await pool.loop.wait_until(stream, is_over, deadlines.next_check(stream)):
+        limit, now = deadlines.next_deadline(stream), now_ns()
+        passed = limit is not None and now >= limit
+        silent_ns = now - stream.last_content_ns
+        counts_missing = not passed and silent_ns < LINGER_UNCOUNTED_NS
+        if (passed or silent_ns >= LINGER_NS) and builder.has_finished(counted=counts_missing):
+            builder.stop_waiting()
+            return
+        if passed:
+            raise deadlines.make_timeout(stream, action)
+    if stream.done and stream.state not in _BODY_STATES:
+        await _drain(pool, stream, builder)
     if stream.state == "failed":
         raise make_body_error(stream, action)
+
+
+async def _drain(pool: Pool, stream: Stream, builder: ExchangeBuilder) -> None:
+    """Wait a little for the end of a body whose protocol has ended, so that its connection can be used again."""
+    head = builder.head
+    if head is not None and head.keep_alive:
+        await pool.loop.wait(stream, _BODY_STATES, now_ns() + DRAIN_NS)
 
 
 def _is_reusable(connection: PooledConnection, builder: ExchangeBuilder, sent: bool) -> bool:
     """Return whether the connection can carry another request."""
     head = builder.head
-    return sent and head is not None and head.keep_alive and connection.stream.ended and connection.is_usable
+    if head is None or not head.keep_alive:
+        return False
+    # An answer of no bytes is none: what it should have been may still come.
+    has_body = head.status >= FIRST_ERROR_STATUS or head.body != "length" or head.length > 0
+    return sent and has_body and connection.stream.ended and connection.is_usable
 
 
 async def _sleep_until(at_ns: int) -> None:

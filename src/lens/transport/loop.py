@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import os
 import socket
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
 
 import trio
@@ -85,7 +85,17 @@ class Loop(abc.ABC):
         Raises:
             LoopClosed: the reading has stopped.
         """
-        while stream.state not in states:
+        return await self.wait_until(stream, lambda: stream.state in states, deadline_ns)
+
+    async def wait_until(self, stream: Stream, is_met: Callable[[], bool], deadline_ns: int | None = None) -> bool:
+        """Wait until a condition holds that a change of the stream may meet; return False if the deadline passed first.
+
+        Changes are those of Stream.take_changed: its states, first bytes after the head, the protocol's own end.
+
+        Raises:
+            LoopClosed: the reading has stopped.
+        """
+        while not is_met():
             if self._stopped is not None:
                 # Where the loop was cancelled together with this task, that is the reason, not the loop.
                 await trio.lowlevel.checkpoint_if_cancelled()
@@ -95,7 +105,7 @@ class Loop(abc.ABC):
                 continue
             if now_ns() >= deadline_ns:
                 self.poll()
-                return stream.state in states
+                return is_met()
             with trio.CancelScope(deadline=trio_time(deadline_ns)):
                 await self._suspend(stream)
         return True

@@ -60,6 +60,7 @@ class Pool:
         self._open: set[PooledConnection] = set()
         self._sessions: dict[Endpoint, ssl.SSLSession] = {}
         self._signals: dict[int, tuple[SignalRules, SignalSet]] = {}
+        self.surplus_closed = 0  # idle connections that were closed because bytes came on them
 
     async def open(self, endpoint: Endpoint, setup: ConnectionSetup) -> PooledConnection:
         """Open a new connection, read by the loop.
@@ -89,6 +90,7 @@ class Pool:
             if connection.is_usable:
                 connection.reused = True
                 return connection
+            self.surplus_closed += connection.stream.surplus
             self.discard(connection)
         return None
 

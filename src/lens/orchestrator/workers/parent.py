@@ -19,6 +19,7 @@ import trio
 from lens._core.clock import now_ns
 from lens.errors import LensError
 from lens.model import Record, Status, WorkerClock
+from lens.orchestrator.collect import AnswerWarnings
 from lens.orchestrator.engine import OnRecord, Outcome, RunState, Share
 from lens.orchestrator.limits import LimitsSeen
 from lens.orchestrator.plan import Plan
@@ -113,6 +114,7 @@ class _SharedRun:
         self.workers = [_Worker(Share(number, len(links)), link) for number, link in enumerate(links)]
         self.state = RunState(plan.total)
         self.limits = LimitsSeen()
+        self.answers = AnswerWarnings()
         self.broken: Exception | None = None
         self.began = False
 
@@ -149,6 +151,7 @@ class _SharedRun:
         state.failed += record.status is not Status.SUCCESS
         state.warmup_done += record.warmup
         self.limits.add(record)
+        self.answers.add(record)
         if self.broken is None:
             try:
                 self.on_record(record)
@@ -204,7 +207,7 @@ class _SharedRun:
             raise LensError(f"no worker could do its share: the first {self.workers[0].how or 'ended'}")
         told = [f"worker {w.share.worker}: {w.error}" for w in self.workers if w.error]
         told += [self._obituary(w) for w in self.workers if w.outcome is None and w.error is None]
-        told += self.limits.warnings()
+        told += [*self.limits.warnings(), *self.answers.warnings()]
         for one in done:
             told += [warning for warning in one.warnings if warning not in told]
         clocks = [clock for worker in self.workers if (clock := worker.link.clock()) is not None]

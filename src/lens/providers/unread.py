@@ -1,0 +1,76 @@
+"""Find text that an answer carries under names that no rule reads, so that no first token is late in silence.
+
+Only events without content are looked at, and of them only those that the core kept whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lens.providers.values import as_dict, as_list, as_str, values_at
+
+# Strings that differ from event to event and are no text of the answer.
+_NO_TEXT = re.compile(
+    r"(?:.*_)?(?:id|ids|index|type|role|name|object|model|status|phase|created_at|timestamp|obfuscation|finish_reason)"
+    r"|.*(?:signature|citation|annotation|encrypted|redacted|logprob).*|data|mime_?type",
+    re.IGNORECASE,
+)
+# Fewer events may be a label; text grows.
+FEWEST_EVENTS = 2
+# Different names that are followed; an answer of random keys must not fill the memory.
+MOST_PATHS = 64
+
+
+class UnreadFields:
+    """The strings under `scopes` in events that brought nothing known.
+
+    A scope that ends in "*" is an object all of whose strings are meant; another is the path of one string.
+    """
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        self._scopes = scopes
+        self._found: dict[str, tuple[int, str, bool]] = {}  # path -> (events, last text, whether it ever differed)
+
+    def take(self, event: Any) -> None:
+        """Take an event that has no content signal."""
+        for path, text in dict(_strings_at(event, self._scopes)).items():
+            count, before, differs = self._found.get(path, (0, text, False))
+            if count or len(self._found) < MOST_PATHS:
+                self._found[path] = count + 1, text, differs or text != before
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each path whose text grew from event to event."""
+        for path, (count, _, differs) in self._found.items():
+            if differs and count >= FEWEST_EVENTS:
+                yield (
+                    f"{count} events held text under `{path}`, which is not read: "
+                    "the first token may have come earlier than is reported"
+                )
+
+
+def _strings_at(event: Any, scopes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for scope in scopes:
+        if not scope.endswith("*"):
+            kind = as_str(as_dict(event).get("type"))
+            for value in values_at(event, scope):
+                if isinstance(value, str) and value:
+                    yield f"{scope} of {kind}" if kind else scope, value
+            continue
+        inside = scope.removesuffix("*")
+        for value in values_at(event, inside.removesuffix(".")):
+            yield from _strings_in(as_dict(value), inside)
+
+
+def _strings_in(value: dict[str, Any], path: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield (path, string) of an object, of the objects in it and in its lists, two levels deep."""
+    for key, item in value.items():
+        if _NO_TEXT.fullmatch(key):
+            continue
+        if isinstance(item, str) and item:
+            yield f"{path}{key}", item
+        elif depth == 0:
+            yield from _strings_in(as_dict(item), f"{path}{key}.", 1)
+            for one in as_list(item):
+                yield from _strings_in(as_dict(one), f"{path}{key}[].", 1)
