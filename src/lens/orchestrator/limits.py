@@ -116,4 +116,5 @@ def _left(limit: Limit) -> float:
 
 
 def _usd(nusd: int) -> str:
-    return f"{Decimal(nusd) / NUSD_PER_USD:.6f}".rstrip("0").rstrip(".")
+    """Return nano-dollars as dollars, with every digit."""
+    return f"{Decimal(nusd) / NUSD_PER_USD:.9f}".rstrip("0").rstrip(".")
