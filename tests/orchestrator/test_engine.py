@@ -299,9 +299,10 @@ async def test_the_money_that_is_left_decides_what_is_sent(simulator, load):
     handle = simulator()
     ceiling = SpendCeiling(100, lambda record: 30)
     outcome, records, _ = await run(config_for(handle, **load), ceiling=ceiling, worst_nusd=lambda slot: 40)
-    assert len(records) == 3, "3 x 30 were spent, and another 40 would have passed 100"
+    # 3 x 30 were spent, and another 40 would have passed 100; in an open loop one may be due while another is under way.
+    assert len(records) in ((2, 3) if "rate_per_s" in load else (3,))
     assert "--max-cost" in outcome.over_budget
-    assert len(handle.log()) == 3
+    assert len(handle.log()) == len(records)
 
 
 async def test_progress_is_told_and_ends_complete(simulator):
