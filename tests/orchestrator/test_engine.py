@@ -299,7 +299,7 @@ async def test_the_money_that_is_left_decides_what_is_sent(simulator, load):
     handle = simulator()
     ceiling = SpendCeiling(100, lambda record: 30)
     outcome, records, _ = await run(config_for(handle, **load), ceiling=ceiling, worst_nusd=lambda slot: 40)
-    # 3 x 30 were spent, and another 40 would have passed 100; in an open loop one may be due while another is under way.
+    # 3 x 30 were spent, and 40 more would have passed 100; in an open loop one may be due while another is open.
     assert len(records) in ((2, 3) if "rate_per_s" in load else (3,))
     assert "--max-cost" in outcome.over_budget
     assert len(handle.log()) == len(records)
