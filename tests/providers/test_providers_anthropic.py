@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from recorded import check, names_of, raw
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, MissingKey
@@ -175,3 +176,8 @@ def test_the_environment_may_name_the_address():
     config = TargetConfig(provider="anthropic", model="m")
     assert resolve_base_url(config, get_provider("anthropic"), {"ANTHROPIC_BASE_URL": "http://x"}) == "http://x"
     assert resolve_base_url(config, get_provider("anthropic"), {}) == "https://api.anthropic.com/v1"
+
+
+@pytest.mark.parametrize("name", names_of("anthropic_messages"))
+def test_recorded_answers_are_read(name):
+    check(name, [raw(name)])

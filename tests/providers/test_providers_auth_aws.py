@@ -1,6 +1,7 @@
 """AWS: signatures against botocore's, credentials from where people keep them, and their renewal."""
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +9,10 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from needs import need_module
 from waiting import wait_until
 
-from lens.errors import ConfigError
+from lens.errors import ConfigError, MissingKey
 from lens.providers.auth.aws import RenewedCredentials, find_credentials, region_of
 from lens.providers.auth.sigv4 import AwsCredentials, signed_headers
 
@@ -109,3 +111,41 @@ def test_credentials_whose_refresh_fails_serve_on():
     for _ in range(5):
         assert found.current().access_key == "AK1"
         time.sleep(0.01)
+
+
+def test_without_botocore_the_chain_says_what_would_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    with pytest.raises(MissingKey, match="pip install"):
+        find_credentials(NOWHERE, whole_chain=True)
+    assert find_credentials(NOWHERE, whole_chain=False) is None
+
+
+@pytest.fixture
+def chain(monkeypatch):
+    """Botocore's own search, which finds nothing on this machine and asks no other."""
+    need_module("botocore.session", "pip install 'llm-latency-lens[bedrock]'")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**NOWHERE, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("chain")
+def test_a_chain_that_finds_nothing_is_an_error_of_the_user():
+    with pytest.raises(MissingKey, match="no credentials"):
+        find_credentials(NOWHERE, whole_chain=True)
+
+
+@pytest.mark.usefixtures("chain")
+def test_a_profile_that_the_chain_does_not_know_is_named():
+    with pytest.raises(MissingKey, match="nobody"):
+        find_credentials({**NOWHERE, "AWS_PROFILE": "nobody"}, whole_chain=True)
+
+
+def test_what_the_chain_finds_signs_requests(chain):
+    chain.setenv("AWS_ACCESS_KEY_ID", "AKC")
+    chain.setenv("AWS_SECRET_ACCESS_KEY", "sc")
+    chain.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    found = find_credentials(NOWHERE, whole_chain=True)
+    assert (found.current().access_key, found.region) == ("AKC", "eu-west-1")
