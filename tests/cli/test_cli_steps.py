@@ -47,6 +47,7 @@ def test_nothing_is_drawn_where_nobody_looks_on(capsys):
 @pytest.mark.usefixtures("at_once")
 def test_the_line_is_wiped_when_the_step_fails(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
     def fail():
         with shown_steps() as shown:
             shown.computing()
