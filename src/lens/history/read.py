@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -22,7 +23,8 @@ from lens.model import SCHEMA, UNREADABLE, Record, RunInfo, decode_hook
 # Read at a time from a MessagePack file.
 BLOCK_BYTES = 1 << 20
 PARQUET = b"PAR1"
-_length_at = struct.Struct("<I").unpack_from
+_LENGTH = struct.Struct("<I")  # before each message
+LENGTH_BYTES, length_at = _LENGTH.size, _LENGTH.unpack_from
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +60,7 @@ _MESSAGES = _Layout(
     msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook).decode,
     decode_packed,
 )
+decode_message = _MESSAGES.record
 _decode_document = msgspec.json.Decoder(_Document, dec_hook=decode_hook).decode
 
 
@@ -129,7 +132,9 @@ class RunStream:
             with self.path.open("rb") as file:
                 for place in places:
                     file.seek(place)
-                    data = file.readline() if self._layout is _LINES else file.read(_length_at(file.read(4))[0])
+                    data = (
+                        file.readline() if self._layout is _LINES else file.read(length_at(file.read(LENGTH_BYTES))[0])
+                    )
                     yield self._layout.record(data)
         except (OSError, struct.error, *UNREADABLE) as error:
             raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
@@ -251,21 +256,31 @@ class RunStream:
 
     def _messages(self) -> Iterator[tuple[int, memoryview]]:
         """Yield the messages of a MessagePack file; the first is the header, a later header replaces it."""
-        rest, begins = b"", len(MAGIC)
-        while block := self._file.read(BLOCK_BYTES):
-            data = rest + block
-            at, end, view = 0, len(data), memoryview(data)
-            while at + 4 <= end:
-                upto = at + 4 + _length_at(data, at)[0]
-                if upto > end:
-                    break
-                self._number += 1
-                yield begins + at, view[at + 4 : upto]
-                at = upto
-            rest, begins = data[at:], begins + at
-            self._read = begins
-        if rest:
+        self._read = len(MAGIC)
+        for place, piece in split_messages(iter(partial(self._file.read, BLOCK_BYTES), b""), self._read):
+            self._number += 1
+            yield place, piece
+            self._read = place + LENGTH_BYTES + len(piece)
+        if self._file.tell() > self._read:
             self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
+
+
+def split_messages(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, memoryview]]:
+    """Yield the place of each message and what stands behind its length, however the bytes are cut into blocks.
+
+    begins: the place of the first byte. What is left at the end is no whole message and is left out.
+    """
+    rest = b""
+    for block in blocks:
+        data = rest + block
+        at, end, view = 0, len(data), memoryview(data)
+        while at + LENGTH_BYTES <= end:
+            upto = at + LENGTH_BYTES + length_at(data, at)[0]
+            if upto > end:
+                break
+            yield begins + at, view[at + LENGTH_BYTES : upto]
+            at = upto
+        rest, begins = data[at:], begins + at
 
 
 def read_run(path: Path) -> Run:

@@ -57,11 +57,13 @@ class TableBuilder:
         self._waiting: list[Any] = []
         self._parts: dict[str, Buffer] = {}
         self._values: dict[str, dict[Any, int]] = {}
+        self._places = array("q")  # what each record is fetched by
         self._taken = 0
         self._odd = 0  # records whose events are no columns of one length
 
-    def add(self, record: Any) -> None:
-        """Take a Record, or one of history.lean."""
+    def add(self, record: Any, place: int | None = None) -> None:
+        """Take a Record, or one of history.lean. place: what to `fetch` it by; None: its number."""
+        self._places.append(len(self._places) if place is None else place)
         self._waiting.append(record)
         if len(self._waiting) >= BATCH:
             self._take()
@@ -70,8 +72,8 @@ class TableBuilder:
         for record in records:
             self.add(record)
 
-    def table(self, run: Run, book: PriceBook | None = None, places: Sequence[int] | None = None) -> Table:
-        """Return the table of all that was taken. places: what to `fetch` each record by; else its number."""
+    def table(self, run: Run, book: PriceBook | None = None) -> Table:
+        """Return the table of all that was taken."""
         self._take()
         if self._odd:
             self.warnings.append(f"{self._odd} requests have event columns of different lengths and were left out")
@@ -90,10 +92,7 @@ class TableBuilder:
                 columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
         n = len(columns["start"])
         columns["run"] = np.zeros(n, dtype=np.int16)
-        if places is None:
-            columns["row"] = columns.pop("taken")
-        else:
-            columns["row"] = np.asarray(places, dtype=np.int64)[columns.pop("taken")]
+        columns["row"] = np.asarray(self._places, dtype=np.int64)[columns.pop("taken")]
         made = {}
         for name, fields in lists.items():
             made[name] = Lists(np.concatenate(([0], np.cumsum(fields.pop("sizes"), dtype=np.int64))), fields)
@@ -269,14 +268,13 @@ def table_of_stream(
     stream: RunStream, book: PriceBook | None = None, *, name: str = "", on_progress: OnProgress | None = None
 ) -> tuple[Table, list[str]]:
     """Return the table of what a run file still holds, and what of it was left out."""
-    builder, places = TableBuilder(), array("q")
+    builder = TableBuilder()
     with gc_paused():
-        for place, record in stream.lean():
-            places.append(place)
-            builder.add(record)
-            if on_progress is not None and not len(places) % BATCH:
+        for number, (place, record) in enumerate(stream.lean(), 1):
+            builder.add(record, place)
+            if on_progress is not None and not number % BATCH:
                 on_progress(stream.share)
-    return builder.table(Run(name, stream.info, stream.fetch), book, places), builder.warnings
+    return builder.table(Run(name, stream.info, stream.fetch), book), builder.warnings
 
 
 def read_tables(

@@ -10,28 +10,22 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-import msgspec
-
 from lens.errors import FileError
 from lens.history.lean import decode_packed
+from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
 from lens.history.write import MAGIC, PARTIAL, message, write_run
 from lens.metrics.builder import TableBuilder, gc_paused
 from lens.metrics.columns import Run
 from lens.metrics.table import Table
-from lens.model import Record, RunInfo, decode_hook
+from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
 SUFFIX = ".journal.msgpack"
-# Read at a time.
-BLOCK_BYTES = 1 << 20
-_HEAD_BYTES = 4
-_decoder = msgspec.msgpack.Decoder(Record, dec_hook=decode_hook)
 
 
 class Journal:
@@ -75,15 +69,13 @@ class Journal:
 
     def table(self, info: RunInfo | None, book: PriceBook) -> Table:
         """Return the records as a table, which reads them here again; only once the journal is finished."""
-        builder, places = TableBuilder(), array("q")
+        builder = TableBuilder()
         with gc_paused():
             for place, packed in self._messages():
-                places.append(place)
-                builder.add(decode_packed(packed))
+                builder.add(decode_packed(packed), place)
             for number, record in enumerate(self._kept):
-                places.append(~number)
-                builder.add(record)
-        return builder.table(Run("", info, self.fetch), book, places)
+                builder.add(record, ~number)
+        return builder.table(Run("", info, self.fetch), book)
 
     def fetch(self, places: Iterable[int]) -> Iterator[Record]:
         """Yield the records at places that a table of this journal knows."""
@@ -91,13 +83,13 @@ class Journal:
             if place < 0:
                 yield self._kept[~place]
             else:
-                length = int.from_bytes(os.pread(self._file, _HEAD_BYTES, place), "little")
-                yield _decoder.decode(os.pread(self._file, length, place + _HEAD_BYTES))
+                length = length_at(os.pread(self._file, LENGTH_BYTES, place))[0]
+                yield decode_message(os.pread(self._file, length, place + LENGTH_BYTES))
 
     def records(self) -> Iterator[Record]:
         """Yield the records in the order in which they ended; only once the journal is finished."""
         for _, packed in self._messages():
-            yield _decoder.decode(packed)
+            yield decode_message(packed)
         yield from self._kept
 
     def rewritten(self, change: Callable[[Record], Record]) -> Journal:
@@ -110,19 +102,15 @@ class Journal:
 
     def _messages(self) -> Iterator[tuple[int, memoryview]]:
         """Yield the place of each record that is on disk, and its message."""
-        at, rest = self._records_at, b""
+        return split_messages(self._blocks(), self._records_at)
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield the whole messages that are on disk, so many bytes at a time."""
+        at = self._records_at
         while at < self._whole:
             block = os.pread(self._file, min(BLOCK_BYTES, self._whole - at), at)
-            begins = at - len(rest)
             at += len(block)
-            view, done = memoryview(rest + block), 0
-            while done + _HEAD_BYTES <= len(view):
-                end = done + _HEAD_BYTES + int.from_bytes(view[done : done + _HEAD_BYTES], "little")
-                if end > len(view):
-                    break
-                yield begins + done, view[done + _HEAD_BYTES : end]
-                done = end
-            rest = bytes(view[done:])
+            yield block
 
     def _write_all(self) -> None:
         self._write(MAGIC)
