@@ -6,6 +6,7 @@ It takes messages on descriptor 3 and answers on 4, each ended by a zero byte.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -34,15 +35,15 @@ class Page:
     def __enter__(self):
         theirs_in, write_end = os.pipe()
         read_end, theirs_out = os.pipe()
-        # The descriptors must be 3 and 4 in the child; copies above avoid that one overwrites the other.
-        high_in, high_out = os.dup2(theirs_in, 103), os.dup2(theirs_out, 104)
+        # They must be 3 and 4 in the child; free numbers above 9 keep one from overwriting the other.
+        high_in, high_out = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs_in, theirs_out))
         arguments = [
             found(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe",
             f"--user-data-dir={self._folder}", f"--window-size={self._size}", "--no-first-run", "about:blank",
         ]  # fmt: skip
-        shell = 'exec 3<&103 4>&104 103<&- 104>&-; exec "$@"'
+        shell = f'exec 3<&{high_in} 4>&{high_out} {high_in}<&- {high_out}>&-; exec "$@"'
         self._process = subprocess.Popen(
-            ["bash", "-c", shell, "bash", *arguments], pass_fds=(103, 104), stderr=subprocess.DEVNULL
+            ["bash", "-c", shell, "bash", *arguments], pass_fds=(high_in, high_out), stderr=subprocess.DEVNULL
         )
         for descriptor in (theirs_in, theirs_out, high_in, high_out):
             os.close(descriptor)
