@@ -1,59 +1,98 @@
-"""Changes of level in series that have none, one, or several."""
+"""Blocks, resampling and corrections against their definitions and known tables."""
 
-import random
-
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.analysis.stats import change_points, kolmogorov
+from lens.analysis.stats import (
+    block_begins,
+    block_length,
+    block_length_along_trend,
+    block_length_between_steps,
+    block_means,
+    block_medians,
+    chunk_means,
+    holm,
+    moving_blocks,
+    shortest_block,
+    statistic_of,
+    t_tails,
+)
 
 
-def noise(n, seed, level=100.0, spread=10.0):
-    chance = random.Random(seed)
-    return [level + spread * chance.gauss(0, 1) for _ in range(n)]
+def autoregressive(n, rho, seed):
+    draws = np.random.default_rng(seed).normal(size=n)
+    for i in range(1, n):
+        draws[i] += rho * draws[i - 1]
+    return draws
 
 
-def test_a_series_without_a_change_is_seldom_said_to_have_one():
-    alarms = sum(bool(change_points(noise(100, seed), alpha=0.05)) for seed in range(200))
-    assert alarms <= 0.05 * 200
+@given(st.integers(1, 500), st.integers(1, 600))
+def test_blocks_cover_everything_and_differ_by_one_at_most(n, length):
+    lengths = np.diff(np.append(block_begins(n, length), n))
+    assert lengths.sum() == n
+    assert lengths.max() - lengths.min() <= 1
 
 
-@pytest.mark.parametrize("size", [0.2, -0.2, 0.5])
-def test_a_change_is_found_where_it_is(size):
-    found = change_points(noise(60, 1) + noise(60, 2, level=100 * (1 + size)))
-    assert len(found) == 1
-    assert abs(found[0].at - 60) <= 3
-    assert found[0].relative == pytest.approx(size, abs=0.06)
-    assert found[0].p_value < 0.001
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(1, 20))
+def test_each_block_has_its_own_mean_and_median(values, length):
+    series = np.array(values)
+    medians, begins = block_medians(series, length)
+    parts = np.split(series, begins[1:])
+    assert medians.tolist() == pytest.approx([float(np.median(part)) for part in parts])
+    assert block_means(series, length).tolist() == pytest.approx([float(np.mean(part)) for part in parts])
 
 
-def test_several_changes_are_found_in_their_order():
-    found = change_points(noise(50, 1) + noise(50, 2, level=160) + noise(50, 3, level=100))
-    assert [round(c.at, -1) for c in found] == [50, 100]
-    assert found[0].after == found[1].before
+def test_what_is_left_over_of_chunks_goes():
+    assert chunk_means(np.array([1.0, 3.0, 5.0, 7.0, 100.0]), 2).tolist() == [2.0, 6.0]
 
 
-def test_an_outlier_is_no_change():
-    series = noise(80, 5)
-    series[40] = 1e9
-    assert change_points(series) == []
+def test_neighbours_that_resemble_each_other_make_long_blocks():
+    assert block_length(autoregressive(2000, 0.0, 1)) <= 3
+    assert block_length(autoregressive(2000, 0.9, 1)) >= 10
+    assert block_length(np.repeat(autoregressive(30_000, 0.9, 1), 2)) >= 20
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [5.0] * 100, [1.0, 2.0] * 7])
-def test_what_is_too_short_or_all_the_same_has_none(values):
-    assert change_points(values) == []
+def test_neither_a_trend_nor_a_step_makes_neighbours_resemble_each_other():
+    noise, place = autoregressive(1000, 0.0, 2), np.arange(1000.0)
+    assert block_length(noise + place / 50) > 10
+    assert block_length_along_trend(place, noise + place / 50) <= 3
+    assert block_length(noise + 5 * (place > 500)) > 10
+    assert block_length_between_steps(noise + 5 * (place > 500), 10, 0.01) <= 3
 
 
-@given(st.lists(st.floats(-1e6, 1e6), max_size=80), st.floats(0.5, 20), st.floats(-1e3, 1e3))
-def test_the_unit_of_the_values_does_not_matter(values, scale, shift):
-    places = [change.at for change in change_points(values)]
-    scaled = [value * scale + shift for value in values]
-    if len(set(scaled)) == len(set(values)):
-        assert [change.at for change in change_points(scaled)] == places
+def test_the_shortest_block_leaves_few_enough_of_them():
+    assert shortest_block(27) == 3
+    assert 1_000_000 / shortest_block(1_000_000) <= 400
 
 
-def test_kolmogorovs_distribution_is_the_known_one():
-    assert kolmogorov(1.3581) == pytest.approx(0.05, abs=1e-4)
-    assert kolmogorov(1.6276) == pytest.approx(0.01, abs=1e-4)
-    assert kolmogorov(0.0) == 1.0
+def test_resampled_blocks_keep_their_neighbours():
+    places = moving_blocks(100, 10, 50, np.random.default_rng(1))
+    assert places.shape == (50, 100)
+    inside = np.diff(places.reshape(50, 10, 10), axis=2) % 100
+    assert set(inside.ravel().tolist()) == {1}
+    assert moving_blocks(100, 1, 50, np.random.default_rng(1)).shape == (50, 100)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"), [("mean", 2.5), ("p50", 2.0), ("min", 1.0), ("max", 4.0), ("std_dev", 1.2909944)]
+)
+def test_a_statistic_is_the_one_of_its_name(statistic, expected):
+    assert statistic_of(np.array([1.0, 2.0, 3.0, 4.0]), statistic) == pytest.approx(expected)
+
+
+def test_no_values_have_no_statistic():
+    with pytest.raises(ValueError, match="no mean of no values"):
+        statistic_of(np.array([]), "mean")
+    assert np.isnan(statistic_of(np.array([1.0]), "std_dev"))
+
+
+def test_holms_correction_is_that_of_his_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(("t", "freedom", "p"), [(12.706, 1, 0.05), (2.228, 10, 0.05), (2.750, 30, 0.01)])
+def test_students_t_has_the_tails_of_its_table(t, freedom, p):
+    assert t_tails(t, freedom) == pytest.approx(p, rel=2e-3)

@@ -23,7 +23,6 @@ TEXTS: Schema = {"type": "array", "items": TEXT}
 DURATION: Schema = {
     "description": 'Seconds, or with a unit: 60, "60s", "1m30s", "500ms".', "type": ["string", "number"],
 }  # fmt: skip
-NANOSECONDS: Schema = {"description": "Nanoseconds, or with a unit.", "type": ["string", "integer"]}
 RATE: Schema = {"description": 'A second, or with a unit: 10, "10/s", "600/m".', "type": ["string", "number"]}
 
 

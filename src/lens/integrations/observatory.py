@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
@@ -23,14 +22,11 @@ from typing import Any, Self
 
 import trio
 
-from lens._core.clock import now_ns
-from lens._version import __version__
 from lens.errors import ConfigError, TransportError
 from lens.export.prometheus import Units
 from lens.metrics.request_metrics import RequestMetrics
-from lens.model import SCHEMA, Record, RunInfo
-from lens.orchestrator.collect import timestamp_of
-from lens.orchestrator.run_info import machine
+from lens.model import Record, RunInfo
+from lens.orchestrator.run_info import new_run_info
 from lens.pricing import PriceBook, standard_book
 from lens.push.http import in_thread
 from lens.push.push import INFLUX_DATABASE, Push, Pusher, check_push, open_push, prometheus_kind
@@ -82,7 +78,7 @@ class Exporter:
             raise ConfigError(
                 f"exporter to {bare_url(push.url)}: 1 <= batch <= waiting_most and every_s >= 0 are wanted"
             )
-        self._push, self._book, self._info, self._environ = push, book, info or _info(), environ
+        self._push, self._book, self._info, self._environ = push, book, info or new_run_info(), environ
         self._batch, self._every_s, self._most = batch, every_s, waiting_most
         self._pusher: Pusher | None = None
         self._waiting: deque[Record] = deque()
@@ -239,17 +235,3 @@ class OtlpExporter(Exporter):
 
 def _in_thread(call: Callable[[], None]) -> Work[None]:
     return lambda _: in_thread(call)
-
-
-def _info() -> RunInfo:
-    """This program on this machine, from now on."""
-    at_ns = now_ns()
-    return RunInfo(
-        schema=SCHEMA,
-        version=__version__,
-        run_id=str(uuid.uuid4()),
-        started_at=timestamp_of(at_ns),
-        started_ns=at_ns,
-        targets=(),
-        machine=machine(),
-    )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from lens.metrics.change_points import change_points
 from lens.metrics.columns import Column
 from lens.metrics.intervals import Interval, mean_interval
 from lens.metrics.table import Table
@@ -20,8 +21,8 @@ IDLE_STAGE = "after idle "
 BASELINE_STAGE = "warm"
 # A first request is cold when it took this many times what the others' spread explains.
 OUTLIER = 5.0
-# A shift of the level counts when it is larger than this many standard errors.
-SHIFT = 5.0
+# A change of the level counts when it is no more likely than this without one.
+SURE = 1e-4
 FEWEST = 8
 _LOADS = ("ollama_load",)
 
@@ -161,25 +162,15 @@ def first_request(table: Table) -> tuple[float | None, float | None]:
 
 
 def level_change(table: Table) -> tuple[int | None, float | None]:
-    """(request, ms) from which on TTFT had another level, by the split that explains most; else (None, None).
+    """(request, ms) from which on TTFT had another level, where that is clearest; else (None, None).
 
-    The first request is left out: it is looked at by itself. Ranks are compared, so that single slow
-    requests move nothing.
+    The first request is left out: it is looked at by itself.
     """
-    values = _series(table)[1:]
-    n = len(values)
-    if n < 4 * FEWEST:
+    found = change_points(_series(table)[1:].tolist(), alpha=SURE, fewest=FEWEST)
+    if not found:
         return None, None
-    ranks = np.argsort(np.argsort(values)).astype(np.float64)
-    sums = np.cumsum(ranks - ranks.mean())[:-1]
-    left = np.arange(1, n)
-    # Each split's sum in units of its own spread under no change (Wilcoxon's rank sum).
-    scores = np.abs(sums) / np.sqrt(left * (n - left) * (n + 1) / 12)
-    inside = slice(FEWEST - 1, n - FEWEST)
-    at = int(np.argmax(scores[inside])) + FEWEST
-    if scores[at - 1] < SHIFT:
-        return None, None
-    return at + 1, float(np.median(values[at:]) - np.median(values[:at]))
+    clearest = min(found, key=lambda change: (change.p_value, -abs(change.relative)))
+    return clearest.at + 1, clearest.after - clearest.before
 
 
 def idle_gaps(table: Table) -> tuple[Gap, ...]:

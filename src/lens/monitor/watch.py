@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lens.analysis.stats import change_points
 from lens.metrics.builder import table_of
+from lens.metrics.change_points import change_points
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
 from lens.monitor.burn import WINDOWS, ErrorBudget, Objective

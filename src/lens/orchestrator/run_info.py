@@ -24,6 +24,17 @@ from lens.wire import Secret
 
 def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) -> RunInfo:
     """Return the header of a run that is about to start; `command` must hold no secret."""
+    return msgspec.structs.replace(
+        new_run_info(started_ns),
+        targets=tuple([target.info for target in plan.targets]),
+        command=command,
+        config=settings_of(plan.config),
+        labels=plan.config.labels,
+    )
+
+
+def new_run_info(started_ns: int | None = None) -> RunInfo:
+    """Return a header without targets: this program on this machine, from a time of the monotonic clock on (now)."""
     from lens._version import __version__
 
     at_ns = started_ns if started_ns is not None else now_ns()
@@ -33,11 +44,8 @@ def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) ->
         run_id=str(uuid.uuid4()),
         started_at=timestamp_of(at_ns),
         started_ns=at_ns,
-        targets=tuple([target.info for target in plan.targets]),
-        command=command,
-        config=settings_of(plan.config),
+        targets=(),
         machine=machine(),
-        labels=plan.config.labels,
     )
 
 

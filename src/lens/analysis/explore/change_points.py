@@ -14,14 +14,8 @@ import numpy as np
 
 from lens.analysis.explore.peers import peers_of
 from lens.analysis.explore.trends import WATCHED
-from lens.analysis.stats import (
-    FEWEST,
-    Series,
-    block_length_between_steps,
-    block_medians,
-    level_changes,
-    shortest_block,
-)
+from lens.analysis.stats import block_length_between_steps, block_medians, shortest_block
+from lens.metrics.change_points import FEWEST, Series, level_changes
 from lens.metrics.definitions import METRICS
 from lens.metrics.rows import timestamps
 from lens.metrics.table import Table
