@@ -271,3 +271,18 @@ def test_the_plans_patterns_have_their_numbers(tmp_path):
 
 def test_saying_nothing_is_a_config_of_defaults():
     assert make_config({}, environ={}) == RunConfig()
+
+
+@pytest.mark.parametrize("said", ["ConstantRate", "constant_rate", "constant-rate", "CONSTANT_RATE"])
+def test_a_pattern_has_its_name_in_any_spelling(tmp_path, said):
+    file = tmp_path / "a.toml"
+    file.write_text(f'[test_pattern]\ntype = "{said}"\nprompt = "hi"\nrequests_per_second = 5\nduration_seconds = 2\n')
+    load = load_config(file).load
+    assert (load.pattern, load.rate_per_s, load.duration_ns) == ("rate", 5, 2 * NS_PER_S)
+
+
+def test_a_pattern_may_be_a_table_under_its_name(tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text('[test_pattern.Burst]\nprompt = "hi"\nconcurrent_requests = 4\niterations = 2\n')
+    load = load_config(file).load
+    assert (load.pattern, load.concurrency, load.iterations) == ("burst", 4, 2)

@@ -12,7 +12,7 @@ import trio
 from waiting import wait_until
 
 import lens
-from lens import Profiler, ProviderConfig, Status
+from lens import Profiler, ProviderConfig, RequestConfig, Status
 from lens.errors import ConfigError
 from lens.profiler import measure
 from lens.run.simulators import with_simulators
@@ -234,3 +234,30 @@ def test_a_mistake_in_a_stream_is_told_to_who_reads_it(simulator):
     with pytest.raises(ConfigError):
         list(Profiler("openai", "m").stream_metrics("hi", iterations=-1))
     assert [m.ok for m in broken.stream_metrics("hi", iterations=1)] in ([True], [False])
+
+
+def test_a_provider_without_a_model_says_what_to_give():
+    for make in (ProviderConfig.openai, ProviderConfig.anthropic, ProviderConfig.google):
+        with pytest.raises(ConfigError, match="which model"):
+            make()
+    assert ProviderConfig("groq", "llama", max_tokens=5).max_tokens == 5
+
+
+def test_headers_may_be_a_mapping(simulator):
+    target = ProviderConfig.openai("m", headers={"x-a": "1", "x-b": "2"})
+    assert target.headers == (("x-a", "1"), ("x-b", "2"))
+    assert Profiler(target, headers={"x-c": "3"}).target.headers == (("x-c", "3"),)
+
+
+def test_one_request_may_be_asked_differently(profiler):
+    metrics = profiler.profile("hi", RequestConfig(max_tokens=3, stream=False))
+    assert metrics.ok
+    assert not metrics.record.stream
+    assert metrics.ttft_ms is None
+    assert profiler.profile("hi").record.stream
+
+
+def test_a_run_names_the_settings_of_its_targets(profiler):
+    target = ProviderConfig.of("simulator", "m", temperature=0.5, max_tokens=9)
+    info, _ = Profiler(target).run_blocking("hi", iterations=1)
+    assert (info.targets[0].temperature, info.targets[0].max_tokens) == (0.5, 9)

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Any
 from lens._version import __version__
 
 if TYPE_CHECKING:
+    from lens.adapters import (
+        AnthropicAdapter,
+        GenericOpenAIAdapter,
+        OpenAIAdapter,
+        PricingModel,
+        ProviderAdapter,
+        RateLimits,
+    )
     from lens.calibration import Calibration, selftest
     from lens.config.load import load_config
-    from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
+    from lens.config.profile import OutputFormat, ProfileConfig, RequestConfig, TestPattern
+    from lens.config.settings import ExportConfig, LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
     from lens.errors import LensError
+    from lens.export.benchmark_summary import BenchmarkSummary, LatencyStats
     from lens.history.read import read_run
     from lens.history.write import write_run
     from lens.metrics.request_metrics import RequestMetrics
@@ -35,14 +45,27 @@ if TYPE_CHECKING:
 
 # Name -> the module that has it.
 _HOME = {
+    "AnthropicAdapter": "lens.adapters",
+    "BenchmarkSummary": "lens.export.benchmark_summary",
     "Calibration": "lens.calibration",
+    "ExportConfig": "lens.config.settings",
+    "GenericOpenAIAdapter": "lens.adapters",
+    "LatencyStats": "lens.export.benchmark_summary",
     "LensError": "lens.errors",
     "LoadConfig": "lens.config.settings",
+    "OpenAIAdapter": "lens.adapters",
+    "OutputConfig": "lens.config.settings",
+    "OutputFormat": "lens.config.profile",
     "PriceBook": "lens.pricing",
+    "PricingModel": "lens.adapters",
+    "ProfileConfig": "lens.config.profile",
     "Profiler": "lens.profiler",
     "PromptConfig": "lens.config.settings",
+    "ProviderAdapter": "lens.adapters",
     "ProviderConfig": "lens.profiler",
+    "RateLimits": "lens.adapters",
     "Record": "lens.model",
+    "RequestConfig": "lens.config.profile",
     "RequestMetrics": "lens.metrics.request_metrics",
     "RunConfig": "lens.config.settings",
     "RunInfo": "lens.model",
@@ -51,6 +74,7 @@ _HOME = {
     "Status": "lens.model",
     "Summary": "lens.metrics.summary",
     "TargetConfig": "lens.config.settings",
+    "TestPattern": "lens.config.profile",
     "load_config": "lens.config.load",
     "measure": "lens.profiler",
     "profile": "lens.profiler",
@@ -64,14 +88,27 @@ _HOME = {
 }
 
 __all__ = [
+    "AnthropicAdapter",
+    "BenchmarkSummary",
     "Calibration",
+    "ExportConfig",
+    "GenericOpenAIAdapter",
+    "LatencyStats",
     "LensError",
     "LoadConfig",
+    "OpenAIAdapter",
+    "OutputConfig",
+    "OutputFormat",
     "PriceBook",
+    "PricingModel",
+    "ProfileConfig",
     "Profiler",
     "PromptConfig",
+    "ProviderAdapter",
     "ProviderConfig",
+    "RateLimits",
     "Record",
+    "RequestConfig",
     "RequestMetrics",
     "RunConfig",
     "RunInfo",
@@ -80,6 +117,7 @@ __all__ = [
     "Status",
     "Summary",
     "TargetConfig",
+    "TestPattern",
     "__version__",
     "load_config",
     "measure",

@@ -274,6 +274,8 @@ class Target(Noun, frozen=True):
     model: str
     url: str
     api: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
 
 
 class Machine(Noun, frozen=True):

@@ -6,11 +6,12 @@ Everything can be awaited under trio and asyncio, and called blocking from anywh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import msgspec
 
+from lens.config.profile import ProfileConfig, RequestConfig
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
 from lens.errors import BudgetError, ConfigError, LensError
 from lens.metrics.request_metrics import RequestMetrics
@@ -52,7 +53,7 @@ async def measure(
 
 
 async def run_config(
-    config: RunConfig, *sinks: Sink, book: PriceBook | None = None, stop: Stop | None = None
+    config: RunConfig | ProfileConfig, *sinks: Sink, book: PriceBook | None = None, stop: Stop | None = None
 ) -> RunResult:
     """Carry out a run as `lll benchmark --config` does, from trio or asyncio: files, pushes and thresholds included.
 
@@ -62,14 +63,15 @@ async def run_config(
     return await anywhere(_work(config, sinks, book), stop)
 
 
-def run_config_blocking(config: RunConfig, *sinks: Sink, book: PriceBook | None = None) -> RunResult:
+def run_config_blocking(config: RunConfig | ProfileConfig, *sinks: Sink, book: PriceBook | None = None) -> RunResult:
     """run_config for code that does not await."""
     return blocking(_work(config, sinks, book))
 
 
-def _work(config: RunConfig, sinks: Sequence[Sink], book: PriceBook | None) -> Work[RunResult]:
+def _work(config: RunConfig | ProfileConfig, sinks: Sequence[Sink], book: PriceBook | None) -> Work[RunResult]:
     async def work(stop: Stop) -> RunResult:
-        return await run(config, *sinks, options=RunOptions(book=book), stop=stop)
+        whole = config.run_config() if isinstance(config, ProfileConfig) else config
+        return await run(whole, *sinks, options=RunOptions(book=book), stop=stop)
 
     return work
 
@@ -108,13 +110,17 @@ class Profiler:
         """Return a builder that collects target, key, load and price step by step."""
         return ProfilerBuilder()
 
-    async def profile_request(self, prompt: str, *, save_text: bool = True, **prompt_options: Any) -> RequestMetrics:
+    async def profile_request(
+        self, prompt: str, config: RequestConfig | None = None, *, save_text: bool = True, **prompt_options: Any
+    ) -> RequestMetrics:
         """Send one request over a new connection; return all that was measured of it."""
-        return await anywhere(self._single(prompt, save_text, prompt_options))
+        return await anywhere(self._single(prompt, config, save_text, prompt_options))
 
-    def profile(self, prompt: str, *, save_text: bool = True, **prompt_options: Any) -> RequestMetrics:
+    def profile(
+        self, prompt: str, config: RequestConfig | None = None, *, save_text: bool = True, **prompt_options: Any
+    ) -> RequestMetrics:
         """profile_request for code that does not await."""
-        return blocking(self._single(prompt, save_text, prompt_options))
+        return blocking(self._single(prompt, config, save_text, prompt_options))
 
     async def run(
         self, *prompts: str, on_record: OnRecord | None = None, stop: Stop | None = None, **load: Any
@@ -158,12 +164,15 @@ class Profiler:
         """Return the figures of a record at this profiler's prices."""
         return RequestMetrics(record, self.book)
 
-    def _single(self, prompt: str, save_text: bool, options: dict[str, Any]) -> Work[RequestMetrics]:
+    def _single(
+        self, prompt: str, asked: RequestConfig | None, save_text: bool, options: dict[str, Any]
+    ) -> Work[RequestMetrics]:
         load = msgspec.structs.replace(self.load, pattern="single", connection="fresh")
+        asked = asked or RequestConfig()
         config = RunConfig(
-            targets=(self.target,),
-            load=load,
-            prompts=_section(PromptConfig, {"texts": (prompt,), **options}),
+            targets=(asked.target(self.target),),
+            load=asked.load(load),
+            prompts=_section(PromptConfig, {"texts": (prompt,), "system": asked.system, **options}),
             output=OutputConfig(save_text=save_text),
         )
 
@@ -234,24 +243,38 @@ class ProfilerBuilder:
 
 
 class ProviderConfig:
-    """Makes targets by provider: ProviderConfig.openai("gpt-4")."""
+    """Makes targets by provider: ProviderConfig.openai("gpt-4o-mini"), ProviderConfig("groq", "llama-3.3-70b")."""
+
+    def __new__(cls, name: str, model: str = "", **options: Any) -> TargetConfig:  # type: ignore[misc]
+        """Return a target of any provider; `options` are fields of TargetConfig."""
+        return target_of(name, model, **options)
 
     @staticmethod
     def of(provider: str, model: str = "", **options: Any) -> TargetConfig:
-        """A target of any provider."""
+        """Return a target of any provider."""
         return target_of(provider, model, **options)
 
     @staticmethod
-    def openai(model: str, **options: Any) -> TargetConfig:
-        return target_of("openai", model, **options)
+    def openai(model: str = "", **options: Any) -> TargetConfig:
+        return _target_with_model("openai", model, "gpt-4o-mini", options)
 
     @staticmethod
-    def anthropic(model: str, **options: Any) -> TargetConfig:
-        return target_of("anthropic", model, **options)
+    def anthropic(model: str = "", **options: Any) -> TargetConfig:
+        return _target_with_model("anthropic", model, "claude-haiku-4-5", options)
 
     @staticmethod
-    def google(model: str, **options: Any) -> TargetConfig:
-        return target_of("google", model, **options)
+    def google(model: str = "", **options: Any) -> TargetConfig:
+        return _target_with_model("google", model, "gemini-2.5-flash", options)
+
+
+def _target_with_model(provider: str, model: str, example: str, options: dict[str, Any]) -> TargetConfig:
+    """
+    Raises:
+        ConfigError: no model is given.
+    """
+    if not model:
+        raise ConfigError(f"ProviderConfig.{provider}(): which model? give its name, like {provider}({example!r})")
+    return target_of(provider, model, **options)
 
 
 def target_of(provider: str, model: str = "", **options: Any) -> TargetConfig:
@@ -279,7 +302,9 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         known = ", ".join(TargetConfig.__struct_fields__)
         raise ConfigError(f"no target option {unknown[0]!r}; there are {known}")
-    key = options.get("api_key")
+    key, headers = options.get("api_key"), options.get("headers")
+    if isinstance(headers, Mapping):
+        options = {**options, "headers": tuple(headers.items())}
     return {**options, "api_key": Secret(key)} if isinstance(key, str) else options
 
 

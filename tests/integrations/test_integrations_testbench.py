@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from handmade import record
 from waiting import HANG_S
 
-from lens import Profiler
+from lens import BenchmarkSummary, Profiler, summarize
 from lens.errors import ConfigError, FileError
 from lens.integrations.testbench import Severity, TestBenchReport, TestCase, regressions, run_suite, trend
 from lens.simulator import make_script, start, start_thread
@@ -36,7 +37,7 @@ def test_a_suite_is_asked_case_by_case_and_held_to_its_limits(profiler):
     assert first.actual >= 30
     assert report.failed
     assert "named: ttft_ms is" in report.text()
-    assert report.performance_metrics.requests == 3
+    assert report.performance_metrics.total_requests == 3
 
 
 def test_what_is_kept_is_no_violation(profiler):
@@ -161,3 +162,21 @@ def test_a_run_without_the_fixture_loads_nothing_of_the_instrument(tmp_path):
     done = run_pytest(tmp_path)
     assert done.returncode == 0, done.stdout
     assert "LLM latency" not in done.stdout
+
+
+def test_the_figures_of_a_suite_are_a_benchmark_summary_with_its_requests(profiler, tmp_path):
+    report = run_suite(profiler, ["Hello", "Hi"])
+    figures = report.performance_metrics
+    assert isinstance(figures, BenchmarkSummary)
+    assert figures.ttft_stats.max >= 30
+    assert [one["status"] for one in figures.requests] == ["Success"] * 2
+    assert figures.total_cost > 0
+    report.write(tmp_path / "report.json")
+    assert TestBenchReport.read(tmp_path / "report.json").performance_metrics == figures
+
+
+def test_a_report_of_before_is_still_read(tmp_path):
+    fields = {"test_suite_id": "old", "test_cases": [], "performance_metrics": summarize([record((100, 110))])}
+    (tmp_path / "old.json").write_bytes(msgspec.json.encode(fields))
+    old = TestBenchReport.read(tmp_path / "old.json")
+    assert (old.performance_metrics.total_requests, old.performance_metrics.ttft_stats.median) == (1, 100)

@@ -47,6 +47,8 @@ PLAN_PROMPTS = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "
 SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
 FILE_SECTIONS = (*SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
                   "labels", "custom")  # fmt: skip
+# ConstantRate is constant_rate.
+_WORD_END = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -166,9 +168,13 @@ def _providers(value: Any, where: str) -> Tree:
 def _test_pattern(value: Any, where: str) -> Tree:
     tree: Tree = {"load": {}, "prompts": {}}
     rest: Tree = {}
-    for key, said in _table(value, where).items():
+    table = _table(value, where)
+    if len(table) == 1 and (name := next(iter(table)))[:1].isupper():  # {ConstantRate = {...}}
+        table = {"type": name, **_table(table[name], f"{where} {name}")}
+    for key, said in table.items():
         if key == "type":
-            tree["load"].update(PLAN_PATTERNS.get(str(said).lower(), {"pattern": said}))
+            name = _WORD_END.sub("_", str(said)).lower().replace("-", "_")
+            tree["load"].update(PLAN_PATTERNS.get(name, {"pattern": name}))
         elif key in PLAN_PROMPTS:
             tree["prompts"][PLAN_PROMPTS[key]] = [said] if key == "prompt" else said
         else:

@@ -157,11 +157,20 @@ class OutputConfig(Section, frozen=True):
     """What becomes of the results."""
 
     exports: tuple[ExportConfig, ...] = ()
+    format: str | None = None  # short for one export, where `exports` names none
+    file: str | None = None  # of that export
     dir: str | None = None
     real_time: bool = False
     save_text: bool = False
     tokenizer: str | None = None  # counts the tokens of answers whose server does not
     log_level: str | None = None
+
+    def __post_init__(self) -> None:
+        """Write the short form out, so that nobody has to read two."""
+        if self.format and not self.exports:
+            msgspec.structs.force_setattr(self, "exports", (ExportConfig(format=self.format, file=self.file),))
+        msgspec.structs.force_setattr(self, "format", None)
+        msgspec.structs.force_setattr(self, "file", None)
 
 
 class MonitorConfig(Section, frozen=True):

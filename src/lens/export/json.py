@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from lens.export.benchmark_summary import benchmark_summary, latency_stats
 from lens.export.request_json import encode_requests
 from lens.history.write import encode_json
 from lens.metrics.distribution import Distribution
@@ -32,7 +33,7 @@ class JsonDocument:
             yield b"{\n" + b"".join([_field(name, bytes(value)) + b",\n" for name, value in fields.items()])
             yield _field("run", encode_json(info)) + b"\n}\n"
             return
-        of_run = benchmark_summary(info, summary)
+        of_run = document_of_run(info, summary)
         yield b"{\n" + b"".join([_field(name, encode_json(value)) + b",\n" for name, value in of_run.items()])
         yield b' "requests": [\n  ' + next(rows, b"")
         for row in rows:
@@ -44,32 +45,17 @@ def _field(name: str, value: bytes) -> bytes:
     return b" %s: %s" % (encode_json(name), value)
 
 
-def benchmark_summary(info: RunInfo, summary: Summary) -> dict[str, Any]:
+def document_of_run(info: RunInfo, summary: Summary) -> dict[str, Any]:
     """Return what a run comes to, by the names in the document: totals, then statistics, then the run's header."""
-    rate = summary.distributions.get("tokens_per_second")
+    totals = msgspec.structs.asdict(benchmark_summary(info, summary))
+    del totals["requests"]  # each is written by itself
+    named = ("ttft_ms", "itl_ms", "total_latency_ms")
     return {
-        "test_config": info.config,
-        "start_time": info.started_at,
-        "end_time": info.ended_at,
-        "total_requests": summary.requests,
-        "successful_requests": summary.successes,
-        "failed_requests": summary.requests - summary.successes,
-        "ttft_stats": latency_stats(summary.distributions.get("ttft_ms")),
-        "itl_stats": latency_stats(summary.distributions.get("itl_ms")),
-        "total_latency_stats": latency_stats(summary.distributions.get("total_latency_ms")),
-        "avg_tokens_per_second": rate.mean if rate else None,
-        "avg_requests_per_second": summary.requests_per_second,
-        "total_cost": summary.total_cost,
-        "avg_cost_per_request": summary.cost_per_request,
-        "total_input_tokens": summary.input_tokens,
-        "total_output_tokens": summary.output_tokens,
-        "success_rate": summary.success_rate,
-        "output_tokens_per_second": summary.output_tokens_per_second,
-        "by_status": summary.by_status,
-        "by_category": summary.by_category,
+        **totals,
+        **{f"{name.removesuffix('_ms')}_stats": _stats(summary.distributions.get(name)) for name in named},
         "examples": summary.examples,
-        "stats": {name: latency_stats(d) for name, d in summary.distributions.items()},
-        "server_timing_stats": {name: latency_stats(d) for name, d in summary.server_timing_ms.items()},
+        "stats": {name: _stats(d) for name, d in summary.distributions.items()},
+        "server_timing_stats": {name: _stats(d) for name, d in summary.server_timing_ms.items()},
         "coalesced_share": summary.coalesced_share,
         "token_evidence": summary.token_evidence,
         "stages": summary.stages,
@@ -81,22 +67,12 @@ def benchmark_summary(info: RunInfo, summary: Summary) -> dict[str, Any]:
     }
 
 
-def latency_stats(found: Distribution | None) -> dict[str, Any] | None:
-    """Return a distribution as the document has it; a percentile that n cannot support is null, with the n it needs."""
-    if found is None:
+def _stats(found: Distribution | None) -> dict[str, Any] | None:
+    """Return statistics as a JSON object, with every percentile that has enough values."""
+    made = latency_stats(found)
+    if made is None or found is None:
         return None
-    stats: dict[str, Any] = {
-        "min": found.min,
-        "max": found.max,
-        "mean": found.mean,
-        "median": found.median,
-        "p95": found.percentiles.get("p95"),
-        "p99": found.percentiles.get("p99"),
-        "std_dev": found.std_dev,
-        "n": found.n,
-        "unit": found.unit,
-    }
+    stats = msgspec.structs.asdict(made)
+    few = stats.pop("too_few")
     stats.update({name: value for name, value in found.percentiles.items() if name not in stats})
-    if found.needs:
-        stats["not_estimable"] = found.needs
-    return stats
+    return {**stats, "too_few": few} if few else stats

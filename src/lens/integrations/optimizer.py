@@ -32,6 +32,7 @@ from lens.analysis.optimize.recommend import recommend
 from lens.analysis.optimize.recommendation import OptimizationRecommendation
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, LensError, ThresholdError
+from lens.integrations.choice import Best, Figure, MeasuredTarget, MeasuredTargets
 from lens.integrations.recent import RecentMetrics
 from lens.metrics.builder import table_of
 from lens.metrics.table import Table
@@ -97,6 +98,14 @@ class ComparisonResults:
     def optimal_for(self, requirements: Requirements) -> OptimizationRecommendation:
         """The best for a purpose."""
         return _for(self._candidates(), requirements, None)
+
+    def get_metrics(self) -> MeasuredTargets:
+        """Return the summary of each model, to filter and to choose from by any figure."""
+        return MeasuredTargets.of(self._candidates())
+
+    def optimal_by(self, figure: Figure, best: Best | None = None) -> MeasuredTarget | None:
+        """Return the model with the best figure, as MeasuredTargets.optimal_by does."""
+        return self.get_metrics().optimal_by(figure, best)
 
     def comparisons(self) -> list[Comparison]:
         """Each model against the first, figure by figure, as `lll compare` shows them."""
@@ -176,6 +185,11 @@ class AutoOptimizer:
 
     def __init__(self, recent: RecentMetrics, *, book: PriceBook | None = None) -> None:
         self.recent, self.book = recent, book or standard_book()
+
+    @property
+    def latency_lens_client(self) -> RecentMetrics:
+        """What was measured lately: get_recent_metrics() has the summary of each target."""
+        return self.recent
 
     def recommend(
         self, requirements: Requirements, constraints: Criteria | None = None, *, current: str | None = None

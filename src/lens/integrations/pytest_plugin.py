@@ -179,9 +179,10 @@ def _report(results: list[Any]) -> TestBenchReport | None:
         return None
     import msgspec
 
+    from lens.export.benchmark_summary import benchmark_summary_of
     from lens.integrations.testbench import TestBenchReport, TestCase, ThresholdViolation, case_done
+    from lens.metrics.builder import table_of
     from lens.metrics.request_metrics import RequestMetrics
-    from lens.metrics.summarize import summarize
     from lens.model import Record, decode_hook
 
     kept = [msgspec.json.decode(text) for text in found]
@@ -190,7 +191,7 @@ def _report(results: list[Any]) -> TestBenchReport | None:
     return TestBenchReport(
         test_suite_id="pytest",
         test_cases=tuple([case_done(c, RequestMetrics(r)) for c, r in zip(cases, records, strict=True)]),
-        performance_metrics=summarize(records),
+        performance_metrics=benchmark_summary_of(table_of(records), requests=True),
         threshold_violations=tuple([msgspec.convert(v, ThresholdViolation) for one in kept for v in one["violations"]]),
         started_at=min(record.timestamp for record in records),
     )

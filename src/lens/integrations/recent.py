@@ -20,11 +20,12 @@ from pathlib import Path
 from lens.analysis.optimize.candidates import Candidate, candidates_of
 from lens.errors import ConfigError
 from lens.history.read import read_run
+from lens.integrations.choice import MeasuredTargets
 from lens.metrics.builder import table_of
 from lens.metrics.packing import wall_us
 from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record
-from lens.pricing import PriceBook
+from lens.pricing import PriceBook, standard_book
 
 MOST = 200
 Metrics = Record | RequestMetrics
@@ -100,6 +101,10 @@ class RecentMetrics:
     def candidates(self, book: PriceBook | None = None) -> list[Candidate]:
         """Return the targets that were asked lately, to choose from; their costs by the prices of the book."""
         return candidates_of(table_of(self.records(), book=book))
+
+    def get_recent_metrics(self, book: PriceBook | None = None) -> MeasuredTargets:
+        """Return the summary of each target that was asked lately, to filter and to choose from."""
+        return MeasuredTargets.of(self.candidates(book or standard_book()))
 
     def __len__(self) -> int:
         return len(self.records())

@@ -18,10 +18,10 @@ import msgspec
 from lens.analysis.gates.sla import Gate, GateResult, evaluate_each
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError, FileError
+from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary, benchmark_summary_of
 from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.metrics.request_metrics import RequestMetrics
-from lens.metrics.summarize import summarize
 from lens.metrics.summary import Summary
 from lens.model import UNREADABLE, Record, decode_hook, encode_hook
 from lens.profiler import Profiler
@@ -74,7 +74,7 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
 
     test_suite_id: str
     test_cases: tuple[TestCase, ...]
-    performance_metrics: Summary
+    performance_metrics: BenchmarkSummary
     threshold_violations: tuple[ThresholdViolation, ...] = ()
     started_at: str = ""
 
@@ -88,7 +88,7 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
         """For people: what failed, a line each; what was measured at the end."""
         lines = [f"{c.id}: {c.status}: {c.error}" for c in self.test_cases if c.status != "Success"]
         lines += [str(violation) for violation in self.threshold_violations]
-        ttft = self.performance_metrics.distributions.get("ttft_ms")
+        ttft = self.performance_metrics.ttft_stats
         figures = f", TTFT p50 {ttft.median:.1f} ms, max {ttft.max:.1f} ms" if ttft else ""
         lines.append(f"{self.test_suite_id}: {len(self.test_cases)} test cases{figures}")
         return "\n".join(lines)
@@ -112,11 +112,28 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
             FileError: it cannot be read, or is no report.
         """
         try:
-            return msgspec.json.decode(Path(path).read_bytes(), type=TestBenchReport, dec_hook=decode_hook)
+            return _decoded(Path(path).read_bytes())
         except OSError as error:
             raise FileError(f"test bench report {path}: cannot read: {error.strerror}") from None
         except UNREADABLE as error:
             raise FileError(f"test bench report {path}: {error}") from None
+
+
+class _Earlier(msgspec.Struct):
+    """A report whose figures are a Summary, as the first ones were."""
+
+    performance_metrics: Summary
+
+
+def _decoded(data: bytes) -> TestBenchReport:
+    """Return a report of this version or of an earlier one."""
+    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    if b'"distributions"' in bytes(fields.get("performance_metrics", b"")):
+        old = msgspec.json.decode(data, type=_Earlier, dec_hook=decode_hook)
+        made = benchmark_summary(None, old.performance_metrics)
+        fields["performance_metrics"] = msgspec.Raw(msgspec.json.encode(made))
+        data = msgspec.json.encode(fields)
+    return msgspec.json.decode(data, type=TestBenchReport, dec_hook=decode_hook)
 
 
 Cases = Iterable[TestCase | str | Mapping[str, Any]]
@@ -150,7 +167,7 @@ def run_suite(
     return TestBenchReport(
         test_suite_id=test_suite_id,
         test_cases=tuple(done),
-        performance_metrics=summarize(table),
+        performance_metrics=benchmark_summary_of(table, requests=True),
         threshold_violations=tuple(violations_of(evaluate_each(gates, table))),
         started_at=records[0].timestamp,
     )

@@ -195,7 +195,14 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
     )
     url = base_url.partition("?")[0].rstrip("/")
     model = config.model or SIMULATOR
-    info = Target(provider=config.provider, model=model, url=url, api=config.api)
+    info = Target(
+        provider=config.provider,
+        model=model,
+        url=url,
+        api=config.api,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
+    )
     key = find_key(config, provider, environ)
     return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key)
 

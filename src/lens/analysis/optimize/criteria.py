@@ -1,6 +1,6 @@
 """What a target must keep to be chosen at all: bounds on its figures, joined by and, or, not.
 
-    LatencyUnder(500).and_(CostBelow(0.01)).and_(ThroughputAbove(20))
+    Criteria.LatencyUnder(500).and_(Criteria.CostBelow(0.01)).and_(Criteria.ThroughputAbove(20))
 
 A bound has three answers: kept, not kept, and not known, where its figure was not measured. They are joined
 as Kleene (1938) joined them, so that the opposite of an unknown is unknown too. Only what is known to be
@@ -28,6 +28,26 @@ class Criteria:
     def bounds(self) -> tuple[Threshold, ...]:
         """All bounds within, from left to right."""
         return ()
+
+    @staticmethod
+    def LatencyUnder(limit_ms: float, figure: str = "ttft_p95") -> Criteria:  # noqa: N802 - the name of the class
+        """Return a limit in milliseconds on the time to the first token, or on another figure."""
+        return LatencyUnder(limit_ms, figure)
+
+    @staticmethod
+    def CostBelow(limit_usd: float) -> Criteria:  # noqa: N802
+        """Return a limit in USD a request."""
+        return CostBelow(limit_usd)
+
+    @staticmethod
+    def ThroughputAbove(tokens_per_second: float) -> Criteria:  # noqa: N802
+        """Return a least number of tokens a second of one answer."""
+        return ThroughputAbove(tokens_per_second)
+
+    @staticmethod
+    def ReliabilityAbove(share: float) -> Criteria:  # noqa: N802
+        """Return a least share of requests that succeed."""
+        return ReliabilityAbove(share)
 
     def and_(self, other: Criteria) -> Criteria:
         return Both(self, other)
