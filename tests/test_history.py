@@ -166,3 +166,33 @@ def test_a_summary_of_a_stream_is_that_of_its_records(tmp_path, name):
         write_run(path, INFO, [*RECORDS, told, msgspec.structs.replace(told, usage=Usage(input_tokens=3))])
     for book in (PriceBook(), PriceBook([parse_price("in=1,out=2")]), standard_book()):
         assert summarize(RunStream(path), book=book) == summarize(read_run(path).records, book=book)
+
+
+def test_two_writers_of_one_name_never_share_a_file(tmp_path):
+    path = tmp_path / "run.json"
+    first, second = NewFile(path), NewFile(path)
+    assert first.partial != second.partial
+    first.write(b"first")
+    second.write(b"second")
+    first.finish()
+    with pytest.raises(FileError, match="written by another run meanwhile") as caught:
+        second.finish()
+    assert path.read_bytes() == b"first"
+    assert second.partial.read_bytes() == b"second"
+    assert str(second.partial) in str(caught.value)
+
+
+def test_a_name_of_ours_is_numbered_where_it_is_taken(tmp_path):
+    path = tmp_path / "run.json"
+    with NewFile(path, numbered=True), NewFile(path, numbered=True) as second:
+        pass
+    with NewFile(path, numbered=True) as third:
+        pass
+    assert [second.path.name, third.path.name] == ["run-2.json", "run-3.json"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["run-2.json", "run-3.json", "run.json"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "none/such/x"])
+def test_a_name_that_cannot_be_is_a_file_error(tmp_path, name):
+    with pytest.raises(FileError, match="cannot write"):
+        NewFile(tmp_path / name)

@@ -4,7 +4,16 @@ import sys
 
 import pytest
 
-from lens.parsing import MAX_ALIASED, MAX_DEPTH, check_depth, parse_json, parse_toml, parse_yaml
+from lens.parsing import (
+    MAX_ALIASED,
+    MAX_DEPTH,
+    check_depth,
+    decode_text,
+    parse_json,
+    parse_toml,
+    parse_yaml,
+    text_lines,
+)
 
 
 def nested(depth, opens="[", closes="]"):
@@ -126,3 +135,13 @@ def test_an_unfinished_toml_string_is_an_error_of_toml(quote):
 
 def test_wide_values_are_no_deep_ones():
     check_depth([[{"a": [1]}]] * 100_000)
+
+
+def test_lines_end_at_line_feeds_only():
+    assert text_lines("") == []
+    assert text_lines("a\n\r\nb\u2028c\x85\x0c\x1cd") == ["a", "", "b\u2028c\x85\x0c\x1cd"]
+
+
+def test_text_that_is_in_no_known_encoding_is_refused():
+    with pytest.raises(ValueError, match=r"not UTF-8 text \(byte 2\)"):
+        decode_text("Größe".encode("latin-1"))

@@ -1,4 +1,4 @@
-"""JSON, TOML and YAML that users write, parsed in linear time and with bounded nesting.
+"""Text, JSON, TOML and YAML that users write, parsed in linear time and with bounded nesting.
 
 Nesting is bounded before a value is walked, so that no later recursion over it can overflow, and YAML
 aliases are counted before anything is built from them.
@@ -6,6 +6,7 @@ aliases are counted before anything is built from them.
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Any
 
@@ -24,6 +25,43 @@ _TOML_TEXT = re.compile(
 )
 # The parser's time grows with the square of a dotted key's parts.
 _LONG_KEY = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_DEPTH}}}")
+
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text of a file without its byte order mark: UTF-8, or UTF-16 and UTF-32 as Windows writes them.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None and len(data) % 2 == 0 and data[:2].count(0) == 1:
+        # No mark, but every other byte of plain letters is a zero.
+        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
+    encoding = encoding or "utf-8"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise ValueError(f"not {name} text (byte {error.start}); save it as UTF-8") from None
+
+
+def text_lines(text: str) -> list[str]:
+    """Return the lines of a text, without their ends.
+
+    A line ends at LF or CR LF only: U+0085, U+2028, form feed and the like belong to the text.
+    """
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if not lines[-1] else lines
 
 
 def parse_json(data: bytes | str, kind: Any = Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -70,3 +71,22 @@ def test_a_reader_who_has_had_enough_is_no_error():
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(HANG_S) in (0, 1)
+
+
+def test_an_argument_that_is_no_text_is_refused_with_words(capsys):
+    assert run(click.Group(), ["benchmark", "-p", "Gr\udcf6\udcdfe"]) == ExitCode.USAGE
+    assert "is not UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_a_pipe_of_another_encoding_shows_what_it_can(monkeypatch, encoding):
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+
+    @click.group(invoke_without_command=True)
+    def group():
+        print("日本 done")
+
+    assert run(group, []) == 0
+    out.flush()
+    assert out.buffer.getvalue() == b"?? done\n"

@@ -35,6 +35,13 @@ def write(tmp_path, name, text):
         ("lines.json", '{"prompt": "one"}\n{"prompt": "two"}', ["one", "two"]),
         ("detected", '{"prompt": "one"}\n', ["one"]),
         ("unicode.txt", "日本語\n", ["日本語"]),
+        ("ends.txt", "a\u2028b\r\nc\x0cd\x85\ne", ["a\u2028b", "c\x0cd\x85", "e"]),
+        ("ends.jsonl", '{"prompt": "a\u2028b"}\r\n{"prompt": "c\x85"}', ["a\u2028b", "c\x85"]),
+        ("long.csv", "prompt\n" + "x" * 200_000, ["x" * 200_000]),
+        ("mac.csv", "prompt\rone\rtwo", ["one", "two"]),
+        ("alpaca.json", '[{"instruction": "Sum up", "input": "a b", "output": "c"}]', ["Sum up\n\na b"]),
+        ("alpaca.jsonl", '{"instruction": "Say hi", "input": ""}', ["Say hi"]),
+        ("alpaca.csv", "instruction,input\nSum up,a b\n", ["Sum up\n\na b"]),
     ],
 )
 def test_the_layout_is_told_by_the_content(tmp_path, name, text, prompts):
@@ -48,6 +55,31 @@ def test_the_layout_is_told_by_the_content(tmp_path, name, text, prompts):
 
 def test_a_whole_text_file_can_be_one_prompt(tmp_path):
     assert [p.text for p in read_prompts(write(tmp_path, "a.txt", "one\ntwo\n"), whole=True)] == ["one\ntwo"]
+
+
+def test_what_a_layout_tells_is_not_one_prompt_as_a_whole(tmp_path):
+    assert len(read_prompts(write(tmp_path, "a.jsonl", '{"prompt": "one"}\n{"prompt": "two"}'), whole=True)) == 2
+    assert read_prompts(write(tmp_path, "a.md", '{"a": 1}\n\n  x\n'), whole=True)[0].text == '{"a": 1}\n\n  x'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_text_as_windows_saves_it_is_read(tmp_path, encoding):
+    path = tmp_path / "a.txt"
+    path.write_bytes("Hello\r\nWörld\r\n".encode(encoding))
+    assert [p.text for p in read_prompts(path)] == ["Hello", "Wörld"]
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [[], [{"from": "gpt", "value": "only"}], [{"from": "alien", "value": "x"}, {"from": "human", "value": "y"}], None],
+)
+def test_conversations_that_cannot_be_asked_are_skipped_and_counted(tmp_path, talk):
+    good = {"conversations": [{"from": "human", "value": "Q"}, {"from": "bard", "value": "A"}]}
+    path = write(tmp_path, "a.json", json.dumps([{"conversations": talk}, good]))
+    warnings = []
+    assert [p.messages[0]["content"] for p in read_prompts(path, warnings=warnings)] == ["Q"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("1 of 2 conversations were skipped")
 
 
 def test_sharegpt_is_asked_up_to_the_last_question(tmp_path):
@@ -84,7 +116,6 @@ def test_messages_limits_and_extra_fields_pass_through(tmp_path):
         ("a.jsonl", '{"other": 1}', "no prompt, text or messages"),
         ("a.json", '[{"prompt": "x"}, 5]', "item 2"),
         ("a.csv", "a,b\n1,2\n", "no column"),
-        ("a.csv", "prompt\n" + "x" * 200_000, "field"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.csv", "prompt,max_tokens\nx,many\n", "max_tokens"),
         ("a.json", '[{"conversations": [{"from": "gpt", "value": "x"}]}]', "nobody asks"),
@@ -102,7 +133,7 @@ def test_a_file_that_is_not_there_or_not_text_is_a_file_error(tmp_path):
     with pytest.raises(FileError, match="No such file"):
         read_prompts(tmp_path / "none.txt")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FileError, match="not UTF-8"):
+    with pytest.raises(FileError, match="not UTF-16 text"):
         read_prompts(tmp_path / "binary.txt")
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lens.config.settings import TargetConfig
-from lens.errors import FileError, MissingKey
+from lens.errors import ConfigError, FileError, MissingKey
 from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url
 from lens.providers.registry import get_provider
 from lens.wire import Secret
@@ -69,3 +69,20 @@ def test_a_base_url_that_is_given_comes_before_that_of_the_environment():
     )
     assert resolve_base_url(TargetConfig(provider="openai", model="m"), openai, environ) == "http://environ"
     assert resolve_base_url(TargetConfig(provider="openai", model="m"), openai, {}) == "https://api.openai.com/v1"
+
+
+def test_blanks_and_line_ends_around_a_key_are_left_out(tmp_path):
+    assert found({"OPENAI_API_KEY": " sk-1\r\n"}) == "sk-1"
+    assert found({"MINE": "sk-2\n"}, api_key_env="MINE") == "sk-2"
+    assert found(api_key=Secret("\tsk-3\n")) == "sk-3"
+    (tmp_path / "key").write_bytes("sk-4\r\n".encode("utf-16"))
+    assert found(api_key_file=str(tmp_path / "key")) == "sk-4"
+
+
+@pytest.mark.parametrize("value", ["sk-\nhidden", "sk\x00hidden", "hidden\udcff"])
+def test_a_key_that_no_header_may_hold_is_named_by_its_source(value):
+    with pytest.raises(ConfigError, match="the variable OPENAI_API_KEY: the key has a line end") as caught:
+        found({"OPENAI_API_KEY": value})
+    assert "hidden" not in str(caught.value)
+    with pytest.raises(MissingKey, match="only blanks"):
+        found({"OPENAI_API_KEY": " \n"})

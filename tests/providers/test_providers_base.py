@@ -5,7 +5,8 @@ import pytest
 from lens.errors import ConfigError
 from lens.providers.base import is_host_of, json_headers, merge, path_ends_with, path_under
 from lens.providers.registry import get_provider, provider_names
-from lens.wire import Ask, Prompt, Secret
+from lens.transport.head import HeadWriter
+from lens.wire import Ask, Prompt, Secret, SignalRules, WireRequest
 
 
 def test_unknown_providers_are_answered_with_the_nearest():
@@ -56,3 +57,34 @@ def test_a_host_belongs_to_a_domain_by_whole_labels(url, same):
 @pytest.mark.parametrize(("url", "ends"), [("https://h/v1/", True), ("https://h/xv1", False), ("https://h", False)])
 def test_a_path_ends_with_a_whole_segment(url, ends):
     assert path_ends_with(url, "v1") is ends
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("X A", "1", "header 'X A': its name"),
+        ("X-\u00dc", "1", "its name has a character"),
+        ("X-A", "secret\r\nX-B: 1", "header 'X-A': its value has a character"),
+        ("X-A", "\udcff", "header 'X-A': its value"),
+        ("Content-Length", "3", "header 'Content-Length' cannot be set"),
+        ("connection", "close", "--connection reuse or fresh"),
+        ("Transfer-Encoding", "chunked", "cannot be set"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_named_without_its_value(name, value, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        json_headers(Ask(model="m", headers=((name, value),)), auth=None)
+    assert "secret" not in str(caught.value)
+
+
+def test_host_is_sent_as_given():
+    headers = json_headers(Ask(model="m", headers=(("Host", "a.example"),)), auth=None)
+    head = HeadWriter().render(WireRequest(path="/v1", headers=headers, body=b"{}", signals=SignalRules(rules=())), "b:1")
+    assert head.lower().count(b"host:") == 1
+    assert b"a.example" in head
+
+
+def test_a_base_url_that_ends_with_the_route_is_taken_as_it_is():
+    assert path_under("https://h/v1/chat/completions", "chat/completions") == "/v1/chat/completions"
+    assert path_under("https://h/v1/chat/completions/?k=1", "/chat/completions") == "/v1/chat/completions?k=1"
+    assert path_under("https://h/completions", "chat/completions") == "/completions/chat/completions"

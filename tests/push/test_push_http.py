@@ -147,7 +147,7 @@ def test_it_is_the_same_over_tls(tmp_path):
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("wanted", ["", "me:hush"])
-def test_a_proxy_tunnels_both_schemes(tls, wanted, tmp_path):
+def test_a_proxy_tunnels_https_and_relays_http(tls, wanted, tmp_path):
     context = make_tls_context(tmp_path / "ca.pem", ("127.0.0.1",)) if tls else None
     with serving(OK, context) as (port, _), start_proxy(ProxyScript(credentials=wanted)) as proxy:
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/a"
@@ -155,13 +155,14 @@ def test_a_proxy_tunnels_both_schemes(tls, wanted, tmp_path):
         options = {"cafile": str(tmp_path / "ca.pem")} if tls else {}
         assert ask(url, endpoint=parse_endpoint(url, proxy=way, **options)).body == b"ok"
         assert [tunnel.target for tunnel in proxy.tunnels] == [f"127.0.0.1:{port}"]
+        assert [tunnel.method for tunnel in proxy.tunnels] == ["CONNECT" if tls else "POST"]
 
 
 def test_a_proxy_that_refuses_is_named_without_its_password():
     with start_proxy(ProxyScript(status=403)) as proxy:
-        endpoint = parse_endpoint("http://h", proxy=proxy.url.replace("//", "//me:hush@"))
-        with pytest.raises(ProxyError, match=rf"proxy {proxy.url}, CONNECT h:80: .*403") as caught:
-            ask("http://h", endpoint=endpoint)
+        endpoint = parse_endpoint("https://h", proxy=proxy.url.replace("//", "//me:hush@"))
+        with pytest.raises(ProxyError, match=rf"proxy {proxy.url}, CONNECT h:443: .*403") as caught:
+            ask("https://h", endpoint=endpoint)
     assert "hush" not in str(caught.value)
 
 
@@ -281,9 +282,9 @@ def test_the_deadline_ends_an_exchange_whatever_comes(answer, phase, tls, tmp_pa
 )
 def test_a_proxy_that_never_ends_its_answer_is_left_at_the_deadline(answer):
     with serving(answer, wait=False) as (port, _):
-        endpoint = parse_endpoint("http://h", proxy=f"http://127.0.0.1:{port}")
+        endpoint = parse_endpoint("https://h", proxy=f"http://127.0.0.1:{port}")
         with pytest.raises(TimedOut, match="it was waiting for the proxy"):
-            ask("http://h", timeout_s=0.5, endpoint=endpoint)
+            ask("https://h", timeout_s=0.5, endpoint=endpoint)
 
 
 def test_a_handshake_that_never_ends_is_left_at_the_deadline():

@@ -26,8 +26,8 @@ def simulator():
     """A simulator for each script a test asks for; all of them end with the test."""
     running = []
 
-    def begin(*, tls=False, unix=None, **script):
-        running.append(start_thread(make_script(**{**QUICK, **script}), tls=tls, unix=unix))
+    def begin(*, tls=False, unix=None, host="127.0.0.1", **script):
+        running.append(start_thread(make_script(**{**QUICK, **script}), tls=tls, unix=unix, host=host))
         return running[-1]
 
     yield begin
@@ -137,18 +137,53 @@ async def test_a_proxy_is_a_phase_of_its_own(simulator, tls):
             load={"connection": "fresh"},
         )
     assert record.category == "success"
-    assert record.stamps.proxy_end - record.stamps.proxy_start >= 30_000_000
+    assert record.connection.via_proxy == f"http://127.0.0.1:{proxy.port}"
+    if tls:
+        assert record.stamps.proxy_end - record.stamps.proxy_start >= 30_000_000
+    else:  # it relays the request: there is no tunnel to wait for
+        assert record.stamps.proxy_start is None
+        assert record.stamps.first_byte - record.stamps.send_end >= 30_000_000
+    assert [tunnel.method for tunnel in proxy.tunnels] == ["CONNECT" if tls else "POST"]
     assert "secret" not in repr(record)
 
 
+async def test_plain_http_goes_through_a_tunnel_where_the_proxy_shall_reach_another_host(simulator):
+    handle = simulator()
+    with start_proxy() as proxy:
+        records = await measure("http://other.invalid:1/v1", proxy=proxy.url, count=2,
+                                connect_to=(f"other.invalid:1:127.0.0.1:{handle.port}",))  # fmt: skip
+    assert [record.category for record in records] == ["success"] * 2
+    assert [tunnel.method for tunnel in proxy.tunnels] == ["CONNECT"]
+
+
+async def test_a_connection_to_a_relay_is_reused(simulator):
+    with start_proxy() as proxy:
+        records = await measure(f"{simulator().url}/v1", proxy=proxy.url, count=3)
+    assert [record.category for record in records] == ["success"] * 3
+    assert len(proxy.tunnels) == 1
+
+
+@pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(("status", "credentials"), [(403, ""), (200, "me:other")])
-async def test_a_proxy_refusal_is_reported_without_the_password(simulator, status, credentials):
+async def test_a_proxy_refusal_is_reported_without_the_password(simulator, status, credentials, tls):
     with start_proxy(ProxyScript(status=status, credentials=credentials)) as proxy:
         url = f"http://me:secret@127.0.0.1:{proxy.port}"
-        (record,) = await measure(f"{simulator().url}/v1", proxy=url, load={"connection": "fresh"})
-    assert record.category == "network_error"
-    assert "proxy" in record.failure.message
+        (record,) = await measure(f"{simulator(tls=tls).url}/v1", proxy=url, load={"connection": "fresh"})
+    if tls or status == 200:
+        assert record.category == "network_error"
+        assert "proxy" in record.failure.message
+    else:  # a relay's refusal looks like the server's own
+        assert record.http_status == 403
     assert "secret" not in repr(record)
+
+
+async def test_an_address_with_a_zone_is_reached_and_named_without_it(simulator):
+    port = simulator(host="::1").port
+    (record,) = await measure(f"http://[::1%25lo]:{port}/v1")
+    assert record.category == "success"
+    assert parse_endpoint(f"http://[fe80::1%25eth0]:{port}").authority == f"[fe80::1]:{port}"
+    (record,) = await measure(f"http://[fe80::1%25none0]:{port}/v1")
+    assert "no interface is named 'none0'" in record.failure.message
 
 
 async def test_an_unknown_authority_is_refused_and_the_fix_named(simulator):
@@ -219,6 +254,9 @@ async def test_each_timeout_names_its_option(simulator, limit, script, option):
         ("http://host", {"connect_to": ("nonsense",)}),
         ("http://host", {"resolve": ("nonsense",)}),
         ("http://host", {"proxy": "socks5://host"}),
+        ("http://host/a b", {}),
+        ("http://host/\u00fc", {}),
+        ("http://host/v1?k=\u00fc", {}),
     ],
 )
 def test_an_invalid_route_is_a_config_error(url, options):
@@ -229,10 +267,12 @@ def test_an_invalid_route_is_a_config_error(url, options):
 @pytest.mark.parametrize(
     ("environ", "proxy"),
     [
-        ({"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1"}, ("HTTPS_PROXY", "http://p:1")),
+        ({"all_proxy": "http://p:1"}, ("all_proxy", "http://p:1")),
+        ({"ALL_PROXY": "socks5://p", "https_proxy": "http://p:1"}, ("https_proxy", "http://p:1")),
         ({"https_proxy": "http://p:1", "NO_PROXY": "example.com"}, None),
         ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, None),
-        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "other.com"}, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "other.com"}, ("HTTPS_PROXY", "http://p:1")),
         ({"HTTP_PROXY": "http://p:1"}, None),
         ({}, None),
     ],

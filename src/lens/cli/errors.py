@@ -6,6 +6,7 @@ secrets masked: those this process knows, and whatever looks like one.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,11 @@ PROGRAM = "lll"
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; every way it can end comes back as an exit code."""
+    _replace_unprintable()
+    odd = next((word for word in arguments if any("\ud800" <= c <= "\udfff" for c in word)), None)
+    if odd is not None:
+        shown = odd.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return _say(f"the argument {shown!r} is not UTF-8 text; write it in UTF-8, or in a file", ExitCode.USAGE)
     try:
         code = group.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except BaseException as error:
@@ -30,6 +36,13 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     except BrokenPipeError as error:
         return _ended_by(error, arguments)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _replace_unprintable() -> None:
+    """Let a pipe or terminal whose encoding lacks a character show another in its place, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
 
 
 def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:

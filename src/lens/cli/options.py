@@ -42,11 +42,11 @@ def _header(text: str) -> tuple[str, str]:
 
 def _json_object(text: str) -> dict[str, Any]:
     """JSON, or @FILE that holds it."""
-    from lens.parsing import parse_json
+    from lens.parsing import decode_text, parse_json
 
     try:
         if text.startswith("@"):
-            text = Path(text[1:]).read_text(encoding="utf-8")
+            text = decode_text(Path(text[1:]).read_bytes())
         value = parse_json(text)
     except OSError as error:
         raise ValueError(f"cannot read {text[1:]}: {error.strerror}") from error

@@ -22,6 +22,7 @@ from lens.cli.pushes import configured_pushes
 from lens.config.load import make_config
 from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
+from lens.parsing import decode_text
 from lens.pricing import PriceBook, parse_price, standard_book
 from lens.secrets import remember_secret
 
@@ -139,8 +140,8 @@ def _prompt(text: str) -> str:
     if text != "-":
         return text
     try:
-        found = sys.stdin.read()
-    except (OSError, UnicodeDecodeError) as error:
+        found = decode_text(sys.stdin.buffer.read())
+    except (OSError, ValueError) as error:
         raise FileError(f"--prompt -: cannot read standard input: {error}") from error
     if not found.strip():
         raise ConfigError("--prompt -: standard input was empty; pipe a text in")

@@ -23,7 +23,7 @@ from lens.config.settings import (
     Tree,
 )
 from lens.errors import ConfigError, FileError, did_you_mean
-from lens.parsing import parse_json, parse_toml, parse_yaml
+from lens.parsing import decode_text, parse_json, parse_toml, parse_yaml
 from lens.units import parse_duration_ns, parse_rate_per_s
 
 # Names of the plan's file format (PLAN 3.3, 6.1.3, 6.2.1), and where they go here.
@@ -96,9 +96,10 @@ def parsed(path: Path) -> Any:
     except OSError as error:
         raise FileError(f"config file {path}: cannot read: {error.strerror}") from error
     try:
+        text = decode_text(data)
         if path.suffix in (".yaml", ".yml"):
-            return _text_keys(parse_yaml(data) or {})
-        return parse_json(data) if path.suffix == ".json" else parse_toml(data.decode())
+            return _text_keys(parse_yaml(text) or {})
+        return parse_json(text) if path.suffix == ".json" else parse_toml(text)
     except ImportError:
         raise ConfigError(f"config file {path}: YAML needs PyYAML: pip install pyyaml; or write TOML") from None
     except ValueError as error:

@@ -1,7 +1,8 @@
 """Write run files: a header, then a record a line (JSON Lines) or a message (MessagePack).
 
 A file is written under another name and gets its own only when it is complete, so that what
-bears the name is whole. A writer never replaces a file unless it is told to.
+bears the name is whole. A writer never replaces a file unless it is told to, and never shares one with
+another that is writing: each creates its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -31,19 +33,33 @@ class NewFile:
     Leaving by an exception keeps what was written, under the name with .partial.
     """
 
-    def __init__(self, path: Path, *, force: bool = False) -> None:
+    def __init__(self, path: Path, *, force: bool = False, numbered: bool = False) -> None:
         """
+        force: replace the file if it exists.
+        numbered: where the name is taken, also by a file that is being written, take the next: NAME-2, NAME-3.
+
         Raises:
-            FileError: the file exists and force is not given, or it cannot be written.
+            FileError: the file exists and neither is given, or it cannot be written.
         """
-        self.path = path
-        self.partial = path.with_name(path.name + PARTIAL)
-        if path.exists() and not force:
-            raise FileError(f"{path} exists; choose another --output, or --force to replace it")
+        self.path, self._force = path, force
         try:
-            self.out: BinaryIO = self.partial.open("wb")
-        except OSError as error:
-            raise FileError(f"cannot write {path}: {error.strerror}") from error
+            self.out, self.partial = self._create(numbered=numbered and not force)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            raise FileError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from error
+
+    def _create(self, *, numbered: bool) -> tuple[BinaryIO, Path]:
+        for number in count(2):
+            if self.path.exists() and not self._force:
+                if not numbered:
+                    raise FileError(f"{self.path} exists; choose another --output, or --force to replace it")
+            elif numbered:
+                with suppress(FileExistsError):
+                    partial = self.path.with_name(self.path.name + PARTIAL)
+                    return partial.open("xb"), partial
+            else:
+                return create_beside(self.path, PARTIAL)
+            self.path = _numbered(self.path, number)
+        raise AssertionError("unreachable")
 
     def write(self, data: bytes) -> None:
         try:
@@ -57,11 +73,29 @@ class NewFile:
             self.out.flush()
             os.fsync(self.out.fileno())
             self.out.close()
-            self.partial.replace(self.path)
+            self._name()
+        except FileExistsError:
+            raise FileError(
+                f"{self.path} was written by another run meanwhile; this one is in {self.partial}"
+            ) from None
         except OSError as error:
             with suppress(OSError):
                 self.out.close()
             raise FileError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _name(self) -> None:
+        """Give the file its name; a link fails where the name is taken, a rename would replace what has it."""
+        if self._force or not hasattr(os, "link"):
+            self.partial.replace(self.path)
+            return
+        try:
+            os.link(self.partial, self.path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            self.partial.replace(self.path)
+        else:
+            self.partial.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +106,26 @@ class NewFile:
         else:
             with suppress(OSError):  # what could not be written is why it is left
                 self.out.close()
+
+
+def create_beside(path: Path, suffix: str) -> tuple[BinaryIO, Path]:
+    """Create a file that nobody else has, named as `path` with the suffix; where that is taken, a number before it.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    beside = path.with_name(path.name + suffix)
+    for number in count(2):
+        with suppress(FileExistsError):
+            return beside.open("x+b", buffering=-1), beside
+        beside = path.with_name(f"{path.name}.{number}{suffix}")
+    raise AssertionError("unreachable")
+
+
+def _numbered(path: Path, number: int) -> Path:
+    """Return NAME-3.json for NAME.json or NAME-2.json."""
+    stem = path.stem if number == 2 else path.stem.rpartition("-")[0]
+    return path.with_name(f"{stem}-{number}{path.suffix}")
 
 
 def json_line(value: object) -> bytes:

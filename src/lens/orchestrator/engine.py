@@ -201,7 +201,7 @@ class _PlanRun:
         for target, requests in zip(self.plan.targets, self.plan.requests, strict=True):
             if target.endpoint.scheme == "https":
                 load_tls_context(target.endpoint)
-            self.pool.heads.render(requests[0], target.endpoint.authority)
+            self.pool.heads.render(requests[0], target.endpoint.authority, target.endpoint.relay)
             self.pool.signal_set(requests[0].signals)
 
     async def _warm(self) -> None:

@@ -24,7 +24,7 @@ from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_ur
 from lens.providers.base import Provider
 from lens.providers.custom import Custom
 from lens.providers.registry import get_provider
-from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, proxy_from_environment
+from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, parse_proxy, proxy_from_environment
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
 # The provider that needs neither a model nor a server.
@@ -136,8 +136,11 @@ def make_plan(
     steps = stages(load, trace_ns=trace)
     known = [count_of(stage) for stage in steps]
     wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
-    asked = tuple(prompts) if prompts else load_prompts(config.prompts, count=wanted, seed=load.seed)
-    if pattern_of(load) == "single":
+    single = pattern_of(load) == "single"
+    warnings: list[str] = []
+    source = replace(config.prompts, whole=single) if config.prompts.whole is None else config.prompts
+    asked = tuple(prompts) if prompts else load_prompts(source, count=wanted, seed=load.seed, warnings=warnings)
+    if single:
         # One after the other: each prompt of a file is asked once.
         steps = tuple([replace(step, count=len(asked) * len(targets)) for step in steps if not step.warmup])
     return Plan(
@@ -157,7 +160,7 @@ def make_plan(
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
         keep_all=config.output.save_text or config.output.tokenizer is not None,
         trace_ns=tuple(trace),
-        warnings=tuple([w for one in config.targets if (w := key_file_warning(one.api_key_file))]),
+        warnings=(*[w for one in config.targets if (w := key_file_warning(one.api_key_file))], *warnings),
     )
 
 
@@ -177,16 +180,13 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         raise ConfigError(f"provider {config.provider}: it has no address of its own; {named}give --base-url")
     if not config.model and config.provider != SIMULATOR:
         raise ConfigError(f"provider {config.provider}: which model? give --model")
-    proxy = config.proxy
-    if proxy is None and config.unix_socket is None:
-        proxy = proxy_from_environment(base_url, environ)
     endpoint = parse_endpoint(
         base_url,
         unix_socket=config.unix_socket,
         connect_to=config.connect_to,
         resolve=config.resolve,
         family=config.family,
-        proxy=proxy or None,
+        proxy=_proxy_of(config, base_url, environ),
         cafile=config.cacert,
         cert=config.cert,
         client_key=config.client_key,
@@ -205,6 +205,25 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
     )
     key = find_key(config, provider, environ)
     return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key)
+
+
+def _proxy_of(config: TargetConfig, base_url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the proxy that is configured, else the one the environment names.
+
+    Raises:
+        ConfigError: the environment names one that cannot be used; the message has the variable.
+    """
+    if config.proxy is not None or config.unix_socket is not None:
+        return config.proxy or None
+    found = proxy_from_environment(base_url, environ)
+    if found is None:
+        return None
+    variable, proxy = found
+    try:
+        parse_proxy(proxy)
+    except ConfigError as error:
+        raise ConfigError(f"{variable} of the environment: {error}") from None
+    return proxy
 
 
 def count_of(stage: Stage) -> int | None:

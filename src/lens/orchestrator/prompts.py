@@ -19,7 +19,7 @@ import msgspec
 from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
 from lens.orchestrator.synthetic import lengths, made_up
-from lens.parsing import parse_json
+from lens.parsing import decode_text, parse_json, text_lines
 from lens.wire import Prompt
 
 DEFAULT_TEXT = "Write a short story about a lighthouse."
@@ -27,14 +27,27 @@ DEFAULT_TEXT = "Write a short story about a lighthouse."
 # No model reads more; a longer prompt of a trace is a slip of the hand.
 MOST_WORDS = 4_000_000
 MOST_NS = 2**62
+# csv refuses longer fields than this; its own limit of 131,072 characters is less than a model reads.
+MOST_FIELD = 2**31 - 1
+# Files whose layout the name tells; any other may be one prompt as a whole.
+_LAYOUTS = (".csv", ".json", ".jsonl", ".ndjson")
 _TEXT_KEYS = ("prompt", "text", "text_input", "question", "input", "instruction")
 # Whose turn it is in a ShareGPT conversation.
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
-          "bing": "assistant", "system": "system", "tool": "tool"}  # fmt: skip
+          "bing": "assistant", "bard": "assistant", "model": "assistant", "ai": "assistant", "bot": "assistant",
+          "system": "system", "tool": "tool"}  # fmt: skip
 
 
-def load_prompts(config: PromptConfig, *, count: int, seed: int = 0) -> tuple[Prompt, ...]:
+class _NothingAsked(FileError):
+    """A conversation in which nobody asks anything."""
+
+
+def load_prompts(
+    config: PromptConfig, *, count: int, seed: int = 0, warnings: list[str] | None = None
+) -> tuple[Prompt, ...]:
     """The prompts of a run, at least one; `count` is how many different ones made-up prompts need.
+
+    What was left out of a file is added to `warnings`.
 
     Raises:
         FileError: a file cannot be read or understood.
@@ -45,7 +58,7 @@ def load_prompts(config: PromptConfig, *, count: int, seed: int = 0) -> tuple[Pr
     if config.input_tokens and (config.texts or config.file):
         raise ConfigError("--input-tokens makes prompts up; it cannot be joined with --prompt or --prompt-file")
     if config.file:
-        prompts = read_prompts(Path(config.file), whole=config.whole)
+        prompts = read_prompts(Path(config.file), whole=bool(config.whole), warnings=warnings)
     elif config.input_tokens:
         sizes = lengths(config.input_tokens, count, seed)
         texts = made_up(sizes, seed=seed, prefix_tokens=config.shared_prefix_tokens)
@@ -63,21 +76,30 @@ def load_prompts(config: PromptConfig, *, count: int, seed: int = 0) -> tuple[Pr
     return tuple(prompts)
 
 
-def read_prompts(path: Path, *, whole: bool = False) -> list[Prompt]:
+def read_prompts(path: Path, *, whole: bool = False, warnings: list[str] | None = None) -> list[Prompt]:
     """The prompts of a file: JSON Lines, a JSON array (ShareGPT too), CSV, or text with one a line.
+
+    whole: a text file is one prompt. Conversations in which nobody asks anything are left out, and counted in
+    `warnings`.
 
     Raises:
         FileError: it cannot be read, or holds no prompt.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = decode_text(path.read_bytes())
     except OSError as error:
         raise FileError(f"prompt file {path}: cannot read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FileError(f"prompt file {path}: not UTF-8 text (byte {error.start})") from error
-    prompts = list(_prompts_of(text, path, whole))
+    except ValueError as error:
+        raise FileError(f"prompt file {path}: {error}") from error
+    found = list(_prompts_of(text, path, whole))
+    prompts = [one for one in found if isinstance(one, Prompt)]
+    skipped = [one for one in found if isinstance(one, _NothingAsked)]
+    if skipped and not prompts:
+        raise skipped[0]
     if not prompts:
         raise FileError(f"prompt file {path}: no prompt in it; write one a line, or JSON Lines with a prompt field")
+    if skipped and warnings is not None:
+        warnings.append(f"{len(skipped)} of {len(found)} conversations were skipped; the first: {skipped[0]}")
     return prompts
 
 
@@ -88,14 +110,16 @@ def read_trace_ns(path: Path) -> list[int]:
         FileError: it cannot be read, or a line holds no timestamp.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = text_lines(decode_text(path.read_bytes()))
     except OSError as error:
         raise FileError(f"trace {path}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise FileError(f"trace {path}: {error}") from error
     times = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        item = _decoded(line, f"trace {path}: line {number}")
+        item = _decoded(line.encode(), f"trace {path}: line {number}")
         at = item.get("timestamp"), item.get("timestamp_s")
         found = [(value, unit) for value, unit in zip(at, (1e6, 1e9), strict=True) if isinstance(value, int | float)]
         if not found:
@@ -109,54 +133,64 @@ def read_trace_ns(path: Path) -> list[int]:
     return times
 
 
-def _prompts_of(text: str, path: Path, whole: bool) -> Iterator[Prompt]:
+def _prompts_of(text: str, path: Path, whole: bool) -> Iterator[Prompt | _NothingAsked]:
+    """The prompts of a file, and why a conversation cannot be asked."""
     where = f"prompt file {path}"
     head = text.lstrip()[:1]
-    if whole:
+    if whole and path.suffix not in _LAYOUTS:
         if text.strip():
-            yield Prompt(text=text.strip())
+            yield Prompt(text=text.strip("\r\n"))
     elif path.suffix == ".csv":
         yield from _rows(text, where)
     elif head == "[" and path.suffix in (".json", ""):
-        yield from _array(text, where)
+        yield from _array(_decoded(text.encode(), where, list), where)
     elif head == "{" and path.suffix == ".json":
         yield from _document(text, where)
     elif head == "{" or path.suffix in (".jsonl", ".ndjson"):
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                at = f"{where}: line {number}"
-                yield prompt_of(_decoded(line.encode(), at), at)
+        yield from _json_lines(text, where)
     else:
-        for line in text.splitlines():
+        for line in text_lines(text):
             if line.strip():
-                yield Prompt(text=line.strip())
+                yield Prompt(text=line.strip(" \t\r"))
 
 
-def _array(text: str, where: str) -> Iterator[Prompt]:
-    for number, item in enumerate(_decoded(text.encode(), where, list), 1):
-        yield prompt_of(item, f"{where}: item {number}")
+def _json_lines(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
+    for number, line in enumerate(text_lines(text), 1):
+        if line.strip():
+            at = f"{where}: line {number}"
+            yield _askable(_decoded(line.encode(), at), at)
 
 
-def _document(text: str, where: str) -> Iterator[Prompt]:
+def _array(items: list[Any], where: str) -> Iterator[Prompt | _NothingAsked]:
+    for number, item in enumerate(items, 1):
+        yield _askable(item, f"{where}: item {number}")
+
+
+def _askable(item: Any, where: str) -> Prompt | _NothingAsked:
+    try:
+        return prompt_of(item, where)
+    except _NothingAsked as error:
+        return error
+
+
+def _document(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
     """One object: a test file with a list under a name of its own, or JSON Lines under another suffix."""
     try:
         document = parse_json(text)
     except ValueError:
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                yield prompt_of(_decoded(line.encode(), f"{where}: line {number}"), f"{where}: line {number}")
+        yield from _json_lines(text, where)
         return
     items = next((document[k] for k in ("prompts", "test_cases", "tests", "data") if k in document), [document])
     if not isinstance(items, list):
         raise FileError(f"{where}: a list of prompts is wanted")
-    for number, item in enumerate(items, 1):
-        yield prompt_of(item, f"{where}: item {number}")
+    yield from _array(items, where)
 
 
 def _rows(text: str, where: str) -> Iterator[Prompt]:
     """CSV with a header line; the other columns of a known name count too."""
+    csv.field_size_limit(MOST_FIELD)
     try:
-        reader = csv.DictReader(io.StringIO(text))
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         names, rows = reader.fieldnames or [], list(reader)
     except csv.Error as error:
         raise FileError(f"{where}: {error}") from None
@@ -196,6 +230,7 @@ def prompt_of(item: Any, where: str) -> Prompt:
         found["messages"] = messages
     else:
         text = next((item[key] for key in _TEXT_KEYS if item.get(key) is not None), None)
+        text = _alpaca(item) or text
         if text is None and isinstance(item.get("input_length"), int):
             # A trace says how long its prompts were, not what they said (Mooncake): each gets words of its own.
             text = _words_of(item, where)
@@ -206,6 +241,14 @@ def prompt_of(item: Any, where: str) -> Prompt:
         return msgspec.convert(found, Prompt)
     except msgspec.ValidationError as error:
         raise FileError(f"{where}: {error}") from None
+
+
+def _alpaca(item: dict[str, Any]) -> str | None:
+    """The instruction, and what it is about, as Alpaca's rows have them; None where it is another row."""
+    instruction, about = item.get("instruction"), item.get("input") or ""
+    if not isinstance(instruction, str) or not isinstance(about, str) or any(item.get(k) for k in _TEXT_KEYS[:4]):
+        return None
+    return f"{instruction}\n\n{about}" if about else instruction
 
 
 def _words_of(item: dict[str, Any], where: str) -> str:
@@ -227,12 +270,12 @@ def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
     for turn in conversation if isinstance(conversation, list) else []:
         role = _ROLES.get(str(turn.get("from", turn.get("role"))).lower()) if isinstance(turn, dict) else None
         if role is None:
-            raise FileError(f"{where}: a turn of the conversation has no known speaker")
+            raise _NothingAsked(f"{where}: a turn of the conversation has no known speaker")
         turns.append({"role": role, "content": turn.get("value", turn.get("content", ""))})
     while turns and turns[-1]["role"] != "user":
         turns.pop()
     if not turns:
-        raise FileError(f"{where}: nobody asks anything in this conversation")
+        raise _NothingAsked(f"{where}: nobody asks anything in this conversation")
     yield from turns
 
 

@@ -6,6 +6,7 @@ ended. What happens between, the core does by the provider's rules (SignalRules)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -15,6 +16,13 @@ import msgspec
 from lens.errors import ConfigError
 from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, SignalRules, WireRequest
 
+# RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BY_TRANSPORT = {
+    "content-length": "it is the length of the body that is sent",
+    "transfer-encoding": "the body is sent with its length",
+    "connection": "--connection reuse or fresh decides about it",
+}
 Body = dict[str, Any]
 Header = tuple[bytes, bytes]
 
@@ -105,9 +113,25 @@ def json_headers(ask: Ask, *, auth: Header | None, headers: Iterable[Header] = (
     if auth is not None:
         found[auth[0]] = auth[1]
     found.update(headers)
-    for name, value in ask.headers:
-        found[name.lower().encode("ascii")] = value.encode("utf-8")
+    found.update([encode_header(name, value) for name, value in ask.headers])
     return tuple(found.items())
+
+
+def encode_header(name: str, value: str) -> Header:
+    """Return a header as it goes on the wire, its name in lower case.
+
+    Raises:
+        ConfigError: a character may not stand there, or the transport alone decides about it; the value is not shown.
+    """
+    lower = name.lower()
+    if not _TOKEN.fullmatch(name):
+        raise ConfigError(f"header {name!r}: its name has a character that no header may have; "
+                          "letters, digits and hyphens are fine")  # fmt: skip
+    if lower in _BY_TRANSPORT:
+        raise ConfigError(f"header {name!r} cannot be set: {_BY_TRANSPORT[lower]}")
+    if any((c < " " and c != "\t") or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value):
+        raise ConfigError(f"header {name!r}: its value has a character that no header may have (a line end?)")
+    return lower.encode("ascii"), value.strip(" \t").encode("utf-8")
 
 
 def bearer(key: Secret | None) -> Header | None:
@@ -116,9 +140,14 @@ def bearer(key: Secret | None) -> Header | None:
 
 
 def path_under(base_url: str, route: str) -> str:
-    """Return `route` under the base URL's own path and query, in origin-form (RFC 9112, section 3.2.1)."""
+    """Return `route` under the base URL's own path and query, in origin-form (RFC 9112, section 3.2.1).
+
+    A base URL that ends with the route is taken as it is.
+    """
     parts = urlsplit(base_url)
-    path = parts.path.rstrip("/") + "/" + route.lstrip("/")
+    path, end = parts.path.rstrip("/"), "/" + route.lstrip("/")
+    if not path.endswith(end):  # else the whole address of the route was given
+        path += end
     return f"{path}?{parts.query}" if parts.query else path
 
 

@@ -111,7 +111,7 @@ class RequestSigner:
         added = signed_headers(
             self._credentials.current(),
             method=request.method,
-            host=self.host,
+            host=dict(headers).get("host", self.host),
             target=request.path,
             headers=headers,
             body=request.body,

@@ -15,7 +15,7 @@ from lens.config.settings import CustomConfig
 from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import DONE_MARKER, AnswerReader
-from lens.providers.base import bearer, encode_json, max_tokens_of, path_under
+from lens.providers.base import bearer, encode_header, encode_json, max_tokens_of, path_under
 from lens.providers.messages import plain_text
 from lens.providers.outcomes import MESSAGE_CHARS, parse_error
 from lens.providers.presets import Preset
@@ -70,7 +70,7 @@ class Custom:
             path=path_under(base_url, str(_fill(config.path, values))),
             signals=rules_of(config),
             auth=None if key_is_placed else bearer(key),
-            headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()],
+            headers=[encode_header(name, value) for name, value in headers.items()],
             framing=config.framing,
         )
         return replace(request, method=config.method, body=b"" if config.method == "GET" else request.body)

@@ -96,7 +96,7 @@ class RoutedConnection(urllib3.connection.HTTPConnection):
     def __init__(self, endpoint: Endpoint, deadline: Deadline, **options: Any) -> None:
         super().__init__(endpoint.host, endpoint.port, timeout=deadline.left_s(), **options)
         self._endpoint, self._deadline = endpoint, deadline
-        if endpoint.proxy is not None:
+        if endpoint.proxy is not None and endpoint.relay is None:
             host, port = endpoint.dial_target()
             headers = {"Host": authority(host, port), "User-Agent": USER_AGENT.decode()}
             if endpoint.proxy.credentials is not None:

@@ -85,6 +85,10 @@ def exchange(
     doing = f"{request.method} {endpoint.label}"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = _headers(request, parts, endpoint)
+    if (relay := endpoint.relay) is not None:
+        target = f"http://{endpoint.authority}{target}"
+        if relay.credentials is not None:
+            headers |= basic_credentials(relay.credentials.reveal(), "Proxy-Authorization")
     _check_head(request, target, headers, doing)
     with Deadline(timeout_s) as deadline:
         try:

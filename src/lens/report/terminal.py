@@ -20,6 +20,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _PLAIN_LEVELS = ".:-=+*#@"
 NAME_WIDTH = 11  # of the names at the left
+NARROWEST, USUAL_WIDTH = 20, 80
 WIDEST = 120  # columns; wider lines are harder to read, not richer
 
 
@@ -27,8 +28,9 @@ def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
     """A console that honours NO_COLOR, and draws no colour into a file or a pipe."""
     out = out or sys.stdout
     console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
-    if console.width > WIDEST:
-        console.width = WIDEST
+    if console.width < NARROWEST:
+        console.width = USUAL_WIDTH  # COLUMNS=0: nobody knows how wide it is
+    console.width = min(console.width, WIDEST)
     return console
 
 

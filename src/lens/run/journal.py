@@ -18,7 +18,7 @@ from threading import Thread
 from lens.errors import FileError
 from lens.history.lean import decode_packed
 from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
-from lens.history.write import MAGIC, PARTIAL, message, write_run
+from lens.history.write import MAGIC, PARTIAL, create_beside, message, write_run
 from lens.metrics.builder import TableBuilder, gc_paused
 from lens.metrics.columns import Run
 from lens.metrics.table import Table
@@ -38,13 +38,12 @@ class Journal:
         Raises:
             FileError: nothing can be written there.
         """
-        self.path = beside.with_name(beside.name + SUFFIX) if beside is not None else None
         self.warning: str | None = None
         self.empty = True  # no record came
         self._queue: SimpleQueue[RunInfo | Record | None] = SimpleQueue()
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
-        self._file = _open(self.path)
+        self._file, self.path = _open(beside)
         weakref.finalize(self, os.close, self._file)  # tables read records here again as long as there is one
         self._thread: Thread | None = Thread(target=self._write_all, name="lens-journal", daemon=True)
         self._thread.start()
@@ -137,15 +136,19 @@ class Journal:
         return True
 
 
-def _open(path: Path | None) -> int:
+def _open(beside: Path | None) -> tuple[int, Path | None]:
+    """Return a new file, and its path if it has one."""
     try:
-        if path is not None:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        if beside is not None:
+            created, path = create_beside(beside, SUFFIX)
+            with created:
+                return os.dup(created.fileno()), path
         file, name = tempfile.mkstemp(prefix="lll-spool-")
         os.unlink(name)
     except OSError as error:
-        raise FileError(f"cannot write {path or 'a temporary file'}: {error.strerror}") from error
-    return file
+        where = beside.with_name(beside.name + SUFFIX) if beside is not None else "a temporary file"
+        raise FileError(f"cannot write {where}: {error.strerror}") from error
+    return file, None
 
 
 def rescue(info: RunInfo, records: list[Record]) -> Path | None:

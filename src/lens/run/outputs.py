@@ -26,12 +26,16 @@ from lens.pricing import PriceBook
 from lens.run.result import RunResult
 from lens.run.sink import Sink
 
+# Characters of a file name that say what was measured; with time and suffixes file systems take 255.
+MOST_NAME = 120
+
 
 class Destination(NamedTuple):
     """Where one format is written to."""
 
     format: Format
     path: Path | None  # None: standard output
+    numbered: bool = False  # the name is ours: take the next one where it is taken
 
 
 class Outputs(Sink):
@@ -55,6 +59,8 @@ class Outputs(Sink):
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files, complete or not."""
+        if self._files:
+            return tuple([file.path for file in self._files if file])
         return tuple([place.path for place in self._places if place.path])
 
     def __enter__(self) -> Self:
@@ -64,7 +70,8 @@ class Outputs(Sink):
         """
         with ExitStack() as stack:
             for place in self._places:
-                file = NewFile(place.path, force=self._force) if place.path else None
+                path, numbered = place.path, place.numbered
+                file = NewFile(path, force=self._force, numbered=numbered) if path else None
                 self._files.append(stack.enter_context(file) if file else None)
             self._stack = stack.pop_all()
         return self
@@ -118,7 +125,10 @@ def destinations(config: RunConfig, file: str | None = None) -> list[Destination
     formats = [(format_named(e.format), e.file) for e in output.exports if e.endpoint is None]
     several = len(formats) > 1
     name = run_name(config, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    found = [Destination(chosen, _path(output, file, chosen, own, name, several=several)) for chosen, own in formats]
+    found = [
+        Destination(chosen, _path(output, file, chosen, own, name, several=several), numbered=not (file or own))
+        for chosen, own in formats
+    ]
     if sum(place.path is None for place in found) > 1:
         raise ConfigError("several formats cannot share standard output; give --output FILE or --output-dir DIR")
     paths = [place.path for place in found if place.path]
@@ -139,6 +149,8 @@ def run_name(config: RunConfig, time: str) -> str:
     """Return the name of a run's files, without a suffix: what was measured, and when."""
     target = config.targets[0]
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", f"{target.provider}-{target.model}").strip("-.")
+    if len(plain) > MOST_NAME:  # the end of a path says more than its beginning
+        plain = f"{plain[: MOST_NAME // 3]}-{plain[-MOST_NAME * 2 // 3 :]}"
     return f"{plain}-{time}"
 
 

@@ -42,7 +42,10 @@ class Request(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         """The target without its query, percent-decoded."""
-        return unquote(self.target.partition("?")[0])
+        target = self.target.partition("?")[0]
+        if target.lower().startswith("http://"):  # absolute-form, as behind a proxy (RFC 9112, section 3.2.2)
+            target = "/" + target[len("http://") :].partition("/")[2]
+        return unquote(target)
 
     @property
     def query(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""A scripted CONNECT proxy: how long it takes, what it refuses, which credentials it wants.
+"""A scripted HTTP proxy: how long it takes, what it refuses, which credentials it wants.
 
-One thread a tunnel: it is for tests of the way through a proxy, not for load.
+It tunnels by CONNECT, and relays requests that name a whole http:// address. One thread a connection: it is for tests
+of the way through a proxy, not for load.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CONNECT_TIMEOUT_S = 10.0
 
 
 class ProxyScript(msgspec.Struct, frozen=True, kw_only=True):
-    """What the proxy does with a CONNECT request."""
+    """What the proxy does with a CONNECT or another request."""
 
     delay_ns: int = 0  # before its answer
     status: int = 200  # another status refuses
@@ -30,9 +31,10 @@ class ProxyScript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tunnel(msgspec.Struct):
-    """One CONNECT in the proxy's log; CLOCK_MONOTONIC ns."""
+    """One connection in the proxy's log; CLOCK_MONOTONIC ns."""
 
     target: str
+    method: str
     asked_ns: int
     answered_ns: int = 0
     status: int = 0
@@ -81,19 +83,25 @@ class ProxyHandle:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             head, rest = self._read_head(client)
             words = head.split(b"\r\n")[0].decode("latin-1").split(" ")
-            tunnel = Tunnel(words[1] if len(words) == 3 else "", monotonic_ns())
+            target = words[1] if len(words) == 3 else ""
+            relayed = target.startswith("http://")
+            target = target.removeprefix("http://").partition("/")[0] if relayed else target
+            tunnel = Tunnel(target, words[0], monotonic_ns())
             self.tunnels.append(tunnel)
-            tunnel.status = self._status_for(words[0], head)
+            tunnel.status = self._status_for("CONNECT" if relayed else words[0], head)
             sleep(self._script.delay_ns / 1e9)
-            target = self._connect(tunnel) if tunnel.status == 200 else None
+            other = self._connect(tunnel) if tunnel.status == 200 else None
             tunnel.answered_ns = monotonic_ns()
-            if target is None:
+            if other is None:
                 client.sendall(self._refusal(tunnel.status))
                 return
-            with target:
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" + self._script.greeting)
-                target.sendall(rest)
-                self._pump(client, target)
+            with other:
+                if relayed:
+                    other.sendall(head + b"\r\n\r\n" + rest)
+                else:
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" + self._script.greeting)
+                    other.sendall(rest)
+                self._pump(client, other)
 
     def _read_head(self, client: socket.socket) -> tuple[bytes, bytes]:
         data = b""
@@ -117,7 +125,7 @@ class ProxyHandle:
 
     @staticmethod
     def _connect(tunnel: Tunnel) -> socket.socket | None:
-        host, _, port = tunnel.target.rpartition(":")
+        host, _, port = (tunnel.target if ":" in tunnel.target else f"{tunnel.target}:80").rpartition(":")
         try:
             return socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S)
         except (OSError, ValueError):

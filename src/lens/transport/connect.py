@@ -88,8 +88,9 @@ async def open_socket(
     try:
         early = b""
         if endpoint.proxy is not None:
-            setup.phase = "waiting for the proxy"
             setup.via_proxy = endpoint.proxy.label
+        if endpoint.proxy is not None and endpoint.relay is None:
+            setup.phase = "waiting for the proxy"
             host, port = endpoint.dial_target()
             setup.proxy_start = now_ns()
             early = await open_tunnel(sock, endpoint.proxy, authority(host, port))

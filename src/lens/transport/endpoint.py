@@ -6,10 +6,11 @@ the clear, because it is printed.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import msgspec
 
@@ -25,11 +26,18 @@ PROXY_PORT = 8080
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy that tunnels by CONNECT."""
+    """An HTTP proxy: it tunnels by CONNECT, or is asked for http:// addresses as a whole."""
 
     host: str
     port: int
     credentials: Secret | None = None  # "user:password"
+
+    @property
+    def authorization(self) -> bytes | None:
+        """Value of the Proxy-Authorization header (RFC 7617); None without credentials."""
+        if self.credentials is None:
+            return None
+        return b"Basic " + base64.b64encode(self.credentials.reveal().encode())
 
     @property
     def label(self) -> str:
@@ -65,6 +73,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """host:port, for messages."""
         return self.unix_socket or authority(self.host, self.port)
 
+    @property
+    def relay(self) -> Proxy | None:
+        """The proxy that gets whole addresses instead of a CONNECT (RFC 9112, section 3.2.2), as for plain http.
+
+        Many proxies allow CONNECT to port 443 only.
+        """
+        if self.proxy is None:
+            return None
+        is_plain = self.scheme == "http" and self.dial_target() == (self.host, self.port)
+        return self.proxy if is_plain else None
+
     def dial_target(self) -> tuple[str, int]:
         """Return host and port to connect to: the URL's own, or those of the first matching connect_to."""
         for rule in self.connect_to:
@@ -95,8 +114,8 @@ NO_TIMEOUTS = Timeouts()
 
 
 def authority(host: str, port: int, default_port: int | None = None) -> str:
-    """Return host:port as URLs write it; without the port if it is the default."""
-    name = f"[{host}]" if ":" in host else host
+    """Return host:port as a Host header has it: no zone of an IPv6 address, and no port if it is the default."""
+    name = f"[{host.partition('%')[0]}]" if ":" in host else host
     return name if port == default_port else f"{name}:{port}"
 
 
@@ -122,6 +141,7 @@ def parse_endpoint(
         ConfigError: a part is not valid; the message names it and what would work.
     """
     scheme, parts = _split_url(url, "base URL", ("http", "https"))
+    _check_path(parts, url)
     for rule in connect_to:
         split_connect_to(rule)
     for rule in resolve:
@@ -156,6 +176,10 @@ def parse_proxy(url: str) -> Proxy:
     Raises:
         ConfigError: the URL is not valid, or its scheme is not http.
     """
+    scheme = url.strip().partition("://")[0].lower() if "://" in url else "http"
+    if scheme.startswith("socks"):
+        raise ConfigError(f"proxy {bare_url(url)!r}: SOCKS proxies are not supported; give --proxy http://HOST:PORT, "
+                          "or --proxy '' to connect directly")  # fmt: skip
     _, parts = _split_url(url if "://" in url else f"http://{url}", "proxy", ("http",))
     credentials = None
     if parts.username is not None:
@@ -164,8 +188,8 @@ def parse_proxy(url: str) -> Proxy:
     return Proxy(_encode_host(parts.hostname or "", shown), _parse_port(parts, shown) or PROXY_PORT, credentials)
 
 
-def proxy_from_environment(url: str, environ: Mapping[str, str]) -> str | None:
-    """Return the proxy URL for requests to `url`; None if none is set or NO_PROXY excludes the host.
+def proxy_from_environment(url: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the variable and its proxy URL for requests to `url`; None if none is set or NO_PROXY excludes the host.
 
     HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, lower case before upper case, as curl and the common Python
     clients read them. The environment is read only where a caller asks for it.
@@ -175,10 +199,12 @@ def proxy_from_environment(url: str, environ: Mapping[str, str]) -> str | None:
         scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
     except ValueError:
         return None  # no URL; parse_endpoint says so
-    proxy = _read_variable(environ, f"{scheme}_proxy") or _read_variable(environ, "all_proxy")
-    if not proxy or matches_no_proxy(host, port or DEFAULT_PORTS.get(scheme, 0), _read_variable(environ, "no_proxy")):
+    names = [name for base in (f"{scheme}_proxy", "all_proxy") for name in (base, base.upper())]
+    name = next((name for name in names if environ.get(name)), None)
+    no_proxy = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if name is None or matches_no_proxy(host, port or DEFAULT_PORTS.get(scheme, 0), no_proxy):
         return None
-    return proxy
+    return name, environ[name]
 
 
 def matches_no_proxy(host: str, port: int, no_proxy: str) -> bool:
@@ -247,6 +273,18 @@ def _split_url(url: str, what: str, schemes: tuple[str, ...]) -> tuple[str, Spli
     return scheme, parts
 
 
+def _check_path(parts: SplitResult, url: str) -> None:
+    """
+    Raises:
+        ConfigError: path or query has a character that no URL may have.
+    """
+    for part in (parts.path, parts.query):
+        if not part.isascii() or not part.isprintable() or " " in part:
+            written = quote(part, safe="/%:@!$&'()*+,;=~-._?", errors="replace")
+            raise ConfigError(f"base URL {bare_url(url)!r}: {part!r} has a character that no URL may have; "
+                              f"write it as {written!r}")  # fmt: skip
+
+
 def _parse_port(parts: SplitResult, shown: str) -> int | None:
     try:
         port = parts.port
@@ -259,10 +297,14 @@ def _parse_port(parts: SplitResult, shown: str) -> int | None:
 
 def _encode_host(host: str, shown: str) -> str:
     """Return the host as it goes on the wire; other alphabets become their IDNA form."""
+    if ":" in host and "%" in host:
+        # RFC 6874: the zone stands behind %25; a bare % is what people write.
+        address, _, zone = host.partition("%")
+        host = f"{address}%{unquote(zone.removeprefix('25') or zone)}"
     if host.isascii():
         if any(c.isspace() or not c.isprintable() for c in host):
             raise ConfigError(f"{bare_url(shown)!r}: {host!r} is not a host name")
-        return host.lower()
+        return host if "%" in host else host.lower()
     try:
         return host.encode("idna").decode("ascii").lower()
     except UnicodeError:
@@ -285,10 +327,6 @@ def _split_colons(rule: str, most: int = 0) -> list[str]:
         depth += (c == "[") - (c == "]")
         current += c
     return [p[1:-1] if p.startswith("[") and p.endswith("]") else p for p in [*parts, current]]
-
-
-def _read_variable(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(name) or environ.get(name.upper()) or ""
 
 
 def _in_network(host: str, network: str) -> bool:

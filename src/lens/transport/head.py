@@ -13,6 +13,7 @@ import msgspec
 
 from lens._version import __version__
 from lens.errors import ConfigError, ProtocolError
+from lens.transport.endpoint import Proxy
 from lens.wire import EventFraming, WireRequest
 
 BodyFraming = Literal["none", "length", "chunked", "close"]
@@ -44,7 +45,7 @@ _FRAMING_WORDS = {
 }
 # RFC 9112, section 6.3: the length is not to be used, and the connection not again.
 BOTH_FRAMINGS = "the answer has both Transfer-Encoding and Content-Length: it was read as chunked"
-_SET_HERE = (b"host", b"content-length", b"transfer-encoding", b"connection")
+_SET_HERE = (b"content-length", b"transfer-encoding", b"connection")
 
 
 class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,21 +71,21 @@ class HeadWriter:
     def __init__(self) -> None:
         self._rendered: dict[tuple[object, ...], bytes] = {}
 
-    def render(self, request: WireRequest, authority: str) -> bytes:
-        """Return the head of this request, signed anew if the request asks for it.
+    def render(self, request: WireRequest, authority: str, relay: Proxy | None = None) -> bytes:
+        """Return the head of this request, signed anew if the request asks for it; for a relay, with the whole address.
 
         Raises:
             ConfigError: a header or the path has a character that HTTP forbids; its value is not shown.
         """
         headers = request.headers
         if request.sign is not None:
-            return _render_head(request, override_headers(headers, request.sign(request)), authority)
-        key = (request.method, request.path, headers, len(request.body), authority)
+            return _render_head(request, override_headers(headers, request.sign(request)), authority, relay)
+        key = (request.method, request.path, headers, len(request.body), authority, relay)
         head = self._rendered.get(key)
         if head is None:
             if len(self._rendered) >= MAX_RENDERED:
                 self._rendered.clear()
-            head = self._rendered[key] = _render_head(request, headers, authority)
+            head = self._rendered[key] = _render_head(request, headers, authority, relay)
         return head
 
 
@@ -96,9 +97,11 @@ def override_headers(
     return (*(h for h in headers if h[0].lower() not in names), *newer)
 
 
-def _render_head(request: WireRequest, headers: tuple[tuple[bytes, bytes], ...], authority: str) -> bytes:
+def _render_head(
+    request: WireRequest, headers: tuple[tuple[bytes, bytes], ...], authority: str, relay: Proxy | None
+) -> bytes:
     given = {name.lower() for name, _ in headers}
-    rows = [(b"host", authority.encode("ascii"))]
+    rows = [] if b"host" in given else [(b"host", authority.encode("ascii"))]
     if b"user-agent" not in given:
         rows.append((b"user-agent", USER_AGENT))
     if b"accept-encoding" not in given:
@@ -106,8 +109,11 @@ def _render_head(request: WireRequest, headers: tuple[tuple[bytes, bytes], ...],
     rows += [h for h in headers if h[0].lower() not in _SET_HERE]
     if request.body or request.method not in ("GET", "HEAD"):
         rows.append((b"content-length", str(len(request.body)).encode()))
+    if relay is not None and relay.authorization is not None:
+        rows.append((b"proxy-authorization", relay.authorization))
+    target = request.path if relay is None else f"http://{authority}{request.path}"
     try:
-        head = h11.Connection(h11.CLIENT).send(h11.Request(method=request.method, target=request.path, headers=rows))
+        head = h11.Connection(h11.CLIENT).send(h11.Request(method=request.method, target=target, headers=rows))
     except h11.LocalProtocolError:
         # h11 shows the value in its message, and the value may be a key.
         raise ConfigError(_describe_invalid_part(request, rows)) from None
@@ -117,7 +123,8 @@ def _render_head(request: WireRequest, headers: tuple[tuple[bytes, bytes], ...],
 def _describe_invalid_part(request: WireRequest, rows: list[tuple[bytes, bytes]]) -> str:
     for name, value in rows:
         try:
-            h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x"), (name, value)])
+            host = [] if name == b"host" else [(b"host", b"x")]
+            h11.Request(method=b"GET", target=b"/", headers=[*host, (name, value)])
         except h11.LocalProtocolError:
             shown = name.decode("ascii", "backslashreplace")
             return f"header {shown!r}: its name or value has a character that no header may have (a line break?)"

@@ -12,7 +12,7 @@ import trio
 
 from lens._core.clock import now_ns
 from lens._core.stream import Stream
-from lens.errors import ProtocolError, TimedOut, TransportError
+from lens.errors import ProtocolError, ProxyError, TimedOut, TransportError
 from lens.transport.connect import ConnectionSetup
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
 from lens.transport.exchange_builder import ExchangeBuilder
@@ -20,6 +20,7 @@ from lens.transport.faults import LEFT_OVER, StaleConnection, classify_error, ma
 from lens.transport.head import ResponseHead, decide_by_bytes, interpret_head, parse_head
 from lens.transport.loop import trio_time
 from lens.transport.pool import Pool, PooledConnection, make_connect_timeout
+from lens.transport.proxy import AUTHENTICATION_REQUIRED, HOW_TO_AUTHENTICATE
 from lens.units import NS_PER_MS, NS_PER_S, human_duration
 from lens.wire import Exchange, WireRequest
 
@@ -137,7 +138,7 @@ async def _attempt(
     connection = await _acquire_connection(pool, endpoint, builder, deadlines, fresh=fresh or bool(builder.stale))
     sent = False
     try:
-        data = pool.heads.render(request, endpoint.authority) + request.body
+        data = pool.heads.render(request, endpoint.authority, endpoint.relay) + request.body
         if before_send_at_ns is not None:
             await _sleep_until(before_send_at_ns)
         stream = connection.stream
@@ -233,6 +234,8 @@ async def _read_head(
         if connection.reused and not data.startswith(b"HTTP/"):
             raise StaleConnection(LEFT_OVER)
         response = parse_head(data)
+        if response.status_code == AUTHENTICATION_REQUIRED and (relay := connection.endpoint.relay) is not None:
+            raise ProxyError(f"proxy {relay.label}: 407; {HOW_TO_AUTHENTICATE}")
         if response.status_code >= 200:
             break
         informational += 1

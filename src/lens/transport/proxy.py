@@ -1,12 +1,10 @@
 """A tunnel through an HTTP proxy: one CONNECT, and then the socket is the target's.
 
-Plain http:// targets go through CONNECT too, so that what is measured is the same connection with and without TLS; a
-proxy that forbids that says so by its status.
+Plain http:// targets need no tunnel: their requests name the whole address, and the proxy relays them (Endpoint.relay).
 """
 
 from __future__ import annotations
 
-import base64
 import socket
 
 import h11
@@ -16,6 +14,9 @@ from lens.transport import sockets
 from lens.transport.endpoint import Proxy
 from lens.transport.head import USER_AGENT
 
+AUTHENTICATION_REQUIRED = 407
+HOW_TO_AUTHENTICATE = "write the proxy as http://USER:PASSWORD@HOST:PORT"
+
 
 async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
     """Open a tunnel to `target` (host:port); return what the target had sent behind the proxy's response.
@@ -24,9 +25,8 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
         ProxyError: the proxy refused (the message has its status), broke off, or is no HTTP proxy.
     """
     headers = [(b"host", target.encode()), (b"user-agent", USER_AGENT)]
-    if proxy.credentials is not None:
-        token = base64.b64encode(proxy.credentials.reveal().encode())
-        headers.append((b"proxy-authorization", b"Basic " + token))
+    if proxy.authorization is not None:
+        headers.append((b"proxy-authorization", proxy.authorization))
     protocol = h11.Connection(h11.CLIENT)
     request = protocol.send(h11.Request(method=b"CONNECT", target=target.encode(), headers=headers))
     request += protocol.send(h11.EndOfMessage())
@@ -57,6 +57,4 @@ async def _receive_response(sock: socket.socket, protocol: h11.Connection, doing
 
 def _describe_refusal(response: h11.Response) -> str:
     words = f"{response.status_code} {response.reason.decode('latin-1')}".strip()
-    if response.status_code == 407:
-        return f"{words}; write the proxy as http://USER:PASSWORD@HOST:PORT"
-    return words
+    return f"{words}; {HOW_TO_AUTHENTICATE}" if response.status_code == AUTHENTICATION_REQUIRED else words

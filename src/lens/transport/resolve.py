@@ -97,8 +97,14 @@ def _is_literal(host: str) -> bool:
 def _parse_literal(address: str, port: int) -> Address:
     if ipaddress.ip_address(address).version == 4:
         return Address(socket.AF_INET, (address, port))
+    bare, _, zone = address.partition("%")
+    if zone and not ipaddress.ip_address(bare).is_link_local:
+        address = bare  # only a link-local address is different on each interface
     # Only the resolver understands a scope ("fe80::1%eth0"); for a literal it looks nothing up.
-    rows = socket.getaddrinfo(address, port, socket.AF_INET6, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    try:
+        rows = socket.getaddrinfo(address, port, socket.AF_INET6, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    except OSError:
+        raise ResolveError(f"host {address!r}: no interface is named {zone!r}") from None
     return Address(socket.AF_INET6, rows[0][4])  # type: ignore[arg-type]
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import click
 
 from lens.cli import options
-from lens.cli.command import Command, with_options
+from lens.cli.command import Command, Option, with_options
 from lens.cli.gates import GATES, print_verdicts
 from lens.errors import ExitCode
 
+LINES = (
+    Option("--lines", to="prompts.whole", is_flag=True, stands_for=False, group="Prompt",
+        help="A text file holds one prompt a line; without this it is one prompt."),
+)  # fmt: skip
 
-@with_options(options.TARGET, options.PROMPT, options.CONNECTION, GATES, options.OUTPUT, options.COMMON)
+
+@with_options(options.TARGET, options.PROMPT, LINES, options.CONNECTION, GATES, options.OUTPUT, options.COMMON)
 @click.command(
     cls=Command,
     example='lll profile --provider openai --model gpt-4o-mini --prompt "Explain quantum computing"',
@@ -20,8 +25,9 @@ def command(ctx: click.Context, /, **_: object) -> int:
     """Measure one request and draw where its time went.
 
     The page goes to standard output; with --export and no --output the export does, and the
-    page goes to standard error. A request that fails is shown and exported too (exit code 1). Of a
-    --test-file each prompt is asked once, and held to the gates by itself (exit code 3).
+    page goes to standard error. A request that fails is shown and exported too (exit code 1). A text
+    file is one prompt; with --lines, and of JSON Lines, CSV or ShareGPT, each prompt is asked once and
+    held to the gates by itself (exit code 3).
     """
     # The engine is loaded when there is something to run.
     from lens.cli.page import page_console

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lens.config.settings import TargetConfig
-from lens.errors import FileError, MissingKey
+from lens.errors import ConfigError, FileError, MissingKey
+from lens.parsing import decode_text
 from lens.providers.base import Provider
 from lens.wire import Secret
 
@@ -21,20 +22,22 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
 
     Raises:
         MissingKey: the provider's own address needs a key and none was found, or the source that was named holds none.
+        ConfigError: it holds what no header may have.
         FileError: the key file cannot be read.
     """
     if config.api_key is not None:
-        return config.api_key
+        is_text = type(config.api_key) is Secret
+        return _clean(config.api_key.reveal(), "--api-key") if is_text else config.api_key
     if config.api_key_env:
         value = environ.get(config.api_key_env)
         if not value:
             raise MissingKey(f"provider {config.provider}: the variable {config.api_key_env} is not set")
-        return Secret(value)
+        return _clean(value, f"the variable {config.api_key_env}")
     if config.api_key_file:
         return _read_key_file(config.api_key_file)
     for variable in provider.key_variables:
         if environ.get(variable):
-            return Secret(environ[variable])
+            return _clean(environ[variable], f"the variable {variable}")
     default_key = getattr(provider, "default_key", None)
     if default_key is not None:
         key: Secret | None = default_key(environ, resolve_base_url(config, provider, environ) or "")
@@ -71,10 +74,26 @@ def key_file_warning(path: str | None) -> str | None:
 
 def _read_key_file(path: str) -> Secret:
     try:
-        value = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        value = decode_text(Path(path).read_bytes()).strip()
+    except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise FileError(f"--api-key-file {path}: cannot read: {why}") from error
     if not value:
         raise MissingKey(f"--api-key-file {path}: it is empty")
-    return Secret(value)
+    return _clean(value, f"--api-key-file {path}")
+
+
+def _clean(value: str, source: str) -> Secret:
+    """Return a key without the blanks and line ends around it, which shells and secret stores leave there.
+
+    Raises:
+        MissingKey: nothing is left. ConfigError: a line end or another control character stands inside.
+    """
+    key = value.strip()
+    if not key:
+        raise MissingKey(f"{source}: it holds no key, only blanks")
+    if not key.isprintable() or any("\ud800" <= c <= "\udfff" for c in key):
+        raise ConfigError(
+            f"{source}: the key has a line end or another character that no header may have; copy it again"
+        )
+    return Secret(key)
