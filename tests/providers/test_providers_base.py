@@ -79,7 +79,8 @@ def test_a_header_that_cannot_be_sent_is_named_without_its_value(name, value, sa
 
 def test_host_is_sent_as_given():
     headers = json_headers(Ask(model="m", headers=(("Host", "a.example"),)), auth=None)
-    head = HeadWriter().render(WireRequest(path="/v1", headers=headers, body=b"{}", signals=SignalRules(rules=())), "b:1")
+    request = WireRequest(path="/v1", headers=headers, body=b"{}", signals=SignalRules(rules=()))
+    head = HeadWriter().render(request, "b:1")
     assert head.lower().count(b"host:") == 1
     assert b"a.example" in head
 
