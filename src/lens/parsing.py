@@ -103,7 +103,6 @@ def parse_yaml(data: bytes | str) -> Any:
     """Return what a YAML document holds, or None where it is empty.
 
     Raises:
-        ImportError: PyYAML is not installed.
         ValueError: it is not YAML, is nested more than MAX_DEPTH levels, holds itself, or its aliases stand for
             more than MAX_ALIASED values.
     """
@@ -125,11 +124,7 @@ def parse_yaml(data: bytes | str) -> Any:
 
 
 def yaml_loader() -> Any:
-    """Return PyYAML's SafeLoader with bounds on nesting and on what aliases stand for.
-
-    Raises:
-        ImportError: PyYAML is not installed.
-    """
+    """Return PyYAML's SafeLoader with bounds on nesting and on what aliases stand for."""
     import yaml
 
     class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]

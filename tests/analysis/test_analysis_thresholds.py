@@ -13,6 +13,7 @@ from lens.analysis.gates.thresholds import (
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.metrics.summarize import summarize
+from lens.model import Status
 from lens.pricing import PriceBook, parse_price
 
 
@@ -130,3 +131,11 @@ def test_failed_requests_count_against_the_rate_and_not_for_what_they_did_not_me
 
 def test_a_threshold_reads_as_it_is_written():
     assert str(Threshold(metric="ttft_ms", statistic="p95", operator="<", limit=1000.0)) == "ttft_ms p95 < 1000"
+
+
+def test_errors_are_limited_by_their_kind():
+    records = [record(), failed_record(), failed_record(status=Status.AUTH_ERROR), record()]
+    assert verdict_of("error_rate_rate_limit<1%", records).actual == 0.25
+    assert verdict_of("error_rate_auth<=25%", records).kept
+    assert verdict_of("error_rate_network<1%", records).kept
+    assert not verdict_of("error_rate<25%", records).kept

@@ -120,3 +120,19 @@ def test_thresholds_of_the_config_file_are_held_too(tmp_path):
     ended = scripted("benchmark", "-n", 5, "--ui", "none", "--config", config, **QUICK)
     assert ended.returncode == 3
     assert "FAIL ttft_ms p95 <= 1" in " ".join(ended.stdout.split())
+
+
+def test_an_agreement_that_is_built_in_has_a_name():
+    ended = scripted("benchmark", "-n", 20, "-c", 10, "--ui", "none", "--sla", "mlperf-server", **QUICK)
+    said = " ".join(ended.stdout.split())
+    assert ended.returncode == 0
+    assert "ok ttft_ms p99 < 2000" in said
+    slow = scripted("profile", "--sla", "interactive", ttft="900ms", itl="2ms", tokens=4)
+    assert slow.returncode == 3
+    assert "FAIL request 1: ttft_ms p95 < 500" in " ".join(slow.stdout.split())
+
+
+def test_an_agreement_that_is_neither_a_name_nor_a_file_is_told(tmp_path):
+    ended = lll("benchmark", "--base-url", "http://127.0.0.1:9/v1", "-m", "m", "--sla", "interactiv", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "did you mean interactive" in ended.stderr

@@ -148,3 +148,45 @@ def test_a_key_that_was_typed_is_masked_from_then_on():
 @pytest.mark.parametrize(("words", "ui"), [([], "plain"), (["--no-tui"], "none"), (["--ui", "live"], "plain")])
 def test_a_live_drawing_needs_a_terminal(words, ui):
     assert settings(*words).ui == ui
+
+
+def test_a_config_file_of_the_folder_is_found_and_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "llm-latency-lens.toml").write_text("[load]\nconcurrency = 3\n")
+    monkeypatch.chdir(tmp_path)
+    assert settings().config.load.concurrency == 3
+    assert "settings from llm-latency-lens.toml" in capsys.readouterr().err
+    other = tmp_path / "other.toml"
+    other.write_text("[load]\nconcurrency = 4\n")
+    assert settings("--config", other).config.load.concurrency == 4
+    monkeypatch.setenv("LLL_CONFIG_FILE", "")
+    assert settings().config.load.concurrency == 1
+    assert capsys.readouterr().err == ""
+
+
+EXPORTS = """
+[[export]]
+format = "prometheus"
+file = "metrics.prom"
+[[export]]
+type = "influxdb"
+endpoint = "http://influxdb:8086"
+[[export]]
+format = "csv"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--export", "prometheus"], [("prometheus", "metrics.prom"), ("influxdb", None)]),
+        (["--export", "json"], [("json", None), ("prometheus", "metrics.prom"), ("influxdb", None)]),
+        (["--export", "json", "--output", "a.json"], [("json", None)]),
+        ([], [("prometheus", "metrics.prom"), ("influxdb", None), ("csv", None)]),
+    ],
+)
+def test_an_export_that_is_asked_for_leaves_the_files_of_the_config_file(tmp_path, words, wanted):
+    file = tmp_path / "lll.toml"
+    file.write_text(EXPORTS)
+    found = settings("--config", file, *words)
+    assert [(one.format, one.file) for one in found.config.output.exports] == wanted
+    assert len(found.pushes) == (0 if "--output" in words else 1)

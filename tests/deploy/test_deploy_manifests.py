@@ -113,8 +113,8 @@ def test_the_image_runs_the_command_of_the_wheel_as_nobody_in_particular():
     assert entry in project["scripts"]
     extras = set(",".join(re.findall(r"\[([\w,]+)\]'", DOCKERFILE.read_text())).split(","))
     assert extras <= project["optional-dependencies"].keys()
-    # Its files are YAML, and metrics may be written to Prometheus.
-    assert extras >= {"yaml", "push"}
+    # Metrics may be written to Prometheus.
+    assert extras >= {"push"}
     assert last("USER").split(":")[0].isdigit()
     assert last("USER") != "0:0"
     assert last("EXPOSE") == str(PORT)

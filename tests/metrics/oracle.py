@@ -210,6 +210,15 @@ def tokens_per_second(record: Record) -> float | None:
     return None if tokens is None or not total_ms else tokens / (total_ms / 1000)
 
 
+def cost_per_token(record: Record) -> float | None:
+    """By what the provider says it billed: nobody has prices here."""
+    usage, usd = record.usage, record.reported_cost_usd
+    if usd is None or usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    tokens = usage.input_tokens + usage.output_tokens
+    return float(usd) / tokens if tokens else None
+
+
 def decode_tokens_per_second(record: Record) -> float | None:
     tpot = tpot_ms(record)
     return 1000 / tpot if tpot else None
@@ -314,6 +323,7 @@ FORMULAS: dict[str, Callable[[Record], float | int | None]] = {
     "total_latency_ms": _span("start", "end"),
     "total_latency_from_schedule_ms": _span("intended", "end"),
     "tokens_per_second": tokens_per_second,
+    "cost_per_token": cost_per_token,
     "decode_tokens_per_second": decode_tokens_per_second,
     "stall_count": stall_count,
     "stall_ms": stall_ms,

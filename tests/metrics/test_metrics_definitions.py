@@ -10,6 +10,7 @@ from handmade import MS, REASONING, START, TEXT, events, failed_record, full_rec
 
 from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS, Metric, define, metric_named, remove, request_metrics
+from lens.metrics.formulas import ERROR_KINDS
 from lens.metrics.rows import figures_of, file_name
 from lens.metrics.summary import Summary
 from lens.model import Connection, TcpInfo, Usage
@@ -59,7 +60,8 @@ inter_chunk_ms itl_ms tpot_ms total_latency_ms total_latency_from_schedule_ms to
 stall_count stall_ms longest_gap_ms reading_misses_5 reading_misses_10 reading_misses_20 coalescing schedule_lag_us
 client_lag_us rtt_ms min_rtt_ms retransmits server_ms input_tokens output_tokens thinking_tokens cached_tokens
 input_cost output_cost thinking_cost total_cost success_rate error_rate goodput_rps output_tokens_per_second
-requests_per_second
+requests_per_second cost_per_token error_rate_network error_rate_rate_limit error_rate_server error_rate_auth
+error_rate_invalid_request error_rate_cancelled
 """
 
 
@@ -104,7 +106,8 @@ def test_a_metric_that_cannot_be_is_refused_whole(wrong):
 
 
 def test_every_figure_of_a_run_stands_in_its_summary():
-    fields = {*Summary.__struct_fields__, "error_rate"}  # 1 - success_rate
+    # 1 - success_rate, and by kind out of by_status
+    fields = {*Summary.__struct_fields__, "error_rate", *[f"error_rate_{kind}" for kind in ERROR_KINDS]}
     assert {m.name for m in METRICS.values() if m.kind == "run"} <= fields
 
 

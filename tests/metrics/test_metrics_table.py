@@ -61,6 +61,7 @@ def any_record(draw):
         tokens_per_event=None if told is None else array("q", told),
         server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
         stamp_kind=draw(st.sampled_from(["kernel", "read"])),
+        reported_cost_usd=draw(st.sampled_from([None, "0.25"])),
         status=draw(st.sampled_from([Status.SUCCESS, Status.NETWORK_ERROR])),
         connection=draw(
             st.none() | st.builds(Connection, reused=st.booleans(), tcp_at_send=tcp, tcp_at_end=tcp),

@@ -68,11 +68,9 @@ def _of_toml(text: str) -> dict[Place, int]:
 
 
 def _of_yaml(text: str) -> dict[Place, int]:
-    """JSON is YAML too; without PyYAML no lines are known."""
-    try:
-        import yaml  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        return {}
+    """JSON is YAML too."""
+    import yaml  # type: ignore[import-untyped, unused-ignore]
+
     try:
         top = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:

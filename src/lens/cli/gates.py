@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lens.cli.command import Option
-from lens.errors import ConfigError, FileError
+from lens.errors import ConfigError, FileError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,9 @@ GATES = (
         help="Exit with 3 unless this holds: 'ttft_p95<1000' (in quotes), or ttft_p95:1000."),
     _gate("--threshold-ttft", type=float, metavar="MS", help="The same for the mean TTFT, in ms."),
     _gate("--threshold-tps", type=float, metavar="N", help="The same for tokens a second of a request, at least."),
-    _gate("--sla", metavar="FILE", help="Thresholds from a file (YAML, TOML or JSON), for all targets or each."),
+    _gate("--sla", metavar="FILE|NAME",
+        help="Thresholds from a file (YAML, TOML or JSON), for all targets or each; or by name: interactive, chat, "
+        "batch, mlperf-interactive, mlperf-server."),
 )  # fmt: skip
 
 
@@ -46,7 +48,20 @@ def gates_said(ctx: click.Context, also: Sequence[str] = ()) -> tuple[Gate, ...]
     from lens.analysis.gates.thresholds import parse_threshold
 
     gates = [Gate(threshold=parse_threshold(text)) for text in texts]
-    return (*gates, *(_of_file(Path(file)) if file else ()))
+    return (*gates, *(_of_sla(file) if file else ()))
+
+
+def _of_sla(said: str) -> tuple[Gate, ...]:
+    """Return the gates of a built-in SLA, or of a file."""
+    from lens.analysis.gates.presets import SLAS, sla_named
+
+    if said in SLAS:
+        return sla_named(said).gates()
+    path = Path(said)
+    if not path.suffix and not path.exists():
+        hint = did_you_mean(said, SLAS, otherwise=f"built in are {', '.join(SLAS)}")
+        raise ConfigError(f"--sla {said}: there is no such file, and no SLA of that name; {hint}")
+    return _of_file(path)
 
 
 def _of_file(path: Path) -> tuple[Gate, ...]:

@@ -19,7 +19,7 @@ from lens.cli.command import said
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
 from lens.cli.pushes import configured_pushes
-from lens.config.load import make_config
+from lens.config.load import config_file, make_config
 from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
 from lens.parsing import decode_text
@@ -80,8 +80,9 @@ def settings_of(
         flags.pop("provider", None)
         flags.pop("model", None)
         tree["targets"] = [dict(one) for one in targets]
-    file = ctx.params.get("config") or above.get("config")
-    config = _in_units(make_config(tree, file=Path(file) if file else None), ctx.params.get("prometheus_units"))
+    file = config_of_folder(ctx)
+    config = make_config(tree, file=file, keep_exports=output is None)
+    config = _in_units(config, ctx.params.get("prometheus_units"))
     _check(config, no_target)
     return Settings(
         config=config,
@@ -94,6 +95,15 @@ def settings_of(
         slos=slos_of(ctx),
         gates=gates_said(ctx, config.thresholds),
     )
+
+
+def config_of_folder(ctx: click.Context) -> Path | None:
+    """Return the config file of a command; one that was found in the folder is told."""
+    said = ctx.params.get("config") or (ctx.obj or {}).get("config")
+    path = config_file(said)
+    if path is not None and not said and "LLL_CONFIG_FILE" not in os.environ:
+        click.echo(f"lll: settings from {path} (LLL_CONFIG_FILE= ignores it)", err=True)
+    return path
 
 
 def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:

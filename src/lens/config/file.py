@@ -89,7 +89,6 @@ def parsed(path: Path) -> Any:
 
     Raises:
         FileError: it cannot be read, is not well-formed, or nested more than MAX_DEPTH levels.
-        ConfigError: it is YAML and PyYAML is not installed.
     """
     try:
         data = path.read_bytes()
@@ -100,8 +99,6 @@ def parsed(path: Path) -> Any:
         if path.suffix in (".yaml", ".yml"):
             return _text_keys(parse_yaml(text) or {})
         return parse_json(text) if path.suffix == ".json" else parse_toml(text)
-    except ImportError:
-        raise ConfigError(f"config file {path}: YAML needs PyYAML: pip install pyyaml; or write TOML") from None
     except ValueError as error:
         raise FileError(f"config file {path}: {error}") from error
 

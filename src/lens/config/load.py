@@ -19,11 +19,31 @@ from lens.errors import ConfigError
 from lens.units import parse_count
 from lens.wire import Secret
 
+# The config file that is read where none is named.
+FILES_OF_FOLDER = tuple([f"llm-latency-lens.{suffix}" for suffix in ("toml", "yaml", "yml", "json")])
+
+
+def config_file(said: str | None, environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Path | None:
+    """Return the config file: the one that was said, that of LLL_CONFIG_FILE, or llm-latency-lens.toml of the folder.
+
+    An empty LLL_CONFIG_FILE turns the last one off.
+    """
+    named = said or environ.get("LLL_CONFIG_FILE")
+    if named or "LLL_CONFIG_FILE" in environ:
+        return Path(named) if named else None
+    return next((path for name in FILES_OF_FOLDER if (path := folder / name).is_file()), None)
+
 
 def make_config(
-    flags: Mapping[str, Any], *, file: Path | None = None, environ: Mapping[str, str] = os.environ
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    keep_exports: bool = False,
 ) -> RunConfig:
     """Flags over environment over file over defaults.
+
+    keep_exports: files and backends that the file names are written to beside the exports of flags and environment.
 
     `flags` is a tree of sections: {"target": {...} for every target, "targets": [...], "load": {...},
     "prompts": {...}, "output": {...}, "thresholds": [...], "labels": {...}}; None means not said.
@@ -36,9 +56,11 @@ def make_config(
     tree: Tree = {}
     if path:
         tree = read_tree(path, environ)
-    of_file = tree.get("targets", [])
+    of_file, exports_of_file = tree.get("targets", []), tree.get("output", {}).get("exports", [])
     lay(tree, from_environment(environ))
     lay(tree, _said(flags))
+    if keep_exports and exports_of_file:
+        tree["output"]["exports"] = _with_places(tree["output"]["exports"], exports_of_file)
     if flags.get("targets"):
         tree["targets"] = [{**_known(one, of_file), **one} for one in flags["targets"]]
     target = tree.pop("target", {})
@@ -50,6 +72,18 @@ def make_config(
     targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
     tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
     return convert(tree, str(path) if path else "")
+
+
+def _with_places(asked: Sequence[Tree], of_file: Sequence[Tree]) -> list[Tree]:
+    """Return the exports that are asked for, each where the file writes its format to, and the file's other ones."""
+    places = [one for one in of_file if one.get("file") or one.get("endpoint")]
+    names = {str(one["format"]).lower() for one in asked}
+    wanted = []
+    for one in asked:
+        same = [p for p in places if p.get("file") and str(p["format"]).lower() == str(one["format"]).lower()]
+        wanted.append({**(same[0] if same else {}), **one})
+    others = [p for p in places if p.get("endpoint") or str(p["format"]).lower() not in names]
+    return [*wanted, *[p for p in others if p not in wanted]]
 
 
 def _known(target: Mapping[str, Any], among: Sequence[Tree]) -> Tree:

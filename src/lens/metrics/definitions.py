@@ -257,11 +257,21 @@ _cost("thinking_cost", "thinking tokens x price; a part of output_cost")
 _cost(
     "total_cost", "input_cost + output_cost, or what the provider says it billed", aliases=("cost", "cost_per_request")
 )
+define(Metric(
+    name="cost_per_token", unit="USD", better="lower", formula="total_cost / (input_tokens + output_tokens)",
+    source="usage x price book", column=f.cost_per_token, by_slice=False,
+    read_from=("usage.input_tokens", "usage.output_tokens", "price"),
+))  # fmt: skip
 _of_run("success_rate", "share", "higher", "successes / requests", "outcomes")
 _of_run(
     "error_rate", "share", "lower", "1 - success_rate; also by kind", "outcomes",
     of_run=lambda s: None if s.success_rate is None else 1 - s.success_rate,
 )  # fmt: skip
+for _kind, _status in f.ERROR_KINDS.items():
+    _of_run(
+        f"error_rate_{_kind}", "share", "lower", f"requests that ended as {_status.value} / requests", "outcomes",
+        of_run=f.error_rate_of(_status),
+    )  # fmt: skip
 _of_run("requests_per_second", "requests/s", "higher", "successes / window", "outcomes", aliases=("rps",))
 _of_run("output_tokens_per_second", "tokens/s", "higher", "output tokens / window", "outcomes and usage")
 _of_run("goodput_rps", "requests/s", "higher", "requests that met every SLO / window", "outcomes")

@@ -7,11 +7,13 @@ Nothing here is done in Python for a request or an event. Which formula belongs 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from lens.history.lean import MISSING
 from lens.metrics.columns import Column, Columns
+from lens.model import Status
 from lens.units import NS_PER_MS, NS_PER_S, NS_PER_US
 
 # A gap is a stall when it is longer than both: this many times the median gap, and this long.
@@ -214,3 +216,30 @@ def server_ms(t: Columns) -> Column:
     if len(some):
         found[some] = np.maximum.reduceat(took, first[some])
     return found
+
+
+def cost_per_token(t: Any) -> Column:
+    """Return the cost over all tokens, of the prompt and of the answer; of a Table."""
+    tokens = t.usage("input_tokens") + t.usage("output_tokens")
+    found: Column = t.costs.columns["total_cost"] / np.where(tokens != 0, tokens, np.nan)
+    return found
+
+
+# Of a failure its kind, as the names of metrics have it.
+ERROR_KINDS = {
+    "network": Status.NETWORK_ERROR,
+    "rate_limit": Status.RATE_LIMITED,
+    "server": Status.SERVER_ERROR,
+    "auth": Status.AUTH_ERROR,
+    "invalid_request": Status.INVALID_REQUEST,
+    "cancelled": Status.CANCELLED,
+}
+
+
+def error_rate_of(status: Status) -> Callable[[Any], float | None]:
+    """Return a function from a Summary to the share of its requests that ended so."""
+
+    def share(summary: Any) -> float | None:
+        return summary.by_status.get(status.value, 0) / summary.requests if summary.requests else None
+
+    return share

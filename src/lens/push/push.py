@@ -25,7 +25,7 @@ from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 from lens.push.connection import basic_credentials
 from lens.push.http import BUDGET_S, Request, send
-from lens.push.remote_write import compressor, write_request
+from lens.push.remote_write import write_request
 from lens.secrets import bare_url
 
 JOB = "llm_latency_lens"
@@ -222,8 +222,6 @@ def check_push(push: Push) -> None:
         raise ConfigError(f"--{push.kind}: the port is none; write http://host:port") from None
     if not fits:
         raise ConfigError(f"--{push.kind}: {bare_url(push.url)} is no address; write http://host:port")
-    if push.kind == "export-prometheus":
-        compressor()
 
 
 def open_push(push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str] = os.environ) -> Pusher:

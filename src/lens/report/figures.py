@@ -24,7 +24,8 @@ _ELSEWHERE = frozenset({
     "total_latency_from_schedule_ms", "decode_tokens_per_second", "stall_count", "stall_ms", "reading_misses_5",
     "reading_misses_10", "reading_misses_20", "coalescing", "schedule_lag_us", "min_rtt_ms", "retransmits", "server_ms",
     "input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "input_cost", "output_cost", "thinking_cost",
-    "total_cost", "success_rate", "error_rate", "requests_per_second", "output_tokens_per_second", "goodput_rps",
+    "total_cost", "cost_per_token", "success_rate", "error_rate", "requests_per_second", "output_tokens_per_second",
+    "goodput_rps",
 })  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def other_run_figures(summary: Summary) -> list[tuple[Metric, float]]:
     """Return the metrics of a whole run that have no other form on a page, and their values where measured."""
     found = []
     for metric in METRICS.values():
-        if metric.of_run is not None and metric.name not in _ELSEWHERE:
+        if metric.of_run is not None and metric.name not in _ELSEWHERE and not metric.name.startswith("error_rate_"):
             value = metric.of_run(summary)
             if value is not None:
                 found.append((metric, value))

@@ -40,11 +40,10 @@ def check(ctx: click.Context, /, file: Path | None, **_: object) -> int:
     """
     from lens.cli.config_check import Checked, check_environment, check_file, check_whole
     from lens.cli.config_shown import Sources, missing_keys, option_names, settings
-    from lens.config.load import from_environment, make_config
+    from lens.config.load import config_file, from_environment, make_config
 
     above = ctx.obj or {}
-    named = ctx.params.get("config") or above.get("config") or os.environ.get("LLL_CONFIG_FILE")
-    path = file or (Path(named) if named else None)
+    path = file or config_file(ctx.params.get("config") or above.get("config"))
     _remember_variables()
     checked = check_file(path, os.environ) if path else Checked((), {}, {})
     problems = [*checked.problems, *check_environment(os.environ)]

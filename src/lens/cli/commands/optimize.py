@@ -45,7 +45,7 @@ OUTPUT = tuple(option for option in options.OUTPUT if option.name not in _LEFT_O
 
 TOO_FEW = (
     "optimize what? give run files, or --providers a,b --models x,y, or --target-spec twice, "
-    "or a --config with several targets"
+    "or a --config with several targets (llm-latency-lens.toml of this folder is found)"
 )
 # Everything that only a run that is measured now can have.
 _OF_A_RUN = ("output", "output_dir", "providers", "models", "target_spec", "provider", "model", "dry_run")
