@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lens.providers.headers import (
+    deprecation_warnings,
     go_duration_s,
     kept_headers,
     merge_headers,
@@ -124,7 +125,7 @@ def test_all_lines_of_server_timing_count_and_quotes_hold_commas():
         "server_timing_cfOrigin": 50,
         "server_timing_total": 7,
     }
-    assert kept_headers(lines)["server-timing"].count("dur=") == 6
+    assert kept_headers(merge_headers(lines))["server-timing"].count("dur=") == 6
 
 
 def test_a_proxys_own_times_are_kept_beside_the_models():
@@ -151,7 +152,8 @@ def test_the_servers_own_times_are_milliseconds_under_their_source():
 
 
 def test_cookies_and_organisations_are_not_kept():
-    told = kept_headers((("set-cookie", "a"), ("openai-organization", "b"), ("server", "c"), ("x-request-id", "d")))
+    lines = (("set-cookie", "a"), ("openai-organization", "b"), ("server", "c"), ("x-request-id", "d"))
+    told = kept_headers(dict(lines))
     assert told == {"server": "c", "x-request-id": "d"}
     assert request_id(told) == "d"
     assert request_id({}) is None
@@ -181,3 +183,23 @@ def test_a_header_of_any_length_is_read_in_one_go():
     server_timing_ms({"server-timing": "a;" * 30_000})
     assert go_duration_s("9" * 60_000) is None
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"deprecation": "@1688169599"}, ["deprecated since 2023-06-30"]),
+        ({"deprecation": "true"}, ["calls this endpoint or model deprecated (Dep"]),
+        ({"deprecation": "Sun, 11 Nov 2018 23:59:59 GMT"}, ["since 2018-11-11"]),
+        ({"sunset": "Sat, 31 Dec 2026 23:59:59 GMT"}, ["stop answering here on 2026-12-31"]),
+        ({"sunset": "soon"}, ["on soon"]),
+        ({"deprecation": "@1688169599", "sunset": "Sat, 31 Dec 2026 23:59:59 GMT"}, ["deprecated", "stop answering"]),
+        ({"deprecation": "false"}, []),
+        ({}, []),
+    ],
+)
+def test_an_announced_end_is_warned_of_with_its_day(headers, says):
+    warned = list(deprecation_warnings(headers))
+    assert len(warned) == len(says)
+    assert all(part in warning for part, warning in zip(says, warned, strict=True))
+    assert kept_headers(headers) == headers

@@ -95,11 +95,17 @@ def settings(config: RunConfig, sources: Sources, environ: Mapping[str, str]) ->
                 yield Setting(name=f"{section}.{_plain(field)}", value=value, **sources.of(section, field))
 
 
+def _has_key(target: TargetConfig) -> bool:
+    """Return whether the settings say themselves where the key is, in other ways than by a variable."""
+    places = (target.api_key, target.api_key_file, target.api_key_command, target.api_key_keyring)
+    return any(place is not None for place in places)
+
+
 def missing_keys(config: RunConfig, environ: Mapping[str, str]) -> list[str]:
     """What a run would want besides: no mistake of the file, since keys live elsewhere."""
     wanted = []
     for target in config.targets:
-        if target.api_key is not None or target.api_key_file is not None:
+        if _has_key(target):
             continue
         provider = get_provider(target.provider)
         names = (target.api_key_env,) if target.api_key_env else provider.key_variables
@@ -112,7 +118,7 @@ def missing_keys(config: RunConfig, environ: Mapping[str, str]) -> list[str]:
 
 def _key(number: int, target: TargetConfig, environ: Mapping[str, str]) -> Iterator[Setting]:
     """The key that a variable gives, where the settings hold none."""
-    if target.api_key is not None or target.api_key_file is not None:
+    if _has_key(target):
         return
     names = (target.api_key_env,) if target.api_key_env else get_provider(target.provider).key_variables
     name = next((name for name in names if environ.get(name)), None)

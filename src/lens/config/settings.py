@@ -65,9 +65,11 @@ class TargetConfig(Section, frozen=True):
     model: str = ""
     api: str | None = None
     base_url: str | None = None  # None: the provider's own
-    api_key: Secret | None = None  # before api_key_env, before api_key_file, before the provider's variable
+    api_key: Secret | None = None  # before the others of its kind, in their order; last the provider's variable
     api_key_env: str | None = None
     api_key_file: str | None = None
+    api_key_command: str | None = None  # whose first line of output is the key: "pass show openai"
+    api_key_keyring: str | None = None  # "service/user" of the desktop's keyring
     # The way there.
     unix_socket: str | None = None
     connect_to: tuple[str, ...] = ()

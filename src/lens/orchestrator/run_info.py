@@ -101,7 +101,7 @@ def _hide(value: object) -> str:
 
 def _bare_target(target: dict[str, Any]) -> dict[str, Any]:
     default = msgspec.to_builtins(TargetConfig(provider=""))
-    found = {k: v for k, v in target.items() if k != "api_key" and v != default[k]}
+    found = {k: v for k, v in target.items() if k not in ("api_key", "api_key_command") and v != default[k]}
     if "headers" in found:
         found["headers"] = [list(header) for header in mask_headers(found["headers"])]
     if isinstance(found.get("custom"), dict) and "headers" in found["custom"]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from lens.model import Failure, ToolCall, Usage
-from lens.providers.headers import kept_headers, merge_headers, rate_limits, request_id, server_timing_ms
+from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
 from lens.providers.outcomes import (
     CONTENT_BITS,
     DONE_BIT,
@@ -371,6 +371,7 @@ def make_reading(
     *,
     usage: Usage | None = None,
     timings_ms: Mapping[str, float] | None = None,
+    warnings: tuple[str, ...] = (),
     **fields: Any,
 ) -> Reading:
     """Return a Reading of this outcome, with all that the response headers report; `fields` are its other fields."""
@@ -380,9 +381,8 @@ def make_reading(
         failure=failure,
         usage=usage,
         token_source="usage" if usage is not None else None,
-        headers=kept_headers(exchange.headers),
-        rate_limits=rate_limits(headers),
         server_timing_ms={**server_timing_ms(headers), **(timings_ms or {})},
-        provider_request_id=request_id(headers),
+        warnings=(*warnings, *deprecation_warnings(headers)),
+        **header_fields(headers),
         **fields,
     )

@@ -8,9 +8,11 @@ Sources: RFC 9110, section 10.2.3 (Retry-After); https://www.w3.org/TR/server-ti
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Any
 
 from lens.model import Limit
 from lens.providers.values import MAX_NUMBER, as_dict, as_list, parse_json
@@ -18,7 +20,7 @@ from lens.providers.values import MAX_NUMBER, as_dict, as_list, parse_json
 _KEPT = re.compile(
     r"date|server|via|x-request-id|request-id|apim-request-id|x-generation-id|server-timing"
     r"|x-envoy-upstream-service-time|cf-ray|cf-cache-status|x-cache|alt-svc|connection|content-encoding|content-type"
-    r"|transfer-encoding|retry-after|retry-after-ms|x-should-retry|x-ratelimit-.*|anthropic-ratelimit-.*"
+    r"|transfer-encoding|deprecation|sunset|retry-after|retry-after-ms|x-should-retry|x-ratelimit-.*|anthropic-ratelimit-.*"
     r"|openai-processing-ms|openai-version|x-ms-region|x-amzn-requestid|x-amzn-errortype|x-amzn-bedrock-.*"
     r"|x-(compute|queue|inference|total|validation)-time|x-time-per-token|fireworks-.*"
     r"|x-(token|rate)-?limit-.*|ratelimit(-.*)?|llm_provider-x-ratelimit-.*"
@@ -84,9 +86,18 @@ def merge_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return found
 
 
-def kept_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return the headers that a record keeps; a repeated one keeps its last value."""
-    return {name: value for name, value in merge_headers(headers).items() if _is_kept(name)}
+def kept_headers(headers: dict[str, str]) -> dict[str, str]:
+    """Return the headers that a record keeps."""
+    return {name: value for name, value in headers.items() if _is_kept(name)}
+
+
+def header_fields(headers: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of a Reading that are the headers' alone."""
+    return {
+        "headers": kept_headers(headers),
+        "rate_limits": rate_limits(headers),
+        "provider_request_id": request_id(headers),
+    }
 
 
 def request_id(headers: dict[str, str]) -> str | None:
@@ -164,6 +175,30 @@ def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
 
 def _whole(value: float | None) -> int | None:
     return int(value) if value is not None else None
+
+
+def deprecation_warnings(headers: dict[str, str]) -> Iterator[str]:
+    """Yield what Deprecation (RFC 9745) and Sunset (RFC 8594) announce."""
+    said = headers.get("deprecation", "").strip()
+    if said and said.lower() not in ("false", "?0"):
+        since = _day(said.removeprefix("@"))
+        when = f" since {since}" if since else ""
+        yield f"the provider calls this endpoint or model deprecated{when} (Deprecation header): look for its successor"
+    if sunset := headers.get("sunset", "").strip():
+        day = _day(sunset) or sunset[:_DURATION_CHARS]
+        yield f"the provider will stop answering here on {day} (Sunset header): change over before"
+
+
+def _day(text: str) -> str | None:
+    """Return the day of a date, in seconds since 1970 or as HTTP writes it; None where it is neither."""
+    try:
+        at = datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        found = _date({"date": text})
+        if found is None:
+            return None
+        at = found
+    return f"{at:%Y-%m-%d}"
 
 
 def should_retry(headers: dict[str, str]) -> bool | None:

@@ -40,7 +40,14 @@ def order_of(plan: Plan, worker: int, of: int, cpu: int | None = None) -> Order:
     """The plan as a worker can make it again: with keys, addresses and prompts found."""
     targets = [
         msgspec.structs.replace(
-            said, base_url=made.base_url, api_key=made.key, api_key_env=None, api_key_file=None, model=made.info.model
+            said,
+            base_url=made.base_url,
+            api_key=made.key,
+            api_key_env=None,
+            api_key_file=None,
+            api_key_command=None,
+            api_key_keyring=None,
+            model=made.info.model,
         )
         for said, made in zip(plan.config.targets, plan.targets, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Find a target's API key: the option, a named variable, a file, the provider's own variables, its default credentials.
+"""Find a target's API key: the option, a variable, a file, a store, the provider's own variables and credentials.
 
 A key is a Secret from here on; no message and no warning repeats any of it.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
 from lens.parsing import decode_text
+from lens.providers.auth.stores import key_of_command, key_of_keyring
 from lens.providers.base import Provider
 from lens.wire import Secret
 
@@ -35,6 +36,10 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
         return _clean(value, f"the variable {config.api_key_env}")
     if config.api_key_file:
         return _read_key_file(config.api_key_file)
+    if config.api_key_command:
+        return _clean(key_of_command(config.api_key_command), "api_key_command")
+    if config.api_key_keyring:
+        return _clean(key_of_keyring(config.api_key_keyring), "api_key_keyring")
     for variable in provider.key_variables:
         if environ.get(variable):
             return _clean(environ[variable], f"the variable {variable}")
@@ -48,7 +53,7 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
         variables = getattr(provider, "preset", provider).key_variables
         raise MissingKey(
             f"provider {config.provider}: no key; set {' or '.join(variables)}, "
-            "or give --api-key-env NAME or --api-key-file FILE"
+            "or give --api-key-env NAME or --api-key-file FILE, or api_key_command in a config file"
         )
     return None
 
