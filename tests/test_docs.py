@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from needs import need_package
 from waiting import HANG_S
 
@@ -26,13 +27,30 @@ def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=place)
 
 
-def test_the_code_of_the_library_page_runs(tmp_path: Path) -> None:
-    codes = blocks("library.md", "python")
+@pytest.mark.parametrize("page", ["library.md", "test-bench.md", "auto-optimizer.md"])
+def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
+    codes = [code for code in blocks(page, "python") if "print(" in code]
     with ThreadPoolExecutor(len(codes)) as side_by_side:
         ended = list(side_by_side.map(lambda code: run([sys.executable, "-c", code], tmp_path), codes))
     for code, done in zip(codes, ended, strict=True):
         assert (done.returncode, done.stderr) == (0, ""), code
         assert done.stdout
+
+
+def test_the_commands_of_the_test_bench_page_run(tmp_path: Path) -> None:
+    for line in [line for block in blocks("test-bench.md", "bash") for line in block.splitlines()]:
+        done = run([sys.executable, "-m", "lens", *shlex.split(line)[1:]], tmp_path)
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+
+
+def test_the_config_of_the_page_on_keys_is_one(tmp_path: Path) -> None:
+    (toml,) = blocks("keys.md", "toml")
+    (tmp_path / "keys.toml").write_text(toml)
+    targets = lens.load_config(tmp_path / "keys.toml", {}).targets
+    assert [target.api_key_command or target.api_key_keyring for target in targets] == [
+        "pass show openai",
+        "anthropic/me",
+    ]
 
 
 def test_the_commands_of_the_command_line_page_run(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "analyze": ("lens.cli.commands.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
     "optimize": ("lens.cli.commands.optimize:command", "Say which target to use and why, and what that saves."),
     "monitor": ("lens.cli.commands.monitor:command", "Probe for ever; serve /metrics, push, alert."),
+    "testbench": ("lens.cli.commands.testbench:command", "Report on test suites: what failed, got worse, trends."),
     "report": ("lens.cli.commands.report:command", "Draw runs as one page of HTML that needs nothing else."),
     "doctor": ("lens.cli.commands.doctor:command", "Say why an endpoint is slow, or does not answer."),
     "explain": ("lens.cli.commands.explain:command", "Say what a metric means, and which events a figure is from."),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary, b
 from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.metrics.request_metrics import RequestMetrics
+from lens.metrics.rows import error_texts, timestamps, values_of
 from lens.metrics.summary import Summary
-from lens.model import UNREADABLE, Record, decode_hook, encode_hook
+from lens.metrics.table import Table
+from lens.model import UNREADABLE, Record, RunInfo, decode_hook, encode_hook
 from lens.profiler import Profiler
 
 # The metrics that a test case keeps of its request.
@@ -93,14 +96,18 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
         lines.append(f"{self.test_suite_id}: {len(self.test_cases)} test cases{figures}")
         return "\n".join(lines)
 
+    def encoded(self) -> bytes:
+        """Return the report as JSON."""
+        return msgspec.json.format(msgspec.json.encode(self, enc_hook=encode_hook), indent=1)
+
     def write(self, path: Path | str) -> None:
-        """As JSON.
+        """Write the report as JSON.
 
         Raises:
             FileError: it cannot be written.
         """
         try:
-            Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(self, enc_hook=encode_hook), indent=1))
+            Path(path).write_bytes(self.encoded())
         except OSError as error:
             raise FileError(f"test bench report {path}: cannot write: {error.strerror}") from None
 
@@ -173,6 +180,35 @@ def run_suite(
     )
 
 
+def report_of(
+    table: Table, gates: Iterable[Gate] = (), *, test_suite_id: str = "suite", info: RunInfo | None = None
+) -> TestBenchReport:
+    """Return the report of requests that were measured: each is a test case, held to the gates by itself.
+
+    A case is named by its prompt's id, or its place; the prompt itself stands in no record.
+    """
+    prompts, numbers = table.codes("prompt_id").listed(), table.column("index").tolist()
+    statuses, errors = table.codes("status").listed(), error_texts(table)
+    figures = {name: values_of(table, METRICS[name]) for name in FIGURES}
+    cases = [
+        TestCase(
+            id=prompts[row] or f"request {numbers[row] + 1}",
+            prompt="",
+            status=str(statuses[row]),
+            error=errors[row],
+            metrics={name: _number(values[row]) for name, values in figures.items()},
+        )
+        for row in range(len(table))
+    ]
+    return TestBenchReport(
+        test_suite_id=test_suite_id,
+        test_cases=tuple(cases),
+        performance_metrics=benchmark_summary_of(table, info, requests=True),
+        threshold_violations=tuple(violations_of(evaluate_each(gates, table))),
+        started_at=min(timestamps(table), default=""),
+    )
+
+
 def violations_of(results: Iterable[GateResult]) -> list[ThresholdViolation]:
     """Of each gate that was not kept."""
     return [
@@ -211,9 +247,12 @@ def _case(said: TestCase | str | Mapping[str, Any], number: int) -> TestCase:
 
 def case_done(case: TestCase, metrics: RequestMetrics) -> TestCase:
     """The case with what came of it."""
-    figures = {name: metrics.figures.get(name) for name in FIGURES}
-    kept = {name: float(value) if isinstance(value, (int, float)) else None for name, value in figures.items()}
+    kept = {name: _number(metrics.figures.get(name)) for name in FIGURES}
     return msgspec.structs.replace(case, status=metrics.status, error=metrics.error, metrics=kept)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float | Decimal) else None
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +263,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: float
     after: float
     worse: bool
+
+    def __str__(self) -> str:
+        unit = METRICS[self.metric].unit
+        by = f" ({self.relative:+.0%})" if self.before else ""
+        return f"{self.test_case_id}: {self.metric} {self.before:.6g} -> {self.after:.6g} {unit}{by}"
 
     @property
     def relative(self) -> float:
