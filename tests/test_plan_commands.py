@@ -1,77 +1,256 @@
-"""The commands of the plan, with its flags, against a simulator in place of every provider."""
+"""The plan's code blocks as they are printed, nothing added and nothing left out, in a world where they can run.
+
+A proxy stands between the program and the world: the providers' names lead to a simulator with a certificate for them,
+the names of backends to one that takes what is pushed. Commands that last for minutes are ended by Ctrl-C once they
+have measured something, which must write and push what they were asked for; LENS_LONG=1 lets them end by themselves.
+"""
+
+from __future__ import annotations
 
 import json
 import os
+import re
+import select
 import shlex
+import signal
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import plan_blocks
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, wait_until
 
-from lens.simulator import make_script, start
+from lens.simulator import make_script, start_thread
 
-# 60 s of constant rate are 2 s here, and files lie where the test lies; nothing else is changed.
-COMMANDS = {
-    "6.1.1 profile": 'profile --provider openai --model gpt-4 --prompt "Explain quantum computing"',
-    "6.1.1 constant rate": "benchmark --provider anthropic --model claude-4.1-sonnet --prompt-file prompts.txt "
-    "--rate 10 --duration 2s --export prometheus --output results.prom",
-    "6.1.1 compare": "compare --providers openai,anthropic,google --models gpt-4,claude-4.1-sonnet,gemini-pro "
-    '--prompt "Generate a Python function to calculate Fibonacci" --iterations 20 --export json',
-    "6.1.4 baseline": "benchmark --provider openai --model gpt-4 --prompt-file prompts.txt --iterations 10 "
-    "--export json --output baseline.json",
-    "6.1.4 thresholds": "analyze baseline.json --threshold 'ttft_p95<1000' --threshold 'tokens_per_second>15' "
-    "--threshold 'cost_per_request<0.05'",
-    "5.1 test bench": "profile --provider openai --model gpt-4 --test-file prompts.json --export prometheus "
-    "--threshold-ttft 500 --threshold-tps 20",
-    "7.1 profile": 'profile --provider openai --model gpt-4 --prompt "Hello"',
-    "7.1 benchmark": "benchmark --provider anthropic --model claude-4.1 --iterations 10",
-    "7.2 benchmark": "benchmark --config production-baseline.toml --export prometheus --output metrics.prom",
-    "7.2 compare": "compare --providers openai,anthropic,google --models gpt-4,claude-4.1,gemini-pro --export csv",
-    "7.3 monitor": "monitor --config monitor.yaml --once --listen ''",
-    "7.3 analyze": "analyze historical-data.jsonl --sla sla-config.yaml",
-    "7.3 optimize": "optimize --recommend-provider --criteria latency,cost",
-}
+PROVIDERS = ("api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com")
 KEYS = {"OPENAI_API_KEY": "sk-none", "ANTHROPIC_API_KEY": "sk-ant-none", "GOOGLE_API_KEY": "none"}
+TARGET = "--provider openai --model gpt-4"
+SLA = "thresholds: [ttft_p95<1000, success_rate>=99%]\n"
+LONG = bool(os.environ.get("LENS_LONG"))
+
+
+@contextmanager
+def proxy_to(simulator):
+    """A proxy whose tunnels all lead to the simulator, and that takes what is sent to plain http addresses."""
+    got: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            with socket.create_connection((simulator.host, simulator.port)) as other, suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                pair = {self.connection: other, other: self.connection}
+                while True:
+                    for side in select.select(list(pair), [], [])[0]:
+                        if not (data := side.recv(65536)):
+                            return
+                        pair[side].sendall(data)
+
+        def take(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            got.append((self.command, self.path))
+            self.send_response(204)
+            self.end_headers()
+
+        do_POST = do_PUT = take
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+    server.server_close()
+    thread.join(HANG_S)
+
+
+class World:
+    """A folder with the files that the blocks name, and the environment in which their names lead somewhere."""
+
+    def __init__(self, folder, simulator, proxy, got):
+        self.folder, self.simulator, self.got = folder, simulator, got
+        settings = {name for name in os.environ if name.startswith("LLL_") or name.lower().endswith("_proxy")}
+        self.environ = {name: value for name, value in os.environ.items() if name not in settings} | KEYS
+        self.environ |= {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "SSL_CERT_FILE": simulator.ca_file}
+
+    def start(self, words, folder=None, **environ):
+        return subprocess.Popen(
+            [sys.executable, *words], cwd=folder or self.folder, env=self.environ | environ, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, command, folder=None, **environ):
+        running = self.start(program(command), folder, **environ)
+        out, err = running.communicate(timeout=HANG_S)
+        return subprocess.CompletedProcess(command, running.returncode, out, err)
+
+    def ended_by(self, number, command, folder=None, answers=3):
+        """Start a command, and end it by a signal when it has had so many answers."""
+        before = self.simulator.stats()["requests"]
+        running = self.start(program(command), folder)
+        wait_until(lambda: self.simulator.stats()["requests"] >= before + answers or running.poll() is not None)
+        if not LONG or number == signal.SIGTERM:
+            running.send_signal(number)
+        out, err = running.communicate(timeout=HANG_S + 150 * LONG)
+        return subprocess.CompletedProcess(command, running.returncode, out, err)
+
+
+def program(command):
+    """The words of a command; a shell would take < and > for redirections where they are not quoted."""
+    name, *words = (
+        shlex.split(command.replace("\\\n", " ")) if isinstance(command, str) else ["llm-latency-lens", *command]
+    )
+    assert name == "llm-latency-lens"
+    return ["-m", "lens", *words]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with the files that the commands name, and a config file that says where the providers are."""
+def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
-    (folder / "prompts.txt").write_text("Hello\nHow are you?\n")
-    (folder / "prompts.json").write_text(json.dumps([{"id": "a", "prompt": "Hello"}]))
-    (folder / "sla-config.yaml").write_text("thresholds: [ttft_p95<1000, success_rate>=99%]\n")
-    with start(make_script(ttft="10ms", itl="1ms", tokens=20, usage="always")) as handle:
-        rows = [("openai", "gpt-4", "/v1"), ("anthropic", "claude-4.1", "/v1"), ("google", "gemini-pro", "/v1beta")]
-        providers = "".join(
-            f'[providers.{name}]\nmodel = "{model}"\nbase_url = "{handle.url}{path}"\n' for name, model, path in rows
+    for name in (".github", "tests", "optimizer"):
+        (folder / name).mkdir()
+    for name in ("prompts.txt", "test-prompts.txt", ".github/test-prompts.txt", "optimizer/test-prompts.txt"):
+        (folder / name).write_text("Hello\nHow are you?\n")
+    (folder / "tests" / "prompts.json").write_text(json.dumps([{"id": "greet", "prompt": "Hello"}]))
+    (folder / "sla-config.yaml").write_text(SLA)
+    (folder / "production-baseline.toml").write_text(plan_blocks.CONFIG)
+    (folder / "optimizer" / "llm-latency-lens.toml").write_text(plan_blocks.CONFIG)
+    (folder / "monitor.yaml").write_text(plan_blocks.MONITOR_CONFIG)
+    script = make_script(ttft="10ms", itl="1ms", tokens=20, usage="always")
+    with (
+        start_thread(script, tls=True, names=PROVIDERS) as simulator,
+        proxy_to(simulator) as (proxy, got),
+    ):
+        made = World(folder, simulator, proxy, got)
+        done = made.run(
+            "llm-latency-lens benchmark --provider openai --model gpt-4 -n 20 -c 5 -o historical-data.jsonl"
         )
-        (folder / "providers.toml").write_text(providers)
-        (folder / "production-baseline.toml").write_text(
-            providers + '[test_pattern]\ntype = "constant_rate"\nrequests_per_second = 5.0\nduration_seconds = 2\n'
-            'prompts_file = "prompts.txt"\n[thresholds]\nttft_p95_ms = 1000.0\nsuccess_rate_min = 0.99\n'
-        )
-        (folder / "monitor.yaml").write_text(
-            "providers:\n  - name: openai\n    model: gpt-4\n    api_key: ${OPENAI_API_KEY}\n"
-            f"    base_url: {handle.url}/v1\n"
-            "monitoring:\n  interval: 60s\n  test_prompts: [Hello]\n"
-        )
-        run(folder, "benchmark --provider openai --model gpt-4 --iterations 20 --concurrent 5 -o historical-data.jsonl")
-        yield folder
+        assert done.returncode == 0, done.stderr
+        yield made
 
 
-def run(folder, command):
-    env = {**os.environ, **KEYS, "LLL_CONFIG_FILE": str(folder / "providers.toml")}
-    words = [sys.executable, "-m", "lens", *shlex.split(command)]
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG_S)
+@pytest.mark.parametrize("name", plan_blocks.COMMANDS)
+def test_a_command_runs_as_printed(name, world):
+    if name == "performance thresholds" and not (world.folder / "baseline.json").exists():
+        world.run(plan_blocks.COMMANDS["performance baseline"])
+    done = world.run(plan_blocks.COMMANDS[name])
+    assert done.returncode == 0, f"{done.stdout[-800:]}{done.stderr}"
+    if name == "provider comparison":
+        assert "claude-4.1-sonnet" in done.stdout
+        json.loads(done.stdout)
+    if name == "beta compare":
+        assert done.stdout.splitlines()[0].startswith("timestamp,provider,model,")
+    if name == "test-bench in ci":
+        assert "llm_latency_lens_ttft_ms_bucket" in done.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_of_the_plan_does_what_it_says(name, place):
-    done = run(place, COMMANDS[name])
-    assert done.returncode == 0, f"{done.stdout[-500:]}{done.stderr}"
-    if "--export json" in COMMANDS[name] and "--output" not in COMMANDS[name]:
-        assert json.loads(done.stdout)["total_requests"] == 60
-    if "--export csv" in COMMANDS[name]:
-        assert done.stdout.startswith("timestamp,provider,model")
+def test_a_constant_rate_is_sent_and_written(world):
+    done = world.ended_by(signal.SIGINT, plan_blocks.LONG_COMMANDS["constant rate test"])
+    assert done.returncode == (0 if LONG else 130), done.stderr
+    assert "llm_latency_lens_ttft_ms_bucket" in (world.folder / "results.prom").read_text()
+
+
+def test_a_config_file_is_obeyed_written_where_it_says_and_pushed(world):
+    done = world.ended_by(signal.SIGINT, plan_blocks.LONG_COMMANDS["beta benchmark"])
+    assert done.returncode == (0 if LONG else 130), done.stderr
+    assert 'provider="anthropic"' in (world.folder / "metrics.prom").read_text()
+    assert any("//observatory:9091/metrics/job/" in path for _, path in world.got)
+    assert json.loads(done.stdout.splitlines()[0])  # real_time
+
+
+def test_a_provider_is_recommended_by_the_config_of_the_folder(world):
+    command, folder = plan_blocks.LONG_COMMANDS["v1 optimize"], world.folder / "optimizer"
+    done = world.ended_by(signal.SIGINT, command, folder, answers=20)
+    assert done.returncode == (0 if LONG else 130), done.stderr
+    assert "settings from llm-latency-lens.toml" in done.stderr
+    assert "recommended" in done.stdout + done.stderr
+
+
+def test_without_a_config_file_optimize_says_what_to_give(world, tmp_path):
+    done = world.run(plan_blocks.LONG_COMMANDS["v1 optimize"], tmp_path)
+    assert done.returncode == 2
+    assert "llm-latency-lens.toml of this folder is found" in done.stderr
+
+
+def test_the_monitor_probes_and_pushes_until_it_is_ended(world):
+    del world.got[:]
+    done = world.ended_by(signal.SIGTERM, plan_blocks.MONITOR + " --listen ''", answers=4)
+    assert done.returncode == 0, done.stderr
+    assert {path.split("/")[2] for _, path in world.got} == {"prometheus:9090", "influxdb:8086"}
+    assert any("db=llm_metrics" in path for _, path in world.got)
+
+
+def test_the_arguments_of_the_deployment_are_those_of_the_monitor(world):
+    words = [word.replace("/config/monitor-config.yaml", "monitor.yaml") for word in plan_blocks.MONITOR_OF_KUBERNETES]
+    done = world.run([*words, "--once", "--listen="])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_variables_of_the_environment_are_obeyed(world, tmp_path):
+    named = dict(re.findall(r'^export (\w+)="?([^"\n]*)"?$', plan_blocks.ENVIRONMENT, re.MULTILINE))
+    assert named.pop("LLL_CONFIG_FILE") == "/path/to/config.toml"
+    (tmp_path / "config.toml").write_text('[providers.openai]\nmodel = "gpt-4"\n[load]\niterations = 30\n')
+    done = world.run("llm-latency-lens benchmark", tmp_path, **named, LLL_CONFIG_FILE="config.toml")
+    assert done.returncode == 0, done.stderr
+    (written,) = (tmp_path / "results").glob("*.prom")
+    assert 'le="+Inf"} 30' in written.read_text()
+
+
+@pytest.mark.parametrize("name", plan_blocks.PROGRAMS)
+def test_a_program_runs(name, world):
+    running = world.start(["-c", plan_blocks.PROGRAMS[name]])
+    out, err = running.communicate(timeout=HANG_S)
+    assert (running.returncode, err) == (0, "")
+    if name == "library integration":
+        assert re.fullmatch(r"TTFT: \d+\.\d\dms\nThroughput: \d+\.\d\d tokens/sec\nCost: \$\d\.\d{4}\n", out)
+
+
+@pytest.mark.parametrize("command", plan_blocks.REFERENCE)
+def test_a_command_has_the_options_of_the_reference(command, world):
+    shown = world.run(f"llm-latency-lens {command} --help").stdout
+    for option in plan_blocks.REFERENCE[command].split():
+        assert re.search(rf"{option}\b", shown), option
+
+
+def test_outputs_have_the_fields_of_the_examples_in_their_order(world):
+    profile = f"llm-latency-lens profile {TARGET} --prompt Hello --export "
+    fields = list(json.loads(world.run(profile + "json").stdout))
+    wanted = list(json.loads(plan_blocks.REQUEST_JSON))
+    assert [name for name in fields if name in wanted] == wanted
+    assert world.run(profile + "csv").stdout.startswith(plan_blocks.CSV_HEAD)
+
+
+def test_the_exposition_has_the_names_kinds_and_labels_of_the_examples(world):
+    shown = world.run(
+        "llm-latency-lens profile --provider openai --model gpt-4 --prompt Hello --export prometheus"
+    ).stdout
+    for line in plan_blocks.PROMETHEUS.splitlines():
+        if line.startswith("# TYPE"):
+            assert line in shown
+        elif not line.startswith("#"):
+            name, le = line.partition("{")[0], re.search(r'le="[^"]+"', line)
+            assert re.search(rf'^{name}{{provider="openai",model="gpt-4"', shown, re.MULTILINE), name
+            assert le is None or le[0] in shown
+
+
+def test_a_point_has_the_tags_and_fields_of_the_example(world):
+    shown = world.run(
+        "llm-latency-lens profile --provider openai --model gpt-4 --prompt Hello --export influxdb"
+    ).stdout
+    series, fields, at = plan_blocks.INFLUX.split(" ")
+    point = next(line for line in shown.splitlines() if line.startswith(series))
+    assert {one.split("=")[0] for one in fields.split(",")} <= {
+        one.split("=")[0] for one in point.split(" ")[1].split(",")
+    }
+    assert len(point.split(" ")[2]) == len(at)
+
+
+def test_the_versions_flags_are_those_of_the_reference(world):
+    for words in ("-h", "--help", "-V", "--version"):
+        assert world.run(f"llm-latency-lens {words}").returncode == 0

@@ -16,6 +16,7 @@ from functools import partial
 import pytest
 import trio
 import trustme
+from backend import Answer, backend
 from waiting import HANG_S
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, ProxyError, TimedOut, TlsError, TransportError
@@ -360,3 +361,19 @@ def test_what_cannot_be_sent_is_a_push_that_failed_and_no_end_of_a_monitor():
 def test_the_library_is_loaded_only_when_something_is_pushed():
     code = "import sys, lens, lens.cli.main; assert 'urllib3' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_push_goes_through_the_proxy_of_the_environment_and_past_it_where_that_says_so(monkeypatch):
+    with backend(Answer()) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        send(Request("POST", "http://observatory:9091/metrics"))
+        assert proxy.got[0].path == "http://observatory:9091/metrics"
+        assert proxy.got[0].headers["Host"] == "observatory:9091"
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        send(Request("POST", f"{proxy.url}/metrics"))
+        assert proxy.got[1].path == "/metrics"
+        monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+        with pytest.raises(ConfigError, match="HTTP_PROXY of the environment"):
+            exchange(Request("POST", "http://observatory:9091/metrics"))

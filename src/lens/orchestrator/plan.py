@@ -24,7 +24,7 @@ from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_ur
 from lens.providers.base import Provider
 from lens.providers.custom import Custom
 from lens.providers.registry import get_provider
-from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, parse_proxy, proxy_from_environment
+from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, usable_proxy
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
 # The provider that needs neither a model nor a server.
@@ -215,15 +215,7 @@ def _proxy_of(config: TargetConfig, base_url: str, environ: Mapping[str, str]) -
     """
     if config.proxy is not None or config.unix_socket is not None:
         return config.proxy or None
-    found = proxy_from_environment(base_url, environ)
-    if found is None:
-        return None
-    variable, proxy = found
-    try:
-        parse_proxy(proxy)
-    except ConfigError as error:
-        raise ConfigError(f"{variable} of the environment: {error}") from None
-    return proxy
+    return usable_proxy(base_url, environ)
 
 
 def count_of(stage: Stage) -> int | None:

@@ -8,6 +8,7 @@ message shows credentials, a query or a header's value.
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader, MaxRetryError
 from lens.errors import ConfigError, LensError, PeerClosed, ProtocolError, TimedOut, TlsError, TransportError
 from lens.push.connection import Deadline, basic_credentials, open_connection
 from lens.secrets import bare_url, one_line
-from lens.transport.endpoint import Endpoint, parse_endpoint
+from lens.transport.endpoint import Endpoint, parse_endpoint, usable_proxy
 from lens.transport.head import USER_AGENT
 from lens.transport.tls import describe_handshake_failure
 
@@ -150,7 +151,10 @@ def _address(url: str, endpoint: Endpoint | None) -> tuple[SplitResult, Endpoint
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError(f"{bare_url(url)!r} is not a URL; write http://host:port") from None
-    return parts, endpoint or parse_endpoint(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    if endpoint is None:
+        bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        endpoint = parse_endpoint(bare, proxy=usable_proxy(bare, os.environ))
+    return parts, endpoint
 
 
 def _headers(request: Request, parts: SplitResult, endpoint: Endpoint) -> dict[str, str]:

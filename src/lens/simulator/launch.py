@@ -236,11 +236,15 @@ def start_thread(
     host: str = "127.0.0.1",
     unix: str | None = None,
     log_file: str | None = None,
+    names: tuple[str, ...] = (),
 ) -> Handle:
-    """Start a simulator in a thread: quicker to start than a process, but it shares this one's interpreter lock."""
+    """Start a simulator in a thread: quicker to start than a process, but it shares this one's interpreter lock.
+
+    names: whose certificate it has under TLS, besides this machine's.
+    """
     folder = tempfile.mkdtemp(prefix="lens-simulator-") if tls else None
     ca_file = Path(folder) / "ca.pem" if folder else None
-    context = make_tls_context(ca_file, LOCAL_NAMES) if ca_file else None
+    context = make_tls_context(ca_file, (*LOCAL_NAMES, *names)) if ca_file else None
     listener = open_listener(host, port, unix)
     handle = Handle(describe_address(listener, tls=tls, unix=unix, ca_file=str(ca_file) if ca_file else None))
     handle._folder = folder

@@ -207,6 +207,23 @@ def proxy_from_environment(url: str, environ: Mapping[str, str]) -> tuple[str, s
     return name, environ[name]
 
 
+def usable_proxy(url: str, environ: Mapping[str, str]) -> str | None:
+    """Return the proxy that the environment names for a URL; None where it names none.
+
+    Raises:
+        ConfigError: it cannot be used; the message has the variable.
+    """
+    found = proxy_from_environment(url, environ)
+    if found is None:
+        return None
+    variable, proxy = found
+    try:
+        parse_proxy(proxy)
+    except ConfigError as error:
+        raise ConfigError(f"{variable} of the environment: {error}") from None
+    return proxy
+
+
 def matches_no_proxy(host: str, port: int, no_proxy: str) -> bool:
     """Return whether NO_PROXY names this host.
 
