@@ -11,7 +11,8 @@ from needs import need_module
 from lens.errors import ConfigError, FileError
 from lens.model import Usage
 from lens.pricing import PLAN_SET, Price, PriceBook, cost_of, parse_price, standard_book
-from lens.pricing.book import STALE_DAYS, fits, shipped
+from lens.pricing.book import STALE_DAYS
+from lens.pricing.table import fits, shipped
 
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BOOK = standard_book()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 
 import msgspec
@@ -12,20 +13,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lens.metrics.builder import table_of
-from lens.model import Status, Usage
+from lens.model import Billing, Status, ToolFee, Usage, UsageItem
 from lens.pricing import Price, PriceBook, standard_book
 from lens.pricing.columns import COSTS
-from lens.pricing.rates import Above
+from lens.pricing.rates import RATE_NAMES, Above
 
 count = st.none() | st.integers(0, 400)
-usages = st.none() | st.builds(
-    Usage, input_tokens=count, output_tokens=count, cache_read_tokens=st.none() | st.integers(0, 90),
-    cache_write_tokens=st.none() | st.integers(0, 90), reasoning_tokens=st.none() | st.integers(0, 90),
-    cache_write_1h_tokens=st.none() | st.integers(0, 90), audio_input_tokens=st.none() | st.integers(0, 90),
-    audio_output_tokens=st.none() | st.integers(0, 90),
+part = st.none() | st.integers(0, 90)
+PARTS = (
+    "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cache_write_1h_tokens", "cache_write_12h_tokens",
+    "audio_input_tokens", "audio_output_tokens", "audio_cache_read_tokens", "image_input_tokens",
+    "image_output_tokens", "billed_input_tokens", "billed_output_tokens",
+)  # fmt: skip
+usages = st.none() | st.builds(Usage, input_tokens=count, output_tokens=count, **dict.fromkeys(PARTS, part))
+billings = st.none() | st.builds(
+    Billing,
+    service_tier=st.sampled_from([None, "default", "flex"]),
+    region=st.sampled_from([None, "us"]),
+    fees=st.lists(
+        st.builds(ToolFee, tool=st.sampled_from(["web_search", "typing"]), count=st.integers(1, 9)), max_size=2
+    ).map(tuple),
+    items=st.lists(
+        st.builds(
+            UsageItem, kind=st.sampled_from(["compaction", "image_generation"]),
+            usage=st.builds(Usage, input_tokens=st.integers(0, 99), output_tokens=st.integers(0, 99)),
+            model=st.sampled_from([None, "a", "z"]),
+        ),
+        max_size=2,
+    ).map(tuple),
+    itemized=st.booleans(),
 )  # fmt: skip
 rate = st.none() | st.decimals(0, 100, places=3)
-rates = dict.fromkeys(("input", "output", "cached", "cache_write", "cache_write_1h", "thinking", "audio_output"), rate)
+rates = dict.fromkeys(RATE_NAMES, rate)
 prices = st.builds(
     Price, **rates, model=st.sampled_from(["a", "b"]),
     above=st.lists(st.builds(Above, input=rate, output=rate, input_tokens=st.sampled_from([50, 200])), max_size=2)
@@ -34,7 +53,12 @@ prices = st.builds(
 )  # fmt: skip
 records = st.lists(
     st.builds(
-        record, usage=usages, model=st.sampled_from("abc"), reported_cost_usd=st.sampled_from([None, None, "0.25", "?"])
+        record,
+        usage=usages,
+        model=st.sampled_from("abc"),
+        billing=billings,
+        reported_cost_usd=st.sampled_from([None, None, "0.25", "?"]),
+        token_source=st.sampled_from(["usage", "estimated:x"]),
     ),
     max_size=8,
 )
@@ -60,6 +84,10 @@ def test_the_costs_of_many_are_those_of_each(several, book, mask):
     assert found.total == (sum(known, Decimal(0)) if known else None)
     assert (found.priced, found.unpriced) == (len(known), sum(counts) - len(known))
     assert (found.reason is None) == (found.unpriced == 0)
+    lacks = Counter()
+    for cost, wanted in zip(alone, counts, strict=True):
+        lacks.update({one.what: one.number for one in cost.uncounted} if wanted else {})
+    assert {one.what: one.number for one in found.uncounted} == +lacks
 
 
 def test_a_price_is_looked_up_at_the_minute_of_the_request():

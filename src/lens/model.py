@@ -183,6 +183,38 @@ class Usage(Noun, frozen=True):
     cache_write_1h_tokens: int | None = None  # a part of cache_write_tokens, to be kept for an hour
     audio_input_tokens: int | None = None
     audio_output_tokens: int | None = None
+    cache_write_12h_tokens: int | None = None  # a part of cache_write_tokens, to be kept for twelve hours
+    audio_cache_read_tokens: int | None = None  # a part of cache_read_tokens and of audio_input_tokens
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    billed_input_tokens: int | None = None  # where the provider bills other counts than it used (Cohere)
+    billed_output_tokens: int | None = None
+
+
+class ToolFee(Noun, frozen=True):
+    """Calls or units of one tool that the provider runs and bills beside the tokens."""
+
+    tool: str  # "web_search", "file_search", "code_interpreter", ...
+    count: int
+
+
+class UsageItem(Noun, frozen=True):
+    """Tokens of one step of an answer that are billed by themselves."""
+
+    kind: str  # "compaction", "advisor_message", "fallback_message", "message", "image_generation"
+    usage: Usage
+    model: str | None = None  # None: that of the answer
+
+
+class Billing(Noun, frozen=True):
+    """What an answer says about its bill beside the token counts."""
+
+    service_tier: str | None = None  # as the server says it: "flex", "priority", "default", ...
+    speed: str | None = None  # Anthropic: "fast", "standard"
+    region: str | None = None  # where the model ran (Anthropic's inference_geo)
+    fees: tuple[ToolFee, ...] = ()
+    items: tuple[UsageItem, ...] = ()  # not part of Record.usage
+    itemized: bool = False  # the items are the whole bill: Record.usage is their sum
 
 
 class Failure(Noun, frozen=True):
@@ -240,7 +272,7 @@ class Record(Noun, frozen=True):
     http_status: int | None = None
     failure: Failure | None = None
     usage: Usage | None = None
-    token_source: str | None = None  # who counted: "usage", "deltas", "estimated:NAME"
+    token_source: str | None = None  # who counted: "usage", "deltas", "estimated:NAME", "usage+estimated:NAME"
     tokens_per_event: Column | None = None  # per content event, where the server or a tokenizer told
     finish_reason: str | None = None
     served_model: str | None = None  # what the answer said it was
@@ -265,6 +297,7 @@ class Record(Noun, frozen=True):
     stage: str | None = None  # of a run with several settings: under which one
     choices: tuple[str, ...] | None = None  # text by choice, where n > 1; saved with the text
     warnings: tuple[str, ...] = ()  # why a figure of this request may be wrong
+    billing: Billing | None = None  # how it is billed, where the answer says
 
 
 class Target(Noun, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from lens.model import Connection, Events, Failure, Limit, Signal, Stamps, ToolCall, Usage
+from lens.model import Billing, Connection, Events, Failure, Limit, Signal, Stamps, ToolCall, Usage
 
 # How the body is cut into events. "document" is one JSON value, not streamed.
 EventFraming = Literal["sse", "ndjson", "json_array", "aws", "document"]
@@ -192,3 +192,4 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     reported_cost_usd: str | None = None
     events_read: int | None = None  # events up to the protocol's terminator; None where nothing follows it
     warnings: tuple[str, ...] = ()  # why a figure of this answer may be wrong
+    billing: Billing | None = None

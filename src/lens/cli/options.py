@@ -207,7 +207,7 @@ CONNECTION = (
         help="Between two pieces of an answer."),
 )  # fmt: skip
 
-PRICE_TIERS = ("batch", "flex", "priority", "fast")  # pricing.TIERS, without loading it for --help
+PRICE_TIERS = ("batch", "flex", "priority", "fast", "ultrafast")  # pricing.TIERS, without loading it for --help
 _out = partial(Option, group="Output")
 GPU = _out("--gpu-hour", metavar="USD[xN]", help="What an hour of a server of your own costs: 2.5, or 2.5x8 GPUs.")
 PRICES = (

@@ -21,7 +21,6 @@ _EMPTY = Ext(ord("q"), b"")
 # Not in a table: read from the record when it is asked for.
 _PASSED_OVER = frozenset({
     "text", "reasoning", "tool_calls", "headers", "rate_limits", "provider_request_id", "comments", "wire_bytes",
-    "token_source",
 })  # fmt: skip
 
 LeanStamps = msgspec.defstruct(

@@ -38,7 +38,7 @@ _NO_USAGE = (float("nan"),) * len(_USAGE)
 # Fields of a record that have few different values; columns of these names.
 _CODED = (
     "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
-    "reported_cost_usd", "http_status",
+    "reported_cost_usd", "http_status", "billing", "token_source",
 )  # fmt: skip
 # What stands in a column where nothing was measured.
 _USUAL = {

@@ -18,7 +18,8 @@ from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
 from lens.metrics.definitions import Metric, metric_named
 from lens.model import Usage
 from lens.pricing import PriceBook
-from lens.pricing.columns import Costs, PriceKey, PriceKeys, cost_columns
+from lens.pricing.book import PriceKey
+from lens.pricing.columns import Costs, PriceKeys, cost_columns
 
 # Bytes of evaluated columns that a table keeps; the oldest go first and are evaluated again when asked for.
 KEPT_BYTES = 96 << 20
@@ -127,9 +128,17 @@ class Table(Columns):
             self.book, self._price_keys(), {name: self.usage(name) for name in Usage.__struct_fields__}, self.success
         )
 
+    @property
+    def estimated(self) -> Column:
+        """Whose tokens, in part at least, a tokenizer of ours counted, as bool."""
+        sources = self.codes("token_source")
+        guessed = np.array([*["estimated:" in str(value) for value in sources.values], False], dtype=bool)
+        found: Column = guessed[sources.codes]
+        return found
+
     def _price_keys(self) -> PriceKeys:
-        """Which requests have the same price: of one provider and model, within one minute."""
-        names = [self.codes(name) for name in ("provider", "model", "served_model")]
+        """Return which requests have the same price: of one provider, model and billing, within one minute."""
+        names = [self.codes(name) for name in ("provider", "model", "served_model", "billing")]
         minute = self.column("wall_us") // MINUTE_US
         groups = self.grouped(*[one.codes for one in names], minute)
         of = np.zeros(len(self), dtype=np.int64)
@@ -138,11 +147,14 @@ class Table(Columns):
         places = [int(rows[0]) for rows in groups]
         keys = []
         for place in places:
-            provider, model, served = [one.values[code] if (code := one.codes[place]) >= 0 else None for one in names]
-            keys.append(PriceKey(str(provider), str(model), served, wall_time(int(minute[place]) * MINUTE_US)))
+            provider, model, served, billing = [
+                one.values[code] if (code := one.codes[place]) >= 0 else None for one in names
+            ]
+            keys.append(PriceKey(str(provider), str(model), served, wall_time(int(minute[place]) * MINUTE_US), billing))
         reported = self.codes("reported_cost_usd")
         return PriceKeys(
             of.reshape(-1),
             keys,
             {int(row): reported.values[reported.codes[row]] for row in np.flatnonzero(reported.codes >= 0)},
+            self.estimated,
         )

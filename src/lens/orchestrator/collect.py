@@ -79,6 +79,7 @@ def record_of(
         stage=slot.stage.name,
         choices=reading.choices if keep_text else None,
         warnings=reading.warnings,
+        billing=reading.billing,
     )
 
 

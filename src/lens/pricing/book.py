@@ -1,26 +1,25 @@
 """Books of prices: what the user said, then a user's file, then the dated table that ships.
 
-The table is made from the genai-prices package by tools/make_prices.py; nobody writes into it by hand.
-Every price names its source and the day on which that was looked at.
+Every look-up of a price, for a list, a quote or a bill, is `PriceBook.price_at`. What served counts, not what was
+asked: tier, region and speed are read from the answer.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
-from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
 from lens.errors import ConfigError, FileError
-from lens.model import UNREADABLE, Record
-from lens.pricing.rates import Above, Cost, Price, Rates, cost_of
+from lens.model import UNREADABLE, Billing, Record, Usage
+from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line
+from lens.pricing.table import TIERS, PriceTable, Terms, shipped
 
 # A table older than this, seen from the request, is called stale.
 STALE_DAYS = 120
@@ -28,160 +27,221 @@ STALE_DAYS = 120
 REMEMBERED = 10_000
 # Name of the set that holds the prices of the project's first plan, for figures that must compare with it.
 PLAN_SET = "plan"
-TIERS = ("batch", "flex", "priority", "fast")
+# Tiers that cost what the list says, and those that do not say what served.
+_STANDARD_TIERS = ("default", "standard", "on_demand")
+_NO_TIERS = ("", "auto", "unspecified", "traffic_type_unspecified", "service_tier_unspecified")
+_NOTHING = Usage(input_tokens=0, output_tokens=0)
 
 
-class Rate(Rates, frozen=True, kw_only=True):
-    """One entry of the table: rates and when they hold."""
+class PriceKey(NamedTuple):
+    """What the price and the fees of a request depend on."""
 
-    above: tuple[Above, ...] = ()
-    since: date | None = None
-    hours: tuple[time, time] | None = None  # UTC, from and until; may go past midnight
-    tier: str | None = None  # of TIERS: laid over the standard rates
-
-    def holds(self, when: datetime) -> bool:
-        if self.since is not None and when.date() < self.since:
-            return False
-        if self.hours is None:
-            return True
-        start, end = self.hours
-        now = when.time()
-        return start <= now < end if start <= end else now >= start or now < end
+    provider: str
+    model: str
+    served_model: str | None = None  # what the answer says it is from
+    when: datetime | None = None  # None: now
+    billing: Billing | None = None
 
 
-class Model(msgspec.Struct, frozen=True):
-    """A model of the table."""
+class Extras(NamedTuple):
+    """What a bill holds beside the tokens of the request's own usage."""
 
-    id: str
-    match: Any  # a clause: [kind, text] or ["or"|"and", clause, ...]
-    rates: tuple[Rate, ...]
-
-    def price(self, when: datetime, tier: str | None) -> Price | None:
-        """The last standard rate that holds, with those of the tier over it. None: not known for the tier."""
-        standard = [rate for rate in self.rates if rate.tier is None]
-        base = next((rate for rate in reversed(standard) if rate.holds(when)), standard[0])
-        price = Price(**msgspec.structs.asdict(_plain(base)), above=base.above)
-        if tier is None:
-            return price
-        over = [rate for rate in self.rates if rate.tier == tier and rate.holds(when)]
-        if not over:
-            return None
-        return Price(**msgspec.structs.asdict(_plain(over[0].over(_plain(base)))), above=over[0].above)
+    input_cost: Decimal = Decimal(0)
+    output_cost: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+    lines: tuple[BillLine, ...] = ()
+    uncounted: tuple[Uncounted, ...] = ()
 
 
-class Shop(msgspec.Struct, frozen=True):
-    """A provider of the table, and where else to look for its models."""
-
-    models: tuple[Model, ...] = ()
-    also: tuple[str, ...] = ()
+NO_EXTRAS = Extras()
 
 
-class Table(msgspec.Struct, frozen=True):
-    """The table that ships."""
+def terms_of(billing: Billing | None, guess: str | None) -> Terms:
+    """Return the terms that an answer says it was billed under.
 
-    source: str
-    checked: date
-    shops: dict[str, Shop]
-
-    def find(self, provider: str, model: str, when: datetime, tier: str | None) -> Price | None:
-        shop = self.shops.get(provider)
-        if shop is None:
-            return None
-        for name in (provider, *shop.also):
-            for one in self.shops[name].models if name in self.shops else ():
-                if fits(one.match, model.lower()):
-                    price = one.price(when, tier)
-                    told = {"provider": provider, "model": one.id, "source": f"{self.source} of {self.checked}"}
-                    return price and msgspec.structs.replace(price, checked=str(self.checked), **told)
-        return None
-
-
-def fits(clause: Any, name: str) -> bool:
-    """Whether a model's name (in lower case) is meant by a clause of the table."""
-    kind, *rest = clause
-    if kind == "or":
-        return any(fits(one, name) for one in rest)
-    if kind == "and":
-        return all(fits(one, name) for one in rest)
-    if kind == "regex":
-        return re.search(rest[0], name) is not None
-    text = str(rest[0]).lower()
-    if kind == "is":
-        return name == text
-    if kind == "has":
-        return text in name
-    return name.startswith(text) if kind == "starts" else name.endswith(text)
-
-
-@cache
-def shipped() -> Table:
-    """The table of this package."""
-    return msgspec.json.decode(resources.files(__package__).joinpath("prices.json").read_bytes(), type=Table)
+    guess: the tier that counts where the answer names none; a batch is always one, for no live answer says so.
+    """
+    said = (billing.service_tier or "").lower() if billing is not None else ""
+    tier: str | None = said.removeprefix("service_tier_").removeprefix("on_demand_")
+    if billing is not None and billing.speed == "fast":
+        tier = "fast"
+    elif guess == "batch" or said in _NO_TIERS:
+        tier = guess
+    elif tier in _STANDARD_TIERS:
+        tier = None
+    speed = billing.speed if billing is not None else None
+    return Terms(
+        tier=tier,
+        region=billing.region if billing is not None else None,
+        mode=speed if speed not in (None, "fast", "standard") else None,
+    )
 
 
 class PriceBook:
     """Prices by provider and model; the user's own come first, then the table's."""
 
-    def __init__(self, prices: Iterable[Price] = (), table: Table | None = None, *, tier: str | None = None) -> None:
+    def __init__(
+        self, prices: Iterable[Price] = (), table: PriceTable | None = None, *, tier: str | None = None
+    ) -> None:
+        """tier: counts where an answer does not say under which it was served."""
         self._prices, self._table, self.tier = tuple(prices), table, tier
-        self._found: dict[tuple[str, str, str | None, datetime | None], Price | None] = {}
+        self._found: dict[tuple[str, str, str | None, datetime | None, Terms], Price | None] = {}
         self._same: dict[Price, Price] = {}  # one object for all minutes in which a price held
 
     def find(self, provider: str, model: str, when: datetime | None = None) -> Price | None:
-        """The price of a model at a time (now, where none is given); None when the book has none."""
+        """Return the price of a model at a time (now, where none is given); None when the book has none."""
+        return self.price_at(PriceKey(provider, model, None, when))
+
+    def price_at(self, key: PriceKey) -> Price | None:
+        """Return the price that held at a time, to the minute; None when the book has none.
+
+        Where the book does not know the model's name, as that of a deployment or an alias, that of the answer counts.
+        """
+        minute = key.when and key.when.replace(second=0, microsecond=0)
+        terms = terms_of(key.billing, self.tier)
+        place = (key.provider, key.model, key.served_model, minute, terms)
+        if place not in self._found:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            price = self._look_up(key, terms)
+            self._found[place] = price and self._same.setdefault(price, price)
+        return self._found[place]
+
+    def _look_up(self, key: PriceKey, terms: Terms) -> Price | None:
+        provider = provider_name(key.provider)
         for price in self._prices:
-            if price.provider in (None, provider) and (price.model is None or fnmatchcase(model, price.model)):
+            if price.provider is not None and provider_name(price.provider) != provider:
+                continue
+            if price.model is None or fnmatchcase(key.model.lower(), price.model.lower()):
                 return price
         if self._table is None:
             return None
-        return self._table.find(provider, model, when or datetime.now(UTC), self.tier)
+        names = [key.model, key.served_model]
+        if key.model.lower().endswith("-latest"):  # points to another model from time to time
+            names.reverse()
+        when = key.when or datetime.now(UTC)
+        known = [name for name in names if name and self._table.model(provider, name) is not None]
+        return self._table.find(provider, known[0], when, terms) if known else None
 
     def listed(self) -> list[tuple[str, str, Price | None]]:
-        """(provider, model, price) of all there is; a user's own say any as *."""
+        """Return (provider, model, price) of all there is; a user's own say any as *."""
         now = datetime.now(UTC)
         rows: list[tuple[str, str, Price | None]] = [(p.provider or "*", p.model or "*", p) for p in self._prices]
         for name, shop in (self._table.shops if self._table else {}).items():
             rows += [(name, one.id, self.find(name, one.id, now)) for one in shop.models]
         return rows
 
-    def price_at(self, provider: str, model: str, served_model: str | None, when: datetime | None) -> Price | None:
-        """Return the price that held at a time, to the minute (now, where none is given); None when the book has none.
-
-        Where the book does not know the model's name, as that of a deployment, that of the answer counts.
-        """
-        key = (provider, model, served_model, when and when.replace(second=0, microsecond=0))
-        if key not in self._found:
-            if len(self._found) >= REMEMBERED:
-                self._found.clear()
-            price = self.find(provider, model, when)
-            if price is None and served_model and self._table:
-                price = self.find(provider, served_model, when)
-            self._found[key] = price and self._same.setdefault(price, price)
-        return self._found[key]
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The providers that the table has prices of."""
+        return tuple(self._table.shops) if self._table else ()
 
     def price_of(self, record: Record) -> Price | None:
         """Return the price that held when the request was made; None when the book has none."""
-        when = datetime.fromisoformat(record.timestamp).astimezone(UTC) if self._table else None
-        return self.price_at(record.provider, record.model, record.served_model, when)
+        return self.price_at(price_key(record))
 
     def cost(self, record: Record) -> Cost:
-        """What this request cost, or why that is not known."""
-        counted = cost_of(record.usage, self.price_of(record), f"{record.provider}/{record.model}")
+        """Return what this request cost and the lines of its bill, or why that is not known."""
+        key = price_key(record)
+        counted = self.cost_at(key, record.usage)
         reported = parse_reported_cost(record.reported_cost_usd)
         if reported is None:
             return counted
-        return msgspec.structs.replace(counted, total_cost=reported, source="reported", reason=None)
+        return msgspec.structs.replace(counted, total_cost=reported, source="reported", reason=None, uncounted=())
+
+    def cost_at(self, key: PriceKey, usage: Usage | None) -> Cost:
+        """Return what a request of this usage costs, or why that is not known."""
+        price = self.price_at(key)
+        if key.billing is not None and key.billing.itemized:
+            usage = _NOTHING
+        found = cost_of(usage, price, f"{key.provider}/{key.model}")
+        if price is None:
+            return msgspec.structs.replace(found, reason=self.missing(key))
+        extras = self.extras(key, price)
+        if extras is NO_EXTRAS or found.input_cost is None or found.output_cost is None:
+            return found
+        input_cost, output_cost = found.input_cost + extras.input_cost, found.output_cost + extras.output_cost
+        return msgspec.structs.replace(
+            found,
+            input_cost=input_cost,
+            output_cost=output_cost,
+            total_cost=input_cost + output_cost + extras.fees,
+            lines=(*found.lines, *extras.lines),
+            uncounted=extras.uncounted,
+        )
+
+    def extras(self, key: PriceKey, price: Price) -> Extras:
+        """Return what is billed beside the usage: steps of other models, and fees of tools at the request's price."""
+        billing = key.billing
+        if billing is None or not (billing.items or billing.fees or price.surcharge):
+            return NO_EXTRAS
+        input_cost = output_cost = fees = Decimal(0)
+        lines: list[BillLine] = []
+        uncounted = [Uncounted(f"surcharge of {price.surcharge}", 1)] if price.surcharge else []
+        for item in billing.items:
+            cost = self._item_cost(key, item.kind, item.usage, item.model)
+            if cost.input_cost is None or cost.output_cost is None:
+                tokens = (item.usage.input_tokens or 0) + (item.usage.output_tokens or 0)
+                at = f" by {item.model}" if item.model else ""
+                uncounted.append(Uncounted(f"token of {item.kind.replace('_', ' ')}{at}", tokens))
+                continue
+            input_cost, output_cost = input_cost + cost.input_cost, output_cost + cost.output_cost
+            step = "" if item.kind in ("message", "fallback_message") else f"{item.kind.replace('_', ' ')}: "
+            lines += [msgspec.structs.replace(one, what=step + one.what, model=item.model) for one in cost.lines]
+        for fee in billing.fees:
+            line = fee_line(fee.tool, fee.count, price)
+            if isinstance(line, Uncounted):
+                uncounted.append(line)
+            else:
+                fees += line.usd
+                lines.append(line)
+        return Extras(input_cost, output_cost, fees, tuple(lines), tuple(uncounted))
+
+    def _item_cost(self, key: PriceKey, kind: str, usage: Usage, model: str | None) -> Cost:
+        if kind == "image_generation" and model is None:
+            return Cost(reason="its model is not known")
+        own = key if model is None else key._replace(model=model, served_model=None)
+        price = self.price_at(own)
+        return cost_of(usage, price, f"{own.provider}/{own.model}")
+
+    def missing(self, key: PriceKey) -> str:
+        """Return why there is no price: an unknown tier or model, and whether the model is newer than the book."""
+        name, terms = f"{key.provider}/{key.model}", terms_of(key.billing, self.tier)
+        if self._table is None:
+            return f"no price for {name}; {GIVE_PRICE}"
+        provider, day = provider_name(key.provider), self._table.checked
+        known = [one for one in (key.model, key.served_model) if one and self._table.model(provider, one)]
+        if known and terms.tier is not None:
+            return f"no price for {name} at the tier {terms.tier!r} in the book of {day}; {GIVE_PRICE}"
+        if self._table.is_newer(provider, key.model):
+            return f"no price for {name}: the model is newer than the book of {day}; {GIVE_PRICE}"
+        return f"no price for {name} in the book of {day}; {GIVE_PRICE}"
 
     def stale_days(self, price: Price, when: datetime | None = None) -> int | None:
-        """How old the price was, in days, where that is more than STALE_DAYS; else None."""
+        """Return how old the price was, in days, where that is more than STALE_DAYS; else None."""
         if price.checked is None:
             return None
         days = ((when or datetime.now(UTC)).date() - date.fromisoformat(price.checked)).days
         return days if days > STALE_DAYS else None
 
 
+def provider_name(name: str) -> str:
+    """Return a provider's own name in lower case, for one of its aliases."""
+    wanted = name.strip().lower()
+    return shipped().aliases.get(wanted, wanted)
+
+
+def price_key(record: Record) -> PriceKey:
+    """Return what the price of a request depends on."""
+    try:
+        when = datetime.fromisoformat(record.timestamp).astimezone(UTC)
+    except ValueError:
+        when = None
+    return PriceKey(record.provider, record.model, record.served_model, when, record.billing)
+
+
 def standard_book(prices: Iterable[Price] = (), *, source: str | None = None, tier: str | None = None) -> PriceBook:
-    """The user's prices before the table that ships. `source`: a file of prices, or a named set ("plan").
+    """Return the user's prices before the table that ships. `source`: a file of prices, or a named set ("plan").
 
     Raises:
         ConfigError: there is no such tier, or the file holds no prices.
@@ -199,7 +259,7 @@ def standard_book(prices: Iterable[Price] = (), *, source: str | None = None, ti
 
 
 def read_prices(path: Path) -> tuple[Price, ...]:
-    """Prices of a user's file: JSON, a list of objects with provider, model (may hold *), input, output, ...
+    """Return the prices of a user's file: a JSON list of objects with provider, model (may hold *), input, output, ...
 
     Raises:
         FileError: it cannot be read.
@@ -224,11 +284,6 @@ def _decoded(data: bytes, what: str) -> tuple[Price, ...]:
         if not all(rate.is_finite() and rate >= 0 for rate in rates):
             raise ConfigError(f"{what}: {price.model or 'a price'} is below zero, or no number")
     return prices
-
-
-def _plain(rate: Rates) -> Rates:
-    """Only the rates."""
-    return rate.over(Rates())
 
 
 def parse_reported_cost(text: str | None) -> Decimal | None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from lens.model import Failure, ToolCall, Usage
+from lens.providers.billing import BillingReader, cost_in_headers_usd
 from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
 from lens.providers.outcomes import (
     CONTENT_BITS,
@@ -107,6 +108,7 @@ class AnswerReader:
         self.usage_raw: dict[str, Any] = {}
         self.timings_ms: dict[str, float] = {}
         self.reported_cost_usd: str | None = None
+        self.bill = BillingReader()
         self.tools = ToolCalls()
         self._texts: dict[int, list[str]] = {}  # pieces, by choice
         self._reasoning: list[str] = []
@@ -118,6 +120,7 @@ class AnswerReader:
         """Return what the answer means."""
         category, failure = self.classify_response()
         usage = self.usage()
+        headers = dict(self.exchange.headers)
         return make_reading(
             self.exchange,
             category,
@@ -134,7 +137,8 @@ class AnswerReader:
             audio_transcript=self.audio_transcript,
             choices=self._choices(),
             tool_calls=self.tool_calls(),
-            reported_cost_usd=self.reported_cost_usd,
+            reported_cost_usd=self.reported_cost_usd or cost_in_headers_usd(headers),
+            billing=self.bill.billing(headers),
             events_read=self.events_read if self.events_read < len(self.exchange.events) else None,
             warnings=(*self.exchange.warnings, *self.unread.warnings(), *self._count_warnings(usage)),
         )

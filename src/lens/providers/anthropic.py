@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lens.model import Failure, Signal, ToolCall, Usage
+from lens.model import Failure, Signal, ToolCall, Usage, UsageItem
 from lens.providers.answers import AnswerReader, make_usage_beside_cache
 from lens.providers.base import (
     Body,
@@ -51,6 +51,9 @@ _DELTAS = {
     "input_json_delta": ("partial_json", Signal.TOOL),
 }
 _TOOL_BLOCKS = ("tool_use", "server_tool_use", "mcp_tool_use")
+# Steps of an answer that its totals hold; a compaction and an advisor's message are counted apart.
+_STEPS_IN_TOTALS = ("message", "fallback_message")
+_FREE_TOOLS = ("web_fetch",)  # costs the tokens that it brings, and nothing else
 PRESET = Preset(
     name="anthropic",
     title="Anthropic",
@@ -243,15 +246,7 @@ class AnthropicReader(AnswerReader):
         return super().failure_in(event)
 
     def usage(self) -> Usage | None:
-        raw = self.usage_raw
-        return make_usage_beside_cache(
-            as_count(raw.get("input_tokens")),
-            as_count(raw.get("output_tokens")),
-            read=as_count(raw.get("cache_read_input_tokens")),
-            written=as_count(raw.get("cache_creation_input_tokens")),
-            cache_write_1h_tokens=as_count(as_dict(raw.get("cache_creation")).get("ephemeral_1h_input_tokens")),
-            reasoning_tokens=as_count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")),
-        )
+        return parse_usage(self.usage_raw)
 
     def _take_message(self, message: dict[str, Any]) -> None:
         self.served_model = as_name(message.get("model")) or self.served_model
@@ -259,8 +254,30 @@ class AnthropicReader(AnswerReader):
         self._take_usage(message.get("usage"))
 
     def _take_usage(self, usage: Any) -> None:
-        """Take counts, which are running totals."""
+        """Take counts, which are running totals, and how they are billed."""
         self.add_usage(usage)
+        told = as_dict(usage)
+        self.bill.take_tier(told.get("service_tier"))
+        self.bill.speed = as_name(told.get("speed")) or self.bill.speed
+        self.bill.region = as_name(told.get("inference_geo")) or self.bill.region
+        for name, count in as_dict(told.get("server_tool_use")).items():
+            if (tool := name.removesuffix("_requests")) not in _FREE_TOOLS:
+                self.bill.take_fee(tool, count)
+        if steps := [as_dict(step) for step in as_list(told.get("iterations"))]:
+            self._take_steps(steps)
+
+    def _take_steps(self, steps: list[dict[str, Any]]) -> None:
+        """Take the steps that are billed by themselves: those that the totals leave out, all where models changed."""
+        fallback = [as_name(step.get("model")) for step in steps if step.get("type") == "fallback_message"]
+        self.bill.itemized = bool(fallback)
+        self.served_model = next(iter(fallback), None) or self.served_model
+        self.bill.items = tuple(
+            [
+                UsageItem(kind=as_str(step.get("type")), usage=usage, model=as_name(step.get("model")))
+                for step in steps
+                if (fallback or step.get("type") not in _STEPS_IN_TOTALS) and (usage := parse_usage(step)) is not None
+            ]
+        )
 
     def _open_block(self, place: int, block: dict[str, Any]) -> None:
         kind = block.get("type")
@@ -282,6 +299,18 @@ class AnthropicReader(AnswerReader):
             self.add_reasoning(text)
         elif signal is Signal.TOOL:
             self.tools.extend(place, arguments=text)
+
+
+def parse_usage(raw: dict[str, Any]) -> Usage | None:
+    """Return the counts of a message or of one of its steps; None where neither input nor output was counted."""
+    return make_usage_beside_cache(
+        as_count(raw.get("input_tokens")),
+        as_count(raw.get("output_tokens")),
+        read=as_count(raw.get("cache_read_input_tokens")),
+        written=as_count(raw.get("cache_creation_input_tokens")),
+        cache_write_1h_tokens=as_count(as_dict(raw.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+        reasoning_tokens=as_count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")),
+    )
 
 
 def bedrock_timings_ms(metrics: dict[str, Any]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from lens.providers.values import (
     as_str,
     json_text,
     parse_json,
+    sum_known,
     text_at,
     without_none,
 )
@@ -152,6 +153,13 @@ class ConverseReader(EventStreamReader):
             as_count(raw.get("outputTokens")),
             read=as_count(raw.get("cacheReadInputTokens")),
             written=as_count(raw.get("cacheWriteInputTokens")),
+            cache_write_1h_tokens=sum_known(
+                *[
+                    as_count(written.get("inputTokens"))
+                    for written in map(as_dict, as_list(raw.get("cacheDetails")))
+                    if written.get("ttl") == "1h"
+                ]
+            ),
         )
 
     def _open_block(self, place: int, block: dict[str, Any]) -> None:
@@ -170,6 +178,8 @@ class ConverseReader(EventStreamReader):
 
     def _take_metadata(self, event: dict[str, Any]) -> None:
         self.add_usage(event.get("usage"))
+        self.bill.take_tier(as_dict(event.get("serviceTier")).get("type"))
+        self.bill.speed = as_name(as_dict(event.get("performanceConfig")).get("latency")) or self.bill.speed
         latency_ms = as_number(as_dict(event.get("metrics")).get("latencyMs"))
         if latency_ms is not None:
             self.timings_ms["bedrock_latency"] = latency_ms

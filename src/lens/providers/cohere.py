@@ -34,6 +34,7 @@ RULES = SignalRules(
     ),
     done=b"[DONE]",
 )
+_BILLED_UNITS = {"search_units": "search_unit", "classifications": "classification"}
 PRESET = Preset(
     name="cohere",
     title="Cohere",
@@ -97,7 +98,15 @@ class CohereReader(AnswerReader):
         tokens = as_dict(self.usage_raw.get("tokens")) or as_dict(self.usage_raw.get("billed_units"))
         given, generated = as_count(tokens.get("input_tokens")), as_count(tokens.get("output_tokens"))
         cached = as_count(self.usage_raw.get("cached_tokens"))
-        return make_usage(given, generated, total=sum_known(given, generated), cache_read_tokens=cached)
+        billed = as_dict(self.usage_raw.get("billed_units"))
+        return make_usage(
+            given,
+            generated,
+            total=sum_known(given, generated),
+            cache_read_tokens=cached,
+            billed_input_tokens=as_count(billed.get("input_tokens")),
+            billed_output_tokens=as_count(billed.get("output_tokens")),
+        )
 
     def _take_tool_call(self, place: int, call: dict[str, Any]) -> None:
         function = as_dict(call.get("function"))
@@ -108,6 +117,8 @@ class CohereReader(AnswerReader):
         self.done = True
         self.finish_reason = as_name(end.get("finish_reason")) or self.finish_reason
         self.add_usage(end.get("usage"))
+        for name, unit in _BILLED_UNITS.items():
+            self.bill.take_fee(unit, as_dict(self.usage_raw.get("billed_units")).get(name))
         error = end.get("error")
         if self.finish_reason == "ERROR" or error:
             message = mask_secrets(error) if isinstance(error, str) else "the answer ended with finish reason ERROR"

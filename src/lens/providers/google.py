@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, Header, encode_json, max_tokens_of, path_under, select_api
+from lens.providers.billing import modality_tokens
 from lens.providers.google_calls import FunctionCalls
 from lens.providers.messages import (
     Message,
@@ -54,6 +55,7 @@ PRESET = Preset(
     aliases=("gemini",),
     quirks=("several tokens a chunk", f"--api {ARRAY} asks for a JSON array in place of events"),
 )
+_BILLED_ONCE = re.compile(r"gemini-[12][.-]")
 _PARTS = "candidates[].content.parts[]"
 _PIECES = f"{_PARTS}.functionCall.partialArgs[]"
 _THOUGHT = When(_PARTS, "thought", equals=True)
@@ -169,7 +171,9 @@ class GeminiReader(AnswerReader):
         reason = as_dict(event.get("promptFeedback")).get("blockReason")
         if isinstance(reason, str):
             self.block_reason, self.finish_reason = reason, f"BLOCKED:{reason}"
-        self.add_usage(event.get("usageMetadata"))
+        usage = as_dict(event.get("usageMetadata"))
+        self.add_usage(usage)
+        self.bill.take_tier(usage.get("serviceTier"), usage.get("trafficType"))
         for candidate in as_list(event.get("candidates")):
             self._take_candidate(as_dict(candidate))
 
@@ -200,7 +204,15 @@ class GeminiReader(AnswerReader):
             total=as_count(raw.get("totalTokenCount")),
             cache_read_tokens=as_count(raw.get("cachedContentTokenCount")),
             reasoning_tokens=thoughts,
+            audio_input_tokens=self._modality("AUDIO", "promptTokensDetails", "toolUsePromptTokensDetails"),
+            audio_output_tokens=self._modality("AUDIO", "candidatesTokensDetails"),
+            audio_cache_read_tokens=self._modality("AUDIO", "cacheTokensDetails"),
+            image_input_tokens=self._modality("IMAGE", "promptTokensDetails", "toolUsePromptTokensDetails"),
+            image_output_tokens=self._modality("IMAGE", "candidatesTokensDetails"),
         )
+
+    def _modality(self, modality: str, *details: str) -> int | None:
+        return sum_known(*[modality_tokens(self.usage_raw.get(name), modality) for name in details])
 
     def running_tokens(self, event: Any) -> int | None:  # noqa: ARG002 - the last count holds until the next
         return as_count(self.usage_raw.get("candidatesTokenCount"))
@@ -212,8 +224,18 @@ class GeminiReader(AnswerReader):
     def tool_calls(self) -> tuple[ToolCall, ...]:
         return (*self.server_calls, *self.calls.in_order())
 
+    def _take_searches(self, grounding: dict[str, Any]) -> None:
+        """Take the searches of an answer: before Gemini 3 a grounded prompt is billed once, since then each query.
+
+        Source: https://ai.google.dev/gemini-api/docs/google-search, "Pricing".
+        """
+        queries = len(as_list(grounding.get("webSearchQueries")))
+        once = _BILLED_ONCE.search(self.served_model or "")
+        self.bill.take_fee("web_search", min(queries, 1) if once else queries)
+
     def _take_candidate(self, candidate: dict[str, Any]) -> None:
         self.finish_reason = as_name(candidate.get("finishReason")) or self.finish_reason
+        self._take_searches(as_dict(candidate.get("groundingMetadata")))
         for part in as_list(as_dict(candidate.get("content")).get("parts")):
             piece = as_dict(part)
             text = piece.get("text")

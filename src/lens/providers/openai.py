@@ -17,6 +17,7 @@ from lens.model import Failure, Signal, Usage
 from lens.providers import responses
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
+from lens.providers.billing import reported_cost_usd
 from lens.providers.messages import plain_text
 from lens.providers.outcomes import parse_error
 from lens.providers.presets import Preset
@@ -182,6 +183,7 @@ class ChatReader(AnswerReader):
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         chunk = as_dict(event)
         self.served_model = self.served_model or as_name(chunk.get("model"))
+        self.bill.take_tier(chunk.get("service_tier"))
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
         usage = as_dict(
@@ -220,9 +222,8 @@ class ChatReader(AnswerReader):
         if parse_usage(raw) is None:
             return
         self.add_usage(raw)
-        cost = raw.get("cost")
-        if not isinstance(cost, str) and as_number(cost) is not None:
-            self.reported_cost_usd = repr(cost)
+        self.reported_cost_usd = reported_cost_usd(raw) or self.reported_cost_usd
+        self.bill.take_tier(raw.get("service_tier"))
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = as_count(choice.get("index")) or 0
@@ -299,4 +300,8 @@ def parse_usage(raw: Any) -> Usage | None:
         reasoning_tokens=reasoning,
         audio_input_tokens=as_count(of_prompt.get("audio_tokens")),
         audio_output_tokens=as_count(of_completion.get("audio_tokens")),
+        audio_cache_read_tokens=as_count(as_dict(of_prompt.get("cached_tokens_details")).get("audio_tokens")),
+        cache_write_12h_tokens=as_count(as_dict(of_prompt.get("cache_write_tokens_details")).get("ttl_12h_tokens")),
+        image_input_tokens=as_count(of_prompt.get("image_tokens")),
+        image_output_tokens=as_count(of_completion.get("image_tokens")),
     )

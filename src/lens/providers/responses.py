@@ -8,11 +8,13 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body
+from lens.providers.billing import reported_cost_usd, tool_tokens
 from lens.providers.outcomes import parse_error
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, json_text
 from lens.wire import Ask, Prompt, SignalRule, SignalRules, When
@@ -30,6 +32,12 @@ _ARGUMENTS = (
 _COMMAND_ADDED = "response.shell_call_command.added"
 # Tool calls of the API's own have no name; their type is one, and here stands what they are called with.
 _OWN_TOOLS = {"shell_call": "action", "local_shell_call": "action", "apply_patch_call": "operation"}
+# Calls that are billed by number, beside the tokens, and what a price list calls them.
+_BILLED_CALLS = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+}
 _PARTIAL_IMAGE = "response.image_generation_call.partial_image"
 _REFUSAL = "response.refusal.delta"
 _TRANSCRIPT = "response.audio.transcript.delta"
@@ -172,8 +180,25 @@ class ResponsesReader(AnswerReader):
         if status is not None and status not in ("queued", "in_progress"):
             reason = as_name(as_dict(response.get("incomplete_details")).get("reason"))
             self.finish_reason = f"{status}:{reason}" if reason else status
+        self.bill.take_tier(response.get("service_tier"))
         if parse_usage(response.get("usage")) is not None:
             self.add_usage(response["usage"])
+            self.reported_cost_usd = reported_cost_usd(response["usage"]) or self.reported_cost_usd
+        self._take_tool_usage(response)
+
+    def _take_tool_usage(self, response: dict[str, Any]) -> None:
+        """Take what hosted tools are billed for: as the response counts it, else by the calls in its output."""
+        told = as_dict(response.get("tool_usage"))
+        self.bill.take_fee("web_search", as_dict(told.get("web_search")).get("num_requests"))
+        tools = [as_dict(tool) for tool in as_list(response.get("tools"))]
+        image_models = [as_name(tool.get("model")) for tool in tools if tool.get("type") == "image_generation"]
+        self.bill.items = tool_tokens("image_generation", told.get("image_gen"), next(iter(image_models), None))
+        called = Counter(
+            as_str(as_dict(item).get("type")) for item in as_list(response.get("output")) if _is_billed(item)
+        )
+        for kind, tool in _BILLED_CALLS.items():
+            if not (tool == "web_search" and "web_search" in told):
+                self.bill.take_fee(tool, called[kind])
 
     def _take_tool_call(self, place: int, item: dict[str, Any]) -> None:
         kind = as_str(item.get("type"))
@@ -199,6 +224,12 @@ class ResponsesReader(AnswerReader):
                 self.add_text(as_str(piece.get("text")))
 
 
+def _is_billed(item: Any) -> bool:
+    """Return whether an output item is a call that is billed: opening a page that a search found is none."""
+    action = as_dict(as_dict(item).get("action")).get("type")
+    return as_dict(item).get("type") != "web_search_call" or action in (None, "search")
+
+
 def parse_usage(raw: Any) -> Usage | None:
     """Return the usage that a response reports; None where it counts neither input nor output."""
     usage = as_dict(raw)
@@ -212,4 +243,7 @@ def parse_usage(raw: Any) -> Usage | None:
         reasoning_tokens=as_count(of_output.get("reasoning_tokens")),
         audio_input_tokens=as_count(of_input.get("audio_tokens")),
         audio_output_tokens=as_count(of_output.get("audio_tokens")),
+        cache_write_12h_tokens=as_count(as_dict(of_input.get("cache_write_tokens_details")).get("ttl_12h_tokens")),
+        image_input_tokens=as_count(of_input.get("image_tokens")),
+        image_output_tokens=as_count(of_output.get("image_tokens")),
     )
