@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant("a percentile is one rank too low", "metrics/distribution.py",
         "ordered[max(rank, 1) - 1]", "ordered[max(rank, 2) - 2]", "tests/metrics"),
     Mutant("cached tokens cost what others cost", "pricing/rates.py",
-        "cached * _first(rates.cached, plain_rate)", "cached * plain_rate", "tests/test_pricing.py"),
+        "_first(rates.cached, plain_rate), _first", "plain_rate, _first", "tests/pricing"),
     Mutant("a late start is moved to look punctual", "orchestrator/engine.py",
         "slot = self.plan.slot(self._begin(), stage, zero + offset, warmup=warmup)",
         "slot = self.plan.slot(self._begin(), stage, now_ns(), warmup=warmup)", "tests/orchestrator"),

@@ -193,7 +193,16 @@ def _counts(request: Request, _: Metric) -> Sequence[Used]:
 
 def _price(request: Request, _: Metric) -> Sequence[Used]:
     cost = request.table.book.cost(request.record)
-    return [Used("price", None, cost.source or cost.reason or "-")]
+    lines = [
+        Used(
+            line.what,
+            None,
+            f"{line.quantity} x ${line.rate.normalize():f} per {line.per:,} = ${line.usd.normalize():f}",
+        )
+        for line in cost.lines
+    ]
+    lacks = [Used("lacks", None, str(lack)) for lack in cost.uncounted]
+    return [Used("price", None, cost.source or cost.reason or "-"), *lines, *lacks]
 
 
 _READERS: dict[str, Reader] = {

@@ -121,6 +121,8 @@ def check_values(config: RunConfig) -> None:
             parse_objective(text)
     if config.load.max_cost_usd is not None:
         nusd_of(config.load.max_cost_usd, "max_cost_usd")
+    if config.load.warn_cost_usd is not None:
+        nusd_of(config.load.warn_cost_usd, "warn_cost_usd")
     level = config.output.log_level
     if level is not None and level.lower() not in LOG_LEVELS:
         raise ConfigError(f"log level {level!r}; there are {', '.join(LOG_LEVELS)}")

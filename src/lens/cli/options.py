@@ -140,6 +140,7 @@ LOAD = (
         aliases=["--max-seconds", "--benchmark-duration"], help="For how long: 60, 60s, 1m30s."),
     _load("--max-cost", to="load.max_cost_usd", metavar="USD",
         help="Send nothing whose worst case would pass this; exit code 4 when it ends a run."),
+    _load("--warn-cost", to="load.warn_cost_usd", metavar="USD", help="Warn once the run has cost more than this."),
     _load("--dry-run", is_flag=True, help="Print the plan and what it may cost; send nothing."),
     _load("--arrival", to="load.arrival", type=click.Choice(["constant", "poisson", "gamma", "trace"]), metavar="NAME",
         aliases=["--request-rate-mode"], help="How the gaps of --rate are spread: constant, poisson, gamma; or trace."),
@@ -211,10 +212,11 @@ PRICE_TIERS = ("batch", "flex", "priority", "fast", "ultrafast")  # pricing.TIER
 _out = partial(Option, group="Output")
 GPU = _out("--gpu-hour", metavar="USD[xN]", help="What an hour of a server of your own costs: 2.5, or 2.5x8 GPUs.")
 PRICES = (
-    _out("--price", metavar="in=USD,out=USD", help="Price for a million tokens; also cached=, thinking=."),
+    _out("--price", metavar="in=USD,out=USD", 
+        help="Price for a million tokens; also cached=, thinking=, audio_in=; web_search= for a thousand."),
     _out("--prices", metavar="FILE|plan", help="Prices from a file, before those that ship: see `lll prices`."),
     _out("--price-tier", type=click.Choice(PRICE_TIERS), metavar="NAME",
-        help="Billed as batch, flex, priority or fast."),
+        help="Tier that counts where an answer names none: batch, flex, priority, fast, ultrafast."),
 )  # fmt: skip
 OUTPUT = (
     _out("--export", "-e", metavar="FMT[,FMT]",

@@ -131,6 +131,7 @@ class LoadConfig(Section, frozen=True):
     retries: Count = 0
     seed: int = 0
     max_cost_usd: str | None = None  # exact decimal
+    warn_cost_usd: str | None = None  # exact decimal; a run that costs more says so, and goes on
 
 
 class PromptConfig(Section, frozen=True):

@@ -37,10 +37,20 @@ FIRST_COLUMNS = (
 )  # fmt: skip
 _REQUEST_COLUMNS = (
     "request_id", "index", "target", "category", "http_status", "error", "finish_reason", "served_model",
-    "stamp_kind", "retries", "stream", "warmup", "stage",
+    "stamp_kind", "retries", "stream", "warmup", "stage", "token_source",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_CODED = ("provider", "model", "status", "category", "http_status", "finish_reason", "served_model", "stage")
+_CODED = (
+    "provider",
+    "model",
+    "status",
+    "category",
+    "http_status",
+    "finish_reason",
+    "served_model",
+    "stage",
+    "token_source",
+)
 # Characters for which RFC 4180 wants quotes.
 _SPECIAL = re.compile('[,"\r\n]')
 _EMPTY = msgspec.Raw(b"")

@@ -53,6 +53,8 @@ def document_of_run(info: RunInfo, summary: Summary) -> dict[str, Any]:
     return {
         **totals,
         **{f"{name.removesuffix('_ms')}_stats": _stats(summary.distributions.get(name)) for name in named},
+        "estimated_costs": summary.estimated_costs,
+        "uncounted": summary.uncounted,
         "examples": summary.examples,
         "stats": {name: _stats(d) for name, d in summary.distributions.items()},
         "server_timing_stats": {name: _stats(d) for name, d in summary.server_timing_ms.items()},

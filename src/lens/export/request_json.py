@@ -41,6 +41,11 @@ def encode_requests(table: Table, *, timings: bool = False) -> Iterator[bytes]:
         figures = {file_name(metric): _figures(part, metric) for metric in request_metrics()}
         columns |= {name: values for name, values in figures.items() if name not in columns}
         columns["error"] = error_texts(part)
+        costs = part.costs
+        columns["cost_source"] = costs.source_of.texts_of_each()
+        columns["cost_estimated"] = [estimated or None for estimated in costs.estimated.tolist()]
+        columns["cost_lacks"] = costs.lack_of.texts_of_each()
+        columns["cost_reason"] = costs.reason_of.texts_of_each()
         columns["token_evidence"] = [EVIDENCE[code] if code >= 0 else None for code in part.column("evidence").tolist()]
         columns["token_timings"] = token_timings(part) if timings else [None] * len(part)
         rows = map(kind, *[columns[name] for name in kind.__struct_fields__])
@@ -62,6 +67,7 @@ def _kind(figures: tuple[str, ...]) -> type[msgspec.Struct]:
             fields.append((name, Any, field.default))
         else:
             fields.append((name, Any, msgspec.field(default_factory=field.default_factory)))
+    fields += [(name, Any, None) for name in ("cost_source", "cost_estimated", "cost_lacks", "cost_reason")]
     fields += [("token_evidence", Any, None), ("token_timings", Any, None)]
     return msgspec.defstruct("RequestRow", fields, omit_defaults=True, gc=False)
 

@@ -255,7 +255,9 @@ _cost("input_cost", "input tokens x price")
 _cost("output_cost", "output tokens x price")
 _cost("thinking_cost", "thinking tokens x price; a part of output_cost")
 _cost(
-    "total_cost", "input_cost + output_cost, or what the provider says it billed", aliases=("cost", "cost_per_request")
+    "total_cost",
+    "input_cost + output_cost + fees of tools, or what the provider says it billed",
+    aliases=("cost", "cost_per_request"),
 )
 define(Metric(
     name="cost_per_token", unit="USD", better="lower", formula="total_cost / (input_tokens + output_tokens)",

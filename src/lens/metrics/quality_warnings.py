@@ -194,6 +194,19 @@ def _unpriced(summary: Summary) -> str | None:
     return f"{unknown} not in the sum: {summary.unpriced_reason}"
 
 
+def _estimated(summary: Summary) -> str | None:
+    if not summary.estimated_costs:
+        return None
+    whose = _of(summary.estimated_costs, "request", "is an estimate", "are estimates")
+    return f"the cost of {whose}: --tokenizer counted tokens that the server did not"
+
+
+def _uncounted(summary: Summary) -> str | None:
+    if not summary.uncounted:
+        return None
+    return f"the cost lacks what has no known price: {', '.join(summary.uncounted)}; give --price with a rate for it"
+
+
 # In the order of how much they take from the figures.
 CHECKS: tuple[Callable[[Summary], str | None], ...] = (
     _client_lag,
@@ -214,5 +227,7 @@ CHECKS: tuple[Callable[[Summary], str | None], ...] = (
     _few,
     _short,
     _price,
+    _estimated,
+    _uncounted,
     _unpriced,
 )

@@ -156,6 +156,8 @@ def _summary(
         retransmitting=int((success & (table.column("retransmits") > 0)).sum()),
         served_models=_counts(table, "served_model"),
         price_age_days=costs.stale_days,
+        estimated_costs=int((costs.estimated & success).sum()),
+        uncounted=tuple(map(str, costs.uncounted)),
     )
 
 

@@ -46,6 +46,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     one_piece: int = 0  # streams of which all content came in one event
     retransmitting: int = 0  # requests with segments sent again
     served_models: dict[str, int] = {}  # what the answers said they came from
+    estimated_costs: int = 0  # successes whose cost is an estimate, for a tokenizer of ours counted their tokens
+    uncounted: tuple[str, ...] = ()  # what the cost lacks: "2 web searches not counted"
     price_age_days: int | None = None  # of the oldest price that was used, where it is stale
     stages: tuple[StageRow, ...] = ()
     cold_start: ColdStart | None = None

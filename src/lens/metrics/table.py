@@ -18,6 +18,7 @@ from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
 from lens.metrics.definitions import Metric, metric_named
 from lens.model import Usage
 from lens.pricing import PriceBook
+from lens.pricing.bill import Bill, bill_of
 from lens.pricing.book import PriceKey
 from lens.pricing.columns import Costs, PriceKeys, cost_columns
 
@@ -124,9 +125,14 @@ class Table(Columns):
     @cached_property
     def costs(self) -> Costs:
         """What each request cost, from the book."""
-        return cost_columns(
-            self.book, self._price_keys(), {name: self.usage(name) for name in Usage.__struct_fields__}, self.success
-        )
+        return cost_columns(self.book, self._price_keys(), self._usage(), self.success)
+
+    def bill(self) -> Bill:
+        """Return the bill of the requests that succeeded, from the book."""
+        return bill_of(self.book, self._price_keys(), self._usage(), self.success)
+
+    def _usage(self) -> dict[str, Column]:
+        return {name: self.usage(name) for name in Usage.__struct_fields__}
 
     @property
     def estimated(self) -> Column:

@@ -136,6 +136,10 @@ class PriceBook:
         """The providers that the table has prices of."""
         return tuple(self._table.shops) if self._table else ()
 
+    def knows(self, provider: str) -> bool:
+        """Return whether the table has prices of this provider."""
+        return provider_name(provider) in self.providers
+
     def price_of(self, record: Record) -> Price | None:
         """Return the price that held when the request was made; None when the book has none."""
         return self.price_at(price_key(record))
@@ -204,18 +208,22 @@ class PriceBook:
         price = self.price_at(own)
         return cost_of(usage, price, f"{own.provider}/{own.model}")
 
+    def edition(self) -> str:
+        """Return " in the book of 2026-11-28"; nothing where there is only what the user gave."""
+        return f" in the book of {self._table.checked}" if self._table else ""
+
     def missing(self, key: PriceKey) -> str:
         """Return why there is no price: an unknown tier or model, and whether the model is newer than the book."""
         name, terms = f"{key.provider}/{key.model}", terms_of(key.billing, self.tier)
         if self._table is None:
             return f"no price for {name}; {GIVE_PRICE}"
-        provider, day = provider_name(key.provider), self._table.checked
+        provider, there = provider_name(key.provider), self.edition()
         known = [one for one in (key.model, key.served_model) if one and self._table.model(provider, one)]
         if known and terms.tier is not None:
-            return f"no price for {name} at the tier {terms.tier!r} in the book of {day}; {GIVE_PRICE}"
+            return f"no price for {name} at the tier {terms.tier!r}{there}; {GIVE_PRICE}"
         if self._table.is_newer(provider, key.model):
-            return f"no price for {name}: the model is newer than the book of {day}; {GIVE_PRICE}"
-        return f"no price for {name} in the book of {day}; {GIVE_PRICE}"
+            return f"no price for {name}: the model is newer than the book of {self._table.checked}; {GIVE_PRICE}"
+        return f"no price for {name}{there}; {GIVE_PRICE}"
 
     def stale_days(self, price: Price, when: datetime | None = None) -> int | None:
         """Return how old the price was, in days, where that is more than STALE_DAYS; else None."""

@@ -8,7 +8,7 @@ beside the tokens is looked up once for all requests of the same bill.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from math import isnan
 from typing import Any, NamedTuple
@@ -41,6 +41,17 @@ class PriceKeys(NamedTuple):
     estimated: Column  # bool: whose tokens a tokenizer of ours counted, not the server
 
 
+class Listed(NamedTuple):
+    """A text a request, of few different ones."""
+
+    codes: Column  # int; -1: none
+    texts: tuple[str, ...]
+
+    def texts_of_each(self) -> list[str | None]:
+        """Return the text of each request."""
+        return [None if code < 0 else self.texts[code] for code in self.codes.tolist()]
+
+
 class Costs(NamedTuple):
     """Of some requests, in their order."""
 
@@ -55,6 +66,10 @@ class Costs(NamedTuple):
     sources: dict[str, int]  # where the prices are from, "reported" by the provider -> requests with a cost
     estimated: Column  # bool: whose cost is an estimate, for its tokens are
     uncounted: tuple[Uncounted, ...]  # what the total lacks
+    source_of: Listed  # where the price of each known cost is from
+    lack_of: Listed  # what of each request could not be counted
+    reason_of: Listed  # why a request has no cost
+    fees: Decimal  # of tools, in `total`
 
     def decimals(self, name: str) -> list[Decimal | None]:
         """Return a cost of each request in USD with all its digits; None where it is not known."""
@@ -81,32 +96,23 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
     columns = {name: np.full(n, np.nan) for name in COSTS}
     pico = {name: np.full(n, UNKNOWN, dtype=np.int64) for name in COSTS}
     each = [book.price_at(key) for key in asked.keys]
-    billed = _billed_columns(usage, _itemized(asked))
-    same: dict[int, int] = {}  # one number for all keys of one price
-    of = np.array([same.setdefault(id(price), len(same)) for price in each], dtype=np.int64)[asked.of]
-    prices = {same[id(price)]: price for price in each if price is not None}
+    numbers, prices = _numbered(each)
     reported = {row: cost for row, text in asked.reported.items() if (cost := parse_reported_cost(text)) is not None}
     counted = count.copy()
     counted[list(reported)] = False
     total = Decimal(0)
-    for number, price in prices.items():
-        step = np.zeros(n, dtype=np.int64)
-        for above in price.above:
-            step += billed["input_tokens"] > above.input_tokens
-        for level in range(len(price.above) + 1):
-            rows = np.flatnonzero((of == number) & (step == level) & ~np.isnan(billed["input_tokens"]))
-            if len(rows):
-                limit = price.above[level - 1].input_tokens + 1 if level else 0
-                total += _at_rates(price.at(limit), rows, billed, counted, columns, pico)
+    for _, rates, rows, given in rows_at_rates(book, asked, usage):
+        total += _at_rates(rates, rows, given, counted, columns, pico)
     extras = [
         NO_EXTRAS if price is None else book.extras(key, price) for key, price in zip(asked.keys, each, strict=True)
     ]
-    added, uncounted = _add_extras(extras, asked.of, counted, columns, pico)
-    total += added
+    beside = _add_extras(extras, asked.of, counted, columns, pico)
+    total += beside.total
     for row, cost in reported.items():
         columns["total_cost"][row] = float(cost)
         if count[row]:
             total += cost
+    sources = _sources(prices, numbers[asked.of], columns["total_cost"], reported)
     lacking = count & np.isnan(columns["total_cost"])
     unpriced = int(lacking.sum())
     priced = int(count.sum()) - unpriced
@@ -122,10 +128,39 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
         stale_days=max([days for days in ages if days is not None], default=None),
         pico=pico,
         reported=reported,
-        sources=_sources(prices, of, columns["total_cost"], reported),
+        sources=_counted_sources(sources),
         estimated=estimated,
-        uncounted=uncounted,
+        uncounted=beside.uncounted,
+        source_of=sources,
+        lack_of=_lacks(extras, asked.of, np.isnan(columns["total_cost"]), reported),
+        reason_of=_reasons(book, asked, usage, np.isnan(columns["total_cost"])),
+        fees=beside.fees,
     )
+
+
+def _numbered(each: Sequence[Price | None]) -> tuple[Column, dict[int, Price]]:
+    """Return one number for all keys of one price, and the price of each number."""
+    same: dict[int, int] = {}
+    numbers = np.array([same.setdefault(id(price), len(same)) for price in each], dtype=np.int64)
+    return numbers, {same[id(price)]: price for price in each if price is not None}
+
+
+def rows_at_rates(
+    book: PriceBook, asked: PriceKeys, usage: dict[str, Column]
+) -> Iterator[tuple[Price, Rates, Column, dict[str, Column]]]:
+    """Yield each price, its rates at one length of input, the requests they are for, and what is billed of them."""
+    billed = _billed_columns(usage, _itemized(asked))
+    numbers, prices = _numbered([book.price_at(key) for key in asked.keys])
+    of = numbers[asked.of]
+    for number, price in prices.items():
+        step = np.zeros(len(of), dtype=np.int64)
+        for above in price.above:
+            step += billed["input_tokens"] > above.input_tokens
+        for level in range(len(price.above) + 1):
+            rows = np.flatnonzero((of == number) & (step == level) & ~np.isnan(billed["input_tokens"]))
+            if len(rows):
+                limit = price.above[level - 1].input_tokens + 1 if level else 0
+                yield price, price.at(limit), rows, {name: column[rows] for name, column in billed.items()}
 
 
 def _itemized(asked: PriceKeys) -> Column:
@@ -150,15 +185,20 @@ def _billed_columns(usage: dict[str, Column], itemized: Column) -> dict[str, Col
     return found
 
 
+class _Beside(NamedTuple):
+    """What the requests that count are billed beside their tokens: exact sums, and what could not be counted."""
+
+    total: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
+    uncounted: tuple[Uncounted, ...] = ()
+
+
 def _add_extras(
     extras: Sequence[Extras], of: Column, counted: Column, columns: dict[str, Column], pico: dict[str, Column]
-) -> tuple[Decimal, tuple[Uncounted, ...]]:
-    """Add what is billed beside the tokens to the costs that are known.
-
-    Return the exact sum of it over the requests that count, and what could not be counted.
-    """
+) -> _Beside:
+    """Add what is billed beside the tokens to the costs that are known; return its sums."""
     if all(one is NO_EXTRAS for one in extras):
-        return Decimal(0), ()
+        return _Beside()
     known = ~np.isnan(columns["total_cost"])
     times = np.bincount(of[known & counted], minlength=len(extras)).tolist()
     amounts = {
@@ -175,21 +215,47 @@ def _add_extras(
     for one, number in zip(extras, times, strict=True):
         for lack in one.uncounted:
             lacks[lack.what] += lack.number * number
-    total = sum((usd * number for usd, number in zip(amounts["total_cost"], times, strict=True)), Decimal(0))
-    return total, tuple([Uncounted(what, number) for what, number in lacks.items() if number])
+    return _Beside(
+        total=sum((usd * number for usd, number in zip(amounts["total_cost"], times, strict=True)), Decimal(0)),
+        fees=sum((one.fees * number for one, number in zip(extras, times, strict=True)), Decimal(0)),
+        uncounted=tuple([Uncounted(what, number) for what, number in lacks.items() if number]),
+    )
 
 
-def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Mapping[int, Decimal]) -> dict[str, int]:
-    """Return where the prices of known costs are from, and of how many requests, the most first."""
-    known = ~np.isnan(usd)
-    known[list(reported)] = False
-    n = np.bincount(of[known], minlength=max(prices, default=0) + 1)
-    found = {"reported": len(reported)} if reported else {}
+def _lacks(extras: Sequence[Extras], of: Column, unknown: Column, reported: Mapping[int, Decimal]) -> Listed:
+    """Return what could not be counted of each request whose cost is known."""
+    codes = np.array([i if one.uncounted else -1 for i, one in enumerate(extras)], dtype=np.int64)[of]
+    codes[unknown] = -1
+    codes[list(reported)] = -1
+    return Listed(codes, tuple(["; ".join(map(str, one.uncounted)) for one in extras]))
+
+
+def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Mapping[int, Decimal]) -> Listed:
+    """Return where the price of each known cost is from."""
+    names = {"reported": 0}
+    place = np.full(max(prices, default=0) + 2, -1)
     for number, price in prices.items():
-        if n[number]:
-            name = price.source or "unknown"
-            found[name] = found.get(name, 0) + int(n[number])
+        place[number] = names.setdefault(price.source or "unknown", len(names))
+    codes = np.where(np.isnan(usd), -1, place[np.minimum(of, len(place) - 1)])
+    codes[list(reported)] = 0
+    return Listed(codes, tuple(names))
+
+
+def _counted_sources(sources: Listed) -> dict[str, int]:
+    """Return of how many requests the prices are from each source, the most first."""
+    n = np.bincount(sources.codes[sources.codes >= 0], minlength=len(sources.texts)).tolist()
+    found = {name: number for name, number in zip(sources.texts, n, strict=True) if number}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _reasons(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], unknown: Column) -> Listed:
+    """Return why requests have no cost: one look at each bill and each way of not counting its tokens."""
+    rows = np.flatnonzero(unknown)
+    way = asked.of[rows] * 4 + np.isnan(usage["input_tokens"][rows]) * 2 + np.isnan(usage["output_tokens"][rows])
+    first, of = np.unique(way, return_index=True, return_inverse=True)[1:]
+    codes = np.full(len(unknown), -1)
+    codes[rows] = of
+    return Listed(codes, tuple([_reason(book, asked, usage, int(row)) or "" for row in rows[first].tolist()]))
 
 
 def _reason(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], row: int) -> str | None:
@@ -201,7 +267,7 @@ def _reason(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], row: in
 def _at_rates(
     rates: Rates,
     rows: Column,
-    usage: dict[str, Column],
+    given: dict[str, Column],
     count: Column,
     columns: dict[str, Column],
     pico: dict[str, Column],
@@ -209,11 +275,10 @@ def _at_rates(
     """Write the costs of these rows at one set of rates; return the exact sum of those that count."""
     if rates.input is None:
         return Decimal(0)
-    given = {name: column[rows] for name, column in usage.items()}
-    u = {name: np.nan_to_num(column).astype(np.int64) for name, column in given.items()}
+    u = _counts(given)
     sound = ~contradicts(u)
     sound &= u["output_tokens"] == 0 if rates.output is None else ~np.isnan(given["output_tokens"])
-    lines = [line for line in token_lines(u, rates, np.minimum) if line.tokens.any() or line.what in _PLAIN]
+    lines = sound_lines(given, rates)
     parts = {
         "input_cost": [line for line in lines if line.side == "input"],
         "output_cost": [line for line in lines if line.side != "input"],
@@ -232,6 +297,16 @@ def _at_rates(
         )
     summed = sound & count[rows]
     return sum((int(line.tokens[summed].sum()) * line.rate for line in lines), Decimal(0)) / MILLION
+
+
+def _counts(given: dict[str, Column]) -> dict[str, Column]:
+    return {name: np.nan_to_num(column).astype(np.int64) for name, column in given.items()}
+
+
+def sound_lines(given: dict[str, Column], rates: Rates) -> list[TokenLine]:
+    """Return the lines of requests at one set of rates, those left out that none of them has."""
+    lines = token_lines(_counts(given), rates, np.minimum)
+    return [line for line in lines if line.tokens.any() or line.what in _PLAIN]
 
 
 # Lines that every request has.

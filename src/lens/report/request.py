@@ -23,6 +23,8 @@ from lens.report.instrument import error_says
 from lens.report.phases import PHASES, phases
 from lens.units import ms, us
 
+_MEDIA = ("image input", "image output", "audio input", "audio output")
+
 
 def print_profile(
     console: Console, table: Table, record: Record, info: RunInfo, summary: Summary, *, show_text: bool = True
@@ -153,12 +155,18 @@ def _print_tokens(console: Console, table: Table, record: Record) -> None:
             parts.append(f"{terminal.count(usage.cache_read_tokens)} cached")
         if usage.reasoning_tokens is not None:
             parts.append(f"{terminal.count(usage.reasoning_tokens)} thinking")
+        media = {name: getattr(usage, f"{name.replace(' ', '_')}_tokens") for name in _MEDIA}
+        parts += [f"{terminal.count(tokens)} of {name}" for name, tokens in media.items() if tokens]
         source = {"usage": "counted by the server"}.get(record.token_source or "usage", f"{record.token_source}")
         terminal.fact(console, "tokens", f"{', '.join(parts)} ({source})")
     cost = table.costs.decimals("total_cost")[0]
     if cost is not None:
-        source = next(iter(table.costs.sources))
-        terminal.fact(console, "cost", f"{terminal.dollars(cost)} ({source})")
+        source = next(iter(table.costs.sources), "")
+        estimate = ", an estimate" if table.costs.estimated[0] else ""
+        lacks = "".join([f"; {one}" for one in table.costs.lack_of.texts_of_each() if one])
+        terminal.fact(console, "cost", f"{terminal.dollars(cost)} ({source}{estimate}){lacks}")
+    elif (reason := table.costs.reason_of.texts_of_each()[0]) and table.book.knows(record.provider):
+        terminal.fact(console, "cost", f"not known: {terminal.clean(reason, 200)}", style="dim")
     for source, took_ms in record.server_timing_ms.items():
         terminal.fact(console, "server", f"{terminal.clean(source)} {terminal.time_ms(took_ms)}")
     if len(table.lag) and table.kernel[0]:

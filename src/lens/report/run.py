@@ -182,7 +182,9 @@ def _print_rates(console: Console, summary: Summary) -> None:
     if summary.total_cost is not None:
         each = f", {terminal.dollars(summary.cost_per_request)} a request"
         unknown = f"; {summary.unpriced} requests have no known cost" if summary.unpriced else ""
-        terminal.fact(console, "cost", f"{terminal.dollars(summary.total_cost)}{each}{unknown}")
+        estimate = f"; an estimate for {summary.estimated_costs}" if summary.estimated_costs else ""
+        lacks = "".join([f"; {one}" for one in summary.uncounted])
+        terminal.fact(console, "cost", f"{terminal.dollars(summary.total_cost)}{each}{estimate}{unknown}{lacks}")
 
 
 def _print_others(console: Console, summary: Summary) -> None:

@@ -6,34 +6,74 @@ them) and every output token it allows; what is not known is an error, never not
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from lens.errors import ConfigError
-from lens.model import Record, Usage
+from lens.model import Billing, Record, Usage
 from lens.orchestrator.limits import SpendCeiling, nusd_of
 from lens.orchestrator.plan import Plan, Slot
 from lens.pricing import PriceBook, cost_of
+from lens.pricing.book import PriceKey
+from lens.providers.values import as_count, as_dict, as_name, first_at, parse_json
+
+_log = logging.getLogger(__name__)
+# Where a request body bounds its answer, and where it asks for several.
+_BOUNDS = (
+    "max_tokens", "max_completion_tokens", "max_output_tokens", "max_gen_len", "generationConfig.maxOutputTokens",
+    "inferenceConfig.maxTokens", "options.num_predict", "textGenerationConfig.maxTokenCount",
+)  # fmt: skip
+_CHOICES = ("n", "generationConfig.candidateCount")
 
 
 def worst_usd(plan: Plan, target: int, prompt: int, book: PriceBook) -> Decimal:
-    """The most that one request may cost, in USD.
+    """Return the most that one request may cost, in USD: at the tier that its body asks for, or the standard one.
+
+    Fees of tools that the provider runs are not in it.
 
     Raises:
         ConfigError: the price is not known, or nothing bounds the answer.
     """
-    info, config = plan.targets[target].info, plan.config.targets[target]
-    price = book.find(info.provider, info.model)
-    if price is None:
-        raise ConfigError(f"no price for {info.provider}/{info.model}; give --price in=USD,out=USD")
-    most = plan.prompts[prompt].max_tokens or config.max_tokens
-    if most is None and price.output:
+    info = plan.targets[target].info
+    name = f"{info.provider}/{info.model}"
+    body = as_dict(parse_json(plan.requests[target][prompt].body))
+    asked = Billing(
+        service_tier=as_name(body.get("service_tier")) or as_name(first_at(body, "serviceTier.type")),
+        speed=as_name(body.get("speed")),
+        region=as_name(body.get("inference_geo")),
+    )
+    found = Decimal(0)
+    for billing in {None, asked if asked != Billing() else None}:
+        key = PriceKey(info.provider, info.model, billing=billing)
+        price = book.price_at(key)
+        if price is None:
+            raise ConfigError(book.missing(key))
+        usage = Usage(
+            input_tokens=len(plan.requests[target][prompt].body),
+            output_tokens=_most_output(plan, target, prompt, body) if price.output else 0,
+        )
+        cost = cost_of(usage, price, name)
+        if cost.total_cost is None:
+            raise ConfigError(cost.reason or "the cost cannot be bounded")
+        found = max(found, cost.total_cost)
+    return found
+
+
+def _most_output(plan: Plan, target: int, prompt: int, body: dict[str, Any]) -> int:
+    """Return the most tokens that the answers to a request may have: by its body, as it is really sent.
+
+    Raises:
+        ConfigError: nothing bounds them.
+    """
+    config = plan.config.targets[target]
+    if config.api == "embeddings":
+        return 0
+    bounds = [count for path in _BOUNDS if (count := as_count(first_at(body, path))) is not None]
+    most = max(bounds, default=plan.prompts[prompt].max_tokens or config.max_tokens)
+    if most is None:
         raise ConfigError("nothing bounds what an answer may cost; give --max-tokens")
-    usage = Usage(input_tokens=len(plan.requests[target][prompt].body), output_tokens=most or 0)
-    cost = cost_of(usage, price, f"{info.provider}/{info.model}")
-    if cost.total_cost is None:
-        raise ConfigError(cost.reason or "the cost cannot be bounded")
-    return cost.total_cost
+    return most * max([as_count(first_at(body, path)) or 1 for path in _CHOICES])
 
 
 class Spending:
@@ -60,8 +100,40 @@ class Spending:
         return None if cost is None else nusd_of(cost, "cost")
 
 
+class CostWarning:
+    """Adds up what a run has cost, and warns once it is more than an amount."""
+
+    def __init__(self, book: PriceBook, limit_usd: str) -> None:
+        """
+        Raises:
+            ConfigError: the limit is no amount.
+        """
+        self._book, self.limit_usd = book, Decimal(nusd_of(limit_usd, "--warn-cost")).scaleb(-9).normalize()
+        self._spent = Decimal(0)
+        self._requests = 0
+        self.warning: str | None = None
+
+    def add(self, record: Record) -> None:
+        """Take the cost of a request, where it is known."""
+        if self.warning is not None:
+            return
+        self._requests += 1
+        self._spent += self._book.cost(record).total_cost or 0
+        if self._spent > self.limit_usd:
+            spent = f"${self._spent.normalize():f} after {self._requests} request{'s' if self._requests > 1 else ''}"
+            self.warning = f"--warn-cost ${self.limit_usd:f}: the run had cost {spent}, and went on"
+            _log.warning("%s", self.warning)
+
+
+def cost_warning(total_usd: Decimal | None, limit_usd: str | None) -> str | None:
+    """Return the warning of a run whose cost was known at its end only, its tokens counted by a tokenizer."""
+    if limit_usd is None or total_usd is None or total_usd <= Decimal(limit_usd):
+        return None
+    return f"--warn-cost ${Decimal(limit_usd).normalize():f}: the run cost ${total_usd.normalize():f}"
+
+
 def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
-    """What the run may cost at most, or why that cannot be said; for --dry-run."""
+    """Return what the run may cost at most, or why that cannot be said; for --dry-run."""
     try:
         each = [
             worst_usd(plan, target, prompt, book)
@@ -76,7 +148,7 @@ def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
         "known": True,
         "price": price.source if price else None,
         "worst_usd_a_request": str(max(each) * tries),
-        "note": "input counted as one token a byte, output as all that --max-tokens allows",
+        "note": "input counted as one token a byte, output as all that the request allows; fees of tools are not in it",
     }
     if plan.total is None:
         return {**found, "worst_usd": None, "why": "only time ends this run; --max-cost bounds it"}

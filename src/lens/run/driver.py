@@ -30,7 +30,7 @@ from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.orchestrator.workers.parent import run_workers
 from lens.pricing import PriceBook, standard_book
-from lens.run.budget import Spending
+from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
 from lens.run.checks import check_load, is_shared
 from lens.run.journal import Journal, rescue
@@ -136,6 +136,7 @@ class _DrivenRun:
         self.count_tokens = token_counter(config, self.plan.prompt_of)
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
+        self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
         self.until = Until(load.until) if load.until else None
         self.notes: tuple[str, ...] = ()
         single = pattern_of(load) == "single"
@@ -156,7 +157,8 @@ class _DrivenRun:
                 self.notes = (self.until.says(),) if self.until else ()
         by = outcome.stopped_by
         early = [] if by is None else [f"stopped early ({by}); what had been measured is kept"]
-        return replace(outcome, warnings=(*early, *_if_any(outcome.over_budget), *outcome.warnings))
+        costly = _if_any(self.costly.warning if self.costly else None)
+        return replace(outcome, warnings=(*early, *_if_any(outcome.over_budget), *costly, *outcome.warnings))
 
     def result(self, info: RunInfo, outcome: Outcome, journal: Journal) -> RunResult:
         """Return the result; its figures are made when they are asked for."""
@@ -166,12 +168,23 @@ class _DrivenRun:
             outcome,
             journal,
             load=self.config.load,
-            judging=Judging(self.book, options.slos, self.gates, options.gates_of_each, options.usd_per_gpu_hour),
+            judging=Judging(
+                self.book,
+                options.slos,
+                self.gates,
+                options.gates_of_each,
+                options.usd_per_gpu_hour,
+                self._warn_cost_usd(),
+            ),
             notes=self.notes,
             count_tokens=self.count_tokens,
             spent_nusd=self.spending.ceiling.spent_nusd if self.spending else None,
             paths=self.outputs.paths,
         )
+
+    def _warn_cost_usd(self) -> str | None:
+        """The amount to warn at when all is counted; None where the run has warned."""
+        return None if self.costly is None or self.costly.warning else self.config.load.warn_cost_usd
 
     async def push(self, result: RunResult) -> None:
         """Push to all backends, in a thread; what went wrong is added to the result's trouble."""
@@ -233,11 +246,15 @@ class _DrivenRun:
     def _take(self, record: Record) -> None:
         if self.until:
             self.until.add(record)
+        if self.costly:
+            self.costly.add(record)
         self.journal.add(record)
         for sink in self.sinks:
             sink.on_record(record)
 
     def _take_warmup(self, record: Record) -> None:
+        if self.costly:
+            self.costly.add(record)
         for sink in self.sinks:
             sink.on_warmup(record)
 

@@ -22,7 +22,7 @@ from lens.model import Record, RunInfo
 from lens.orchestrator.engine import Outcome
 from lens.orchestrator.schedule import AUTO
 from lens.pricing import PriceBook
-from lens.run.budget import gpu_cost
+from lens.run.budget import cost_warning, gpu_cost
 from lens.run.journal import Journal
 from lens.run.warmup import mark_cooldown, mark_warmup
 
@@ -35,6 +35,7 @@ class Judging(NamedTuple):
     gates: tuple[Gate, ...] = ()
     each: bool = False  # hold each request to the gates by itself
     usd_per_gpu_hour: Decimal | None = None
+    warn_cost_usd: str | None = None  # warned of where the cost passes it
 
 
 class Finished(NamedTuple):
@@ -62,6 +63,8 @@ def finish_table(table: Table, load: LoadConfig) -> Finished:
 def _summarize(finished: Finished, info: RunInfo, notes: tuple[str, ...], judging: Judging) -> Summary:
     """Return the summary of a run, with what its own goals came to."""
     summary = msgspec.structs.replace(summarize(finished.table, info, slos=judging.slos), notes=notes)
+    if (costly := cost_warning(summary.total_cost, judging.warn_cost_usd)) is not None:
+        summary = msgspec.structs.replace(summary, warnings=(costly, *summary.warnings))
     if judging.usd_per_gpu_hour is None:
         return summary
     cost = gpu_cost(summary.window_s, summary.output_tokens, judging.usd_per_gpu_hour)

@@ -80,19 +80,29 @@ def encoding_of(model: str) -> str:
 
 
 def counted(record: Record, tokenizer: Tokenizer, prompt: Prompt | None = None) -> Record:
-    """Return the record with its tokens counted, where nobody else has and its text was kept.
+    """Return the record with the tokens counted that nobody else has: of its prompt, and of its text where it was kept.
 
-    Of the prompt the texts are counted; what a model's template wraps around them is not known here.
+    Of the prompt the texts are counted; what a model's template wraps around them is not known here. What a server
+    counted stays; the source then names both.
     """
-    if record.token_source is not None or not (record.text or record.reasoning):
-        return record
-    thought = tokenizer.count(record.reasoning) if record.reasoning else 0
+    told = record.usage or Usage()
     calls = "".join([call.name + call.arguments for call in record.tool_calls])
-    made = tokenizer.count((record.text or "") + calls) + thought
-    asked = tokenizer.count(_text_of(prompt)) if prompt is not None else None
-    total = asked + made if asked is not None else None
-    usage = Usage(input_tokens=asked, output_tokens=made, total_tokens=total, reasoning_tokens=thought or None)
-    return msgspec.structs.replace(record, usage=usage, token_source=f"estimated:{tokenizer.name}")
+    written = (record.text or "") + calls
+    asked, made, thought = told.input_tokens, told.output_tokens, told.reasoning_tokens
+    if made is None and (written or record.reasoning):
+        thought = tokenizer.count(record.reasoning) if record.reasoning else None
+        made = tokenizer.count(written) + (thought or 0)
+    if asked is None and made is not None and prompt is not None:
+        asked = tokenizer.count(_text_of(prompt))
+    if (asked, made) == (told.input_tokens, told.output_tokens):
+        return record
+    total = asked + made if asked is not None and made is not None else None
+    usage = msgspec.structs.replace(
+        told, input_tokens=asked, output_tokens=made, total_tokens=total, reasoning_tokens=thought
+    )
+    source = f"estimated:{tokenizer.name}"
+    said = f"{record.token_source}+" if record.token_source else ""
+    return msgspec.structs.replace(record, usage=usage, token_source=said + source)
 
 
 def _text_of(prompt: Prompt) -> str:

@@ -14,6 +14,8 @@ from lens.cli.steps import shown_steps
 from lens.errors import ConfigError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from lens.analysis.evidence import Used
     from lens.metrics.definitions import Metric
     from lens.metrics.summary import Summary
@@ -83,11 +85,39 @@ def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
     for warning in warnings:
         click.echo(f"lll: {file}: {warning}", err=True)
     click.echo()
+    if metric.name == "total_cost":
+        _print_bill(table.measured())
     if metric.of_run is not None:
         summary = summarize(table, table.info, slos=slos_of(ctx), metrics=())
         _print_whole(metric, metric.of_run(summary), summary)
     else:
         _print_examples(metric, table)
+
+
+def _print_bill(table: Table) -> None:
+    """Print the lines of the bill of a run, which add up to its cost."""
+    bill = table.bill()
+    if bill.total is None:
+        raise ConfigError(f"explain total_cost: no cost is known: {table.costs.reason or 'no request succeeded'}")
+    for title, lines in bill.sections.items():
+        _line("bill", title)
+        for line in lines:
+            per = "per million tokens" if line.per == 1_000_000 else "per thousand"
+            _line("", f"{line.what:20} {line.quantity:>14,} at ${line.rate.normalize():f} {per} = ${_usd(line.usd)}")
+    if bill.reported_requests:
+        _line("bill", f"reported by the provider for {bill.reported_requests:,} requests = ${_usd(bill.reported)}")
+    _line("total", f"${_usd(bill.total)}")
+    for lack in bill.uncounted:
+        _line("lacks", f"{lack}: no price is known")
+    if bill.unpriced:
+        _line("lacks", f"{bill.unpriced:,} requests without a known cost: {table.costs.reason}")
+    if guessed := int(table.costs.estimated.sum()):
+        _line("estimate", f"of {guessed:,} requests a tokenizer counted tokens that the server did not")
+    click.echo()
+
+
+def _usd(amount: Decimal) -> str:
+    return format(amount.normalize(), "f")
 
 
 def _print_whole(metric: Metric, value: float | None, summary: Summary) -> None:

@@ -13,7 +13,7 @@ from lens.cli.options import PRICES
 from lens.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lens.pricing import Price
+    from lens.pricing import Price, PriceBook
 
 EXAMPLE = """\b
 Examples:
@@ -33,15 +33,9 @@ def command(ctx: click.Context, /, model: str, provider: str | None, as_json: bo
     from lens.cli.settings import book_of
 
     book = book_of(ctx)
-    rows = [
-        row
-        for row in book.listed()
-        if fnmatchcase(row[1], model) and (provider is None or row[0] in (provider, "*")) and row[2] is not None
-    ]
-    if not rows and provider and (found := book.find(provider, model)):  # an alias, or a provider that resells
-        rows = [(provider, model, found)]
+    rows = _rows(book, model, provider)
     if not rows:
-        raise ConfigError(f"no price for {model!r}; patterns hold *, as in 'gpt-5*'; --price and --prices add your own")
+        raise ConfigError(_no_price(book, model, provider))
     if as_json:
         import msgspec
 
@@ -51,23 +45,46 @@ def command(ctx: click.Context, /, model: str, provider: str | None, as_json: bo
     _table(rows, book.stale_days)
 
 
+def _rows(book: PriceBook, model: str, provider: str | None) -> list[tuple[str, str, Price]]:
+    """Return (provider, model, price) of what is asked for: of a name what a request of it would cost."""
+    from lens.pricing.book import provider_name
+
+    if not any(sign in model for sign in "*?["):
+        places = (provider,) if provider else ("*", *book.providers)
+        found = [(place, model, price) for place in places if (price := book.find(place, model)) is not None]
+        return found[:1] if found and found[0][0] == "*" else found  # given for every provider
+    own = provider and provider_name(provider)
+    return [
+        (place, one, price)
+        for place, one, price in book.listed()
+        if price is not None and fnmatchcase(one.lower(), model.lower()) and own in (None, place, provider_name(place))
+    ]
+
+
+def _no_price(book: PriceBook, model: str, provider: str | None) -> str:
+    from lens.pricing.book import PriceKey
+
+    if provider and not any(sign in model for sign in "*?["):
+        return book.missing(PriceKey(provider, model))
+    return f"no price for {model!r}{book.edition()}; patterns hold *, as in 'gpt-5*'; --price and --prices add your own"
+
+
 # The options of prices are those of every command that has costs.
 command.params.extend(PRICES)
 
 
-def _table(rows: list[tuple[str, str, Price | None]], stale_days: Any) -> None:
+def _table(rows: list[tuple[str, str, Price]], stale_days: Any) -> None:
     wide = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
     click.echo(f"{'':{wide[0]}}  {'USD per million tokens':{wide[1]}}" + "".join(f"{name:>12}" for name in _SHOWN))
     for name, model, price in rows:
-        assert price is not None
         cells = "".join(f"{_amount(getattr(price, field)):>12}" for field in _SHOWN)
         click.echo(f"{name:{wide[0]}}  {model:{wide[1]}}{cells}")
         for step in price.above:
             cells = "".join(f"{_amount(getattr(step, field)):>12}" for field in _SHOWN)
             click.echo(f"{'':{wide[0]}}  {f'  above {step.input_tokens} tokens of input':{wide[1]}}{cells}")
-    for source in sorted({price.source for _, _, price in rows if price}):
+    for source in sorted({price.source for _, _, price in rows}):
         click.echo(f"source: {source}")
-    old = [days for _, _, price in rows if price and (days := stale_days(price))]
+    old = [days for _, _, price in rows if (days := stale_days(price))]
     if old:
         click.echo(
             f"these prices are up to {max(old)} days old: look at the provider's page, or give --prices", err=True

@@ -164,6 +164,7 @@ def _tiles(summary: Summary) -> dict[str, Any]:
         "input_tokens": summary.input_tokens,
         "output_tokens": summary.output_tokens,
         "cost": None if summary.total_cost is None else dollars(summary.total_cost),
+        "cost_estimated": bool(summary.estimated_costs),
         "cost_each": None if summary.cost_per_request is None else dollars(summary.cost_per_request),
         "more": [[metric.name, value, metric.unit] for metric, value in other_run_figures(summary)],
     }  # fmt: skip
@@ -246,8 +247,16 @@ def _cost(series: Series, summary: Summary) -> dict[str, Any] | None:
         "parts": [[name, dollars(amount), float(amount)] for name, amount in parts.items() if amount],
         "unpriced": summary.unpriced,
         "reason": _text(summary.unpriced_reason or ""),
-        "sources": [f"{_text(name)} ({n:,})" for name, n in costs.sources.items()],
+        "sources": [*[f"{_text(name)} ({n:,})" for name, n in costs.sources.items()], *_cost_notes(summary, costs)],
     }
+
+
+def _cost_notes(summary: Summary, costs: Costs) -> list[str]:
+    """Return what belongs to the cost beside tokens at known prices."""
+    fees = [f"of which fees of tools {dollars(costs.fees)}"] if costs.fees else []
+    guessed = summary.estimated_costs
+    estimates = [f"an estimate for {guessed:,}, whose tokens a tokenizer counted"] if guessed else []
+    return [*fees, *estimates, *map(_text, summary.uncounted)]
 
 
 def _sum(costs: Costs, name: str) -> Decimal:

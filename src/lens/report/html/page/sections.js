@@ -29,7 +29,7 @@ function tiles(series) {
     t.requests_per_second === null ? null : tile("Answers", num(t.requests_per_second), "/s", t.open === null ? "" : `${num(t.open)} open at a time`),
     t.goodput === null ? null : tile("Goodput", num(t.goodput), "/s", `${percent(t.good / t.requests)} kept ${t.slos.join(", ")}`),
     t.output_tokens === null ? null : tile("Tokens out", int(t.output_tokens), "", t.input_tokens === null ? "" : `${int(t.input_tokens)} in`),
-    t.cost === null ? null : tile("Cost", short(t.cost, 9), "", `${t.cost_each.slice(0, 11)} a request`),
+    t.cost === null ? null : tile("Cost", short(t.cost, 9), "", `${t.cost_each.slice(0, 11)} a request${t.cost_estimated ? ", an estimate" : ""}`),
     ...t.more.map(([name, value, unit]) => tile(name, num(value), unit)));
 }
 

@@ -86,7 +86,8 @@ def test_the_costs_of_many_are_those_of_each(several, book, mask):
     assert (found.reason is None) == (found.unpriced == 0)
     lacks = Counter()
     for cost, wanted in zip(alone, counts, strict=True):
-        lacks.update({one.what: one.number for one in cost.uncounted} if wanted else {})
+        for one in cost.uncounted if wanted else ():
+            lacks[one.what] += one.number
     assert {one.what: one.number for one in found.uncounted} == +lacks
 
 
