@@ -19,6 +19,7 @@ from lens.pricing.book import PriceKey
 from lens.providers.values import as_count, as_dict, as_name, first_at, parse_json
 
 _log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())  # told only where somebody set logging up; the run keeps the warning
 # Where a request body bounds its answer, and where it asks for several.
 _BOUNDS = (
     "max_tokens", "max_completion_tokens", "max_output_tokens", "max_gen_len", "generationConfig.maxOutputTokens",
