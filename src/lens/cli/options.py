@@ -212,7 +212,7 @@ PRICE_TIERS = ("batch", "flex", "priority", "fast", "ultrafast")  # pricing.TIER
 _out = partial(Option, group="Output")
 GPU = _out("--gpu-hour", metavar="USD[xN]", help="What an hour of a server of your own costs: 2.5, or 2.5x8 GPUs.")
 PRICES = (
-    _out("--price", metavar="in=USD,out=USD", 
+    _out("--price", metavar="in=USD,out=USD",
         help="Price for a million tokens; also cached=, thinking=, audio_in=; web_search= for a thousand."),
     _out("--prices", metavar="FILE|plan", help="Prices from a file, before those that ship: see `lll prices`."),
     _out("--price-tier", type=click.Choice(PRICE_TIERS), metavar="NAME",
