@@ -25,7 +25,7 @@ ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=h
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize threads coverage unit report bench figures docs faults fuzz mutants audit clean
+.PHONY: help demo test lint types checked sanitize threads coverage unit report bench figures docs prices faults fuzz mutants audit clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -38,6 +38,7 @@ help:
 	@echo "make bench     every claim of benchmarks/, measured"
 	@echo "make figures   what it found, into README.md"
 	@echo "make faults    docs/faults.md and docs/answers.md, from the tables of their tests"
+	@echo "make prices    the price book, from the newest lists of the package index"
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make mutants   a few lines broken on purpose; the tests must notice"
 	@echo "make audit     known weaknesses of what is installed with this, as PyPI tells them"
@@ -100,6 +101,9 @@ docs: .venv-test/installed
 faults: .venv-test/installed
 	$(BIN)/python tests/faults/fault_table.py > docs/faults.md
 	$(BIN)/python tests/providers/failure_table.py > docs/answers.md
+
+prices: .venv-test/installed
+	$(BIN)/python tools/make_prices.py --renew build/prices
 
 fuzz: .venv-test/installed
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q tests/fuzz tests/core/test_core_fuzz.py

@@ -234,6 +234,9 @@ class ToolCall(Noun, frozen=True):
     name: str
     arguments: str = ""
     id: str | None = None
+    first_ns: int | None = None  # after Stamps.start: of the event that brought its first fragment
+    last_ns: int | None = None  # of the event that brought its last
+    silence_ns: int | None = None  # from the content event before it to its first fragment
 
 
 class Limit(Noun, frozen=True):
@@ -298,6 +301,7 @@ class Record(Noun, frozen=True):
     choices: tuple[str, ...] | None = None  # text by choice, where n > 1; saved with the text
     warnings: tuple[str, ...] = ()  # why a figure of this request may be wrong
     billing: Billing | None = None  # how it is billed, where the answer says
+    hidden_thinking_ns: int | None = None  # from start to stop of thinking blocks whose text the server left out
 
 
 class Target(Noun, frozen=True):

@@ -193,3 +193,4 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     events_read: int | None = None  # events up to the protocol's terminator; None where nothing follows it
     warnings: tuple[str, ...] = ()  # why a figure of this answer may be wrong
     billing: Billing | None = None
+    hidden_thinking_ns: int | None = None

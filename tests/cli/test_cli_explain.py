@@ -10,6 +10,7 @@ from handmade import INFO, MS, START, full_record, record, stamps
 
 from lens.history.write import write_run
 from lens.metrics.definitions import METRICS
+from lens.model import Billing, ToolFee, Usage
 
 
 @pytest.fixture
@@ -84,3 +85,26 @@ def test_a_full_record_explains_every_metric_of_a_request(tmp_path):
         if metric.kind != "run":
             for example in examples(metric, table, [50.0])[1]:
                 assert example.used, metric.name
+
+
+def test_a_cost_is_led_back_to_the_lines_of_its_bill(tmp_path):
+    told = {"provider": "anthropic", "model": "claude-opus-5-5", "timestamp": "2026-11-28T12:00:00.000000Z"}
+    fees = (ToolFee(tool="mind_reading", count=2), ToolFee(tool="web_search", count=3))
+    usage = Usage(input_tokens=100, output_tokens=50)
+    many = [record(usage=usage, **told), record(usage=usage, billing=Billing(speed="fast", fees=fees), **told)]
+    write_run(tmp_path / "run.jsonl", INFO, [*many, record(usage=usage, token_source="estimated:x", **told)])
+    shown = " ".join(lll("explain", "total_cost", tmp_path / "run.jsonl").stdout.split())
+    assert "bill anthropic/claude-opus-5-5 (genai-prices" in shown
+    assert "input 200 at $4 per million tokens = $0.0008" in shown
+    assert "bill anthropic/claude-opus-5-5 at fast (genai-prices" in shown
+    assert "web search 3 at $10 per thousand = $0.03" in shown
+    assert "total $0.0356" in shown
+    assert "lacks 2 mind readings not counted: no price is known" in shown
+    assert "estimate a tokenizer counted tokens that the server did not, of 1 of the requests" in shown
+
+
+def test_a_cost_that_nobody_knows_says_why(tmp_path):
+    write_run(tmp_path / "run.jsonl", INFO, [record(model="gpt-99")])
+    ended = lll("explain", "total_cost", tmp_path / "run.jsonl")
+    assert ended.returncode == 2
+    assert "no price for openai/gpt-99: the model is newer than the book of" in ended.stderr

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from lens.cli.main import lll
 from lens.cli.options import PRICE_TIERS
-from lens.pricing import TIERS
+from lens.pricing import TIERS, standard_book
 
 
 def run(*words):
@@ -23,6 +23,30 @@ def test_a_pattern_lists_models_with_their_source():
 
 def test_an_alias_is_found_at_the_provider_that_resells():
     assert "2.5" in run("gpt-4o", "--provider", "azure").output
+
+
+@pytest.mark.parametrize("typed", ["azure-openai", "AZURE", "azure"])
+def test_an_alias_of_a_provider_in_any_case_has_its_price(typed):
+    told = json.loads(run("GPT-4o", "--provider", typed, "--json").output)
+    assert [one["price"]["input"] for one in told] == ["2.5"]
+    assert "claude-opus-5-5" in run("CLAUDE-OPUS-*", "--provider", "Claude").output
+
+
+def test_a_name_is_shown_as_a_request_of_it_would_be_billed():
+    for model in ("gpt-5-2025-08-07", "gpt-sol-latest"):
+        told = json.loads(run(model, "--provider", "openai", "--json").output)
+        assert told[0]["price"]["input"] == str(standard_book().find("openai", model).input)
+
+
+def test_a_price_that_is_given_is_shown_once():
+    told = json.loads(run("text-embedding-3-small", "--price", "in=1", "--json").output)
+    assert [(one["provider"], one["price"]["input"]) for one in told] == [("*", "1")]
+
+
+def test_a_model_newer_than_the_book_is_called_so():
+    result = run("gpt-99", "--provider", "openai")
+    assert result.exit_code != 0
+    assert "newer than the book of" in str(result.exception)
 
 
 def test_a_tier_and_a_cliff_are_shown():

@@ -182,7 +182,9 @@ def ttfo_ms(record: Record) -> float | None:
 
 def thinking_ms(record: Record) -> float | None:
     thought, answered = first_at_ns(record, Signal.REASONING), first_at_ns(record, OUTPUT)
-    return None if thought is None or answered is None or answered < thought else ms(answered - thought)
+    if thought is None or answered is None:
+        return None if record.hidden_thinking_ns is None else ms(record.hidden_thinking_ns)
+    return None if answered < thought else ms(answered - thought)
 
 
 def tpot_ms(record: Record) -> float | None:

@@ -51,6 +51,8 @@ TABLE = [
     ({"requests": 9, "successes": 9}, "9 answers are too few for a tail: a p95 needs 20"),
     ({"window_s": 0.25}, "the run lasted 0.25 s"),
     ({"price_age_days": 200}, "a price is 200 days old"),
+    ({"estimated_costs": 3}, "the cost of 3 requests is an estimate"),
+    ({"uncounted": ("2 web searches not counted",)}, "no known price: 2 web searches not counted; give --price"),
     ({"unpriced": 2, "total_cost": Decimal(1), "unpriced_reason": "no usage"}, "2 answers have no known cost"),
 ]
 QUIET = [

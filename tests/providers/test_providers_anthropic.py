@@ -181,3 +181,32 @@ def test_the_environment_may_name_the_address():
 @pytest.mark.parametrize("name", names_of("anthropic_messages"))
 def test_recorded_answers_are_read(name):
     check(name, [raw(name)])
+
+
+def thinking(*between, kind="thinking"):
+    """The reading of an answer with a block of thinking; its events are a nanosecond apart."""
+    from made import streamed
+
+    from lens.providers.anthropic import RULES, AnthropicReader
+
+    events = [
+        {"type": "message_start", "message": {"model": "m", "usage": {"input_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": kind, "thinking": ""}},
+        *between,
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hi"}},
+        {"type": "message_stop"},
+    ]
+    return AnthropicReader(streamed(RULES, *events)).read()
+
+
+@pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+def test_thinking_without_text_lasts_from_start_to_stop_of_its_block(kind):
+    signature = {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "x"}}
+    assert thinking({"type": "ping"}, signature, kind=kind).hidden_thinking_ns == 3
+
+
+def test_thinking_that_is_shown_is_not_hidden():
+    shown = {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}
+    assert thinking(shown).hidden_thinking_ns is None
+    assert thinking(kind="text").hidden_thinking_ns is None

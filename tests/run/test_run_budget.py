@@ -10,7 +10,8 @@ from lens.errors import BudgetError, ConfigError
 from lens.model import Usage
 from lens.orchestrator.plan import Slot, make_plan
 from lens.pricing import PriceBook, parse_price, standard_book
-from lens.run.budget import Spending, gpu_cost, parse_gpu_hour, quote, worst_usd
+from lens.run.budget import CostWarning, Spending, cost_warning, gpu_cost, parse_gpu_hour, quote, worst_usd
+from lens.wire import Secret
 
 MILLION = 1_000_000
 PRICE = standard_book([parse_price("in=3,out=15")])
@@ -127,3 +128,60 @@ def test_an_hour_of_gpus_is_read_as_it_is_meant(text, usd):
 def test_what_is_no_price_of_an_hour_is_refused(text):
     with pytest.raises(ConfigError, match=r"like 2\.5, or 2\.5x8"):
         parse_gpu_hour(text)
+
+
+def body_plan(provider="openai", model="gpt-6.1-sol", **target):
+    made = TargetConfig(provider=provider, model=model, base_url="http://127.0.0.1:9/v1", proxy="", **target)
+    config = RunConfig(targets=(made,), load=LoadConfig(iterations=1), prompts=PromptConfig(texts=("hi",)))
+    return make_plan(config, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "tokens"),
+    [
+        ({"extra_body": {"max_completion_tokens": 7}}, 7),
+        ({"max_tokens": 9, "extra_body": {"max_completion_tokens": 7}}, 7),
+        ({"max_tokens": 9, "extra_body": {"n": 3}}, 27),
+        ({"provider": "anthropic", "model": "m"}, 1024),  # its protocol has no answer without a bound
+        ({"provider": "google", "model": "m", "extra_body": {"generationConfig": {"maxOutputTokens": 5}}}, 5),
+        ({"provider": "bedrock", "model": "m", "max_tokens": 4, "api_key": Secret("k")}, 4),
+        ({"provider": "ollama", "model": "m", "max_tokens": 6}, 6),
+        ({"api": "embeddings", "model": "text-embedding-3-small"}, 0),
+    ],
+)
+def test_the_quote_knows_the_bound_that_the_body_really_has(target, tokens):
+    plan = body_plan(**target)
+    assert worst_usd(plan, 0, 0, PRICE) == by_hand(plan, max_tokens=tokens)
+
+
+def test_the_quote_is_for_the_tier_that_the_body_asks_for():
+    book = standard_book()
+    plain, fast = body_plan(max_tokens=100), body_plan(max_tokens=100, extra_body={"service_tier": "ultrafast"})
+    size = [len(plan.requests[0][0].body) for plan in (plain, fast)]
+    assert worst_usd(plain, 0, 0, book) == Decimal(size[0] * 2 + 100 * 10) / MILLION
+    assert worst_usd(fast, 0, 0, book) == Decimal(size[1] * 12 + 100 * 60) / MILLION
+    with pytest.raises(ConfigError, match="at the tier 'scale'"):
+        worst_usd(body_plan(max_tokens=100, extra_body={"service_tier": "scale"}), 0, 0, book)
+
+
+def test_a_price_of_input_alone_is_enough_for_embeddings():
+    book = standard_book([parse_price("in=1")])
+    plan = body_plan(api="embeddings", model="text-embedding-3-small")
+    assert worst_usd(plan, 0, 0, book) == Decimal(len(plan.requests[0][0].body)) / MILLION
+    assert book.cost(record(usage=Usage(input_tokens=8))).total_cost == Decimal("0.000008")
+    assert "has no rate for output" in book.cost(record(usage=Usage(input_tokens=8, output_tokens=1))).reason
+
+
+def test_a_run_warns_once_when_it_has_cost_more():
+    costly = CostWarning(PRICE, "0.0001")
+    for _ in range(5):
+        costly.add(record(usage=Usage(input_tokens=10, output_tokens=2)))  # $0.00006
+    assert costly.warning == "--warn-cost $0.0001: the run had cost $0.00012 after 2 requests, and went on"
+    with pytest.raises(ConfigError, match="--warn-cost"):
+        CostWarning(PRICE, "much")
+
+
+@pytest.mark.parametrize(("total", "limit", "warns"), [("2", "1", True), ("1", "1", False), (None, "1", False)])
+def test_a_cost_that_is_known_at_the_end_is_warned_of_too(total, limit, warns):
+    assert (cost_warning(Decimal(total) if total else None, limit) is not None) is warns
+    assert cost_warning(Decimal(2), None) is None

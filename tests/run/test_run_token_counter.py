@@ -2,6 +2,7 @@
 
 import json
 import sys
+from decimal import Decimal
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,11 @@ from needs import need_module
 
 from lens.cli.main import lll
 from lens.errors import ConfigError
-from lens.model import ToolCall
+from lens.export.request_json import encode_requests
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
+from lens.model import ToolCall, Usage
+from lens.pricing import PriceBook, parse_price
 from lens.run.token_counter import Tokenizer, counted, encoding_of, load_tokenizer
 from lens.simulator import Script, start_thread
 from lens.wire import Prompt
@@ -70,6 +75,30 @@ def test_the_prompt_is_counted_too_where_no_server_did():
 def test_what_a_server_counted_is_never_replaced():
     said = record(text="a b c")
     assert counted(said, WORDS) is said
+
+
+def test_what_a_server_did_not_count_is_counted_beside_what_it_did():
+    made = record(usage=Usage(output_tokens=7), token_source="usage", text="a b c")
+    done = counted(made, WORDS, Prompt(text="one two"))
+    assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens) == (2, 7, 9)
+    assert done.token_source == "usage+estimated:words"
+    asked = counted(record(usage=Usage(input_tokens=5), token_source="usage", text="a b"), WORDS, Prompt(text="x"))
+    assert (asked.usage.input_tokens, asked.usage.output_tokens) == (5, 2)
+
+
+def test_a_cost_of_counted_tokens_is_known_and_marked_as_an_estimate():
+    book = PriceBook([parse_price("in=1,out=2")])
+    bare = record(usage=None, token_source=None, text="a b c")
+    table = table_of([bare, record()], book=book)
+    assert table.costs.decimals("total_cost")[0] is None
+    found = table_of([counted(bare, WORDS, Prompt(text="one two")), record()], book=book)
+    assert found.costs.decimals("total_cost")[0] == Decimal("0.000008")
+    assert found.costs.estimated.tolist() == [True, False]
+    summary = summarize(found)
+    assert summary.estimated_costs == 1
+    assert any("the cost of 1 request is an estimate" in one for one in summary.warnings)
+    row = json.loads(next(iter(encode_requests(found))))
+    assert (row["cost_estimated"], row["token_source"]) == (True, "estimated:words")
 
 
 def test_an_unknown_tokenizer_is_told_and_an_absent_one_says_what_to_install(monkeypatch):

@@ -205,6 +205,15 @@ def _price(request: Request, _: Metric) -> Sequence[Used]:
     return [Used("price", None, cost.source or cost.reason or "-"), *lines, *lacks]
 
 
+def _hidden_thinking(request: Request, _: Metric) -> Sequence[Used]:
+    took_ns = request.record.hidden_thinking_ns
+    return (
+        []
+        if took_ns is None
+        else [Used("hidden thinking", None, f"{took_ns / NS_PER_MS:.3f} ms in blocks without text")]
+    )
+
+
 _READERS: dict[str, Reader] = {
     "first_token": _edge(CONTENT, 0),
     "first_output_token": _edge(OUTPUT, 0),
@@ -215,6 +224,7 @@ _READERS: dict[str, Reader] = {
     "reads": _reads,
     "lags": _lags,
     "server_timing": _server_timing,
+    "hidden_thinking": _hidden_thinking,
     "usage": _counts,
     "price": _price,
 }

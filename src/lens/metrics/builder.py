@@ -42,7 +42,7 @@ _CODED = (
 )  # fmt: skip
 # What stands in a column where nothing was measured.
 _USUAL = {
-    **dict.fromkeys([name for name in _STAMPS if name != "start"], MISSING),
+    **dict.fromkeys(["hidden_thinking", *[name for name in _STAMPS if name != "start"]], MISSING),
     **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", *_USAGE), float("nan")),
     "tries": 0,
 }
@@ -175,6 +175,8 @@ class TableBuilder:
         self._put("target", np.array([record.target for record in records], dtype=np.int32))
         self._put("tries", np.array([len(record.tries) for record in records], dtype=np.int32))
         self._put("wall_us", np.array([wall_us(record.timestamp) for record in records], dtype=np.int64))
+        hidden = [MISSING if record.hidden_thinking_ns is None else record.hidden_thinking_ns for record in records]
+        self._put("hidden_thinking", np.array(hidden, dtype=np.int64))
         self._put("kernel", np.array([record.stamp_kind == "kernel" for record in records], dtype=bool))
         for name in ("stream", "clock_stepped", "warmup"):
             self._put(name, np.array([getattr(record, name) for record in records], dtype=bool))

@@ -176,8 +176,9 @@ _time(
     "ttfo_ms", "first_output_token - start", f.ttfo_ms, "start", "first_output_token", partial=True, aliases=("ttfo",)
 )
 _time(
-    "thinking_ms", "first_output_token - first reasoning token", f.thinking_ms,
-    "first_reasoning_token", "first_output_token", partial=True,
+    "thinking_ms",
+    "first_output_token - first reasoning token; where thinking has no text, its blocks from start to stop",
+    f.thinking_ms, "first_reasoning_token", "first_output_token", "hidden_thinking", partial=True,
 )  # fmt: skip
 _time(
     "inter_chunk_ms", "gaps between successive token events", f.mean_gap_ms, "token_events",

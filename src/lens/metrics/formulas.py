@@ -63,7 +63,10 @@ def ttfo_ms(t: Columns) -> Column:
 
 
 def thinking_ms(t: Columns) -> Column:
+    """Between its first token and the answer's; where its text was left out, the time its blocks were open."""
     took = since(t.first_of(t.reasoning), t.first_of(t.output))
+    hidden = t.column("hidden_thinking")
+    took = np.where(np.isnan(took) & (hidden != MISSING), hidden / NS_PER_MS, took)
     return np.where(took < 0, np.nan, took)
 
 

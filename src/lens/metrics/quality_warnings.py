@@ -197,8 +197,8 @@ def _unpriced(summary: Summary) -> str | None:
 def _estimated(summary: Summary) -> str | None:
     if not summary.estimated_costs:
         return None
-    whose = _of(summary.estimated_costs, "request", "is an estimate", "are estimates")
-    return f"the cost of {whose}: --tokenizer counted tokens that the server did not"
+    whose = _of(summary.estimated_costs, "request")
+    return f"the cost of {whose} is an estimate: --tokenizer counted tokens that the server did not"
 
 
 def _uncounted(summary: Summary) -> str | None:

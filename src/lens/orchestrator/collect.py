@@ -80,6 +80,7 @@ def record_of(
         choices=reading.choices if keep_text else None,
         warnings=reading.warnings,
         billing=reading.billing,
+        hidden_thinking_ns=reading.hidden_thinking_ns,
     )
 
 

@@ -28,6 +28,7 @@ from lens.providers.outcomes import (
     parse_error_event,
     stray_failure,
 )
+from lens.providers.tool_calls import ToolCalls
 from lens.providers.unread import UnreadFields
 from lens.providers.values import NOT_JSON, as_dict, merge_counts, parse_json, parse_json_or, sum_known
 from lens.wire import Exchange, Frame, Reading
@@ -37,52 +38,6 @@ NO_EVENT: Final = object()
 # OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
 DONE_MARKER = b"[DONE]"
 _TRAILING_DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*\Z")  # behind an answer that came whole
-
-
-class ToolCalls:
-    """The tool calls of one answer, each at its place, as far as they came."""
-
-    def __init__(self) -> None:
-        self._calls: dict[Any, ToolCall] = {}
-        self._newest: dict[Any, Any] = {}  # of several calls at one place
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def put(self, place: Any, call: ToolCall) -> None:
-        """Set the call at `place`, whatever came before."""
-        self._calls[place] = call
-
-    def locate(self, place: Any, id_: str | None) -> Any:
-        """Return where a fragment belongs that names `place` and perhaps an id.
-
-        Servers give parallel calls one index, or none: then another id is another call, and what follows without an
-        id belongs to the newest.
-        """
-        newest = self._newest.get(place, place)
-        if id_ is None or self.get(newest).id in (None, id_):
-            return newest
-        same = [at for at in self._calls if at[: len(place)] == place and self._calls[at].id == id_]
-        self._newest[place] = same[0] if same else (*place, len(self._calls))
-        return self._newest[place]
-
-    def get(self, place: Any) -> ToolCall:
-        """Return the call at `place`, an empty one where none began."""
-        return self._calls.get(place, _NO_CALL)
-
-    def extend(self, place: Any, *, name: str = "", arguments: str = "", id_: str | None = None) -> None:
-        """Append to the call at `place`; the first id stays."""
-        before = self.get(place)
-        self._calls[place] = ToolCall(
-            name=before.name + name, arguments=before.arguments + arguments, id=before.id or id_ or None
-        )
-
-    def in_order(self) -> tuple[ToolCall, ...]:
-        """Return the calls in the order of their places."""
-        return tuple([self._calls[place] for place in sorted(self._calls)])
-
-
-_NO_CALL = ToolCall(name="")
 
 
 class AnswerReader:
@@ -112,6 +67,7 @@ class AnswerReader:
         self.tools = ToolCalls()
         self._texts: dict[int, list[str]] = {}  # pieces, by choice
         self._reasoning: list[str] = []
+        self.hidden_thinking_ns: int | None = None  # time in blocks of thinking whose text was left out
         self._running: list[int] = []  # output tokens after each content event that reports them
 
     # What every protocol shares.
@@ -137,6 +93,7 @@ class AnswerReader:
             audio_transcript=self.audio_transcript,
             choices=self._choices(),
             tool_calls=self.tool_calls(),
+            hidden_thinking_ns=self.hidden_thinking_ns,
             reported_cost_usd=self.reported_cost_usd or cost_in_headers_usd(headers),
             billing=self.bill.billing(headers),
             events_read=self.events_read if self.events_read < len(self.exchange.events) else None,
@@ -218,6 +175,7 @@ class AnswerReader:
         for frame in self.exchange.frames:
             bits = signals[frame.index] if frame.index < len(signals) else 0
             well_formed = True
+            self.tools.event = frame.index
             if self.done_marker is not None and frame.data.strip() == self.done_marker:
                 self.done = True
             else:
@@ -343,7 +301,7 @@ class AnswerReader:
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls in their order."""
-        return self.tools.in_order()
+        return self.tools.in_order(self.exchange.events)
 
 
 def make_usage(given: int | None, generated: int | None, *, total: int | None, **details: int | None) -> Usage | None:

@@ -222,7 +222,7 @@ class GeminiReader(AnswerReader):
         return None if self.usage_raw.get("thoughtsTokenCount") else super().tokens_per_event()
 
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        return (*self.server_calls, *self.calls.in_order())
+        return (*self.server_calls, *self.calls.in_order(self.exchange.events))
 
     def _take_searches(self, grounding: dict[str, Any]) -> None:
         """Take the searches of an answer: before Gemini 3 a grounded prompt is billed once, since then each query.
@@ -244,7 +244,7 @@ class GeminiReader(AnswerReader):
             elif isinstance(text, str):
                 self.add_text(text)
             if isinstance(piece.get("functionCall"), dict):
-                self.calls.take(piece["functionCall"])
+                self.calls.take(piece["functionCall"], self.tools.event)
             if isinstance(piece.get("toolCall"), dict):
                 call = piece["toolCall"]
                 arguments = json_text(call.get("args") or {})

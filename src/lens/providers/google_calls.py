@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from lens.model import ToolCall
+from lens.model import Events, ToolCall
+from lens.providers.tool_calls import NO_EVENTS, with_times
 from lens.providers.values import as_dict, as_list, as_name, as_str, json_text
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
@@ -31,6 +32,8 @@ class _PartialCall(msgspec.Struct):
     id: str | None
     arguments: dict[str, Any]
     will_continue: bool
+    first: int  # number of the event that began it
+    last: int
 
 
 class FunctionCalls:
@@ -42,15 +45,19 @@ class FunctionCalls:
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def take(self, part: dict[str, Any]) -> None:
-        """Take one functionCall: a new call, or more of one that goes on."""
+    def take(self, part: dict[str, Any], event: int | None = None) -> None:
+        """Take one functionCall, of the event of this number: a new call, or more of one that goes on."""
+        at = -1 if event is None else event
         call = self._continued_by(part)
         if call is None:
-            call = _PartialCall(as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True)
+            call = _PartialCall(
+                as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True, first=at, last=at
+            )
             self._calls.append(call)
         call.arguments |= as_dict(part.get("args"))
         for piece in as_list(part.get("partialArgs")):
             _put(call.arguments, as_dict(piece))
+        call.last = at
         call.will_continue = part.get("willContinue") is True
 
     def _continued_by(self, part: dict[str, Any]) -> _PartialCall | None:
@@ -61,10 +68,18 @@ class FunctionCalls:
                 return call
         return None
 
-    def in_order(self) -> tuple[ToolCall, ...]:
-        """Return the calls as far as they came."""
+    def in_order(self, events: Events = NO_EVENTS) -> tuple[ToolCall, ...]:
+        """Return the calls as far as they came, with their times where `events` has them."""
         return tuple(
-            [ToolCall(name=call.name, arguments=json_text(call.arguments), id=call.id) for call in self._calls]
+            [
+                with_times(
+                    ToolCall(name=call.name, arguments=json_text(call.arguments), id=call.id),
+                    len(events) if call.first < 0 else call.first,
+                    call.last,
+                    events,
+                )
+                for call in self._calls
+            ]
         )
 
 

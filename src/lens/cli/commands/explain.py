@@ -112,7 +112,7 @@ def _print_bill(table: Table) -> None:
     if bill.unpriced:
         _line("lacks", f"{bill.unpriced:,} requests without a known cost: {table.costs.reason}")
     if guessed := int(table.costs.estimated.sum()):
-        _line("estimate", f"of {guessed:,} requests a tokenizer counted tokens that the server did not")
+        _line("estimate", f"a tokenizer counted tokens that the server did not, of {guessed:,} of the requests")
     click.echo()
 
 
