@@ -24,7 +24,6 @@ from lens.run.async_bridge import Work, anywhere, blocking
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
 from lens.run.sink import FunctionSink, Sink
-from lens.run.stop_rule import MOST_REQUESTS
 from lens.run.streamed import Streamed
 from lens.wire import Secret
 
@@ -191,8 +190,6 @@ class Profiler:
 
     def _config(self, prompts: tuple[str, ...], load: dict[str, Any]) -> RunConfig:
         said = {**{f: getattr(self.load, f) for f in LoadConfig.__struct_fields__}, **load}
-        if load.get("until") and not {"iterations", "duration_ns"} & load.keys():
-            said["iterations"] = MOST_REQUESTS  # the stop rule ends it, not the default number of requests
         return RunConfig(targets=(self.target,), load=_section(LoadConfig, said), prompts=PromptConfig(texts=prompts))
 
 

@@ -211,12 +211,12 @@ def test_a_value_that_means_nothing_is_told(tmp_path, text, says):
 def test_each_value_is_told_with_its_source(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('[providers.openai]\nmodel = "m"\nbase_url = "http://h/v1"\n[load]\nrate = 3\nduration = "5s"\n')
-    ended = lll("config", "check", path, "--rate", "7", "--json", env={"LLL_CONCURRENCY": "4"})
+    ended = lll("config", "check", path, "--rate", "7", "--json", env={"LLL_OUTPUT_DIR": "4"})
     assert ended.returncode == 0, ended.stderr
     told = {row["name"]: row for row in json.loads(ended.stdout)["settings"]}
     assert told["load.rate"] == {"name": "load.rate", "value": "7/s", "source": "flag", "by": "--rate"}
-    assert told["load.concurrency"] | {"value": ""} == {
-        "name": "load.concurrency", "value": "", "source": "environment", "by": "LLL_CONCURRENCY",
+    assert told["output.dir"] | {"value": ""} == {
+        "name": "output.dir", "value": "", "source": "environment", "by": "LLL_OUTPUT_DIR",
     }  # fmt: skip
     assert (told["load.duration"]["source"], told["load.duration"]["line"]) == ("file", 6)
     assert (told["targets.0.base_url"]["source"], told["targets.0.base_url"]["line"]) == ("file", 3)

@@ -9,7 +9,6 @@ import pytest
 from lens.cli.commands.benchmark import command
 from lens.cli.settings import settings_of
 from lens.errors import ConfigError, FileError
-from lens.run.stop_rule import MOST_REQUESTS
 from lens.secrets import mask_secrets
 from lens.units import NS_PER_S
 
@@ -48,7 +47,7 @@ def test_options_of_the_program_itself_count_too(tmp_path):
     ("words", "load"),
     [
         (["--sweep-concurrency", "1,2", "--duration", "5s"], {"step_duration_ns": 5 * NS_PER_S}),
-        (["--until", "ttft_p50 5%"], {"iterations": MOST_REQUESTS}),
+        (["--until", "ttft_p50 5%"], {"iterations": None}),
         (["--until", "ttft_p50 5%", "-n", "9"], {"iterations": 9}),
         (["--until", "ttft_p50 5%", "--duration", "9s"], {"duration_ns": 9 * NS_PER_S}),
     ],
@@ -159,7 +158,7 @@ def test_a_config_file_of_the_folder_is_found_and_told(tmp_path, monkeypatch, ca
     other.write_text("[load]\nconcurrency = 4\n")
     assert settings("--config", other).config.load.concurrency == 4
     monkeypatch.setenv("LLL_CONFIG_FILE", "")
-    assert settings().config.load.concurrency == 1
+    assert settings().config.load.concurrency is None
     assert capsys.readouterr().err == ""
 
 

@@ -133,6 +133,18 @@ async def test_warm_up_requests_are_marked_and_kept_out_of_the_results(simulator
     assert max(r.stamps.end for r in warmups) <= min(r.stamps.start for r in records)
 
 
+async def test_concurrency_caps_an_open_loop_and_latency_from_the_schedule_has_the_wait(simulator):
+    handle = simulator(ttft="60ms")
+    config = config_for(handle, rate_per_s=200.0, concurrency=2, iterations=6)
+    _, records, _ = await run(config)
+    assert [record.category for record in records] == ["success"] * 6
+    ends = sorted([(r.stamps.start, 1) for r in records] + [(r.stamps.end, -1) for r in records])
+    assert max(np.cumsum([step for _, step in ends])) == 2
+    last = max(records, key=lambda record: record.index)
+    assert last.stamps.intended - records[0].stamps.intended < 30 * NS_PER_MS
+    assert last.stamps.start - last.stamps.intended > 90 * NS_PER_MS
+
+
 async def test_the_beginning_of_an_open_loop_is_its_warm_up(simulator):
     _, records, warmups = await run(config_for(simulator(), rate_per_s=50.0, duration_ns=NS_PER_S // 2, warmup="40%"))
     assert (len(warmups), len(records)) == (10, 15)

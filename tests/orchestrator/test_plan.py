@@ -174,3 +174,28 @@ def test_a_target_may_be_checked_alone():
 def test_one_request_means_one_for_each_prompt_of_a_file():
     prompts = PromptConfig(texts=("a", "b", "c"))
     assert plan_of(load={"pattern": "single"}, prompts=prompts).total == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ({"api": "embeddings", "temperature": 0.5}, "api embeddings: --temperature has no effect"),
+        ({"api": "embeddings", "max_tokens": 5}, "--max-tokens has no effect"),
+    ],
+)
+def test_what_a_protocol_has_no_place_for_is_refused(target, says):
+    with pytest.raises(ConfigError, match=says):
+        plan_of(**target)
+    with pytest.raises(ConfigError, match="--system has no effect"):
+        plan_of(api="embeddings", prompts=PromptConfig(texts=("hi",), system="be brief"))
+
+
+def test_a_system_prompt_stands_before_a_plain_text():
+    plan = plan_of(api="completions", prompts=PromptConfig(texts=("hi",), system="be brief"), temperature=0.5)
+    assert b'"prompt":"be brief\\nhi"' in plan.requests[0][0].body
+
+
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_named_by_its_variable():
+    with pytest.raises(ConfigError, match=r"ALL_PROXY of the environment: .*SOCKS.*--proxy ''"):
+        plan_of({"ALL_PROXY": "socks5://127.0.0.1:1080"})
+    assert plan_of({"ALL_PROXY": "socks5://127.0.0.1:1080"}, proxy="").targets[0].endpoint.proxy is None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lens.config.settings import LoadConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import (
+    UNTIL_REQUESTS,
     Stage,
     constant,
     gamma,
@@ -144,6 +145,8 @@ def test_a_closed_loop_has_a_count_or_a_duration_and_no_times():
     (stage,) = stages(LoadConfig(iterations=50, concurrency=4))
     assert (stage.concurrency, stage.count, stage.duration_ns) == (4, 50, None)
     (timed,) = stages(LoadConfig(iterations=50, concurrency=4, duration_ns=S))
+    assert (timed.count, timed.duration_ns) == (50, S), "the smaller bound ends it"
+    (timed,) = stages(LoadConfig(concurrency=4, duration_ns=S))
     assert (timed.count, timed.duration_ns) == (None, S)
     with pytest.raises(ValueError, match="closed loop"):
         times_ns(stage)
@@ -231,3 +234,33 @@ def test_numbers_that_contradict_each_other_are_an_error_that_says_so(load, says
 def test_more_starts_than_memory_holds_are_refused_before_they_are_made():
     with pytest.raises(ConfigError, match="requests are more"):
         times_ns(Stage(name="x", rate_per_s=1e9, duration_ns=3600 * S))
+
+
+@pytest.mark.parametrize(
+    ("load", "starts"),
+    [
+        ({"rate_per_s": 10.0, "duration_ns": S, "iterations": 4}, 4),
+        ({"rate_per_s": 10.0, "duration_ns": S, "iterations": 40}, 10),
+        ({"rate_per_s": 10.0, "ramp_to_per_s": 20.0, "duration_ns": S, "iterations": 4}, 4),
+        ({"sweep_max_per_s": 9.0, "sweep_step_per_s": 9.0, "step_duration_ns": S, "iterations": 4}, 4),
+    ],
+)
+def test_the_smaller_bound_ends_an_open_loop(load, starts):
+    (stage,) = stages(LoadConfig(**load))
+    assert len(times_ns(stage)) == starts
+
+
+def test_a_trace_ends_at_the_bounds_too():
+    trace = [0, S, 2 * S, 3 * S]
+    assert stages(LoadConfig(trace="t", iterations=2), trace_ns=trace)[0].times_ns == (0, S)
+    assert stages(LoadConfig(trace="t", duration_ns=3 * S), trace_ns=trace)[0].times_ns == (0, S, 2 * S)
+
+
+def test_concurrency_bounds_an_open_loop():
+    assert stages(LoadConfig(rate_per_s=10.0, concurrency=3))[0].limit == 3
+    assert stages(LoadConfig(concurrency=3))[0].limit is None
+
+
+def test_a_stop_rule_may_take_more_requests():
+    assert stages(LoadConfig(until="ttft_p50 5%"))[0].count == UNTIL_REQUESTS
+    assert stages(LoadConfig(until="ttft_p50 5%", duration_ns=S))[0].count is None

@@ -109,10 +109,17 @@ def with_options(*groups: Sequence[Option]) -> Callable[[click.Command], click.C
     return add
 
 
+def _names(option: Option) -> str:
+    return next((name for name in option.opts if name.startswith("--")), option.opts[0])
+
+
 def said(ctx: click.Context) -> dict[str, Any]:
     """What the command line says, as the tree of sections that lens.config.settings takes.
 
     An option that was left out is absent; the environment and the config file speak for it.
+
+    Raises:
+        UsageError: two options set the same setting to different values.
     """
     tree: dict[str, Any] = {}
     for parameter in ctx.command.params:
@@ -127,6 +134,8 @@ def said(ctx: click.Context) -> dict[str, Any]:
         section, _, field = parameter.to.partition(".")
         chosen = value if parameter.stands_for is None else parameter.stands_for
         if field:
+            if tree.get(section, {}).get(field, chosen) != chosen:
+                raise click.UsageError(f"{_names(parameter)} contradicts another option: both set {parameter.to}", ctx)
             tree.setdefault(section, {})[field] = chosen
         else:
             tree[section] = chosen

@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from lens.cli.command import said
+from lens.cli.conflicts import check_conflicts, check_outputs
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
 from lens.cli.pushes import configured_pushes
@@ -61,6 +62,7 @@ def settings_of(
     Raises:
         ConfigError: something cannot be.
     """
+    check_conflicts(ctx)
     tree = said(ctx)
     above = ctx.obj or {}
     tree.setdefault("load", {}).update(load)
@@ -84,6 +86,7 @@ def settings_of(
     config = make_config(tree, file=file, keep_exports=output is None)
     config = _in_units(config, ctx.params.get("prometheus_units"))
     _check(config, no_target)
+    check_outputs(ctx, config, output)
     return Settings(
         config=config,
         book=book_of(ctx),
@@ -124,10 +127,8 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
     sweeps = load.get("sweep_concurrency") or load.get("sweep_max_per_s") or load.get("sweep_min_per_s")
     if sweeps and load.get("duration_ns"):
         load["step_duration_ns"] = load["duration_ns"]
-    if load.get("until") and not load.get("iterations") and not load.get("duration_ns"):
-        from lens.run.stop_rule import MOST_REQUESTS
-
-        load["iterations"] = MOST_REQUESTS
+    if tree.get("target", {}).get("seed") is not None:
+        load.setdefault("seed", tree["target"]["seed"])
 
 
 def _gpu_hour(text: str | None) -> Decimal | None:

@@ -6,6 +6,7 @@ one conversion checks the result.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any
 import msgspec
 
 from lens.config.file import lay, read_tree
+from lens.config.layers import lay_flags, pattern_named
 from lens.config.settings import COMPATIBLE, RunConfig, Tree
 from lens.errors import ConfigError
 from lens.units import parse_count
 from lens.wire import Secret
 
+LOG = logging.getLogger(__name__)
 # The config file that is read where none is named.
 FILES_OF_FOLDER = tuple([f"llm-latency-lens.{suffix}" for suffix in ("toml", "yaml", "yml", "json")])
 
@@ -57,8 +60,18 @@ def make_config(
     if path:
         tree = read_tree(path, environ)
     of_file, exports_of_file = tree.get("targets", []), tree.get("output", {}).get("exports", [])
-    lay(tree, from_environment(environ))
-    lay(tree, _said(flags))
+    of_environment = from_environment(environ)
+    concurrency = of_environment["load"].pop("concurrency", None)
+    lay(tree, of_environment)
+    replaced = lay_flags(tree, _said(flags))
+    if replaced and path:
+        names = ", ".join(f"load.{name}" for name in replaced)
+        LOG.warning("the command line asks for another pattern than %s: %s of it is not used", path, names)
+    load = tree.setdefault("load", {})
+    if concurrency and (flags.get("load") or {}).get("concurrency") is None and (
+        pattern_named(load) in (None, "iterations", "burst")
+    ):  # fmt: skip
+        load["concurrency"] = concurrency  # that of closed loops: it does not slow a rate down
     if keep_exports and exports_of_file:
         tree["output"]["exports"] = _with_places(tree["output"]["exports"], exports_of_file)
     if flags.get("targets"):

@@ -95,11 +95,13 @@ class LoadConfig(Section, frozen=True):
     """How many requests, when, over which connections, and how long to wait for them."""
 
     pattern: Pattern | None = None  # None: what the numbers below ask for
-    iterations: AtLeastOne = 10  # requests; of a burst: waves
-    concurrency: AtLeastOne = 1  # requests at a time in a closed loop; of a burst: requests a wave
+    # Requests; of a burst: waves; of a sweep: a step. None: 10 where nothing else ends the load; else what ends first.
+    iterations: AtLeastOne | None = None
+    # Requests at a time: of a closed loop, of a wave, or at most of an open loop. None: 1, and no limit.
+    concurrency: AtLeastOne | None = None
     rate_per_s: Positive | None = None
-    arrival: Arrival = "constant"
-    burstiness: Positive = 1.0  # shape of gamma gaps: 1 is Poisson, below it burstier
+    arrival: Arrival | None = None  # None: constant
+    burstiness: Positive | None = None  # shape of gamma gaps: 1 is Poisson, below it burstier; None: 1
     duration_ns: PositiveNs | None = None
     ramp_to_per_s: Positive | None = None  # the rate goes from rate_per_s to this within the duration
     sweep_min_per_s: Positive | None = None
@@ -110,7 +112,7 @@ class LoadConfig(Section, frozen=True):
         None  # of a sweep; in a sweep over concurrency `iterations` may end a step first
     )
     trace: str | None = None  # file with timestamps to replay
-    speedup: Positive = 1.0  # of a replay
+    speedup: Positive | None = None  # of a replay; None: 1
     warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results; "auto": found afterwards
     cooldown: str = "0"  # the last requests that are left out: "3", "10s" or "10%"
     idle_gaps_ns: tuple[PositiveNs, ...] = ()  # pauses before single requests, to see when an endpoint goes cold

@@ -8,6 +8,7 @@ loop nothing waits for answers.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 import trio
@@ -229,7 +230,7 @@ class _PlanRun:
                         return
                     left -= 1
                 record = await self._request(self.plan.slot(self._begin(), stage))
-                if left is None and record is not None and record.stamps.first_byte is None:
+                if until is not None and record is not None and record.stamps.first_byte is None:
                     await trio.sleep(AFTER_REFUSAL_S)
 
         at_a_time = self.share.part(stage.concurrency or 1)
@@ -240,6 +241,7 @@ class _PlanRun:
     async def _open_loop(self, stage: Stage, start_ns: int | None) -> None:
         planned = times_ns(stage)[self.share.worker :: self.share.of]
         zero = start_ns if start_ns is not None else now_ns() + LEAD_NS
+        places = trio.CapacityLimiter(self.share.part(stage.limit)) if stage.limit is not None else None
         with Starts(planned + zero) as starts:
             async with trio.open_nursery() as nursery:
                 while not self.over and (batch := await starts.next()) is not None:
@@ -247,7 +249,15 @@ class _PlanRun:
                         offset = int(planned[i])
                         warmup = offset < stage.warmup_ns
                         slot = self.plan.slot(self._begin(), stage, zero + offset, warmup=warmup)
-                        nursery.start_soon(self._request, slot)
+                        nursery.start_soon(self._request if places is None else partial(self._wait_for, places), slot)
+
+    async def _wait_for(self, places: trio.CapacityLimiter, slot: Slot) -> None:
+        """One request, once there is a place for it; its latency from the schedule contains the wait."""
+        async with places:
+            if self.over:
+                self.state.begun -= 1
+            else:
+                await self._request(slot)
 
     @property
     def over(self) -> bool:

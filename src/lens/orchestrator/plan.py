@@ -19,7 +19,7 @@ from lens.errors import ConfigError
 from lens.model import Record, Target
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
-from lens.orchestrator.schedule import Stage, pattern_of, stages, starts_within
+from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
 from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url
 from lens.providers.base import Provider
 from lens.providers.custom import Custom
@@ -130,15 +130,18 @@ def make_plan(
     load = config.load
     targets = tuple([make_target(one, environ) for one in config.targets])
     trace = tuple(trace_ns) if trace_ns else read_trace_ns(Path(load.trace)) if load.trace else ()
-    if pattern_of(load) == "iterations" and len(targets) > 1:
+    counted = requests_of(load, load.duration_ns)
+    if pattern_of(load) == "iterations" and counted is not None:
         # Iterations are counted for each target, as `lll compare` documents.
-        load = replace(load, iterations=load.iterations * len(targets))
+        load = replace(load, iterations=counted * len(targets))
     steps = stages(load, trace_ns=trace)
     known = [count_of(stage) for stage in steps]
     wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
     single = pattern_of(load) == "single"
     warnings: list[str] = []
-    source = replace(config.prompts, whole=single) if config.prompts.whole is None else config.prompts
+    source = config.prompts
+    if source.file and source.whole is None:
+        source = replace(source, whole=single)
     asked = tuple(prompts) if prompts else load_prompts(source, count=wanted, seed=load.seed, warnings=warnings)
     if single:
         # One after the other: each prompt of a file is asked once.
@@ -223,12 +226,17 @@ def count_of(stage: Stage) -> int | None:
     if stage.times_ns is not None:
         return len(stage.times_ns)
     if not stage.open_loop or stage.rate_per_s is None:
-        return stage.count if stage.duration_ns is None else None
+        return stage.count
     rate = stage.rate_per_s if stage.to_per_s is None else (stage.rate_per_s + stage.to_per_s) / 2
     return starts_within(rate, stage.duration_ns, stage.count)
 
 
 def _encoded(target: PlanTarget, config: TargetConfig, prompts: tuple[Prompt, ...]) -> tuple[WireRequest, ...]:
+    """Return the request of each prompt.
+
+    Raises:
+        ConfigError: one cannot be expressed in the protocol, or a setting has no effect in it.
+    """
     ask = Ask(
         model=target.info.model,
         api=config.api,
@@ -239,7 +247,33 @@ def _encoded(target: PlanTarget, config: TargetConfig, prompts: tuple[Prompt, ..
         extra_body=config.extra_body,
         headers=config.headers,
     )
+    _check_effect(target, ask, any(prompt.system for prompt in prompts))
     return tuple([target.provider.encode(prompt, ask, target.base_url, target.key) for prompt in prompts])
+
+
+def _check_effect(target: PlanTarget, ask: Ask, with_system: bool) -> None:
+    """Check that the protocol has a place for what is asked.
+
+    Raises:
+        ConfigError: it has none for a setting, which would be ignored.
+    """
+
+    def body(ask: Ask, system: str | None = None) -> bytes:
+        prompt = Prompt(text="x", system=system)
+        return target.provider.encode(prompt, replace(ask, extra_body={}), target.base_url, target.key).body
+
+    names = [name for name in ("max_tokens", "temperature") if getattr(ask, name) is not None]
+    if not names and not with_system:
+        return
+    whole = body(ask)
+    ignored = [f"--{name.replace('_', '-')}" for name in names if body(replace(ask, **{name: None})) == whole]
+    if with_system and body(ask, "system") == whole:
+        ignored.append("--system")
+    if ignored:
+        api = f", api {ask.api}" if ask.api else ""
+        who = f"provider {target.info.provider}{api}"
+        raise ConfigError(f"{who}: {ignored[0]} has no effect: its requests have no place "
+                          "for it; leave it out, or write a field by --extra-body")  # fmt: skip
 
 
 def _to_warm(config: RunConfig, steps: tuple[Stage, ...]) -> int:
@@ -255,6 +289,7 @@ def _to_warm(config: RunConfig, steps: tuple[Stage, ...]) -> int:
     first = steps[0]
     if first.concurrency is not None:
         return min(first.concurrency, first.count or first.concurrency)
+    most = min(first.limit or MOST_WARMED, MOST_WARMED)
     if first.times_ns is not None:
-        return min(len(first.times_ns), MOST_WARMED)
-    return min(max(round(first.rate_per_s or 1), 1), MOST_WARMED)
+        return min(len(first.times_ns), most)
+    return min(max(round(first.rate_per_s or 1), 1), most)

@@ -53,6 +53,10 @@ def load_prompts(
         FileError: a file cannot be read or understood.
         ConfigError: settings contradict each other.
     """
+    if config.whole is not None and not config.file:
+        raise ConfigError("--lines (prompts.whole) has no effect without --prompt-file")
+    if config.shared_prefix_tokens and not config.input_tokens:
+        raise ConfigError("prompts.shared_prefix_tokens has no effect without --input-tokens")
     if config.texts and config.file:
         raise ConfigError("give --prompt or --prompt-file, not both")
     if config.input_tokens and (config.texts or config.file):

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     Times = NDArray[Any]  # int64, ascending
 
+# Requests of a load that nothing else ends.
+DEFAULT_REQUESTS = 10
+# The same where a stop rule is expected to end it earlier.
+UNTIL_REQUESTS = 10_000
 # A rate or sweep without a duration lasts this long a step; the field's tools take 10 to 60 s.
 DEFAULT_STEP_NS = 30 * NS_PER_S
 # More starts than this in one stage are a slip of the keyboard; they would need 800 MB.
@@ -43,6 +47,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     burstiness: float = 1.0
     times_ns: tuple[int, ...] | None = None  # open loop at exactly these times
     concurrency: int | None = None  # closed loop: so many at a time, the next as soon as one is answered
+    limit: int | None = None  # open loop: at most so many at a time; a start beyond waits for an answer
     count: int | None = None  # ends after so many starts
     duration_ns: int | None = None  # no start at or after this
     seed: int = 0
@@ -63,6 +68,8 @@ def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ..
     """
     pattern = pattern_of(load)
     measured = _MEASURED[pattern](load, trace_ns)
+    if load.concurrency is not None and pattern != "burst":
+        measured = [msgspec.structs.replace(s, limit=load.concurrency) if s.open_loop else s for s in measured]
     return with_warmup(load, measured)
 
 
@@ -94,7 +101,7 @@ def times_ns(stage: Stage) -> Times:
     if stage.rate_per_s is None:
         raise ValueError(f"stage {stage.name} is a closed loop")
     if stage.to_per_s is not None:
-        return ramp(stage.rate_per_s, stage.to_per_s, stage.duration_ns or DEFAULT_STEP_NS)
+        return ramp(stage.rate_per_s, stage.to_per_s, stage.duration_ns or DEFAULT_STEP_NS)[: stage.count]
     if stage.arrival == "constant":
         return constant(stage.rate_per_s, stage.duration_ns, stage.count)
     shape = 1.0 if stage.arrival == "poisson" else stage.burstiness
@@ -191,15 +198,22 @@ def _single(_load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
     return [Stage(name="single", concurrency=1, count=1)]
 
 
+def requests_of(load: LoadConfig, duration_ns: int | None) -> int | None:
+    """Return how many requests end the load; None where only its duration does."""
+    default = UNTIL_REQUESTS if load.until else DEFAULT_REQUESTS
+    return load.iterations or (default if duration_ns is None else None)
+
+
 def _iterations(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
-    """With a duration, the duration ends it."""
-    count = None if load.duration_ns is not None else load.iterations
-    return [Stage(name="iterations", concurrency=load.concurrency, count=count, duration_ns=load.duration_ns)]
+    span = load.duration_ns
+    return [
+        Stage(name="iterations", concurrency=load.concurrency or 1, count=requests_of(load, span), duration_ns=span)
+    ]
 
 
 def _burst(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
-    waves = load.iterations
-    return [Stage(name=f"burst {i + 1}", times_ns=(0,) * load.concurrency) for i in range(waves)]
+    waves = load.iterations or DEFAULT_REQUESTS
+    return [Stage(name=f"burst {i + 1}", times_ns=(0,) * (load.concurrency or 1)) for i in range(waves)]
 
 
 def _rate(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
@@ -209,9 +223,9 @@ def _rate(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
         Stage(
             name=f"{load.rate_per_s:g}/s",
             rate_per_s=load.rate_per_s,
-            arrival=load.arrival,
-            burstiness=load.burstiness,
-            count=load.iterations if load.duration_ns is None else None,
+            arrival=load.arrival or "constant",
+            burstiness=load.burstiness or 1.0,
+            count=requests_of(load, load.duration_ns),
             duration_ns=load.duration_ns,
             seed=load.seed,
         )
@@ -226,6 +240,7 @@ def _ramp(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
             name=f"{load.rate_per_s:g}/s to {load.ramp_to_per_s:g}/s",
             rate_per_s=load.rate_per_s,
             to_per_s=load.ramp_to_per_s,
+            count=load.iterations,
             duration_ns=load.duration_ns or DEFAULT_STEP_NS,
         )
     ]
@@ -233,9 +248,10 @@ def _ramp(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
 
 def _sweep(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
     if load.sweep_concurrency:
-        count = load.iterations if load.step_duration_ns is None else None
+        span_ns = load.step_duration_ns or load.duration_ns
+        count = requests_of(load, span_ns)
         return [
-            Stage(name=f"{c} at a time", concurrency=c, count=count, duration_ns=load.step_duration_ns)
+            Stage(name=f"{c} at a time", concurrency=c, count=count, duration_ns=span_ns)
             for c in load.sweep_concurrency
         ]
     low, high, step = load.sweep_min_per_s, load.sweep_max_per_s, load.sweep_step_per_s
@@ -248,8 +264,9 @@ def _sweep(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
         Stage(
             name=f"{rate:g}/s",
             rate_per_s=rate,
-            arrival=load.arrival,
-            burstiness=load.burstiness,
+            arrival=load.arrival or "constant",
+            burstiness=load.burstiness or 1.0,
+            count=load.iterations,
             duration_ns=span,
             seed=load.seed + i,
         )
@@ -259,7 +276,9 @@ def _sweep(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
 
 def _idle(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
     """A warm baseline, then one request after each gap; the ladder is climbed IDLE_ROUNDS times."""
-    warm = Stage(name="warm", concurrency=1, count=max(load.iterations, IDLE_BASELINE))
+    if load.iterations is not None and load.iterations < IDLE_BASELINE:
+        raise ConfigError(f"--idle-gaps compares with {IDLE_BASELINE} warm requests or more: raise --iterations")
+    warm = Stage(name="warm", concurrency=1, count=load.iterations or DEFAULT_REQUESTS)
     ladder = [
         Stage(name=f"after idle {human_duration(gap)}", concurrency=1, count=1, pause_ns=gap)
         for _ in range(IDLE_ROUNDS)
@@ -269,7 +288,10 @@ def _idle(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
 
 
 def _replay(load: LoadConfig, trace: Sequence[int]) -> list[Stage]:
-    return [Stage(name="replay", times_ns=replayed(trace, load.speedup))]
+    times = replayed(trace, load.speedup or 1.0)
+    if load.duration_ns is not None:
+        times = tuple([at for at in times if at < load.duration_ns])
+    return [Stage(name="replay", times_ns=times[: load.iterations])]
 
 
 _MEASURED = {
@@ -297,7 +319,8 @@ def with_warmup(load: LoadConfig, measured: Sequence[Stage]) -> tuple[Stage, ...
         return tuple(measured)
     first = measured[0]
     if first.open_loop and not requests and first.times_ns is None:
-        whole = first.duration_ns or round((first.count or 0) / (first.rate_per_s or 1) * NS_PER_S)
+        counted = round(first.count / (first.rate_per_s or 1) * NS_PER_S) if first.count is not None else None
+        whole = min(span for span in (first.duration_ns, counted) if span is not None)
         cut = span_ns or round(whole * share)
         if cut >= whole:
             raise ConfigError(f"--warmup {load.warmup} leaves nothing to measure of {human_duration(whole)}")

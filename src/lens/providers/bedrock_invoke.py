@@ -21,7 +21,7 @@ from lens.model import Signal, Usage
 from lens.providers import anthropic, bedrock_converse
 from lens.providers.answers import NO_EVENT, AnswerReader, make_usage
 from lens.providers.base import Body, max_tokens_of
-from lens.providers.messages import plain_text
+from lens.providers.messages import plain_text_with_system
 from lens.providers.values import (
     as_count,
     as_dict,
@@ -76,7 +76,7 @@ def _nova(prompt: Prompt, ask: Ask) -> Body:
 
 def _titan(prompt: Prompt, ask: Ask) -> Body:
     config = without_none(maxTokenCount=max_tokens_of(prompt, ask), temperature=ask.temperature)
-    return {"inputText": plain_text(prompt), "textGenerationConfig": config}
+    return {"inputText": plain_text_with_system(prompt), "textGenerationConfig": config}
 
 
 def _with_prompt(max_tokens_key: str) -> Callable[[Prompt, Ask], Body]:
@@ -84,7 +84,7 @@ def _with_prompt(max_tokens_key: str) -> Callable[[Prompt, Ask], Body]:
 
     def build(prompt: Prompt, ask: Ask) -> Body:
         options = {max_tokens_key: max_tokens_of(prompt, ask), "temperature": ask.temperature}
-        return {"prompt": plain_text(prompt), **without_none(**options)}
+        return {"prompt": plain_text_with_system(prompt), **without_none(**options)}
 
     return build
 

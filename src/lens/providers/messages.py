@@ -44,6 +44,12 @@ def plain_text(prompt: Prompt) -> str:
     return prompt.text or "\n".join(text_of(message.get("content")) for message in prompt.messages)
 
 
+def plain_text_with_system(prompt: Prompt) -> str:
+    """Return the same behind the system text, for an API that has no place for that."""
+    parts = (None if prompt.messages else prompt.system, plain_text(prompt))
+    return "\n".join([part for part in parts if part])
+
+
 def is_system(message: Message) -> bool:
     """Return whether a message speaks for whoever runs the model."""
     return message.get("role") in ("system", "developer")

@@ -18,7 +18,7 @@ from lens.providers import responses
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.billing import reported_cost_usd
-from lens.providers.messages import plain_text
+from lens.providers.messages import plain_text, plain_text_with_system
 from lens.providers.outcomes import parse_error
 from lens.providers.presets import Preset
 from lens.providers.values import (
@@ -154,7 +154,7 @@ class OpenAI:
         elif api == "chat":
             body["messages"] = prompt.as_messages()
         else:
-            body["prompt"] = plain_text(prompt)
+            body["prompt"] = plain_text_with_system(prompt)
         max_tokens_key = {"chat": self.preset.max_tokens_key, "responses": "max_output_tokens"}.get(api, "max_tokens")
         body |= without_none(**{max_tokens_key: max_tokens_of(prompt, ask)}, temperature=ask.temperature)
         if api != "responses":

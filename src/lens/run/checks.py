@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from lens.config.layers import check_effective
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import parse_cooldown, pattern_of
@@ -13,8 +14,6 @@ from lens.run.slo_search import slos_of
 _NEEDS = (
     ("ray_address", "engine", "processes"),
     ("search_max", "search_slo", ()),
-    ("speedup", "trace", None),
-    ("ramp_to_per_s", "rate_per_s", None),
 )
 
 
@@ -25,6 +24,8 @@ def check_load(load: LoadConfig) -> None:
         ConfigError: two fields exclude each other, a field has no effect, or a value cannot be read.
     """
     slos_of(load.search_slo)
+    if load.search_slo and load.cooldown != "0":
+        raise ConfigError("--cooldown cannot be combined with --search-slo: each load it tries is judged as a whole")
     parse_cooldown(load.cooldown)
     if is_shared(load):
         check_workers(load)
@@ -32,22 +33,9 @@ def check_load(load: LoadConfig) -> None:
         _check_search(load)
     if load.connections and load.connection != "reuse":
         raise ConfigError(f"load.connections has no effect with load.connection {load.connection!r}: give one of them")
-    if load.pattern is None:
-        _check_pattern(load)
-
-
-def _check_pattern(load: LoadConfig) -> None:
-    """Refuse numbers that the pattern they mean makes no use of."""
-    pattern = pattern_of(load)
-    if load.arrival != "constant" and pattern not in ("rate", "sweep") and not load.search_slo:
-        raise ConfigError(f"load.arrival {load.arrival!r} has no effect on a load of {pattern}: give a --rate")
-    if load.burstiness != 1 and load.arrival != "gamma":
-        raise ConfigError("load.burstiness has no effect without load.arrival 'gamma': give both or neither")
-    if pattern != "sweep" and (load.sweep_step_per_s or load.step_duration_ns):
-        raise ConfigError("load.sweep_step_per_s and load.step_duration_ns have no effect without a sweep: "
-                          "give --sweep-max or --sweep-concurrency")  # fmt: skip
+    check_effective(load)
     for name, other, without in _NEEDS:
-        if getattr(load, name) != getattr(LoadConfig(), name) and getattr(load, other) == without:
+        if getattr(load, name) is not None and getattr(load, other) == without:
             raise ConfigError(f"load.{name} has no effect without load.{other}: give both or neither")
 
 
@@ -70,6 +58,10 @@ def check_workers(load: LoadConfig) -> None:
     for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo")):
         if said:
             raise ConfigError(f"{name} cannot be joined with --workers: no worker knows what the others measured")
+    if load.concurrency is not None and pattern_of(load) != "iterations" and load.concurrency < load.workers:
+        raise ConfigError(
+            f"--concurrent {load.concurrency} requests at most cannot be shared by {load.workers} workers"
+        )
     if load.idle_gaps_ns or load.connection == "both":
         raise ConfigError("--idle-gaps and --connection both compare requests with their neighbours: use one worker")
 

@@ -88,7 +88,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
     found = {
         "name": stage.name,
         "requests": count_of(stage),
-        "at_a_time": stage.concurrency,
+        "at_a_time": stage.concurrency or stage.limit,
         "rate_per_s": stage.rate_per_s,
         "to_per_s": stage.to_per_s,
         "arrival": stage.arrival if stage.rate_per_s is not None else None,

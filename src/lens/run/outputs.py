@@ -139,10 +139,13 @@ def destinations(config: RunConfig, file: str | None = None) -> list[Destination
 
 def uses_stdout(output: OutputConfig, file: str | None = None) -> bool:
     """Whether standard output belongs to an export or to the real-time lines."""
+    return output.real_time or exports_to_stdout(output, file)
+
+
+def exports_to_stdout(output: OutputConfig, file: str | None = None) -> bool:
+    """Whether standard output belongs to an export."""
     to_files = file not in (None, "-") or output.dir is not None
-    return output.real_time or any(
-        e.endpoint is None and (file == "-" or not (to_files or e.file)) for e in output.exports
-    )
+    return any(e.endpoint is None and (file == "-" or not (to_files or e.file)) for e in output.exports)
 
 
 def run_name(config: RunConfig, time: str) -> str:

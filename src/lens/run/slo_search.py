@@ -144,9 +144,9 @@ async def search(
     """
     load = plan.config.load
     slos = slos_of(load.search_slo)
-    by_rate = load.rate_per_s is not None or load.concurrency == 1
+    by_rate = load.rate_per_s is not None or load.concurrency in (None, 1)
     unit = "requests/s" if by_rate else "at a time"
-    start = (load.rate_per_s or 1.0) if by_rate else float(load.concurrency)
+    start = (load.rate_per_s or 1.0) if by_rate else float(load.concurrency or 1)
     most = load.search_max or (MOST_RATE if by_rate else MOST_OPEN)
     finder = LoadSearch(min(start, most), most, whole=not by_rate)
     said: list[str] = []
@@ -201,11 +201,13 @@ def _stage(plan: Plan, load: float, unit: str, *, by_rate: bool) -> Stage:
             name=name,
             rate_per_s=load,
             duration_ns=span,
-            arrival=config.arrival,
-            burstiness=config.burstiness,
+            arrival=config.arrival or "constant",
+            burstiness=config.burstiness or 1.0,
+            count=config.iterations,
+            limit=config.concurrency if config.rate_per_s is not None else None,
             seed=config.seed,
         )
-    return Stage(name=name, concurrency=int(load), duration_ns=span)
+    return Stage(name=name, concurrency=int(load), count=config.iterations, duration_ns=span)
 
 
 def judge(slos: Sequence[Threshold], records: Sequence[Record]) -> tuple[Verdict, bool, str]:

@@ -15,8 +15,6 @@ from lens.metrics.intervals import Interval, mean_interval, percentile_interval
 from lens.model import Record
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*[ ,:<]\s*(\d+(?:\.\d+)?)\s*%\s*")
-# A run that nothing else bounds ends after so many requests.
-MOST_REQUESTS = 10_000
 # How much more must be known before it is looked at again.
 GROWTH = 1.1
 FEWEST = 30

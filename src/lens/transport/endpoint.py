@@ -148,6 +148,9 @@ def parse_endpoint(
         split_resolve(rule)
     if unix_socket is not None and proxy:
         raise ConfigError("--unix-socket and --proxy exclude each other: a socket file is reached directly")
+    if unix_socket is not None and (connect_to or resolve or family != "any"):
+        raise ConfigError("--unix-socket and --connect-to, --resolve, --ipv4, --ipv6 exclude each other: "
+                          "a socket file has no address")  # fmt: skip
     if client_key and not cert:
         raise ConfigError("--client-key needs the certificate it belongs to: --cert FILE")
     if family not in ("any", "ipv4", "ipv6"):
