@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from handmade import INFO, failed_record, record
 
 from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary_of, latency_stats
@@ -17,6 +18,8 @@ def test_totals_statistics_and_money_are_those_of_the_requests():
     assert (found.total_requests, found.successful_requests, found.failed_requests) == (3, 2, 1)
     assert (found.ttft_stats.min, found.ttft_stats.median, found.ttft_stats.max) == (100, 100, 200)
     assert found.itl_stats.mean == 10
+    assert found.error_rates["rate_limit"] == pytest.approx(1 / 3)
+    assert set(found.error_rates) == {"network", "rate_limit", "server", "auth", "invalid_request", "cancelled"}
     assert found.total_output_tokens == 6
     assert found.total_cost is None
     assert found.start_time == INFO.started_at

@@ -13,6 +13,7 @@ import msgspec
 
 from lens.export.request_json import encode_requests
 from lens.metrics.distribution import Distribution
+from lens.metrics.formulas import ERROR_KINDS, error_rate_of
 from lens.metrics.rows import timestamps
 from lens.metrics.summarize import summarize
 from lens.metrics.summary import Summary
@@ -58,6 +59,7 @@ class BenchmarkSummary(msgspec.Struct, frozen=True, kw_only=True):
     total_output_tokens: int | None = None
     success_rate: float | None = None
     output_tokens_per_second: float | None = None  # of all requests together
+    error_rates: dict[str, float] = {}  # kind of error -> share of all requests
     by_status: dict[str, int] = {}
     by_category: dict[str, int] = {}
     requests: tuple[dict[str, Any], ...] = ()  # each with its figures, where they were asked for
@@ -103,9 +105,16 @@ def benchmark_summary(info: RunInfo | None, summary: Summary) -> BenchmarkSummar
         total_output_tokens=summary.output_tokens,
         success_rate=summary.success_rate,
         output_tokens_per_second=summary.output_tokens_per_second,
+        error_rates=error_rates(summary),
         by_status=summary.by_status,
         by_category=summary.by_category,
     )
+
+
+def error_rates(summary: Summary) -> dict[str, float]:
+    """Return the share of requests that failed in each way, by the names that gates have for them."""
+    shares = {kind: error_rate_of(status)(summary) for kind, status in ERROR_KINDS.items()}
+    return {kind: share for kind, share in shares.items() if share is not None}
 
 
 def benchmark_summary_of(table: Table, info: RunInfo | None = None, *, requests: bool = False) -> BenchmarkSummary:

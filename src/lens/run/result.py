@@ -14,6 +14,7 @@ import numpy as np
 from lens.analysis.gates.sla import Gate, GateResult, evaluate_each, evaluate_gates
 from lens.config.settings import LoadConfig
 from lens.errors import ExitCode
+from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary
 from lens.metrics.goodput import Slo
 from lens.metrics.summarize import summarize
 from lens.metrics.summary import Summary
@@ -123,6 +124,11 @@ class RunResult:
     def summary(self) -> Summary:
         """The figures of the run."""
         return _summarize(self._finished, self.info, self.notes, self._judging)
+
+    @cached_property
+    def benchmark_summary(self) -> BenchmarkSummary:
+        """The same under the names of documents, without the requests."""
+        return benchmark_summary(self.info, self.summary)
 
     @cached_property
     def verdicts(self) -> tuple[GateResult, ...]:
