@@ -323,7 +323,7 @@ import asyncio
 from lens import AnthropicAdapter, GenericOpenAIAdapter, OpenAIAdapter, PricingModel, RateLimits, RequestConfig
 
 async def main():
-    for adapter in (OpenAIAdapter("gpt-4"), AnthropicAdapter("claude-sonnet-4-5")):
+    for adapter in (OpenAIAdapter("gpt-4"), AnthropicAdapter("claude-4.1")):
         metrics = await adapter.send_request("Hello", RequestConfig())
         assert metrics.status == "Success"
         assert adapter.supports_streaming()

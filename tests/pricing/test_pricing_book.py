@@ -11,7 +11,7 @@ from needs import need_module
 from lens.errors import ConfigError, FileError
 from lens.model import Usage
 from lens.pricing import PLAN_SET, Price, PriceBook, cost_of, parse_price, standard_book
-from lens.pricing.book import STALE_DAYS
+from lens.pricing.book import STALE_DAYS, PriceKey
 from lens.pricing.table import fits, shipped
 
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -138,6 +138,15 @@ def test_the_plans_own_prices_are_kept_under_a_name():
     assert book.find("anthropic", "claude-3-7-sonnet-20250219").output == 15
     assert book.find("deepseek", "deepseek-r1").output == Decimal("2.19")
     assert book.find("openai", "gpt-4o") is None
+
+
+@pytest.mark.parametrize("model", ["claude-4.1", "claude-4.1-sonnet", "Claude-4.1"])
+def test_a_name_that_only_the_plan_has_is_priced_and_dated_as_there(model):
+    price = standard_book().find("anthropic", model)
+    assert (price.input, price.output, price.source, price.checked) == (3, 15, "the plan", "2025-11-07")
+    assert standard_book().find("openai", model) is None
+    assert standard_book(tier="batch").find("anthropic", model) is None
+    assert standard_book().price_at(PriceKey("anthropic", model, "claude-opus-4-1-20250805", None)).output == 75
 
 
 def test_an_unknown_tier_is_refused():

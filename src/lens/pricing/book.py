@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,8 @@ STALE_DAYS = 120
 REMEMBERED = 10_000
 # Name of the set that holds the prices of the project's first plan, for figures that must compare with it.
 PLAN_SET = "plan"
+# Names of models that have a price in that set alone.
+_ONLY_PLANNED = "claude-4.1*"
 # Tiers that cost what the list says, and those that do not say what served.
 _STANDARD_TIERS = ("default", "standard", "on_demand")
 _NO_TIERS = ("", "auto", "unspecified", "traffic_type_unspecified", "service_tier_unspecified")
@@ -121,6 +124,9 @@ class PriceBook:
             names.reverse()
         when = key.when or datetime.now(UTC)
         known = [name for name in names if name and self._table.model(provider, name) is not None]
+        planned = provider == "anthropic" and fnmatchcase(key.model.lower(), _ONLY_PLANNED)
+        if planned and not known and terms.tier is None:
+            return next(price for price in _plan_prices() if price.model == _ONLY_PLANNED)
         return self._table.find(provider, known[0], when, terms) if known else None
 
     def listed(self) -> list[tuple[str, str, Price | None]]:
@@ -259,11 +265,17 @@ def standard_book(prices: Iterable[Price] = (), *, source: str | None = None, ti
         raise ConfigError(f"price tier {tier!r}: there are {', '.join(TIERS)}")
     own = tuple(prices)
     if source == PLAN_SET:
-        packed = resources.files(__package__).joinpath("plan_prices.json").read_bytes()
-        return PriceBook((*own, *_decoded(packed, "the plan's prices")))
+        return PriceBook((*own, *_plan_prices()))
     if source is not None:
         own = (*own, *read_prices(Path(source)))
     return PriceBook(own, shipped(), tier=tier)
+
+
+@cache
+def _plan_prices() -> tuple[Price, ...]:
+    """Return the prices of PLAN_SET."""
+    packed = resources.files(__package__).joinpath("plan_prices.json").read_bytes()
+    return _decoded(packed, "the plan's prices")
 
 
 def read_prices(path: Path) -> tuple[Price, ...]:
