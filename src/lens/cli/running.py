@@ -12,15 +12,12 @@ import click
 import trio
 
 from lens.cli.errors import PROGRAM
-from lens.cli.gates import print_verdicts
-from lens.cli.page import page_console
-from lens.cli.progress import Progress
 from lens.cli.settings import Settings
-from lens.report.run import print_report
 from lens.run import driver
 from lens.run.driver import RunOptions
 from lens.run.outputs import uses_stdout
 from lens.run.result import RunResult
+from lens.run.sink import Sink
 from lens.secrets import mask_secrets, remember_headers
 
 if TYPE_CHECKING:
@@ -35,6 +32,10 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     Raises:
         LensError: nothing could be measured, or written.
     """
+    from lens.cli.gates import print_verdicts
+    from lens.cli.page import page_console
+    from lens.report.run import print_report
+
     result = run_settings(settings)
     console = page_console(on_stderr=uses_stdout(settings.config.output, settings.output))
     print_report(console, result.summary, result.info, list(result.paths), table=result.table)
@@ -66,9 +67,16 @@ def run_settings(settings: Settings, *, keep_text: bool = False, gates_of_each: 
         command=_command(),
         signals=True,
     )
-    live = settings.ui == "live"
-    sinks = [] if settings.ui == "none" else [Progress(live=live, duration_ns=settings.config.load.duration_ns)]
-    return trio.run(partial(driver.run, settings.config, *sinks, options=options))
+    return trio.run(partial(driver.run, settings.config, *_progress(settings), options=options))
+
+
+def _progress(settings: Settings) -> list[Sink]:
+    """Return the progress line that the settings ask for, if any."""
+    if settings.ui == "none":
+        return []
+    from lens.cli.progress import Progress
+
+    return [Progress(live=settings.ui == "live", duration_ns=settings.config.load.duration_ns)]
 
 
 def tell_troubles(result: RunResult, measured: str | None = None) -> None:

@@ -22,8 +22,7 @@ from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
 from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url
 from lens.providers.base import Provider
-from lens.providers.custom import Custom
-from lens.providers.registry import get_provider
+from lens.providers.registry import CUSTOM, get_provider
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, usable_proxy
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
@@ -174,8 +173,11 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         ConfigError: a part cannot be.
     """
     provider = get_provider(config.provider)
-    if isinstance(provider, Custom):
-        provider = provider.with_settings(config.custom)
+    if provider.name == CUSTOM:
+        from lens.providers.custom import Custom
+
+        if isinstance(provider, Custom):
+            provider = provider.with_settings(config.custom)
     base_url = resolve_base_url(config, provider, environ)
     if not base_url:
         variables = getattr(getattr(provider, "preset", None), "address_variables", ())

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -274,7 +273,7 @@ def standard_book(prices: Iterable[Price] = (), *, source: str | None = None, ti
 @cache
 def _plan_prices() -> tuple[Price, ...]:
     """Return the prices of PLAN_SET."""
-    packed = resources.files(__package__).joinpath("plan_prices.json").read_bytes()
+    packed = Path(__file__).with_name("plan_prices.json").read_bytes()
     return _decoded(packed, "the plan's prices")
 
 

@@ -10,7 +10,7 @@ import re
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -181,7 +181,7 @@ def fits(clause: Any, name: str) -> bool:
 @cache
 def shipped() -> PriceTable:
     """Return the table of this package."""
-    return msgspec.json.decode(resources.files(__package__).joinpath("prices.json").read_bytes(), type=PriceTable)
+    return msgspec.json.decode(Path(__file__).with_name("prices.json").read_bytes(), type=PriceTable)
 
 
 def _plain(rate: Rates) -> Rates:

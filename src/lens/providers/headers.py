@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
@@ -149,6 +148,8 @@ def _reset_s(text: str, headers: dict[str, str]) -> float | None:
 
 
 def _date(headers: dict[str, str]) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, OverflowError):

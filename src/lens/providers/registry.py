@@ -3,50 +3,51 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 
 from lens import plugins
 from lens.errors import ConfigError, did_you_mean
-from lens.providers.anthropic import Anthropic
-from lens.providers.azure import Azure
 from lens.providers.base import Provider
-from lens.providers.bedrock import Bedrock
-from lens.providers.cohere import Cohere
-from lens.providers.custom import Custom
-from lens.providers.google import Google
-from lens.providers.ollama import Ollama
-from lens.providers.openai import OpenAI
 from lens.providers.presets import PRESETS
-from lens.providers.vertex import Vertex
 
 GROUP = "lens.providers"
+CUSTOM = "custom"  # the provider that is described by its configuration
+# Codecs with a protocol of their own: name -> where it is. A module is imported when its provider is asked for.
+_OWN = {
+    "azure": "lens.providers.azure:Azure",
+    "anthropic": "lens.providers.anthropic:Anthropic",
+    "google": "lens.providers.google:Google",
+    "vertex": "lens.providers.vertex:Vertex",
+    "bedrock": "lens.providers.bedrock:Bedrock",
+    "ollama": "lens.providers.ollama:Ollama",
+    "cohere": "lens.providers.cohere:Cohere",
+    CUSTOM: "lens.providers.custom:Custom",
+}
+_PRESETS = {preset.name: preset for preset in PRESETS}
+_BUILT_IN = (*_PRESETS, *_OWN)
 
 
 @cache
-def _built_in() -> dict[str, Provider]:
-    providers: tuple[Provider, ...] = (
-        *[OpenAI(preset) for preset in PRESETS],
-        Azure(),
-        Anthropic(),
-        Google(),
-        Vertex(),
-        Bedrock(),
-        Ollama(),
-        Cohere(),
-        Custom(),
-    )
-    return {provider.name: provider for provider in providers}
+def _built_in(name: str) -> Provider:
+    if name in _PRESETS:
+        from lens.providers.openai import OpenAI
+
+        return OpenAI(_PRESETS[name])
+    module, _, kind = _OWN[name].partition(":")
+    provider: Provider = getattr(import_module(module), kind)()
+    return provider
 
 
 @cache
 def _aliases() -> dict[str, str]:
     """Return the provider of each alias that a preset names."""
-    presets = [getattr(provider, "preset", None) for provider in _built_in().values()]
+    presets = [getattr(_built_in(name), "preset", None) for name in _BUILT_IN]
     return {alias: preset.name for preset in presets if preset for alias in preset.aliases}
 
 
 def provider_names() -> tuple[str, ...]:
     """Return every name that get_provider knows, aliases left out."""
-    return (*_built_in(), *[name for name in plugins.names(GROUP) if name not in _built_in()])
+    return (*_BUILT_IN, *[name for name in plugins.names(GROUP) if name not in _BUILT_IN])
 
 
 def get_provider(name: str) -> Provider:
@@ -56,10 +57,10 @@ def get_provider(name: str) -> Provider:
         ConfigError: no provider of that name; the message names the nearest.
     """
     wanted = name.strip().lower()
-    wanted = _aliases().get(wanted, wanted)
-    built_in = _built_in()
-    if wanted in built_in:
-        return built_in[wanted]
+    if wanted not in _BUILT_IN:
+        wanted = _aliases().get(wanted, wanted)
+    if wanted in _BUILT_IN:
+        return _built_in(wanted)
     if name in plugins.names(GROUP):
         loaded = plugins.load(GROUP, name)
         provider: Provider = loaded() if isinstance(loaded, type) else loaded

@@ -8,7 +8,6 @@ from lens.config.layers import check_effective
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import parse_cooldown, pattern_of
-from lens.run.slo_search import slos_of
 
 # What means something only together with another field: the field, and that other.
 _NEEDS = (
@@ -23,7 +22,10 @@ def check_load(load: LoadConfig) -> None:
     Raises:
         ConfigError: two fields exclude each other, a field has no effect, or a value cannot be read.
     """
-    slos_of(load.search_slo)
+    if load.search_slo:
+        from lens.run.slo_search import slos_of
+
+        slos_of(load.search_slo)
     if load.search_slo and load.cooldown != "0":
         raise ConfigError("--cooldown cannot be combined with --search-slo: each load it tries is judged as a whole")
     parse_cooldown(load.cooldown)

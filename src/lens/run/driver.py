@@ -17,18 +17,14 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
-from lens.analysis.gates.sla import Gate
-from lens.analysis.gates.thresholds import parse_threshold
 from lens.config.settings import RunConfig
 from lens.errors import LensError, causes
-from lens.metrics.goodput import Slo
 from lens.model import Record, RunInfo
 from lens.orchestrator.engine import OnRecord, Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.run_info import run_info, with_end
 from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.stop import Stop, stopped_by_signals
-from lens.orchestrator.workers.parent import run_workers
 from lens.pricing import PriceBook, standard_book
 from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
@@ -40,13 +36,14 @@ from lens.run.real_time import RealTime
 from lens.run.result import Judging, RunResult
 from lens.run.simulators import with_simulators
 from lens.run.sink import Sink, wants_progress
-from lens.run.slo_search import search
-from lens.run.stop_rule import Until
 from lens.run.token_counter import token_counter
 from lens.wire import Prompt
 
 if TYPE_CHECKING:
+    from lens.analysis.gates.sla import Gate
+    from lens.metrics.goodput import Slo
     from lens.push.push import Push
+    from lens.run.stop_rule import Until
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +134,7 @@ class _DrivenRun:
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
-        self.until = Until(load.until) if load.until else None
+        self.until = _stop_rule(load.until) if load.until else None
         self.notes: tuple[str, ...] = ()
         single = pattern_of(load) == "single"
         places = destinations(config, options.output)
@@ -150,6 +147,8 @@ class _DrivenRun:
         self.journal = journal
         async with self._signals():
             if self.config.load.search_slo:
+                from lens.run.slo_search import search
+
                 outcome, found = await search(self._plan(), self._measure, on_record=self._take, stop=self.stop)
                 self.notes = (*found.tries, found.says())
             else:
@@ -205,7 +204,7 @@ class _DrivenRun:
         """Carry out a plan in this process, or in those that share it."""
         on_progress = self._show if any(map(wants_progress, self.sinks)) else None
         if is_shared(self.config.load):
-            share = run_workers if self.config.load.engine == "processes" else _ray()
+            share = _processes() if self.config.load.engine == "processes" else _ray()
 
             def take(record: Record) -> None:
                 (self._take_warmup if record.warmup else on_record)(record)
@@ -266,7 +265,24 @@ class _DrivenRun:
 def _gates(config: RunConfig, options: RunOptions) -> tuple[Gate, ...]:
     if options.gates is not None:
         return options.gates
+    if not config.thresholds:
+        return ()
+    from lens.analysis.gates.sla import Gate
+    from lens.analysis.gates.thresholds import parse_threshold
+
     return tuple([Gate(threshold=parse_threshold(text)) for text in config.thresholds])
+
+
+def _stop_rule(text: str) -> Until:
+    from lens.run.stop_rule import Until
+
+    return Until(text)
+
+
+def _processes() -> Callable[..., Awaitable[Outcome]]:
+    from lens.orchestrator.workers.parent import run_workers
+
+    return run_workers
 
 
 def _ray() -> Callable[..., Awaitable[Outcome]]:
