@@ -32,7 +32,7 @@ FLOORS = (
     {"providers", "pricing", "history"},
     {"config", "plugins"},
     {"errors", "secrets", "wire"},
-    {"_core", "model", "parsing", "units", "_version"},
+    {"_core", "arrays", "model", "parsing", "units", "_version"},
     {"simulator"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 
 import pytest
-from cli_program import lll, scripted
+from cli_program import environment, lll, scripted
+from waiting import HANG_S
 
 from lens.history.read import read_run
 
@@ -160,3 +163,17 @@ def test_the_simulator_is_built_in():
 
 def test_colour_is_for_terminals(target):
     assert "\x1b[" not in lll("profile", *target).stdout
+
+
+@pytest.mark.parametrize("export", [[], ["--export", "jsonl"]], ids=["page", "jsonl"])
+def test_numpy_is_not_loaded_for_one_request(target, export):
+    code = (
+        "import sys\nfrom lens.cli.errors import run\nfrom lens.cli.main import lll\n"
+        f"assert run(lll, {['profile', *map(str, target), *export]}) == 0\n"
+        "print([name for name in ('numpy', 'urllib3', 'lens.push.push') if name in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True, env=environment()
+    )
+    assert shown.stdout.splitlines()[-1] == "[]"
+    assert "TTFT" in shown.stdout + shown.stderr

@@ -12,10 +12,13 @@ from handmade import INFO, MS, START, failed_record, full_record, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lens.export.request_json import encode_requests
 from lens.history.write import write_run
 from lens.metrics import columns as columns_module
 from lens.metrics.builder import BATCH, read_table, read_tables, table_of
 from lens.metrics.definitions import METRICS, request_metrics
+from lens.metrics.rows import values_of
+from lens.metrics.summarize import summarize
 from lens.metrics.token_counts import EVIDENCE
 from lens.model import Connection, Events, Signal, Stamps, Status, TcpInfo, Usage
 from lens.pricing import PriceBook, parse_price
@@ -98,6 +101,21 @@ def test_a_column_holds_what_is_said_of_each_record_alone(records):
         assert table.tokens[table.of == place].tolist() == line.tokens.tolist()
         number = table.column("evidence")[place]
         assert (EVIDENCE[number] if number >= 0 else None) == line.evidence
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_record() | st.sampled_from([full_record(), failed_record(), record()]))
+def test_one_request_on_lists_has_the_figures_that_it_has_on_arrays(one):
+    book = PriceBook([parse_price("in=3,out=15,cached=1")])
+    few, many = table_of([one], INFO, book, few=True), table_of([one], INFO, book)
+    for metric in request_metrics():
+        assert repr(values_of(few, metric)) == repr(values_of(many, metric)), metric.name
+        assert repr(few.pooled(metric.name).values.tolist()) == repr(many.pooled(metric.name).values.tolist())
+    assert repr(summarize(few)) == repr(summarize(many))
+    assert list(encode_requests(few, timings=True)) == list(encode_requests(many, timings=True))
+    assert [repr(part.take(part.success).metric("ttft_ms").tolist()) for part in (few.take(slice(0, 1)), few)] == [
+        repr(many.take(many.success).metric("ttft_ms").tolist())
+    ] * 2
 
 
 @settings(max_examples=100, deadline=None)

@@ -65,13 +65,16 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str  # of its files
     where: str  # "module:class"
     says: str  # one line for people
+    of_records: bool = False  # reads the records and their metrics, and neither columns nor a summary
     extra: str | None = None  # of this package, whose libraries the format needs
 
 
 _BUILT_IN = (
     Format(name="json", suffix=".json", where="lens.export.json:JsonDocument", says="one document, all of it"),
-    Format(name="jsonl", suffix=".jsonl", where="lens.export.jsonl:JsonLines", says="run file, a line a request"),
-    Format(name="msgpack", suffix=".msgpack", where="lens.export.jsonl:Packed", says="a run file, smaller"),
+    Format(name="jsonl", suffix=".jsonl", where="lens.export.jsonl:JsonLines", says="run file, a line a request",
+        of_records=True),
+    Format(name="msgpack", suffix=".msgpack", where="lens.export.jsonl:Packed", says="a run file, smaller",
+        of_records=True),
     Format(name="csv", suffix=".csv", where="lens.export.csv:CsvTable", says="a row a request"),
     Format(name="html", suffix=".html", where="lens.report.html.document:HtmlPage", says="the page of `lll report`"),
     Format(name="parquet", suffix=".parquet", where="lens.export.parquet:Parquet", says="the table, with types",

@@ -7,6 +7,7 @@ JSON, extensions of raw integers in MessagePack (see model.pack_hook).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, get_type_hints
 
 import msgspec
@@ -23,16 +24,6 @@ _PASSED_OVER = frozenset({
     "text", "reasoning", "tool_calls", "headers", "rate_limits", "provider_request_id", "comments", "wire_bytes",
 })  # fmt: skip
 
-LeanStamps = msgspec.defstruct(
-    "LeanStamps",
-    [("start", Ns), *[(name, Ns, MISSING) for name in Stamps.__struct_fields__ if name != "start"]],
-    frozen=True,
-    gc=False,
-)
-LeanUsage = msgspec.defstruct(
-    "LeanUsage", [(name, float, _NAN) for name in Usage.__struct_fields__], frozen=True, gc=False
-)
-
 
 class LeanConnection(Noun, frozen=True):
     """What a table reads of a connection."""
@@ -44,14 +35,26 @@ class LeanConnection(Noun, frozen=True):
     tcp_at_end: TcpInfo | None = None
 
 
+@cache
+def _stamps() -> Any:
+    fields: list[Any] = [(name, Ns, MISSING) for name in Stamps.__struct_fields__ if name != "start"]
+    return msgspec.defstruct("LeanStamps", [("start", Ns), *fields], frozen=True, gc=False)
+
+
+@cache
+def _usage() -> Any:
+    fields = [(name, float, _NAN) for name in Usage.__struct_fields__]
+    return msgspec.defstruct("LeanUsage", fields, frozen=True, gc=False)
+
+
 def _lean(name: str, numbers: Any, absent: Any) -> type:
     """Return a kind of record without what a table passes over; `numbers` is how lists of numbers are decoded."""
     events = msgspec.defstruct(
         f"{name}Events", [(field, numbers, absent) for field in Events.__struct_fields__], frozen=True, gc=False
     )
     replaced = {
-        "stamps": LeanStamps,
-        "usage": LeanUsage | None,
+        "stamps": _stamps(),
+        "usage": _usage() | None,
         "connection": LeanConnection | None,
         "events": events,
         "tokens_per_event": numbers | None,
@@ -73,7 +76,14 @@ def _lean(name: str, numbers: Any, absent: Any) -> type:
     return msgspec.defstruct(name, fields, frozen=True, kw_only=True)
 
 
-PackedRecord = _lean("PackedRecord", Ext, _EMPTY)
-ListedRecord = _lean("ListedRecord", list[int], msgspec.field(default_factory=list))
-decode_packed: Callable[[Any], Any] = msgspec.msgpack.Decoder(PackedRecord).decode
-decode_listed: Callable[[Any], Any] = msgspec.json.Decoder(ListedRecord).decode
+# These kinds are made when the first record is decoded: a run that reads none back does without them.
+@cache
+def packed_decoder() -> Callable[[Any], Any]:
+    """Return what decodes a record of a MessagePack file."""
+    return msgspec.msgpack.Decoder(_lean("PackedRecord", Ext, _EMPTY)).decode
+
+
+@cache
+def listed_decoder() -> Callable[[Any], Any]:
+    """Return what decodes a record of a JSON Lines file."""
+    return msgspec.json.Decoder(_lean("ListedRecord", list[int], msgspec.field(default_factory=list))).decode

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import msgspec
 
 from lens.errors import FileError
-from lens.history.lean import decode_listed, decode_packed
+from lens.history.lean import listed_decoder, packed_decoder
 from lens.history.write import MAGIC
 from lens.model import SCHEMA, UNREADABLE, Record, RunInfo, decode_hook
 
@@ -50,18 +50,27 @@ class _Document(msgspec.Struct):
     requests: list[msgspec.Raw] | None = None
 
 
-_LINES = _Layout(
-    msgspec.json.Decoder(Record, dec_hook=decode_hook).decode,
-    msgspec.json.Decoder(RunInfo, dec_hook=decode_hook).decode,
-    decode_listed,
-)
-_MESSAGES = _Layout(
-    msgspec.msgpack.Decoder(Record, dec_hook=decode_hook).decode,
-    msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook).decode,
-    decode_packed,
-)
-decode_message = _MESSAGES.record
-_decode_document = msgspec.json.Decoder(_Document, dec_hook=decode_hook).decode
+@cache
+def _line_layout() -> _Layout:
+    return _Layout(
+        msgspec.json.Decoder(Record, dec_hook=decode_hook).decode,
+        msgspec.json.Decoder(RunInfo, dec_hook=decode_hook).decode,
+        listed_decoder(),
+    )
+
+
+@cache
+def _message_layout() -> _Layout:
+    return _Layout(
+        msgspec.msgpack.Decoder(Record, dec_hook=decode_hook).decode,
+        msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook).decode,
+        packed_decoder(),
+    )
+
+
+def decode_message(message: bytes | memoryview) -> Record:
+    """Return the record of a message."""
+    return _message_layout().record(message)
 
 
 class RunStream:
@@ -93,10 +102,11 @@ class RunStream:
                 f"{path} is a Parquet table: figures without the stamps they came from; give the run's json, jsonl or "
                 "msgpack file"
             )
-        self._layout = _MESSAGES if head == MAGIC else _LINES
-        if self._layout is _LINES:
+        self._packed = head == MAGIC  # a MessagePack file, not lines
+        self._layout = _message_layout() if self._packed else _line_layout()
+        if not self._packed:
             self._file.seek(0)
-        self._pieces = self._messages() if self._layout is _MESSAGES else self._lines()
+        self._pieces = self._messages() if self._packed else self._lines()
         self._ahead: list[tuple[int, bytes | memoryview]] = []
         self._begin()
 
@@ -132,9 +142,7 @@ class RunStream:
             with self.path.open("rb") as file:
                 for place in places:
                     file.seek(place)
-                    data = (
-                        file.readline() if self._layout is _LINES else file.read(length_at(file.read(LENGTH_BYTES))[0])
-                    )
+                    data = file.readline() if not self._packed else file.read(length_at(file.read(LENGTH_BYTES))[0])
                     yield self._layout.record(data)
         except (OSError, struct.error, *UNREADABLE) as error:
             raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
@@ -180,7 +188,7 @@ class RunStream:
                 return kind(piece)
             except UNREADABLE as error:
                 why = why or error
-        if self._layout is _MESSAGES or b'"schema"' in bytes(piece):
+        if self._packed or b'"schema"' in bytes(piece):
             try:
                 info = self._layout.info(piece)
             except UNREADABLE:
@@ -194,7 +202,7 @@ class RunStream:
     def _unreadable(self, piece: bytes | memoryview, why: Exception | None) -> str:
         if self._document is not None:
             return f"request {self._number + 1} cannot be read ({why}); the rest was kept"
-        if self._layout is _MESSAGES:
+        if self._packed:
             return f"message {self._number} cannot be read ({why}); the rest was kept"
         whole = bytes(piece).endswith(b"\n")  # a complete file ends a line
         return f"line {self._number} {f'cannot be read ({why})' if whole else 'is cut off'}; the rest was kept"
@@ -238,7 +246,7 @@ class RunStream:
     def _whole_document(self, data: bytes) -> list[msgspec.Raw] | None:
         """Return the requests of a JSON export, None when it is none (lines of JSON are an error to the decoder)."""
         try:
-            document = _decode_document(data)
+            document = msgspec.json.decode(data, type=_Document, dec_hook=decode_hook)
         except UNREADABLE:
             return None
         if document.run is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from lens.arrays.dispatch import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Room that is added at once, as a share of what there is; memory that is not written yet is not used.
 GROWTH = 1.5
@@ -18,17 +20,18 @@ class Buffer:
     """Takes arrays one behind the other; wider values widen it."""
 
     def __init__(self, dtype: Any = None) -> None:
-        self._data: NDArray[Any] = np.empty(0, dtype=dtype or np.uint8)
+        self._data: NDArray[Any] | None = None
+        self._dtype = dtype
         self._own = False  # whether there is room behind the values, which nobody else has a view of
         self._n = 0
-        self._typed = dtype is not None
 
     def append(self, values: NDArray[Any]) -> None:
         if not self._n:
             # The first is taken as it is: most tables are one batch.
-            self._data = values.astype(self._data.dtype, copy=False) if self._typed else values
+            self._data = values if self._dtype is None else values.astype(self._dtype, copy=False)
             self._n = len(values)
             return
+        assert self._data is not None
         upto = self._n + len(values)
         wanted = np.promote_types(self._data.dtype, values.dtype)
         if wanted != self._data.dtype or not self._own:
@@ -42,6 +45,8 @@ class Buffer:
 
     def array(self) -> NDArray[Any]:
         """Return all values; nothing can be appended any more."""
+        if self._data is None:
+            return np.empty(0, dtype=self._dtype or np.uint8)
         if self._own:
             self._data.resize(self._n, refcheck=False)
         return self._data

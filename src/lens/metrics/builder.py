@@ -16,9 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from msgspec.structs import astuple
 
+from lens.arrays import functions
+from lens.arrays.dispatch import arange_like, np
+from lens.arrays.lists import ListArray, cast
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
@@ -34,7 +36,8 @@ OnProgress = Callable[[float], None]
 BATCH = 2048
 _STAMPS = Stamps.__struct_fields__
 _USAGE = Usage.__struct_fields__
-_NO_USAGE = (float("nan"),) * len(_USAGE)
+_NAN = float("nan")
+_NO_USAGE = (_NAN,) * len(_USAGE)
 # Fields of a record that have few different values; columns of these names.
 _CODED = (
     "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
@@ -46,19 +49,23 @@ _USUAL = {
     **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", *_USAGE), float("nan")),
     "tries": 0,
 }
+MOST_LISTED = 2000  # events of a request that is short
 LONGEST_ID = 64  # bytes of a request's id that are kept
 
 
 class TableBuilder:
     """Takes records one by one or many at once, and makes the table of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, few: bool = False) -> None:
+        """few: make arrays on lists; only of Records."""
         self.warnings: list[str] = []
         self._waiting: list[Any] = []
         self._parts: dict[str, Buffer] = {}
         self._values: dict[str, dict[Any, int]] = {}
         self._places = array("q")  # what each record is fetched by
         self._taken = 0
+        self._few = few
+        self._array: Callable[..., Any] = functions.array if few else np.array
         self._odd = 0  # records whose events are no columns of one length
 
     def add(self, record: Any, place: int | None = None) -> None:
@@ -90,13 +97,12 @@ class TableBuilder:
                 columns[name] = Codes(joined if len(joined) < BATCH else narrow(joined), tuple(self._values[name]))
             else:
                 columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
-        n = len(columns["start"])
-        columns["run"] = np.zeros(n, dtype=np.int16)
-        columns["row"] = np.asarray(self._places, dtype=np.int64)[columns.pop("taken")]
+        columns["run"] = np.zeros_like(columns["start"], dtype=np.int16)
+        columns["row"] = self._array(self._places, dtype=np.int64)[columns.pop("taken")]
         made = {}
         for name, fields in lists.items():
             made[name] = Lists(np.concatenate(([0], np.cumsum(fields.pop("sizes"), dtype=np.int64))), fields)
-        columns["timing_sources"] = Codes(np.empty(0, dtype=np.int32), tuple(self._values.get("timing.source", ())))
+        columns["timing_sources"] = Codes(self._array([], dtype=np.int32), tuple(self._values.get("timing.source", ())))
         return Table(columns, made, [run], book=book)
 
     def _take(self) -> None:
@@ -104,15 +110,16 @@ class TableBuilder:
         if not self._waiting:
             return
         records, self._waiting = self._waiting, []
-        events, sizes = event_columns(records)
-        rows = np.arange(self._taken, self._taken + len(records))
+        events, sizes = event_columns(records, few=self._few)
+        rows: Column = self._array(range(self._taken, self._taken + len(records)), dtype=np.int64)
         self._taken += len(records)
         if events is None:
-            whole = [len({len(unpacked(getattr(one.events, name))) for name in EVENT_COLUMNS}) == 1 for one in records]
-            rows = rows[np.array(whole, dtype=bool)]
+            lengths = [{len(self._unpacked(getattr(one.events, name))) for name in EVENT_COLUMNS} for one in records]
+            whole = [len(one) == 1 for one in lengths]
+            rows = rows[self._array(whole, dtype=bool)]
             self._odd += len(records) - sum(whole)
             records = [record for record, sound in zip(records, whole, strict=True) if sound]
-            events, sizes = event_columns(records)
+            events, sizes = event_columns(records, few=self._few)
             if not records or events is None:
                 return
         self._put("taken", rows)
@@ -148,41 +155,54 @@ class TableBuilder:
             codes = [-1 if value is None else known[value] for value in values]
         except KeyError:
             codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
-        self._put(name, np.array(codes, dtype=np.int32))
+        self._put(name, self._array(codes, dtype=np.int32))
 
     def _scalars(self, records: Sequence[Any]) -> dict[str, Column]:
         """Put the columns of one number a request; return the usage."""
-        n = len(records)
         full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
         stamps: Iterable[Any] = chain.from_iterable([astuple(record.stamps) for record in records])
         if full:
             stamps = (MISSING if at is None else at for at in stamps)
-        absolute: Column = np.fromiter(stamps, np.int64, n * len(_STAMPS)).reshape(n, len(_STAMPS)).T
+        absolute = self._transposed(stamps, np.int64, len(_STAMPS))
         self._put("start", absolute[0])
         column: Column
         for name, column in zip(_STAMPS, absolute, strict=True):
             if name != "start":
                 self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
-        counts: Any = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
-        usage = np.array(counts, dtype=np.float64).reshape(n, len(_USAGE)).T
+        counts = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
+        told: Iterable[Any] = chain.from_iterable(counts)
+        if full:
+            told = (_NAN if count is None else count for count in told)
+        usage = self._transposed(told, np.float64, len(_USAGE))
         by_name = dict(zip(_USAGE, usage, strict=True))
         for name, column in by_name.items():
             self._put(name, column)
-        tcp = np.array([tcp_of(record) for record in records], dtype=np.float64).reshape(n, 3).T
+        tcp = self._transposed(chain.from_iterable([tcp_of(record) for record in records]), np.float64, 3)
         for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
             self._put(name, column)
-        self._put("index", np.array([record.index for record in records], dtype=np.int64))
-        self._put("target", np.array([record.target for record in records], dtype=np.int32))
-        self._put("tries", np.array([len(record.tries) for record in records], dtype=np.int32))
-        self._put("wall_us", np.array([wall_us(record.timestamp) for record in records], dtype=np.int64))
+        self._put("index", self._array([record.index for record in records], dtype=np.int64))
+        self._put("target", self._array([record.target for record in records], dtype=np.int32))
+        self._put("tries", self._array([len(record.tries) for record in records], dtype=np.int32))
+        self._put("wall_us", self._array([wall_us(record.timestamp) for record in records], dtype=np.int64))
         hidden = [MISSING if record.hidden_thinking_ns is None else record.hidden_thinking_ns for record in records]
-        self._put("hidden_thinking", np.array(hidden, dtype=np.int64))
-        self._put("kernel", np.array([record.stamp_kind == "kernel" for record in records], dtype=bool))
+        self._put("hidden_thinking", self._array(hidden, dtype=np.int64))
+        self._put("kernel", self._array([record.stamp_kind == "kernel" for record in records], dtype=bool))
         for name in ("stream", "clock_stepped", "warmup"):
-            self._put(name, np.array([getattr(record, name) for record in records], dtype=bool))
+            self._put(name, self._array([getattr(record, name) for record in records], dtype=bool))
         ids = [record.request_id.encode(errors="replace")[:LONGEST_ID] for record in records]
-        self._put("request_id", np.array(ids, dtype=np.bytes_))
+        self._put("request_id", self._array(ids, dtype=bytes))
         return by_name
+
+    def _transposed(self, values: Iterable[Any], dtype: Any, n: int) -> Sequence[Column]:
+        """Return the columns of rows of `n` values each."""
+        if self._few:
+            rows: Any = cast(values, dtype)
+            return [ListArray(rows[at::n]) for at in range(n)]  # type: ignore[misc]
+        columns: Any = np.fromiter(values, dtype).reshape(-1, n).T
+        return columns  # type: ignore[no-any-return]
+
+    def _unpacked(self, column: Any) -> Column:
+        return self._array(column) if self._few else unpacked(column)
 
     def _code(self, records: Sequence[Any]) -> None:
         for name in _CODED:
@@ -197,11 +217,11 @@ class TableBuilder:
     def _timings(self, records: Sequence[Any]) -> None:
         """The times that servers told, each under its source."""
         told = [record.server_timing_ms for record in records]
-        self._put("timing.sizes", np.array([len(one) for one in told], dtype=np.int64))
+        self._put("timing.sizes", self._array([len(one) for one in told], dtype=np.int64))
         known = self._values.setdefault("timing.source", {})
         names = [known.setdefault(name, len(known)) for one in told if one for name in one]
-        self._put("timing.source", np.array(names, dtype=np.int32))
-        self._put("timing.ms", np.array([took for one in told if one for took in one.values()], dtype=np.float64))
+        self._put("timing.source", self._array(names, dtype=np.int32))
+        self._put("timing.ms", self._array([took for one in told if one for took in one.values()], dtype=np.float64))
 
     def _events(
         self, records: Sequence[Any], columns: dict[str, Column], sizes: Column, usage: dict[str, Column]
@@ -210,12 +230,12 @@ class TableBuilder:
         n = len(records)
         signals, chars = columns["signals"], columns["chars"]
         content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))
-        of = np.repeat(np.arange(n), sizes)[content]
+        of = np.repeat(arange_like(sizes), sizes)[content]
         kinds = signals[content]
         output, reasoning = (kinds & int(OUTPUT)) != 0, (kinds & int(Signal.REASONING)) != 0
         in_each = np.bincount(of, minlength=n)
         told = {
-            row: unpacked(record.tokens_per_event)
+            row: self._unpacked(record.tokens_per_event)
             for row, record in enumerate(records)
             if record.tokens_per_event is not None
         }
@@ -229,7 +249,7 @@ class TableBuilder:
             told=told,
         )
         reads = columns["read"][content]
-        together = np.zeros(len(of), dtype=bool)
+        together = np.zeros_like(of, dtype=bool)
         together[1:] = (reads[1:] == reads[:-1]) & (of[1:] == of[:-1])
         self._put("events.sizes", in_each)
         self._put("events.at", narrow(columns["arrived_ns"][content]))
@@ -242,13 +262,26 @@ class TableBuilder:
 
 
 def table_of(
-    records: Iterable[Any], info: RunInfo | None = None, book: PriceBook | None = None, *, name: str = ""
+    records: Iterable[Any],
+    info: RunInfo | None = None,
+    book: PriceBook | None = None,
+    *,
+    name: str = "",
+    few: bool = False,
 ) -> Table:
-    """Return the table of records that are in memory."""
+    """Return the table of records that are in memory.
+
+    few: on lists, for Records of so few events that loading numpy would take longer than using it saves.
+    """
     known = records if isinstance(records, Sequence) else list(records)
-    builder = TableBuilder()
+    builder = TableBuilder(few=few)
     builder.extend(known)
     return builder.table(Run(name, info, partial(map, known.__getitem__)), book)
+
+
+def is_short(record: Record) -> bool:
+    """Whether a request has so few events that its figures are made on lists sooner than numpy is loaded."""
+    return len(record.events.arrived_ns) <= MOST_LISTED
 
 
 def read_table(

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-import numpy as np
 
-from lens.metrics.change_points import change_points
+from lens.arrays.dispatch import array_like, np
 from lens.metrics.columns import Column
 from lens.metrics.intervals import Interval, mean_interval
 from lens.metrics.table import Table
@@ -70,7 +69,8 @@ def cold_start(table: Table) -> ColdStart:
     ordered = table.take(table.success).started()
     gaps = idle_gaps(ordered)
     stage = ordered.codes("stage")
-    idle = np.array([bool(name.startswith(IDLE_STAGE)) for name in stage.values] + [False], dtype=bool)
+    named = [bool(name.startswith(IDLE_STAGE)) for name in stage.values]
+    idle = array_like(stage.codes, [*named, False], dtype=bool)
     plain = ordered.take(~idle[stage.codes]) if idle.any() else ordered
     first, baseline = first_request(plain)
     at, by_ms = level_change(plain)
@@ -166,7 +166,12 @@ def level_change(table: Table) -> tuple[int | None, float | None]:
 
     The first request is left out: it is looked at by itself.
     """
-    found = change_points(_series(table)[1:].tolist(), alpha=SURE, fewest=FEWEST)
+    values = _series(table)[1:]
+    if len(values) < 2 * FEWEST:
+        return None, None
+    from lens.metrics.change_points import change_points
+
+    found = change_points(values.tolist(), alpha=SURE, fewest=FEWEST)
     if not found:
         return None, None
     clearest = min(found, key=lambda change: (change.p_value, -abs(change.relative)))

@@ -11,17 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
+from lens.arrays.dispatch import arange_like, np
 from lens.history.lean import MISSING
 from lens.metrics.buffer import Sparse
 from lens.model import Record, RunInfo
 
-Column = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Column = NDArray[Any]
+else:
+    Column = Any
+
 Rows = Column | slice  # places of requests; a slice has both ends and step 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Requests that are evaluated at once: many enough to forget numpy's overhead, few enough for the caches.
@@ -68,7 +73,8 @@ class Lists(NamedTuple):
             return first - first[0], slice(first[0], first[-1])
         sizes = self.first[rows + 1] - self.first[rows]
         first = np.concatenate(([0], np.cumsum(sizes)))
-        return first, np.arange(first[-1]) + np.repeat(self.first[rows] - first[:-1], sizes)
+        places = np.repeat(self.first[rows] - first[:-1], sizes)
+        return first, places + arange_like(places)
 
 
 class Run(NamedTuple):
@@ -208,7 +214,8 @@ class Columns:
     @cached_property
     def of(self) -> Column:
         """The request of each content event."""
-        return np.repeat(np.arange(len(self)), self.n)
+        found: Column = np.repeat(arange_like(self.n), self.n)
+        return found
 
     @cached_property
     def at(self) -> Column:
@@ -243,7 +250,7 @@ class Columns:
 
     def first_of(self, which: Column) -> Column:
         """Return of each request the arrival of its first content event of this kind; MISSING where there is none."""
-        found = np.full(len(self), MISSING, dtype=np.int64)
+        found = np.full_like(self.n, MISSING, dtype=np.int64)
         places = np.flatnonzero(which)[::-1]  # the last written wins, which is the first event
         found[self.of[places]] = self.at[places]
         return found
@@ -258,7 +265,7 @@ class Columns:
         return self._edge(self.first + self.n - 1)
 
     def _edge(self, places: Column) -> Column:
-        found = np.full(len(self), MISSING, dtype=np.int64)
+        found = np.full_like(self.n, MISSING, dtype=np.int64)
         some = self.n > 0
         found[some] = self.at[places[some]]
         return found
@@ -303,13 +310,13 @@ class Columns:
     def started(self) -> Self:
         """Return the requests in the order in which they started, by the wall clock where there are several runs."""
         order = np.argsort(self.column("wall_us" if len(self.runs) > 1 else "start"), kind="stable")
-        return self if bool((order == np.arange(len(order))).all()) else self.take(order)
+        return self if bool((order == arange_like(order)).all()) else self.take(order)
 
     def by_run(self) -> Iterator[tuple[Run, Self]]:
         """Yield each run that has requests here, and them."""
         number = self.column("run")
         for one, run in enumerate(self.runs):
-            rows = np.flatnonzero(number == one) if len(self.runs) > 1 else np.arange(len(self))
+            rows = np.flatnonzero(number == one) if len(self.runs) > 1 else arange_like(number)
             if len(rows):
                 yield run, self.take(rows) if len(rows) < len(self) else self
 
@@ -320,13 +327,13 @@ class Columns:
         """
         if not len(self):
             return []
-        whole = np.zeros(len(self), dtype=np.int64)
+        whole = np.zeros_like(self.column("start"), dtype=np.int64)
         for key in keys:  # one key at a time: far quicker than rows of several
             if (key != key[0]).any():
                 of = np.unique(key, return_inverse=True)[1]
                 whole = np.unique(whole * (int(of.max()) + 1) + of, return_inverse=True)[1]
         if not whole.any():
-            return [np.arange(len(self))]
+            return [arange_like(whole)]
         order = np.argsort(whole, kind="stable")
         begins = np.flatnonzero(np.diff(whole[order], prepend=-1))
         groups = np.split(order, begins[1:])

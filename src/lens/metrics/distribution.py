@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from lens.metrics.intervals import Interval, intervals_of
+from lens.arrays.dispatch import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lens.metrics.intervals import Interval
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 # Of these an interval is told, where it is asked for and there are enough values.
@@ -95,7 +99,7 @@ def distribution(
     ordered = measured if own else measured.copy()
     ordered.sort()
     can = [p for p in percents if n >= values_needed(p)]
-    found = intervals_of(in_time, ordered, [p for p in sure_of if n >= values_needed(p)]) if sure_of else {}
+    found = _intervals(in_time, ordered, [p for p in sure_of if n >= values_needed(p)]) if sure_of else {}
     mean, least, greatest = float(ordered.mean()), float(ordered[0]), float(ordered[-1])
     return Distribution(
         metric=metric,
@@ -113,6 +117,12 @@ def distribution(
     )
 
 
+def _intervals(in_time: NDArray[Any], ordered: NDArray[Any], percents: Sequence[float]) -> dict[float | None, Interval]:
+    from lens.metrics.intervals import intervals_of
+
+    return intervals_of(in_time, ordered, percents)
+
+
 def _std_dev(values: NDArray[Any], mean: float) -> float:
     """Of a sample; a piece at a time, so that millions of values need no copy."""
     pieces = (values[at : at + LONG] - mean for at in range(0, len(values), LONG))
@@ -126,7 +136,8 @@ def _histogram(ordered: NDArray[Any]) -> Histogram | None:
     if len(ordered) < 2 or high <= low:
         return None
     top = min(float(ordered[-1]), high + (high - low) / 4)
-    edges = np.linspace(low, top, min(HISTOGRAM_BINS, ceil(len(ordered) ** 0.5) + 1) + 1)
-    upto = np.searchsorted(ordered, edges[1:-1])  # sorted values need no counting
-    counts = np.diff(np.concatenate(([0], upto, [len(ordered)])))
-    return Histogram(tuple(float(e) for e in edges), tuple(int(c) for c in counts))
+    bins = min(HISTOGRAM_BINS, ceil(len(ordered) ** 0.5) + 1)
+    edges = [low + number * ((top - low) / bins) for number in range(bins)]
+    upto = np.searchsorted(ordered, edges[1:]).tolist()  # sorted values need no counting
+    counts = [end - first for first, end in pairwise([0, *upto, len(ordered)])]
+    return Histogram((*edges, top), tuple(counts))

@@ -7,10 +7,10 @@ Nothing here is done in Python for a request or an event. Which formula belongs 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
-import numpy as np
-
+from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.columns import Column, Columns
 from lens.model import Status
@@ -22,6 +22,7 @@ STALL_AT_LEAST_NS = 200 * NS_PER_MS
 # How fast people read, tokens a second: slowly, normally, skimming.
 READING_SPEEDS = (5, 10, 20)
 PHASES = ("dns", "tcp", "proxy", "tls")  # of a connection being made, in their order
+_LATEST = 2**63 - 1  # later than any stamp
 Formula = Callable[[Columns], Column]
 
 
@@ -48,10 +49,10 @@ def until_first(start: str) -> Formula:
 
 def connect_span(t: Columns) -> tuple[Column, Column]:
     """Return first start and last end of the phases that made the connection; MISSING on reuse."""
-    starts = np.array([t.stamp(f"{phase}_start") for phase in PHASES])
-    ends = np.array([t.stamp(f"{phase}_end") for phase in PHASES]).max(axis=0)
-    first = np.where(starts == MISSING, np.iinfo(np.int64).max, starts).min(axis=0)
-    return np.where((starts == MISSING).all(axis=0), MISSING, first), ends
+    starts = [t.stamp(f"{phase}_start") for phase in PHASES]
+    first: Column = reduce(np.minimum, [np.where(start == MISSING, _LATEST, start) for start in starts])
+    last: Column = reduce(np.maximum, [t.stamp(f"{phase}_end") for phase in PHASES])
+    return np.where(first == _LATEST, MISSING, first), last
 
 
 def connect_ms(t: Columns) -> Column:
@@ -72,7 +73,7 @@ def thinking_ms(t: Columns) -> Column:
 
 def tpot_ms(t: Columns) -> Column:
     """NaN where there is no token after those of the first event, or no time passed."""
-    in_first = np.zeros(len(t))
+    in_first = np.zeros_like(t.n, dtype=np.float64)
     some = t.n > 0
     in_first[some] = t.tokens[t.first[some]]
     after = t.column("streamed") - in_first
@@ -122,7 +123,7 @@ def mean_token_gap_ms(t: Columns) -> Column:
 def longest_gap_ms(t: Columns) -> Column:
     """NaN where there are no gaps."""
     gaps, of = t.gaps
-    found = np.full(len(t), np.nan)
+    found = np.full_like(t.n, np.nan, dtype=np.float64)
     if len(gaps):
         begins = np.flatnonzero(np.diff(of, prepend=-1))
         found[of[begins]] = np.maximum.reduceat(gaps, begins)
@@ -134,7 +135,7 @@ def _stalls(t: Columns, weigh: Callable[[Column], Column]) -> Column:
     longest = longest_gap_ms(t)
     found = np.where(np.isnan(longest), np.nan, 0.0)
     gaps, of = t.gaps
-    slow = (longest > STALL_AT_LEAST_NS / NS_PER_MS)[of] if len(of) else np.zeros(0, dtype=bool)
+    slow = (longest > STALL_AT_LEAST_NS / NS_PER_MS)[of]
     gaps, of = gaps[slow], of[slow]
     if not len(gaps):
         return found
@@ -143,7 +144,7 @@ def _stalls(t: Columns, weigh: Callable[[Column], Column]) -> Column:
     first = np.cumsum(n) - n
     who = np.flatnonzero(n)
     low, high = order[first[who] + (n[who] - 1) // 2], order[first[who] + n[who] // 2]
-    limit = np.zeros(len(t))
+    limit = np.zeros_like(t.n, dtype=np.float64)
     limit[who] = np.maximum(STALL_TIMES_MEDIAN * ((gaps[low] + gaps[high]) / 2), STALL_AT_LEAST_NS)
     stalled = gaps > limit[of]
     found[who] = np.bincount(of[stalled], weights=weigh(gaps[stalled]), minlength=len(t))[who]
@@ -167,7 +168,7 @@ def reading_misses(per_second: int) -> Formula:
     def misses(t: Columns) -> Column:
         at, tokens, of = t.at[t.output], t.tokens[t.output], t.of[t.output]
         begins = np.flatnonzero(np.diff(of, prepend=-1))
-        found = np.full(len(t), np.nan)
+        found = np.full_like(t.n, np.nan, dtype=np.float64)
         if not len(begins):
             return found
         n = np.diff(begins, append=len(of))
@@ -199,7 +200,7 @@ def lags_us(t: Columns) -> tuple[Column, Column]:
 
 def worst_lag_us(t: Columns) -> Column:
     """The longest that a content event of each request lay in the kernel before this client read it."""
-    found = np.full(len(t), np.nan)
+    found = np.full_like(t.n, np.nan, dtype=np.float64)
     begins = np.flatnonzero(t.n > 0)
     if len(begins):
         found[begins] = np.maximum.reduceat(t.lag, t.first[begins]) / NS_PER_US
@@ -214,7 +215,7 @@ def scaled(column: str, per: int) -> Formula:
 def server_ms(t: Columns) -> Column:
     """The longest time that the server names for each request."""
     first, took = t.firsts("timing"), t.listed("timing", "ms")
-    found = np.full(len(t), np.nan)
+    found = np.full_like(t.n, np.nan, dtype=np.float64)
     some = np.flatnonzero(np.diff(first) > 0)
     if len(some):
         found[some] = np.maximum.reduceat(took, first[some])

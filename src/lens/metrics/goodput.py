@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
+from lens.arrays.dispatch import np
 from lens.errors import ConfigError, did_you_mean
 from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS, metric_named
@@ -77,7 +77,7 @@ def _parse(text: str) -> Slo:
 
 def keep_slos(table: Table, slos: Sequence[Slo]) -> Column:
     """Return which requests of a table kept every SLO, as bool."""
-    good = np.ones(len(table), dtype=bool)
+    good = np.ones_like(table.success, dtype=bool)
     for slo in slos:
         column = table.metric(slo.metric)
         kept = column >= slo.limit if slo.at_least else column <= slo.limit

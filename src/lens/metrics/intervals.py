@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, exp, log, sqrt
-from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+
+from lens.arrays.dispatch import np, numpy_array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Fewer values than this say nothing of how they resemble each other.
 FEWEST = 20
@@ -88,6 +90,7 @@ def intervals_of(
     """Of the mean (None) and of percentiles, where there are enough values; ordered: the same, sorted."""
     if len(series) < FEWEST:
         return {}
+    series, ordered = numpy_array(series), numpy_array(ordered)
     short = _shortened(series)
     mean = _mean_interval(series, short, level)
     found: dict[float | None, Interval] = {None: mean}
@@ -167,6 +170,8 @@ def _logit_ends(share: float, half: float) -> tuple[float, float]:
 
 def t_quantile(probability: float, freedom: float) -> float:
     """Student's t, by the expansion of Fisher and Cornish (Abramowitz and Stegun 26.7.5)."""
+    from statistics import NormalDist
+
     z = NormalDist().inv_cdf(probability)
     terms = (
         z,

@@ -8,16 +8,18 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-import numpy as np
 from msgspec.msgpack import Ext
 
+from lens.arrays.dispatch import np
+from lens.arrays.lists import ListArray
 from lens.history.lean import MISSING
 from lens.metrics.columns import EPOCH, Column
 from lens.model import COLUMN_CODES
 
 EVENT_COLUMNS = ("arrived_ns", "lag_ns", "signals", "chars", "read")
 _PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
-_NO_TCP = (None, None, None)
+_NAN = float("nan")
+_NO_TCP = (_NAN, _NAN, _NAN)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -30,15 +32,16 @@ def wall_us(timestamp: str) -> int:
         return MISSING
 
 
-def event_columns(records: Sequence[Any]) -> tuple[dict[str, Column] | None, Column]:
+def event_columns(records: Sequence[Any], *, few: bool = False) -> tuple[dict[str, Column] | None, Column]:
     """Return the events of these records, one record's behind the other's, and how many each has.
 
-    None where the columns of a record differ in length.
+    few: as arrays on lists. None where the columns of a record differ in length.
     """
     columns: dict[str, Column] = {}
     sizes: Column | None = None
     for name in EVENT_COLUMNS:
-        columns[name], each = joined_columns([getattr(record.events, name) for record in records])
+        lists = [getattr(record.events, name) for record in records]
+        columns[name], each = _joined_lists(lists) if few else joined_columns(lists)
         if sizes is not None and not np.array_equal(each, sizes):
             return None, sizes
         sizes = each
@@ -61,6 +64,12 @@ def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
     return values, np.array([len(column) for column in each], dtype=np.int64)
 
 
+def _joined_lists(columns: Sequence[Any]) -> tuple[Column, Column]:
+    values: Any = ListArray([value for column in columns for value in column])
+    sizes: Any = ListArray([*map(len, columns)])
+    return values, sizes
+
+
 def unpacked(column: Any) -> Column:
     """Return a list of numbers in any of its forms as int64."""
     if isinstance(column, Ext):
@@ -73,16 +82,17 @@ def unpacked(column: Any) -> Column:
 
 def narrow(values: Column) -> Column:
     """Return whole numbers in as few bytes as they fit in."""
-    if not len(values):
+    if not len(values) or isinstance(values, ListArray):
         return values
     least, greatest = int(values.min()), int(values.max())
     return values.astype(np.result_type(np.min_scalar_type(least), np.min_scalar_type(greatest)), copy=False)
 
 
-def tcp_of(record: Any) -> tuple[int | None, int | None, int | None]:
-    """Return round trip, shortest round trip and segments sent again during this request, where the kernel told."""
+def tcp_of(record: Any) -> tuple[float, float, float]:
+    """Return round trip, shortest round trip and segments sent again during this request; NaN where not known."""
     connection = record.connection
     if connection is None or (end := connection.tcp_at_end) is None:
         return _NO_TCP
     begin = connection.tcp_at_send if connection.reused else None
-    return end.rtt_us, end.min_rtt_us, end.retransmits - (begin.retransmits if begin else 0)
+    shortest = _NAN if end.min_rtt_us is None else end.min_rtt_us
+    return end.rtt_us, shortest, end.retransmits - (begin.retransmits if begin else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from lens.metrics.builder import table_of
+from lens.metrics.builder import is_short, table_of
 from lens.metrics.definitions import metric_named
 from lens.metrics.rows import Value, error_texts, figures_of, file_name, token_timings
 from lens.metrics.table import Table
@@ -32,7 +32,12 @@ class RequestMetrics:
     @cached_property
     def figures(self) -> dict[str, Value | None]:
         """Every metric of a request by its name in files."""
-        return {name: values[0] for name, values in figures_of(self.table).items()}
+        return {name: values[0] for name, values in figures_of(self._listed).items()}
+
+    @cached_property
+    def _listed(self) -> Table:
+        """The same table; of a short request on lists of Python, so that numpy is not loaded for it."""
+        return table_of([self.record], book=self.book, few=True) if is_short(self.record) else self.table
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -80,7 +85,7 @@ class RequestMetrics:
 
     @property
     def error(self) -> str | None:
-        return error_texts(self.table)[0]
+        return error_texts(self._listed)[0]
 
     @property
     def text(self) -> str | None:
@@ -89,4 +94,4 @@ class RequestMetrics:
     @property
     def token_timings(self) -> list[dict[str, Any]]:
         """Of each content event when it came: since the start, and since the one before; in ms."""
-        return next(token_timings(self.table))
+        return next(token_timings(self._listed))

@@ -7,8 +7,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
+from lens.arrays.dispatch import arange_like, array_like, np
 from lens.history.lean import MISSING
 from lens.metrics.columns import Codes, Column
 from lens.metrics.definitions import Metric, request_metrics
@@ -52,7 +51,8 @@ def plain_values(column: Column, *, whole: bool = False, absent_as: Any = None) 
     values = whole_numbers(column) if whole else column
     if not absent.any():
         return list(values.tolist())
-    objects, fill = values.astype(object), np.empty(1, dtype=object)
+    objects = values.astype(object)
+    fill = objects[:1].copy()
     fill[0] = absent_as
     objects[absent] = fill
     return list(objects)
@@ -69,7 +69,7 @@ def whole_numbers(column: Column) -> Column:
 def cost_texts(table: Table, name: str) -> Codes:
     """Return a cost of each request in USD as text, with all digits and without an exponent; no value where unknown."""
     values, of = table.costs.distinct(name)
-    lacking = np.array([value is None for value in values], dtype=bool)
+    lacking = array_like(of, [value is None for value in values], dtype=bool)
     return Codes(np.where(lacking[of], -1, of), tuple(["" if value is None else f"{value:f}" for value in values]))
 
 
@@ -87,7 +87,7 @@ def error_codes(table: Table) -> Codes:
     ]
     known: dict[str, int] = {}
     numbers = [-1 if text is None else known.setdefault(text, len(known)) for text in texts]
-    return Codes(np.array(numbers, dtype=np.int32)[groups.codes], tuple(known))
+    return Codes(array_like(groups.codes, numbers, dtype=np.int32)[groups.codes], tuple(known))
 
 
 def error_texts(table: Table) -> list[str | None]:
@@ -114,8 +114,8 @@ def combinations(*columns: Codes) -> Codes:
         whole = whole * (len(column.values) + 1) + (column.codes + 1)
     first, of = np.unique(whole, return_index=True, return_inverse=True)[1:]
     order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    place = np.zeros_like(order)
+    place[order] = arange_like(order)
     values = [
         tuple([None if code < 0 else column.values[code] for column in columns for code in (int(column.codes[row]),)])
         for row in first[order].tolist()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
+from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.distribution import percentile
 from lens.metrics.table import Table

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
+from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.builder import table_of, table_of_stream
@@ -103,7 +103,7 @@ def server_times(table: Table, percents: Sequence[float] = PERCENTILES) -> dict[
     """Return how the times that servers told are spread, by their source."""
     sources, source, took = table.sources, table.listed("timing", "source"), table.listed("timing", "ms")
     order = np.argsort(source, kind="stable")
-    ends = np.searchsorted(source[order], np.arange(len(sources)), side="right")
+    ends = np.searchsorted(source[order], list(range(len(sources))), side="right")
     parts = np.split(took[order], ends)
     found = {name: distribution(name, "ms", part, percents) for name, part in zip(sources, parts, strict=False)}
     return {name: one for name, one in found.items() if one}

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-
+from lens.arrays.dispatch import array_like, np
 from lens.metrics.buffer import Buffer
 from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
 from lens.metrics.definitions import Metric, metric_named
@@ -138,7 +137,8 @@ class Table(Columns):
     def estimated(self) -> Column:
         """Whose tokens, in part at least, a tokenizer of ours counted, as bool."""
         sources = self.codes("token_source")
-        guessed = np.array([*["estimated:" in str(value) for value in sources.values], False], dtype=bool)
+        told = ["estimated:" in str(value) for value in sources.values]
+        guessed = array_like(sources.codes, [*told, False], dtype=bool)
         found: Column = guessed[sources.codes]
         return found
 
@@ -147,7 +147,7 @@ class Table(Columns):
         names = [self.codes(name) for name in ("provider", "model", "served_model", "billing")]
         minute = self.column("wall_us") // MINUTE_US
         groups = self.grouped(*[one.codes for one in names], minute)
-        of = np.zeros(len(self), dtype=np.int64)
+        of = np.zeros_like(minute, dtype=np.int64)
         for number, rows in enumerate(groups):
             of[rows] = number
         places = [int(rows[0]) for rows in groups]

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
-
+from lens.arrays.dispatch import arange_like, np
 from lens.metrics.columns import Column
 
 # Who said how many tokens an event brought, from best to worst.
@@ -54,7 +53,7 @@ def tokens_of_events(
     # More tokens than this are not in so many characters, whoever says so.
     most = TOKENS_PER_CHAR * np.bincount(of, weights=chars, minlength=len(n)) + TOKENS_UNSEEN
     first = np.cumsum(n) - n
-    tokens = np.ones(len(of), dtype=np.int64)
+    tokens = np.ones_like(of, dtype=np.int64)
     some = n > 0
     known = some & (claimed > 0)
     beyond = known & (claimed > most)
@@ -80,7 +79,7 @@ def _claimed(total: Column, thought: Column, thought_aloud: Column) -> Column:
 
 def _spread(chars: Column, total: Column, n: Column) -> Column:
     """Return tokens of each request over its events by their characters; one each first, where there are enough."""
-    of, first = np.repeat(np.arange(len(n)), n), np.cumsum(n) - n
+    of, first = np.repeat(arange_like(n), n), np.cumsum(n) - n
     upto = np.cumsum(chars)
     upto -= (upto[first] - chars[first])[of]
     sums = upto[first + n - 1]

@@ -6,7 +6,6 @@ alone; a file that cannot be read says which line and what would work.
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import zlib
@@ -192,6 +191,8 @@ def _document(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
 
 def _rows(text: str, where: str) -> Iterator[Prompt]:
     """CSV with a header line; the other columns of a known name count too."""
+    import csv
+
     csv.field_size_limit(MOST_FIELD)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""))

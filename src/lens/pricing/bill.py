@@ -9,8 +9,7 @@ from collections import Counter
 from decimal import Decimal
 from typing import NamedTuple
 
-import numpy as np
-
+from lens.arrays.dispatch import np
 from lens.pricing.book import PriceBook, PriceKey
 from lens.pricing.columns import Column, PriceKeys, cost_columns, rows_at_rates, sound_lines
 from lens.pricing.rates import MILLION, BillLine, Price, Uncounted

@@ -11,16 +11,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from math import isnan
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lens.arrays.dispatch import array_like, np
 from lens.model import Usage
 from lens.pricing.book import NO_EXTRAS, Extras, PriceBook, PriceKey, parse_reported_cost
 from lens.pricing.rates import MILLION, Price, Rates, TokenLine, Uncounted, contradicts, token_lines
 
-Column = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Column = NDArray[Any]
+else:
+    Column = Any
 
 COSTS = ("input_cost", "output_cost", "thinking_cost", "total_cost")
 
@@ -86,17 +89,16 @@ class Costs(NamedTuple):
         values = [None if one == UNKNOWN else Decimal(one).scaleb(-12).normalize() for one in known.tolist()]
         large = np.flatnonzero((pico == UNKNOWN) & ~np.isnan(usd)).tolist()
         apart = {row: Decimal(float(usd[row])) for row in large} | (self.reported if name == "total_cost" else {})
-        of[list(apart)] = len(values) + np.arange(len(apart))
+        of[list(apart)] = list(range(len(values), len(values) + len(apart)))
         return [*values, *apart.values()], of
 
 
 def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], count: Column) -> Costs:
     """Return what each request cost. `usage`: float64 by field of Usage; `count`: who is summed up, as bool."""
-    n = len(asked.of)
-    columns = {name: np.full(n, np.nan) for name in COSTS}
-    pico = {name: np.full(n, UNKNOWN, dtype=np.int64) for name in COSTS}
+    columns = {name: np.full_like(asked.of, np.nan, dtype=np.float64) for name in COSTS}
+    pico = {name: np.full_like(asked.of, UNKNOWN, dtype=np.int64) for name in COSTS}
     each = [book.price_at(key) for key in asked.keys]
-    numbers, prices = _numbered(each)
+    of, prices = _numbered(each, asked.of)
     reported = {row: cost for row, text in asked.reported.items() if (cost := parse_reported_cost(text)) is not None}
     counted = count.copy()
     counted[list(reported)] = False
@@ -112,7 +114,7 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
         columns["total_cost"][row] = float(cost)
         if count[row]:
             total += cost
-    sources = _sources(prices, numbers[asked.of], columns["total_cost"], reported)
+    sources = _sources(prices, of, columns["total_cost"], reported)
     lacking = count & np.isnan(columns["total_cost"])
     unpriced = int(lacking.sum())
     priced = int(count.sum()) - unpriced
@@ -138,11 +140,11 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
     )
 
 
-def _numbered(each: Sequence[Price | None]) -> tuple[Column, dict[int, Price]]:
-    """Return one number for all keys of one price, and the price of each number."""
+def _numbered(each: Sequence[Price | None], of: Column) -> tuple[Column, dict[int, Price]]:
+    """Return of each request a number, one for all keys of one price, and the price of each number."""
     same: dict[int, int] = {}
-    numbers = np.array([same.setdefault(id(price), len(same)) for price in each], dtype=np.int64)
-    return numbers, {same[id(price)]: price for price in each if price is not None}
+    numbers = array_like(of, [same.setdefault(id(price), len(same)) for price in each], dtype=np.int64)
+    return numbers[of], {same[id(price)]: price for price in each if price is not None}
 
 
 def rows_at_rates(
@@ -150,10 +152,9 @@ def rows_at_rates(
 ) -> Iterator[tuple[Price, Rates, Column, dict[str, Column]]]:
     """Yield each price, its rates at one length of input, the requests they are for, and what is billed of them."""
     billed = _billed_columns(usage, _itemized(asked))
-    numbers, prices = _numbered([book.price_at(key) for key in asked.keys])
-    of = numbers[asked.of]
+    of, prices = _numbered([book.price_at(key) for key in asked.keys], asked.of)
     for number, price in prices.items():
-        step = np.zeros(len(of), dtype=np.int64)
+        step = np.zeros_like(of)
         for above in price.above:
             step += billed["input_tokens"] > above.input_tokens
         for level in range(len(price.above) + 1):
@@ -166,7 +167,7 @@ def rows_at_rates(
 def _itemized(asked: PriceKeys) -> Column:
     """Return, as bool, whose usage is not billed because the steps of the answer are."""
     each = [key.billing is not None and key.billing.itemized for key in asked.keys]
-    found: Column = np.array(each, dtype=bool)[asked.of]
+    found: Column = array_like(asked.of, each, dtype=bool)[asked.of]
     return found
 
 
@@ -207,9 +208,9 @@ def _add_extras(
         "total_cost": [one.input_cost + one.output_cost + one.fees for one in extras],
     }
     for name, usd in amounts.items():
-        columns[name] += np.array([float(one) for one in usd])[of]
+        columns[name] += array_like(of, [float(one) for one in usd])[of]
         exact = known & (pico[name] != UNKNOWN)
-        pico[name][exact] += np.array([round(one * PICO) for one in usd], dtype=np.int64)[of[exact]]
+        pico[name][exact] += array_like(of, [round(one * PICO) for one in usd], dtype=np.int64)[of[exact]]
         columns[name][exact] = pico[name][exact] / PICO
     lacks: Counter[str] = Counter()
     for one, number in zip(extras, times, strict=True):
@@ -224,7 +225,8 @@ def _add_extras(
 
 def _lacks(extras: Sequence[Extras], of: Column, unknown: Column, reported: Mapping[int, Decimal]) -> Listed:
     """Return what could not be counted of each request whose cost is known."""
-    codes = np.array([i if one.uncounted else -1 for i, one in enumerate(extras)], dtype=np.int64)[of]
+    numbers = [i if one.uncounted else -1 for i, one in enumerate(extras)]
+    codes: Column = array_like(of, numbers, dtype=np.int64)[of]
     codes[unknown] = -1
     codes[list(reported)] = -1
     return Listed(codes, tuple(["; ".join(map(str, one.uncounted)) for one in extras]))
@@ -233,10 +235,11 @@ def _lacks(extras: Sequence[Extras], of: Column, unknown: Column, reported: Mapp
 def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Mapping[int, Decimal]) -> Listed:
     """Return where the price of each known cost is from."""
     names = {"reported": 0}
-    place = np.full(max(prices, default=0) + 2, -1)
+    places = [-1] * (max(prices, default=0) + 2)
     for number, price in prices.items():
-        place[number] = names.setdefault(price.source or "unknown", len(names))
-    codes = np.where(np.isnan(usd), -1, place[np.minimum(of, len(place) - 1)])
+        places[number] = names.setdefault(price.source or "unknown", len(names))
+    place = array_like(of, places)[np.minimum(of, len(places) - 1)]
+    codes = np.where(np.isnan(usd), -1, place)
     codes[list(reported)] = 0
     return Listed(codes, tuple(names))
 
@@ -253,7 +256,7 @@ def _reasons(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], unknow
     rows = np.flatnonzero(unknown)
     way = asked.of[rows] * 4 + np.isnan(usage["input_tokens"][rows]) * 2 + np.isnan(usage["output_tokens"][rows])
     first, of = np.unique(way, return_index=True, return_inverse=True)[1:]
-    codes = np.full(len(unknown), -1)
+    codes = np.full_like(unknown, -1, dtype=np.int64)
     codes[rows] = of
     return Listed(codes, tuple([_reason(book, asked, usage, int(row)) or "" for row in rows[first].tolist()]))
 
@@ -315,8 +318,7 @@ _PLAIN = ("input", "output")
 
 def _write(rows: Column, which: Column, lines: Sequence[TokenLine], usd: Column, pico: Column) -> None:
     """Write the sum of tokens times USD a million into the rows of a cost."""
-    total = np.zeros(len(rows))
-    exact = np.zeros(len(rows), dtype=np.int64)
+    total, exact = np.zeros_like(rows, dtype=np.float64), np.zeros_like(rows, dtype=np.int64)
     for line in lines:
         total += line.tokens * float(line.rate)
         exact += line.tokens * round(line.rate * PICO / MILLION)

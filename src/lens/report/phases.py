@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
+from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.columns import Column
 from lens.metrics.table import Table
@@ -137,7 +136,8 @@ def phase_totals(table: Table, groups: Column | None = None, n_groups: int = 1) 
 
 
 def _stamped(table: Table, name: str, first: str, last: str) -> PhaseColumns:
-    start, end = table.stamp(first), np.zeros(len(table), dtype=np.int64) if last == "start" else table.stamp(last)
+    start = table.stamp(first)
+    end = np.zeros_like(start) if last == "start" else table.stamp(last)
     if name == "queue":
         end = np.where((start != MISSING) & (end - start >= _QUEUE_AT_LEAST_NS), end, MISSING)
     # The answer's first byte may be stamped before the call that sent the request has returned.

@@ -5,10 +5,10 @@ Everything on one axis from the first stamp to the last, so that lengths can be 
 
 from __future__ import annotations
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from lens.arrays.dispatch import np
 from lens.metrics.definitions import metric_named
 from lens.metrics.distribution import percentile
 from lens.metrics.rows import Value, error_texts, values_of
@@ -137,7 +137,9 @@ def _print_latency(console: Console, table: Table) -> None:
 def _print_gaps(console: Console, table: Table) -> None:
     """Print the gaps between tokens; also of a stream that broke."""
     pooled = metric_named("itl_ms").pooled
-    gaps = np.sort(pooled(table)[0] if pooled else np.zeros(0))
+    if pooled is None:
+        return
+    gaps = np.sort(pooled(table)[0])
     if not len(gaps):
         return
     tail = f"p99 {terminal.time_ms(percentile(gaps, 99))}" if len(gaps) >= 100 else ""

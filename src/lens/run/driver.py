@@ -105,7 +105,7 @@ def _spool(outputs: Outputs) -> Iterator[Journal]:
     try:
         yield journal
     except BaseException:
-        journal.close(complete=journal.empty)
+        journal.close(complete=not journal.count)
         raise
     journal.finish()
 

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from lens.errors import FileError
-from lens.history.lean import decode_packed
+from lens.history.lean import packed_decoder
 from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
 from lens.history.write import MAGIC, PARTIAL, create_beside, message, write_run
 from lens.metrics.builder import TableBuilder, gc_paused
@@ -39,7 +39,8 @@ class Journal:
             FileError: nothing can be written there.
         """
         self.warning: str | None = None
-        self.empty = True  # no record came
+        self.count = 0  # records that came
+        self._first: Record | None = None
         self._queue: SimpleQueue[RunInfo | Record | None] = SimpleQueue()
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
@@ -50,8 +51,15 @@ class Journal:
 
     def add(self, item: RunInfo | Record) -> None:
         """Queue an item for writing; costs the caller a microsecond."""
-        self.empty = self.empty and isinstance(item, RunInfo)
+        if isinstance(item, Record):
+            self._first = None if self.count else item
+            self.count += 1
         self._queue.put(item)
+
+    @property
+    def only(self) -> Record | None:
+        """The record that came, where it is the only one."""
+        return self._first
 
     def finish(self) -> None:
         """Return when all that was added is written; nothing may be added any more."""
@@ -69,9 +77,10 @@ class Journal:
     def table(self, info: RunInfo | None, book: PriceBook) -> Table:
         """Return the records as a table, which reads them here again; only once the journal is finished."""
         builder = TableBuilder()
+        decode = packed_decoder()
         with gc_paused():
             for place, packed in self._messages():
-                builder.add(decode_packed(packed), place)
+                builder.add(decode(packed), place)
             for number, record in enumerate(self._kept):
                 builder.add(record, ~number)
         return builder.table(Run("", info, self.fetch), book)

@@ -93,10 +93,13 @@ class Outputs(Sink):
         """Write the run in every format and complete the files, or say in `trouble` why that failed."""
         if not self._places:
             return
-        table = result.table if self._save_text else result.table.with_records(without_text)
         try:
-            for file, export in zip(self._files, self._exports, strict=True):
-                for piece in export.write(table, result.info, result.summary):
+            for place, file, export in zip(self._places, self._files, self._exports, strict=True):
+                few = place.format.of_records
+                table, summary = (result.listed, result.warned) if few else (result.table, result.summary)
+                if not self._save_text:
+                    table = table.with_records(without_text)
+                for piece in export.write(table, result.info, summary):
                     _write(file, piece)
             self._stack.close()
         except FileError as error:

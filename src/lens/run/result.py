@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import numpy as np
 
-from lens.analysis.gates.sla import Gate, GateResult, evaluate_each, evaluate_gates
+from lens.arrays.dispatch import arange_like, np
 from lens.config.settings import LoadConfig
 from lens.errors import ExitCode
-from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary
-from lens.metrics.goodput import Slo
+from lens.metrics.builder import is_short, table_of
+from lens.metrics.quality_warnings import READ_FROM
 from lens.metrics.summarize import summarize
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
@@ -25,7 +24,11 @@ from lens.orchestrator.schedule import AUTO
 from lens.pricing import PriceBook
 from lens.run.budget import cost_warning, gpu_cost
 from lens.run.journal import Journal
-from lens.run.warmup import mark_cooldown, mark_warmup
+
+if TYPE_CHECKING:
+    from lens.analysis.gates.sla import Gate, GateResult
+    from lens.export.benchmark_summary import BenchmarkSummary
+    from lens.metrics.goodput import Slo
 
 
 class Judging(NamedTuple):
@@ -49,8 +52,12 @@ class Finished(NamedTuple):
 def finish_table(table: Table, load: LoadConfig) -> Finished:
     """Carry out the post-run steps: sort by number, mark warm-up and cool-down."""
     order = np.argsort(table.column("index"), kind="stable")
-    if not np.array_equal(order, np.arange(len(order))):
+    if not np.array_equal(order, arange_like(order)):
         table = table.take(order)
+    if not _is_marked(load):
+        return Finished(table, ())
+    from lens.run.warmup import mark_cooldown, mark_warmup
+
     notes = []
     if load.warmup.strip().lower() == AUTO:
         table, cut = mark_warmup(table)
@@ -61,15 +68,9 @@ def finish_table(table: Table, load: LoadConfig) -> Finished:
     return Finished(table, tuple(notes))
 
 
-def _summarize(finished: Finished, info: RunInfo, notes: tuple[str, ...], judging: Judging) -> Summary:
-    """Return the summary of a run, with what its own goals came to."""
-    summary = msgspec.structs.replace(summarize(finished.table, info, slos=judging.slos), notes=notes)
-    if (costly := cost_warning(summary.total_cost, judging.warn_cost_usd)) is not None:
-        summary = msgspec.structs.replace(summary, warnings=(costly, *summary.warnings))
-    if judging.usd_per_gpu_hour is None:
-        return summary
-    cost = gpu_cost(summary.window_s, summary.output_tokens, judging.usd_per_gpu_hour)
-    return msgspec.structs.replace(summary, gpu_cost=cost)
+def _is_marked(load: LoadConfig) -> bool:
+    """Whether the post-run steps mark requests."""
+    return load.warmup.strip().lower() == AUTO or load.cooldown != "0"
 
 
 class RunResult:
@@ -106,14 +107,23 @@ class RunResult:
         return self._finished.table
 
     @cached_property
+    def listed(self) -> Table:
+        """The same as `table`; of one short request on lists of Python (see `arrays`), so that numpy is not loaded."""
+        only, load = self._journal.only, self._load
+        if only is None or not is_short(only) or _is_marked(load):
+            return self.table
+        counted = self._count_tokens(only) if self._count_tokens is not None else only
+        return table_of([counted], self.info, self._judging.book, few=True)
+
+    @cached_property
     def records(self) -> list[Record]:
         """The same as records."""
-        return list(self.table.records())
+        return list(self.listed.records())
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the stop rule, the SLO search, warm-up and cool-down came to, a sentence each."""
-        return (*self._notes, *self._finished.notes)
+        return (*self._notes, *(self._finished.notes if _is_marked(self._load) else ()))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -123,11 +133,28 @@ class RunResult:
     @cached_property
     def summary(self) -> Summary:
         """The figures of the run."""
-        return _summarize(self._finished, self.info, self.notes, self._judging)
+        return self._summarize()
+
+    @cached_property
+    def warned(self) -> Summary:
+        """The same with the distributions alone that its warnings are read from."""
+        return self._summarize(READ_FROM)
+
+    def _summarize(self, metrics: Iterable[str] | None = None) -> Summary:
+        """Return the figures with what the run's own goals came to."""
+        judging = self._judging
+        summary = summarize(self.listed, self.info, slos=judging.slos, metrics=metrics)
+        if (costly := cost_warning(summary.total_cost, judging.warn_cost_usd)) is not None:
+            summary = msgspec.structs.replace(summary, warnings=(costly, *summary.warnings))
+        usd = judging.usd_per_gpu_hour
+        cost = {} if usd is None else gpu_cost(summary.window_s, summary.output_tokens, usd)
+        return msgspec.structs.replace(summary, notes=self.notes, gpu_cost=cost)
 
     @cached_property
     def benchmark_summary(self) -> BenchmarkSummary:
         """The same under the names of documents, without the requests."""
+        from lens.export.benchmark_summary import benchmark_summary
+
         return benchmark_summary(self.info, self.summary)
 
     @cached_property
@@ -136,9 +163,11 @@ class RunResult:
         gates = self._judging.gates
         if not gates:
             return ()
+        from lens.analysis.gates.sla import evaluate_each, evaluate_gates
+
         if self._judging.each:
-            return evaluate_each(gates, self.table)
-        return evaluate_gates(gates, self.table, self.summary, slos=self._judging.slos)
+            return evaluate_each(gates, self.listed)
+        return evaluate_gates(gates, self.listed, self.summary, slos=self._judging.slos)
 
     @property
     def interrupted(self) -> bool:
@@ -154,7 +183,7 @@ class RunResult:
             return ExitCode.BUDGET
         if self.trouble:
             return ExitCode.USAGE
-        if not self.summary.successes:
+        if not self.listed.measured().success.any():
             return ExitCode.NOTHING_MEASURED
         return ExitCode.THRESHOLD if any(one.failed for one in self.verdicts) else ExitCode.OK
 

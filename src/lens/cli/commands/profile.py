@@ -42,10 +42,10 @@ def command(ctx: click.Context, /, **_: object) -> int:
     on_stderr = uses_stdout(settings.config.output, settings.output)
     console = page_console(on_stderr=on_stderr)
     for row, record in enumerate(result.records):
-        print_profile(console, result.table.take(slice(row, row + 1)), record, result.info, result.summary)
+        print_profile(console, result.listed.take(slice(row, row + 1)), record, result.info, result.warned)
     for path in result.paths:
         click.echo(f"written      {path}", err=on_stderr)
     if result.verdicts:
         print_verdicts(console, result.verdicts)
     tell_troubles(result)
-    return result.exit_code if len(result.table) or result.outcome.over_budget else ExitCode.INTERRUPTED
+    return result.exit_code if len(result.records) or result.outcome.over_budget else ExitCode.INTERRUPTED
