@@ -228,7 +228,7 @@ def last_if_nan(value: Any) -> tuple[bool, Any]:
 
 
 def _sum(values: list[Any]) -> Any:
-    return _pairwise(values) if values and isinstance(values[0], float) else sum(values)
+    return 0.0 + _pairwise(values) if values and isinstance(values[0], float) else sum(values)
 
 
 def _pairwise(values: list[float]) -> float:

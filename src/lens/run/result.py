@@ -98,7 +98,7 @@ class RunResult:
     @cached_property
     def _finished(self) -> Finished:
         if self._count_tokens is not None:
-            self._journal = self._journal.rewritten(self._count_tokens)
+            self._journal, self._count_tokens = self._journal.rewritten(self._count_tokens), None
         return finish_table(self._journal.table(self.info, self._judging.book), self._load)
 
     @property
@@ -109,11 +109,16 @@ class RunResult:
     @cached_property
     def listed(self) -> Table:
         """The same as `table`; of one short request on lists of Python (see `arrays`), so that numpy is not loaded."""
-        only, load = self._journal.only, self._load
-        if only is None or not is_short(only) or _is_marked(load):
+        only = self._short_request()
+        if only is None:
             return self.table
         counted = self._count_tokens(only) if self._count_tokens is not None else only
         return table_of([counted], self.info, self._judging.book, few=True)
+
+    def _short_request(self) -> Record | None:
+        """Return the only request, where it is a short one and no post-run step marks it."""
+        only = self._journal.only
+        return only if only is not None and is_short(only) and not _is_marked(self._load) else None
 
     @cached_property
     def records(self) -> list[Record]:
@@ -137,8 +142,8 @@ class RunResult:
 
     @cached_property
     def warned(self) -> Summary:
-        """The same with the distributions alone that its warnings are read from."""
-        return self._summarize(READ_FROM)
+        """The figures; of one short request with the distributions alone that the warnings are read from."""
+        return self._summarize(READ_FROM) if self._short_request() is not None else self.summary
 
     def _summarize(self, metrics: Iterable[str] | None = None) -> Summary:
         """Return the figures with what the run's own goals came to."""
