@@ -77,6 +77,7 @@ STATUS_OF_CATEGORY: dict[str, Status] = {
     "network_error": Status.NETWORK_ERROR,
     "truncated": Status.NETWORK_ERROR,
     "cancelled": Status.CANCELLED,
+    "interrupted": Status.CANCELLED,  # cut by the end of the run; in no figure
 }
 
 

@@ -46,6 +46,13 @@ VALUES = {
     "--listen": "127.0.0.1:1", "--slo": "ttft<1000 99%", "--webhook": "http://w:1", "--history": "{folder}/h",
     "--keep": "5h", "--jitter": "0.5", "--seed": "5", "--max-tokens": "40", "--max-errors": "5%",
 }  # fmt: skip
+# Settings of a load that a plan is made from.
+IN_THE_PLAN = {
+    "pattern", "iterations", "concurrency", "rate_per_s", "arrival", "burstiness", "duration_ns", "ramp_to_per_s",
+    "sweep_min_per_s", "sweep_max_per_s", "sweep_step_per_s", "sweep_concurrency", "step_duration_ns", "trace",
+    "speedup", "idle_gaps_ns", "connection", "connections", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns",
+    "idle_timeout_ns", "retries", "seed",
+}  # fmt: skip
 # What decides nothing of a run: it names the settings, shows the plan, or only draws.
 APART = {"--config", "--log-level", "--dry-run", "--help"}
 # Options that another command decides about, or that say how a finding is shown; each has tests of its own.
@@ -101,17 +108,14 @@ def run_of(command, options, words):
     except (click.UsageError, LensError):
         return None
     load = settings.config.load
-    # What the plan holds is compared there; the rest goes to the run as it stands.
-    beside = {"max_cost_usd", "until", "search_slo", "search_max", "workers", "engine", "ray_address", "adaptive",
-              "cooldown", "warmup", "max_errors"}  # fmt: skip
-    if load.search_slo:
-        beside |= {"iterations", "duration_ns", "rate_per_s", "concurrency", "arrival", "burstiness"}
+    # What the plan holds is compared there; all else goes to the run as it stands.
+    beside = {field for field in load.__struct_fields__ if field not in IN_THE_PLAN or load.search_slo}
     parts = [
         [msgspec.structs.replace(stage, name="") for stage in plan.stages] if not load.search_slo else [],
         [(t.info, t.endpoint, t.base_url, t.key and t.key.reveal()) for t in plan.targets],
         [(r.path, dict(r.headers), r.body, r.framing) for requests in plan.requests for r in requests],
         plan.connection, plan.timeouts, plan.retry, plan.keep_all, written,
-        {f: getattr(load, f) for f in beside if hasattr(load, f)}, settings.config.output, settings.config.monitor,
+        {f: getattr(load, f) for f in sorted(beside)}, settings.config.output, settings.config.monitor,
         settings.config.labels, settings.config.thresholds, settings.force, settings.ui, settings.pushes,
         settings.usd_per_gpu_hour, settings.slos, settings.gates, shown, settings.book._prices, settings.book.tier,
     ]  # fmt: skip

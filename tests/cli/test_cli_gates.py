@@ -5,6 +5,10 @@ import json
 import pytest
 from cli_program import lll, scripted
 
+from lens.analysis.gates.thresholds import parse_threshold
+from lens.cli.commands.benchmark import command
+from lens.errors import ConfigError
+
 QUICK = {"ttft": "20ms", "itl": "2ms", "tokens": 8}
 
 
@@ -136,3 +140,14 @@ def test_an_agreement_that_is_neither_a_name_nor_a_file_is_told(tmp_path):
     ended = lll("benchmark", "--base-url", "http://127.0.0.1:9/v1", "-m", "m", "--sla", "interactiv", cwd=tmp_path)
     assert ended.returncode == 2
     assert "did you mean interactive" in ended.stderr
+
+
+def test_a_threshold_may_end_the_run_that_loses_it():
+    words = ["--threshold", "success_rate>=0.9", "abort=30s", "--threshold", "ttft_p95<1s", "-n", "3"]
+    with command.make_context("benchmark", words) as ctx:
+        assert ctx.params["threshold"] == ("success_rate>=0.9 abort=30s", "ttft_p95<1s")
+    assert parse_threshold("success_rate>=0.9 abort=30s").abort_ns == 30 * 10**9
+    assert parse_threshold("success_rate>=0.9 abort").abort_ns == 0
+    assert parse_threshold("success_rate>=0.9").abort_ns is None
+    with pytest.raises(ConfigError, match="abort: 'soon' is not a duration"):
+        parse_threshold("success_rate>=0.9 abort=soon")

@@ -254,7 +254,7 @@ async def test_a_stop_ends_what_is_under_way_and_records_it_with_what_had_come(s
         nursery.start_soon(ask_soon)
         outcome, records, _ = await run(config, stop=stop)
     assert outcome.stopped_by == "enough"
-    assert [(r.status, r.category) for r in records] == [(Status.CANCELLED, "cancelled")] * 4
+    assert [(r.status, r.category) for r in records] == [(Status.CANCELLED, "interrupted")] * 4
     assert all(sum(1 for c in r.events.chars if c) >= 3 for r in records)
     assert all("enough" in r.failure.message for r in records)
 

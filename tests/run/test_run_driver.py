@@ -137,6 +137,9 @@ LOAD = {
     "warn_cost_usd": Row({"load": {"warn_cost_usd": "0.00000001", "iterations": 4}, "targets": [PRICED]},
         lambda r: len(r.records) == 4 and sum("--warn-cost" in one for one in r.summary.warnings) == 1
         and "after 1 request" in r.warnings[0]),
+    "max_errors": Row({"load": {"max_errors": "1", "iterations": 9},
+        "targets": [{"headers": {"x-lens-script": "status=503"}}]},
+        lambda r: len(r.records) == 2 and "--max-errors 1" in r.ended_by),
     "max_cost_usd in a search": Row(
         {"load": {"max_cost_usd": "0.00000001", "search_slo": ["ttft_p50<5000"], "duration": "100ms"},
          "targets": [PRICED]}, lambda r: not r.records and r.exit_code == 4),

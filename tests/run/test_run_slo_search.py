@@ -68,3 +68,13 @@ def test_noise_near_the_edge_does_not_mislead_by_much():
 
     search = run(LoadSearch(1, 1000), judge)
     assert 44 < search.kept < 56
+
+
+def test_a_search_goes_no_lower_than_a_load_that_can_be_sent():
+    search = LoadSearch(1.0, 1000.0, least=0.3)
+    loads = []
+    while (load := search.next_load()) is not None:
+        loads.append(load)
+        search.add_verdict("broken", plainly_kept=False)
+    assert loads == [1.0, 0.5, 0.3]
+    assert (search.kept, search.broken) == (None, 0.3)

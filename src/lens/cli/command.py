@@ -18,6 +18,8 @@ from lens.secrets import remember_secret
 
 # ttft:200, e2el:1s
 _LIMIT = re.compile(r"[A-Za-z_]\w*(?::|<=|>=|=)[\d.]+\w*")
+# What may follow a threshold.
+_ABORT = re.compile(r"abort(=\S+)?")
 
 
 class Option(click.Option):
@@ -72,6 +74,9 @@ class Command(click.Command):
         spread: list[str] = []
         taking: str | None = None  # the option whose words these are
         for arg in args:
+            if _ABORT.fullmatch(arg) and len(spread) > 1 and spread[-2] == "--threshold":
+                spread[-1] += f" {arg}"
+                continue
             if taking and spread[-1] != taking and _LIMIT.fullmatch(arg):
                 spread.append(taking)
             elif not (taking and spread[-1] == taking):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _gate = partial(Option, group="Gates")
 GATES = (
     _gate("--threshold", multiple=True, metavar="'M<X'",
-        help="Exit with 3 unless this holds: 'ttft_p95<1000' (in quotes), or ttft_p95:1000."),
+        help="Exit with 3 unless this holds: 'ttft_p95<1000' (in quotes), or ttft_p95:1000. "
+        "With abort=30s behind it, a run that does not keep it then is ended."),
     _gate("--threshold-ttft", type=float, metavar="MS", help="The same for the mean TTFT, in ms."),
     _gate("--threshold-tps", type=float, metavar="N", help="The same for tokens a second of a request, at least."),
     _gate("--sla", metavar="FILE|NAME",

@@ -141,6 +141,8 @@ LOAD = (
     _load("--max-cost", to="load.max_cost_usd", metavar="USD",
         help="Send nothing whose worst case would pass this; exit code 4 when it ends a run."),
     _load("--warn-cost", to="load.warn_cost_usd", metavar="USD", help="Warn once the run has cost more than this."),
+    _load("--max-errors", to="load.max_errors", metavar="N|%",
+        help="End the run when more requests than this failed: 10, or 5% (exit code 3)."),
     _load("--dry-run", is_flag=True, help="Print the plan and what it may cost; send nothing."),
     _load("--arrival", to="load.arrival", type=click.Choice(["constant", "poisson", "gamma", "trace"]), metavar="NAME",
         aliases=["--request-rate-mode"], help="How the gaps of --rate are spread: constant, poisson, gamma; or trace."),

@@ -37,7 +37,12 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     from lens.report.run import print_report
 
     result = run_settings(settings)
+    if result.ended_by is not None and not result.summary.successes:
+        tell_troubles(result)  # there is nothing to show
+        return result.exit_code
     console = page_console(on_stderr=uses_stdout(settings.config.output, settings.output))
+    if settings.config.load.search_slo and result.notes:
+        console.print(result.notes[0], style="bold", markup=False)
     print_report(console, result.summary, result.info, list(result.paths), table=result.table)
     if also is not None:
         also(console, result)
@@ -66,6 +71,7 @@ def run_settings(settings: Settings, *, keep_text: bool = False, gates_of_each: 
         usd_per_gpu_hour=settings.usd_per_gpu_hour,
         command=_command(),
         signals=True,
+        end_if_refused=True,
     )
     return trio.run(partial(driver.run, settings.config, *_progress(settings), options=options))
 
@@ -82,7 +88,8 @@ def _progress(settings: Settings) -> list[Sink]:
 def tell_troubles(result: RunResult, measured: str | None = None) -> None:
     """Say on stderr what ended the run early and what could not be written."""
     interrupted = "; ".join(filter(None, (f"interrupted ({result.outcome.stopped_by})", measured)))
-    for line in (interrupted if result.interrupted else None, result.outcome.over_budget, result.trouble):
+    ended = f"ended early: {result.ended_by}" if result.ended_by else None
+    for line in (interrupted if result.interrupted else None, ended, result.outcome.over_budget, result.trouble):
         if line:
             click.echo(f"{PROGRAM}: {line}", err=True)
 

@@ -41,7 +41,7 @@ _OF_A_PATTERN = frozenset().union(*_USED.values())
 _BOUNDS = frozenset({"iterations", "duration_ns"})
 _SOURCES = ("texts", "file", "input_tokens")
 _OF_SOURCE = {"file": ("whole",), "input_tokens": ("shared_prefix_tokens",)}
-KEYS = ("api_key", "api_key_env", "api_key_file")
+KEYS = ("api_key", "api_key_env", "api_key_file", "api_key_command", "api_key_keyring")
 
 
 def lay_flags(tree: Tree, flags: Mapping[str, Any]) -> tuple[str, ...]:

@@ -133,6 +133,7 @@ class LoadConfig(Section, frozen=True):
     retries: Count = 0
     seed: int = 0
     max_cost_usd: str | None = None  # exact decimal
+    max_errors: str | None = None  # "10" or "5%": more failures end the run
     warn_cost_usd: str | None = None  # exact decimal; a run that costs more says so, and goes on
 
 

@@ -299,9 +299,18 @@ class Columns:
         rows = np.flatnonzero(which) if not isinstance(which, slice) and which.dtype == np.bool_ else which
         return type(self)({}, {}, self.runs, parent=self, rows=rows)
 
-    def measured(self) -> Self:
-        """Return the requests of the measured window: without those of warm-up and cool-down."""
-        rows = np.flatnonzero(~self.warmup)
+    @property
+    def interrupted(self) -> Column:
+        """Which requests were cut by the end of their run, as bool: they neither succeeded nor failed."""
+        found: Column = self.codes("category").equal("interrupted")
+        return found
+
+    def measured(self, *, interrupted: bool = False) -> Self:
+        """Return the requests of the measured window: without those of warm-up and cool-down, and those cut by its end.
+
+        interrupted: with the latter.
+        """
+        rows = np.flatnonzero(~self.warmup if interrupted else ~(self.warmup | self.interrupted))
         if len(rows) == len(self):
             return self
         whole = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)  # a slice needs no copies

@@ -244,6 +244,9 @@ def error_rate_of(status: Status) -> Callable[[Any], float | None]:
     """Return a function from a Summary to the share of its requests that ended so."""
 
     def share(summary: Any) -> float | None:
+        if status is Status.CANCELLED:
+            every = summary.requests + summary.interrupted
+            return (summary.by_status.get(status.value, 0) + summary.interrupted) / every if every else None
         return summary.by_status.get(status.value, 0) / summary.requests if summary.requests else None
 
     return share

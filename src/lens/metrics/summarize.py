@@ -56,7 +56,9 @@ def summarize(
         info = info or requests.info
     table = requests if isinstance(requests, Table) else table_of(requests, info, book)
     measured = table.measured()
+    cut = int((table.interrupted & ~table.warmup).sum())
     found = _summary(measured, slos, distributions(measured, percents, metrics), server_times(measured, percents))
+    found = msgspec.structs.replace(found, interrupted=cut)
     warnings = (*(info.warnings if info else ()), *quality_warnings(found))
     if len(list(measured.by_run())) == 1:
         rows = stage_rows(measured)

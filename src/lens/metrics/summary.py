@@ -16,6 +16,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: int
     successes: int
+    interrupted: int = 0  # cut by the end of the run, and in no other figure
     by_status: dict[str, int]
     by_category: dict[str, int]
     examples: dict[str, str]  # category -> the first message of it

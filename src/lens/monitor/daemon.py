@@ -138,7 +138,7 @@ class Monitor:
 
     def take(self, record: Record) -> None:
         """A probe has ended."""
-        if record.category == "cancelled":
+        if record.category in ("cancelled", "interrupted"):
             return
         self.succeeded += record.status is Status.SUCCESS
         self._uncounted.append(record)

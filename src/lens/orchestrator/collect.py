@@ -36,8 +36,8 @@ def record_of(
 ) -> Record:
     """The Record of one request, from its last attempt; `tries` are the earlier ones."""
     # A request that we stopped ourselves is cancelled, whatever its half of an answer looks like.
-    stopped = exchange.category == "cancelled"
-    category = "cancelled" if stopped else reading.category
+    stopped = exchange.category in ("cancelled", "interrupted")
+    category = exchange.category if stopped and exchange.category else reading.category
     per_event = reading.tokens_per_event
     return Record(
         request_id=str(uuid.uuid4()),

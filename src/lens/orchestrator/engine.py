@@ -294,7 +294,9 @@ class _PlanRun:
                 tries = (*tries, try_of(record, wait_ns))
         except trio.Cancelled:
             why = f"stopped ({self.stop.why or 'cancelled'}) before the answer was complete"
-            self._hand_out(record or self._record(slot, target, request, builder.build_cancelled(why), tries), worst)
+            category = "interrupted" if self.stop.asked else "cancelled"
+            cut = builder.build_cancelled(why, category)
+            self._hand_out(record or self._record(slot, target, request, cut, tries), worst)
             raise
         except LensError as error:
             self._break(error)
@@ -346,7 +348,7 @@ class _PlanRun:
     def _hand_out(self, record: Record, worst_nusd: int) -> None:
         """The request is over: count it, learn from it, give it away."""
         self.state.done += 1
-        self.state.failed += record.status is not Status.SUCCESS
+        self.state.failed += record.status not in (Status.SUCCESS, Status.CANCELLED)
         self.limits.add(record)
         self.answers.add(record)
         if self.throttle is not None:

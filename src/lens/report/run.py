@@ -94,6 +94,8 @@ def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
     line.append(f"{summary.successes:,} succeeded", style="green" if summary.successes else "")
     line.append(", ")
     line.append(f"{failed:,} failed", style="bold red" if failed else "")
+    if summary.interrupted:
+        line.append(f", {summary.interrupted:,} interrupted")
     if summary.retries:
         line.append(f", {summary.retries:,} retries")
     console.print(line)

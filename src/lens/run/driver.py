@@ -29,6 +29,7 @@ from lens.pricing import PriceBook, standard_book
 from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
 from lens.run.checks import check_load, is_shared
+from lens.run.early_end import EarlyEnd
 from lens.run.journal import Journal, rescue
 from lens.run.outputs import Outputs, destinations
 from lens.run.pushes import push_all, pushes_of_exports
@@ -61,6 +62,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     command: str = ""  # for the header of the run; without secrets
     prompts: tuple[Prompt, ...] | None = None  # in place of those of the configuration
     enough: Callable[[], bool] | None = None  # nothing more is started once this is true
+    end_if_refused: bool = False  # the first answers all refuse the key
     kernel_stamps: bool = True
     signals: bool = False  # SIGINT and SIGTERM stop the run; only in the main thread
 
@@ -135,7 +137,9 @@ class _DrivenRun:
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
         self.until = _stop_rule(load.until) if load.until else None
+        self.early = EarlyEnd(load.max_errors, self.gates, slos=options.slos, end_if_refused=options.end_if_refused)
         self.notes: tuple[str, ...] = ()
+        self.unkept = False  # an SLO that was searched for is kept at no load
         single = pattern_of(load) == "single"
         places = destinations(config, options.output)
         self.outputs = Outputs(places, self.book, force=options.force, single=single, save_text=output.save_text)
@@ -150,7 +154,8 @@ class _DrivenRun:
                 from lens.run.slo_search import search
 
                 outcome, found = await search(self._plan(), self._measure, on_record=self._take, stop=self.stop)
-                self.notes = (*found.tries, found.says())
+                self.notes = (found.says(), *found.tries)
+                self.unkept = found.highest is None and found.broken_at is not None
             else:
                 outcome = await self._measure(self._plan(), self._take)
                 self.notes = (self.until.says(),) if self.until else ()
@@ -179,6 +184,7 @@ class _DrivenRun:
             count_tokens=self.count_tokens,
             spent_nusd=self.spending.ceiling.spent_nusd if self.spending else None,
             paths=self.outputs.paths,
+            unkept=self.unkept,
         )
 
     def _warn_cost_usd(self) -> str | None:
@@ -248,6 +254,9 @@ class _DrivenRun:
         if self.costly:
             self.costly.add(record)
         self.journal.add(record)
+        why = self.early.add(record) if not self.stop.asked else None
+        if why is not None:
+            self.stop.ask(why)
         for sink in self.sinks:
             sink.on_record(record)
 

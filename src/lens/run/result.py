@@ -88,8 +88,13 @@ class RunResult:
         count_tokens: Callable[[Record], Record] | None = None,
         spent_nusd: int | None = None,
         paths: tuple[Path, ...] = (),
+        unkept: bool = False,
     ) -> None:
-        """notes: what the run's own goals came to. spent_nusd: nano-dollars under a spend ceiling."""
+        """
+        notes: what the run's own goals came to. spent_nusd: nano-dollars under a spend ceiling.
+        unkept: an SLO that was searched for is kept at no load.
+        """
+        self.unkept = unkept
         self.info, self.outcome, self.spent_nusd, self.paths = info, outcome, spent_nusd, paths
         self.trouble: str | None = None  # an output could not be written, or a push failed
         self._journal, self._load, self._judging = journal, load, judging
@@ -180,6 +185,11 @@ class RunResult:
         return self.outcome.stopped_by in ("SIGINT", "SIGTERM")
 
     @property
+    def ended_by(self) -> str | None:
+        """Why the run was ended early, where no signal and no spend ceiling did it."""
+        return None if self.interrupted else self.outcome.stopped_by
+
+    @property
     def exit_code(self) -> int:
         """130 interrupted, 4 ended by the spend ceiling, 2 an output failed, 1 nothing succeeded, 3 a gate, 0 fine."""
         if self.interrupted:
@@ -190,7 +200,8 @@ class RunResult:
             return ExitCode.USAGE
         if not self.listed.measured().success.any():
             return ExitCode.NOTHING_MEASURED
-        return ExitCode.THRESHOLD if any(one.failed for one in self.verdicts) else ExitCode.OK
+        lost = self.unkept or self.ended_by is not None or any(one.failed for one in self.verdicts)
+        return ExitCode.THRESHOLD if lost else ExitCode.OK
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.info, self.records))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # A try lasts so long, unless --duration says otherwise.
 TRY_NS = 10 * NS_PER_S
 MOST_RATE, MOST_OPEN = 1000.0, 256.0
+# A rate is tried no lower than so many requests within a try are: fewer are no rate.
+FEWEST_REQUESTS = 3
 # A load at which more requests fail than this is too high, whatever the others say.
 FAILURES = 0.01
 
@@ -50,9 +52,17 @@ class LoadSearch:
     """The loads to try: measure at next_load(), then add_verdict(); until next_load() is None."""
 
     def __init__(
-        self, start: float, most: float, *, whole: bool = False, width: float = 0.05, repeats: int = 3
+        self,
+        start: float,
+        most: float,
+        *,
+        whole: bool = False,
+        width: float = 0.05,
+        repeats: int = 3,
+        least: float | None = None,
     ) -> None:
         """
+        least: the lowest load that a try can send; None: most / 10,000.
         whole: loads are whole numbers (requests at a time).
         width: the span that is narrow enough, as a share of the load.
         repeats: tries of one load before the plain value decides.
@@ -61,6 +71,7 @@ class LoadSearch:
         self.broken: float | None = None
         self.tries: list[LoadTry] = []
         self._most, self._whole, self._width, self._repeats = most, whole, width, repeats
+        self._least = 1.0 if whole else most * 1e-4 if least is None else min(least, start)
         self._load: float | None = self._rounded(start)
         self._again = 0
 
@@ -91,9 +102,8 @@ class LoadSearch:
             assert self.kept is not None
             return None if self.kept >= self._most else self._rounded(min(self.kept * 2, self._most))
         if self.kept is None:
-            lower = self._rounded(self.broken / 2)
-            too_low = (self._whole and lower < 1) or lower < self._most * 1e-4 or lower == self.broken
-            return None if too_low else lower
+            lower = self._rounded(max(self.broken / 2, self._least))
+            return None if lower >= self.broken else lower
         narrow = self.broken - self.kept <= (1 if self._whole else self._width * self.kept)
         return None if narrow else self._rounded((self.kept + self.broken) / 2)
 
@@ -130,6 +140,8 @@ def slos_of(texts: Sequence[str]) -> tuple[Threshold, ...]:
     """
     slos = tuple([parse_threshold(text) for text in texts])
     for slo in slos:
+        if slo.abort_ns is not None:
+            raise ConfigError(f"--search-slo {slo}: abort has no effect on it; it belongs to --threshold")
         if not slo.statistic or METRICS[slo.metric].kind == "cost":
             raise ConfigError(f"--search-slo {slo}: a statistic of a request's time or rate is wanted")
     return slos
@@ -148,7 +160,8 @@ async def search(
     unit = "requests/s" if by_rate else "at a time"
     start = (load.rate_per_s or 1.0) if by_rate else float(load.concurrency or 1)
     most = load.search_max or (MOST_RATE if by_rate else MOST_OPEN)
-    finder = LoadSearch(min(start, most), most, whole=not by_rate)
+    least = FEWEST_REQUESTS * NS_PER_S / (load.duration_ns or TRY_NS)
+    finder = LoadSearch(min(start, most), most, whole=not by_rate, least=least)
     said: list[str] = []
     outcomes: list[Outcome] = []
     handed = 0
@@ -212,6 +225,7 @@ def _stage(plan: Plan, load: float, unit: str, *, by_rate: bool) -> Stage:
 
 def judge(slos: Sequence[Threshold], records: Sequence[Record]) -> tuple[Verdict, bool, str]:
     """(verdict, whether the plain values keep all, in words) of all that was measured at one load."""
+    records = [record for record in records if record.category != "interrupted"]
     failed = sum(record.status is not Status.SUCCESS for record in records)
     if not records or failed > FAILURES * len(records):
         return "broken", False, f"{failed} of {len(records)} failed"

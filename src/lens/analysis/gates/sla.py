@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds, parse_threshold, thresholds_of
 from lens.errors import ConfigError, did_you_mean
@@ -122,7 +123,7 @@ def evaluate_each(gates: Iterable[Gate], table: Table) -> tuple[GateResult, ...]
     kept = tuple(gates)
     prompts, index = table.codes("prompt_id").listed(), table.column("index").tolist()
     found = []
-    for row in range(len(table) if kept else 0):
+    for row in np.flatnonzero(~table.interrupted).tolist() if kept else ():
         one = table.take(slice(row, row + 1))
         case = prompts[row] or f"request {index[row] + 1}"
         results = evaluate_gates(kept, one, summarize(one, metrics=()))

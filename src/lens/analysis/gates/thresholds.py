@@ -20,10 +20,12 @@ from lens.metrics.definitions import METRICS, Metric, metric_named
 from lens.metrics.distribution import values_needed
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
+from lens.units import parse_duration_ns
 
 Operator = Literal["<", "<=", ">", ">="]
 _FORM = re.compile(r"\s*([A-Za-z_][\w.]*?)\s*(?:=\s*)?(<=|>=|<|>|:|=)\s*(\S+)\s*")
 _LIMIT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%|us|ms|s)?", re.IGNORECASE)
+_ABORT = re.compile(r"(.*\S)\s+abort(?:\s*=\s*(\S+))?\s*")
 _OPERATORS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 EXAMPLE = "write 'ttft_p95<1000' in quotes (without them the shell takes < for a redirection), or ttft_p95:1000"
@@ -37,6 +39,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     operator: Operator
     limit: float  # in the metric's unit
     severity: Literal["error", "warning"] = "error"
+    abort_ns: int | None = None  # after so long a run that does not keep it is ended; None: it is judged at the end
 
     def __str__(self) -> str:
         name = f"{self.metric} {self.statistic}".strip()
@@ -65,12 +68,13 @@ def parse_threshold(text: str) -> Threshold:
     """Return a threshold as it is typed: ttft_p95<1000, ttft_p95:1000, ttft_p95=<=1000, tokens_per_second>15.
 
     With a colon or a plain = the direction is the metric's own: times below, rates above. Limits may
-    bear a unit (1s, 500ms, 99%).
+    bear a unit (1s, 500ms, 99%). With "abort", or "abort=30s" for a delay, it ends a run that does not keep it.
 
     Raises:
         ConfigError: the text is no threshold; the message says what would be one.
     """
-    found = _FORM.fullmatch(text)
+    aborts = _ABORT.fullmatch(text)
+    found = _FORM.fullmatch(aborts[1] if aborts else text)
     if found is None:
         raise ConfigError(f"threshold {text!r}: a metric and a limit are wanted; {EXAMPLE}")
     name, operator, limit = found.groups()
@@ -81,7 +85,15 @@ def parse_threshold(text: str) -> Threshold:
         statistic=statistic,
         operator=_OPERATORS.get(operator, towards),
         limit=_limit(limit, metric, text),
+        abort_ns=_delay_ns(aborts[2] or "0", text) if aborts else None,
     )
+
+
+def _delay_ns(delay: str, whole: str) -> int:
+    try:
+        return parse_duration_ns(delay)
+    except ValueError as error:
+        raise ConfigError(f"threshold {whole!r}: abort: {error}") from None
 
 
 def metric_and_statistic(name: str) -> tuple[Metric, str]:

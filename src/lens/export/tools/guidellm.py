@@ -61,7 +61,9 @@ class GuidellmJson:
 
 
 def _benchmark(info: RunInfo, stage: str | None, seen: ToolRequests) -> dict[str, Any]:
-    incomplete = ~seen.ok & (seen.category.equal("cancelled") | seen.category.equal("truncated"))
+    incomplete = ~seen.ok & (
+        seen.category.equal("cancelled") | seen.category.equal("interrupted") | seen.category.equal("truncated")
+    )
     by = {
         outcome: seen.take(np.flatnonzero(which))
         for outcome, which in (

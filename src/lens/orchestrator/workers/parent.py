@@ -148,7 +148,7 @@ class _SharedRun:
         worker.received += 1
         state = self.state
         state.done += 1
-        state.failed += record.status is not Status.SUCCESS
+        state.failed += record.status not in (Status.SUCCESS, Status.CANCELLED)
         state.warmup_done += record.warmup
         self.limits.add(record)
         self.answers.add(record)
