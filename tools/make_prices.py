@@ -164,6 +164,13 @@ def times(rates, factor):
     return {name: format(Decimal(value).normalize(), "f") for name, value in tokens.items()}
 
 
+def ends(known, entry):
+    """Note the day on which a model is shut down."""
+    if entry.get("deprecation_date"):
+        known.setdefault("ends", entry["deprecation_date"])
+    return known
+
+
 def supplement(known, entry):
     """Add to a model of the first list what the second knows besides; only where their base rates agree."""
     theirs = litellm_rates(entry)
@@ -222,9 +229,9 @@ def add_litellm(shops, listed):
             continue
         known = find(shop, name)
         if known is None:
-            shops[shop]["models"].append(new_model(name, entry))
+            shops[shop]["models"].append(ends(new_model(name, entry), entry))
         elif known in shops[shop]["models"] and known["id"] in (name, key):
-            supplement(known, entry)
+            supplement(ends(known, entry), entry)
     for alias, entry in listed.items():
         target = listed.get(entry.get("alias_of"), {})
         shop = LITELLM_SHOPS.get(target.get("litellm_provider"))

@@ -1,6 +1,6 @@
 """Adapters: one target behind the few methods that another program needs of it.
 
-    adapter = OpenAIAdapter("gpt-4o-mini")
+    adapter = OpenAIAdapter("gpt-6-luna")
     metrics = await adapter.send_request("Hello", RequestConfig(max_tokens=50))
     adapter.get_pricing(), adapter.get_rate_limits()
 

@@ -235,12 +235,12 @@ class ProfilerBuilder:
             ConfigError: no provider was named, or an option is unknown.
         """
         if self._target is None:
-            raise ConfigError("Profiler.builder(): name a provider: .provider(ProviderConfig.openai('gpt-4'))")
+            raise ConfigError("Profiler.builder(): name a provider: .provider(ProviderConfig.openai('gpt-6-luna'))")
         return Profiler(self._target, price=self._price, load=_section(LoadConfig, self._load), **self._options)
 
 
 class ProviderConfig:
-    """Makes targets by provider: ProviderConfig.openai("gpt-4o-mini"), ProviderConfig("groq", "llama-3.3-70b")."""
+    """Makes targets by provider: ProviderConfig.openai("gpt-6-luna"), ProviderConfig("groq", "llama-3.3-70b")."""
 
     def __new__(cls, name: str, model: str = "", **options: Any) -> TargetConfig:  # type: ignore[misc]
         """Return a target of any provider; `options` are fields of TargetConfig."""
@@ -253,15 +253,15 @@ class ProviderConfig:
 
     @staticmethod
     def openai(model: str = "", **options: Any) -> TargetConfig:
-        return _target_with_model("openai", model, "gpt-4o-mini", options)
+        return _target_with_model("openai", model, "gpt-6-luna", options)
 
     @staticmethod
     def anthropic(model: str = "", **options: Any) -> TargetConfig:
-        return _target_with_model("anthropic", model, "claude-haiku-4-5", options)
+        return _target_with_model("anthropic", model, "claude-haiku-5-5", options)
 
     @staticmethod
     def google(model: str = "", **options: Any) -> TargetConfig:
-        return _target_with_model("google", model, "gemini-2.5-flash", options)
+        return _target_with_model("google", model, "gemini-3.8-flash", options)
 
 
 def _target_with_model(provider: str, model: str, example: str, options: dict[str, Any]) -> TargetConfig:

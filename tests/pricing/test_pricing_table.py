@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -175,3 +176,24 @@ def test_without_a_network_the_book_stays_and_that_is_said(tmp_path, monkeypatch
 def test_every_tier_of_the_table_is_an_option():
     tiers = {rate.tier for shop in shipped().shops.values() for model in shop.models for rate in model.rates}
     assert tiers - {None} == set(TIERS)
+
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = [
+    ROOT / "README.md",
+    ROOT / "src/lens/config/example.toml",
+    ROOT / "src/lens/profiler.py",
+    *(ROOT / "src/lens/cli").rglob("*.py"),
+    *(path for kind in ("*.md", "*.yml", "*.toml", "*.py") for path in (ROOT / "docs").rglob(kind)),
+]
+NAMED = re.compile(r"(?<![\w/-])((?:gpt|claude|gemini)-[a-z0-9][a-z0-9.-]*[a-z0-9])(?![\w*-])")
+MAKERS = {"gpt": "openai", "claude": "anthropic", "gemini": "google"}
+
+
+def test_examples_name_models_that_exist_on_the_day_of_the_book():
+    named = {name: path for path in EXAMPLES for name in NAMED.findall(path.read_text(encoding="utf-8"))}
+    assert "gpt-6-luna" in named
+    for name, path in named.items():
+        found = shipped().model(MAKERS[name.split("-")[0]], name)
+        assert found is not None, f"{path}: no model {name}"
+        assert found.ends is None or found.ends > shipped().checked, f"{path}: {name} ended on {found.ends}"

@@ -1,6 +1,6 @@
 """Tests of a chat endpoint that fail when it is slow.
 
-pytest --latency-lens-provider openai --latency-lens-model gpt-4o
+pytest --latency-lens-provider openai --latency-lens-model gpt-6-sol
 """
 
 import pytest

@@ -32,7 +32,7 @@ COMMANDS = {
 }
 EXAMPLE = """\b
 Example:
-  lll profile --provider openai --model gpt-4o-mini --prompt "Say hello"
+  lll profile --provider openai --model gpt-6-luna --prompt "Say hello"
 """
 
 

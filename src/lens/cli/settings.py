@@ -49,7 +49,7 @@ class Settings(NamedTuple):
     gates: tuple[Gate, ...] = ()
 
 
-NO_TARGET = "no target; name one: --provider openai --model gpt-4o-mini, or --provider simulator"
+NO_TARGET = "no target; name one: --provider openai --model gpt-6-luna, or --provider simulator"
 
 
 def settings_of(

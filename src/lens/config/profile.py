@@ -1,6 +1,6 @@
 """One provider, one pattern, one output: the short configuration of the library, which becomes a RunConfig.
 
-    ProfileConfig(provider=ProviderConfig.openai("gpt-4o-mini"),
+    ProfileConfig(provider=ProviderConfig.openai("gpt-6-luna"),
                   test_pattern=TestPattern.ConstantRate(prompt="Hi", requests_per_second=5, duration_seconds=60))
 
 It holds no rules of its own: patterns have the names of a config file's [test_pattern], and are read as that is.

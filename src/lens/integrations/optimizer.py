@@ -1,6 +1,6 @@
 """Auto-Optimizer: models set side by side, and the one that fits a purpose.
 
-    results = await ModelComparator().compare_models(["gpt-4o", "claude-sonnet-4-5"], ["Say hello"])
+    results = await ModelComparator().compare_models(["gpt-6-sol", "claude-sonnet-5-5"], ["Say hello"])
     best = results.optimal_by_criteria(LatencyUnder(500).and_(CostBelow(0.01)).and_(ThroughputAbove(20)))
     AutoOptimizer(recent).select_provider(Requirements.InteractiveLowLatency)
 
@@ -177,7 +177,7 @@ def target_named(name: str) -> TargetConfig:
     for prefix, maker in _MAKERS.items():
         if name.lower().startswith(prefix):
             return target_of(maker, name)
-    raise ConfigError(f"model {name!r}: whose is it? write provider:model, like openai:gpt-4o")
+    raise ConfigError(f"model {name!r}: whose is it? write provider:model, like openai:gpt-6-sol")
 
 
 class AutoOptimizer:

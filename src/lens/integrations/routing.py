@@ -1,6 +1,6 @@
 """Where the next request goes, and when: a router that keeps to the SLO at the least cost, and a rate that adapts.
 
-    router = Router(["openai:gpt-4o", "groq:llama-3"], recent, slo=LatencyUnder(500))
+    router = Router(["openai:gpt-6-sol", "groq:llama-3"], recent, slo=LatencyUnder(500))
     name = router.choose()
     router.report(metrics)
 

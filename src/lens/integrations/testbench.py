@@ -1,6 +1,6 @@
 """Test-Bench: test cases profiled while they are tested, and held to limits.
 
-    report = run_suite(Profiler("openai", "gpt-4o"), cases, ["ttft_ms<500", "tokens_per_second>20"])
+    report = run_suite(Profiler("openai", "gpt-6-sol"), cases, ["ttft_ms<500", "tokens_per_second>20"])
     assert not report.failed, report.text()
 
 A report is plain data: it is written, read back, and compared with an earlier one.

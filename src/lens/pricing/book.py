@@ -293,7 +293,7 @@ def read_prices(path: Path) -> tuple[Price, ...]:
 
 
 def _decoded(data: bytes, what: str) -> tuple[Price, ...]:
-    example = '[{"provider": "openai", "model": "gpt-5*", "input": "1.25", "output": "10"}]'
+    example = '[{"provider": "openai", "model": "gpt-6*", "input": "1.25", "output": "10"}]'
     try:
         prices = msgspec.json.decode(data, type=tuple[Price, ...])
     except (*UNREADABLE, InvalidOperation) as error:

@@ -69,6 +69,7 @@ class Price(Rates, frozen=True, kw_only=True, omit_defaults=True):
     checked: str | None = None  # date on which the source was looked at, RFC 3339
     tier: str | None = None  # of the service, where it is not the standard one
     region: str | None = None  # whose surcharge is in the rates
+    ends: str | None = None  # day on which the model is shut down, RFC 3339
     surcharge: str | None = None  # of which no rate is known, so that it is not in the rates: "region 'eu'"
 
     def at(self, input_tokens: int) -> Rates:

@@ -72,6 +72,7 @@ class Model(msgspec.Struct, frozen=True):
     match: Any  # a clause: [kind, text] or ["or"|"and", clause, ...]
     rates: tuple[Rate, ...]
     regions: dict[str, Decimal] = {}  # factor of the rates where the model ran there
+    ends: date | None = None  # the day on which it is shut down
 
     def price(self, when: datetime, terms: Terms, provider: str, sources: tuple[Source, ...]) -> Price | None:
         """Return the last standard rates that hold, with those of the tier over them; None: not known for the tier."""
@@ -93,6 +94,7 @@ class Model(msgspec.Struct, frozen=True):
             source=str(sources[found.by]),
             checked=str(sources[found.by].checked),
             tier=terms.tier,
+            ends=str(self.ends) if self.ends else None,
         )
         return self._in_region(price, terms)
 

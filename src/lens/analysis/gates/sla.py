@@ -4,7 +4,7 @@ name: chat
 thresholds: [ttft_p95<1000, success_rate>=99%]     # or a table: {ttft_p95_ms: 1000, success_rate_min: 0.99}
 warnings: [itl_p99<80]                             # reported, without failing
 targets:
-  openai/gpt-4o: [ttft_p95<800]                    # of this target's requests alone; the model may be left out
+  openai/gpt-6-sol: [ttft_p95<800]                    # of this target's requests alone; the model may be left out
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def gates_of(tree: Any) -> tuple[Gate, ...]:
     gates = [*_gates(tree.get("thresholds", ()), "thresholds"), *_gates(tree.get("warnings", ()), "warnings")]
     targets = tree.get("targets", {})
     if not isinstance(targets, Mapping):
-        raise ConfigError("targets: a table is wanted, with names like openai/gpt-4o and thresholds for each")
+        raise ConfigError("targets: a table is wanted, with names like openai/gpt-6-sol and thresholds for each")
     for name, said in targets.items():
         gates += _gates(said, "thresholds", str(name))
     if not gates:

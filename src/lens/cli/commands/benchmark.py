@@ -23,7 +23,7 @@ from lens.cli.gates import GATES
 )
 @click.command(
     cls=Command,
-    example="lll benchmark --provider openai --model gpt-4o-mini -n 100 -c 8 -o run.json",
+    example="lll benchmark --provider openai --model gpt-6-luna -n 100 -c 8 -o run.json",
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:

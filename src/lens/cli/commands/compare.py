@@ -49,7 +49,7 @@ TOO_FEW = (
 )
 @click.command(
     cls=Command,
-    example="lll compare --providers openai,anthropic --models gpt-4o,claude-sonnet-4-5 -n 50",
+    example="lll compare --providers openai,anthropic --models gpt-6-sol,claude-sonnet-5-5 -n 50",
 )
 @click.argument("files", nargs=-1)
 @click.pass_context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """\b
 Examples:
-  lll prices 'gpt-5*'
+  lll prices 'gpt-6*'
   lll prices --provider anthropic --json
 """
 _SHOWN = ("input", "cached", "cache_write", "output", "thinking")
@@ -66,7 +67,7 @@ def _no_price(book: PriceBook, model: str, provider: str | None) -> str:
 
     if provider and not any(sign in model for sign in "*?["):
         return book.missing(PriceKey(provider, model))
-    return f"no price for {model!r}{book.edition()}; patterns hold *, as in 'gpt-5*'; --price and --prices add your own"
+    return f"no price for {model!r}{book.edition()}; patterns hold *, as in 'gpt-6*'; --price and --prices add your own"
 
 
 # The options of prices are those of every command that has costs.
@@ -82,6 +83,9 @@ def _table(rows: list[tuple[str, str, Price]], stale_days: Any) -> None:
         for step in price.above:
             cells = "".join(f"{_amount(getattr(step, field)):>12}" for field in _SHOWN)
             click.echo(f"{'':{wide[0]}}  {f'  above {step.input_tokens} tokens of input':{wide[1]}}{cells}")
+    for name, model, price in rows:
+        if price.ends:
+            click.echo(f"{name}/{model} {'was' if price.ends < str(_today()) else 'will be'} shut down on {price.ends}")
     for source in sorted({price.source for _, _, price in rows}):
         click.echo(f"source: {source}")
     old = [days for _, _, price in rows if (days := stale_days(price))]
@@ -89,6 +93,10 @@ def _table(rows: list[tuple[str, str, Price]], stale_days: Any) -> None:
         click.echo(
             f"these prices are up to {max(old)} days old: look at the provider's page, or give --prices", err=True
         )
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _amount(value: Decimal | None) -> str:

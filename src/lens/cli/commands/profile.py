@@ -18,7 +18,7 @@ LINES = (
 @with_options(options.TARGET, options.PROMPT, LINES, options.CONNECTION, GATES, options.OUTPUT, options.COMMON)
 @click.command(
     cls=Command,
-    example='lll profile --provider openai --model gpt-4o-mini --prompt "Explain quantum computing"',
+    example='lll profile --provider openai --model gpt-6-luna --prompt "Explain quantum computing"',
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
