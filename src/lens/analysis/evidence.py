@@ -202,7 +202,7 @@ def _price(request: Request, _: Metric) -> Sequence[Used]:
         for line in cost.lines
     ]
     lacks = [Used("lacks", None, str(lack)) for lack in cost.uncounted]
-    return [Used("price", None, cost.source or cost.reason or "-"), *lines, *lacks]
+    return [*lines, *lacks, Used("price", None, cost.source or cost.reason or "-")]
 
 
 def _hidden_thinking(request: Request, _: Metric) -> Sequence[Used]:
