@@ -19,7 +19,7 @@ from lens.arrays.dispatch import np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lens.metrics.intervals import Interval
+    from lens.metrics.intervals import Interval, Refusal
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 # Of these an interval is told, where it is asked for and there are enough values.
@@ -50,6 +50,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     needs: dict[str, int] = {}  # "p99.9" -> how many values it would need, where there are fewer
     histogram: Histogram | None = None
     intervals: dict[str, Interval] = {}  # "mean", "p95" -> 95 % interval, where it was asked for
+    no_interval: dict[str, str] = {}  # "mean", "p95" -> why it has none, where one was asked for
 
 
 def percentile(ordered: Sequence[float] | NDArray[Any], percent: float) -> float:
@@ -113,14 +114,21 @@ def distribution(
         percentiles={percentile_name(p): percentile(ordered, p) for p in can},
         needs={percentile_name(p): values_needed(p) for p in percents if p not in can},
         histogram=_histogram(ordered),
-        intervals={("mean" if p is None else percentile_name(p)): one for p, one in found.items()},
+        intervals={_name(p): one for p, one in found.items() if not isinstance(one, str)},
+        no_interval={_name(p): str(one) for p, one in found.items() if isinstance(one, str)},
     )
 
 
-def _intervals(in_time: NDArray[Any], ordered: NDArray[Any], percents: Sequence[float]) -> dict[float | None, Interval]:
+def _intervals(
+    in_time: NDArray[Any], ordered: NDArray[Any], percents: Sequence[float]
+) -> dict[float | None, Interval | Refusal]:
     from lens.metrics.intervals import intervals_of
 
     return intervals_of(in_time, ordered, percents)
+
+
+def _name(percent: float | None) -> str:
+    return "mean" if percent is None else percentile_name(percent)
 
 
 def _std_dev(values: NDArray[Any], mean: float) -> float:

@@ -59,6 +59,7 @@ def print_report(
     latencies = _latency_table(console, summary)
     if latencies.row_count:
         console.print(latencies)
+        _print_no_intervals(console, summary)
         console.print()
     if table is not None:
         measured = table.measured()
@@ -141,6 +142,16 @@ def _arm(found: Distribution, name: str) -> Text:
     if interval is None or value is None:
         return Text("")
     return Text(terminal.number(max(interval.high - value, value - interval.low)), style="dim")
+
+
+def _print_no_intervals(console: Console, summary: Summary) -> None:
+    """Print why figures of TTFT that have a value have no interval, a line a reason."""
+    found = summary.distributions.get("ttft_ms")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in found.no_interval.items() if found and found.n > 1 else ():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        terminal.fact(console, "interval", f"none of TTFT {', '.join(names)}: {reason}", style="dim")
 
 
 def _percentile(found: Distribution, name: str) -> Text:

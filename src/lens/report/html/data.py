@@ -206,6 +206,7 @@ def _described(found: Distribution | None) -> dict[str, Any] | None:
         "percentiles": {name: found.percentiles[name] for name in COLUMNS if name in found.percentiles},
         "needs": {name: found.needs[name] for name in COLUMNS if name in found.needs},
         "sure": {name: [i.low, i.high, i.level, i.batch] for name, i in found.intervals.items()},
+        "unsure": found.no_interval,
     }  # fmt: skip
 
 

@@ -58,9 +58,9 @@ function comparison() {
 // A figure with its interval under the pointer, where it has one.
 function sureCell(d, name, value, kind = "") {
   const node = cell(num(value), kind), sure = d.sure[name];
-  if (!sure) return node;
+  if (!sure) return d.unsure[name] ? hoverable(node, `${name} ${num(value)}`, [[null, `no 95 % interval: ${d.unsure[name]}`]]) : node;
   const rows = [[null, `${num(sure[2] * 100).replace(/\.?0+$/, "")} % sure`, `${num(sure[0])} to ${num(sure[1])}`]];
-  if (sure[3] > 1) rows.push([null, `neighbours resemble each other; taken ${int(sure[3])} at a time`]);
+  if (sure[3] > 1) rows.push([null, `neighbours resemble each other: ${int(sure[3])} tell as much as one`]);
   node.classList.add("sure");
   return hoverable(node, `${name} ${num(value)}`, rows);
 }
