@@ -9,7 +9,6 @@ from lens.analysis.stats import (
     block_begins,
     block_length,
     block_length_along_trend,
-    block_length_between_steps,
     block_means,
     block_medians,
     chunk_means,
@@ -54,12 +53,10 @@ def test_neighbours_that_resemble_each_other_make_long_blocks():
     assert block_length(np.repeat(autoregressive(30_000, 0.9, 1), 2)) >= 20
 
 
-def test_neither_a_trend_nor_a_step_makes_neighbours_resemble_each_other():
+def test_a_trend_does_not_make_neighbours_resemble_each_other():
     noise, place = autoregressive(1000, 0.0, 2), np.arange(1000.0)
     assert block_length(noise + place / 50) > 10
     assert block_length_along_trend(place, noise + place / 50) <= 3
-    assert block_length(noise + 5 * (place > 500)) > 10
-    assert block_length_between_steps(noise + 5 * (place > 500), 10, 0.01) <= 3
 
 
 def test_the_shortest_block_leaves_few_enough_of_them():

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lens.metrics.change_points import level_changes
 from lens.metrics.distribution import percentile
 from lens.metrics.intervals import batch_length
 
@@ -38,17 +37,6 @@ def block_length_along_trend(t: Series, y: Series) -> int:
     centred = t - t.mean()
     slope = float(centred @ calm) / float(centred @ centred)
     return block_length(calm - slope * centred)
-
-
-def block_length_between_steps(values: Series, length: int, alpha: float) -> int:
-    """Return how many neighbours belong together, the clearest changes of level apart; outliers are cut back.
-
-    length: of the blocks in which the changes are looked for.
-    """
-    calm = np.clip(values, *np.quantile(values, CALM))
-    medians, begins = block_medians(calm, length)
-    edges = [int(begins[index]) for index, _ in level_changes(medians, alpha)]
-    return block_length(np.concatenate([part - np.median(part) for part in np.split(calm, edges)]))
 
 
 def shortest_block(n: int) -> int:

@@ -1,28 +1,46 @@
-"""Changes of level in a series of values, wherever they are looked for.
+"""Changes of level in a series of values: the one method of the page, of `analyze` and of `monitor`.
 
-The test is rank-based, so that neither outliers nor the shape of the values matter. The cumulative sum of
-centred ranks is, without a change, a Brownian bridge; its greatest distance from zero has Kolmogorov's distribution
-(the test of Pettitt, 1979, in its large form). A change is reported when that distance is unlikelier than `alpha`,
-and each side is searched again. For independent values a series without a change is said to have one in at most
-`alpha` of all cases; neighbours that resemble each other make it more, so what is watched continuously uses a small
-alpha.
+The test is rank-based, so that neither outliers nor the shape of the values matter; equal values share the mean of
+their ranks. The cumulative sum of centred ranks is, without a change, a Brownian bridge, whose greatest distance from
+zero has Kolmogorov's distribution (the test of Pettitt, 1979, in its large form). How wide the bridge is depends on
+how long neighbours resemble each other: that is read from what is left of the ranks when the clearest change is taken
+out, the way it is read for the interval of a mean (`metrics.intervals`). A level is one only if it lasts for longer
+than neighbours remember.
+
+A series is searched as a whole, then in overlapping halves, quarters and eighths of it (seeded intervals: Kovacs,
+Buehlmann, Li and Munk 2020), so that two changes that cancel each other are seen too; all searches share the chance
+of error `alpha`. Then both sides of a change are searched the same way. A change that is smaller than `least` of the
+level before is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import exp
+from math import ceil, exp, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lens.metrics.intervals import MOST_ALIKE, correlation, mean_error
+
 Series = NDArray[Any]
 
-# Fewer values on a side say nothing of a level.
-FEWEST = 8
-ALPHA = 0.01
+# Fewer values on a side say nothing of a level, and fewer in all nothing of how neighbours resemble each other.
+FEWEST_ON_A_SIDE = 8
+FEWEST = 24
+# The chance of a change in a series that has none.
+ALPHA = 1e-4
+# The share of the level before by which a change of it matters.
+LEAST = 0.05
+# A level lasts for at least so many times as long as one value is remembered.
+TIMES_MEMORY = 2.0
+# Parts of a series are searched alone while they have so many values, and are no smaller than an eighth of it.
+FEWEST_OF_A_PART = 60
+SMALLEST_PART = 8
+# A longer series is searched as the medians of so many blocks.
+MOST_BLOCKS = 500
 
 
 class ChangePoint(NamedTuple):
@@ -39,50 +57,114 @@ class ChangePoint(NamedTuple):
         return self.after / self.before - 1 if self.before else 0.0
 
 
-def change_points(values: Sequence[float], *, alpha: float = ALPHA, fewest: int = FEWEST) -> list[ChangePoint]:
+def change_points(values: Sequence[float] | Series, *, alpha: float = ALPHA, least: float = LEAST) -> list[ChangePoint]:
     """Return every change of level, in order; values that are None or not finite must have been left out."""
     series = np.asarray(values, dtype=np.float64)
-    found: list[tuple[int, float]] = []
-    _search(series, 0, alpha, fewest, found)
-    found.sort()
-    edges = [0, *(index for index, _ in found), len(series)]
-    levels = [float(np.median(series[a:b])) if b > a else 0.0 for a, b in pairwise(edges)]
-    return [ChangePoint(index, levels[i], levels[i + 1], p) for i, (index, p) in enumerate(found)]
+    each = max(ceil(len(series) / MOST_BLOCKS), 1)
+    short = series if each == 1 else np.median(series[: len(series) // each * each].reshape(-1, each), axis=1)
+    found: dict[int, float] = {}
+    _search(short, 0, alpha, found)
+    edges = _refined(short, sorted(found))
+    p_values = [found[index] for index in sorted(found)]
+    return _large_enough(series, [edge * each for edge in edges], p_values, least)
 
 
-def _search(series: Series, offset: int, alpha: float, fewest: int, found: list[tuple[int, float]]) -> None:
-    """Binary segmentation: the clearest change of a stretch, then those on its sides."""
-    n = len(series)
-    if n < 2 * fewest:
+def _large_enough(series: Series, edges: list[int], p_values: list[float], least: float) -> list[ChangePoint]:
+    """Return the changes without the smallest, one after the other, while it is too small to matter."""
+    while edges:
+        levels = [float(np.median(series[a:b])) for a, b in pairwise([0, *edges, len(series)])]
+        found = [ChangePoint(*of) for of in zip(edges, levels, levels[1:], p_values, strict=False)]
+        sizes = [abs(one.after - one.before) - least * abs(one.before) for one in found]
+        smallest = int(np.argmin(sizes))
+        if sizes[smallest] > 0:
+            return found
+        del edges[smallest], p_values[smallest]
+    return []
+
+
+def _search(series: Series, offset: int, alpha: float, found: dict[int, float]) -> None:
+    """Find the clearest change of a stretch, then those on its sides."""
+    split = _split(series, alpha)
+    if split is None:
         return
-    at, p_value = _clearest(series, fewest)
-    if p_value > alpha:
-        return
-    found.append((offset + at, p_value))
-    _search(series[:at], offset, alpha, fewest, found)
-    _search(series[at:], offset + at, alpha, fewest, found)
+    at, p_value = split
+    found[offset + at] = p_value
+    _search(series[:at], offset, alpha, found)
+    _search(series[at:], offset + at, alpha, found)
 
 
-def _clearest(series: Series, fewest: int) -> tuple[int, float]:
+def _split(series: Series, alpha: float) -> tuple[int, float] | None:
+    """Return where the clearest change is and how likely it is without one; None: no likelier than that."""
+    for parts in _layers(len(series)):
+        chance = alpha / (2 * len(parts) ** 2)  # 1, 3, 7, 15 parts: less than alpha in all
+        splits = [(begin, *_clearest(series[begin:end])) for begin, end in parts]
+        begin, at, p_value = min(splits, key=lambda split: split[2])
+        if p_value <= chance:
+            return begin + at, min(p_value * 2 * len(parts) ** 2, 1.0)
+    return None
+
+
+def _layers(n: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield the whole, then its overlapping halves, quarters and eighths, as begins and ends."""
+    if n >= FEWEST:
+        yield [(0, n)]
+    part = 2
+    while part <= SMALLEST_PART and n // part >= FEWEST_OF_A_PART:
+        yield [(i * n // (2 * part), (i + 2) * n // (2 * part)) for i in range(2 * part - 1)]
+        part *= 2
+
+
+def _clearest(series: Series) -> tuple[int, float]:
     """Return the index of the first value after the clearest change, and how likely it is without one."""
     n = len(series)
-    centred = _midranks(series) - (n + 1) / 2
-    spread = float(np.sqrt(np.mean(centred**2)))
-    if spread == 0:
-        return fewest, 1.0  # all values are the same
-    walk = np.abs(np.cumsum(centred)[fewest - 1 : n - fewest])
-    at = int(walk.argmax())
-    return at + fewest, kolmogorov(float(walk[at]) / (spread * np.sqrt(n)))
+    ranks = _midranks(series) - (n + 1) / 2
+    if not ranks.any():
+        return 0, 1.0  # all values are the same
+    walk = np.abs(np.cumsum(ranks))
+    at = _farthest(walk, FEWEST_ON_A_SIDE)
+    rest = _levelled(ranks, at)
+    if not rest.any():
+        return at, kolmogorov(sqrt(n))  # two levels without any noise
+    rho = _surely_alike(rest)
+    values = _levelled(series, at)
+    alike = max(rho, _surely_alike(values) if values.any() else 0.0)
+    side = max(ceil(TIMES_MEMORY * (1 + alike) / (1 - alike)), FEWEST_ON_A_SIDE)
+    if 2 * side > n:
+        return at, 1.0
+    error = mean_error(rest, 0.95)
+    remembered = sqrt(float(np.mean(rest**2)) * (1 + rho) / (1 - rho) / n)
+    at = _farthest(walk, side)
+    return at, kolmogorov(float(walk[at - 1]) / n / max(error.size * error.t / 1.96, remembered))
+
+
+def _farthest(walk: Series, side: int) -> int:
+    """Return the number of values after which the walk is farthest from 0, with so many on each side."""
+    return int(walk[side - 1 : len(walk) - side].argmax()) + side
+
+
+def _levelled(series: Series, at: int) -> Series:
+    """Return what is left of a series when the means of its two parts are taken out."""
+    rest: Series = np.concatenate([part - part.mean() for part in (series[:at], series[at:])])
+    return rest
+
+
+def _surely_alike(rest: Series) -> float:
+    """Return the correlation of neighbours, larger by its standard error; what is taken out made it too small."""
+    n = len(rest)
+    rho = correlation(rest)
+    rho += (1 + 4 * rho) / n  # for the second mean that was taken out
+    if rho <= 0:
+        return 0.0
+    rho = min(rho, 1.0)
+    return min(rho + min(1.0, rho * sqrt(n)) * sqrt((1 - rho * rho) / n), MOST_ALIKE)
 
 
 def _midranks(series: Series) -> Series:
     """Return ranks from 1; equal values share the mean of theirs."""
-    order = series.argsort(kind="stable")
-    ranks = np.empty(len(series))
-    ranks[order] = np.arange(1, len(series) + 1)
     _, inverse, counts = np.unique(series, return_inverse=True, return_counts=True)
-    shared: Series = (np.bincount(inverse, ranks) / counts)[inverse]
-    return shared
+    ends = np.cumsum(counts)
+    ranks: Series = (ends - (counts - 1) / 2)[inverse]
+    return ranks
 
 
 def kolmogorov(distance: float) -> float:
@@ -93,19 +175,17 @@ def kolmogorov(distance: float) -> float:
     return float(min(max(2 * sum(terms), 0.0), 1.0))
 
 
-def level_changes(medians: Series, alpha: float) -> list[tuple[int, float]]:
-    """Return the first place after each change of level of a short series, and how likely it is without one.
+def _refined(series: Series, edges: list[int]) -> list[int]:
+    """Return the edges moved to where the two levels fit best (least absolute deviations).
 
-    The search sees ranks, which draw a change towards the middle of its stretch; each is moved to where the
-    two levels fit best (least absolute deviations).
+    Ranks draw a change towards the middle of its stretch.
     """
-    found = [(change.at, change.p_value) for change in change_points(medians.tolist(), alpha=alpha)]
-    edges = [0, *[index for index, _ in found], len(medians)]
+    edges = [0, *edges, len(series)]
     for i in range(1, len(edges) - 1):
         begin, end = edges[i - 1], edges[i + 1]
-        misfits = [_misfit(medians[begin:at]) + _misfit(medians[at:end]) for at in range(begin + 1, end)]
+        misfits = [_misfit(series[begin:at]) + _misfit(series[at:end]) for at in range(begin + 1, end)]
         edges[i] = begin + 1 + int(np.argmin(misfits))
-    return [(edge, p_value) for edge, (_, p_value) in zip(edges[1:-1], found, strict=True)]
+    return edges[1:-1]
 
 
 def _misfit(part: Series) -> float:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from lens.arrays.dispatch import array_like, np
+from lens.arrays.dispatch import array_like, np, numpy_array
+from lens.history.lean import MISSING
 from lens.metrics.columns import Column
 from lens.metrics.intervals import Interval, mean_interval
 from lens.metrics.table import Table
@@ -20,9 +21,9 @@ IDLE_STAGE = "after idle "
 BASELINE_STAGE = "warm"
 # A first request is cold when it took this many times what the others' spread explains.
 OUTLIER = 5.0
-# A change of the level counts when it is no more likely than this without one.
-SURE = 1e-4
 FEWEST = 8
+# Fewer requests than this have no levels.
+LEAST_FOR_LEVELS = 24
 _LOADS = ("ollama_load",)
 
 
@@ -54,10 +55,10 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     baseline_ttft_ms: float | None = None
     gaps: tuple[Gap, ...] = ()
     cold_after: str | None = None  # the shortest gap after which the endpoint was cold
-    change_at: int | None = None  # the request from which on TTFT had another level
+    change_at: int | None = None  # the number (from 1) of the request from which on TTFT had another level
     change_ms: float | None = None
     load_ms: float | None = None  # the longest that the server says it loaded its model
-    cache_hit_from: int | None = None  # the first request whose prompt was found in a cache
+    cache_hit_from: int | None = None  # the number (from 1) of the first request whose prompt was found in a cache
     cache_saves_ms: float | None = None
 
     def __bool__(self) -> bool:
@@ -162,20 +163,25 @@ def first_request(table: Table) -> tuple[float | None, float | None]:
 
 
 def level_change(table: Table) -> tuple[int | None, float | None]:
-    """(request, ms) from which on TTFT had another level, where that is clearest; else (None, None).
+    """(number of the request from which on TTFT had another level, ms), where that is clearest; else (None, None).
 
-    The first request is left out: it is looked at by itself.
+    table: in the order of the starts. The first wave is left out: requests that began before any had ended met an
+    endpoint in another state than all that came later, and the first of them is looked at by itself.
     """
-    values = _series(table)[1:]
-    if len(values) < 2 * FEWEST:
+    if len(table) < LEAST_FOR_LEVELS:
         return None, None
     from lens.metrics.change_points import change_points
 
-    found = change_points(values.tolist(), alpha=SURE, fewest=FEWEST)
+    columns = (table.metric("ttft_from_send_ms"), table.column("start"), table.stamp("end"))
+    values, start, end = (numpy_array(column) for column in columns)
+    ended = end != MISSING
+    first_end = int((start + end)[ended].min()) if ended.any() else 0
+    there = np.flatnonzero(~np.isnan(values) & (start >= first_end) & (np.arange(len(values)) > 0))
+    found = change_points(values[there])
     if not found:
         return None, None
     clearest = min(found, key=lambda change: (change.p_value, -abs(change.relative)))
-    return clearest.at + 1, clearest.after - clearest.before
+    return int(there[clearest.at]) + 1, clearest.after - clearest.before
 
 
 def idle_gaps(table: Table) -> tuple[Gap, ...]:

@@ -118,7 +118,7 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
     least = float(series.min())
     if least > 0 and float(np.log(series).std()) > WIDEST_LOG_SPREAD:
         return Refusal("the mean hangs on a few very large values; take a percentile")
-    error = _mean_error(short, level)
+    error = mean_error(short, level)
     centre, half = float(series.mean(dtype="float64")), error.t * error.size
     skewed = error.skew / 6 * (1 + 2 * error.t**2) * error.size
     low, high = centre - half + min(skewed, 0.0), centre + half + max(skewed, 0.0)
@@ -137,7 +137,7 @@ def _percentile_interval(
         return Refusal(f"needs {least} values")
     at = float(ordered[max(ceil(share * n), 1) - 1])
     below = _shortened(series <= at)
-    error = _mean_error(below, level)
+    error = mean_error(below, level)
     half = error.t * error.size
     if min(share, 1 - share) * n < ENOUGH_BEYOND:
         half = max(half, resemblance * sqrt(share * (1 - share) / n))
@@ -159,7 +159,7 @@ def _shortened(series: Series) -> Series:
     return means
 
 
-class _Error(NamedTuple):
+class MeanError(NamedTuple):
     """What the mean of a series is off by."""
 
     size: float  # its standard error
@@ -167,14 +167,14 @@ class _Error(NamedTuple):
     skew: float  # of the mean: its third moment over the cube of its standard error
 
 
-def _mean_error(series: Series, level: float) -> _Error:
+def mean_error(series: Series, level: float) -> MeanError:
     """Return the standard error of the mean with its quantile, of values or of means of short blocks."""
     n = len(series)
     centred = series - series.mean()
     squares = np.square(centred)
     spread = float(squares.sum())
     if spread <= 1e-24 * n * float(np.square(series[0])):
-        return _Error(0.0, 0.0, 0.0)
+        return MeanError(0.0, 0.0, 0.0)
     size, t = _by_cosines(centred, n, level, unsure=0.7)
     if n >= FEWEST_FOR_BLOCKS:
         each = round(n ** (1 / 3))
@@ -186,7 +186,7 @@ def _mean_error(series: Series, level: float) -> _Error:
     if _alike(series):
         skewness *= SKEWNESS_OF_SPELLS
     independent = spread / n / size**2
-    return _Error(size, t, skewness / sqrt(max(independent, 1.0)))
+    return MeanError(size, t, skewness / sqrt(max(independent, 1.0)))
 
 
 def _by_cosines(centred: Series, n: int, level: float, *, unsure: float) -> tuple[float, float]:
@@ -195,7 +195,7 @@ def _by_cosines(centred: Series, n: int, level: float, *, unsure: float) -> tupl
     n: values that the series was made of. unsure: standard errors by which the correlation is taken larger.
     """
     many = len(centred)
-    rho = min(max(_correlation(centred), 0.0), MOST_ALIKE)
+    rho = min(max(correlation(centred), 0.0), MOST_ALIKE)
     if rho > 0:
         surely = min(1.0, rho * sqrt(many))  # what is no more than noise is not made larger
         rho = min(rho + unsure * surely * sqrt((1 - rho * rho) / many), MOST_ALIKE)
@@ -219,7 +219,7 @@ def _cosines(centred: Series, count: int) -> Series:
     return found
 
 
-def _correlation(centred: Series) -> float:
+def correlation(centred: Series) -> float:
     """Return that of neighbours, without the bias of short series (Marriott and Pope 1954)."""
     squares = float(np.square(centred).sum())
     if not squares:
@@ -230,7 +230,7 @@ def _correlation(centred: Series) -> float:
 
 def _alike(series: Series) -> float:
     """Return the correlation of neighbours where it is more than chance; else 0."""
-    found = _correlation(series - series.mean())
+    found = correlation(series - series.mean())
     return min(found, MOST_ALIKE) if found > 2 / sqrt(len(series)) else 0.0
 
 
@@ -244,7 +244,7 @@ def _resemblance(series: Series, level: float) -> float:
     """Return by how many standard errors of independent values the mean may be off; 0: they do not resemble."""
     if not _alike(series):
         return 0.0
-    error = _mean_error(series, level)
+    error = mean_error(series, level)
     return error.t * error.size / sqrt(float(series.var()) / len(series))
 
 

@@ -22,8 +22,7 @@ from lens.monitor.burn import WINDOWS, ErrorBudget, Objective
 # The figures whose level is watched, and how much of them is kept.
 WATCHED = ("ttft_ms", "tokens_per_second")
 SERIES = 120
-# A change is told when it is this unlikely by chance, and this large.
-ALPHA = 1e-4
+# A change is told when it is this large.
 LEAST_CHANGE = 0.2
 # So many requests of a target that fail one after another.
 FAILURES = 3
@@ -89,7 +88,7 @@ class Watch:
 
     def _changed(self, name: str, series: deque[float], record: Record) -> Iterator[Alert]:
         """A change of level fires once; then what came before it is forgotten, and the new level is the level."""
-        found = [c for c in change_points(series, alpha=ALPHA) if abs(c.relative) >= LEAST_CHANGE]
+        found = change_points(series, least=LEAST_CHANGE)
         if not found:
             return
         last = found[-1]

@@ -1,8 +1,7 @@
 """When did it change? The moments at which a metric went to another level and stayed there.
 
-The search takes values for independent. So it is given the medians of blocks as long as requests resemble
-each other between the clearest of the steps. Targets and stages are looked at apart, and all searches of
-one table share one chance of error.
+The method is that of `metrics.change_points`. Targets and stages are looked at apart, and all searches of one table
+share one chance of error.
 """
 
 from __future__ import annotations
@@ -14,18 +13,15 @@ import numpy as np
 
 from lens.analysis.explore.peers import peers_of
 from lens.analysis.explore.trends import WATCHED
-from lens.analysis.stats import block_length_between_steps, block_medians, shortest_block
-from lens.metrics.change_points import FEWEST, Series, level_changes
+from lens.metrics.change_points import FEWEST, Series, change_points
 from lens.metrics.definitions import METRICS
 from lens.metrics.rows import timestamps
 from lens.metrics.table import Table
 
 # The chance of any step where there is none, over all metrics and targets.
-ALPHA = 0.02
+ALPHA = 0.001
 # A change of level that is smaller than this share matters to nobody.
 LEAST = 0.02
-# Steps as clear as this are taken out before it is asked how long the noise remembers.
-CLEAR = 0.01
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +46,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 def steps_of(table: Table, metrics: Sequence[str] = WATCHED) -> tuple[Step, ...]:
     """Return all changes of level, in the order of time."""
     series = []
-    for who, peers in peers_of(table, 2 * FEWEST):
+    for who, peers in peers_of(table, FEWEST):
         wall = peers.column("wall_us")
         order = np.argsort(wall, kind="stable") if (np.diff(wall) < 0).any() else np.arange(len(wall))
         for name in metrics:
             values = peers.counted(name)[order]
             there = np.flatnonzero(~np.isnan(values))
-            if len(there) >= 2 * FEWEST:
+            if len(there) >= FEWEST:
                 series.append((who, name, peers, order[there], values[there]))
     found = [step for one in series for step in _steps(*one, ALPHA / len(series))]
     return tuple(sorted(found, key=lambda step: step.timestamp))
@@ -64,32 +60,19 @@ def steps_of(table: Table, metrics: Sequence[str] = WATCHED) -> tuple[Step, ...]
 
 def _steps(who: str, name: str, peers: Table, rows: Series, values: Series, alpha: float) -> list[Step]:
     """rows: of the values, in the order of time."""
-    n = len(values)
-    least = shortest_block(n)
-    if n // least < 2 * FEWEST:
-        return []
-    length = max(block_length_between_steps(values, least, CLEAR), least)
-    medians, begins = block_medians(values, length)
-    if len(medians) < 2 * FEWEST:
-        return []
     found = []
-    edges = level_changes(medians, alpha)
-    ends = [0, *[int(begins[index]) for index, _ in edges], n]
-    for i, (_, p_value) in enumerate(edges, 1):
-        before, after = float(np.median(values[ends[i - 1] : ends[i]])), float(np.median(values[ends[i] : ends[i + 1]]))
-        if abs(after - before) <= LEAST * abs(before):
-            continue
-        first = peers.take(rows[ends[i] : ends[i] + 1])
+    for change in change_points(values, alpha=alpha, least=LEAST):
+        first = peers.take(rows[change.at : change.at + 1])
         found.append(
             Step(
                 who=who,
                 metric=name,
                 request_id=first.column("request_id")[0].decode(errors="replace"),
                 timestamp=timestamps(first)[0],
-                before=before,
-                after=after,
-                p_value=p_value,
-                better=(after < before) == (METRICS[name].better == "lower"),
+                before=change.before,
+                after=change.after,
+                p_value=change.p_value,
+                better=(change.after < change.before) == (METRICS[name].better == "lower"),
             )
         )
     return found
