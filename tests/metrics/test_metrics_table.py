@@ -64,6 +64,7 @@ def any_record(draw):
         tokens_per_event=None if told is None else array("q", told),
         server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
         stamp_kind=draw(st.sampled_from(["kernel", "read"])),
+        hidden_thinking_ns=draw(st.none() | st.integers(0, 900 * MS)),
         reported_cost_usd=draw(st.sampled_from([None, "0.25"])),
         status=draw(st.sampled_from([Status.SUCCESS, Status.NETWORK_ERROR])),
         connection=draw(
