@@ -5,6 +5,7 @@ Read once, before anything is connected to, so that a mistake costs nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from lens.cli.command import said
 from lens.cli.conflicts import check_conflicts, check_outputs
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
+from lens.cli.logs import LEVELS, set_up_logging
 from lens.cli.pushes import configured_pushes
-from lens.config.load import config_file, make_config
+from lens.config.load import VARIABLES, config_file, make_config
 from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
 from lens.parsing import decode_text
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
     from lens.metrics.goodput import Slo
     from lens.push.push import Push
 
-LOG_LEVELS = ("error", "warn", "info", "debug", "trace")
+LOG = logging.getLogger(__name__)
+LOG_LEVELS = tuple(LEVELS)
 
 
 class Settings(NamedTuple):
@@ -72,6 +76,7 @@ def settings_of(
         tree["labels"] = dict(ctx.params["label"])
     if above.get("log_level"):
         tree.setdefault("output", {}).setdefault("log_level", above["log_level"])
+    set_up_logging(tree.get("output", {}).get("log_level") or os.environ.get("LLL_LOG_LEVEL"))
     output = ctx.params.get("output")
     formats = _formats(ctx.params.get("export"), output)
     if formats:
@@ -87,6 +92,8 @@ def settings_of(
     config = _in_units(config, ctx.params.get("prometheus_units"))
     _check(config, no_target)
     check_outputs(ctx, config, output)
+    set_up_logging(config.output.log_level)
+    _log_sources(ctx, file)
     return Settings(
         config=config,
         book=book_of(ctx),
@@ -98,6 +105,14 @@ def settings_of(
         slos=slos_of(ctx),
         gates=gates_said(ctx, config.thresholds),
     )
+
+
+def _log_sources(ctx: click.Context, file: Path | None) -> None:
+    """Tell where settings are from; their values may be secrets."""
+    LOG.info("settings of the file: %s", file or os.environ.get("LLL_CONFIG_FILE") or "none")
+    LOG.info("settings of the environment: %s", ", ".join(name for name in VARIABLES if os.environ.get(name)) or "none")
+    typed = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    LOG.info("settings of the command line: %s", ", ".join(typed) or "none")
 
 
 def config_of_folder(ctx: click.Context) -> Path | None:

@@ -21,6 +21,7 @@ from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.pacing import Starts
 from lens.orchestrator.plan import Plan, PlanTarget, Slot
+from lens.orchestrator.request_log import log_answer, log_outcome, log_request, log_retry
 from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.schedule import Stage, times_ns
 from lens.orchestrator.stop import Stop
@@ -284,12 +285,15 @@ class _PlanRun:
                 if self.throttle is not None:
                     await self.throttle.wait()
                 record, builder = None, ExchangeBuilder()
+                log_request(slot.index, request, target.endpoint.label, target.key.reveal() if target.key else None)
                 exchange = await self._attempt(slot, target, request, builder, first=not tries)
+                log_answer(slot.index, exchange)
                 record = self._record(slot, target, request, exchange, tries)
                 self.pool.loop.poll_if_stale()
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None:
                     break
+                log_retry(record, wait_ns)
                 await trio.sleep(wait_ns / NS_PER_S)
                 tries = (*tries, try_of(record, wait_ns))
         except trio.Cancelled:
@@ -347,6 +351,7 @@ class _PlanRun:
 
     def _hand_out(self, record: Record, worst_nusd: int) -> None:
         """The request is over: count it, learn from it, give it away."""
+        log_outcome(record)
         self.state.done += 1
         self.state.failed += record.status not in (Status.SUCCESS, Status.CANCELLED)
         self.limits.add(record)

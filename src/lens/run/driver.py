@@ -31,6 +31,7 @@ from lens.run.certificate import calibrated
 from lens.run.checks import check_load, is_shared
 from lens.run.early_end import EarlyEnd
 from lens.run.journal import Journal, rescue
+from lens.run.log import log_outcome, log_plan
 from lens.run.outputs import Outputs, destinations
 from lens.run.pushes import push_all, pushes_of_exports
 from lens.run.real_time import RealTime
@@ -85,7 +86,9 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
             journal.add(info)
             for sink in run.sinks:
                 sink.on_start(info)
+            log_plan(run.plan)
             outcome = await run.carry_out(journal)
+            log_outcome(outcome, journal_path=journal.path)
             journal.finish()
             warnings = (*outcome.warnings, *([journal.warning] if journal.warning and journal.path else []))
             info = with_end(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)

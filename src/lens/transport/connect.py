@@ -24,6 +24,7 @@ from lens.transport.endpoint import Endpoint, authority
 from lens.transport.proxy import open_tunnel
 from lens.transport.resolve import Address, resolve
 from lens.transport.tls import TlsConnection, handshake
+from lens.units import human_duration
 
 # How long one address may try before the next one starts.
 # RFC 8305, section 5, recommends 250 ms.
@@ -57,6 +58,19 @@ class ConnectionSetup:
         self.via_proxy: str | None = None
         self.tls: TlsConnection | None = None
         self.verified: bool | None = None
+
+    def summary(self) -> str:
+        """Return where the connection goes and how long each phase took, for a log."""
+        phases = (
+            ("lookup", self.dns_start, self.dns_end),
+            ("connect", self.tcp_start, self.tcp_end),
+            ("proxy", self.proxy_start, self.proxy_end),
+            ("TLS", self.tls_start, self.tls_end),
+        )
+        took = [f"{name} {human_duration(end - start)}" for name, start, end in phases if start and end]
+        way = [f"via {self.via_proxy}"] if self.via_proxy else []
+        version = [f"{self.tls.version}{', resumed' if self.tls.resumed else ''}"] if self.tls else []
+        return ", ".join([f"peer {self.peer}", *way, *took, *version])
 
     def describe(self, *, reused: bool) -> Connection:
         """Return the facts as a record keeps them. A reused connection cost this request no attempts."""

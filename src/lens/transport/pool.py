@@ -6,6 +6,7 @@ behind. Idle ones are still read by the loop, so a peer that closed is known bef
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import trio
 
 from lens._core.signals import SignalSet
 from lens._core.stream import Stream
-from lens.errors import LensError, TimedOut
+from lens.errors import LensError, TimedOut, TransportError
 from lens.transport import sockets
 from lens.transport.connect import ConnectionSetup, open_socket
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
@@ -23,6 +24,8 @@ from lens.transport.head import HeadWriter
 from lens.transport.loop import Loop, open_loop
 from lens.units import NS_PER_S, human_duration
 from lens.wire import SignalRules
+
+LOG = logging.getLogger(__name__)
 
 
 class PooledConnection:
@@ -68,7 +71,13 @@ class Pool:
         Raises:
             TransportError: a phase of the setup failed; its class says which.
         """
-        sock = await open_socket(endpoint, setup, self._sessions.get(endpoint))
+        try:
+            sock = await open_socket(endpoint, setup, self._sessions.get(endpoint))
+        except TransportError as error:
+            LOG.debug("no connection to %s: %s", endpoint.label, error)
+            raise
+        if LOG.isEnabledFor(logging.DEBUG):
+            LOG.debug("connection to %s: %s", endpoint.label, setup.summary())
         stream = Stream(sock.fileno())
         connection = PooledConnection(endpoint, sock, stream, setup)
         self._open.add(connection)
