@@ -12,7 +12,7 @@ from array import array
 from datetime import UTC, datetime
 
 from lens._core.clock import now_ns, realtime_ns
-from lens.model import STATUS_OF_CATEGORY, Events, Record, Status, Try
+from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, Try
 from lens.orchestrator.plan import PlanTarget, Slot
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
@@ -82,6 +82,15 @@ def record_of(
         billing=reading.billing,
         hidden_thinking_ns=reading.hidden_thinking_ns,
     )
+
+
+def read_answer(target: PlanTarget, request: WireRequest, exchange: Exchange) -> Reading:
+    """Return what the provider makes of an answer. A codec that breaks is a fault of one request, not of the run."""
+    try:
+        return target.provider.decode(request, exchange)
+    except Exception as error:
+        what = f"provider {target.info.provider}: the answer broke its decoder: {type(error).__name__}: {error}"
+        return Reading(category="protocol_error", failure=Failure(message=what, where="client"))
 
 
 def first_events(events: Events, count: int | None) -> Events:

@@ -15,8 +15,8 @@ import trio
 
 from lens._core.clock import now_ns
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
-from lens.model import Failure, Record, Status, Try, WorkerClock
-from lens.orchestrator.collect import AnswerWarnings, record_of, try_of
+from lens.model import Record, Status, Try, WorkerClock
+from lens.orchestrator.collect import AnswerWarnings, read_answer, record_of, try_of
 from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.pacing import Starts
@@ -31,7 +31,7 @@ from lens.transport.http1 import perform
 from lens.transport.pool import Pool, open_pool
 from lens.transport.tls import load_tls_context
 from lens.units import NS_PER_MS, NS_PER_S
-from lens.wire import Exchange, Reading, WireRequest
+from lens.wire import Exchange, WireRequest
 
 # An open-loop stage begins this long after it was set up, so that its first start is not late.
 LEAD_NS = 5 * NS_PER_MS
@@ -331,7 +331,7 @@ class _PlanRun:
             target,
             request,
             exchange,
-            read(target, request, exchange),
+            read_answer(target, request, exchange),
             prompt=self.plan.prompts[slot.prompt],
             tries=tries,
             keep_text=self.plan.keep_all,
@@ -387,15 +387,6 @@ class _PlanRun:
             over_budget=self.over_budget,
             warnings=(*self.plan.warnings, *seen, *held, *self.garbage.warnings()),
         )
-
-
-def read(target: PlanTarget, request: WireRequest, exchange: Exchange) -> Reading:
-    """What the provider makes of it. A codec that breaks is a fault of one request, not of the run."""
-    try:
-        return target.provider.decode(request, exchange)
-    except Exception as error:
-        what = f"provider {target.info.provider}: the answer broke its decoder: {type(error).__name__}: {error}"
-        return Reading(category="protocol_error", failure=Failure(message=what, where="client"))
 
 
 async def _report_progress(state: RunState, on_progress: Callable[[RunState], None]) -> None:
