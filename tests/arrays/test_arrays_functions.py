@@ -15,7 +15,6 @@ whole = st.lists(st.integers(0, 6), min_size=1, max_size=20)
 real = st.lists(st.floats(-1e6, 1e6).map(lambda value: value + 0.0) | st.just(float("nan")), min_size=1, max_size=20)
 # Calls of each function with one array or two of one length: of whole numbers, and whether of reals too.
 CALLS = {
-    "array": [(([1, 2],), {}), (([1, 2],), {"dtype": float})],
     "asarray": [((A,), {}), ((A,), {"dtype": float})],
     "full_like": [((A, 7), {}), ((A, 7), {"dtype": "float64"})],
     "zeros_like": [((A,), {}), ((A,), {"dtype": bool})],

@@ -15,7 +15,7 @@ from lens.arrays.lists import ListArray
 
 __all__ = ["arange_like", "array_like", "np", "numpy_array"]
 
-# Types of numpy by their names, which numpy takes wherever it takes the types.
+# Types of numpy; until it is loaded their names stand for them, which it takes as well, but reads anew each time.
 _TYPES = ("int8", "int16", "int32", "int64", "uint8", "float32", "float64")
 _SEQUENCES = frozenset({"concatenate", "lexsort"})  # whose first argument is a sequence of arrays
 
@@ -56,6 +56,8 @@ def _of_numpy(path: str) -> Any:
     """Return what has this name in numpy, which is loaded for it."""
     import numpy
 
+    for name in _TYPES:
+        setattr(np, name, getattr(numpy, name))
     found: Any = numpy
     for name in path.split("."):
         found = getattr(found, name)

@@ -183,7 +183,7 @@ def array_equal(a: Any, b: Any) -> bool:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     one.__name__: one
     for one in (
-        array, asarray, full_like, zeros_like, ones_like, where, concatenate, flatnonzero, repeat, cumsum, diff,
+        asarray, full_like, zeros_like, ones_like, where, concatenate, flatnonzero, repeat, cumsum, diff,
         bincount, maximum, minimum, clip, rint, nan_to_num, square, sort, argsort, lexsort, unique, searchsorted,
         split, argmax, median, isin, array_equal,
     )

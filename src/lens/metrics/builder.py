@@ -20,7 +20,7 @@ from msgspec.structs import astuple
 
 from lens.arrays import functions
 from lens.arrays.dispatch import arange_like, np
-from lens.arrays.lists import ListArray, cast
+from lens.arrays.lists import ListArray
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
@@ -160,24 +160,18 @@ class TableBuilder:
     def _scalars(self, records: Sequence[Any]) -> dict[str, Column]:
         """Put the columns of one number a request; return the usage."""
         full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
-        stamps: Iterable[Any] = chain.from_iterable([astuple(record.stamps) for record in records])
-        if full:
-            stamps = (MISSING if at is None else at for at in stamps)
-        absolute = self._transposed(stamps, np.int64, len(_STAMPS))
+        absolute = self._transposed([astuple(record.stamps) for record in records], MISSING, holes=full)
         self._put("start", absolute[0])
         column: Column
         for name, column in zip(_STAMPS, absolute, strict=True):
             if name != "start":
                 self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
         counts = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
-        told: Iterable[Any] = chain.from_iterable(counts)
-        if full:
-            told = (_NAN if count is None else count for count in told)
-        usage = self._transposed(told, np.float64, len(_USAGE))
+        usage = self._transposed(counts, _NAN, holes=full)
         by_name = dict(zip(_USAGE, usage, strict=True))
         for name, column in by_name.items():
             self._put(name, column)
-        tcp = self._transposed(chain.from_iterable([tcp_of(record) for record in records]), np.float64, 3)
+        tcp = self._transposed([tcp_of(record) for record in records], _NAN)
         for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
             self._put(name, column)
         self._put("index", self._array([record.index for record in records], dtype=np.int64))
@@ -193,13 +187,20 @@ class TableBuilder:
         self._put("request_id", self._array(ids, dtype=bytes))
         return by_name
 
-    def _transposed(self, values: Iterable[Any], dtype: Any, n: int) -> Sequence[Column]:
-        """Return the columns of rows of `n` values each."""
+    def _transposed(self, rows: Sequence[Sequence[Any]], absent: float, *, holes: bool = False) -> Sequence[Column]:
+        """Return the columns of rows of numbers of the kind of `absent`, which stands for None; holes: there may be."""
         if self._few:
-            rows: Any = cast(values, dtype)
-            return [ListArray(rows[at::n]) for at in range(n)]  # type: ignore[misc]
-        columns: Any = np.fromiter(values, dtype).reshape(-1, n).T
-        return columns  # type: ignore[no-any-return]
+            kind = type(absent)
+            columns = zip(*rows, strict=True)
+            found: Any = [ListArray([absent if one is None else kind(one) for one in column]) for column in columns]
+        elif isinstance(absent, float):
+            found = np.array(rows, dtype=np.float64).T
+        else:
+            values: Iterable[Any] = chain.from_iterable(rows)
+            if holes:
+                values = (absent if one is None else one for one in values)
+            found = np.fromiter(values, np.int64, len(rows) * len(rows[0])).reshape(len(rows), -1).T
+        return found  # type: ignore[no-any-return]
 
     def _unpacked(self, column: Any) -> Column:
         return self._array(column) if self._few else unpacked(column)

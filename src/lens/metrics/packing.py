@@ -59,6 +59,9 @@ def joined_columns(columns: Sequence[Any]) -> tuple[Column, Column]:
     if kinds == {list}:
         sizes = np.array([*map(len, columns)], dtype=np.int64)
         return np.fromiter(chain.from_iterable(columns), np.int64, int(sizes.sum())), sizes
+    if kinds == {array} and len(typecodes := {column.typecode for column in columns}) == 1:
+        joined = np.frombuffer(b"".join(columns), dtype=typecodes.pop())
+        return joined.astype(np.int64, copy=False), np.array([*map(len, columns)], dtype=np.int64)
     each = [unpacked(column) for column in columns]
     values = np.concatenate(each) if each else np.empty(0, dtype=np.int64)
     return values, np.array([len(column) for column in each], dtype=np.int64)

@@ -5,7 +5,6 @@ A path is written as signal rules write it: "choices[].delta.content".
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 from typing import Any, Final
@@ -39,6 +38,8 @@ def parse_json_or(data: bytes, default: Any) -> Any:
         return msgspec.json.decode(data.strip())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    import json
+
     try:
         value = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None)
         return _without_surrogates(value) if _SURROGATE_ESCAPE.search(data) else value
