@@ -31,7 +31,7 @@ def test_its_programs_run(tmp_path: Path) -> None:
         ended = list(side_by_side.map(lambda code: run([sys.executable, "-c", code], tmp_path), codes))
     for code, done in zip(codes, ended, strict=True):
         assert (done.returncode, done.stderr) == (0, ""), code
-    assert ended[0].stdout.startswith("simulator:")
+    assert ended[0].stdout.startswith("simulator/")
     assert ended[1].stdout.startswith("quick ")
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 P = "llm_latency_lens_"
 ONES = '{provider=~"$provider", model=~"$model"}'
-BY = "sum by (provider, model)"
-TARGET = "{{provider}} {{model}}"
+BY = "sum by (provider, model, target)"
+TARGET = "{{target}}"
 # What we stopped ourselves says nothing of the provider.
 ASKED = '{provider=~"$provider", model=~"$model", status!="Cancelled"}'
 FAILED = '{provider=~"$provider", model=~"$model", status!~"Success|Cancelled"}'
@@ -33,7 +33,7 @@ class Panel(NamedTuple):
     most: float | None = None  # end of the scale
 
 
-def quantile(q, name, window="$window", by="provider, model"):
+def quantile(q, name, window="$window", by="provider, model, target"):
     return f"histogram_quantile({q}, sum by ({by}, le) (rate({P}{name}_bucket{ONES}[{window}])))"
 
 
@@ -68,7 +68,7 @@ TTFT_STEPS = ((0, GREEN), (1000, YELLOW), (2500, RED))
 ITL_STEPS = ((0, GREEN), (100, YELLOW), (250, RED))
 SHARE_STEPS = ((0, GREEN), (0.01, YELLOW), (0.05, RED))
 BURN_STEPS = ((0, GREEN), (1, YELLOW), (6, RED))
-AGE = f"time() - max by (provider, model) ({P}last_request_timestamp_seconds{ONES})"
+AGE = f"time() - max by (provider, model, target) ({P}last_request_timestamp_seconds{ONES})"
 
 LATENCY = {
     "Now": (
@@ -158,7 +158,7 @@ LATENCY = {
             "timeseries",
             "suffix:tokens/s",
             "Mean over all requests since the monitor began.",
-            (Query(f"avg by (provider, model) ({P}tokens_per_second{ONES})"),),
+            (Query(f"avg by (provider, model, target) ({P}tokens_per_second{ONES})"),),
         ),
         Panel(
             "Tokens",

@@ -1,8 +1,7 @@
 """The nouns that flow: what one request did, and the circumstances of a run.
 
-Frozen structs and nothing else. Times are int nanoseconds on CLOCK_MONOTONIC of the
-machine that measured; what was not measured is None, never 0. The reading leg
-(metrics, export, analysis) knows only what stands in this file.
+Frozen structs and nothing else. Times are int nanoseconds on CLOCK_MONOTONIC of the machine that measured; what was
+not measured is None, never 0. The reading leg (metrics, export, analysis) knows only what stands in this file.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ else:
     Column = array  # not subscriptable before Python 3.12, and msgspec asks for the type when it runs
 
 # Number of the run-file layout; raised when a reader of the old layout would misread the new one.
-# 2: columns of a MessagePack file are extensions of raw integers, where 1 had lists.
-SCHEMA = 2
+# 2: columns of a MessagePack file are raw integers, where 1 had lists. 3: `target` of a request is a name, no index.
+SCHEMA = 3
 
 
 class Signal(enum.IntFlag):
@@ -115,10 +114,7 @@ def _column(code: str) -> Any:
 
 
 class Events(Noun, frozen=True):
-    """Every dispatched event of the body, a column each, all of one length.
-
-    Columns are array.array, so numpy reads them without a copy (numpy.frombuffer).
-    """
+    """Every dispatched event of the body; columns of one length, which numpy reads without a copy."""
 
     arrived_ns: Column = _column("q")  # after Stamps.start; of the read that completed the data line
     lag_ns: Column = _column("q")  # seen - arrived: how late this client read it
@@ -272,7 +268,8 @@ class Record(Noun, frozen=True):
     category: str  # key of STATUS_OF_CATEGORY
     events: Events = msgspec.field(default_factory=Events)
     connection: Connection | None = None
-    target: int = 0  # index into RunInfo.targets
+    target: str = ""  # name of its target; "" in files that had none
+    target_index: int = 0  # into RunInfo.targets
     http_status: int | None = None
     failure: Failure | None = None
     usage: Usage | None = None
@@ -314,6 +311,8 @@ class Target(Noun, frozen=True):
     api: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    name: str = ""  # as records carry it; "" in files that had none
+    named: bool = False  # by the user: the name says which target it is, wherever that is
 
 
 class Machine(Noun, frozen=True):

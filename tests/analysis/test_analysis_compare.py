@@ -96,7 +96,7 @@ def asked(index, target, ttft_ms, targets=2):
     return record(
         (ttft_ms, ttft_ms + 10),
         index=index,
-        target=target,
+        target_index=target,
         model=f"m{target}",
         stamps=stamps(begin, send_start=0, send_end=0, first_byte=ttft_ms - 1, end=ttft_ms + 12),
     )

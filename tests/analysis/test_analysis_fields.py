@@ -24,7 +24,8 @@ def read(name, *records):
     ("name", "value"),
     [
         ("provider", "openai"),
-        ("target", 0),
+        ("target", "openai/gpt-4"),
+        ("target_index", 0),
         ("status", "Success"),
         ("http_status", 200),
         ("stream", True),

@@ -49,7 +49,7 @@ def asked(provider, ttft_ms, n=40, *, spread=2.0, seed=0, failed=0, model="m", t
         if i < failed:
             one = failed_record(provider=provider, model=model)
         after = msgspec.structs.replace(
-            one, index=i * targets + target, target=target, request_id=f"{provider}-{model}-{i}",
+            one, index=i * targets + target, target_index=target, request_id=f"{provider}-{model}-{i}",
             stamps=stamps(one.stamps.start + i * 1000 * MS, end=at + 35),
         )  # fmt: skip
         made.append(after)
@@ -78,13 +78,13 @@ def test_a_target_in_two_runs_has_the_rate_of_its_runs_whatever_their_clocks_say
     (one,) = candidates(runs)
     assert [text[11:13] for text in timestamps(one.table)] == ["09"] * 40 + ["12"] * 40
     # A request each second: 40 in 39.1 s.
-    assert advice(*runs, constraints=Bound("rps>1.02")).recommended == "cheap:m"
+    assert advice(*runs, constraints=Bound("rps>1.02")).recommended == "cheap/m"
     assert advice(*runs, constraints=Bound("rps>1.03")).recommended is None
 
 
 def test_the_target_that_is_faster_and_cheaper_is_recommended_with_what_it_saves():
     found = advice(asked("dear", 200), asked("cheap", 100))
-    assert found.recommended == "cheap:m"
+    assert found.recommended == "cheap/m"
     assert found.confidence == 1.0
     # 42 tokens in, 4 out: 0.00054 USD and 0.000054 USD a request.
     assert found.expected_cost_savings == pytest.approx(0.486)
@@ -109,10 +109,10 @@ def test_the_plans_struct_has_the_plans_fields():
 
 def test_weights_decide_between_the_fast_one_and_the_cheap_one():
     runs = asked("dear", 100), asked("cheap", 300)
-    assert advice(*runs, weights={"latency": 1.0}).recommended == "dear:m"
-    assert advice(*runs, weights={"cost": 1.0}).recommended == "cheap:m"
-    assert advice(*runs).recommended == "cheap:m", "a tenth of the price outweighs three times the wait"
-    assert advice(*runs, weights={"latency": 4.0, "cost": 1.0}).recommended == "dear:m"
+    assert advice(*runs, weights={"latency": 1.0}).recommended == "dear/m"
+    assert advice(*runs, weights={"cost": 1.0}).recommended == "cheap/m"
+    assert advice(*runs).recommended == "cheap/m", "a tenth of the price outweighs three times the wait"
+    assert advice(*runs, weights={"latency": 4.0, "cost": 1.0}).recommended == "dear/m"
     assert [one.front for one in advice(*runs).standings] == [True, True]
 
 
@@ -123,15 +123,15 @@ def test_a_target_that_another_beats_in_everything_is_not_on_the_front():
 
 def test_what_costs_nothing_does_not_decide_alone():
     runs = asked("cheap", 10, spread=0.1), asked("free", 2000)
-    assert advice(*runs).recommended == "cheap:m", "a hundredth of the price against two hundred times the wait"
-    assert advice(*runs, weights={"cost": 1.0}).recommended == "free:m"
+    assert advice(*runs).recommended == "cheap/m", "a hundredth of the price against two hundred times the wait"
+    assert advice(*runs, weights={"cost": 1.0}).recommended == "free/m"
 
 
 def test_a_constraint_excludes_and_is_told_with_the_figure():
     found = advice(asked("dear", 100), asked("cheap", 700), constraints=LatencyUnder(500))
-    assert found.recommended == "dear:m"
-    assert found.constraints[0].excludes == ("cheap:m",)
-    assert "ttft_ms p95 < 500: 70" in found.standing("cheap:m").excluded[0]
+    assert found.recommended == "dear/m"
+    assert found.constraints[0].excludes == ("cheap/m",)
+    assert "ttft_ms p95 < 500: 70" in found.standing("cheap/m").excluded[0]
     assert "the only target that meets the constraints" in found.reasoning
 
 
@@ -140,7 +140,7 @@ def test_when_no_target_meets_the_constraints_nothing_is_recommended():
     assert found.recommended is None
     assert found.recommended_config is None
     assert found.none_meets
-    assert "No target meets the constraints: ttft_ms p95 < 50 excludes dear:m, cheap:m." in found.reasoning
+    assert "No target meets the constraints: ttft_ms p95 < 50 excludes dear/m, cheap/m." in found.reasoning
 
 
 def test_a_choice_between_like_targets_is_not_called_settled():
@@ -157,7 +157,7 @@ def test_confidence_grows_with_the_number_of_requests():
             advice(
                 asked("dear", 100, n, spread=40), asked("dear", 90, n, spread=40, model="b"), weights={"latency": 1.0}
             )
-            .standing("dear:b")
+            .standing("dear/b")
             .best_share
         )
 
@@ -178,7 +178,7 @@ def test_many_requests_are_drawn_in_chunks_and_scatter_as_one_by_one(statistic):
 
 def test_too_few_requests_give_a_choice_without_a_confidence():
     found = advice(asked("dear", 200, 5), asked("cheap", 100, 5))
-    assert found.recommended == "cheap:m"
+    assert found.recommended == "cheap/m"
     assert found.confidence is None
     assert found.latency_interval is None
     assert "Too few requests to tell how sure that is: 5 of a target succeeded" in found.reasoning
@@ -186,14 +186,14 @@ def test_too_few_requests_give_a_choice_without_a_confidence():
 
 def test_a_target_without_a_price_is_not_ranked_by_cost():
     found = advice(asked("dear", 200), asked("unheard", 100))
-    assert found.recommended == "dear:m"
-    assert found.standing("unheard:m").unranked.startswith("cost not known")
-    assert "unheard:m is not ranked: cost not known (give --prices FILE" in found.reasoning
+    assert found.recommended == "dear/m"
+    assert found.standing("unheard/m").unranked.startswith("cost not known")
+    assert "unheard/m is not ranked: cost not known (give --prices FILE" in found.reasoning
 
 
 def test_a_criterion_that_nobody_has_decides_nothing():
     found = advice(asked("unheard", 200), asked("nameless", 100))
-    assert found.recommended == "nameless:m"
+    assert found.recommended == "nameless/m"
     assert set(found.criteria) == {"latency"}
     assert "Cost is not known of any target and decides nothing" in found.reasoning
     only = advice(asked("unheard", 200), weights={"cost": 1.0})
@@ -204,31 +204,31 @@ def test_a_criterion_that_nobody_has_decides_nothing():
 def test_an_optional_criterion_is_left_out_when_one_target_lacks_it():
     preset = preset_named("interactive-low-latency")
     found = advice(asked("dear", 200), asked("unheard", 100), weights=preset.weights, optional=preset.optional)
-    assert found.recommended == "unheard:m"
+    assert found.recommended == "unheard/m"
     assert set(found.criteria) == {"latency"}
 
 
 def test_a_target_that_never_answered_is_not_ranked():
     found = advice(asked("dear", 200), asked("cheap", 100, 10, failed=10))
-    assert found.recommended == "dear:m"
-    assert "cheap:m is not ranked: no request succeeded." in found.reasoning
+    assert found.recommended == "dear/m"
+    assert "cheap/m is not ranked: no request succeeded." in found.reasoning
 
 
 def test_failures_of_the_choice_are_told_and_reliability_can_decide():
     runs = asked("dear", 200), asked("cheap", 100, failed=20)
     found = advice(*runs)
-    assert "20 of 40 requests to cheap:m failed" in found.reasoning
-    assert advice(*runs, weights={"reliability": 1.0}).recommended == "dear:m"
-    assert advice(*runs, constraints=ReliabilityAbove(0.9)).recommended == "dear:m"
+    assert "20 of 40 requests to cheap/m failed" in found.reasoning
+    assert advice(*runs, weights={"reliability": 1.0}).recommended == "dear/m"
+    assert advice(*runs, constraints=ReliabilityAbove(0.9)).recommended == "dear/m"
 
 
 def test_the_current_target_can_be_named_and_kept():
     runs = asked("dear", 200), asked("cheap", 100)
-    kept = advice(*runs, current="cheap:m")
+    kept = advice(*runs, current="cheap/m")
     assert "nothing is to be changed" in kept.reasoning
     assert kept.expected_cost_savings is None
-    with pytest.raises(ConfigError, match=r"'other:m' is not among the targets .* dear:m, cheap:m"):
-        advice(*runs, current="other:m")
+    with pytest.raises(ConfigError, match=r"'other/m' is not among the targets .* dear/m, cheap/m"):
+        advice(*runs, current="other/m")
 
 
 def test_what_changing_costs_is_called_a_cost():
@@ -263,7 +263,7 @@ def test_one_model_at_two_addresses_is_two_targets():
     )
     records = [*asked("vllm", 100, target=0, targets=2), *asked("vllm", 50, target=1, targets=2, seed=9)]
     found = recommend(candidates([records], info=info), weights={"latency": 1.0})
-    assert [one.name for one in found.standings] == ["vllm:m@http://a", "vllm:m@http://b"]
+    assert [one.name for one in found.standings] == ["vllm/m@a", "vllm/m@b"]
     assert found.recommended_config.url == "http://b"
 
 
@@ -289,7 +289,7 @@ def test_nothing_measured_is_an_error():
 def test_warm_up_requests_do_not_count():
     warm = [msgspec.structs.replace(r, warmup=True) for r in asked("cheap", 1, 5)]
     found = advice([*warm, *asked("cheap", 100)], asked("dear", 50), weights={"latency": 1.0})
-    assert found.recommended == "dear:m"
+    assert found.recommended == "dear/m"
 
 
 @pytest.mark.parametrize(
@@ -334,13 +334,13 @@ def test_the_plans_criteria_are_joined_as_the_plan_writes_them():
 def test_the_opposite_of_an_unknown_bound_excludes_too():
     found = advice(asked("unheard", 100), weights={"latency": 1.0}, constraints=CostBelow(0.01).not_())
     assert found.recommended is None
-    assert "not measured" in found.standing("unheard:m").excluded[0]
+    assert "not measured" in found.standing("unheard/m").excluded[0]
 
 
 def test_either_of_two_bounds_is_enough():
     runs = asked("dear", 100), asked("cheap", 700), asked("dear", 700, model="slow")
     found = advice(*runs, constraints=LatencyUnder(500).or_(CostBelow(0.0001)))
-    assert found.constraints[0].excludes == ("dear:slow",)
+    assert found.constraints[0].excludes == ("dear/slow",)
 
 
 TRUTHS = st.sampled_from([True, False, None])

@@ -1,5 +1,9 @@
 """`lll compare` in a process of its own: targets of known speed in turns, run files, and what cannot be compared."""
 
+import csv
+import json
+from xml.etree import ElementTree
+
 import pytest
 from cli_program import lll, scripted
 
@@ -40,10 +44,82 @@ def test_targets_are_asked_in_turns_and_the_slower_one_is_found(two_speeds, tmp_
     assert "slow against " in ended.stdout
     assert "asked in turns" in ended.stdout
     assert verdicts(ended.stdout)["ttft_ms p50"] == "worse"
-    asked = [record.target for record in read_run(out).records]
+    asked = [record.target_index for record in read_run(out).records]
     assert len(asked) == 60
     assert all(set(asked[i : i + 2]) == {0, 1} for i in range(0, 60, 2)), "each block asks each target once"
     assert len({tuple(asked[i : i + 2]) for i in range(0, 60, 2)}) == 2, "in an order that changes"
+
+
+@pytest.fixture(scope="module")
+def named_run(tmp_path_factory):
+    """A run of two endpoints with one model, the second 15 ms slower, and the page of it."""
+    out = tmp_path_factory.mktemp("named") / "run.json"
+    with (
+        start(make_script(ttft="20ms", itl="1ms", tokens=5)) as a,
+        start(make_script(ttft="35ms", itl="1ms", tokens=5)) as b,
+    ):
+        ended = lll(
+            "compare", "--target", f"near=vllm:m@{a.url}/v1 region=eu", "--target", f"far=vllm:m@{b.url}/v1", "-n", 30,
+            "--threshold", "ttft_p50<28", "-e", "json,csv,junit,jsonl", "-o", out, "--ui", "none",
+        )  # fmt: skip
+    return ended, out
+
+
+def test_two_endpoints_of_one_model_are_judged_each_for_itself(named_run):
+    ended, _ = named_run
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert ended.stdout.startswith("verdict      far against near: worse in ttft_ms")
+    page = " ".join(ended.stdout.split())
+    assert "ok near: ttft_ms p50 < 28" in page
+    assert "FAIL far: ttft_ms p50 < 28" in page
+    assert "requests, " not in ended.stdout.split("far against near, asked in turns")[0], "no summary of both together"
+
+
+def test_its_outputs_hold_the_comparison_target_by_target(named_run):
+    _, out = named_run
+    found = json.loads(out.read_text())
+    assert [(one["name"], one["labels"], one["baseline"]) for one in found["targets"]] == [
+        ("near", {"region": "eu"}, True), ("far", {}, False),
+    ]  # fmt: skip
+    (comparison,) = found["comparisons"]
+    shift = next(one for one in comparison["shifts"] if (one["metric"], one["statistic"]) == ("ttft_ms", "p50"))
+    assert shift["verdict"] == "worse"
+    assert shift["low"] < shift["difference"] < shift["high"]
+    assert [(one["target"], one["kept"]) for one in found["thresholds"]] == [("near", True), ("far", False)]
+    assert {one["target"] for one in found["requests"]} == {"near", "far"}
+    rows = list(csv.DictReader(out.with_suffix(".csv").read_text().splitlines()))
+    assert (
+        next(r for r in rows if (r["target"], r["metric"], r["statistic"]) == ("far", "ttft_ms", "p50"))["baseline"]
+        == "near"
+    )
+    suites = {one.get("name"): one for one in ElementTree.parse(out.with_suffix(".xml")).getroot()}
+    assert suites["thresholds"].get("failures") == "1"
+    assert {one.target for one in read_run(out.with_suffix(".jsonl")).records} == {"near", "far"}
+
+
+def test_a_run_of_several_targets_is_compared_within_itself_and_with_another(named_run):
+    _, out = named_run
+    alone = lll("compare", out, "--threshold", "ttft_p50<1000")
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert "far against near, asked in turns" in alone.stdout
+    twice = lll("compare", out, out.with_suffix(".jsonl"))
+    assert twice.returncode == 0, twice.stderr
+    assert "run.jsonl: far against run.json: far" in twice.stdout
+    assert "run.jsonl: near against run.json: near" in twice.stdout
+
+
+def test_a_comparison_on_standard_output_is_alone_there(named_run):
+    _, out = named_run
+    ended = lll("compare", out, "-e", "json")
+    assert json.loads(ended.stdout)["failed"] is False
+    assert ended.stderr.startswith("verdict")
+
+
+def test_the_choice_of_two_endpoints_of_one_model_is_between_two(named_run):
+    _, out = named_run
+    ended = lll("optimize", out, "--criteria", "latency", "--current", "far")
+    assert "recommended  near" in ended.stdout, ended.stderr
+    assert "(the first" not in ended.stdout
 
 
 def test_flags_name_pairs_and_the_file_says_where_they_are(two_speeds):
@@ -58,7 +134,7 @@ def test_run_files_are_compared_with_the_first(tmp_path):
         assert scripted("benchmark", "-n", 30, "-o", path, ttft=ttft, itl="1ms", tokens=4).returncode == 0
     ended = lll("compare", *files)
     assert (ended.returncode, ended.stderr) == (0, "")
-    first, second = ended.stdout.split("c.jsonl against a.jsonl")
+    first, second = ended.stdout.split("c.jsonl against a.jsonl, not interleaved")
     assert "b.jsonl against a.jsonl, not interleaved" in first
     assert verdicts(second)["ttft_ms p50"] == "worse"
 
@@ -68,9 +144,14 @@ def test_run_files_are_compared_with_the_first(tmp_path):
     [
         ((), "compare what?"),
         (("--providers", "openai,anthropic,groq", "--models", "a,b"), "--providers names 3 (openai, anthropic, groq)"),
-        (("--target-spec", "openai"), "write provider:model"),
+        (("--target-spec", "openai"), "write NAME=provider:model@URL"),
         (("--providers", "openai,anthropic"), "give both"),
-        (("one.jsonl",), "two run files or more"),
+        (("one.jsonl",), "one.jsonl"),
+        (("a.jsonl", "b.jsonl", "--rate", "3", "--label", "a=b"), "leave out --rate, --label, or the files"),
+        (("a.jsonl", "b.jsonl", "-e", "parquet"), "a comparison of run files is written as json, csv, junit"),
+        (("--target", "a=openai:x", "--target", "a=openai:y"), "two targets are called 'a'"),
+        (("--base-url", "http://a", "--base-url", "http://b"), "--base-url was given 2 times"),
+        (("--target", "http://a", "--target", "http://b"), "two addresses need names"),
         (("none.jsonl", "neither.jsonl"), "none.jsonl"),
         (("--providers", "ollama,anthropc", "--models", "a,b"), "anthropic"),
     ],

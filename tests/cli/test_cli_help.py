@@ -98,7 +98,7 @@ def test_a_body_may_come_from_a_file(tmp_path):
 # Options without a place in the settings tree: the commands read these themselves.
 READ_BY_COMMANDS = {
     "prompt", "export", "output", "force", "price", "prices", "price_tier", "prometheus_units", "label",
-    "config", "dry_run", "push_gateway",
+    "config", "dry_run", "push_gateway", "targets",
     "export_prometheus", "influx", "otlp", "gpu_hour", "scenario",
 }  # fmt: skip
 

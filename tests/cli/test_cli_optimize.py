@@ -34,7 +34,7 @@ def run_file(two_speeds):
         "optimize", "--config", two_speeds, "-n", 20, "-c", 8, "-o", path, "--ui", "none", "--criteria", "latency"
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "recommended  vllm:quick" in ended.stdout
+    assert "recommended  vllm/quick" in ended.stdout
     return path
 
 
@@ -51,9 +51,9 @@ def test_the_faster_of_two_targets_asked_in_turns_is_recommended(two_speeds):
         "-n", 20, "-c", 8, "--ui", "none", "--criteria", "latency", "--recommend-provider",
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "recommended  vllm, with vllm:quick" in ended.stdout
+    assert "recommended  vllm, with vllm/quick" in ended.stdout
     assert "confidence   100.0%" in ended.stdout
-    assert "against sglang:slow (the first; --current names another)" in " ".join(ended.stdout.split())
+    assert "against sglang/slow (the first; --current names another)" in " ".join(ended.stdout.split())
 
 
 def test_simulators_need_no_address():
@@ -69,7 +69,7 @@ def test_a_run_file_becomes_json_with_savings_and_intervals(run_file, prices):
     ended = lll("optimize", run_file, "--prices", prices, "--export", "json", "--criteria", "latency=1,cost=2")
     assert (ended.returncode, ended.stderr) == (0, "")
     found = json.loads(ended.stdout)
-    assert found["recommended"] == "sglang:slow"
+    assert found["recommended"] == "sglang/slow"
     assert found["current_config"]["model"] == "quick"
     assert found["cost_savings_share"] == pytest.approx(0.9)
     low, high = found["latency_interval"]
@@ -83,8 +83,8 @@ def test_a_constraint_excludes_the_slower_one(run_file, prices):
     ended = lll("optimize", run_file, "--prices", prices, "--criteria", "cost", "--constraint", "ttft_p50<500")
     assert ended.returncode == 0
     page = " ".join(ended.stdout.split())
-    assert "constraint ttft_ms p50 < 500 excludes sglang:slow" in page
-    assert "recommended vllm:quick" in page
+    assert "constraint ttft_ms p50 < 500 excludes sglang/slow" in page
+    assert "recommended vllm/quick" in page
 
 
 def test_when_no_target_meets_the_constraints_the_exit_code_is_3(run_file):
@@ -106,9 +106,9 @@ def test_unknown_prices_are_told_and_latency_alone_decides(run_file):
 @pytest.mark.parametrize(
     ("preset", "chosen"),
     [
-        ("InteractiveLowLatency", "vllm:quick"),
-        ("batch-high-throughput", "vllm:quick"),
-        ("CostOptimized", "sglang:slow"),
+        ("InteractiveLowLatency", "vllm/quick"),
+        ("batch-high-throughput", "vllm/quick"),
+        ("CostOptimized", "sglang/slow"),
     ],
 )
 def test_presets_decide_as_the_plan_says(run_file, prices, preset, chosen):
@@ -120,7 +120,7 @@ def test_presets_decide_as_the_plan_says(run_file, prices, preset, chosen):
 def test_the_current_target_is_what_gains_are_counted_from(run_file, prices):
     ended = lll("optimize", run_file, "--prices", prices, "--criteria", "latency", "--current", "sglang:slow")
     page = " ".join(ended.stdout.split())
-    assert "against sglang:slow" in page
+    assert "against sglang/slow" in page
     assert "--current names another" not in page
 
 

@@ -66,7 +66,7 @@ def test_a_parquet_column_is_it():
 )
 def test_prometheus_has_a_histogram_of_it_in_either_unit(name, shown, total, bound):
     lines = exported(name).decode().splitlines()
-    series = 'provider="openai",model="gpt-4"'
+    series = 'provider="openai",model="gpt-4",target="openai/gpt-4"'
     assert f"llm_latency_lens_{shown}_sum{{{series}}} {total}" in lines
     assert f'llm_latency_lens_{shown}_bucket{{{series},le="{bound}"}} 2' in lines
 

@@ -115,10 +115,13 @@ def test_a_cell_is_no_formula():
 def test_the_exposition_has_a_series_for_each_provider_model_and_outcome():
     text = exported("prometheus").decode()
     assert "# TYPE llm_latency_lens_ttft_ms histogram" in text
-    assert 'llm_latency_lens_ttft_ms_bucket{provider="openai",model="gpt-4",le="100"} 1' in text
-    assert 'llm_latency_lens_ttft_ms_bucket{provider="openai",model="gpt-4",le="+Inf"} 2' in text
-    assert 'llm_latency_lens_ttft_ms_sum{provider="openai",model="gpt-4"} 340.0' in text
-    assert 'llm_latency_lens_requests_total{provider="openai",model="gpt-4",status="RateLimited"} 1' in text
+    assert 'llm_latency_lens_ttft_ms_bucket{provider="openai",model="gpt-4",target="openai/gpt-4",le="100"} 1' in text
+    assert 'llm_latency_lens_ttft_ms_bucket{provider="openai",model="gpt-4",target="openai/gpt-4",le="+Inf"} 2' in text
+    assert 'llm_latency_lens_ttft_ms_sum{provider="openai",model="gpt-4",target="openai/gpt-4"} 340.0' in text
+    assert (
+        'llm_latency_lens_requests_total{provider="openai",model="gpt-4",target="openai/gpt-4",status="RateLimited"} 1'
+        in text
+    )
     for line in text.splitlines():
         assert line.startswith("# ") or re.fullmatch(r'[a-z_]+\{(?:[a-z_]+="[^"]*",?)+\} [0-9.e+-]+', line), line
 
@@ -129,7 +132,9 @@ def test_labels_of_the_exposition_are_escaped():
 
 def test_a_point_has_its_fields_and_a_time_in_nanoseconds():
     line = point(RECORDS[2])
-    assert line.startswith("llm_request,provider=openai,model=gpt-4,status=Success ttft_ms=100.0,itl_ms=")
+    assert line.startswith(
+        "llm_request,provider=openai,model=gpt-4,target=openai/gpt-4,status=Success ttft_ms=100.0,itl_ms="
+    )
     assert ",cost=0.01248," in line
     assert line.endswith(" 1762540200000000000")
 

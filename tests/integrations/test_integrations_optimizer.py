@@ -63,10 +63,10 @@ def targets():
 async def test_models_are_compared_and_the_plans_criteria_choose(targets):
     results = await ModelComparator(iterations=12, book=BOOK).compare_models(targets, ["Say hello"])
     assert len(results.records) == 24
-    assert results.optimal_by_criteria(CRITERIA, by="latency").recommended == "vllm:quick"
-    assert results.optimal_by_criteria(CRITERIA, by="cost").recommended == "vllm:slow"
+    assert results.optimal_by_criteria(CRITERIA, by="latency").recommended == "vllm/quick"
+    assert results.optimal_by_criteria(CRITERIA, by="cost").recommended == "vllm/slow"
     assert results.optimal_by_criteria(LatencyUnder(1)).recommended is None
-    assert results.optimal_for(Requirements.BatchHighThroughput).recommended == "vllm:quick"
+    assert results.optimal_for(Requirements.BatchHighThroughput).recommended == "vllm/quick"
     found = results.optimal_by_criteria(CRITERIA, by="latency")
     assert found.in_turns
     assert found.confidence == 1.0
@@ -129,7 +129,7 @@ def test_a_purpose_selects_as_the_plans_matrix_does():
 def test_a_selection_that_cannot_be_made_says_why():
     recent = fed(*[answered("dear", 1500, at_s=i) for i in range(9)])
     optimizer = AutoOptimizer(recent, book=BOOK)
-    with pytest.raises(ThresholdError, match="No target meets the constraints: ttft_ms p95 < 1000 excludes dear:m"):
+    with pytest.raises(ThresholdError, match="No target meets the constraints: ttft_ms p95 < 1000 excludes dear/m"):
         optimizer.select_provider(Requirements.CostOptimized)
     unpriced = AutoOptimizer(fed(answered("nobody", 10)), book=PriceBook())
     with pytest.raises(LensError, match="Cost is not known"):
@@ -165,7 +165,7 @@ def test_recent_metrics_are_fed_by_run_files_and_by_a_profiler(tmp_path, targets
     recent = RecentMetrics()
     recent.read(path)
     recent.follow(Profiler(targets[1]).stream_metrics("hello", iterations=2))
-    assert [one.name for one in recent.candidates()] == ["dear:m", "vllm:quick"]
+    assert [one.name for one in recent.candidates()] == ["dear/m", "vllm/quick"]
     assert len(recent) == 5
 
 

@@ -92,7 +92,7 @@ def test_its_page_is_read_by_prometheus_own_parser_and_a_sigterm_ends_it_well(ur
         assert json.loads(running.page("/healthz"))["ok"] is True
         with pytest.raises(urllib.error.HTTPError):
             running.page("/nowhere")
-        running.until("firing: openai-compatible m: ttft<1 99%")
+        running.until("firing: openai-compatible/m: ttft<1 99%")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(HANG_S) == 0
     (segment,) = (tmp_path / "h").glob("*.jsonl")

@@ -156,9 +156,9 @@ async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
         await trio.sleep(200)
         fewer = msgspec.structs.replace(made.settings.config, targets=TARGETS[:1])
         made.reload(made.settings._replace(config=fewer))
-    assert set(made.watches) == {("openai", "gpt-4")}
+    assert set(made.watches) == {("openai", "gpt-4", "openai/gpt-4")}
     text = made.metrics().body.decode()
-    assert 'requests_total{provider="anthropic",model="claude",status="Success"}' in text
+    assert 'requests_total{provider="anthropic",model="claude",target="anthropic/claude",status="Success"}' in text
 
 
 async def test_the_pages_say_what_is_so(clock):
@@ -166,7 +166,8 @@ async def test_the_pages_say_what_is_so(clock):
     await made.run(Stop())
     text = made.metrics().body.decode()
     assert "llm_latency_lens_monitor_up{} 1" in text
-    assert 'llm_latency_lens_alerts_firing{provider="openai",model="gpt-4",alert="slo_burn"} 1' in text
+    series = 'provider="openai",model="gpt-4",target="openai/gpt-4",alert="slo_burn"'
+    assert f"llm_latency_lens_alerts_firing{{{series}}} 1" in text
     health = json.loads(made.health().body)
     assert health["ok"]
     assert health["rounds"] >= 20

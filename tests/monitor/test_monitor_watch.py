@@ -6,7 +6,7 @@ from probes import answer
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.monitor.burn import LONGEST_S, ErrorBudget, parse_objective
-from lens.monitor.watch import SERIES, Watch
+from lens.monitor.watch import SERIES, Watch, Who
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def alerts(watch, records, *, start_s=0.0, every_s=60.0):
 
 
 def test_a_burning_budget_fires_once_and_is_resolved_when_the_short_window_is_well():
-    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
     told = alerts(watch, [answer(ttft_ms=100)] * 30 + [answer(ttft_ms=500)] * 30 + [answer(ttft_ms=100)] * 60)
     burns = [(number, alert.status) for number, alert in told if alert.alert == "slo_burn"]
     assert [status for _, status in burns] == ["firing", "resolved"]
@@ -57,19 +57,19 @@ def test_a_burning_budget_fires_once_and_is_resolved_when_the_short_window_is_we
 
 
 def test_one_slow_request_at_the_beginning_is_no_fire():
-    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
     assert alerts(watch, [answer(ttft_ms=500), *[answer(ttft_ms=100)] * 3]) == []
 
 
 def test_a_target_that_fails_three_times_fires_and_one_success_resolves():
-    watch = Watch(("openai", "gpt-4"), [])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [])
     told = alerts(watch, [answer(), *[answer(ok=False)] * 4, answer()])
     assert [(number, alert.status) for number, alert in told] == [(3, "firing"), (5, "resolved")]
     assert "HTTP 500: no" in told[0][1].says
 
 
 def test_a_new_level_is_told_once_and_is_the_level_from_then_on():
-    watch = Watch(("openai", "gpt-4"), [])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [])
     records = [answer(ttft_ms=100 + k % 7) for k in range(60)] + [answer(ttft_ms=180 + k % 7) for k in range(60)]
     told = [alert for _, alert in alerts(watch, records) if "ttft_ms" in alert.says]
     assert [alert.status for alert in told] == ["firing"]
@@ -79,6 +79,6 @@ def test_a_new_level_is_told_once_and_is_the_level_from_then_on():
 
 
 def test_what_is_held_is_bounded():
-    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
     alerts(watch, [answer(ttft_ms=100 + k % 7) for k in range(3000)])
     assert watch.held() <= 2 * SERIES + LONGEST_S / 60 + 2

@@ -133,7 +133,7 @@ def test_runs_and_targets_become_series_with_names_that_differ():
     same = [source(name, [record()]) for name in ("a.jsonl", "b.jsonl", "b.jsonl")]
     names = [s.name for s in split(same)]
     assert names == ["openai gpt-4 (a.jsonl)", "openai gpt-4 (b.jsonl)", "openai gpt-4 (b.jsonl) #2"]
-    two = [record(), record(target=1, model="gpt-5")]
+    two = [record(), record(target_index=1, model="gpt-5")]
     assert [s.name for s in split([source("r", two)])] == ["openai gpt-4", "openai gpt-5"]
 
 
@@ -243,7 +243,7 @@ def test_a_run_that_measured_nothing_is_a_page_that_says_so():
 
 
 def test_slices_of_requests_change_nothing(monkeypatch):
-    records = [msgspec.structs.replace(one, target=one.index % 2) for one in runs.loaded(60, thinking=True)]
+    records = [msgspec.structs.replace(one, target_index=one.index % 2) for one in runs.loaded(60, thinking=True)]
     whole = data(records)
     monkeypatch.setattr(columns, "SLICE", 7)
     sliced = data(records)

@@ -165,6 +165,8 @@ PROMPTS = {
 }  # fmt: skip
 TARGET = {
     "provider": target(lambda r: r.records[0].provider == "vllm", provider="vllm"),
+    "name": target(lambda r: {one.target for one in r.records} == {"near"}, provider="vllm", name="near"),
+    "labels": target(lambda r: r.records[0].labels == {"region": "eu"}, labels={"region": "eu"}),
     "model": target(lambda r: r.records[0].model == "another", model="another"),
     "api": target(succeeded, api="responses"),
     "base_url": target(lambda r: not succeeded(r) and r.info.targets[0].url == "http://127.0.0.1:9/v1", base_url="http://127.0.0.1:9/v1"),

@@ -75,7 +75,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare_targets(table: Table, *, targets: int, seed: int = 0) -> list[Comparison]:
     """Compare all targets of one interleaved run with the first of them."""
     measured = table.measured()
-    target, turn = measured.column("target"), measured.column("index") // targets
+    target, turn = measured.column("target_index"), measured.column("index") // targets
     rows = [_last_of_each(np.flatnonzero(target == number), turn) for number in range(targets)]
     found = []
     for candidate in range(1, targets):
@@ -107,8 +107,9 @@ def target_name(table: Table) -> str:
     """Return whose requests these are, by the first of them."""
     if not len(table):
         return ""
-    first = [(codes := table.codes(name)).values[codes.codes[0]] for name in ("provider", "model")]
-    return "/".join(first)
+    names = table.codes("target")
+    name: str = names.values[names.codes[0]]
+    return name
 
 
 def _compared(a: Table, b: Table, *, paired: bool, seed: int) -> Comparison:

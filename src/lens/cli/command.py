@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from lens.errors import ConfigError
 from lens.secrets import remember_secret
 
 # ttft:200, e2el:1s
@@ -34,13 +35,17 @@ class Option(click.Option):
         stands_for: Any = None,
         secret: bool = False,
         greedy: bool = False,
+        once: bool = False,
         **more: Any,
     ) -> None:
         """
         to: "section.field" of the settings tree; None: the command reads it itself.
         stands_for: of a flag: the value that it sets in place of True.
         greedy: takes all the words that follow and look like metric:limit, as vllm's --goodput does.
+        once: given twice it is an error, where click would keep the last without a word.
         """
+        if once:
+            more |= {"multiple": True, "callback": _given_once}
         super().__init__([*names, *aliases], **more)
         self.group, self.to, self.stands_for, self.secret = group, to, stands_for, secret
         self.aliases, self.greedy = frozenset(aliases), greedy
@@ -58,6 +63,17 @@ class Option(click.Option):
     def get_error_hint(self, ctx: click.Context | None) -> str:  # noqa: ARG002
         """Errors speak of the option by its first long name."""
         return f"'{next((o for o in self.opts if o.startswith('--')), self.opts[0])}'"
+
+
+def _given_once(ctx: click.Context, parameter: click.Parameter, values: Sequence[Any]) -> Any:
+    """Return the only value of an option, None where it was not given."""
+    if len(values) > 1:
+        name = parameter.get_error_hint(ctx).strip("'")
+        raise ConfigError(
+            f"{name} was given {len(values)} times ({', '.join(map(str, values))}) and names one; "
+            "for several targets write --target NAME=provider:model@URL, once for each"
+        )
+    return values[0] if values else None
 
 
 class Command(click.Command):
@@ -116,6 +132,19 @@ def with_options(*groups: Sequence[Option]) -> Callable[[click.Command], click.C
 
 def _names(option: Option) -> str:
     return next((name for name in option.opts if name.startswith("--")), option.opts[0])
+
+
+def given_options(ctx: click.Context, groups: Collection[str], but: Collection[str] = ()) -> list[str]:
+    """Return the options of these groups that were given on the command line, without those named in `but`."""
+    return [
+        _names(one)
+        for one in ctx.command.params
+        if isinstance(one, Option)
+        and one.group in groups
+        and one.name is not None
+        and one.name not in but
+        and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def said(ctx: click.Context) -> dict[str, Any]:

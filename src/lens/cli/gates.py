@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,20 @@ def _of_sla(said: str) -> tuple[Gate, ...]:
     return _of_file(path)
 
 
+def configured_thresholds(ctx: click.Context) -> tuple[str, ...]:
+    """Return the thresholds of the config file, which is where a run's own gates stand too.
+
+    Raises:
+        ConfigError: the file has an unknown key; FileError: it cannot be read.
+    """
+    file = ctx.params["config"] or (ctx.obj or {}).get("config") or os.environ.get("LLL_CONFIG_FILE")
+    if not file:
+        return ()
+    from lens.config.file import read_tree
+
+    return tuple(str(text) for text in read_tree(Path(file), os.environ).get("thresholds", ()))
+
+
 def _of_file(path: Path) -> tuple[Gate, ...]:
     from lens.analysis.gates.sla import gates_of
     from lens.config.file import parsed
@@ -89,7 +104,7 @@ def print_verdicts(console: Console, results: Sequence[GateResult]) -> None:
         verdict, threshold = one.verdict, one.gate.threshold
         unit = METRICS[threshold.metric].unit
         actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
-        whose = "".join(f"{clean(name)}: " for name in (one.gate.target, one.case) if name)
+        whose = f"{clean(one.whose)} " if one.whose else ""
         why = f" ({verdict.reason})" if verdict.reason and verdict.actual is not None else ""
         word, style = ("ok", "green") if verdict.kept else ("FAIL", "bold red") if one.failed else ("warn", "yellow")
         fact(console, word, Text(f"{whose}{threshold}: {actual}{why}", style=style))

@@ -87,12 +87,14 @@ PAIR = Parsed("K=V", _pair)
 
 _target = partial(Option, group="Target")
 TARGET = (
-    _target("--provider", to="target.provider", metavar="NAME", aliases=["--endpoint-type", "--backend"],
+    _target("--target", "targets", multiple=True, metavar="NAME=P:MODEL@URL", aliases=["--target-spec"],
+        help="A target under a name, once for each: fast=vllm:llama@http://gpu1:8000/v1 (or one of the config)."),
+    _target("--provider", to="target.provider", once=True, metavar="NAME", aliases=["--endpoint-type", "--backend"],
         help="openai, anthropic, ...: see `lll providers`; `simulator` needs no server."),
-    _target("--model", "-m", to="target.model", metavar="NAME", aliases=["--served-model-name"],
+    _target("--model", "-m", to="target.model", once=True, metavar="NAME", aliases=["--served-model-name"],
         help="Model to ask."),
-    _target("--base-url", to="target.base_url", metavar="URL",
-        aliases=["--url", "--target", "--api-base", "--endpoint"], help="Where the API is, e.g. http://host:8000/v1."),
+    _target("--base-url", to="target.base_url", once=True, metavar="URL",
+        aliases=["--url", "--api-base", "--endpoint"], help="Where the API is, e.g. http://host:8000/v1."),
     _target("--api", to="target.api", metavar="NAME",
         help="chat, completions, responses, messages or embeddings."),
     _target("--api-key", "-k", to="target.api_key", metavar="KEY", secret=True,

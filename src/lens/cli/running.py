@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -52,8 +53,17 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     return result.exit_code
 
 
-def run_settings(settings: Settings, *, keep_text: bool = False, gates_of_each: bool = False) -> RunResult:
+def run_settings(
+    settings: Settings,
+    *,
+    keep_text: bool = False,
+    gates_of_each: bool = False,
+    gates_of_targets: bool = False,
+    journal: Path | None = None,
+) -> RunResult:
     """Carry out a run with the progress line that the settings ask for; SIGINT and SIGTERM stop it.
+
+    journal: an output that the command writes itself when the run is over.
 
     Raises:
         LensError: nothing could be measured, or written.
@@ -64,11 +74,13 @@ def run_settings(settings: Settings, *, keep_text: bool = False, gates_of_each: 
         slos=settings.slos,
         gates=settings.gates,
         gates_of_each=gates_of_each,
+        gates_of_targets=gates_of_targets,
         pushes=settings.pushes,
         output=settings.output,
         force=settings.force,
         keep_text=keep_text,
         usd_per_gpu_hour=settings.usd_per_gpu_hour,
+        journal=journal,
         command=_command(),
         signals=True,
         end_if_refused=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,11 +57,17 @@ NO_TARGET = "no target; name one: --provider openai --model gpt-6-luna, or --pro
 
 
 def settings_of(
-    ctx: click.Context, *, targets: Sequence[dict[str, str]] = (), no_target: str = NO_TARGET, **load: Any
+    ctx: click.Context,
+    *,
+    targets: Sequence[dict[str, str]] = (),
+    no_target: str = NO_TARGET,
+    own_formats: Collection[str] = (),
+    **load: Any,
 ) -> Settings:
     """Flags over environment over file over defaults; `load` is what the command itself decides.
 
     targets: of a command that asks several; the flags count for each. no_target: what to say where there is none.
+    own_formats: of --export, those that the command writes itself.
 
     Raises:
         ConfigError: something cannot be.
@@ -78,15 +84,13 @@ def settings_of(
         tree.setdefault("output", {}).setdefault("log_level", above["log_level"])
     set_up_logging(tree.get("output", {}).get("log_level") or os.environ.get("LLL_LOG_LEVEL"))
     output = ctx.params.get("output")
-    formats = _formats(ctx.params.get("export"), output)
+    formats = _formats(ctx.params.get("export"), output, own_formats)
     if formats:
         tree.setdefault("output", {})["exports"] = [{"format": name} for name in formats]
     _patterns(ctx, tree)
-    if targets:
-        flags = tree.setdefault("target", {})
-        flags.pop("provider", None)
-        flags.pop("model", None)
-        tree["targets"] = [dict(one) for one in targets]
+    chosen = _targets(ctx, tree.setdefault("target", {}), targets)
+    if chosen:
+        tree["targets"] = chosen
     file = config_of_folder(ctx)
     config = make_config(tree, file=file, keep_exports=output is None)
     config = _in_units(config, ctx.params.get("prometheus_units"))
@@ -122,6 +126,33 @@ def config_of_folder(ctx: click.Context) -> Path | None:
     if path is not None and not said and "LLL_CONFIG_FILE" not in os.environ:
         click.echo(f"lll: settings from {path} (LLL_CONFIG_FILE= ignores it)", err=True)
     return path
+
+
+def _targets(ctx: click.Context, shared: dict[str, Any], pairs: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return the targets of --target and the pairs of a command; what they say is taken out of the flags for all.
+
+    Raises:
+        ConfigError: one of them is none, or a flag for all would be ignored.
+    """
+    from lens.config.targets import completed, is_address, parse_target
+
+    texts = ctx.params.get("targets") or ()
+    addresses = [text.strip() for text in texts if is_address(text)]  # as other tools take it under this name
+    if addresses and (len(texts) > 1 or shared.get("base_url") is not None):
+        said = [*addresses, *([shared["base_url"]] if shared.get("base_url") else [])]
+        raise ConfigError(
+            f"--target {', '.join(said)}: two addresses need names: --target a=provider:model@URL --target b=..."
+        )
+    if addresses:
+        shared["base_url"] = addresses[0]
+        texts = ()
+    own = completed([parse_target(text) for text in texts], shared)
+    if own or pairs:
+        shared.pop("provider", None)
+        shared.pop("model", None)
+    if own:
+        shared.pop("base_url", None)
+    return [*[dict(one) for one in pairs], *own]
 
 
 def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
@@ -188,13 +219,16 @@ def _in_units(config: RunConfig, units: str | None) -> RunConfig:
     return msgspec.structs.replace(config, output=output)
 
 
-def _formats(export: str | None, output: str | None) -> list[str]:
+def _formats(export: str | None, output: str | None, own: Collection[str] = ()) -> list[str]:
     """--export's list; without it, what the name of --output asks for."""
     from lens.export.formats import format_named, format_of_suffix
 
     if export:
-        return [format_named(name).name for name in export.split(",") if name.strip()]
+        names = [name.strip() for name in export.split(",") if name.strip()]
+        return [name if name in own else format_named(name).name for name in names]
     if output and not os.environ.get("LLL_EXPORT_FORMAT"):
+        if "junit" in own and Path(output).suffix == ".xml":
+            return ["junit"]
         by_suffix = format_of_suffix(Path(output).suffix)
         return [by_suffix.name if by_suffix else "json"]
     return []

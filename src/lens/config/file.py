@@ -155,6 +155,13 @@ def _providers(value: Any, where: str) -> Tree:
         one = dict(_table(item, where))
         name = one.pop("name", None)
         one.setdefault("provider", name)
+        if name != one["provider"]:
+            one["name"] = name
+        region = one.pop("region", None)
+        if region is not None or "labels" in one:
+            labels = {} if region is None else {"region": region}
+            labels |= _table(one.get("labels", {}), f"{where} {one['provider']} labels")
+            one["labels"] = {key: str(value) for key, value in labels.items()}
         if isinstance(one.get("headers"), dict):
             one["headers"] = list(one["headers"].items())
         if "custom" in one:

@@ -122,6 +122,7 @@ def _providers() -> Schema:
     table = of_struct(
         TargetConfig,
         name=TEXT,
+        region=TEXT,
         headers={"anyOf": [{"type": "object", "additionalProperties": TEXT}, {"type": "array", "items": TEXTS}]},
         custom=of_struct(CustomConfig),
     )

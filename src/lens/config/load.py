@@ -17,6 +17,7 @@ import msgspec
 from lens.config.file import lay, read_tree
 from lens.config.layers import lay_flags, pattern_named
 from lens.config.settings import COMPATIBLE, RunConfig, Tree
+from lens.config.targets import FORM
 from lens.errors import ConfigError
 from lens.units import parse_count
 from lens.wire import Secret
@@ -75,7 +76,7 @@ def make_config(
     if keep_exports and exports_of_file:
         tree["output"]["exports"] = _with_places(tree["output"]["exports"], exports_of_file)
     if flags.get("targets"):
-        tree["targets"] = [{**_known(one, of_file), **one} for one in flags["targets"]]
+        tree["targets"] = [joined(one, of_file) for one in flags["targets"]]
     target = tree.pop("target", {})
     wanted = target.get("provider")
     if wanted is None and not tree.get("targets"):
@@ -99,10 +100,25 @@ def _with_places(asked: Sequence[Tree], of_file: Sequence[Tree]) -> list[Tree]:
     return [*wanted, *[p for p in others if p not in wanted]]
 
 
-def _known(target: Mapping[str, Any], among: Sequence[Tree]) -> Tree:
-    """What the file says of a target that a flag names: the same model's first, else the same provider's."""
-    same = [one for one in among if one.get("provider") == target.get("provider")]
-    return next((one for one in same if one.get("model") == target.get("model")), same[0] if same else {})
+def joined(one: Tree, among: Sequence[Tree]) -> Tree:
+    """Return a target that a flag names, with what the file says of it: by its name, model, or provider.
+
+    Raises:
+        ConfigError: it is a name alone, and the file has no target of that name.
+    """
+    name, where = one.get("name"), one.get("base_url")
+    called = [known.get("name", known.get("provider")) for known in among]
+    if name is not None and name in called:
+        return {**among[called.index(name)], **one}
+    if not one.get("provider") and not where:
+        known = ", ".join(map(str, called)) or "none"
+        raise ConfigError(f"--target {name}: the config has no target of that name (there: {known}); write {FORM}")
+    found = {"provider": COMPATIBLE, **one} if where else one
+    same = [known for known in among if known.get("provider") == found.get("provider")]
+    like: Tree = next((known for known in same if known.get("model") == found.get("model")), same[0] if same else {})
+    if where not in (None, like.get("base_url")):
+        like = {key: value for key, value in like.items() if key not in ("name", "labels")}
+    return {**like, **found}
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfig:

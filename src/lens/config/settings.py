@@ -62,7 +62,9 @@ class TargetConfig(Section, frozen=True):
     """One endpoint and model, how it is reached and how it is asked."""
 
     provider: str
+    name: str | None = None  # what it is called in every result; None: provider/model
     model: str = ""
+    labels: dict[str, str] = {}  # of each of its requests, beside those of the run: region, tier
     api: str | None = None
     base_url: str | None = None  # None: the provider's own
     api_key: Secret | None = None  # before the others of its kind, in their order; last the provider's variable

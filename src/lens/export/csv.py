@@ -36,21 +36,14 @@ FIRST_COLUMNS = (
     "tokens_per_second", "total_cost", "status",
 )  # fmt: skip
 _REQUEST_COLUMNS = (
-    "request_id", "index", "target", "category", "http_status", "error", "finish_reason", "served_model",
-    "stamp_kind", "retries", "stream", "warmup", "stage", "token_source",
+    "request_id", "index", "target", "target_index", "category", "http_status", "error", "finish_reason",
+    "served_model", "stamp_kind", "retries", "stream", "warmup", "stage", "token_source",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CODED = (
-    "provider",
-    "model",
-    "status",
-    "category",
-    "http_status",
-    "finish_reason",
-    "served_model",
-    "stage",
+    "provider", "model", "target", "status", "category", "http_status", "finish_reason", "served_model", "stage",
     "token_source",
-)
+)  # fmt: skip
 # Characters for which RFC 4180 wants quotes.
 _SPECIAL = re.compile('[,"\r\n]')
 _EMPTY = msgspec.Raw(b"")
@@ -127,7 +120,7 @@ _READ: dict[str, Callable[[Table], list[Any]]] = {
     "error": lambda table: _texts(error_codes(table)),
     "stamp_kind": lambda table: _texts(Codes(table.kernel.astype(np.int8), ("read", "kernel"))),
     "retries": _numbers("tries"),
-    **{name: _numbers(name) for name in ("index", "target")},
+    **{name: _numbers(name) for name in ("index", "target_index")},
     **{name: _flags(name) for name in ("stream", "warmup")},
     **{name: _coded(name) for name in _CODED},
 }

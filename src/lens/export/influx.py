@@ -33,7 +33,7 @@ _COUNTS = ("input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", 
 # The protocol has no escape for a line end inside a tag; it becomes a space.
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\=", "\n": "\\ ", "\r": "\\ "})
 # Names a label cannot have: those of our tags, and the one that the database keeps for itself.
-_RESERVED = {"provider", "model", "status", "time"}
+_RESERVED = {"provider", "model", "target", "status", "time"}
 _REMEMBERED = 100_000  # times in use, until the oldest no longer matter
 AT_ONCE = 4096  # points in one piece
 
@@ -81,12 +81,12 @@ class Influx:
 
 def series_of(table: Table) -> list[str]:
     """Return measurement and tags of each request: what the database indexes by, so nothing that differs by request."""
-    found = combinations(*[table.codes(name) for name in ("provider", "model", "status", "labels")])
+    found = combinations(*[table.codes(name) for name in ("provider", "model", "target", "status", "labels")])
     return Codes(found.codes, tuple([_series(*values) for values in found.values])).listed()
 
 
-def _series(provider: str, model: str, status: str, labels: tuple[tuple[str, str], ...]) -> str:
-    tags = {"provider": provider, "model": model, "status": status}
+def _series(provider: str, model: str, target: str, status: str, labels: tuple[tuple[str, str], ...]) -> str:
+    tags = {"provider": provider, "model": model, "target": target, "status": status}
     tags |= {f"label_{_tag(k)}" if _tag(k) in _RESERVED else _tag(k): v for k, v in labels}
     return ",".join([MEASUREMENT, *(f"{k}={_tag(v)}" for k, v in tags.items() if v)])
 

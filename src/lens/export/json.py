@@ -5,7 +5,7 @@ Requests hold their raw record too, so that `lll analyze` reads this file like a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -33,12 +33,19 @@ class JsonDocument:
             yield b"{\n" + b"".join([_field(name, bytes(value)) + b",\n" for name, value in fields.items()])
             yield _field("run", encode_json(info)) + b"\n}\n"
             return
-        of_run = document_of_run(info, summary)
-        yield b"{\n" + b"".join([_field(name, encode_json(value)) + b",\n" for name, value in of_run.items()])
-        yield b' "requests": [\n  ' + next(rows, b"")
-        for row in rows:
-            yield b",\n  " + row
-        yield b"\n ]\n}\n"
+        yield from document_pieces(document_of_run(info, summary), rows)
+
+
+def document_pieces(fields: Mapping[str, Any], rows: Iterator[bytes] | None) -> Iterator[bytes]:
+    """Yield a document of these fields, and of requests as `encode_requests` gives them; None: it has none."""
+    yield b"{\n" + b",\n".join([_field(name, encode_json(value)) for name, value in fields.items()])
+    if rows is None:
+        yield b"\n}\n"
+        return
+    yield b',\n "requests": [\n  ' + next(rows, b"")
+    for row in rows:
+        yield b",\n  " + row
+    yield b"\n ]\n}\n"
 
 
 def _field(name: str, value: bytes) -> bytes:
@@ -47,8 +54,15 @@ def _field(name: str, value: bytes) -> bytes:
 
 def document_of_run(info: RunInfo, summary: Summary) -> dict[str, Any]:
     """Return what a run comes to, by the names in the document: totals, then statistics, then the run's header."""
-    totals = msgspec.structs.asdict(benchmark_summary(info, summary))
-    del totals["requests"]  # each is written by itself
+    of_run = {"test_config": info.config, "start_time": info.started_at, "end_time": info.ended_at}
+    return {**of_run, **summary_fields(summary), "run": info}
+
+
+def summary_fields(summary: Summary) -> dict[str, Any]:
+    """Return the figures of a summary, by the names in the document."""
+    totals = msgspec.structs.asdict(benchmark_summary(None, summary))
+    for name in ("test_config", "start_time", "end_time", "requests"):  # of a run; each request is written by itself
+        del totals[name]
     named = ("ttft_ms", "itl_ms", "total_latency_ms")
     return {
         **totals,
@@ -65,7 +79,6 @@ def document_of_run(info: RunInfo, summary: Summary) -> dict[str, Any]:
         "gpu_cost": summary.gpu_cost or None,
         "notes": summary.notes,
         "warnings": summary.warnings,
-        "run": info,
     }
 
 

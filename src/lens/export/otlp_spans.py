@@ -95,14 +95,16 @@ class Kind(NamedTuple):
 
 def kinds_of(table: Table, info: RunInfo) -> tuple[list[Kind], Column]:
     """Return the kinds of requests in a table, and which of them each is."""
-    names = ("provider", "model", "served_model", "status", "http_status", "category")
-    found = combinations(codes_of(table.column("target")), *[table.codes(name) for name in names])
+    names = ("target", "labels", "provider", "model", "served_model", "status", "http_status", "category")
+    found = combinations(codes_of(table.column("target_index")), *[table.codes(name) for name in names])
     return [_kind(info, *values) for values in found.values], found.codes
 
 
 def _kind(
     info: RunInfo,
     number: int,
+    name: str,
+    labels: tuple[tuple[str, str], ...],
     provider: str,
     model: str,
     served_model: str | None,
@@ -110,9 +112,13 @@ def _kind(
     http_status: int | None,
     category: str,
 ) -> Kind:
-    target = info.targets[number] if number < len(info.targets) else None
+    target = next((one for one in info.targets if one.name == name), None)
+    if target is None and number < len(info.targets):
+        target = info.targets[number]
     operation = _OPERATIONS.get((target.api if target else None) or "", "chat")
     found: Attributes = {
+        **dict(labels),
+        "target": name,
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
         "gen_ai.request.model": model,

@@ -110,7 +110,7 @@ def _readers(pa: Any) -> dict[str, _Reader]:
         ),
         "http_status": coded("http_status", whole),
         "index": plain("index", whole),
-        "target": plain("target", whole),
+        "target_index": plain("target_index", whole),
         "retries": (whole, lambda table: pa.array(table.column("tries"), type=whole)),
         "stream": plain("stream", yes),
         "warmup": plain("warmup", yes),

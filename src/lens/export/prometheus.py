@@ -1,4 +1,4 @@
-"""Prometheus text exposition (format 0.0.4): histograms by provider and model, counters by outcome too.
+"""Prometheus text exposition (format 0.0.4): histograms by target, counters by outcome too.
 
 What is counted is kept as families of samples, so that a file, a scrape, a Pushgateway and a remote write tell
 the same numbers. Label values are escaped, numbers are written so that they read back the same.
@@ -6,6 +6,7 @@ the same numbers. Label values are escaped, numbers are written so that they rea
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -37,6 +38,9 @@ from lens.pricing.columns import UNKNOWN
 from lens.units import seconds
 
 PREFIX = "llm_latency_lens_"
+# The labels of every series, beside those that a target has; and what no label of a target may be called.
+SERIES = ("provider", "model", "target")
+RESERVED = frozenset({*SERIES, "status", "category", "le", "slo", "window", "alert", "job", "instance"})
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -113,7 +117,7 @@ class PrometheusMetrics:
             self._add(part)
 
     def _add(self, table: Table) -> None:
-        series, of = _series(table, "provider", "model")
+        series, of = _series(table)
         n = len(series)
         for name, histogram in histograms().items():
             values, whose = table.pooled(histogram.metric)
@@ -140,11 +144,11 @@ class PrometheusMetrics:
 
     def _count(self, table: Table) -> None:
         """Count requests by outcome, and failures by cause."""
-        status, of = _series(table, "provider", "model", "status")
+        status, of = _series(table, "status")
         _add_sums(self._requests, status, of, np.ones(len(table), dtype=np.int64))
         failed = np.flatnonzero(table.codes("failure").codes >= 0)
         if len(failed):
-            causes, of = _series(table.take(failed), "provider", "model", "category")
+            causes, of = _series(table.take(failed), "category")
             _add_sums(self._errors, causes, of, np.ones(len(failed), dtype=np.int64))
 
     def families(self) -> Iterator[Family]:
@@ -186,10 +190,25 @@ class PrometheusMetrics:
         return Family(full, says, "histogram", samples)
 
 
-def _series(table: Table, *names: str) -> tuple[list[Labels], Column]:
-    """Return the different values of columns as labels, and which of them each request has."""
-    groups = combinations(*[table.codes(name) for name in names])
-    return [tuple(zip(names, values, strict=True)) for values in groups.values], groups.codes
+def _series(table: Table, *more: str) -> tuple[list[Labels], Column]:
+    """Return the different targets, with the values of more columns, as labels; and which of them each request has."""
+    names = (*SERIES, *more)
+    groups = combinations(table.codes("labels"), *[table.codes(name) for name in names])
+    series = [(*zip(names, values, strict=True), *_own_labels(labels or ())) for labels, *values in groups.values]
+    return series, groups.codes
+
+
+def _own_labels(labels: Labels) -> Labels:
+    """Return labels of a target under names that Prometheus takes and that no other label of the series has."""
+    found: dict[str, str] = {}
+    for name, value in labels:
+        plain = re.sub(r"\W", "_", name, flags=re.ASCII)
+        if not plain or not plain[0].isalpha() or plain in RESERVED:
+            plain = f"label_{plain}"
+        while plain in found:
+            plain += "_"
+        found[plain] = value
+    return tuple(found.items())
 
 
 def _add_sums(counter: Counter[Labels], series: Sequence[Labels], of: Column, values: Column) -> None:

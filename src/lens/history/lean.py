@@ -58,6 +58,7 @@ def _lean(name: str, numbers: Any, absent: Any) -> type:
         "connection": LeanConnection | None,
         "events": events,
         "tokens_per_event": numbers | None,
+        "target": str | int,  # an index up to layout 2
     }
     types = get_type_hints(Record, include_extras=True)
     fields: list[Any] = []
@@ -74,6 +75,18 @@ def _lean(name: str, numbers: Any, absent: Any) -> type:
         else:
             fields.append((field.name, kind, msgspec.field(default_factory=field.default_factory)))
     return msgspec.defstruct(name, fields, frozen=True, kw_only=True)
+
+
+class RecordBeforeNames(Record, frozen=True):
+    """A record as files up to layout 2 have it."""
+
+    target: int = 0  # type: ignore[assignment]  # the index
+
+
+def with_target_index(old: Any) -> Record:
+    """Return a record of layout 2 or 1 as one of today; the name of its target stands in the header alone."""
+    values = {name: getattr(old, name) for name in Record.__struct_fields__ if name != "target"}
+    return Record(**{**values, "target_index": old.target})
 
 
 # These kinds are made when the first record is decoded: a run that reads none back does without them.

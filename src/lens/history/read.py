@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import msgspec
 
 from lens.errors import FileError
-from lens.history.lean import listed_decoder, packed_decoder
+from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
 from lens.history.write import MAGIC
 from lens.model import SCHEMA, UNREADABLE, Record, RunInfo, decode_hook
 
@@ -50,10 +50,29 @@ class _Document(msgspec.Struct):
     requests: list[msgspec.Raw] | None = None
 
 
+def _record_decoder(today: Callable[[Any], Record], before: Callable[[Any], Any]) -> Callable[[Any], Record]:
+    """Return what decodes a record of this layout, and of those before it."""
+
+    def decode(data: Any) -> Record:
+        try:
+            return today(data)
+        except msgspec.ValidationError:
+            try:
+                return with_target_index(before(data))
+            except UNREADABLE:
+                pass
+            raise
+
+    return decode
+
+
 @cache
 def _line_layout() -> _Layout:
     return _Layout(
-        msgspec.json.Decoder(Record, dec_hook=decode_hook).decode,
+        _record_decoder(
+            msgspec.json.Decoder(Record, dec_hook=decode_hook).decode,
+            msgspec.json.Decoder(RecordBeforeNames, dec_hook=decode_hook).decode,
+        ),
         msgspec.json.Decoder(RunInfo, dec_hook=decode_hook).decode,
         listed_decoder(),
     )
@@ -62,7 +81,10 @@ def _line_layout() -> _Layout:
 @cache
 def _message_layout() -> _Layout:
     return _Layout(
-        msgspec.msgpack.Decoder(Record, dec_hook=decode_hook).decode,
+        _record_decoder(
+            msgspec.msgpack.Decoder(Record, dec_hook=decode_hook).decode,
+            msgspec.msgpack.Decoder(RecordBeforeNames, dec_hook=decode_hook).decode,
+        ),
         msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook).decode,
         packed_decoder(),
     )

@@ -32,8 +32,8 @@ Metrics = Record | RequestMetrics
 
 
 def name_of(record: Record) -> str:
-    """How a target is called here: provider:model."""
-    return f"{record.provider}:{record.model}"
+    """Return the name of a record's target."""
+    return record.target or f"{record.provider}/{record.model}"
 
 
 def record_of(metrics: Metrics) -> Record:

@@ -52,7 +52,7 @@ class Router:
         now_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         """
-        targets: provider:model. explore: share of choices that go to any healthy target.
+        targets: names of targets, or provider:model. explore: share of choices that go to any healthy target.
         failures: in a row, after which a target rests for rest_s, or as long as it asks for itself.
 
         Raises:
@@ -74,7 +74,7 @@ class Router:
     def choose(self) -> str:
         """The target of the next request: one that is unknown yet, then the cheapest that keeps the SLO."""
         healthy = self._healthy()
-        seen = Counter(map(name_of, self.recent.records()))
+        seen = Counter([self._name(one.target, one.provider, one.model) for one in self.recent.records()])
         fewest = min(FEWEST, self.recent.most)  # a smaller window never holds more
         new = [name for name in healthy if seen[name] + self._given[name] < fewest]
         if new:
@@ -89,8 +89,8 @@ class Router:
     def report(self, metrics: Metrics) -> None:
         """What became of a request; one to a target that is not routed to is ignored."""
         record = record_of(metrics)
-        name = name_of(record)
-        if name not in self._in_a_row:
+        name = self._name(name_of(record), record.provider, record.model)
+        if name is None:
             return
         self._given[name] = max(self._given[name] - 1, 0)
         if record.status is Status.CANCELLED:
@@ -106,6 +106,11 @@ class Router:
             until = self._now_ns() + round(rest_s * NS_PER_S)
             self._rests_until_ns[name] = max(self._rests_until_ns[name], until)
 
+    def _name(self, target: str, provider: str, model: str) -> str | None:
+        """Return which of our targets is meant: by its name, or by provider:model; None: none of them."""
+        known = (target, f"{provider}:{model}", f"{provider}/{model}")
+        return next((name for name in known if name in self._in_a_row), None)
+
     def _healthy(self) -> list[str]:
         """Those that do not rest; when all do, the one that is back first."""
         now = self._now_ns()
@@ -114,8 +119,9 @@ class Router:
 
     def _ranking(self) -> list[str]:
         if self._ranked_at < 0 or self.recent.added - self._ranked_at >= REFRESH:
-            candidates = [one for one in self.recent.candidates(self._book) if one.name in self._in_a_row]
-            self._ranked = [one.name for one in sorted(candidates, key=self._order)]
+            ranked = sorted(self.recent.candidates(self._book), key=self._order)
+            names = [self._name(one.name, one.target.provider, one.target.model) for one in ranked]
+            self._ranked = [name for name in names if name is not None]
             self._ranked_at = self.recent.added
         return self._ranked
 

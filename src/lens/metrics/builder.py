@@ -26,7 +26,9 @@ from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.packing import EVENT_COLUMNS, event_columns, narrow, tcp_of, unpacked, wall_us
+from lens.metrics.rows import joined_codes
 from lens.metrics.table import Table
+from lens.metrics.target_names import named_targets
 from lens.metrics.token_counts import tokens_of_events
 from lens.model import CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
 from lens.pricing import PriceBook
@@ -103,6 +105,7 @@ class TableBuilder:
         for name, fields in lists.items():
             made[name] = Lists(np.concatenate(([0], np.cumsum(fields.pop("sizes"), dtype=np.int64))), fields)
         columns["timing_sources"] = Codes(self._array([], dtype=np.int32), tuple(self._values.get("timing.source", ())))
+        columns["target"] = named_targets(columns, [run], self._array)
         return Table(columns, made, [run], book=book)
 
     def _take(self) -> None:
@@ -175,7 +178,11 @@ class TableBuilder:
         for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
             self._put(name, column)
         self._put("index", self._array([record.index for record in records], dtype=np.int64))
-        self._put("target", self._array([record.target for record in records], dtype=np.int32))
+        targets = [record.target for record in records]
+        told = [one if isinstance(one, int) else None for one in targets]  # an index, up to layout 2 of files
+        index = [record.target_index if one is None else one for record, one in zip(records, told, strict=True)]
+        self._put("target_index", self._array(index, dtype=np.int32))
+        self._put_codes("target", [one if isinstance(one, str) and one else None for one in targets])
         self._put("tries", self._array([len(record.tries) for record in records], dtype=np.int32))
         self._put("wall_us", self._array([wall_us(record.timestamp) for record in records], dtype=np.int64))
         hidden = [MISSING if record.hidden_thinking_ns is None else record.hidden_thinking_ns for record in records]
@@ -356,7 +363,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
     begins = np.cumsum([0, *[len(table.runs) for table in tables]]).tolist()
     for name, kind in tables[0].kinds().items():
         if kind is Codes:
-            columns[name] = _joined_codes([table.codes(name) for table in tables])
+            columns[name] = joined_codes([table.codes(name) for table in tables])
         else:
             columns[name] = np.concatenate([table.column(name) for table in tables])
     columns["run"] = np.concatenate([table.column("run") + begin for table, begin in zip(tables, begins, strict=False)])
@@ -374,17 +381,9 @@ def join_tables(tables: Sequence[Table]) -> Table:
             for table in tables
         ]
     )
-    return Table(columns, lists, [run for table in tables for run in table.runs], book=tables[0].book)
-
-
-def _joined_codes(columns: Sequence[Codes]) -> Codes:
-    """Return columns of few different values one behind the other, under one numbering."""
-    numbers: dict[Any, int] = {}
-    parts = []
-    for one in columns:
-        renumbered = [numbers.setdefault(value, len(numbers)) for value in one.values]
-        parts.append(np.array([*renumbered, -1], dtype=np.int32)[one.codes])
-    return Codes(np.concatenate(parts), tuple(numbers))
+    runs = [run for table in tables for run in table.runs]
+    columns["target"] = named_targets(columns, runs, np.array)
+    return Table(columns, lists, runs, book=tables[0].book)
 
 
 @contextmanager

@@ -125,8 +125,8 @@ _PHASES: dict[str, Callable[[Table], Column]] = {
 
 def _pairs(table: Table) -> tuple[Column, Column]:
     """Return the rows of requests that were asked as a pair, one target's behind the other's: fresh, kept."""
-    order = np.lexsort((table.column("index"), table.column("target")))
-    target, reused = table.column("target")[order], table.codes("reused")
+    order = np.lexsort((table.column("index"), table.column("target_index")))
+    target, reused = table.column("target_index")[order], table.codes("reused")
     fresh, kept = reused.equal(False)[order], ~reused.equal(False)[order]
     pair = fresh[:-1] & kept[1:] & (target[1:] == target[:-1])
     return order[:-1][pair], order[1:][pair]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -121,6 +121,16 @@ def combinations(*columns: Codes) -> Codes:
         for row in first[order].tolist()
     ]
     return Codes(place[of], tuple(values))
+
+
+def joined_codes(columns: Sequence[Codes]) -> Codes:
+    """Return columns of few different values one behind the other, under one numbering."""
+    numbers: dict[Any, int] = {}
+    parts = []
+    for one in columns:
+        renumbered = [numbers.setdefault(value, len(numbers)) for value in one.values]
+        parts.append(np.array([*renumbered, -1], dtype=np.int32)[one.codes])
+    return Codes(np.concatenate(parts), tuple(numbers))
 
 
 def codes_of(column: Column) -> Codes:

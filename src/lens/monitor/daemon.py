@@ -26,7 +26,7 @@ from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOu
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
-from lens.orchestrator.plan import make_plan
+from lens.orchestrator.plan import make_plan, planned_targets
 from lens.orchestrator.run_info import run_info
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
@@ -153,7 +153,7 @@ class Monitor:
                 box.add(record)
             if box.trouble:
                 self._tell(box.trouble)
-        who = (record.provider, record.model)
+        who = Who(record.provider, record.model, record.target or f"{record.provider}/{record.model}")
         watch = self.watches.get(who)
         if watch is None:
             watch = self.watches[who] = Watch(who, self.settings.objectives)
@@ -161,7 +161,7 @@ class Monitor:
             self._alert(alert)
 
     def _alert(self, alert: Alert) -> None:
-        self._say(f"{alert.status}: {alert.provider} {alert.model}: {alert.says}")
+        self._say(f"{alert.status}: {alert.target}: {alert.says}")
         if self.webhook is not None:
             self.webhook.add(alert)
 
@@ -175,7 +175,7 @@ class Monitor:
 
     def reload(self, settings: Settings) -> None:
         """Go on with other targets, prompts, intervals and objectives; what was counted stays counted."""
-        gone = set(self.watches) - {(t.provider, t.model) for t in settings.config.targets}
+        gone = set(self.watches) - _targets_of(settings.config)
         for who in gone:
             del self.watches[who]
         if settings.objectives != self.settings.objectives:
@@ -212,7 +212,7 @@ class Monitor:
         age_s = None if self._round_at_s is None else trio.current_time() - self._round_at_s
         troubles = [box.trouble for box in self.outboxes if box.trouble]
         troubles += [t for t in (self.failed_rounds, self.history.trouble if self.history else None) if t]
-        firing = [f"{a.provider} {a.model}: {a.says}" for watch in self.watches.values() for a in watch.firing]
+        firing = [f"{a.target}: {a.says}" for watch in self.watches.values() for a in watch.firing]
         sick_s = SICK_AFTER * self.settings.monitor.interval_ns / 1e9 + self.settings.config.load.timeout_ns / 1e9
         return Health(
             ok=age_s is None or age_s <= sick_s,
@@ -238,6 +238,11 @@ def check_monitor(config: RunConfig) -> RunInfo:
     if files:
         raise ConfigError(f"monitor: output.exports: {files[0]} cannot be written by a monitor; give --history")
     return run_info(make_plan(with_placeholders(config)), command="lll monitor")
+
+
+def _targets_of(config: RunConfig) -> set[Who]:
+    """Return who is asked, as its records will say it."""
+    return {Who(one.provider, one.model, one.name) for one in planned_targets(config.targets)}
 
 
 async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:

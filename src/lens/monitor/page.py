@@ -43,12 +43,12 @@ def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, no
     late = "Rounds that began late, because the one before took too long"
     yield _family("monitor_rounds_late_total", late, "counter", [((), health.rounds_late)])
     rates = [
-        ((("provider", g.who[0]), ("model", g.who[1]), ("slo", g.objective), ("window", g.window)), g.rate)
+        ((*g.who._asdict().items(), ("slo", g.objective), ("window", g.window)), g.rate)
         for g in burn_rates(watches, now_s)
     ]
     yield _family("slo_burn_rate", "How many times too fast an error budget burns", "gauge", rates)
     firing = [
-        ((("provider", watch.who[0]), ("model", watch.who[1]), ("alert", alert)), count)
+        ((*watch.who._asdict().items(), ("alert", alert)), count)
         for watch in watches
         for alert in ("slo_burn", "failing")
         for count in [sum(one.alert == alert for one in watch.firing)]

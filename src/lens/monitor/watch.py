@@ -26,7 +26,14 @@ SERIES = 120
 LEAST_CHANGE = 0.2
 # So many requests of a target that fail one after another.
 FAILURES = 3
-Who = tuple[str, str]  # provider and model
+
+
+class Who(NamedTuple):
+    """A target, as alerts and labels name it."""
+
+    provider: str
+    model: str
+    target: str
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +44,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     model: str
     says: str
+    target: str = ""  # its name
     value: float | None = None
     limit: float | None = None
     at: str = ""  # of the request that told it
@@ -98,9 +106,8 @@ class Watch:
         worse = (last.after > last.before) == (METRICS[name].better == "lower")
         word = "worse" if worse else "better"
         says = f"{name} went from {last.before:.4g} to {last.after:.4g} ({last.relative:+.0%}): {word}"
-        provider, model = self.who
         yield Alert(
-            status="firing" if worse else "resolved", alert="level_changed", provider=provider, model=model,
+            status="firing" if worse else "resolved", alert="level_changed", **self.who._asdict(),
             says=says, value=last.after, limit=last.before, at=record.timestamp,
         )  # fmt: skip
 
@@ -111,9 +118,8 @@ class Watch:
         key = f"{alert} {of}"
         if on == (key in self._firing):
             return
-        provider, model = self.who
         made = Alert(
-            status="firing" if on else "resolved", alert=alert, provider=provider, model=model,
+            status="firing" if on else "resolved", alert=alert, **self.who._asdict(),
             says=says, value=value, limit=limit, at=record.timestamp,
         )  # fmt: skip
         if on:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
+from lens.config.targets import with_names
 from lens.errors import ConfigError
 from lens.model import Record, Target
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
@@ -42,6 +43,7 @@ class PlanTarget(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: Endpoint
     base_url: str
     key: Secret | None = None
+    labels: dict[str, str] = {}  # of its requests
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +129,9 @@ def make_plan(
     if not config.targets:
         raise ConfigError("nothing to measure: name a --provider and a --model")
     load = config.load
-    targets = tuple([make_target(one, environ) for one in config.targets])
+    named = planned_targets(config.targets, environ)
+    made = [make_target(one, environ) for one in config.targets]
+    targets = tuple([replace(one, info=info) for one, info in zip(made, named, strict=True)])
     trace = tuple(trace_ns) if trace_ns else read_trace_ns(Path(load.trace)) if load.trace else ()
     counted = requests_of(load, load.duration_ns)
     if pattern_of(load) == "iterations" and counted is not None:
@@ -172,13 +176,7 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
     Raises:
         ConfigError: a part cannot be.
     """
-    provider = get_provider(config.provider)
-    if provider.name == CUSTOM:
-        from lens.providers.custom import Custom
-
-        if isinstance(provider, Custom):
-            provider = provider.with_settings(config.custom)
-    base_url = resolve_base_url(config, provider, environ)
+    provider, base_url = _provider_and_address(config, environ)
     if not base_url:
         variables = getattr(getattr(provider, "preset", None), "address_variables", ())
         named = "".join([f"set {name}, or " for name in variables])
@@ -198,18 +196,42 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         insecure=config.insecure,
         server_name=config.server_name,
     )
-    url = base_url.partition("?")[0].rstrip("/")
+    key = find_key(config, provider, environ)
+    info = _info(config, base_url)
+    return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key, labels=config.labels)
+
+
+def planned_targets(targets: Sequence[TargetConfig], environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:
+    """Return the targets of a run as its header will have them; no key is looked for.
+
+    Raises:
+        ConfigError: no provider of that name, or two targets of one name.
+    """
+    return with_names([_info(one, _provider_and_address(one, environ)[1] or "") for one in targets])
+
+
+def _provider_and_address(config: TargetConfig, environ: Mapping[str, str]) -> tuple[Provider, str | None]:
+    provider = get_provider(config.provider)
+    if provider.name == CUSTOM:
+        from lens.providers.custom import Custom
+
+        if isinstance(provider, Custom):
+            provider = provider.with_settings(config.custom)
+    return provider, resolve_base_url(config, provider, environ)
+
+
+def _info(config: TargetConfig, base_url: str) -> Target:
     model = config.model or SIMULATOR
-    info = Target(
+    return Target(
         provider=config.provider,
         model=model,
-        url=url,
+        url=base_url.partition("?")[0].rstrip("/"),
         api=config.api,
         temperature=config.temperature,
         max_tokens=config.max_tokens,
+        name=config.name or f"{config.provider}/{model}",
+        named=config.name is not None,
     )
-    key = find_key(config, provider, environ)
-    return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key)
 
 
 def _proxy_of(config: TargetConfig, base_url: str, environ: Mapping[str, str]) -> str | None:

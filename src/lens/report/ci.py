@@ -18,12 +18,12 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 _LEVELS = {"failed": "error", "warned": "warning"}
 
 
-def junit(checks: Sequence[Check], name: str, timestamp: str) -> bytes:
+def junit(checks: Sequence[Check], name: str, timestamp: str, *, by: str = "lll analyze") -> bytes:
     """A testsuite a kind of check, a testcase a check; as Jenkins, GitLab and GitHub's actions read it.
 
-    timestamp: ISO 8601 without a zone, in UTC.
+    timestamp: ISO 8601 without a zone, in UTC. by: the command that checked.
     """
-    top = ElementTree.Element("testsuites", {"name": "lll analyze", **_counts(checks), "time": "0"})
+    top = ElementTree.Element("testsuites", {"name": by, **_counts(checks), "time": "0"})
     for suite in dict.fromkeys(check.suite for check in checks):
         mine = [check for check in checks if check.suite == suite]
         about = {"name": suite, **_counts(mine), "time": "0", "timestamp": timestamp, "hostname": "localhost"}

@@ -55,7 +55,7 @@ def _print_head(console: Console, record: Record, info: RunInfo) -> None:
     if record.category.replace("_", "") != record.status.value.lower():
         title.append(f" ({record.category})", style="" if good else "red")
     console.print(title)
-    target = info.targets[record.target] if record.target < len(info.targets) else None
+    target = info.targets[record.target_index] if record.target_index < len(info.targets) else None
     where = f"{terminal.clean(target.url)}  " if target else ""
     console.print(Text(f"{where}{record.timestamp}", style="dim"), overflow="fold")
     console.print()

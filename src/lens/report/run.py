@@ -87,8 +87,11 @@ def print_report(
 
 
 def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
-    names = ", ".join(f"{terminal.clean(t.provider)} {terminal.clean(t.model)}" for t in info.targets)
-    console.print(Text(names or "run", style="bold"))
+    plain = [terminal.clean(f"{t.provider} {t.model}") for t in info.targets]
+    alike = len(set(plain)) < len(plain)
+    told = zip(info.targets, plain, strict=True)
+    names = [terminal.clean(one.name) if one.named or (alike and one.name) else name for one, name in told]
+    console.print(Text(", ".join(names) or "run", style="bold"))
     took = f" in {terminal.number(summary.window_s)} s" if summary.window_s else ""
     failed = summary.requests - summary.successes
     line = Text(f"{summary.requests:,} request{'' if summary.requests == 1 else 's'}{took}: ")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -55,11 +56,13 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     slos: tuple[Slo, ...] = ()  # what a request must keep to count as good
     gates: tuple[Gate, ...] | None = None  # None: the thresholds of the configuration
     gates_of_each: bool = False  # hold each request to the gates by itself
+    gates_of_targets: bool = False  # hold each target to the gates by itself
     pushes: tuple[Push, ...] | None = None  # None: the exports of the configuration that have an endpoint
     output: str | None = None  # the file of the exports, in place of what the configuration says; "-": standard output
     force: bool = False  # replace files that exist
     keep_text: bool = False  # the result holds the texts of answers, also where files do not
     usd_per_gpu_hour: Decimal | None = None
+    journal: Path | None = None  # the spool of a run without files of its own stays beside this until it is over
     command: str = ""  # for the header of the run; without secrets
     prompts: tuple[Prompt, ...] | None = None  # in place of those of the configuration
     enough: Callable[[], bool] | None = None  # nothing more is started once this is true
@@ -81,7 +84,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
     """
     with with_simulators(config) as hosted:
         run = _DrivenRun(hosted, options, sinks, stop or Stop())
-        with run.outputs, _spool(run.outputs) as journal:
+        with run.outputs, _spool(run.outputs, options.journal) as journal:
             info = calibrated(run_info(run.plan, command=options.command))
             journal.add(info)
             for sink in run.sinks:
@@ -104,9 +107,9 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
 
 
 @contextmanager
-def _spool(outputs: Outputs) -> Iterator[Journal]:
+def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
     """The spool of a run; a file beside its outputs stays until they are complete, if it holds a record."""
-    journal = Journal(outputs.paths[0] if outputs.paths else None)
+    journal = Journal(outputs.paths[0] if outputs.paths else beside)
     try:
         yield journal
     except BaseException:
@@ -140,7 +143,10 @@ class _DrivenRun:
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
         self.until = _stop_rule(load.until) if load.until else None
-        self.early = EarlyEnd(load.max_errors, self.gates, slos=options.slos, end_if_refused=options.end_if_refused)
+        self.early = EarlyEnd(
+            load.max_errors, self.gates, slos=options.slos, end_if_refused=options.end_if_refused,
+            of_targets=options.gates_of_targets,
+        )  # fmt: skip
         self.notes: tuple[str, ...] = ()
         self.unkept = False  # an SLO that was searched for is kept at no load
         single = pattern_of(load) == "single"
@@ -182,6 +188,7 @@ class _DrivenRun:
                 options.gates_of_each,
                 options.usd_per_gpu_hour,
                 self._warn_cost_usd(),
+                options.gates_of_targets,
             ),
             notes=self.notes,
             count_tokens=self.count_tokens,

@@ -61,6 +61,8 @@ def described(plan: Plan) -> dict[str, Any]:
 def _target(target: PlanTarget, requests: tuple[WireRequest, ...]) -> dict[str, Any]:
     endpoint = target.endpoint
     found: dict[str, Any] = {
+        "name": target.info.name,
+        "labels": target.labels or None,
         "provider": target.info.provider,
         "model": target.info.model,
         "url": target.info.url,

@@ -36,10 +36,11 @@ class EarlyEnd:
         *,
         slos: Sequence[Slo] = (),
         end_if_refused: bool = False,
+        of_targets: bool = False,
     ) -> None:
         """
         max_errors: a number of failures, or a share of the requests that ended ("5%").
-        end_if_refused: end when the first answers all refuse the key.
+        end_if_refused: end when the first answers all refuse the key. of_targets: hold each target to the gates.
 
         Raises:
             ConfigError: max_errors is neither.
@@ -48,7 +49,7 @@ class EarlyEnd:
         self._said = max_errors
         self._gates = tuple([gate for gate in gates if gate.threshold.abort_ns is not None])
         self._slos = tuple(slos)
-        self._end_if_refused = end_if_refused
+        self._end_if_refused, self._of_targets = end_if_refused, of_targets
         self._done = self._failed = 0
         self._last: deque[Record] = deque(maxlen=LAST)
         self._began_ns = now_ns()
@@ -87,15 +88,21 @@ class EarlyEnd:
         due = [gate for gate in self._gates if (gate.threshold.abort_ns or 0) <= elapsed_ns]
         if not due:
             return None
-        from lens.analysis.gates.sla import evaluate_gates
+        from lens.analysis.gates.sla import evaluate_gates, evaluate_targets
         from lens.metrics.builder import table_of
         from lens.metrics.summarize import summarize
 
         self._look_at = int(self._done * GROWTH) + 1
         table = table_of(self._last)
-        for result in evaluate_gates(due, table, summarize(table, slos=self._slos, metrics=()), slos=self._slos):
+        results = (
+            evaluate_targets(due, table, slos=self._slos)
+            if self._of_targets
+            else evaluate_gates(due, table, summarize(table, slos=self._slos, metrics=()), slos=self._slos)
+        )
+        for result in results:
             if result.failed and result.verdict.actual is not None:
-                return f"threshold {result.gate.threshold} is not kept ({result.verdict.actual:.6g}), and ends the run"
+                said = f"{result.whose}{result.gate.threshold}"
+                return f"threshold {said} is not kept ({result.verdict.actual:.6g}), and ends the run"
         return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,17 +115,20 @@ def _write(file: NewFile | None, piece: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def destinations(config: RunConfig, file: str | None = None) -> list[Destination]:
+def destinations(
+    config: RunConfig, file: str | None = None, *, own: Mapping[str, Format] | None = None
+) -> list[Destination]:
     """Return a place for each export: `file`, its own file, a file in the output folder, standard output.
 
-    file: the one output of a command; "-" is standard output.
+    file: the one output of a command; "-" is standard output. own: formats that the command writes itself.
 
     Raises:
         ConfigError: a format is unknown, two want standard output, or two want the same file.
         FileError: the output folder cannot be made.
     """
     output = config.output
-    formats = [(format_named(e.format), e.file) for e in output.exports if e.endpoint is None]
+    known = own or {}
+    formats = [(known.get(e.format) or format_named(e.format), e.file) for e in output.exports if e.endpoint is None]
     several = len(formats) > 1
     name = run_name(config, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
     found = [

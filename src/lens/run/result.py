@@ -40,6 +40,7 @@ class Judging(NamedTuple):
     each: bool = False  # hold each request to the gates by itself
     usd_per_gpu_hour: Decimal | None = None
     warn_cost_usd: str | None = None  # warned of where the cost passes it
+    of_targets: bool = False  # hold each target to the gates by itself
 
 
 class Finished(NamedTuple):
@@ -173,10 +174,12 @@ class RunResult:
         gates = self._judging.gates
         if not gates:
             return ()
-        from lens.analysis.gates.sla import evaluate_each, evaluate_gates
+        from lens.analysis.gates.sla import evaluate_each, evaluate_gates, evaluate_targets
 
         if self._judging.each:
             return evaluate_each(gates, self.listed)
+        if self._judging.of_targets:
+            return evaluate_targets(gates, self.listed, slos=self._judging.slos)
         return evaluate_gates(gates, self.listed, self.summary, slos=self._judging.slos)
 
     @property

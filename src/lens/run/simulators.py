@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from msgspec.structs import replace
 
 from lens.config.settings import RunConfig, TargetConfig
+from lens.config.targets import target_names
 from lens.errors import LensError
+from lens.model import Target
 from lens.orchestrator.plan import SIMULATOR
 
 # Stands for the address of a simulator in a plan that is only shown.
@@ -29,7 +31,7 @@ def with_simulators(config: RunConfig) -> Iterator[RunConfig]:
 
     with ExitStack() as stack:
         targets = []
-        for target in config.targets:
+        for target in _named(config.targets):
             if needs_simulator(target):
                 try:
                     handle = stack.enter_context(start())
@@ -42,8 +44,19 @@ def with_simulators(config: RunConfig) -> Iterator[RunConfig]:
 
 def with_placeholders(config: RunConfig) -> RunConfig:
     """Return the config with an address for each simulator, without starting any."""
-    targets = [replace(one, base_url=PLACEHOLDER) if needs_simulator(one) else one for one in config.targets]
+    targets = [replace(one, base_url=PLACEHOLDER) if needs_simulator(one) else one for one in _named(config.targets)]
     return replace(config, targets=tuple(targets))
+
+
+def _named(targets: Sequence[TargetConfig]) -> list[TargetConfig]:
+    """Return the targets with a name for each simulator: its address is of the moment and says nothing."""
+    hosted = [one for one in targets if needs_simulator(one)]
+    known = [
+        Target(provider=SIMULATOR, model=one.model or SIMULATOR, url="", name=one.name or "", named=bool(one.name))
+        for one in hosted
+    ]
+    names = iter(target_names(known))
+    return [replace(one, name=next(names)) if needs_simulator(one) else one for one in targets]
 
 
 def needs_simulator(target: TargetConfig) -> bool:

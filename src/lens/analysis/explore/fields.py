@@ -67,7 +67,8 @@ def _timestamp(table: Table) -> Codes:
 FIELDS: dict[str, Field] = {
     "provider": _codes("provider"),
     "model": _codes("model"),
-    "target": _column("target"),
+    "target": _codes("target"),
+    "target_index": _column("target_index"),
     "status": _codes("status"),
     "category": _codes("category"),
     "http_status": _codes("http_status"),

@@ -47,9 +47,8 @@ def _of_gate(one: GateResult) -> Check:
     unit = METRICS[threshold.metric].unit
     actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
     why = f" ({verdict.reason})" if verdict.reason and verdict.actual is not None else ""
-    whose = "".join(f"{name}: " for name in (one.gate.target, one.case) if name)
     state: State = "passed" if verdict.kept else "failed" if one.failed else "warned"
-    return Check(suite="thresholds", name=f"{whose}{threshold}", state=state, says=f"{actual}{why}")
+    return Check(suite="thresholds", name=f"{one.whose}{threshold}", state=state, says=f"{actual}{why}")
 
 
 def _of_change(change: Change, tolerance: float) -> Check:

@@ -4,7 +4,7 @@ name: chat
 thresholds: [ttft_p95<1000, success_rate>=99%]     # or a table: {ttft_p95_ms: 1000, success_rate_min: 0.99}
 warnings: [itl_p99<80]                             # reported, without failing
 targets:
-  openai/gpt-6-sol: [ttft_p95<800]                    # of this target's requests alone; the model may be left out
+  openai/gpt-6-sol: [ttft_p95<800]                 # of this target's requests alone: by its name, or its provider
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """A threshold, and whose requests it is for."""
 
     threshold: Threshold
-    target: str | None = None  # "provider" or "provider/model"; None: all
+    target: str | None = None  # its name, "provider" or "provider/model"; None: all
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,13 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     gate: Gate
     verdict: Verdict
     case: str | None = None
+    side: str | None = None  # of a comparison: whose requests these are
+
+    @property
+    def whose(self) -> str:
+        """Whose requests the verdict is on, for the beginning of a line; "" where it is on all."""
+        names = dict.fromkeys((self.side or self.gate.target, self.case))
+        return "".join(f"{name}: " for name in names if name)
 
     @property
     def failed(self) -> bool:
@@ -108,8 +115,37 @@ def evaluate_gates(
     return tuple(found)
 
 
+def evaluate_sides(
+    gates: Iterable[Gate], sides: Mapping[str, Table], *, slos: Sequence[Slo] = ()
+) -> tuple[GateResult, ...]:
+    """Return whether each side of a comparison keeps the gates; a gate of one target is for its sides alone."""
+    kept = tuple(gates)
+    summaries = {name: summarize(table, slos=slos, metrics=()) for name, table in sides.items()} if kept else {}
+    found = []
+    for gate in kept:
+        meant = [name for name, table in sides.items() if gate.target is None or _of_target(table, gate.target).any()]
+        for name in meant:
+            (verdict,) = evaluate_thresholds([gate.threshold], sides[name], summaries[name])
+            found.append(GateResult(gate=gate, verdict=verdict, side=name))
+        if not meant and sides:  # a gate of a target that is not there is not kept
+            table = next(iter(sides.values()))
+            found += evaluate_gates([gate], table, summaries[next(iter(sides))])
+    return tuple(found)
+
+
+def evaluate_targets(gates: Iterable[Gate], table: Table, *, slos: Sequence[Slo] = ()) -> tuple[GateResult, ...]:
+    """Return whether each target of a run keeps the gates."""
+    names = table.codes("target")
+    groups = {names.values[names.codes[rows[0]]]: table.take(rows) for rows in table.grouped(names.codes)}
+    order = sorted(groups, key=lambda name: int(groups[name].column("target_index")[0]))
+    return evaluate_sides(gates, {name: groups[name] for name in order}, slos=slos)
+
+
 def _of_target(table: Table, name: str) -> Column:
-    """Return which requests went to "provider" or "provider/model", as bool."""
+    """Return which requests went to a target of this name, to "provider" or to "provider/model", as bool."""
+    named = table.codes("target").equal(name)
+    if named.any():
+        return named
     provider, model = table.codes("provider"), table.codes("model")
     which: Column = provider.equal(name)
     for number, one in enumerate(provider.values):

@@ -21,7 +21,7 @@ from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.metrics.summarize import summarize
 from lens.metrics.table import Table
-from lens.model import RunInfo, Target
+from lens.model import Target
 
 # Figures of a whole run that are known of each request: whether it succeeded.
 OF_OUTCOMES = ("success_rate", "error_rate")
@@ -30,7 +30,7 @@ OF_OUTCOMES = ("success_rate", "error_rate")
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A target and what was measured of it, warm-up left out."""
 
-    name: str  # provider:model
+    name: str  # of the target
     target: Target
     table: Table  # its requests, run by run: stamps of two runs are of two clocks
     turns: Column | None = None  # of an interleaved run: the turn of each request
@@ -41,51 +41,30 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def candidates_of(table: Table) -> list[Candidate]:
-    """Return a candidate for each provider and model, in the order of the runs and of their first requests.
-
-    Where one run asks the same model at several addresses, the address tells them apart.
-    """
-    names = _Names(table)
+    """Return a candidate for each target, in the order of the runs and of their first requests."""
+    run, names = table.column("run"), table.codes("target")
     runs = [run.info for run in table.runs]
     together = len(runs[0].targets) if len(runs) == 1 and runs[0] else 1
     found = []
-    for name, rows in names.rows():
+    for rows in sorted(table.grouped(names.codes), key=lambda rows: (int(run[rows].min()), int(rows[0]))):
+        name = names.values[names.codes[rows[0]]]
         some = table.take(rows).measured()
         if len(some):
             some = some.take(_order(some, together))
         turns = None if together < 2 else some.column("index") // together
-        found.append(Candidate(name=name, target=names.targets[name], table=some, turns=turns))
+        found.append(Candidate(name=name, target=_target_of(table, int(rows[0]), name), table=some, turns=turns))
     return found
 
 
-class _Names:
-    """What the targets of some runs are called, and which requests are whose."""
-
-    def __init__(self, table: Table) -> None:
-        self.targets: dict[str, Target] = {}
-        self._table = table
-
-    def rows(self) -> list[tuple[str, Column]]:
-        """Return the rows of each target, in the order of the runs and of their first requests."""
-        provider, model = self._table.codes("provider"), self._table.codes("model")
-        run, target = self._table.column("run"), self._table.column("target")
-        found: dict[str, list[Column]] = {}
-        groups = self._table.grouped(provider.codes, model.codes, run, target)
-        for rows in sorted(groups, key=lambda rows: int(run[rows[0]])):
-            first = int(rows[0])
-            plain = (provider.values[provider.codes[first]], model.values[model.codes[first]])
-            info = self._table.runs[int(run[first])].info
-            found.setdefault(self._name(*plain, info, int(target[first])), []).append(rows)
-        return [(name, np.sort(np.concatenate(several))) for name, several in found.items()]
-
-    def _name(self, provider: str, model: str, info: RunInfo | None, number: int) -> str:
-        told = info.targets if info else ()
-        known = told[number] if number < len(told) else None
-        name = f"{provider}:{model}"
-        if known and sum(f"{one.provider}:{one.model}" == name for one in told) > 1:
-            name = f"{name}@{known.url}"
-        self.targets.setdefault(name, known or Target(provider=provider, model=model, url=""))
-        return name
+def _target_of(table: Table, row: int, name: str) -> Target:
+    """Return the target of a request, as the header of its run has it."""
+    info = table.runs[int(table.column("run")[row])].info
+    told, number = (info.targets if info else ()), int(table.column("target_index")[row])
+    (provider,), (model,) = (table.take(slice(row, row + 1)).codes(one).listed() for one in ("provider", "model"))
+    known = told[number] if number < len(told) else None
+    if known is not None and (known.provider, known.model) == (provider, model):
+        return msgspec.structs.replace(known, name=name)
+    return Target(provider=provider, model=model, url="", name=name)
 
 
 def _order(table: Table, together: int) -> Column:

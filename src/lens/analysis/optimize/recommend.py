@@ -37,6 +37,7 @@ from lens.analysis.optimize.presets import OBJECTIVES, Objective, Preset, parse_
 from lens.analysis.optimize.reasons import reasoning
 from lens.analysis.optimize.recommendation import Constraint, Figure, OptimizationRecommendation, Standing
 from lens.analysis.stats import Series
+from lens.config.targets import find_named
 from lens.errors import ConfigError
 
 __all__ = [
@@ -79,7 +80,7 @@ def recommend(
     """Return which target is best by these criteria among those that keep the constraints.
 
     weights: of names of OBJECTIVES. optional: of these, those that are left out when a target lacks the figure.
-    current: provider:model that is used now; otherwise the first target counts as that.
+    current: the target that is used now, by its name or as provider:model; otherwise the first target counts as that.
     by_provider: the confidence is that of the provider, with whichever of its models.
 
     Raises:
@@ -163,7 +164,12 @@ def _current(candidates: Sequence[Candidate], name: str | None) -> int:
     if name is None:
         return 0
     names = [one.name for one in candidates]
-    same = [i for i, one in enumerate(names) if one == name or one.startswith(f"{name}@")]
+    targets = [one.target for one in candidates]
+    same = find_named(names, name, lambda place: (targets[place].provider, targets[place].model))
+    if len(same) > 1:
+        raise ConfigError(
+            f"--current {name!r} may be any of {', '.join(names[i] for i in same)}; give one of these names"
+        )
     if not same:
         raise ConfigError(f"--current {name!r} is not among the targets that were measured: {', '.join(names)}")
     return same[0]

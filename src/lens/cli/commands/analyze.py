@@ -6,7 +6,6 @@ the document that --format asks for; annotations of GitHub go with the page, els
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +16,7 @@ import click
 
 from lens.cli.command import Command, Option, with_options
 from lens.cli.figures import SLOS, slos_of
-from lens.cli.gates import GATES, gates_said
+from lens.cli.gates import GATES, configured_thresholds, gates_said
 from lens.cli.options import COMMON, PRICES
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
@@ -64,7 +63,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
 
     A run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
     """
-    gates = gates_said(ctx, _configured(ctx))
+    gates = gates_said(ctx, configured_thresholds(ctx))
     _check(ctx.params, gates)
     whole, warnings = _read(ctx, files)
     for warning in warnings:
@@ -87,20 +86,6 @@ def _read(ctx: click.Context, files: Sequence[str]) -> tuple[Table, tuple[str, .
 
     with shown_steps() as steps:
         return read_tables([Path(name) for name in files], book_of(ctx), on_progress=steps.reading)
-
-
-def _configured(ctx: click.Context) -> tuple[str, ...]:
-    """The thresholds of the config file, which is where a run's own gates stand too.
-
-    Raises:
-        ConfigError: the file has an unknown key; FileError: it cannot be read.
-    """
-    file = ctx.params["config"] or (ctx.obj or {}).get("config") or os.environ.get("LLL_CONFIG_FILE")
-    if not file:
-        return ()
-    from lens.config.file import read_tree
-
-    return tuple(str(text) for text in read_tree(Path(file), os.environ).get("thresholds", ()))
 
 
 def _check(params: dict[str, Any], gates: Sequence[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,30 +9,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lens.cli import options
-from lens.cli.command import Command, Option, with_options
+from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.gates import GATES
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from lens.analysis.compare import Comparison
-    from lens.run.result import RunResult
+    from lens.analysis.gates.sla import Gate
+    from lens.cli.settings import Settings
 
 WHO = (
     Option("--providers", group="Targets", metavar="A,B",
         help="Providers, in pairs with --models; the first is the baseline."),
     Option("--models", group="Targets", metavar="X,Y", help="Their models; one provider or one model stands for all."),
-    Option("--target-spec", group="Targets", multiple=True, metavar="P:MODEL",
-        help="A target as provider:model; several."),
 )  # fmt: skip
 
 TOO_FEW = (
-    "compare what? give --providers a,b --models x,y, or --target-spec twice, or a --config with several targets, "
+    "compare what? give --target NAME=provider:model@URL twice, or --providers a,b --models x,y, or a --config with "
+    "several targets, "
     "or two run files"
 )
+
+
+# What only a run that is measured now can obey; run files were measured already.
+_OF_A_RUN = ("Targets", "Target", "Load", "Prompt", "Connection")
+_OF_ITS_OUTPUT = (
+    "prometheus_units", "gpu_hour", "push_gateway", "export_prometheus", "influx", "otlp", "real_time", "label",
+    "save_text", "ui", "no_tui",
+)  # fmt: skip
 
 
 @with_options(
@@ -49,55 +52,111 @@ TOO_FEW = (
 )
 @click.command(
     cls=Command,
-    example="lll compare --providers openai,anthropic --models gpt-6-sol,claude-sonnet-5-5 -n 50",
+    example="lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1 -n 50",
 )
 @click.argument("files", nargs=-1)
 @click.pass_context
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     """Compare targets, asked in turns so that drift hits all alike; or run FILES that were measured before.
 
-    -n counts requests for each target. The first target, or file, is the baseline.
+    -n counts requests for each target. The first target, or file, is the baseline; of several files each target
+    is compared with its own in the first. Thresholds are judged for each target. -e json, csv and junit write the
+    comparison; other formats write the requests.
     """
     if files:
         return _files(ctx, files)
-    from lens.analysis.compare import compare_targets
+    from lens.cli.comparison_files import OWN_FORMATS
     from lens.cli.settings import settings_of
 
-    settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW)
-    many = len(settings.config.targets)
-    if many < 2:
+    settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW, own_formats=OWN_FORMATS)
+    if len(settings.config.targets) < 2:
         raise ConfigError(TOO_FEW)
     if ctx.params["dry_run"]:
         from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
-    from lens.cli.running import run_and_report
+    return _measured(settings)
 
-    def also(console: Console, found: RunResult) -> None:
-        print_comparisons(console, compare_targets(found.table, targets=many))
 
-    return run_and_report(settings, also)
+def _measured(settings: Settings) -> int:
+    """Measure the targets in turns, then print and write how they compare."""
+    from lens.analysis.sides import compared_run
+    from lens.cli.comparison_files import ComparisonFiles, without_own
+    from lens.cli.gates import print_verdicts
+    from lens.cli.page import page_console
+    from lens.cli.running import run_settings, tell_troubles
+    from lens.report.compare import print_comparison
+    from lens.report.instrument import error_says
+    from lens.run.outputs import uses_stdout
+
+    rest, places = without_own(settings)
+    on_stderr = uses_stdout(settings.config.output, settings.output)
+    with ComparisonFiles(places, force=settings.force) as files:
+        result = run_settings(rest, gates_of_targets=True, journal=next(iter(files.paths), None))
+        tell_troubles(result)
+        found = compared_run(
+            result.table, targets=len(settings.config.targets), slos=settings.slos, verdicts=result.verdicts
+        )
+        files.write(found, table=result.table, info=result.info)
+    console = page_console(on_stderr=on_stderr)
+    print_comparison(
+        console, found, notes=result.notes, warnings=result.warnings, files=[*files.paths, *result.paths],
+        instrument=error_says(result.info),
+    )  # fmt: skip
+    if found.verdicts:
+        print_verdicts(console, found.verdicts)
+    return result.exit_code
 
 
 def _files(ctx: click.Context, files: Sequence[str]) -> int:
-    """Compare run files with the first of them."""
-    from lens.analysis.compare import compare_runs
+    """Compare the targets of run files with those of the first.
+
+    Raises:
+        ConfigError: an option would be ignored, or there is one target only. FileError: a file cannot be read, or
+            an output cannot be written.
+    """
+    from lens.analysis.sides import compared_files
+    from lens.cli.comparison_files import ComparisonFiles, places_of_flags
+    from lens.cli.gates import print_verdicts
+    from lens.cli.page import page_console
     from lens.cli.settings import book_of
     from lens.metrics.builder import read_table
-    from lens.report.terminal import console_for
+    from lens.report.compare import print_comparison
 
-    if len(files) < 2:
-        raise ConfigError("compare two run files or more; one is compared with nothing")
-    book = book_of(ctx)
-    with shown_steps() as steps:
-        read = [read_table(Path(name), book, on_progress=steps.reading) for name in files]
-        steps.computing()
-        comparisons = compare_runs([table for table, _ in read], [Path(name).name for name in files])
-    for name, (_, warnings) in zip(files, read, strict=True):
-        for warning in warnings:
-            click.echo(f"lll: {name}: {warning}", err=True)
-    print_comparisons(console_for(sys.stdout), comparisons)
-    return ExitCode.OK
+    ignored = [*given_options(ctx, _OF_A_RUN), *[one for one in given_options(ctx, ("Output",)) if one in _names(ctx)]]
+    if ignored:
+        raise ConfigError(f"run files are measured already: leave out {', '.join(ignored)}, or the files")
+    gates, places, book = _gates(ctx), places_of_flags(ctx.params), book_of(ctx)
+    with ComparisonFiles(places, force=bool(ctx.params["force"])) as written:
+        with shown_steps() as steps:
+            read = [read_table(Path(name), book, on_progress=steps.reading) for name in files]
+            steps.computing()
+            names = [Path(name).name for name in files]
+            names = names if len(set(names)) == len(names) else list(files)
+            found = compared_files([table for table, _ in read], names, gates=gates)
+        for name, (_, warnings) in zip(files, read, strict=True):
+            for warning in warnings:
+                click.echo(f"lll: {name}: {warning}", err=True)
+        written.write(found)
+    console = page_console(on_stderr=any(place.path is None for place in places))
+    print_comparison(console, found, files=written.paths)
+    if found.verdicts:
+        print_verdicts(console, found.verdicts)
+    if not any(side.summary.successes for side in found.sides):
+        return ExitCode.NOTHING_MEASURED
+    return ExitCode.THRESHOLD if found.failed else ExitCode.OK
+
+
+def _names(ctx: click.Context) -> set[str]:
+    """Return the long names of options that have no effect on run files."""
+    return {name for one in ctx.command.params if one.name in _OF_ITS_OUTPUT for name in one.opts}
+
+
+def _gates(ctx: click.Context) -> tuple[Gate, ...]:
+    """Return the thresholds of the flags, the SLA file and the config file."""
+    from lens.cli.gates import configured_thresholds, gates_said
+
+    return gates_said(ctx, configured_thresholds(ctx))
 
 
 def pairs_of(params: dict[str, Any]) -> list[dict[str, str]]:
@@ -120,55 +179,4 @@ def pairs_of(params: dict[str, Any]) -> list[dict[str, str]]:
             raise ConfigError("--providers and --models go in pairs: give both")
     provider = providers or [params.get("provider") or ""]
     model = models or [params.get("model") or ""]
-    found = [{"provider": provider[i % len(provider)], "model": model[i % len(model)]} for i in range(many)]
-    for spec in params.get("target_spec") or ():
-        name, colon, rest = spec.partition(":")
-        if not colon or not name or not rest:
-            raise ConfigError(f"--target-spec {spec!r}: write provider:model")
-        found.append({"provider": name, "model": rest})
-    return found
-
-
-_HOW = {True: "asked in turns", False: "not interleaved: drift between them is not excluded"}
-
-
-def print_comparisons(console: Console, comparisons: Sequence[Comparison]) -> None:
-    """A table a candidate."""
-    from rich.text import Text
-
-    from lens.report import terminal
-
-    for one in comparisons:
-        console.print()
-        how = _HOW[bool(one.shifts) and one.shifts[0].paired]
-        title = f"{terminal.clean(one.candidate)} against {terminal.clean(one.baseline)}, {how}"
-        console.print(Text(title, style="bold"))
-        if one.shifts:
-            console.print(_table(console, one))
-        else:
-            console.print("too few requests succeeded on both sides to compare them")
-        if any(one.failed):
-            terminal.fact(console, "failed", f"{one.failed[0]} of the baseline, {one.failed[1]} of the candidate")
-
-
-def _table(console: Console, one: Comparison) -> Table:
-    """A row a figure: both values, by how much they differ, and what that is worth."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from lens.report.terminal import number
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    wide = console.width >= 110
-    for name in ("", "base", "cand.", "shift", *(["95 %", "p", "could see"] if wide else ["p"]), "verdict"):
-        table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=True)
-    for shift in one.shifts:
-        verdict = "same" if not shift.different else "better" if shift.better else "worse"
-        style = {"better": "green", "worse": "bold red"}.get(verdict, "dim")
-        by = f"{shift.relative:+.1%}" if shift.relative is not None else f"{shift.difference:+.3g}"
-        p_value = f"{shift.p_adjusted:.3f}"
-        sure = [f"{number(shift.low)} to {number(shift.high)}", p_value, number(shift.smallest_seen)]
-        cells = [number(shift.baseline), number(shift.candidate), by, *(sure if wide else [p_value])]
-        table.add_row(f"{shift.metric} {shift.statistic}", *cells, Text(verdict, style=style))
-    return table
+    return [{"provider": provider[i % len(provider)], "model": model[i % len(model)]} for i in range(many)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lens.analysis.diagnosis.diagnose import Diagnosis
     from lens.analysis.diagnosis.symptoms import Finding
     from lens.cli.settings import Settings
+    from lens.config.settings import TargetConfig
     from lens.run.probes import Examination, Question
 
 DOCTOR = (
@@ -71,10 +72,23 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     from lens.cli.settings import settings_of
 
     settings = settings_of(ctx, no_target=NO_TARGET, **_limits(ctx))
-    if len(settings.config.targets) > 1:
-        raise ConfigError("doctor: one endpoint at a time; name it with --provider or a URL")
-    found, diagnosis = _examined(settings, ctx.params)
-    _deliver(found, diagnosis, settings, ctx.params)
+    if len(settings.config.targets) > 1 and not ctx.params["targets"]:
+        raise ConfigError("doctor: which endpoint? the config has several; name them with --target, or one with a URL")
+    codes: list[int] = []
+    for target in settings.config.targets:
+        codes.append(_one(settings, target, ctx.params, more=bool(codes)))
+        if codes[-1] in (ExitCode.INTERRUPTED, ExitCode.BUDGET):
+            break
+    return max(codes)
+
+
+def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], *, more: bool) -> int:
+    """Examine one target, tell what was found, and return the exit code. more: others were told before it."""
+    from msgspec.structs import replace
+
+    alone = settings._replace(config=replace(settings.config, targets=(target,)))
+    found, diagnosis = _examined(alone, given)
+    _deliver(found, diagnosis, alone, given, more=more)
     if found.stopped_by in ("SIGINT", "SIGTERM"):
         click.echo(f"lll: interrupted ({found.stopped_by}); what was seen is told", err=True)
         return ExitCode.INTERRUPTED
@@ -113,8 +127,10 @@ def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, D
     return found, diagnose(found.records, client=found.client, served=found.served)
 
 
-def _deliver(found: Examination, diagnosis: Diagnosis, settings: Settings, given: dict[str, Any]) -> None:
-    """To standard output or into the file that was named.
+def _deliver(
+    found: Examination, diagnosis: Diagnosis, settings: Settings, given: dict[str, Any], *, more: bool
+) -> None:
+    """To standard output or into the file that was named; more: behind what stands there already.
 
     Raises:
         FileError: it cannot be written.
@@ -123,14 +139,16 @@ def _deliver(found: Examination, diagnosis: Diagnosis, settings: Settings, given
 
     output = given["output"]
     try:
-        out = Path(output).open("w", encoding="utf-8") if output else sys.stdout  # noqa: SIM115 - closed below
+        out = Path(output).open("a" if more else "w", encoding="utf-8") if output else sys.stdout  # noqa: SIM115 - closed below
     except OSError as error:
         raise FileError(f"--output {output}: cannot write: {error.strerror}") from error
     try:
         if given["as_json"] or given["export"]:
             out.write(_json(found, diagnosis, settings))
         else:
-            print_diagnosis(console_for(out), found, diagnosis, settings.config.targets[0].provider)
+            target = settings.config.targets[0]
+            out.write("\n" if more else "")
+            print_diagnosis(console_for(out), found, diagnosis, target.provider, target.name)
     finally:
         if output:
             out.close()
@@ -142,6 +160,7 @@ def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
     from lens.secrets import mask_secrets
 
     told = {
+        **({"target": name} if (name := settings.config.targets[0].name) else {}),
         "provider": settings.config.targets[0].provider,
         "model": found.served.model,
         "url": found.served.base_url,
@@ -159,8 +178,10 @@ def _questions(found: Examination) -> dict[str, list[int]]:
     return by_name
 
 
-def print_diagnosis(console: Console, found: Examination, diagnosis: Diagnosis, provider: str) -> None:
-    """The page for people."""
+def print_diagnosis(
+    console: Console, found: Examination, diagnosis: Diagnosis, provider: str, name: str | None = None
+) -> None:
+    """Print the page for people. name: of the target, if it was given one."""
     from rich.text import Text
 
     from lens.analysis.diagnosis.symptoms import figure, requests
@@ -169,7 +190,8 @@ def print_diagnosis(console: Console, found: Examination, diagnosis: Diagnosis, 
     def line(name: str, says: str, style: str = "") -> None:
         fact(console, name, clean(says, 600), style=style)
 
-    console.print(Text(clean(f"{provider} {found.served.model}".strip()), style="bold"))
+    called = f"{name}: " if name else ""
+    console.print(Text(clean(f"{called}{provider} {found.served.model}".strip()), style="bold"))
     console.print(Text(clean(found.served.base_url)))
     if found.served.models and found.served.model and found.named_by_server:
         others = len(found.served.models) - 1

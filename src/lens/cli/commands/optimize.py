@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from lens.cli import options
-from lens.cli.command import Command, Option, with_options
+from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.commands.compare import WHO, pairs_of
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
@@ -32,7 +32,7 @@ DECISION = (
         help="InteractiveLowLatency, BatchHighThroughput or CostOptimized."),
     Option("--constraint", group="Decision", multiple=True, metavar="'M<LIMIT'",
         help="What a target must keep, as thresholds are written: 'ttft_p95<500'."),
-    Option("--current", group="Decision", metavar="P:MODEL",
+    Option("--current", group="Decision", metavar="TARGET",
         help="What is used now, for what changing saves (the first target)."),
     Option("--recommend-provider", group="Decision", is_flag=True,
         help="Choose the provider, with whichever of its models."),
@@ -44,11 +44,12 @@ _LEFT_OUT = ("export", "prometheus_units", "gpu_hour", "real_time")
 OUTPUT = tuple(option for option in options.OUTPUT if option.name not in _LEFT_OUT)
 
 TOO_FEW = (
-    "optimize what? give run files, or --providers a,b --models x,y, or --target-spec twice, "
+    "optimize what? give run files, or --target NAME=provider:model@URL twice, or --providers a,b --models x,y, "
     "or a --config with several targets (llm-latency-lens.toml of this folder is found)"
 )
-# Everything that only a run that is measured now can have.
-_OF_A_RUN = ("output", "output_dir", "providers", "models", "target_spec", "provider", "model", "dry_run")
+# Options that only a run that is measured now can obey, and those of their groups that run files obey too.
+_OF_A_RUN = ("Targets", "Target", "Load", "Prompt", "Connection", "Output")
+_OF_FILES = ("shown_as", "price", "prices", "price_tier")
 
 
 class Decision(NamedTuple):
@@ -85,7 +86,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     decision = _decision(ctx)
     if not files:
         return _fresh(ctx, decision)
-    said = [f"--{name.replace('_', '-')}" for name in _OF_A_RUN if ctx.params.get(name)]
+    said = given_options(ctx, _OF_A_RUN, but=_OF_FILES)
     if said:
         raise ConfigError(f"run files are measured already: leave out {', '.join(said)}, or the files")
     from lens.cli.settings import book_of
@@ -135,14 +136,30 @@ def _fresh(ctx: click.Context, decision: Decision) -> int:
     settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW)
     if len(settings.config.targets) < 2:
         raise ConfigError(TOO_FEW)
-    named = [f"{one.provider}:{one.model}" for one in settings.config.targets]
-    if decision.current is not None and decision.current not in named:
-        raise ConfigError(f"--current {decision.current!r} is not among the targets: {', '.join(named)}")
+    if decision.current is not None:
+        _check_current(settings, decision.current)
     if ctx.params["dry_run"]:
         from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
     return _measured(settings, decision)
+
+
+def _check_current(settings: Settings, current: str) -> None:
+    """
+    Raises:
+        ConfigError: no target, or more than one, is meant by --current.
+    """
+    from lens.config.targets import find_named
+    from lens.orchestrator.plan import planned_targets
+    from lens.run.simulators import with_placeholders
+
+    targets = planned_targets(with_placeholders(settings.config).targets)
+    names = [one.name for one in targets]
+    meant = find_named(names, current, lambda place: (targets[place].provider, targets[place].model))
+    if len(meant) != 1:
+        why = "may be any of" if meant else "is not among"
+        raise ConfigError(f"--current {current!r} {why} the targets: {', '.join(names)}")
 
 
 def _measured(settings: Settings, decision: Decision) -> int:

@@ -121,7 +121,7 @@ def _of_run(number: int, measured: Table) -> Iterator[Series]:
     """Yield a series for each target of a run, in the order of the targets."""
     if not len(measured):
         return
-    zero_ns, target = int(measured.column("start").min()), measured.column("target")
+    zero_ns, target = int(measured.column("start").min()), measured.column("target_index")
     several = bool((target != target[0]).any())
     groups = sorted(measured.grouped(target), key=lambda rows: int(target[rows[0]])) if several else (None,)
     for rows in groups:
