@@ -260,7 +260,7 @@ def reasoning_in(delta: dict[str, Any]) -> str:
         if isinstance(delta.get(key), str) and delta[key]:
             return str(delta[key])
     for name, keys in _REASONING_PARTS:
-        if text := text_at(delta, *[f"{name}[].{key}" for key in keys]):
+        if delta.get(name) and (text := text_at(delta, *[f"{name}[].{key}" for key in keys])):
             return text
     return ""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from lens.providers.values import as_dict, as_list, as_str, values_at
@@ -66,11 +67,17 @@ def _strings_at(event: Any, scopes: Sequence[str]) -> Iterator[tuple[str, str]]:
 def _strings_in(value: dict[str, Any], path: str, depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yield (path, string) of an object, of the objects in it and in its lists, two levels deep."""
     for key, item in value.items():
-        if _NO_TEXT.fullmatch(key):
+        if not item or _is_no_text(key):
             continue
-        if isinstance(item, str) and item:
+        if isinstance(item, str):
             yield f"{path}{key}", item
+        elif depth == 0 and isinstance(item, dict):
+            yield from _strings_in(item, f"{path}{key}.", 1)
         elif depth == 0:
-            yield from _strings_in(as_dict(item), f"{path}{key}.", 1)
             for one in as_list(item):
                 yield from _strings_in(as_dict(one), f"{path}{key}[].", 1)
+
+
+@lru_cache(maxsize=1024)
+def _is_no_text(key: str) -> bool:
+    return _NO_TEXT.fullmatch(key) is not None

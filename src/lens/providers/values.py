@@ -142,6 +142,8 @@ def values_at(data: Any, path: str) -> list[Any]:
             found = [value[name] for value in found if isinstance(value, dict) and name in value]
         if many:
             found = [item for value in found if isinstance(value, list) for item in value]
+        if not found:
+            return found
     return [value for value in found if value is not None]
 
 
