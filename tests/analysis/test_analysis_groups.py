@@ -9,7 +9,8 @@ from lens.analysis.explore.fields import field_named, listed
 from lens.analysis.explore.groups import MOST_GROUPS, Groups, figures_named, percents_of
 from lens.errors import ConfigError, FileError
 from lens.history.write import write_run
-from lens.metrics.builder import join_tables, read_tables, table_of
+from lens.metrics.builder import read_tables, table_of
+from lens.metrics.joins import join_tables
 from lens.metrics.summarize import summarize
 
 MS = 1_000_000

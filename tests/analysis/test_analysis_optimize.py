@@ -24,7 +24,8 @@ from lens.analysis.optimize.recommend import (
     recommend,
 )
 from lens.errors import ConfigError
-from lens.metrics.builder import join_tables, table_of
+from lens.metrics.builder import table_of
+from lens.metrics.joins import join_tables
 from lens.metrics.rows import timestamps
 from lens.model import Target
 from lens.pricing import Price, PriceBook

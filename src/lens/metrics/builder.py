@@ -25,8 +25,8 @@ from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
 from lens.metrics.columns import Codes, Column, Lists, Run
+from lens.metrics.joins import join_tables
 from lens.metrics.packing import EVENT_COLUMNS, event_columns, narrow, tcp_of, unpacked, wall_us
-from lens.metrics.rows import joined_codes
 from lens.metrics.table import Table
 from lens.metrics.target_names import named_targets
 from lens.metrics.token_counts import tokens_of_events
@@ -310,14 +310,25 @@ def read_table(
 def table_of_stream(
     stream: RunStream, book: PriceBook | None = None, *, name: str = "", on_progress: OnProgress | None = None
 ) -> tuple[Table, list[str]]:
-    """Return the table of what a run file still holds, and what of it was left out."""
+    """Return the table of what a run file still holds, and what of it was left out.
+
+    A file that holds several runs, one behind the other, is read as several.
+    """
     builder = TableBuilder()
+    of, done, warnings = stream.info, [], []
     with gc_paused():
         for number, (place, record) in enumerate(stream.lean(), 1):
+            if stream.info is not of:
+                if of is not None and stream.info is not None and of.run_id != stream.info.run_id and number > 1:
+                    done.append(builder.table(Run(name, of, stream.fetch), book))
+                    warnings += builder.warnings
+                    builder = TableBuilder()
+                of = stream.info
             builder.add(record, place)
             if on_progress is not None and not number % BATCH:
                 on_progress(stream.share)
-    return builder.table(Run(name, stream.info, stream.fetch), book), builder.warnings
+    table = builder.table(Run(name, stream.info, stream.fetch), book)
+    return join_tables([*done, table]) if done else table, [*warnings, *builder.warnings]
 
 
 def read_tables(
@@ -354,36 +365,6 @@ def read_tables(
 
 def _tell_of_several(on_progress: OnProgress, number: int, files: int, share: float) -> None:
     on_progress((number + share) / files)
-
-
-def join_tables(tables: Sequence[Table]) -> Table:
-    """Return the requests of several tables as one, in their order; its runs are theirs, one behind the other."""
-    columns: dict[str, Any] = {}
-    lists: dict[str, Lists] = {}
-    begins = np.cumsum([0, *[len(table.runs) for table in tables]]).tolist()
-    for name, kind in tables[0].kinds().items():
-        if kind is Codes:
-            columns[name] = joined_codes([table.codes(name) for table in tables])
-        else:
-            columns[name] = np.concatenate([table.column(name) for table in tables])
-    columns["run"] = np.concatenate([table.column("run") + begin for table, begin in zip(tables, begins, strict=False)])
-    for name in ("events", "timing"):
-        sizes = np.concatenate([np.diff(table.firsts(name)) for table in tables])
-        fields = {
-            field: np.concatenate([table.listed(name, field) for table in tables])
-            for field in tables[0].listed_names(name)
-        }
-        lists[name] = Lists(np.concatenate(([0], np.cumsum(sizes))), fields)
-    number = {source: i for i, source in enumerate(columns["timing_sources"].values)}
-    lists["timing"].columns["source"] = np.concatenate(
-        [
-            np.array([*[number[source] for source in table.sources], -1])[table.listed("timing", "source")]
-            for table in tables
-        ]
-    )
-    runs = [run for table in tables for run in table.runs]
-    columns["target"] = named_targets(columns, runs, np.array)
-    return Table(columns, lists, runs, book=tables[0].book)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ from lens.units import NS_PER_S
 
 # An answer of more tokens than this that came in one event was not streamed.
 PIECE_TOKENS = 5
+# Starts of a constant rate are rounded to nanoseconds; gaps that differ more are no constant rate.
+EVEN_NS = 1000
 # What people decide by: these get intervals.
 SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
 
@@ -68,7 +70,10 @@ def summarize(
 
 
 class Window(NamedTuple):
-    """From the first start to the last end, and the sum of all latencies; of several runs their sums."""
+    """From the first start to the end of the last request or of the schedule, and the sum of all latencies.
+
+    Of several runs their sums.
+    """
 
     window_s: float | None
     busy_s: float
@@ -81,9 +86,25 @@ def window_of(table: Table) -> Window:
         start, end = run.column("start"), run.stamp("end")
         ended = end != MISSING
         if ended.any():
-            window_ns += max(int((start + end)[ended].max()) - int(start.min()), 0)
+            window_ns += max(int((start + end)[ended].max()) - int(start.min()), _scheduled_ns(run), 0)
             busy_ns += int(end[ended].sum())
     return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S)
+
+
+def _scheduled_ns(run: Table) -> int:
+    """Return how long a schedule of equal gaps lasts, the gap behind its last start included; 0 for any other run.
+
+    Few requests at a rate would seem to come faster than they do: n of them have n - 1 gaps between them.
+    """
+    offsets = run.stamp("intended")
+    if len(run) < 2 or (offsets == MISSING).any():
+        return 0
+    starts = np.sort(run.column("start") + offsets)
+    gaps = np.diff(starts)
+    gap = int(np.median(gaps))
+    if gap <= 0 or int(np.abs(gaps - gap).max()) > EVEN_NS:
+        return 0
+    return int(starts[-1] - starts[0]) + gap
 
 
 def distributions(

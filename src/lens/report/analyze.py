@@ -49,8 +49,10 @@ def print_findings(console: Console, found: Findings, table: Requests, outliers:
     if found.total is None:
         print_sheet(console, found.sheet, raw=True)
         return
-    if not found.by and table.info is not None:
-        print_report(console, found.total, table.info, table=table)
+    # Runs that one file holds, one behind the other, are one page.
+    info = table.runs[0].info if len(found.files) == 1 and table.runs else table.info
+    if not found.by and info is not None:
+        print_report(console, found.total, info, table=table)
     else:
         _print_head(console, found)
         print_sheet(console, found.sheet)

@@ -125,7 +125,7 @@ def _query(ctx: click.Context, table: Table) -> Findings:
 
 
 def _names(table: Table) -> tuple[str, ...]:
-    return tuple(run.name for run in table.runs)
+    return tuple(dict.fromkeys(run.name for run in table.runs))
 
 
 def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...]) -> Findings:
@@ -136,7 +136,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     from lens.analysis.gates.sla import evaluate_gates
 
     figures = figures_named(ctx.params["metrics"])
-    by = _fields(ctx.params["by"], many=len(table.runs) > 1)
+    by = _fields(ctx.params["by"], many=len({run.name for run in table.runs}) > 1)
     slos = slos_of(ctx)
     how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
     groups = Groups(table, by, **how)
