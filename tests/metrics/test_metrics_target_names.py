@@ -5,7 +5,8 @@ from handmade import INFO, record
 
 from lens.history.read import read_run
 from lens.history.write import json_line
-from lens.metrics.builder import join_tables, read_table, table_of
+from lens.metrics.builder import read_table, table_of
+from lens.metrics.joins import join_tables
 from lens.model import Target
 
 
