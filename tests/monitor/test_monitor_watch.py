@@ -30,7 +30,8 @@ def test_the_burn_rate_is_the_share_that_broke_over_the_share_that_may():
     budget = ErrorBudget(parse_objective("ttft<200 99%"))
     for minute in range(60):
         budget.add(minute * 60.0, table_of([answer(ttft_ms=500 if minute % 10 == 0 else 100)]))
-    assert budget.rate(3600.0, 3600.0) == pytest.approx(0.1 / 0.01)
+    assert budget.rate(3540.0, 3600.0) == pytest.approx(0.1 / 0.01)
+    assert budget.rate(3540.0, 300.0) == 0, "the last five minutes are five requests"
     assert budget.rate(3600.0 + 2 * LONGEST_S, 3600.0) is None
 
 
@@ -59,6 +60,20 @@ def test_a_burning_budget_fires_once_and_is_resolved_when_the_short_window_is_we
 def test_one_slow_request_at_the_beginning_is_no_fire():
     watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
     assert alerts(watch, [answer(ttft_ms=500), *[answer(ttft_ms=100)] * 3]) == []
+
+
+def test_one_failed_probe_never_fires():
+    watch = Watch(("openai", "gpt-4"), [parse_objective("success 99.9%")])
+    told = alerts(watch, [*[answer()] * 40, answer(ok=False), *[answer()] * 400])
+    assert told == []
+
+
+def test_a_budget_that_leaks_slowly_fires_by_the_third_pair():
+    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
+    leak = [answer(ttft_ms=500 if k % 50 == 49 else 100) for k in range(500)]
+    told = [alert for _, alert in alerts(watch, leak)]
+    assert [(alert.alert, alert.status) for alert in told] == [("slo_burn_slow", "firing")]
+    assert "slow: over 3 d and 6 h" in told[0].says
 
 
 def test_a_target_that_fails_three_times_fires_and_one_success_resolves():

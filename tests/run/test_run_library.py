@@ -41,7 +41,7 @@ def test_a_single_request_over_the_ceiling_is_an_error_and_not_sent(profiler):
 
 def test_a_stop_rule_ends_a_run_that_names_no_number_of_requests(profiler):
     result = profiler.run_blocking("hi", until="ttft_p50 90%", concurrency=4)
-    assert len(result.records) >= 30
+    assert len(result.records) >= 125, "two looks, the first after 100"
     assert result.notes[0].startswith("ttft_ms p50: reached")
 
 

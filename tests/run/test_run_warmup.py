@@ -9,7 +9,7 @@ from handmade import record, stamps
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.orchestrator.schedule import parse_cooldown
-from lens.run.warmup import BATCH, mark_cooldown, mark_warmup, transient_length
+from lens.run.warmup import BATCH, mark_cooldown, mark_warmup, mser_cut, transient_length
 from lens.units import NS_PER_S
 
 
@@ -29,12 +29,22 @@ def by_definition(values):
 def test_the_cut_is_that_of_the_definition(seed, level):
     generator = np.random.default_rng(seed)
     values = level + generator.gamma(2.0, 10.0, size=300) + 200 * np.exp(-np.arange(300) / (1 + 3 * seed))
-    assert transient_length(values) == by_definition(values)
+    assert mser_cut(values) == by_definition(values)
 
 
 def test_a_beginning_that_is_like_the_rest_is_kept():
     assert transient_length(np.tile([1.0, 2.0, 3.0, 2.0, 1.0], 40)) == 0
     assert transient_length([9.0] * 5 + [1.0] * 30) == 0, "too few to tell"
+
+
+def test_a_steady_run_is_seldom_cut():
+    runs = np.random.default_rng(5).gamma(2.0, 10.0, size=(300, 50))
+    assert sum(transient_length(run) > 0 for run in runs) <= 0.04 * 300
+    assert sum(mser_cut(run) > 0 for run in runs) > 0.25 * 300, "what MSER-5 alone does"
+
+
+def test_a_run_that_never_settles_is_not_cut():
+    assert transient_length(np.concatenate([np.full(60, 500.0), np.full(60, 20.0)]) + np.arange(120) % 7) == 0
 
 
 def run_of(ttfts, every_ns=NS_PER_S):

@@ -117,7 +117,7 @@ def _layers(n: int) -> Iterator[list[tuple[int, int]]]:
 def _clearest(series: Series) -> tuple[int, float]:
     """Return the index of the first value after the clearest change, and how likely it is without one."""
     n = len(series)
-    ranks = _midranks(series) - (n + 1) / 2
+    ranks = midranks(series) - (n + 1) / 2
     if not ranks.any():
         return 0, 1.0  # all values are the same
     walk = np.abs(np.cumsum(ranks))
@@ -159,7 +159,7 @@ def _surely_alike(rest: Series) -> float:
     return min(rho + min(1.0, rho * sqrt(n)) * sqrt((1 - rho * rho) / n), MOST_ALIKE)
 
 
-def _midranks(series: Series) -> Series:
+def midranks(series: Series) -> Series:
     """Return ranks from 1; equal values share the mean of theirs."""
     _, inverse, counts = np.unique(series, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)

@@ -1,14 +1,16 @@
-"""Promises and how fast they are being broken: burn rates over several windows, after Google's SRE workbook.
+"""SLOs and the burn rate of their error budgets over several windows, after Google's SRE workbook, table 5-8.
 
 An objective is a limit and the share of requests that keep it: "ttft<1000 99%". What is left of 100 % is the
-error budget; a burn rate of 1 uses it up exactly in its period. An alarm needs both a long window, so that it
-means something, and a short one, so that it ends when the trouble does.
+error budget; a burn rate of 1 uses it up exactly in its period. An alert needs both a long window, so that it
+means something, and a short one, so that it ends when the trouble does. Probes are few: an alert also needs a least
+number of them in each window, and of those that broke the objective, so that one of them is never an alert.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from math import isnan
 from typing import NamedTuple
 
@@ -19,11 +21,12 @@ from lens.metrics.table import Table
 
 _FORM = re.compile(r"\s*(?P<what>\S.*?)\s+(?P<share>\d+(?:\.\d+)?)\s*%\s*")
 SUCCESS = ("success", "success_rate", "availability")
-# Fewer requests in the long window say nothing: one that is slow would be a fire.
+# So many requests are needed in the long and in the short window, and so many of the long one's must have failed.
 FEWEST = 10
+FEWEST_SHORT = 3
 # Counts are kept for minutes, as long as the longest window.
 SLOT_S = 60.0
-LONGEST_S = 6 * 3600.0
+LONGEST_S = 3 * 24 * 3600.0
 
 
 class Window(NamedTuple):
@@ -33,10 +36,13 @@ class Window(NamedTuple):
     long_s: float
     short_s: float
     rate: float
+    failed: int  # requests of the long window that must have failed
 
 
-# Two per cent of a month's budget within an hour; five per cent within six.
-WINDOWS = (Window("fast", 3600.0, 300.0, 14.4), Window("slow", LONGEST_S, 1800.0, 6.0))
+# Two per cent of a month's budget within an hour; five within six; ten within three days.
+URGENT = (Window("fast", 3600.0, 300.0, 14.4, 2), Window("medium", 6 * 3600.0, 1800.0, 6.0, 2))
+SLOW = (Window("slow", LONGEST_S, 6 * 3600.0, 1.0, 3),)
+WINDOWS = URGENT + SLOW
 
 
 class Objective(NamedTuple):
@@ -101,26 +107,28 @@ class ErrorBudget:
             self._slots.popleft()
 
     def rate(self, now_s: float, window_s: float) -> float | None:
-        """The burn rate over the window; None when nothing was asked in it."""
-        inside = self._inside(now_s, window_s)
-        asked = self._asked(now_s, window_s)
-        if not asked:
-            return None
-        return (sum(slot[2] for slot in inside) / asked) / (1 - self.objective.share)
+        """Return the burn rate over the window; None when nothing was asked in it."""
+        asked, failed = self._counts(now_s, window_s)
+        return failed / asked / (1 - self.objective.share) if asked else None
 
-    def _inside(self, now_s: float, window_s: float) -> list[list[float]]:
-        return [slot for slot in self._slots if slot[0] > now_s - window_s - SLOT_S]
+    def _counts(self, now_s: float, window_s: float) -> tuple[float, float]:
+        """Return the requests that began within the window, to the minute, and how many of them failed."""
+        asked = failed = 0.0
+        for began, requests, broken in reversed(self._slots):
+            if began <= now_s - window_s:
+                break
+            asked, failed = asked + requests, failed + broken
+        return asked, failed
 
-    def _asked(self, now_s: float, window_s: float) -> float:
-        return sum(slot[1] for slot in self._inside(now_s, window_s))
-
-    def burning(self, now_s: float) -> Window | None:
-        """The first pair of windows that both burn too fast."""
-        for window in WINDOWS:
-            if self._asked(now_s, window.long_s) < FEWEST:
+    def burning(self, now_s: float, windows: Sequence[Window] = WINDOWS) -> Window | None:
+        """Return the first of the pairs of windows of which both burn too fast."""
+        for window in windows:
+            asked, failed = self._counts(now_s, window.long_s)
+            recent, recent_failed = self._counts(now_s, window.short_s)
+            if asked < FEWEST or recent < FEWEST_SHORT or failed < window.failed:
                 continue
-            rates = (self.rate(now_s, window.long_s), self.rate(now_s, window.short_s))
-            if all(rate is not None and rate >= window.rate for rate in rates):
+            least = window.rate * (1 - self.objective.share)
+            if failed / asked >= least and recent_failed / recent >= least:
                 return window
         return None
 

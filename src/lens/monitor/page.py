@@ -9,7 +9,7 @@ import msgspec
 from lens.export.prometheus import CONTENT_TYPE, PREFIX, Family, Labels, PrometheusMetrics, Sample, exposition
 from lens.monitor.outbox import Outbox
 from lens.monitor.serve import Page
-from lens.monitor.watch import Watch, burn_rates
+from lens.monitor.watch import BURNS, Watch, burn_rates
 
 
 class Health(msgspec.Struct, kw_only=True):
@@ -50,7 +50,7 @@ def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, no
     firing = [
         ((*watch.who._asdict().items(), ("alert", alert)), count)
         for watch in watches
-        for alert in ("slo_burn", "failing")
+        for alert in (*BURNS, "failing")
         for count in [sum(one.alert == alert for one in watch.firing)]
     ]
     yield _family("alerts_firing", "Alerts of the monitor that are on", "gauge", firing)

@@ -17,13 +17,15 @@ from lens.metrics.builder import table_of
 from lens.metrics.change_points import change_points
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
-from lens.monitor.burn import WINDOWS, ErrorBudget, Objective
+from lens.monitor.burn import SLOW, URGENT, WINDOWS, ErrorBudget, Objective
 
 # The figures whose level is watched, and how much of them is kept.
 WATCHED = ("ttft_ms", "tokens_per_second")
 SERIES = 120
 # A change is told when it is this large.
 LEAST_CHANGE = 0.2
+# What is urgent ends with its short window; a slow leak is told apart, for it goes on for hours.
+BURNS = {"slo_burn": URGENT, "slo_burn_slow": SLOW}
 # So many requests of a target that fail one after another.
 FAILURES = 3
 
@@ -40,7 +42,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Something began or ended; what a webhook is told."""
 
     status: Literal["firing", "resolved"]
-    alert: str  # "slo_burn", "level_changed" or "failing"
+    alert: str  # "slo_burn", "slo_burn_slow", "level_changed" or "failing"
     provider: str
     model: str
     says: str
@@ -79,13 +81,14 @@ class Watch:
                     yield from self._changed(name, series, record)
 
     def _burning(self, budget: ErrorBudget, record: Record, at_s: float) -> Iterator[Alert]:
-        window = budget.burning(at_s)
-        rate = budget.rate(at_s, (window or WINDOWS[0]).long_s)
-        limit = (window or WINDOWS[0]).rate
-        says = f"{budget.objective.text}: its error budget burns {rate or 0:.1f} times too fast"
-        if window is not None:
-            says += f" ({window.name}: over {window.long_s / 3600:g} h and {window.short_s / 60:g} min)"
-        yield from self._state("slo_burn", budget.objective.text, window is not None, record, says, rate, limit)
+        for alert, windows in BURNS.items():
+            window = budget.burning(at_s, windows)
+            one = window or windows[0]
+            rate = budget.rate(at_s, one.long_s)
+            says = f"{budget.objective.text}: its error budget burns {rate or 0:.1f} times too fast"
+            if window is not None:
+                says += f" ({window.name}: over {span(window.long_s)} and {span(window.short_s)})"
+            yield from self._state(alert, budget.objective.text, window is not None, record, says, rate, one.rate)
 
     def _failing(self, record: Record) -> Iterator[Alert]:
         self._failed = 0 if record.status is Status.SUCCESS else self._failed + 1
@@ -131,6 +134,14 @@ class Watch:
     def held(self) -> int:
         """Values and slots in memory."""
         return sum(map(len, self._series.values())) + sum(map(len, self.budgets))
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as people write it: 5 min, 6 h, 3 d."""
+    for unit, name in ((86400, "d"), (3600, "h")):
+        if seconds >= unit:
+            return f"{seconds / unit:g} {name}"
+    return f"{seconds / 60:g} min"
 
 
 class Gauge(NamedTuple):

@@ -1,32 +1,54 @@
 """Mark the warm-up and the cool-down of a run, which are left out of its figures.
 
 The warm-up is found by MSER-5 (White 1997): the cut that minimises the standard error of the mean of what
-remains. The cool-down is what the user says, by number, time or share.
+remains. It finds one in every third run that has none, so a cut counts only if what is cut differs from what remains
+by more than chance: by the mean of the ranks, as sure as neighbours let it be. A cut at the end of the search is none:
+such a run has not settled. The cool-down is what the user says, by number, time or share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lens.metrics.change_points import midranks
 from lens.metrics.columns import Column
+from lens.metrics.intervals import mean_error
 from lens.metrics.table import Table
 from lens.orchestrator.schedule import parse_cooldown
 
 BATCH = 5
 # Fewer batches than this say nothing of a beginning.
 FEWEST_BATCHES = 8
+# The chance of a cut where the beginning is like the rest.
+ALPHA = 0.02
 
 
 def transient_length(values: Sequence[float] | NDArray[Any]) -> int:
     """Return how many values at the beginning are unlike the rest; 0 if none, or if there are fewer than 40 values.
 
-    At most half of the values are cut: a series that never settles has no steady part to keep. Linear in their number.
+    Less than half of the values are cut: a series that never settles has no steady part to keep.
     """
+    series = np.asarray(values, dtype=np.float64)
+    cut = mser_cut(series)
+    if cut == 0 or cut >= len(series) // BATCH // 2 * BATCH:
+        return 0
+    ranks = midranks(series)
+    head, rest = ranks[:cut], ranks[cut:]
+    error = mean_error(rest, 1 - ALPHA)
+    variance = float(rest.var())
+    # The mean of the few is no surer than one value and no less sure than values without memory.
+    of_head = max(min(error.size**2 * len(rest) / cut, variance), variance / cut)
+    unlike = abs(float(head.mean() - rest.mean())) > error.t * sqrt(of_head + error.size**2)
+    return cut if unlike else 0
+
+
+def mser_cut(values: Sequence[float] | NDArray[Any]) -> int:
+    """Return the cut of MSER-5, of half the values at most; 0 for fewer than 40 values. Linear in their number."""
     series = np.asarray(values, dtype=np.float64)
     batches = len(series) // BATCH
     if batches < FEWEST_BATCHES:
