@@ -24,7 +24,7 @@ SUCCESS = ("success", "success_rate", "availability")
 # So many requests are needed in the long and in the short window, and so many of the long one's must have failed.
 FEWEST = 10
 FEWEST_SHORT = 3
-# Counts are kept for minutes, as long as the longest window.
+# Counts are kept by the minute, for the longest window by quarters of an hour.
 SLOT_S = 60.0
 LONGEST_S = 3 * 24 * 3600.0
 
@@ -89,36 +89,57 @@ def parse_objective(text: str) -> Objective:
     return Objective(text, threshold, objective)
 
 
-class ErrorBudget:
-    """One objective of one target: counts by the minute, no older than the longest window."""
+class _Counter:
+    """Requests and those that broke the objective, by slots of time, no older than the longest window."""
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
+    def __init__(self, slot_s: float, longest_s: float) -> None:
+        self.longest_s = longest_s
+        self._slot_s = slot_s
         self._slots: deque[list[float]] = deque()  # when it began, requests, broken
 
-    def add(self, at_s: float, request: Table) -> None:
-        """Count a request, a table of one row."""
-        slot = at_s - at_s % SLOT_S
+    def add(self, at_s: float, *, broken: bool) -> None:
+        slot = at_s - at_s % self._slot_s
         if not self._slots or self._slots[-1][0] != slot:
             self._slots.append([slot, 0, 0])
         self._slots[-1][1] += 1
-        self._slots[-1][2] += not self.objective.kept(request)
-        while self._slots[0][0] < at_s - LONGEST_S - SLOT_S:
+        self._slots[-1][2] += broken
+        while self._slots[0][0] < at_s - self.longest_s - self._slot_s:
             self._slots.popleft()
 
-    def rate(self, now_s: float, window_s: float) -> float | None:
-        """Return the burn rate over the window; None when nothing was asked in it."""
-        asked, failed = self._counts(now_s, window_s)
-        return failed / asked / (1 - self.objective.share) if asked else None
-
-    def _counts(self, now_s: float, window_s: float) -> tuple[float, float]:
-        """Return the requests that began within the window, to the minute, and how many of them failed."""
+    def counts(self, now_s: float, window_s: float) -> tuple[float, float]:
+        """Return the requests of the slots that began within the window, and how many of them broke the objective."""
         asked = failed = 0.0
         for began, requests, broken in reversed(self._slots):
             if began <= now_s - window_s:
                 break
             asked, failed = asked + requests, failed + broken
         return asked, failed
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+
+class ErrorBudget:
+    """One objective of one target: counts by the minute for hours, by the quarter of an hour for days."""
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self._counters = (_Counter(SLOT_S, 6 * 3600.0), _Counter(15 * SLOT_S, LONGEST_S))
+
+    def add(self, at_s: float, request: Table) -> None:
+        """Count a request, a table of one row."""
+        broken = not self.objective.kept(request)
+        for counter in self._counters:
+            counter.add(at_s, broken=broken)
+
+    def _counts(self, now_s: float, window_s: float) -> tuple[float, float]:
+        counter = next(one for one in self._counters if window_s <= one.longest_s)
+        return counter.counts(now_s, window_s)
+
+    def rate(self, now_s: float, window_s: float) -> float | None:
+        """Return the burn rate over the window; None when nothing was asked in it."""
+        asked, failed = self._counts(now_s, window_s)
+        return failed / asked / (1 - self.objective.share) if asked else None
 
     def burning(self, now_s: float, windows: Sequence[Window] = WINDOWS) -> Window | None:
         """Return the first of the pairs of windows of which both burn too fast."""
@@ -133,4 +154,4 @@ class ErrorBudget:
         return None
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return sum(map(len, self._counters))
