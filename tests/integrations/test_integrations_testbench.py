@@ -180,3 +180,8 @@ def test_a_report_of_before_is_still_read(tmp_path):
     (tmp_path / "old.json").write_bytes(msgspec.json.encode(fields))
     old = TestBenchReport.read(tmp_path / "old.json")
     assert (old.performance_metrics.total_requests, old.performance_metrics.ttft_stats.median) == (1, 100)
+    assert old.performance_metrics.ttft_stats.too_few["p99"] == 100
+    fields["performance_metrics"] = {"distributions": {}}
+    (tmp_path / "odd.json").write_bytes(msgspec.json.encode(fields))
+    with pytest.raises(FileError, match="no summary of a run"):
+        TestBenchReport.read(tmp_path / "odd.json")

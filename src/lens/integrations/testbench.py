@@ -19,12 +19,11 @@ import msgspec
 from lens.analysis.gates.sla import Gate, GateResult, evaluate_each
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError, FileError
-from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary, benchmark_summary_of
+from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary_of
 from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.metrics.request_metrics import RequestMetrics
 from lens.metrics.rows import error_texts, timestamps, values_of
-from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import UNREADABLE, Record, RunInfo, decode_hook, encode_hook
 from lens.profiler import Profiler
@@ -124,23 +123,43 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
             raise FileError(f"test bench report {path}: cannot read: {error.strerror}") from None
         except UNREADABLE as error:
             raise FileError(f"test bench report {path}: {error}") from None
-
-
-class _Earlier(msgspec.Struct):
-    """A report whose figures are a Summary, as the first ones were."""
-
-    performance_metrics: Summary
+        except (KeyError, TypeError, AttributeError):
+            raise FileError(f"test bench report {path}: its figures are no summary of a run") from None
 
 
 def _decoded(data: bytes) -> TestBenchReport:
     """Return a report of this version or of an earlier one."""
-    fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    if b'"distributions"' in bytes(fields.get("performance_metrics", b"")):
-        old = msgspec.json.decode(data, type=_Earlier, dec_hook=decode_hook)
-        made = benchmark_summary(None, old.performance_metrics)
-        fields["performance_metrics"] = msgspec.Raw(msgspec.json.encode(made))
-        data = msgspec.json.encode(fields)
-    return msgspec.json.decode(data, type=TestBenchReport, dec_hook=decode_hook)
+    report = msgspec.json.decode(data)
+    figures = report.get("performance_metrics") if isinstance(report, dict) else None
+    if isinstance(figures, dict) and "distributions" in figures:
+        report["performance_metrics"] = _of_summary(figures)
+    return msgspec.convert(report, TestBenchReport, dec_hook=decode_hook)
+
+
+def _of_summary(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a BenchmarkSummary for those of a Summary, which the first reports held."""
+    spread = old["distributions"]
+    return {
+        "total_requests": old["requests"],
+        "successful_requests": old["successes"],
+        "failed_requests": old["requests"] - old["successes"],
+        **{f"{name}_stats": _stats(spread.get(f"{name}_ms")) for name in ("ttft", "itl", "total_latency")},
+        "avg_tokens_per_second": spread.get("tokens_per_second", {}).get("mean"),
+        "avg_requests_per_second": old.get("requests_per_second"),
+        "total_cost": old.get("total_cost"),
+        "avg_cost_per_request": old.get("cost_per_request"),
+        "total_input_tokens": old.get("input_tokens"),
+        "total_output_tokens": old.get("output_tokens"),
+        **{name: old[name] for name in ("success_rate", "output_tokens_per_second", "by_status", "by_category")},
+    }
+
+
+def _stats(old: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if old is None:
+        return None
+    tails = {name: old["percentiles"].get(name, old["max"]) for name in ("p95", "p99")}
+    plain = {name: old[name] for name in ("min", "max", "mean", "median", "std_dev", "n", "unit")}
+    return {**plain, **tails, "too_few": old.get("needs", {})}
 
 
 Cases = Iterable[TestCase | str | Mapping[str, Any]]
