@@ -202,3 +202,9 @@ def test_made_up_prompts_are_as_many_as_are_needed():
     prompts = load_prompts(PromptConfig(input_tokens="20-40", shared_prefix_tokens=5), count=6, seed=2)
     assert len(prompts) == len({p.text for p in prompts}) == len({p.id for p in prompts}) == 6
     assert all(20 <= len(p.text.split()) <= 40 for p in prompts)
+
+
+@pytest.mark.parametrize("spec", ["999999999999", "1-5000000", "5:99999999"])
+def test_a_length_that_no_model_reads_is_refused(spec):
+    with pytest.raises(ConfigError, match="more than any model reads"):
+        lengths(spec, 1)

@@ -264,3 +264,16 @@ def test_concurrency_bounds_an_open_loop():
 def test_a_stop_rule_may_take_more_requests():
     assert stages(LoadConfig(until="ttft_p50 5%"))[0].count == UNTIL_REQUESTS
     assert stages(LoadConfig(until="ttft_p50 5%", duration_ns=S))[0].count is None
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {"rate_per_s": 1e308, "duration_ns": 3600 * S},
+        {"rate_per_s": 1.0, "ramp_to_per_s": 1e300},
+        {"sweep_max_per_s": 1e9, "sweep_step_per_s": 1e-9},
+    ],
+)
+def test_a_load_beyond_all_that_can_be_held_is_refused_at_once(load):
+    with pytest.raises(ConfigError, match="more than"):
+        [times_ns(stage) for stage in stages(LoadConfig(**load))]

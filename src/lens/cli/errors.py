@@ -25,7 +25,7 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     _replace_unprintable()
     odd = next((word for word in arguments if any("\ud800" <= c <= "\udfff" for c in word)), None)
     if odd is not None:
-        shown = odd.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        shown = odd.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         return _say(f"the argument {shown!r} is not UTF-8 text; write it in UTF-8, or in a file", ExitCode.USAGE)
     try:
         code = group.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)

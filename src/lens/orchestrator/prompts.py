@@ -17,14 +17,12 @@ import msgspec
 
 from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
-from lens.orchestrator.synthetic import lengths, made_up
+from lens.orchestrator.synthetic import MOST_WORDS, lengths, made_up
 from lens.parsing import decode_text, parse_json, text_lines
 from lens.wire import Prompt
 
 DEFAULT_TEXT = "Write a short story about a lighthouse."
 # Where the text of one prompt may stand in an object, first found first.
-# No model reads more; a longer prompt of a trace is a slip of the hand.
-MOST_WORDS = 4_000_000
 MOST_NS = 2**62
 # csv refuses longer fields than this; its own limit of 131,072 characters is less than a model reads.
 MOST_FIELD = 2**31 - 1

@@ -30,6 +30,8 @@ UNTIL_REQUESTS = 10_000
 DEFAULT_STEP_NS = 30 * NS_PER_S
 # More starts than this in one stage are a slip of the keyboard; they would need 800 MB.
 MAX_STARTS = 100_000_000
+# More steps than this are a slip of the keyboard too.
+MAX_STEPS = 10_000
 # A warm-up that is found in the results and cut off there.
 AUTO = "auto"
 # Of an idle ladder: requests that say what warm is, and how often each gap is tried.
@@ -148,7 +150,7 @@ def ramp(from_per_s: float, to_per_s: float, duration_ns: int) -> Times:
 
     span_s = duration_ns / NS_PER_S
     a, b = from_per_s, (to_per_s - from_per_s) / span_s
-    n = ceil((from_per_s + to_per_s) / 2 * span_s - 1e-9)
+    n = _whole((from_per_s + to_per_s) / 2 * span_s)
     _check_starts(n)
     k = np.arange(n, dtype=np.float64)
     # The form without cancellation when b is small: t = 2k / (a + sqrt(a^2 + 2 b k)).
@@ -169,6 +171,8 @@ def sweep_rates(low: float, high: float, step: float) -> tuple[float, ...]:
     """low, low + step, ... up to high, and high itself where the steps miss it."""
     if high < low:
         raise ConfigError(f"sweep: --sweep-max {high:g} is below --sweep-min {low:g}")
+    if (high - low) / step > MAX_STEPS:
+        raise ConfigError(f"sweep: more than {MAX_STEPS:,} steps; raise --sweep-step {step:g}")
     steps = floor((high - low) / step + 1e-9)
     rates = [low + i * step for i in range(steps + 1)]
     if rates[-1] < high * (1 - 1e-9):
@@ -181,12 +185,17 @@ def starts_within(rate_per_s: float, duration_ns: int | None, count: int | None)
     n = count
     if duration_ns is not None:
         # 10/s for 1 s are 10 starts, at 0 to 0.9 s; the small number forgives the rounding of the division.
-        within = ceil(duration_ns * rate_per_s / NS_PER_S - 1e-9)
+        within = _whole(duration_ns * rate_per_s / NS_PER_S)
         n = within if count is None else min(within, count)
     if n is None:
         raise ConfigError("a rate needs an end: give --duration or --iterations")
     _check_starts(n)
     return n
+
+
+def _whole(starts: float) -> int:
+    """Round a number of starts up; beyond all that can be held it is that and one more."""
+    return ceil(starts - 1e-9) if starts < MAX_STARTS else MAX_STARTS + 1
 
 
 def _check_starts(n: int) -> None:

@@ -22,6 +22,8 @@ _COMMON = (
     "research girl guy moment air teacher force education foot boy age policy music table rate road field north south"
 )
 WORDS = tuple(_COMMON.split())
+# No model reads more; a longer prompt is a slip of the hand.
+MOST_WORDS = 4_000_000
 _RANGE = re.compile(r"(\d+)(?:-(\d+)|:(\d+))?")
 # The standard scenario of Anyscale's LLMPerf: 550 tokens in, 150 out.
 PRESETS = {"standard": ("550", "150")}
@@ -39,6 +41,8 @@ def lengths(spec: str, count: int, seed: int = 0) -> list[int]:
     first, last, deviation = int(match[1]), match[2], match[3]
     if first < 1 or (last is not None and int(last) < first):
         raise ConfigError(f"length {spec!r}: at least 1, and from less to more")
+    if max(int(number or 0) for number in match.groups()) > MOST_WORDS:
+        raise ConfigError(f"length {spec!r}: more than any model reads (at most {MOST_WORDS:,})")
     generator = random.Random(seed)
     if last is not None:
         return [generator.randint(first, int(last)) for _ in range(count)]

@@ -183,6 +183,6 @@ def _path(
     folder = Path(output.dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"--output-dir {folder}: cannot be made: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise FileError(f"--output-dir {folder}: cannot be made: {getattr(error, 'strerror', error)}") from error
     return folder / f"{name}{chosen.suffix}"
