@@ -1,10 +1,11 @@
 """The regression gate held to simulated truth: seldom closed where nothing changed, closed where something did."""
 
+import msgspec
 import numpy as np
 import pytest
 from handmade import START, failed_record, record, stamps
 
-from lens.analysis.gates.regression import parse_tolerance, regression
+from lens.analysis.gates.regression import parse_tolerance, regression, regression_by_target
 from lens.analysis.stats import t_tails
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
@@ -114,3 +115,30 @@ def test_a_tolerance_is_a_share_of_the_baseline(text, share):
 def test_anything_else_is_no_tolerance(text):
     with pytest.raises(ConfigError, match="like 5%"):
         parse_tolerance(text)
+
+
+def named(**runs):
+    """The requests of several runs as those of the targets of one."""
+    return table_of(
+        [
+            msgspec.structs.replace(one, target=name, request_id=f"{name}{one.index}")
+            for name, run in runs.items()
+            for one in run
+        ]
+    )
+
+
+def test_each_target_is_compared_with_the_same_one():
+    before = named(near=run_of(1), far=run_of(2, effect=3.0))
+    after = named(far=run_of(3, effect=3.0), near=run_of(4, effect=1.5), new=run_of(5))
+    found = regression_by_target([before], after)
+    assert {one.target for one in found.regressed} == {"near"}
+    assert found.regressed[0].name.startswith("near: ttft_ms")
+    assert {one.target for one in found.changes} == {"near", "far"}
+    assert "new (no baseline has it)" in found.not_compared
+
+
+def test_one_target_is_compared_with_one_whatever_they_are_called():
+    found = regression_by_target([named(old=run_of(1))], named(new=run_of(2)))
+    assert found.changes
+    assert found.changes[0].target is None

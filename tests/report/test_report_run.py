@@ -13,7 +13,7 @@ from handmade import INFO, MS, START, failed_record, record, stamps
 from lens.metrics.builder import table_of
 from lens.metrics.goodput import parse_slos
 from lens.metrics.summarize import summarize
-from lens.model import Status
+from lens.model import Status, Target
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal
 from lens.report.run import print_report
@@ -151,3 +151,11 @@ def test_a_server_cannot_steer_the_terminal():
     assert "\x1b" not in shown
     assert "\x07" not in shown
     assert terminal.clean("\x1b[2J") == "[2J"
+
+
+def test_several_targets_have_a_row_each_under_their_names():
+    targets = [Target(provider="vllm", model="m", url=f"http://{n}", name=n, named=True) for n in ("near", "far")]
+    info = msgspec.structs.replace(INFO, targets=tuple(targets))
+    shown = page([record(target="near"), record((200, 210), target="far", target_index=1)], info=info)
+    assert shown.splitlines()[0] == "near, far"
+    assert row(shown, "near  ").split()[2:5] == row(shown, "far  ").split()[2:5] == ["0", "of", "1"]

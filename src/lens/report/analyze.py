@@ -124,7 +124,7 @@ def _print_regression(console: Console, found: Regression) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     for name in ("", "base", "now", "change", "p", "seen from", "verdict"):
-        table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=bool(name))
     for one in found.changes:
         table.add_row(*_row(one))
     console.print(table)

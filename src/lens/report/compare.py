@@ -39,7 +39,7 @@ def print_comparison(
     for one in found.comparisons:
         terminal.fact(console, "verdict", Text(terminal.clean(verdict_of(one)), style=_style(one)))
     console.print()
-    console.print(_side_table(console, found.sides))
+    console.print(side_table(console, found.sides))
     if any(shift.paired for one in found.comparisons for shift in one.shifts):
         terminal.fact(console, "requests/s", "of each target while they took turns", style="dim")
     for side in found.sides:
@@ -68,7 +68,7 @@ def _style(one: Comparison) -> str:
     return "bold red" if "worse" in said else "bold green" if "better" in said else "bold"
 
 
-def _side_table(console: Console, sides: Sequence[Side]) -> Table:
+def side_table(console: Console, sides: Sequence[Side]) -> Table:
     """Return a row a target: its throughput, its errors, its percentiles."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     table.add_column("target", overflow="fold", min_width=8)

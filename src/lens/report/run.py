@@ -66,6 +66,7 @@ def print_report(
         print_phases(console, measured)
         print_over_time(console, measured)
     print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
+    _print_targets(console, table, info)
     _print_stages(console, summary.stages)
     _print_rates(console, summary)
     _print_cold_start(console, summary.cold_start)
@@ -215,6 +216,17 @@ def _print_others(console: Console, summary: Summary) -> None:
             terminal.fact(console, "measured", f"{metric.name} {says} ({found.n:,})")
     for metric, value in other_run_figures(summary):
         terminal.fact(console, "measured", f"{metric.name} {terminal.in_unit(value, metric.unit)}")
+
+
+def _print_targets(console: Console, table: Table | None, info: RunInfo) -> None:
+    """Print a row a target, where there are several."""
+    if table is None or len(info.targets) < 2:
+        return
+    from lens.analysis.sides import sides_of
+    from lens.report.compare import side_table
+
+    console.print(side_table(console, sides_of(table)))
+    console.print()
 
 
 def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:

@@ -45,10 +45,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     smallest: float | None  # share of the baseline that would have been found with 90 % power
     n: tuple[int, int]  # requests of the baseline, of the run
     result: Result
+    target: str | None = None  # whose figure it is, where several are compared
 
     @property
     def name(self) -> str:
-        return f"{self.metric} {self.statistic}".strip()
+        return f"{f'{self.target}: ' if self.target else ''}{self.metric} {self.statistic}".strip()
 
 
 class Regression(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +140,38 @@ def regression(
         changes=tuple(_change(one, p, tolerance, len(found)) for one, p in zip(found, adjusted, strict=True)),
         tolerance=tolerance,
         baselines=len(runs),
+        run_to_run=several,
+        not_compared=tuple(absent),
+    )
+
+
+def regression_by_target(
+    baselines: Sequence[Table], current: Table, *, tolerance: float = TOLERANCE, seed: int = 0
+) -> Regression:
+    """Return how each target of a run differs from the same target in its baselines.
+
+    One target is compared with one, whatever they are called. What no baseline has is told as not compared.
+    """
+    names = [run.codes("target") for run in (*baselines, current)]
+    if all(len(one.used()) <= 1 for one in names):
+        return regression(baselines, current, tolerance=tolerance, seed=seed)
+    changes: list[Change] = []
+    absent: list[str] = []
+    several = False
+    for name in names[-1].used():
+        mine = [run.take(known.equal(name)) for run, known in zip((*baselines, current), names, strict=True)]
+        runs = [run for run in mine[:-1] if len(run)]
+        if not runs:
+            absent.append(f"{name} (no baseline has it)")
+            continue
+        found = regression(runs, mine[-1], tolerance=tolerance, seed=seed)
+        changes += [msgspec.structs.replace(one, target=name) for one in found.changes]
+        absent += [f"{name}: {one}" for one in found.not_compared]
+        several = several or found.run_to_run
+    return Regression(
+        changes=tuple(changes),
+        tolerance=tolerance,
+        baselines=len(baselines),
         run_to_run=several,
         not_compared=tuple(absent),
     )

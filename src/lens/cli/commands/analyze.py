@@ -174,7 +174,7 @@ def _compared(ctx: click.Context, table: Table) -> Regression | None:
     """The runs against their baselines, of which --where means the same requests."""
     if not ctx.params["baseline"]:
         return None
-    from lens.analysis.gates.regression import parse_tolerance, regression
+    from lens.analysis.gates.regression import parse_tolerance, regression_by_target
 
     tolerance = parse_tolerance(ctx.params["tolerance"])
     before, warnings = _read(ctx, ctx.params["baseline"])
@@ -183,7 +183,7 @@ def _compared(ctx: click.Context, table: Table) -> Regression | None:
     baselines = [run for _, run in _meant(before, ctx.params["where"]).by_run()]
     if not baselines:
         raise ConfigError(f"--baseline {', '.join(ctx.params['baseline'])}: there is no request to compare with")
-    return regression(baselines, table, tolerance=tolerance)
+    return regression_by_target(baselines, table, tolerance=tolerance)
 
 
 def _write(ctx: click.Context, found: Findings, table: Table) -> None:
