@@ -1,6 +1,6 @@
-"""An aiohttp client that makes a connection for each request and reads the answer as a harness does.
+"""An aiohttp client that reads answers as a harness does, over a new connection for each request or kept ones.
 
-    python fresh_aiohttp.py URL CA_FILE REQUESTS AT_ONCE
+    python fresh_aiohttp.py URL CA_FILE REQUESTS AT_ONCE [kept]
 
 Prints {"cpu_s", "wall_s"}; the first AT_ONCE requests are not counted.
 """
@@ -15,9 +15,9 @@ import aiohttp
 import stamped
 
 
-async def run(url: str, ca_file: str, requests: int, at_once: int) -> dict:
+async def run(url: str, ca_file: str, requests: int, at_once: int, kept: bool) -> dict:
     context = ssl.create_default_context(cafile=ca_file) if ca_file else True
-    connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=context)
+    connector = aiohttp.TCPConnector(limit=0, force_close=not kept, ssl=context)
     left = at_once
 
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -43,5 +43,5 @@ async def run(url: str, ca_file: str, requests: int, at_once: int) -> dict:
         return {"cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - began}
 
 
-url, ca_file, requests, at_once = sys.argv[1:]
-print(json.dumps(asyncio.run(run(url, ca_file, int(requests), int(at_once)))))
+url, ca_file, requests, at_once = sys.argv[1:5]
+print(json.dumps(asyncio.run(run(url, ca_file, int(requests), int(at_once), "kept" in sys.argv[5:]))))

@@ -102,7 +102,7 @@ class Stamps(Noun, frozen=True):
     tls_start: Ns | None = None
     tls_end: Ns | None = None
     send_start: Ns | None = None  # first byte of the request handed to the kernel
-    send_end: Ns | None = None  # last byte accepted by it
+    send_end: Ns | None = None  # last byte left for the network; Record.send_stamp says how that is known
     first_byte: Ns | None = None  # of the final response; a 1xx has its own stamp
     informational: Ns | None = None  # first byte of a 1xx response, where one came
     head_end: Ns | None = None
@@ -279,6 +279,9 @@ class Record(Noun, frozen=True):
     served_model: str | None = None  # what the answer said it was
     stream: bool = True
     stamp_kind: Literal["kernel", "read"] = "read"
+    # Source of send_end: the kernel's transmit stamp; the return of the sending call; or the first byte of the
+    # response, where that had arrived before the return was seen. None: nothing was sent, or an older file.
+    send_stamp: Literal["kernel", "call", "bound"] | None = None
     clock_stepped: bool = False  # the wall clock was set meanwhile; read times were used
     comments: int = 0  # keep-alive comment lines of the stream
     wire_bytes: int = 0  # received, head and framing included

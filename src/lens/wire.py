@@ -165,6 +165,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     error_field: str | None = None  # an SSE field named "error" (old llama.cpp), or a line of bare JSON
     warnings: tuple[str, ...] = ()  # what was against the rules of HTTP and did no harm
     stamp_kind: Literal["kernel", "read"] = "read"
+    send_stamp: Literal["kernel", "call", "bound"] | None = None  # see Record
     clock_stepped: bool = False
 
 

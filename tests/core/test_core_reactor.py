@@ -21,6 +21,7 @@ from waiting import HANG_S
 
 from lens._core import clock, reactor, signals
 from lens._core.reactor import Reactor, Stream
+from lens._core.stream import read_tcp_info
 from lens.model import Signal
 
 TEXT = signals.SignalSet([("t", int(Signal.TEXT), True, 0, None)], b"[DONE]")
@@ -34,19 +35,28 @@ def event(text: str) -> bytes:
 class Pair:
     """Two ends of a TCP connection on loopback; ours is attached to a reactor."""
 
-    def __init__(self, *, kernel_stamps: bool = True) -> None:
+    def __init__(self, *, kernel_stamps: bool = True, threaded: bool = False) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.ours = socket.create_connection(listener.getsockname())
             self.peer, _ = listener.accept()
         self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.ours.setblocking(False)
         self.reactor = Reactor(kernel_stamps=kernel_stamps)
+        if threaded:
+            self.reactor.start()
         self.stream = Stream(self.ours.fileno())
         self.reactor.attach(self.stream)
+        self.threaded, self.reads = threaded, 0
 
     def poll(self) -> list[Stream]:
-        """One poll, once something is ready."""
-        select.select([self.reactor.fileno()], [], [], HANG_S)
+        """One poll, once something is ready, or once the thread has read something."""
+        if self.threaded:
+            deadline = time.monotonic() + HANG_S
+            while self.reactor.reads == self.reads and time.monotonic() < deadline:
+                time.sleep(0.0005)
+            self.reads = self.reactor.reads
+        else:
+            select.select([self.reactor.fileno()], [], [], HANG_S)
         return self.reactor.poll()
 
     def until(self, state: str) -> None:
@@ -54,6 +64,7 @@ class Pair:
         while self.stream.state != state and time.monotonic() < deadline:
             select.select([self.reactor.fileno()], [], [], 0.05)
             self.reactor.poll()
+        self.reads = self.reactor.reads
         assert self.stream.state == state, (self.stream.state, self.stream.error)
 
     def reset(self) -> None:
@@ -67,8 +78,17 @@ class Pair:
         self.peer.close()
 
 
+@pytest.fixture(params=["poll", "thread"])
+def pair(request):
+    """Read by poll(), or by the reactor's own thread."""
+    made = Pair(threaded=request.param == "thread")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def pair():
+def polled():
+    """Read by poll() alone."""
     made = Pair()
     yield made
     made.close()
@@ -98,16 +118,16 @@ def test_every_stamp_lies_within_the_send_that_caused_it(pair):
     assert len(set(reads.tolist())) == 20
 
 
-def test_a_late_reader_reports_when_the_bytes_came_and_how_late_it_was(pair):
-    tape = pair.stream.begin()
-    pair.peer.sendall(HEAD)
-    pair.until("parked")
-    pair.stream.begin_body("close", -1, "sse", TEXT)
+def test_a_late_reader_reports_when_the_bytes_came_and_how_late_it_was(polled):
+    tape = polled.stream.begin()
+    polled.peer.sendall(HEAD)
+    polled.until("parked")
+    polled.stream.begin_body("close", -1, "sse", TEXT)
     before = clock.now_ns()
-    pair.peer.sendall(event("x"))
+    polled.peer.sendall(event("x"))
     after = clock.now_ns()
     time.sleep(0.05)
-    pair.poll()
+    polled.poll()
     arrived, lag, *_ = tape.columns(0)
     assert before - 5_000 <= arrived[0] <= after + 5_000
     assert lag[0] >= 49_000_000
@@ -461,6 +481,7 @@ def test_a_close_without_notice_while_the_head_is_understood_is_no_end(pair):
     pair.stream.begin()
     pair.peer.sendall(tls.ciphertext(HEAD + event("a")))
     pair.peer.close()
+    pair.until("parked")
     while not pair.stream.closed:
         pair.poll()
     pair.stream.begin_body("close", -1, "sse", TEXT)
@@ -521,6 +542,42 @@ def test_send_hands_bytes_to_the_kernel_and_stamps_it(pair):
     select.select([pair.ours], [], [])  # until the reset is here
     with pytest.raises(OSError, match=r".+"):
         pair.stream.send(b"x")
+
+
+def sent_bracket(pair, data: bytes) -> tuple[int, int]:
+    """When it was sent in one call, which the peer has read by the end."""
+    before = clock.now_ns()
+    assert pair.stream.send(data) == len(data)
+    assert pair.peer.recv(len(data), socket.MSG_WAITALL) == data
+    return before, clock.now_ns()
+
+
+def test_the_end_of_sending_is_when_the_kernel_sent_the_last_byte(pair):
+    for text in (b"one", b"two" * 10_000):
+        pair.stream.begin()
+        pair.stream.send(b"first ")
+        pair.peer.recv(6)
+        before, after = sent_bracket(pair, text)
+        deadline = time.monotonic() + HANG_S
+        while pair.stream.send_stamp != "kernel" and time.monotonic() < deadline:
+            pair.reactor.poll()
+        assert pair.stream.send_stamp == "kernel"
+        assert pair.stream.send_start_ns <= before <= pair.stream.send_end_ns <= after
+        pair.peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        pair.until("parked")
+        pair.stream.begin_body("none", 0, "document", None)
+
+
+def test_without_the_kernels_stamp_the_first_byte_bounds_the_end_of_sending():
+    pair = Pair(kernel_stamps=False)
+    pair.stream.begin()
+    _, after = sent_bracket(pair, b"question")
+    assert pair.stream.send_stamp == "call"
+    assert pair.stream.send_end_ns <= after
+    pair.stream.feed(HEAD, pair.stream.send_start_ns + 1, after)
+    assert pair.stream.send_stamp == "bound"
+    assert pair.stream.send_end_ns == pair.stream.send_start_ns + 1 == pair.stream.first_byte_ns
+    pair.close()
 
 
 def test_what_cannot_be_done_in_a_state_is_refused(pair):
@@ -661,12 +718,12 @@ def test_a_closed_reactor_says_so(pair):
 
 
 def test_tcp_info_is_of_the_connection(pair):
-    info = reactor.read_tcp_info(pair.ours.fileno())
+    info = read_tcp_info(pair.ours.fileno())
     assert info is not None
     rtt_us, _, min_rtt_us, retransmits = info
     assert 0 < min_rtt_us <= max(rtt_us, min_rtt_us) < 1_000_000
     assert retransmits == 0
-    assert reactor.read_tcp_info(pair.reactor.fileno()) is None
+    assert read_tcp_info(pair.reactor.fileno()) is None
 
 
 # The wall clock of the whole machine is not ours to set: a library put before libc moves what
@@ -763,3 +820,25 @@ def test_a_line_of_bare_json_is_kept_beside_the_events(lines, field):
     stream.begin_body("close", -1, "sse", None)
     stream.feed(lines, 2, 2)
     assert stream.error_field == field
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_unix_socket_whose_answer_is_there_before_the_request_is_sent(resets):
+    ours, peer = socket.socketpair(socket.AF_UNIX)
+    ours.setblocking(False)
+    loop, stream = Reactor(), Stream(ours.fileno())
+    loop.attach(stream)
+    stream.begin()
+    stream.send(b"half of it ")
+    peer.sendall(HEAD)
+    if resets:
+        peer.close()  # with bytes that it has not read
+    else:
+        stream.send(b"and half")
+    while stream.state != "parked":
+        loop.poll()
+    assert stream.head == HEAD
+    assert stream.send_stamp in ("call", "bound")
+    loop.close()
+    ours.close()
+    peer.close()

@@ -1,4 +1,4 @@
-"""The reading loop: waiting tasks are woken, reads of many streams are batched, and a stale loop is polled."""
+"""The reading loop: the core reads whatever Python does, and wakes only tasks whose streams have changed."""
 
 import socket
 import time
@@ -50,60 +50,68 @@ class Streams:
             peer.close()
 
 
-async def test_reads_of_many_streams_are_batched_and_stamped_with_their_arrival():
+async def test_events_are_read_while_python_is_busy_and_each_has_its_arrival():
     async with open_loop() as loop:
-        streams = Streams(loop, reading.BATCH_STREAMS)
+        streams = Streams(loop, 3)
         await streams.begin()
         sent = []
-        await trio.sleep(0.06)  # until the rate of reads is known
-        before = loop.reactor.polls
-        for _ in range(8):
+        for _ in range(8):  # nothing here lets trio run
             began = time.monotonic_ns()
             for peer in streams.peers:
                 peer.sendall(EVENT)
             sent.append((began, time.monotonic_ns()))
-            time.sleep(0.02)  # nobody reads meanwhile
-            await trio.sleep(0.02)
-        streams.close()
-    assert all(len(tape) == 8 for tape in streams.tapes)
-    for tape in streams.tapes:
-        arrived = tape.columns(0)[0]
-        assert all(began - NEAR_NS <= at <= ended + NEAR_NS for at, (began, ended) in zip(arrived, sent, strict=True))
-    assert loop.reactor.polls - before < 8 * reading.BATCH_STREAMS, "one poll reads several streams"
-
-
-@pytest.mark.parametrize(("reads", "batched"), [(0, False), (20, True), (2000, False)])
-async def test_reads_are_batched_only_for_active_streams_that_are_not_fast(reads, batched):
-    async with open_loop() as loop:
-        streams = Streams(loop, reading.BATCH_STREAMS)
-        await streams.begin()
-        began = loop._rate_since_ns
-        loop._rate_from_reads = loop.reactor.reads - reads * reading.BATCH_STREAMS
-        while reading.now_ns() - began < 10**9:
             time.sleep(0.01)
-        assert loop.should_batch() == batched
+        whole = len(ANSWER) + 8 * len(EVENT)
+        while any(stream.wire_bytes < whole for stream in streams.streams):
+            time.sleep(0.001)
+        for stream in streams.streams:
+            loop.detach(stream)
+        for tape in streams.tapes:
+            arrived, _, _, _, reads = tape.columns(0)
+            last_of_read = {read: number for number, read in enumerate(reads)}
+            assert len(arrived) == 8
+            assert len(last_of_read) > 1
+            for number in last_of_read.values():
+                began, ended = sent[number]
+                assert began - NEAR_NS <= arrived[number] <= ended + NEAR_NS
         streams.close()
 
 
-async def test_without_kernel_stamps_reads_are_not_batched():
-    async with open_loop(kernel_stamps=False) as loop:
-        streams = Streams(loop, reading.BATCH_STREAMS)
-        await streams.begin()
-        assert not loop.should_batch()
-        streams.close()
-
-
-async def test_poll_if_stale_reads_only_when_the_last_read_is_old():
+async def test_single_events_wake_nobody():
     async with open_loop() as loop:
-        streams = Streams(loop, 2)
+        streams = Streams(loop, 1)
         await streams.begin()
-        streams.peers[0].sendall(EVENT)
-        time.sleep(2 * reading.STALE_NS / 1e9)  # work of which trio's loop knows nothing
-        loop.poll_if_stale()
-        assert len(streams.tapes[0]) == 1
         polls = loop.reactor.polls
-        loop.poll_if_stale()
-        assert loop.reactor.polls == polls, "the last read is recent"
+        for _ in range(20):
+            streams.peers[0].sendall(EVENT)
+            await trio.sleep(0.001)
+        while streams.streams[0].reads < 2:
+            await trio.sleep(0.001)
+        assert loop.reactor.polls <= polls + 1, "the head may be told of late"
+        streams.peers[0].close()
+        assert await loop.wait(streams.streams[0], ("ended",))
+        assert len(streams.tapes[0]) == 20
+        streams.close()
+
+
+async def test_a_deadline_that_has_passed_ends_the_waiting():
+    async with open_loop() as loop:
+        streams = Streams(loop, 1)
+        assert not await loop.wait(streams.streams[0], ("parked",), reading.now_ns() - 1)
+        assert not await loop.wait(streams.streams[0], ("parked",), reading.now_ns() + 10**6)
+        streams.peers[0].sendall(ANSWER)
+        while streams.streams[0].state == "head":  # trio is not told of it
+            time.sleep(0.001)
+        assert await loop.wait(streams.streams[0], ("parked",), reading.now_ns() - 1)
+        streams.close()
+
+
+async def test_refresh_notices_that_the_peer_has_closed():
+    async with open_loop() as loop:
+        streams = Streams(loop, 1)
+        streams.peers[0].close()
+        while not streams.streams[0].closed:
+            loop.refresh(streams.streams[0])
         streams.close()
 
 

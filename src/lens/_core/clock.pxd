@@ -63,3 +63,23 @@ cdef inline bint offset_renew(Offset *o, int64_t now) noexcept nogil:
     # The tighter bracket is the better estimate; an old one must still follow the slew.
     o.value, o.width, o.sampled = value, width, now
     return False
+
+
+cdef enum:
+    DOUBTFUL_LAG_NS = 2_000_000  # so late only under load, or when the wall clock was set back
+    DOUBTFUL_AGE_NS = 100_000
+
+
+cdef inline int64_t offset_to_mono(Offset *o, int64_t real, int64_t seen, bint *stepped) noexcept nogil:
+    """A stamp of the wall clock, of something that was seen at `seen`, on the monotonic one.
+
+    It is `seen` when the wall clock was set in between, which *stepped tells, or is known already.
+    """
+    cdef int64_t at = real - o.value
+    if at > seen + STEP_NS or seen - at > DOUBTFUL_LAG_NS:
+        # Either it is seen late, or the wall clock was set since the offset was read.
+        if at > seen or seen - o.sampled > DOUBTFUL_AGE_NS:
+            o.sampled = 0
+            stepped[0] = offset_renew(o, seen) or stepped[0]
+            at = real - o.value
+    return seen if stepped[0] or at > seen else at

@@ -104,6 +104,7 @@ cdef class Decoder:
     cdef bint c_done
     cdef bint c_has_encoded      # take_encoded has something to give
 
+    cdef void c_begin(self, int body, int64_t length, int events, bint encoded) noexcept nogil
     # Bytes that belong to this body; what is left came after its end.
     cdef Py_ssize_t c_feed(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil
     # Decompressed payload with the stamps of the read it came in.
@@ -120,7 +121,10 @@ cdef class Decoder:
 cdef class Inflater:
     cdef object decompressor     # zlib's, of the member that is being read
     cdef bint inside_member      # some of it came, and its end did not
-    cdef int64_t seen            # of the newest payload
 
-    # Decompress what the decoder holds and give it back; raises zlib.error.
-    cdef int decode(self, Decoder decoder) except -1
+    # (the next piece of plain payload, what of `payload` is left to decompress); raises zlib.error.
+    cdef tuple decompress(self, bytes payload)
+
+
+cdef int event_framing(str events) except -1
+cdef str event_framing_name(int events)

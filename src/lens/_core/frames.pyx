@@ -69,6 +69,17 @@ _EVENTS = {
 lens_crc32_start()
 
 
+cdef int event_framing(str events) except -1:
+    """The number of an event framing."""
+    if events not in _EVENTS:
+        raise ValueError(f"event framing {events!r} is not one of {', '.join(_EVENTS)}")
+    return _EVENTS[events]
+
+
+cdef str event_framing_name(int events):
+    return next(name for name, number in _EVENTS.items() if number == events)
+
+
 cdef bytes _bytes(const lens_buf_t *block):
     return (<const char *>block.p)[:block.n] if block.n else b""
 
@@ -93,16 +104,18 @@ cdef class Decoder:
     def begin(self, str body, int64_t length, str events, SignalSet signals, *, bint encoded=False):
         if body not in _BODIES:
             raise ValueError(f"body framing {body!r} is not one of {', '.join(_BODIES)}")
-        if events not in _EVENTS:
-            raise ValueError(f"event framing {events!r} is not one of {', '.join(_EVENTS)}")
+        cdef int framing = event_framing(events)
         if body == "length" and length < 0:
             raise ValueError(f"a body of {length} bytes cannot be; 0 and more work")
-        lens_body_start(&self.body, _BODIES[body], length)
-        lens_splitter_start(&self.splitter, _EVENTS[events], self.most)
+        self.signals = signals
+        self.c_begin(_BODIES[body], length, framing, encoded)
+
+    cdef void c_begin(self, int body, int64_t length, int events, bint encoded) noexcept nogil:
+        lens_body_start(&self.body, body, length)
+        lens_splitter_start(&self.splitter, events, self.most)
         lens_buf_free(&self.template.event)
         lens_buf_free(&self.first)
         lens_read_queue_clear(&self.encoded)
-        self.signals = signals
         self.is_encoded = encoded
         self.over = self.flushed = self.c_done = self.c_has_encoded = False
         self.c_body_bytes = self.events = self.silent = self.reads = 0
@@ -337,15 +350,13 @@ cdef class Inflater:
     def __cinit__(self):
         self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
 
-    cdef int decode(self, Decoder decoder) except -1:
-        cdef int64_t arrived
-        for payload, arrived, self.seen in decoder.take_encoded():
-            while payload:
-                self.inside_member = True
-                decoder.feed_payload(self.decompressor.decompress(payload, INFLATED_MOST), arrived, self.seen)
-                payload = self.decompressor.unconsumed_tail
-                if self.decompressor.eof:
-                    payload = self.decompressor.unused_data
-                    self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
-                    self.inside_member = False
-        return 0
+    cdef tuple decompress(self, bytes payload):
+        cdef bytes plain, left
+        self.inside_member = True
+        plain = self.decompressor.decompress(payload, INFLATED_MOST)
+        left = self.decompressor.unconsumed_tail
+        if self.decompressor.eof:
+            left = self.decompressor.unused_data
+            self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
+            self.inside_member = False
+        return plain, left

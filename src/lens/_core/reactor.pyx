@@ -5,18 +5,26 @@ The rule: the stamp comes first. A read is stamped by the kernel, or right after
 anything looks at its bytes; Python is entered only to decrypt or decompress, and to tell which
 streams have changed. A stream that nobody waits for is read all the same, so its stamps stay true.
 
-The streams of one poll are held by references of their own from the moment the kernel names them:
-decrypting runs foreign Python, which may detach and let go of any of them. A reactor and the
-streams attached to it belong to one thread; poll() lets go of the GIL while it reads.
+After start() a thread of the core reads, whatever Python does meanwhile, and says so by an eventfd
+when there is something to do in poll(); before it, poll() itself reads. One lock guards the state of
+the reactor and of its streams. It is never held while Python code runs or an object of Python is made,
+so whoever holds it needs no GIL, and waiting for it with the GIL is safe.
 """
 
 from libc.errno cimport EAGAIN, errno as last_errno
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
-from lens._core.clock cimport mono_ns, offset_renew, offset_start
+from lens._core.clock cimport mono_ns, offset_renew, offset_start, offset_to_mono
 from lens._core.stream cimport Stream
+from lens._core.stream_state cimport (
+    lens_lock_close,
+    lens_lock_give,
+    lens_lock_open,
+    lens_lock_take,
+    lens_lock_take_last,
+)
 
 import os
 
@@ -25,186 +33,365 @@ cimport cython
 
 cdef extern from "sysio.h" nogil:
     bint LENS_HAS_REACTOR
+    enum:
+        LENS_READY_MOST
     Py_ssize_t lens_receive(int fd, void *data, size_t n, int64_t *real) noexcept
-    int lens_stamp_receives(int fd) noexcept
+    int lens_stamp(int fd) noexcept
     int lens_keep_stamping() noexcept
     int lens_epoll_open() noexcept
     int lens_epoll_close(int fd) noexcept
     int lens_epoll_set(int epoll, int op, int fd, int wanted) noexcept
-    int lens_epoll_ready(int epoll, int *fds, int most) noexcept
-    int lens_tcp_info(int fd, int64_t *out) noexcept
+    int lens_epoll_ready(int epoll, int *fds, int most, int wait_ms) noexcept
+    int lens_event_open() noexcept
+    void lens_event_set(int fd) noexcept
+    void lens_event_clear(int fd) noexcept
+    void lens_sleep(int64_t ns) noexcept
+    int lens_thread_start(lens_thread_t *thread, void *(*run)(void *) noexcept nogil, void *what) noexcept
+    void lens_thread_join(lens_thread_t thread) noexcept
 
 cdef enum:
     ADD = 1
     REMOVE = 2
-    READY_MOST = 256            # descriptors of one poll
     READ_BYTES = 262144         # one recvmsg; larger than a socket's usual receive buffer holds
     READS_AT_ONCE = 4           # of one socket before the others have their turn
-    DOUBTFUL_LAG_NS = 2_000_000  # so late only under load, or when the wall clock was set back
-    DOUBTFUL_AGE_NS = 100_000
+    # Bytes that wait for Python to decode them move no stamp, so they are told of this seldom.
+    DECODE_NS = 2_000_000
+    OVER = -2                   # of the reading thread: there is no next read
 
 native = bool(LENS_HAS_REACTOR)
 globals()["Stream"] = Stream  # a cimported type is no name of this module by itself
 
 
-cdef void drain_one(Stream stream, Reactor reactor, bint stepped) noexcept nogil:
-    """Read one socket until it has no more, or others should have their turn."""
-    cdef int64_t real, seen
-    cdef Py_ssize_t got
-    cdef int turn, error
-    for turn in range(READS_AT_ONCE):
-        got = lens_receive(stream.fd, reactor.buffer, READ_BYTES, &real)
-        error = last_errno
-        seen = mono_ns()
-        reactor.reads += 1
-        if got > 0:
-            stream.c_read(reactor.buffer, got, reactor.c_arrival(stream, real, seen, stepped), seen)
-            if got < READ_BYTES:
-                return
-        elif got < 0 and error == EAGAIN:
-            return
-        else:
-            lens_epoll_set(stream.epoll, REMOVE, stream.fd, 0)
-            stream.attached = False
-            stream.c_eof(seen, 0 if got == 0 else error)
-            return
+cdef void *serve(void *reactor) noexcept nogil:
+    (<Reactor>reactor).c_serve()
+    return NULL
 
 
 # Its streams are told when it goes, which they could not be once a collector had cleared them away.
 @cython.no_gc_clear
 cdef class Reactor:
     def __cinit__(self, *, bint kernel_stamps=True):
-        self.epoll = self.stamper = -1
+        self.epoll = self.told = self.ender = self.stamper = -1
+        lens_lock_open(&self.lock)
         self.streams = {}
         self.kernel_stamps = kernel_stamps
-        self.unstamped = not kernel_stamps
+        self.n_unstamped = not kernel_stamps
         self.buffer = <unsigned char *>malloc(READ_BYTES)
         if self.buffer == NULL:
             raise MemoryError()
         self.epoll = lens_epoll_open()
-        if self.epoll < 0:
+        self.told = lens_event_open()
+        self.ender = lens_event_open()
+        if self.epoll < 0 or self.told < 0 or self.ender < 0:
             raise OSError(last_errno, os.strerror(last_errno))
         if kernel_stamps:
             self.stamper = lens_keep_stamping()
         offset_start(&self.offset)
+        self.rate.since = mono_ns()
 
     def __dealloc__(self):
         self.close()
+        lens_lock_close(&self.lock)
         free(self.buffer)
+        free(self.by_fd)
+        lens_work_free(&self.work)
+
+    def start(self):
+        cdef int error
+        if self.epoll < 0:
+            raise ValueError("the reactor is closed")
+        if self.threaded:
+            raise RuntimeError("the reactor has been started already")
+        if lens_epoll_set(self.epoll, ADD, self.ender, 1) < 0:
+            raise OSError(last_errno, os.strerror(last_errno))
+        self.threaded = True
+        error = lens_thread_start(&self.thread, serve, <void *>self)
+        if error:
+            self.threaded = False
+            raise OSError(error, f"no thread to read in: {os.strerror(error)}")
 
     def fileno(self):
-        return self.epoll
+        return self.told if self.threaded else self.epoll
 
     def attach(self, Stream stream):
-        if self.kernel_stamps:
-            lens_stamp_receives(stream.fd)  # where it is refused, reads carry no stamp and say so
+        cdef Stream former
+        if self.epoll < 0:
+            raise ValueError("the reactor is closed")
         if stream.attached and self.streams.get(stream.fd) is not stream:
             raise ValueError(f"descriptor {stream.fd}: its stream is attached to another reactor")
-        if lens_epoll_set(self.epoll, ADD, stream.fd, 1) < 0:
-            raise OSError(last_errno, os.strerror(last_errno))
+        self._make_room(stream.fd)
+        # Where it is refused, reads and sends carry no stamp and say so.
+        stream.offset = &self.offset if self.kernel_stamps and lens_stamp(stream.fd) == 0 else NULL
+        stream.sent_bytes = 0
         former = self.streams.get(stream.fd)
-        if former is not None:
-            (<Stream>former).attached = False  # its socket was closed, else the kernel had refused this one
+        stream.lock = &self.lock
+        lens_lock_take(&self.lock)
+        if lens_epoll_set(self.epoll, ADD, stream.fd, 1) < 0:
+            error = last_errno
+            lens_lock_give(&self.lock)
+            if former is not stream:
+                stream.lock = NULL
+            raise OSError(error, os.strerror(error))
+        if former is not None and former is not stream:
+            self.c_forget(former)  # its socket was closed, else the kernel had refused this one
         stream.epoll = self.epoll
         stream.attached = True
+        if self.by_fd[stream.fd] == NULL:
+            self.n_streams += 1
+        self.by_fd[stream.fd] = <void *>stream
+        lens_lock_give(&self.lock)
+        if former is not None and former is not stream:
+            former.lock = NULL
         self.streams[stream.fd] = stream
+
+    cdef int _make_room(self, int fd) except -1:
+        """Places for one stream more, so that reading never has to ask for memory."""
+        cdef int n_fds = max(fd + 1, 64)
+        cdef void **grown
+        lens_lock_take(&self.lock)
+        try:
+            if n_fds > self.n_fds:
+                n_fds += n_fds // 2
+                grown = <void **>realloc(self.by_fd, n_fds * sizeof(void *))
+                if grown == NULL:
+                    raise MemoryError()
+                memset(grown + self.n_fds, 0, (n_fds - self.n_fds) * sizeof(void *))
+                self.by_fd, self.n_fds = grown, n_fds
+            if lens_work_room(&self.work, <int>len(self.streams) + 2) < 0:
+                raise MemoryError()
+        finally:
+            lens_lock_give(&self.lock)
+        return 0
 
     def detach(self, Stream stream):
         # By identity: the number may belong to another stream by now.
         if self.streams.get(stream.fd) is not stream:
             return
-        del self.streams[stream.fd]
+        lens_lock_take(&self.lock)
         if stream.attached:
             lens_epoll_set(self.epoll, REMOVE, stream.fd, 0)
+        self.c_forget(stream)
+        lens_lock_give(&self.lock)
+        stream.lock = NULL
+        del self.streams[stream.fd]
+
+    cdef void c_forget(self, Stream stream) noexcept nogil:
+        """No longer one of ours; under the lock."""
         stream.attached = False
+        self.by_fd[stream.fd] = NULL
+        self.n_streams -= 1
+        lens_work_remove(&self.work, &stream.work_at)
 
     def __len__(self):
         return len(self.streams)
 
     def poll(self):
-        cdef void *borrowed[READY_MOST]
-        cdef int i, n
-        cdef list ready, changed = []
+        cdef int fds[LENS_READY_MOST]
+        cdef int i, n, error
+        cdef list changed = []
         cdef Stream stream
         if self.epoll < 0:
             raise ValueError("the reactor is closed")
-        if self.draining:
-            raise RuntimeError("another thread polls this reactor; one thread at a time may")
-        ready = self._ready()
-        n = <int>len(ready)
-        for i in range(n):
-            borrowed[i] = <void *>ready[i]
-        if n:
-            self.draining = True
+        if self.threaded:
+            lens_event_clear(self.told)
+        else:
+            n = lens_epoll_ready(self.epoll, fds, LENS_READY_MOST, 0)
+            if n < 0:
+                raise OSError(last_errno, f"epoll_wait: {os.strerror(last_errno)}")
             with nogil:
-                self.c_drain(borrowed, n)
-            self.draining = False
-        self.polls += 1
-        for stream in ready:
-            if self.streams.get(stream.fd) is not stream:
-                continue  # settling another one has detached it: nobody waits for it any more
+                self.c_drain(fds, n)
+        lens_lock_take(&self.lock)
+        self.n_polls += 1
+        self.telling = self.urgent = False
+        n = lens_work_waiting(&self.work)
+        error = self.os_error
+        lens_lock_give(&self.lock)
+        if error:
+            raise OSError(error, f"epoll_wait: {os.strerror(error)}")
+        for i in range(n):
+            stream = self._next_work()
+            if stream is None:
+                break
             stream.settle()
-            if stream.changed:
-                stream.changed = False
+            # What settling another one has detached is nobody's to wait for any more.
+            if self._has_changed(stream):
                 changed.append(stream)
         return changed
 
-    cdef list _ready(self):
-        """The streams that have something to read, held; with the GIL, so that none can go in between."""
-        cdef int fds[READY_MOST]
-        cdef int i, n
-        n = lens_epoll_ready(self.epoll, fds, READY_MOST)
-        if n < 0:
-            raise OSError(last_errno, f"epoll_wait: {os.strerror(last_errno)}")
-        found = [self.streams.get(fds[i]) for i in range(n)]
-        # A descriptor that was duplicated elsewhere is told of even when ours is closed and forgotten.
-        return [stream for stream in found if stream is not None]
+    cdef Stream _next_work(self):
+        """The next stream that Python should look at, held; None when there is none."""
+        cdef void *found
+        cdef Stream stream = None
+        lens_lock_take(&self.lock)
+        found = lens_work_take(&self.work)
+        if found != NULL:
+            stream = <Stream>found
+        lens_lock_give(&self.lock)
+        return stream
 
-    cdef void c_drain(self, void **ready, int n) noexcept nogil:
-        """Read each of the streams, which the caller holds."""
-        cdef int i
-        cdef bint stepped = offset_renew(&self.offset, mono_ns())
+    cdef bint _has_changed(self, Stream stream):
+        cdef bint changed
+        if stream.lock != &self.lock:
+            return False
+        lens_lock_take(&self.lock)
+        changed = stream.changed
+        stream.changed = False
+        lens_lock_give(&self.lock)
+        return changed
+
+    def read(self, Stream stream):
+        cdef bint waits
+        if self.streams.get(stream.fd) is not stream:
+            return False
+        lens_lock_take(&self.lock)
+        if stream.attached and not stream.paused:
+            self.c_read(stream, offset_renew(&self.offset, mono_ns()))
+        waits = stream.work_at >= 0
+        lens_lock_give(&self.lock)
+        return waits
+
+    cdef void c_drain(self, int *fds, int n) noexcept nogil:
+        """Read each of these sockets; others may have the lock in between."""
+        cdef int i, fd
+        cdef bint stepped = False
         for i in range(n):
-            drain_one(<Stream>ready[i], self, stepped)
+            if self.threaded:
+                lens_lock_take_last(&self.lock)
+            else:
+                lens_lock_take(&self.lock)
+            if i == 0:
+                stepped = offset_renew(&self.offset, mono_ns())
+                self.n_turns += 1
+            # A descriptor that was duplicated elsewhere is told of even when ours is closed and forgotten.
+            fd = fds[i] if fds[i] >= 0 else ~fds[i]
+            if fd < self.n_fds and self.by_fd[fd] != NULL:
+                if fds[i] < 0:
+                    (<Stream>self.by_fd[fd]).c_take_sent()
+                self.c_read(<Stream>self.by_fd[fd], stepped)
+            lens_lock_give(&self.lock)
+
+    cdef void c_read(self, Stream stream, bint stepped) noexcept nogil:
+        """Read one socket until it has no more, or others should have their turn; under the lock."""
+        cdef int64_t real, seen
+        cdef Py_ssize_t got
+        cdef int turn, error
+        for turn in range(READS_AT_ONCE):
+            got = lens_receive(stream.fd, self.buffer, READ_BYTES, &real)
+            error = last_errno
+            seen = mono_ns()
+            self.n_reads += 1
+            if got > 0:
+                stream.c_read(self.buffer, got, self.c_arrival(stream, real, seen, stepped), seen)
+                if got < READ_BYTES:
+                    break
+            elif got < 0 and error == EAGAIN:
+                break
+            else:
+                if stream.attached:
+                    lens_epoll_set(self.epoll, REMOVE, stream.fd, 0)
+                stream.attached = False
+                stream.c_eof(seen, 0 if got == 0 else error)
+                break
+        if stream.changed or stream.c_waits_for_python():
+            self.urgent = self.urgent or stream.changed
+            lens_work_add(&self.work, <void *>stream, &stream.work_at)
+
+    cdef void c_serve(self) noexcept nogil:
+        """The reading thread."""
+        cdef int fds[LENS_READY_MOST]
+        cdef int n, wait_ms = -1
+        cdef int64_t now
+        cdef bint batching = False
+        while wait_ms != OVER:
+            n = lens_epoll_ready(self.epoll, fds, LENS_READY_MOST, wait_ms)
+            if n > 0 and batching:
+                lens_sleep(LENS_BATCH_NS)
+                n = lens_epoll_ready(self.epoll, fds, LENS_READY_MOST, 0)
+            if n < 0:
+                lens_lock_take(&self.lock)
+                self.os_error = last_errno
+                lens_lock_give(&self.lock)
+            else:
+                self.c_drain(fds, n)
+            lens_lock_take(&self.lock)
+            now = mono_ns()
+            lens_rate_update(&self.rate, now, self.n_reads, 0 if self.n_unstamped else self.n_streams)
+            batching = self.rate.batching
+            wait_ms = self.c_tell(now)
+            lens_lock_give(&self.lock)
+
+    cdef int c_tell(self, int64_t now) noexcept nogil:
+        """Set the eventfd when there is something to do; how long the next read may wait. Under the lock."""
+        cdef int64_t until
+        if self.closing or self.os_error:
+            lens_event_set(self.told)
+            return OVER
+        if self.telling or not lens_work_waiting(&self.work):
+            return -1
+        until = self.told_ns + DECODE_NS
+        if not self.urgent and now < until:
+            return <int>((until - now) // 1_000_000) + 1
+        self.telling = True
+        self.told_ns = now
+        lens_event_set(self.told)
+        return -1
 
     cdef int64_t c_arrival(self, Stream stream, int64_t real, int64_t seen, bint stepped) noexcept nogil:
         """The kernel's stamp on CLOCK_MONOTONIC; `seen` where there is none to trust."""
-        cdef int64_t arrived = real - self.offset.value
+        cdef int64_t arrived
         if real == 0:
-            stream.kernel_stamped = False
-            self.unstamped = True
+            stream.c_kernel_stamped = False
+            self.n_unstamped += 1
             return seen
-        if arrived > seen + 1000 or seen - arrived > DOUBTFUL_LAG_NS:
-            # Either this reader is late, or the wall clock was set since the offset was read.
-            if arrived > seen or seen - self.offset.sampled > DOUBTFUL_AGE_NS:
-                self.offset.sampled = 0
-                stepped = offset_renew(&self.offset, seen) or stepped
-                arrived = real - self.offset.value
+        arrived = offset_to_mono(&self.offset, real, seen, &stepped)
         if stepped:
-            stream.clock_stepped = True
-            return seen
-        return arrived if arrived < seen else seen
+            stream.c_clock_stepped = True
+        return arrived
+
+    @property
+    def polls(self):
+        return self._counted(&self.n_polls)
+
+    @property
+    def turns(self):
+        return self._counted(&self.n_turns)
+
+    @property
+    def reads(self):
+        return self._counted(&self.n_reads)
 
     @property
     def clock_steps(self):
-        return self.offset.steps
+        return self._counted(&self.offset.steps)
+
+    cdef object _counted(self, int64_t *what):
+        cdef int64_t value
+        lens_lock_take(&self.lock)
+        value = what[0]
+        lens_lock_give(&self.lock)
+        return value
+
+    @property
+    def unstamped(self):
+        return bool(self._counted(&self.n_unstamped))
+
+    @property
+    def batches(self):
+        return bool(self._counted(&self.rate.batching))
 
     def close(self):
-        if self.epoll >= 0:
-            lens_epoll_close(self.epoll)
-            self.epoll = -1
-        if self.stamper >= 0:
-            lens_epoll_close(self.stamper)
-            self.stamper = -1
-        if self.streams is not None:
-            for stream in self.streams.values():
-                (<Stream>stream).attached = False
-            self.streams.clear()
-
-
-def read_tcp_info(int fd):
-    cdef int64_t facts[4]
-    memset(facts, 0, sizeof(facts))
-    if lens_tcp_info(fd, facts) < 0:
-        return None
-    return facts[0], facts[1], facts[2], facts[3]
+        cdef Stream stream
+        if self.threaded:
+            lens_lock_take(&self.lock)
+            self.closing = True
+            lens_lock_give(&self.lock)
+            lens_event_set(self.ender)
+            with nogil:
+                lens_thread_join(self.thread)
+            self.threaded = False
+        for stream in list(self.streams.values() if self.streams is not None else ()):
+            self.detach(stream)
+        for fd in (self.epoll, self.told, self.ender, self.stamper):
+            if fd >= 0:
+                lens_epoll_close(fd)
+        self.epoll = self.told = self.ender = self.stamper = -1

@@ -44,7 +44,7 @@ static inline int lens_read_queue_add(lens_read_queue_t *q, const unsigned char 
         q->reads = grown;
         q->cap_reads = cap;
     }
-    memcpy(q->data + q->n, data, n);
+    if (n) memcpy(q->data + q->n, data, n);
     q->n += n;
     q->reads[q->n_reads].n = n;
     q->reads[q->n_reads].arrived = arrived;

@@ -8,6 +8,7 @@ from typing_extensions import Buffer
 from lens._core.signals import SignalSet
 from lens._core.tape import Tape
 
+EventFraming = Literal["sse", "ndjson", "json_array", "aws", "document"]
 State = Literal["idle", "head", "parked", "body", "ended", "failed"]
 
 class Stream:
@@ -21,8 +22,20 @@ class Stream:
     def secure(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO) -> None:
         """From now on what is read is ciphertext for `tls`."""
 
-    def begin(self, *, keep_all: bool = False, max_event_bytes: int = 16777216, max_head_bytes: int = 65536) -> Tape:
-        """A new exchange: the next bytes are a response head. Returns its fresh tape."""
+    def begin(
+        self,
+        *,
+        keep_all: bool = False,
+        max_event_bytes: int = 16777216,
+        max_head_bytes: int = 65536,
+        usual_events: str = "",
+        signals: SignalSet | None = None,
+    ) -> Tape:
+        """Begin an exchange: the next bytes are a response head. Return its fresh tape.
+
+        With `usual_events`, the event framing that is asked for, a usual head is settled here: the body
+        begins at once, by `signals`, and the stream is never parked. See usual_head.
+        """
 
     def begin_body(self, body: str, length: int, events: str, signals: SignalSet | None, encoding: str = "") -> None:
         """Head understood: cut what follows. encoding: "", "gzip" or "deflate"."""
@@ -53,6 +66,14 @@ class Stream:
     def held(self) -> bytes:
         """What has come of the body while parked, in its transfer coding."""
     @property
+    def usual_head(self) -> tuple[str, Literal["length", "chunked"], int, EventFraming, list[tuple[str, str]]] | None:
+        """What a head that was settled here says: reason, framing and length of the body, its events, its fields in
+        order with their names in lower case. None of any other head.
+
+        Usual is HTTP/1.1 200 in ASCII, with one of Content-Length and Transfer-Encoding: chunked, a Content-Type of
+        the events that were asked for, no Content-Encoding, and no Connection but keep-alive.
+        """
+    @property
     def partial_head(self) -> bytes:
         """What came of a head that never ended."""
     @property
@@ -82,6 +103,9 @@ class Stream:
     @property
     def ended(self) -> bool: ...
     @property
+    def is_document(self) -> bool:
+        """The body has no events: it is one document."""
+    @property
     def wire_bytes(self) -> int:
         """Bytes read for this exchange (plain bytes under TLS)."""
     @property
@@ -105,7 +129,14 @@ class Stream:
         """Just before the first byte of this exchange went to the kernel; -1 before."""
     @property
     def send_end_ns(self) -> int:
-        """Just after the newest send returned."""
+        """When the last byte that was sent left for the network, as well as `send_stamp` knows it."""
+    @property
+    def send_stamp(self) -> Literal["kernel", "call", "bound"]:
+        """Whose send_end_ns is: the kernel's; that of the return of the sending call; or that of the first byte of
+        the answer, which had arrived before that return was seen."""
     @property
     def surplus(self) -> bool:
         """Bytes came after the end of the body: the connection must not be used again."""
+
+def read_tcp_info(fd: int) -> tuple[int, int, int, int] | None:
+    """(rtt, rttvar, min_rtt in us, total retransmits); None where the system does not tell."""

@@ -4,15 +4,32 @@
 The rule: a stream that nobody waits for takes its bytes all the same, each read with its own
 stamps, so that what Python does between the head and the body moves no stamp. It opens no
 socket and waits for nothing; the reactor, or the plain loop, brings it what came.
+
+A reactor may read in a thread of its own, so every method takes the reactor's lock where it
+looks at what that thread writes. Under the lock no Python code runs and no object is made: what
+methods called c_ do is C, and they want the lock to be held.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EAGAIN, ECONNRESET, EINTR, errno as last_errno
-from libc.stdint cimport int64_t
+from libc.errno cimport EAGAIN, EINTR, errno as last_errno
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
 
 from lens._core.clock cimport mono_ns
-from lens._core.frames cimport LENS_BODY_CLOSE, Decoder, Inflater
-from lens._core.frames cimport lens_read_queue_add, lens_read_queue_clear, lens_read_queue_t, lens_read_queue_take
+from lens._core.frames cimport (
+    Decoder,
+    Inflater,
+    LENS_BODY_CHUNKED,
+    event_framing,
+    event_framing_name,
+    lens_error_message,
+    lens_read_queue_clear,
+    lens_read_queue_t,
+    lens_read_queue_take,
+)
+from lens._core.signals cimport SignalSet
+from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState, let_go, lens_field_next, lens_field_t, \
+    lens_head_fields, lens_lock_t
 from lens._core.tape cimport Tape
 
 import os
@@ -21,380 +38,355 @@ import zlib
 
 cdef extern from "sysio.h" nogil:
     Py_ssize_t lens_send(int fd, const void *data, size_t n) noexcept
-    int lens_epoll_set(int epoll, int op, int fd, int wanted) noexcept
+    int lens_tcp_info(int fd, int64_t *out) noexcept
 
 cdef enum:
-    EPOLL_SET = 3
-    HELD_BYTES = 4194304        # a parked stream that holds more is not read further
     TLS_RECORD_BYTES = 65536
 
-_STATES = ("idle", "head", "parked", "body", "ended", "failed")
 
-
-cdef class Stream:
-    def __cinit__(self, int fd):
-        self.fd = fd
-        self.epoll = self.ended_at = self.closed_at = -1
-        self._forget()
-
-    def __dealloc__(self):
-        lens_read_queue_clear(&self.head_bytes)
-        lens_read_queue_clear(&self.parked)
-        lens_read_queue_clear(&self.cipher)
-
-    def _forget(self):
-        """Nothing of an exchange is left."""
-        lens_read_queue_clear(&self.head_bytes)
-        self.c_state = IDLE
-        self.line = 0
-        self.c_error = NULL
-        self.first_byte_ns = self.head_end_ns = self.last_read_ns = self.ended_at = self.send_start_ns = self.send_end_ns = -1
-        self.wire_bytes = self.reads = 0
-        self.kernel_stamped, self.clock_stepped = True, False
-        self.decoder = self.inflater = None
-
+cdef class Stream(StreamState):
     def secure(self, tls, incoming):
+        cdef lens_lock_t *lock
         self.tls = tls
         self.incoming = incoming
+        lock = self.c_hold()
         self.close_notify = False
+        self.secured = True
+        let_go(lock)
 
-    def begin(self, *, bint keep_all=False, Py_ssize_t max_event_bytes=16777216, Py_ssize_t max_head_bytes=65536):
+    def begin(
+        self,
+        *,
+        bint keep_all=False,
+        Py_ssize_t max_event_bytes=16777216,
+        Py_ssize_t max_head_bytes=65536,
+        str usual_events="",
+        SignalSet signals=None,
+    ):
+        cdef Tape tape = Tape()
+        cdef Decoder former, decoder = None
+        cdef int wanted = -1
+        cdef lens_lock_t *lock
+        if usual_events:
+            wanted = event_framing(usual_events)
+            decoder = Decoder(tape, keep_all=keep_all, max_event_bytes=max_event_bytes)
+            decoder.signals = signals
+        lock = self.c_hold()
         if self.c_state not in (IDLE, ENDED):
-            raise RuntimeError(f"an exchange cannot begin in state {_STATES[self.c_state]!r}")
-        self._forget()
+            let_go(lock)
+            raise RuntimeError(f"an exchange cannot begin in state {self.state!r}")
+        self.c_clear()
+        former = self.decoder  # goes when the lock is free again
+        self.decoder = decoder
+        self.wanted_events = wanted
         self.keep_all = keep_all
         self.most_event = max_event_bytes
         self.most_head = max_head_bytes
-        self.tape = Tape()
         self.c_state = HEAD
-        if self.closed:
+        if self.c_closed:
             self.c_fail(b"closed before an answer", self.closed_at)
-        return self.tape
+        let_go(lock)
+        self.inflater = None
+        self.tape = tape
+        return tape
 
     cdef int _require_head(self, str refused) except -1:
         """Raise RuntimeError, with the reason, where no head waits to be understood."""
-        if self.c_state == FAILED:
+        cdef str state = self.state
+        if state == "parked":
+            return 0
+        if state == "failed":
             raise RuntimeError(f"{refused}: the exchange has failed: {self.error}")
-        if self.c_state != PARKED:
-            why = "no head has come yet" if self.c_state in (IDLE, HEAD) else "the body has begun already"
-            raise RuntimeError(f"{refused}: {why}")
-        return 0
+        if state in ("idle", "head"):
+            raise RuntimeError(f"{refused}: no head has come yet")
+        raise RuntimeError(f"{refused}: the body has begun already")
 
     def informational(self):
+        cdef lens_lock_t *lock
         self._require_head("another head cannot be expected")
-        lens_read_queue_clear(&self.head_bytes)
-        self.c_state = HEAD
-        self.first_byte_ns = self.head_end_ns = -1
-        self.line = 0
-        self._replay(lens_read_queue_take(&self.parked))
+        lock = self.c_hold()
+        with nogil:
+            lens_read_queue_clear(&self.head_bytes)
+            self.c_state = HEAD
+            self.c_first_byte_ns = self.c_head_end_ns = -1
+            self.line = 0
+            self.c_replay()
+            let_go(lock)
 
     def begin_body(self, str body, int64_t length, str events, signals, str encoding=""):
+        cdef Decoder decoder, former = self.decoder
+        cdef lens_lock_t *lock
         self._require_head("the body cannot begin")
         if encoding not in ("", "gzip", "deflate"):
             raise ValueError(f"encoding {encoding!r} is not one of '', 'gzip', 'deflate'")
-        self.decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
-        self.decoder.begin(body, length, events, signals, encoded=bool(encoding))
+        decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
+        decoder.begin(body, length, events, signals, encoded=bool(encoding))
         self.inflater = Inflater() if encoding else None
+        lock = self.c_hold()
+        self.decoder = decoder
+        self.encoded = self.inflater is not None
         self.c_state = BODY
-        self._replay(lens_read_queue_take(&self.parked))
-        if self.c_state == BODY and self.inflater is None:
-            self.c_body_over()  # a body of no bytes is over at once
-            if self.c_state == BODY and self.closed:
-                self.c_eof(self.closed_at, self.os_error)
-        self.settle()
-        if self.paused:
-            self.paused = False
-            if self.attached and lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 1) < 0:
-                raise OSError(last_errno, os.strerror(last_errno))
-
-    cdef int _replay(self, lens_read_queue_t queue) except -1:
-        """What was held comes again, read by read, each with its own stamps."""
-        cdef size_t i, at = 0
-        cdef int64_t bytes_before = self.wire_bytes, reads_before = self.reads
         with nogil:
-            for i in range(queue.n_reads):
-                self.c_take(queue.data + at, queue.reads[i].n, queue.reads[i].arrived, queue.reads[i].seen)
-                at += queue.reads[i].n
-            lens_read_queue_clear(&queue)
-        self.wire_bytes, self.reads = bytes_before, reads_before
-        if self.c_state == HEAD and self.closed:
-            self.c_eof(self.closed_at, self.os_error)
-        return 0
+            self.c_replay()
+            if self.c_state == BODY and not self.encoded:
+                self.c_body_over()  # a body of no bytes is over at once
+                if self.c_state == BODY and self.c_closed:
+                    self.c_close()
+            let_go(lock)
+        self.settle()
 
     def send(self, data, Py_ssize_t offset=0):
         cdef Py_buffer view
         cdef Py_ssize_t sent
-        cdef int64_t before, after
+        cdef int64_t before
         cdef int error
+        cdef lens_lock_t *lock
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             if not 0 <= offset <= view.len:
                 raise ValueError(f"offset {offset} is outside the {view.len} bytes")
+            # The lock, so that nobody asks for the stamp of what was sent before it is known what was sent.
+            lock = self.c_hold()
             with nogil:
                 before = mono_ns()
                 sent = lens_send(self.fd, <const char *>view.buf + offset, view.len - offset)
                 error = last_errno
-                after = mono_ns()
+                if sent > 0:
+                    self.c_send_end_ns = mono_ns()
+                    self.c_sent_stamped = False
+                    self.sent_bytes += <uint32_t>sent
+                    if self.c_send_start_ns < 0:
+                        self.c_send_start_ns = before
+                    if self.offset != NULL:
+                        self.c_take_sent()
+                let_go(lock)
         finally:
             PyBuffer_Release(&view)
-        if sent < 0:
-            if error in (EAGAIN, EINTR):
-                return 0
+        if sent < 0 and error not in (EAGAIN, EINTR):
             raise OSError(error, os.strerror(error))
-        if self.send_start_ns < 0:
-            self.send_start_ns = before
-        self.send_end_ns = after
-        return sent
+        return max(sent, 0)
 
     def feed(self, data, int64_t arrived_ns, int64_t seen_ns):
         cdef Py_buffer view
+        cdef lens_lock_t *lock
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        self.kernel_stamped = False
         try:
+            lock = self.c_hold()
             with nogil:
+                self.c_kernel_stamped = False
                 self.c_read(<const unsigned char *>view.buf, view.len, arrived_ns, seen_ns)
+                let_go(lock)
         finally:
             PyBuffer_Release(&view)
         self.settle()
 
     def eof(self, int64_t at_ns, int errno=0):
+        cdef lens_lock_t *lock = self.c_hold()
         self.c_eof(at_ns, errno)
+        let_go(lock)
         self.settle()
 
     def take_changed(self):
+        cdef lens_lock_t *lock = self.c_hold()
         cdef bint changed = self.changed
         self.changed = False
+        let_go(lock)
         return changed
-
-    cdef void c_read(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
-        """One read of the socket: plain bytes go on, ciphertext waits for Python."""
-        if self.tls is None:
-            self.wire_bytes += n
-            self.reads += 1
-            self.c_take(data, n, arrived, seen)
-        elif lens_read_queue_add(&self.cipher, data, n, arrived, seen) < 0:
-            self.c_fail(b"out of memory", seen)
-        if self.parked.n > HELD_BYTES:
-            self.c_pause()
-
-    cdef void c_take(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
-        """Plain bytes, by what the exchange waits for."""
-        cdef Py_ssize_t used
-        self.last_read_ns = arrived
-        if self.c_state == HEAD:
-            if self.first_byte_ns < 0:
-                self.first_byte_ns = arrived
-            used = lens_head_end(data, n, &self.line)
-            if lens_read_queue_add(&self.head_bytes, data, n if used < 0 else used, arrived, seen) < 0:
-                self.c_fail(b"out of memory", seen)
-                return
-            if <Py_ssize_t>self.head_bytes.n > self.most_head:
-                self.c_fail(b"head too long", arrived)
-                return
-            if used < 0:
-                return
-            self.head_end_ns = arrived
-            self.c_state = PARKED
-            self.changed = True
-            data += used
-            n -= used
-        if n == 0:
-            return
-        if self.c_state == PARKED:
-            self.changed |= self.parked.n == 0  # the head may need the body's first bytes to be understood
-            if lens_read_queue_add(&self.parked, data, n, arrived, seen) < 0:
-                self.c_fail(b"out of memory", seen)
-        elif self.c_state == BODY:
-            self.c_body(data, n, arrived, seen)
-        elif self.c_state != FAILED:
-            self.surplus = True
-
-    cdef void c_body(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
-        cdef bint done = self.decoder.c_done
-        if self.decoder.c_feed(data, n, arrived, seen) < n:
-            self.surplus = True
-        self.changed |= self.decoder.c_done and not done  # the body may stay open for long
-        if self.inflater is None:
-            self.c_body_over()
-
-    cdef void c_body_over(self) noexcept nogil:
-        """The decoder may have come to an end, good or bad."""
-        if self.decoder.c_error:
-            self.c_fail(NULL, self.last_read_ns)
-        elif self.decoder.c_ended:
-            self.c_state = ENDED
-            # A body of no bytes ended with its head.
-            self.ended_at = self.decoder.c_end_ns if self.decoder.c_end_ns >= 0 else self.head_end_ns
-            self.changed = True
-
-    cdef void c_fail(self, const char *error, int64_t at) noexcept nogil:
-        if self.c_state == FAILED:
-            return
-        self.c_state = FAILED
-        self.c_error = error
-        self.ended_at = at
-        self.changed = True
-
-    cdef void c_eof(self, int64_t at, int os_error) noexcept nogil:
-        """No more bytes will come. What is held is still good, so a parked stream stays parked."""
-        if not self.closed:
-            self.closed = True
-            self.closed_at = at
-            self.os_error = os_error
-        self.changed = True
-        if self.tls is not None and self.cipher.n:
-            return  # settle() decrypts first and comes back
-        if self.c_state == HEAD:
-            self.c_fail(b"closed before an answer" if self.first_byte_ns < 0 else b"closed inside the head", at)
-        elif self.c_state == BODY and self.inflater is None:
-            self.c_close_body()
-
-    cdef void c_close_body(self) noexcept nogil:
-        """The connection has ended inside the body: good where that is how the body ends, else a failure."""
-        cdef bint secured = self.tls is not None and self.decoder.body.kind == LENS_BODY_CLOSE
-        # Anybody on the way can close a connection; only close_notify is the peer's word (RFC 9112, 9.8).
-        if self.close_notify if secured else self.os_error == 0:
-            self.decoder.c_finish(self.closed_at)
-            self.c_body_over()
-        if self.c_state != BODY:
-            return
-        if secured and self.os_error == 0:
-            self.c_fail(b"closed without close_notify", self.closed_at)
-        else:
-            self.c_fail(b"reset by the peer" if self.os_error == ECONNRESET else b"incomplete body", self.closed_at)
-
-    cdef void c_pause(self) noexcept nogil:
-        if self.attached and not self.paused:
-            # Where the kernel refuses it, the next read asks again.
-            self.paused = lens_epoll_set(self.epoll, EPOLL_SET, self.fd, 0) == 0
 
     cdef int settle(self) except -1:
         """The work that needs Python: decrypt, decompress."""
-        if self.cipher.n_reads:
-            self._decrypt()
-        if self.inflater is not None and self.c_state == BODY:
-            self._inflate()
+        cdef lens_lock_t *lock
+        cdef int error
+        cdef bint plain, paused, over
+        lock = self.c_hold()
+        plain = not self.c_waits_for_python()
+        paused = self.paused
+        let_go(lock)
+        # Decrypting lets go of the GIL; who comes then leaves it to whoever has begun.
+        if self.settling or (plain and not paused):
+            return 0
+        self.settling = True
+        try:
+            while True:
+                if self.secured:
+                    self._decrypt()
+                if self.inflater is not None:
+                    self._inflate()
+                lock = self.c_hold()
+                over = not self.cipher.n_reads
+                let_go(lock)
+                if over:
+                    break
+        finally:
+            self.settling = False
+        lock = self.c_hold()
+        error = self.c_resume()
+        let_go(lock)
+        if error:
+            raise OSError(error, os.strerror(error))
         return 0
 
     cdef int _decrypt(self) except -1:
-        cdef lens_read_queue_t queue = lens_read_queue_take(&self.cipher)
+        """Until no ciphertext is left; then what waited for it, an end, is seen to."""
+        cdef lens_lock_t *lock
+        cdef lens_read_queue_t queue
+        while True:
+            lock = self.c_hold()
+            queue = lens_read_queue_take(&self.cipher)
+            if queue.n_reads == 0:
+                if self.decrypting and self.c_closed:
+                    self.c_close()
+                self.decrypting = False
+            else:
+                self.decrypting = True
+            let_go(lock)
+            if queue.n_reads == 0:
+                return 0
+            try:
+                self._decrypt_reads(&queue)
+            finally:
+                lens_read_queue_clear(&queue)
+
+    cdef int _decrypt_reads(self, lens_read_queue_t *queue) except -1:
+        cdef lens_lock_t *lock
         cdef size_t i, at = 0
-        cdef bint over = False
+        cdef bint over
         cdef bytes plain
-        try:
-            for i in range(queue.n_reads):
-                self.incoming.write((<char *>queue.data)[at:at + queue.reads[i].n])
-                at += queue.reads[i].n
-                pieces = []
-                try:
-                    while True:
-                        piece = self.tls.read(TLS_RECORD_BYTES)
-                        if not piece:
-                            over = True
-                            break
-                        pieces.append(piece)
-                        # Every whole record is read; asking for more would raise, which costs 2 us.
-                        if not self.incoming.pending and not self.tls.pending():
-                            break
-                except ssl.SSLWantReadError:
-                    pass
-                except ssl.SSLError as error:
-                    self.tls_error = str(error.reason or error.strerror or "protocol violation")
-                plain = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                if plain:
-                    self.wire_bytes += len(plain)
-                    self.reads += 1
-                    self.c_take(plain, len(plain), queue.reads[i].arrived, queue.reads[i].seen)
-                if self.tls_error is not None:  # records before the bad one are good
-                    self.c_fail(b"tls", queue.reads[i].seen)
-                if over:
-                    self.close_notify = True
-                    self.c_eof(queue.reads[i].arrived, 0)
-                    break
-        finally:
-            lens_read_queue_clear(&queue)
-        if self.closed:
-            self.c_eof(self.closed_at, self.os_error)
-        if self.parked.n > HELD_BYTES:
-            self.c_pause()
+        for i in range(queue.n_reads):
+            self.incoming.write((<char *>queue.data)[at:at + queue.reads[i].n])
+            at += queue.reads[i].n
+            over, plain = self._plain()
+            lock = self.c_hold()
+            if plain:
+                self.c_wire_bytes += len(plain)
+                self.c_reads += 1
+                self.c_take(plain, len(plain), queue.reads[i].arrived, queue.reads[i].seen)
+            if self.tls_error is not None:  # records before the bad one are good
+                self.c_fail(b"tls", queue.reads[i].seen)
+            if over:
+                self.close_notify = self.c_closed = self.changed = True
+                self.closed_at = queue.reads[i].arrived
+                self.os_error = 0
+                self.c_close()
+            if self.c_holds_much():
+                self.c_pause()
+            let_go(lock)
+            if over:
+                break
         return 0
+
+    cdef tuple _plain(self):
+        """(the peer has ended its side, the bytes of every whole record that is there)"""
+        cdef list pieces = []
+        cdef bint over = False
+        try:
+            while True:
+                piece = self.tls.read(TLS_RECORD_BYTES)
+                if not piece:
+                    over = True
+                    break
+                pieces.append(piece)
+                # Every whole record is read; asking for more would raise, which costs 2 us.
+                if not self.incoming.pending and not self.tls.pending():
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self.tls_error = str(error.reason or error.strerror or "protocol violation")
+        return over, pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     cdef int _inflate(self) except -1:
-        """Decompress what the body framing gave out; see whether the body is over."""
-        cdef bint whole
-        try:
-            self.inflater.decode(self.decoder)
-            self.changed |= self.decoder.c_done
-        except zlib.error:
-            self.c_fail(b"bad compressed data", self.inflater.seen)
-            return 0
-        whole = self.decoder.c_ended
-        if not whole and self.closed and self.decoder.body.kind == LENS_BODY_CLOSE:
-            whole = self.close_notify or self.os_error == 0
-        if whole and self.inflater.inside_member and not self.decoder.c_error:
-            # The end of the compressed data and its checksum are missing, whatever the framing says.
-            self.c_fail(b"incomplete compressed data", self.last_read_ns)
-        elif self.decoder.c_ended:
-            self.decoder.c_finish(self.closed_at)  # the last line may lack its newline
-            self.c_body_over()
-        elif self.closed:
-            self.c_close_body()
-        else:
-            self.c_body_over()
+        """Decompress what the body framing gave out, and give it back with its stamps."""
+        cdef lens_lock_t *lock
+        cdef lens_read_queue_t queue
+        while True:
+            lock = self.c_hold()
+            memset(&queue, 0, sizeof(queue))
+            if self.c_state == BODY:
+                queue = lens_read_queue_take(&self.decoder.encoded)
+                self.decoder.c_has_encoded = False
+                if queue.n_reads == 0:
+                    self.c_inflated(self.inflater.inside_member)
+            let_go(lock)
+            if queue.n_reads == 0:
+                return 0
+            try:
+                self._inflate_reads(&queue)
+            finally:
+                lens_read_queue_clear(&queue)
+
+    cdef int _inflate_reads(self, lens_read_queue_t *queue) except -1:
+        cdef lens_lock_t *lock
+        cdef size_t i, at = 0
+        cdef bytes payload, plain
+        cdef bint done
+        for i in range(queue.n_reads):
+            payload = (<char *>queue.data)[at:at + queue.reads[i].n]
+            at += queue.reads[i].n
+            try:
+                while payload:
+                    plain, payload = self.inflater.decompress(payload)
+                    lock = self.c_hold()
+                    done = self.decoder.c_done
+                    self.decoder.c_feed_payload(plain, len(plain), queue.reads[i].arrived, queue.reads[i].seen)
+                    self.changed |= self.decoder.c_done and not done
+                    let_go(lock)
+            except zlib.error:
+                lock = self.c_hold()
+                self.c_fail(b"bad compressed data", queue.reads[i].seen)
+                let_go(lock)
+                return 0
         return 0
-
-    @property
-    def errno(self):
-        return self.os_error
-
-    @property
-    def state(self):
-        return _STATES[self.c_state]
-
-    @property
-    def head(self):
-        return self.partial_head if self.head_end_ns >= 0 else b""
 
     @property
     def held(self):
-        return (<char *>self.parked.data)[:self.parked.n] if self.parked.n else b""
+        return self._copy(<const unsigned char **>&self.parked.data, &self.parked.n)
 
     @property
-    def partial_head(self):
-        return (<char *>self.head_bytes.data)[:self.head_bytes.n] if self.head_bytes.n else b""
-
-    @property
-    def error(self):
-        if self.tls_error is not None:
-            return f"TLS failed: {self.tls_error}"
-        if self.c_error != NULL:
-            return self.c_error.decode()
-        return self.decoder.error if self.decoder is not None else None
-
-    @property
-    def end_ns(self):
-        return self.ended_at
-
-    @property
-    def ended(self):
-        return self.c_state == ENDED
-
-    @property
-    def last_content_ns(self):
-        return self.decoder.c_last_content_ns if self.decoder is not None else -1
-
-    @property
-    def done(self):
-        return self.decoder is not None and self.decoder.c_done
-
-    @property
-    def comments(self):
-        return self.decoder.comments if self.decoder is not None else 0
+    def usual_head(self):
+        """(reason, body, its length, its events, [(name, value), ...]) of a head that was settled here; None of another."""
+        cdef lens_field_t field
+        cdef const unsigned char *at
+        cdef const unsigned char *end
+        cdef bytes head
+        cdef list fields = []
+        if not self._flag(&self.c_usual):
+            return None
+        head = self.partial_head
+        end = <const unsigned char *>head + len(head)
+        at = lens_head_fields(<const unsigned char *>head, len(head))
+        reason = head[13:at - <const unsigned char *>head - 2]
+        while at < end - 2:
+            at = lens_field_next(at, end, &field)
+            name = (<const char *>field.name)[:field.name_n].decode("ascii").lower()
+            fields.append((name, (<const char *>field.value)[:field.value_n].decode("ascii")))
+        body = "chunked" if self.usual.body == LENS_BODY_CHUNKED else "length"
+        return reason.decode("ascii"), body, self.usual.length, event_framing_name(self.usual.events), fields
 
     @property
     def document(self):
-        return self.decoder.document if self.decoder is not None else b""
+        cdef Decoder decoder = self.decoder
+        if decoder is None:
+            return b""
+        return self._copy(<const unsigned char **>&decoder.first.p, &decoder.first.n)
 
     @property
-    def error_field(self):
-        return self.decoder.error_field if self.decoder is not None else b""
+    def error(self):
+        cdef lens_lock_t *lock
+        cdef const char *why
+        if self.tls_error is not None:
+            return f"TLS failed: {self.tls_error}"
+        lock = self.c_hold()
+        why = self.c_error
+        if why == NULL and self.decoder is not None and self.decoder.c_error:
+            why = lens_error_message(self.decoder.c_error)
+        let_go(lock)
+        return why.decode() if why != NULL else None
+
+
+def read_tcp_info(int fd):
+    cdef int64_t facts[4]
+    memset(facts, 0, sizeof(facts))
+    if lens_tcp_info(fd, facts) < 0:
+        return None
+    return facts[0], facts[1], facts[2], facts[3]

@@ -36,13 +36,29 @@ static inline ptrdiff_t lens_send(int fd, const void *data, size_t n) { return s
 #include <linux/net_tstamp.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Ask for the software receive stamp of what this socket receives from now on. */
-static inline int lens_stamp_receives(int fd) {
-    int flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags);
+/* SOF_TIMESTAMPING_OPT_ID_TCP, since Linux 6.2: ids count from the next byte that is written. */
+enum { LENS_STAMP_ID_OF_TCP = 1 << 16 };
+
+/* Ask for the software stamps of what this socket receives from now on and, of TCP, of what it sends: 0 when it is
+   done, 1 when only receives are stamped. A Unix socket takes the request and has no error queue to tell in. */
+static inline int lens_stamp(int fd) {
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    int receives = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    int both = receives | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY | SOF_TIMESTAMPING_OPT_ID
+        | LENS_STAMP_ID_OF_TCP;
+    /* Only of an IP socket; a Unix one takes the option, but has no error queue: asked for it, it gives what came. */
+    if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) && (domain == AF_INET || domain == AF_INET6)
+        && !setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &both, sizeof both))
+        return 0;
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &receives, sizeof receives) ? -1 : 1;
 }
 
 static inline ptrdiff_t lens_receive(int fd, void *data, size_t n, int64_t *real);
@@ -56,7 +72,7 @@ static inline int lens_keep_stamping(void) {
     int64_t real = 0;
     char byte = 0;
     int tries, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || lens_stamp_receives(fd)) return fd;
+    if (fd < 0 || lens_stamp(fd) < 0) return fd;
     self.sin_family = AF_INET;
     self.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (bind(fd, (struct sockaddr *)&self, n) || getsockname(fd, (struct sockaddr *)&self, &n)) return fd;
@@ -92,6 +108,33 @@ static inline ptrdiff_t lens_receive(int fd, void *data, size_t n, int64_t *real
     return got;
 }
 
+/* The stamp of bytes that have left for the network: 1 and *real (CLOCK_REALTIME) of those up to byte number *last,
+   counted modulo 2^32 from where stamping began; 0 when there is no more to tell. */
+static inline int lens_receive_sent(int fd, uint32_t *last, int64_t *real) {
+    char control[256];
+    struct msghdr msg = {0};
+    struct cmsghdr *c;
+    ptrdiff_t got;
+    msg.msg_control = control;
+    msg.msg_controllen = sizeof control;
+    *real = 0;
+    do got = recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT); while (got < 0 && errno == EINTR);
+    /* A socket without an error queue reads its data instead. */
+    if (got < 0 || !(msg.msg_flags & MSG_ERRQUEUE)) return 0;
+    for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPING) {
+            struct scm_timestamping stamps;
+            memcpy(&stamps, CMSG_DATA(c), sizeof stamps);
+            *real = (int64_t)stamps.ts[0].tv_sec * 1000000000LL + stamps.ts[0].tv_nsec;
+        } else if (c->cmsg_level == SOL_IP || c->cmsg_level == SOL_IPV6) {
+            struct sock_extended_err error;
+            memcpy(&error, CMSG_DATA(c), sizeof error);
+            *last = error.ee_data;
+        }
+    }
+    return 1;
+}
+
 static inline int lens_epoll_open(void) { return epoll_create1(EPOLL_CLOEXEC); }
 static inline int lens_epoll_close(int fd) { return close(fd); }
 
@@ -104,15 +147,46 @@ static inline int lens_epoll_set(int epoll, int op, int fd, int wanted) {
     return epoll_ctl(epoll, op, fd, &e);
 }
 
-/* Descriptors that are ready now, `most` (up to 256) of them; waits for none. */
-static inline int lens_epoll_ready(int epoll, int *fds, int most) {
-    struct epoll_event ready[256];
+/* Descriptors that are ready, `most` (up to LENS_READY_MOST) of them, as soon as there is one or `wait_ms` have
+   passed; -1 waits without end. Of one whose error queue has something to tell the complement is given. */
+enum { LENS_READY_MOST = 256 };
+static inline int lens_epoll_ready(int epoll, int *fds, int most, int wait_ms) {
+    struct epoll_event ready[LENS_READY_MOST];
     int i, n;
-    if (most > 256) most = 256;
-    do n = epoll_wait(epoll, ready, most, 0); while (n < 0 && errno == EINTR);
-    for (i = 0; i < n; i++) fds[i] = ready[i].data.fd;
+    if (most > LENS_READY_MOST) most = LENS_READY_MOST;
+    do n = epoll_wait(epoll, ready, most, wait_ms); while (n < 0 && errno == EINTR);
+    for (i = 0; i < n; i++) fds[i] = ready[i].events & EPOLLERR ? ~ready[i].data.fd : ready[i].data.fd;
     return n;
 }
+
+/* An eventfd: readable from set to clear. */
+static inline int lens_event_open(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+static inline void lens_event_set(int fd) {
+    uint64_t one = 1;
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) {}
+}
+static inline void lens_event_clear(int fd) {
+    uint64_t count;
+    while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
+}
+
+static inline void lens_sleep(int64_t ns) {
+    struct timespec wanted = {ns / 1000000000LL, ns % 1000000000LL};
+    nanosleep(&wanted, NULL);
+}
+
+typedef pthread_t lens_thread_t;
+/* A thread that runs `run(what)` and is never given a signal: those are Python's. 0, or an errno. */
+static inline int lens_thread_start(lens_thread_t *thread, void *(*run)(void *), void *what) {
+    sigset_t all, before;
+    int error;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(thread, NULL, run, what);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+static inline void lens_thread_join(lens_thread_t thread) { pthread_join(thread, NULL); }
 
 /* rtt, rttvar, min_rtt (us) and retransmits so far; older kernels know no min_rtt and leave -1. */
 static inline int lens_tcp_info(int fd, int64_t out[4]) {
@@ -130,7 +204,11 @@ static inline int lens_tcp_info(int fd, int64_t out[4]) {
 #define LENS_HAS_REACTOR 0
 
 static inline int lens_absent(void) { errno = ENOSYS; return -1; }
-static inline int lens_stamp_receives(int fd) { (void)fd; return lens_absent(); }
+static inline int lens_stamp(int fd) { (void)fd; return lens_absent(); }
+static inline int lens_receive_sent(int fd, uint32_t *last, int64_t *real) {
+    (void)fd; (void)last; (void)real;
+    return 0;
+}
 static inline int lens_keep_stamping(void) { return lens_absent(); }
 static inline ptrdiff_t lens_receive(int fd, void *data, size_t n, int64_t *real) {
     (void)fd; (void)data; (void)n; *real = 0;
@@ -142,10 +220,21 @@ static inline int lens_epoll_set(int epoll, int op, int fd, int wanted) {
     (void)epoll; (void)op; (void)fd; (void)wanted;
     return lens_absent();
 }
-static inline int lens_epoll_ready(int epoll, int *fds, int most) {
-    (void)epoll; (void)fds; (void)most;
+enum { LENS_READY_MOST = 256 };
+static inline int lens_epoll_ready(int epoll, int *fds, int most, int wait_ms) {
+    (void)epoll; (void)fds; (void)most; (void)wait_ms;
     return lens_absent();
 }
+static inline int lens_event_open(void) { return lens_absent(); }
+static inline void lens_event_set(int fd) { (void)fd; }
+static inline void lens_event_clear(int fd) { (void)fd; }
+static inline void lens_sleep(int64_t ns) { (void)ns; }
+typedef int lens_thread_t;
+static inline int lens_thread_start(lens_thread_t *thread, void *(*run)(void *), void *what) {
+    (void)thread; (void)run; (void)what;
+    return ENOSYS;
+}
+static inline void lens_thread_join(lens_thread_t thread) { (void)thread; }
 static inline int lens_tcp_info(int fd, int64_t out[4]) { (void)fd; (void)out; return lens_absent(); }
 #endif
 

@@ -9,7 +9,8 @@ class Tape:
     the lag (seen - arrived) to 128 ns.
 
     Written by one thread at a time: whoever feeds the stream or decoder that writes it (poll(), feed())
-    lets go of the GIL meanwhile, and no other thread may call anything here until that has returned.
+    lets go of the GIL meanwhile, and no other thread may call anything here until that has returned. Where a
+    reactor reads in its own thread, that is once the stream has ended or was detached.
     """
 
     def __init__(self) -> None: ...

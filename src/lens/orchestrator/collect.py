@@ -6,10 +6,11 @@ The provider says what the bytes mean; this only puts it where the model wants i
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from array import array
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from lens._core.clock import now_ns, realtime_ns
 from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, Try
@@ -40,7 +41,7 @@ def record_of(
     category = exchange.category if stopped and exchange.category else reading.category
     per_event = reading.tokens_per_event
     return Record(
-        request_id=str(uuid.uuid4()),
+        request_id=make_request_id(),
         index=slot.index,
         provider=target.info.provider,
         model=target.info.model,
@@ -61,6 +62,7 @@ def record_of(
         served_model=reading.served_model,
         stream=request.stream,
         stamp_kind=exchange.stamp_kind,
+        send_stamp=exchange.send_stamp,
         clock_stepped=exchange.clock_stepped,
         comments=exchange.comments,
         wire_bytes=exchange.wire_bytes,
@@ -141,8 +143,19 @@ def try_of(record: Record, wait_ns: int) -> Try:
 
 
 def timestamp_of(at_ns: int) -> str:
-    """A stamp of the monotonic clock as RFC 3339 in UTC, to the microsecond."""
+    """Return a stamp of the monotonic clock as RFC 3339 in UTC, to the microsecond."""
     wall_ns = realtime_ns() - (now_ns() - at_ns)
     seconds, rest_ns = divmod(wall_ns, NS_PER_S)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{rest_ns // NS_PER_US:06d}Z"
+    return f"{_format_second(seconds)}.{rest_ns // NS_PER_US:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _format_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def make_request_id() -> str:
+    """Return a random UUID (RFC 9562, version 4); uuid.uuid4() takes three times as long."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -289,7 +289,6 @@ class _PlanRun:
                 exchange = await self._attempt(slot, target, request, builder, first=not tries)
                 log_answer(slot.index, exchange)
                 record = self._record(slot, target, request, exchange, tries)
-                self.pool.loop.poll_if_stale()
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None:
                     break

@@ -104,6 +104,7 @@ def request_id(headers: dict[str, str]) -> str | None:
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
 
 
+@lru_cache(maxsize=1024)
 def go_duration_s(text: str) -> float | None:
     """Return the seconds of a Go duration ("6m0s", "8.64s", "120ms"), or None if it is not one."""
     parts = list(_GO_PART.finditer(text)) if len(text) <= _DURATION_CHARS else []
@@ -236,12 +237,14 @@ def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
     """Return the server's own timings in the headers, in milliseconds, each under its source's name."""
     found: dict[str, float] = {}
     for name, label in _MS_HEADERS.items():
-        if (value := _number(headers.get(name))) is not None:
+        if name in headers and (value := _number(headers[name])) is not None:
             found[label] = value
     for name, label in _S_HEADERS.items():
-        if (value := _number(headers.get(name))) is not None:
+        if name in headers and (value := _number(headers[name])) is not None:
             found[label] = value * 1000
-    for entry in _TIMING_ENTRY.findall(headers.get("server-timing", "")):
+    if "server-timing" not in headers:
+        return found
+    for entry in _TIMING_ENTRY.findall(headers["server-timing"]):
         name, *parameters = [part.strip() for part in _TIMING_PARAMETER.findall(entry)]
         durations = [text.partition("=")[2].strip(' "') for text in parameters if text.lower().startswith("dur=")]
         if durations and _TIMING_NAME.fullmatch(name) and (value := _number(durations[0])) is not None:

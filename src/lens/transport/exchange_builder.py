@@ -16,7 +16,7 @@ from lens._core.tape import Tape
 from lens.errors import LensError, ProtocolError
 from lens.model import CONTENT, Attempt, Connection, Events, Failure, Signal, Stamps, TcpInfo
 from lens.transport.connect import ConnectionSetup
-from lens.transport.head import ResponseHead
+from lens.transport.head import ResponseHead, describe_usual_head
 from lens.transport.loop import tcp_info
 from lens.transport.pool import PooledConnection
 from lens.wire import Exchange, Frame
@@ -90,10 +90,16 @@ class ExchangeBuilder:
         self.stale.append(Attempt(address=address, family=family, start_ns=start, end_ns=now_ns(), error=error))
         self._connection = None
 
+    def take_usual_head(self, stream: Stream) -> None:
+        """Take the response head if the core has settled it."""
+        if self.head is None and (usual := stream.usual_head) is not None:
+            self.head = describe_usual_head(usual)
+
     def release_connection(self, connection: PooledConnection) -> None:
         """Take the last readings of a connection that is about to be closed or put back."""
         self._released_ns = now_ns()
         if self._connection is connection:
+            self.take_usual_head(connection.stream)
             self._tcp_at_end = tcp_info(connection.sock.fileno())
             if connection.stream.surplus:
                 self.warn("bytes came after the end of the answer: its connection is not used again")
@@ -196,6 +202,7 @@ def _read_stream(stream: Stream, tape: Tape, start_ns: int) -> dict[str, Any]:
         "wire_bytes": stream.wire_bytes,
         "error_field": field.decode("utf-8", "replace") if field else None,
         "stamp_kind": "kernel" if stream.kernel_stamped and stream.reads else "read",
+        "send_stamp": stream.send_stamp if stream.send_start_ns >= 0 else None,
         "clock_stepped": stream.clock_stepped,
     }
 

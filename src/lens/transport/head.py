@@ -167,7 +167,7 @@ def interpret_head(response: h11.Response, request: WireRequest) -> ResponseHead
     warnings: list[str] = []
     body, length = _body_framing(headers, status, request.method, warnings)
     coding = _content_coding(headers, warnings)
-    media = next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
+    media = _media_type(headers)
     events = _event_framing(media, status, request)
     return ResponseHead(
         status=status,
@@ -182,6 +182,28 @@ def interpret_head(response: h11.Response, request: WireRequest) -> ResponseHead
         media=media,
         certain=bool(coding) or not _is_success(status) or (bool(media) and events == request.framing),
         warnings=tuple(warnings),
+    )
+
+
+def describe_usual_head(
+    usual: tuple[str, Literal["length", "chunked"], int, EventFraming, list[tuple[str, str]]],
+) -> ResponseHead:
+    """Return the ResponseHead of a head that the core has settled; see Stream.usual_head."""
+    reason, body, length, events, fields = usual
+    headers = tuple(fields)
+    return ResponseHead(
+        status=200,
+        reason=reason,
+        headers=headers,
+        body=body,
+        length=length,
+        events=events,
+        coding="",
+        encoding="",
+        keep_alive=True,
+        media=_media_type(headers),
+        certain=True,
+        warnings=(),
     )
 
 
@@ -207,6 +229,10 @@ def sniff_framing(start: bytes, declared: EventFraming, expected: EventFraming) 
         is_line = line != b"{" and ("ndjson" in (declared, expected) or (b'"delta"' in line and expected == "sse"))
         return "ndjson" if is_line else "document"  # one object over many lines, or a whole answer
     return "aws" if expected == "aws" and start.startswith(b"\0") else declared
+
+
+def _media_type(headers: tuple[tuple[str, str], ...]) -> str:
+    return next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
 
 
 def _content_coding(headers: tuple[tuple[str, str], ...], warnings: list[str]) -> str:

@@ -44,9 +44,10 @@ MAX_BLANK_LINES = 8
 MAX_INFORMATIONAL = 100
 # How often the first bytes of a body are looked for where the loop does not tell of them.
 CHECK_NS = 50 * NS_PER_MS
-FIRST_ERROR_STATUS = 300
+FIRST_FINAL_STATUS, FIRST_ERROR_STATUS = 200, 300
 
-_HEAD_STATES = ("parked", "ended", "failed")
+# What a task waits for: a head that the core does not settle itself, and the end.
+_STATES = ("parked", "ended", "failed")
 _BODY_STATES = ("ended", "failed")
 
 
@@ -57,7 +58,6 @@ class _Deadlines:
         self.timeouts = timeouts
         total = timeouts.total_ns
         self.total_at = start_ns + total if total is not None else None
-        self.document = False  # it has no content events: any byte counts as content
 
     def connect_deadline(self, now: int) -> int | None:
         """Return when a connection setup that begins now must be done."""
@@ -66,7 +66,8 @@ class _Deadlines:
 
     def next_deadline(self, stream: Stream) -> int | None:
         """Return the deadline by what has come until now; comments and pings are not content and move nothing."""
-        content = stream.last_read_ns if self.document else stream.last_content_ns
+        # A document has no content events: any byte counts as content.
+        content = stream.last_read_ns if stream.is_document else stream.last_content_ns
         ttft, idle = self.timeouts.ttft_ns, self.timeouts.idle_ns
         if content >= 0:
             return _earliest(self.total_at, content + idle if idle is not None else None)
@@ -83,7 +84,7 @@ class _Deadlines:
         limits = self.timeouts
         if limits.total_ns is not None and self.next_deadline(stream) == self.total_at:
             return TimedOut(f"{action}: no end within {human_duration(limits.total_ns)} (--timeout)")
-        if (stream.last_read_ns if self.document else stream.last_content_ns) >= 0:
+        if (stream.last_read_ns if stream.is_document else stream.last_content_ns) >= 0:
             return TimedOut(f"{action}: no content for {human_duration(limits.idle_ns or 0)} (--idle-timeout)")
         return TimedOut(f"{action}: no content within {human_duration(limits.ttft_ns or 0)} (--ttft-timeout)")
 
@@ -134,7 +135,6 @@ async def _attempt(
     before_send_at_ns: int | None,
 ) -> bool:
     """Do the exchange on one connection. Return False if an idle one was stale: the next attempt opens a new one."""
-    pool.loop.poll_if_stale()
     connection = await _acquire_connection(pool, endpoint, builder, deadlines, fresh=fresh or bool(builder.stale))
     sent = False
     try:
@@ -142,17 +142,20 @@ async def _attempt(
         if before_send_at_ns is not None:
             await _sleep_until(before_send_at_ns)
         stream = connection.stream
-        builder.attach_connection(connection, stream.begin(keep_all=keep_all))
+        tape = stream.begin(
+            keep_all=keep_all,
+            usual_events="" if request.method == "HEAD" else request.framing,
+            signals=pool.signal_set(request.signals),
+        )
+        builder.attach_connection(connection, tape)
         action = f"{request.method} {endpoint.label}"
         broken = await _send(connection, data, deadlines, action)
         sent = broken is None
-        await _read_head(pool, connection, request, builder, deadlines, broken, action)
-        await _read_body(pool, stream, builder, deadlines, action)
+        await _read_response(pool, connection, request, builder, deadlines, broken, action)
     except StaleConnection as stale:
         builder.drop_stale_connection(connection, str(stale))
         return False
     finally:
-        pool.loop.poll_if_stale()
         builder.release_connection(connection)
         if not fresh and _is_reusable(connection, builder, sent):
             pool.put_idle(connection)
@@ -208,7 +211,7 @@ async def _wait_writable(connection: PooledConnection, deadlines: _Deadlines, ac
         await trio.lowlevel.wait_writable(connection.sock)
 
 
-async def _read_head(
+async def _read_response(
     pool: Pool,
     connection: PooledConnection,
     request: WireRequest,
@@ -217,15 +220,10 @@ async def _read_head(
     broken: OSError | None,
     action: str,
 ) -> None:
-    """Read the final head; those of 1xx before it are stamped and skipped."""
+    """Read the response to its end; the core settles a usual head, and wakes this task for any other."""
     stream = connection.stream
     blank_lines = informational = 0
-    while True:
-        if not await pool.loop.wait(stream, _HEAD_STATES, deadlines.next_deadline(stream)):
-            raise deadlines.make_timeout(stream, action)
-        if stream.state != "parked":
-            raise make_head_error(stream, reused=connection.reused, broken=broken, action=action)
-        pool.loop.poll_if_stale()
+    while await _next_head(pool, stream, builder, deadlines, action):
         data = stream.head.lstrip(b"\r\n")
         if not data and blank_lines < MAX_BLANK_LINES:
             blank_lines += 1
@@ -236,18 +234,58 @@ async def _read_head(
         response = parse_head(data)
         if response.status_code == AUTHENTICATION_REQUIRED and (relay := connection.endpoint.relay) is not None:
             raise ProxyError(f"proxy {relay.label}: 407; {HOW_TO_AUTHENTICATE}")
-        if response.status_code >= 200:
-            break
+        if response.status_code >= FIRST_FINAL_STATUS:
+            head = interpret_head(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
+            await _begin_body(pool, stream, head, request, builder, deadlines, action)
+            continue
         informational += 1
         if informational > MAX_INFORMATIONAL:
             raise ProtocolError(f"{action}: more than {MAX_INFORMATIONAL} informational answers (1xx) and no final one")
         if builder.informational_ns is None:
             builder.informational_ns = stream.first_byte_ns
         stream.informational()
-    builder.head = head = interpret_head(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
+    builder.take_usual_head(stream)
+    if builder.head is None:
+        raise make_head_error(stream, reused=connection.reused, broken=broken, action=action)
+    if stream.done and stream.state not in _BODY_STATES:
+        await _drain(pool, stream, builder.head)
+    if stream.state == "failed":
+        raise make_body_error(stream, action)
+
+
+async def _next_head(pool: Pool, stream: Stream, builder: ExchangeBuilder, deadlines: _Deadlines, action: str) -> bool:
+    """Wait for a head that the core leaves to this task; return False when the answer is over instead."""
+
+    def is_due() -> bool:
+        return stream.done or stream.state in _STATES
+
+    # The core wakes no task when content comes, so the deadlines are checked once each idle time.
+    while not await pool.loop.wait_until(stream, is_due, deadlines.next_check(stream)):
+        limit, now = deadlines.next_deadline(stream), now_ns()
+        passed = limit is not None and now >= limit
+        silent_ns = now - stream.last_content_ns
+        counts_missing = not passed and silent_ns < LINGER_UNCOUNTED_NS
+        if (passed or silent_ns >= LINGER_NS) and builder.has_finished(counted=counts_missing):
+            builder.stop_waiting()
+            return False
+        if passed:
+            raise deadlines.make_timeout(stream, action)
+    return stream.state == "parked"
+
+
+async def _begin_body(
+    pool: Pool,
+    stream: Stream,
+    head: ResponseHead,
+    request: WireRequest,
+    builder: ExchangeBuilder,
+    deadlines: _Deadlines,
+    action: str,
+) -> None:
+    """Let the core cut the body as the final head says, and its first bytes where the head is not certain."""
+    builder.head = head
     if not head.certain and head.body != "none":
         builder.head = head = decide_by_bytes(head, await _first_bytes(pool, stream, head, deadlines, action), request)
-    deadlines.document = head.events == "document"
     stream.begin_body(head.body, head.length, head.events, pool.signal_set(request.signals), head.encoding)
 
 
@@ -270,31 +308,9 @@ async def _first_bytes(pool: Pool, stream: Stream, head: ResponseHead, deadlines
     return stream.held
 
 
-async def _read_body(pool: Pool, stream: Stream, builder: ExchangeBuilder, deadlines: _Deadlines, action: str) -> None:
-    def is_over() -> bool:
-        return stream.done or stream.state in _BODY_STATES
-
-    # The core wakes no task when content comes, so the deadlines are checked once each idle time.
-    while not await pool.loop.wait_until(stream, is_over, deadlines.next_check(stream)):
-        limit, now = deadlines.next_deadline(stream), now_ns()
-        passed = limit is not None and now >= limit
-        silent_ns = now - stream.last_content_ns
-        counts_missing = not passed and silent_ns < LINGER_UNCOUNTED_NS
-        if (passed or silent_ns >= LINGER_NS) and builder.has_finished(counted=counts_missing):
-            builder.stop_waiting()
-            return
-        if passed:
-            raise deadlines.make_timeout(stream, action)
-    if stream.done and stream.state not in _BODY_STATES:
-        await _drain(pool, stream, builder)
-    if stream.state == "failed":
-        raise make_body_error(stream, action)
-
-
-async def _drain(pool: Pool, stream: Stream, builder: ExchangeBuilder) -> None:
+async def _drain(pool: Pool, stream: Stream, head: ResponseHead) -> None:
     """Wait a little for the end of a body whose protocol has ended, so that its connection can be used again."""
-    head = builder.head
-    if head is not None and head.keep_alive:
+    if head.keep_alive:
         await pool.loop.wait(stream, _BODY_STATES, now_ns() + DRAIN_NS)
 
 

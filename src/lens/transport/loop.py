@@ -1,9 +1,10 @@
-"""The one trio task that reads every connection of a run.
+"""Wakes the task of a request when the core has something for it.
 
-The rule: a request's task is woken only when its stream has changed state (head complete, body ended, failed) or a
-deadline has passed; single events never reach Python. Where the system has no epoll with stamps, or on demand, a plain
-loop with a trio task per connection does the same work with the time of the read. If the reading stops, every task
-that waits fails instead of hanging.
+The rule: a request's task is woken only when its stream has changed state (head complete, answer done, body ended,
+failed) or a deadline has passed; single events never reach Python. A thread of the core reads all sockets, and one
+trio task waits until it says that a stream has changed. Where the system has no epoll with stamps, or on demand, a
+plain loop with a trio task per connection does the same work with the time of the read. If the reading stops, every
+task that waits fails instead of hanging.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from lens._core import reactor as core
 from lens._core.clock import now_ns
-from lens._core.pacer import Alarm
-from lens._core.stream import Stream
+from lens._core.stream import Stream, read_tcp_info
 from lens.model import TcpInfo
 from lens.units import NS_PER_S
 
@@ -28,15 +28,6 @@ from lens.units import NS_PER_S
 FALLBACK_VARIABLE = "LENS_CORE_FALLBACK"
 # One read of the plain loop; larger than a socket's usual receive buffer holds.
 READ_BYTES = 262144
-# A poll that finds nothing costs some 3 us; one in this time is a hundredth of a core.
-STALE_NS = 300_000
-# From so many streams on, if none is fast, reads are batched: a wake-up of the loop costs as much as ten reads, and the
-# kernel's stamps are not changed by it. Two events of one stream within a batch are one read then.
-BATCH_STREAMS = 256
-BATCH_NS = 300_000
-# Reads a second of one stream, on average; above it a batch would last more than 3 % of the gap between two events.
-FAST_READS_PER_S = 100
-RATE_WINDOW_NS = 50_000_000
 
 
 class LoopClosed(RuntimeError):
@@ -64,16 +55,8 @@ class Loop(abc.ABC):
         """Stop reading; before the socket is closed. Harmless if it is not attached."""
 
     @abc.abstractmethod
-    def poll(self) -> None:
-        """Read what has arrived, before a decision that depends on it."""
-
-    @abc.abstractmethod
-    def poll_if_stale(self) -> None:
-        """Read what has arrived if nothing was read for a while; between two pieces of work.
-
-        The work of one request is short, that of many due at once is not: without this, what arrives meanwhile would
-        be read only after all of it, and in one piece with what came later.
-        """
+    def refresh(self, stream: Stream) -> None:
+        """Read what has arrived for this stream, before a decision that depends on it."""
 
     def close(self) -> None:
         """Stop reading; tasks that still wait fail with LoopClosed."""
@@ -95,6 +78,8 @@ class Loop(abc.ABC):
         Raises:
             LoopClosed: the reading has stopped.
         """
+        if is_met():
+            await trio.lowlevel.checkpoint()  # the core is quick; other tasks have their turn all the same
         while not is_met():
             if self._stopped is not None:
                 # Where the loop was cancelled together with this task, that is the reason, not the loop.
@@ -104,7 +89,7 @@ class Loop(abc.ABC):
                 await self._suspend(stream)
                 continue
             if now_ns() >= deadline_ns:
-                self.poll()
+                self.refresh(stream)
                 return is_met()
             with trio.CancelScope(deadline=trio_time(deadline_ns)):
                 await self._suspend(stream)
@@ -133,15 +118,12 @@ class Loop(abc.ABC):
 
 
 class NativeLoop(Loop):
-    """Reads all sockets through one epoll descriptor; the core drains them in C."""
+    """Reads all sockets through one epoll descriptor, in a thread of the core that needs no GIL."""
 
     def __init__(self, *, kernel_stamps: bool) -> None:
         super().__init__(kernel_stamps=kernel_stamps, native=True)
         self.reactor = core.Reactor(kernel_stamps=kernel_stamps)
-        self._read_ns = 0
-        # The rate of reads in the last window.
-        self._rate_since_ns, self._rate_from_reads, self._slow = now_ns(), 0, False
-        self._alarm = Alarm()
+        self.reactor.start()
 
     def attach(self, stream: Stream, sock: socket.socket) -> None:  # noqa: ARG002  the core knows the descriptor
         self.reactor.attach(stream)
@@ -150,45 +132,28 @@ class NativeLoop(Loop):
         self.reactor.detach(stream)
         self._wake(stream)
 
-    def poll(self) -> None:
+    def refresh(self, stream: Stream) -> None:
+        if self.reactor.read(stream):
+            self._wake_changed()
+
+    def _wake_changed(self) -> None:
         for stream in self.reactor.poll():
             self._wake(stream)
-        self._read_ns = now_ns()
-
-    def poll_if_stale(self) -> None:
-        if now_ns() - self._read_ns > STALE_NS:
-            self.poll()
 
     async def run(self) -> None:
-        """Read until the loop is closed; the background task."""
-        ready, alarm = self.reactor.fileno(), self._alarm.fileno()
+        """Wake the tasks whose streams have changed, until the loop is closed; the background task."""
+        changed = self.reactor.fileno()
         try:
-            while True:
-                if self.should_batch():
-                    self._alarm.set(BATCH_NS)
-                    await trio.lowlevel.wait_readable(alarm)
-                else:
-                    await trio.lowlevel.wait_readable(ready)
-                if self._stopped is not None:
-                    return  # closed between the waking and now
-                self.poll()
+            while self._stopped is None:
+                self._wake_changed()
+                await trio.lowlevel.wait_readable(changed)
         except BaseException as error:
             self._stop(f"the reading task ended: {type(error).__name__}: {error}")
             raise
 
-    def should_batch(self) -> bool:
-        """Return whether reads are to be batched: there are many streams, and none that must be read at once."""
-        streams, now = len(self.reactor), now_ns()
-        if now - self._rate_since_ns >= RATE_WINDOW_NS:
-            reads_per_s = (self.reactor.reads - self._rate_from_reads) * NS_PER_S / (now - self._rate_since_ns)
-            self._slow = streams < reads_per_s < FAST_READS_PER_S * streams
-            self._rate_since_ns, self._rate_from_reads = now, self.reactor.reads
-        return self._slow and streams >= BATCH_STREAMS and not self.reactor.unstamped
-
     def close(self) -> None:
         super().close()
         self.reactor.close()
-        self._alarm.close()
 
 
 class PlainLoop(Loop):
@@ -211,12 +176,10 @@ class PlainLoop(Loop):
             scope.cancel()
         self._wake(stream)
 
-    def poll(self) -> None:
-        for stream, (sock, _) in list(self._readers.items()):
+    def refresh(self, stream: Stream) -> None:
+        sock, _ = self._readers.get(stream, (None, None))
+        if sock is not None:
             self._read_once(stream, sock)
-
-    def poll_if_stale(self) -> None:
-        return  # each socket would need a call of its own, which costs more than it finds
 
     async def _read(self, stream: Stream, sock: socket.socket, scope: trio.CancelScope) -> None:
         try:
@@ -281,7 +244,7 @@ def trio_time(at_ns: int) -> float:
 
 def tcp_info(descriptor: int) -> TcpInfo | None:
     """Return the kernel's TCP_INFO of a connection; None where the system has none."""
-    facts = core.read_tcp_info(descriptor)
+    facts = read_tcp_info(descriptor)
     if facts is None:
         return None
     rtt, rttvar, min_rtt, retransmits = facts

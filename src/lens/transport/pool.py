@@ -83,9 +83,9 @@ class Pool:
         self._open.add(connection)
         if setup.tls is not None:
             stream.secure(setup.tls.ssl_object, setup.tls.incoming)
+            if setup.tls.leftover:  # it came before all that the loop will read
+                stream.feed(setup.tls.leftover, setup.tls.leftover_ns, setup.tls.leftover_ns)
         self.loop.attach(stream, sock)
-        if setup.tls is not None and setup.tls.leftover:
-            stream.feed(setup.tls.leftover, setup.tls.leftover_ns, setup.tls.leftover_ns)
         return connection
 
     def take_idle(self, endpoint: Endpoint) -> PooledConnection | None:
@@ -93,9 +93,9 @@ class Pool:
         idle = self._idle.get(endpoint)
         if not idle:
             return None
-        self.loop.poll()  # a peer may have closed just now
         while idle:
             connection = idle.pop()
+            self.loop.refresh(connection.stream)  # the peer may have closed just now
             if connection.is_usable:
                 connection.reused = True
                 return connection
