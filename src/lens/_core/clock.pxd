@@ -32,6 +32,7 @@ cdef struct Offset:
     int64_t width     # of the bracket it was read in
     int64_t sampled   # when, on CLOCK_MONOTONIC
     int64_t steps     # how often it was set
+    int64_t stepped   # until when stamps may be of the clock as it was before, on CLOCK_MONOTONIC
 
 
 # How old an offset may get. NTP slews both clocks alike, so only a step can make it wrong.
@@ -44,7 +45,7 @@ cdef enum:
 cdef inline void offset_start(Offset *o) noexcept nogil:
     o.sampled = mono_ns()
     o.value = offset_ns(9, &o.width)
-    o.steps = 0
+    o.steps = o.stepped = 0
 
 
 cdef inline bint offset_renew(Offset *o, int64_t now) noexcept nogil:
@@ -58,6 +59,7 @@ cdef inline bint offset_renew(Offset *o, int64_t now) noexcept nogil:
         moved = -moved
     if moved > STEP_NS + width + o.width:
         o.steps += 1
+        o.stepped = mono_ns()
         o.value, o.width, o.sampled = value, width, now
         return True
     # The tighter bracket is the better estimate; an old one must still follow the slew.
@@ -82,4 +84,6 @@ cdef inline int64_t offset_to_mono(Offset *o, int64_t real, int64_t seen, bint *
             o.sampled = 0
             stepped[0] = offset_renew(o, seen) or stepped[0]
             at = real - o.value
+    if at < o.stepped:
+        stepped[0] = True
     return seen if stepped[0] or at > seen else at
