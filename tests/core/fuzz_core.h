@@ -110,7 +110,7 @@ static void check_tape(const lens_tape_t *tape) {
     int64_t *times = (int64_t *)calloc(2 * n, sizeof *times);
     uint16_t *signals = (uint16_t *)calloc(n, sizeof *signals);
     uint32_t *counts = (uint32_t *)calloc(2 * n, sizeof *counts);
-    lens_tape_columns(tape, 0, times, times + n, signals, counts, counts + n);
+    lens_tape_columns(tape, tape->n, 0, times, times + n, signals, counts, counts + n);
     free(times), free(signals), free(counts);
 }
 

@@ -9,11 +9,13 @@ import os
 import random
 import select
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 
 import pytest
+import trustme
 from answers import Answer, fixtures
 from waiting import HANG_S
 
@@ -168,6 +170,219 @@ def test_a_compressed_flood_is_decoded_while_it_is_read():
         sending.result()
     assert stream.state == "ended"
     assert len(connection.tape) == sent
+    connection.close()
+    reactor.close()
+
+
+def until(is_met, reactor=None):
+    """Wait; poll meanwhile, if there is a reactor."""
+    deadline = time.monotonic() + HANG_S
+    while not is_met():
+        assert time.monotonic() < deadline
+        if reactor is None:
+            time.sleep(0.001)
+        else:
+            select.select([reactor.fileno()], [], [], 0.01)
+            reactor.poll()
+
+
+def test_a_tape_may_be_read_while_the_thread_writes_it():
+    reactor, sent = Reactor(), 60_000
+    reactor.start()
+    connection = Connection(reactor)
+    body = b"".join(EVENT % (number % 10) for number in range(sent))
+
+    def send():
+        connection.peer.sendall(HEAD[:-2] + b"Content-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 3000):
+            connection.peer.sendall(body[at : at + 3000])
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send)
+        while connection.stream.state not in ("ended", "failed"):
+            columns = connection.tape.columns(0)
+            assert len({len(column) for column in columns}) == 1
+            assert columns[4].tolist() == sorted(columns[4])
+            assert len(columns[0]) <= len(connection.tape.frames()) <= len(connection.tape) <= sent
+            assert connection.tape.signals in (0, int(Signal.TEXT))
+        sending.result()
+    assert len(connection.tape.columns(0)[0]) == len(connection.tape.frames()) == sent
+    connection.close()
+    reactor.close()
+
+
+def test_a_peer_that_closed_behind_an_informational_head_ends_the_body_that_follows():
+    reactor = Reactor()
+    reactor.start()
+    connection = Connection(reactor)
+    usual = HEAD[:-2] + b"Content-Length: 1000\r\n\r\n"
+    connection.peer.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n" + usual + EVENT % 1)
+    connection.peer.shutdown(socket.SHUT_WR)
+    until(lambda: connection.stream.closed)
+    connection.stream.informational()
+    assert (connection.stream.state, connection.stream.error) == ("failed", "incomplete body")
+    assert len(connection.tape) == 1
+    connection.close()
+    reactor.close()
+
+
+def test_informational_heads_that_fill_the_memory_are_read_on_when_there_is_room():
+    reactor, many = Reactor(), 150
+    reactor.start()
+    connection = Connection(reactor)
+    early = b"HTTP/1.1 103 Early Hints\r\nX: " + b"a" * 60_000 + b"\r\n\r\n"
+    answer = early * many + HEAD[:-2] + b"Content-Length: %d\r\n\r\n" % len(EVENT % 1) + EVENT % 1
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(connection.peer.sendall, answer)
+        until(lambda: len(connection.stream.held) > 4 << 20)
+
+        def pass_one():
+            if connection.stream.state == "parked":
+                connection.stream.informational()
+            return connection.stream.state == "ended"
+
+        until(pass_one)
+        sending.result()
+    connection.close()
+    reactor.close()
+
+
+class Secured(Connection):
+    """The same over TLS, past the handshake."""
+
+    def __init__(self, reactor):
+        super().__init__(reactor)
+        authority, incoming, outgoing = trustme.CA(), ssl.MemoryBIO(), ssl.MemoryBIO()
+        ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.configure_trust(ours)
+        authority.issue_cert("localhost").configure_cert(theirs)
+        self.to_peer = ssl.MemoryBIO()
+        client = ours.wrap_bio(incoming, self.to_peer, server_hostname="localhost")
+        self.peer_in, self.outgoing = ssl.MemoryBIO(), outgoing
+        self.server = theirs.wrap_bio(self.peer_in, outgoing, server_side=True)
+        for _ in range(4):
+            for end, read, write in (
+                (client, self.to_peer, self.peer_in),
+                (self.server, outgoing, incoming),
+            ):
+                try:
+                    end.do_handshake()
+                except ssl.SSLWantReadError:
+                    pass
+                write.write(read.read())
+        self.stream.secure(client, incoming)
+
+    def send(self, data, *, last=False):
+        self.server.write(data)
+        if last:
+            with pytest.raises(ssl.SSLWantReadError):
+                self.server.unwrap()
+        self.peer.sendall(self.outgoing.read())
+        if last:
+            self.peer.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("body", ["close", "length", "informational"])
+def test_what_waits_to_be_decrypted_comes_before_the_end(body):
+    """The peer has closed when the task acts on a head, but the rest of its answer is ciphertext still."""
+    reactor, events = Reactor(), EVENT % 1 * 5
+    reactor.start()
+    connection = Secured(reactor)
+    stream = connection.stream
+    usual = HEAD[:-2] + b"Content-Length: %d\r\n\r\n" % len(events)
+    connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" if body == "informational" else HEAD)
+    until(lambda: stream.state == "parked", reactor)
+    connection.send(usual + events if body == "informational" else events, last=True)
+    until(lambda: stream.closed)
+    if body == "informational":
+        stream.informational()
+    else:
+        stream.begin_body(body, len(events), "sse", SHARED)
+    until(lambda: stream.state in ("ended", "failed"), reactor)
+    assert (stream.state, stream.error, len(connection.tape)) == ("ended", None, 5)
+    connection.close()
+    reactor.close()
+
+
+class Endless:
+    """A TLS object whose peer sends the next bytes while it decrypts the last."""
+
+    def __init__(self, connection):
+        self.connection, self.reads, self.pending_bytes = connection, 0, 0
+
+    def read(self, _):
+        self.reads += 1
+        assert self.reads < 100, "poll() does not come back"
+        before = self.connection.reactor.reads
+        self.connection.peer.sendall(b"x")
+        until(lambda: self.connection.reactor.reads > before)
+        return b"x"
+
+    def pending(self):
+        return 0
+
+
+class Incoming:
+    pending = 0
+
+    def write(self, data):
+        pass
+
+
+def test_a_peer_that_sends_faster_than_can_be_decrypted_does_not_hold_up_a_poll():
+    reactor = Reactor()
+    reactor.start()
+    connection = Connection(reactor)
+    tls = Endless(connection)
+    connection.stream.secure(tls, Incoming())
+    connection.peer.sendall(b"x")
+    for polls in range(1, 4):
+        until(lambda: select.select([reactor.fileno()], [], [], 0)[0])
+        reactor.poll()
+        assert tls.reads == polls
+    connection.close()
+    reactor.close()
+
+
+class Holder:
+    """Garbage that only a collector finds."""
+
+    def __init__(self):
+        self.me = self
+
+
+def test_a_reactor_that_a_collector_finds_ends_its_thread_before_its_streams_go():
+    gc.collect()
+    before = threads_now()
+    reactor = Reactor()
+    reactor.start()
+    connection = Connection(reactor)
+    ours, peer = connection.ours, connection.peer
+    holder = Holder()  # younger: the reactor's streams would be cleared away before anything lets go of it
+    holder.reactor = reactor
+    peer.sendall(HEAD[:-2] + b"Content-Length: 1000000000\r\n\r\n" + EVENT % 1 * 1000)
+    del reactor, connection, holder
+    gc.collect()
+    peer.sendall(EVENT % 1 * 1000)
+    until(lambda: threads_now() <= before)
+    ours.close()
+    peer.close()
+
+
+def test_a_forked_child_leaves_the_reactor_to_its_parent():
+    reactor = Reactor()
+    reactor.start()
+    connection = Connection(reactor)
+    child = os.fork()
+    if child == 0:
+        reactor.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    connection.peer.sendall(HEAD)
+    until(lambda: connection.stream.state == "parked", reactor)
+    turns = reactor.turns
+    time.sleep(0.05)
+    assert reactor.turns - turns < 10  # nor does its thread turn and turn
     connection.close()
     reactor.close()
 

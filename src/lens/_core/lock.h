@@ -30,7 +30,7 @@ static inline void lens_lock_take(lens_lock_t *lock) {
     if (!pthread_mutex_trylock(&lock->mutex)) return;
     __atomic_add_fetch(&lock->waiting, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&lock->mutex);
-    if (!__atomic_sub_fetch(&lock->waiting, 1, __ATOMIC_SEQ_CST)) pthread_cond_signal(&lock->calm);
+    if (!__atomic_sub_fetch(&lock->waiting, 1, __ATOMIC_SEQ_CST)) pthread_cond_broadcast(&lock->calm);
 }
 
 /* For the reading thread: after everybody else. */

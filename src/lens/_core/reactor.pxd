@@ -1,8 +1,8 @@
 from libc.stdint cimport int64_t
 
 from lens._core.clock cimport Offset
+from lens._core.lock cimport lens_lock_t
 from lens._core.stream cimport Stream
-from lens._core.stream_state cimport lens_lock_t
 
 cdef extern from "sysio.h" nogil:
     ctypedef struct lens_thread_t:
@@ -33,6 +33,7 @@ cdef class Reactor:
     cdef int ender             # an eventfd in the epoll, set to end the reading thread
     cdef int stamper           # a socket that keeps the kernel's stamping on
     cdef bint kernel_stamps
+    cdef int pid               # of the process that made it
     cdef bint threaded         # a thread of the core reads; else poll() does
     cdef lens_thread_t thread
     cdef unsigned char *buffer # one read; shared by all sockets
@@ -53,7 +54,7 @@ cdef class Reactor:
     cdef int64_t n_polls, n_turns, n_reads, n_unstamped
 
     cdef void c_drain(self, int *fds, int n) noexcept nogil
-    cdef void c_read(self, Stream stream, bint stepped) noexcept nogil
+    cdef bint c_read(self, Stream stream, bint stepped) noexcept nogil
     cdef void c_forget(self, Stream stream) noexcept nogil
     cdef void c_serve(self) noexcept nogil
     cdef int c_tell(self, int64_t now) noexcept nogil

@@ -17,14 +17,8 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from lens._core.clock cimport mono_ns, offset_renew, offset_start, offset_to_mono
+from lens._core.lock cimport lens_lock_close, lens_lock_give, lens_lock_open, lens_lock_take, lens_lock_take_last
 from lens._core.stream cimport Stream
-from lens._core.stream_state cimport (
-    lens_lock_close,
-    lens_lock_give,
-    lens_lock_open,
-    lens_lock_take,
-    lens_lock_take_last,
-)
 
 import os
 
@@ -46,6 +40,7 @@ cdef extern from "sysio.h" nogil:
     void lens_event_set(int fd) noexcept
     void lens_event_clear(int fd) noexcept
     void lens_sleep(int64_t ns) noexcept
+    int lens_pid() noexcept
     int lens_thread_start(lens_thread_t *thread, void *(*run)(void *) noexcept nogil, void *what) noexcept
     void lens_thread_join(lens_thread_t thread) noexcept
 
@@ -67,15 +62,14 @@ cdef void *serve(void *reactor) noexcept nogil:
     return NULL
 
 
-# Its streams are told when it goes, which they could not be once a collector had cleared them away.
 @cython.no_gc_clear
 cdef class Reactor:
     def __cinit__(self, *, bint kernel_stamps=True):
+        self.pid = lens_pid()
         self.epoll = self.told = self.ender = self.stamper = -1
         lens_lock_open(&self.lock)
         self.streams = {}
-        self.kernel_stamps = kernel_stamps
-        self.n_unstamped = not kernel_stamps
+        self.kernel_stamps, self.n_unstamped = kernel_stamps, not kernel_stamps
         self.buffer = <unsigned char *>malloc(READ_BYTES)
         if self.buffer == NULL:
             raise MemoryError()
@@ -88,6 +82,10 @@ cdef class Reactor:
             self.stamper = lens_keep_stamping()
         offset_start(&self.offset)
         self.rate.since = mono_ns()
+
+    def __del__(self):
+        # Before a collector of garbage clears anything away: the thread reads into streams that only we hold.
+        self.close()
 
     def __dealloc__(self):
         self.close()
@@ -115,23 +113,26 @@ cdef class Reactor:
 
     def attach(self, Stream stream):
         cdef Stream former
+        cdef bint stamped
         if self.epoll < 0:
             raise ValueError("the reactor is closed")
         if stream.attached and self.streams.get(stream.fd) is not stream:
             raise ValueError(f"descriptor {stream.fd}: its stream is attached to another reactor")
         self._make_room(stream.fd)
-        # Where it is refused, reads and sends carry no stamp and say so.
-        stream.offset = &self.offset if self.kernel_stamps and lens_stamp(stream.fd) == 0 else NULL
-        stream.sent_bytes = 0
         former = self.streams.get(stream.fd)
-        stream.lock = &self.lock
+        # Where it is refused, reads and sends carry no stamp and say so.
+        stamped = self.kernel_stamps and lens_stamp(stream.fd) == 0
+        stream.bind(&self.lock)
         lens_lock_take(&self.lock)
         if lens_epoll_set(self.epoll, ADD, stream.fd, 1) < 0:
             error = last_errno
             lens_lock_give(&self.lock)
             if former is not stream:
-                stream.lock = NULL
+                stream.bind(NULL)
             raise OSError(error, os.strerror(error))
+        stream.offset = &self.offset if stamped else NULL
+        stream.sent_bytes = 0
+        stream.paused = False
         if former is not None and former is not stream:
             self.c_forget(former)  # its socket was closed, else the kernel had refused this one
         stream.epoll = self.epoll
@@ -141,7 +142,7 @@ cdef class Reactor:
         self.by_fd[stream.fd] = <void *>stream
         lens_lock_give(&self.lock)
         if former is not None and former is not stream:
-            former.lock = NULL
+            former.bind(NULL)
         self.streams[stream.fd] = stream
 
     cdef int _make_room(self, int fd) except -1:
@@ -168,16 +169,17 @@ cdef class Reactor:
         if self.streams.get(stream.fd) is not stream:
             return
         lens_lock_take(&self.lock)
-        if stream.attached:
+        if stream.attached and self.pid == lens_pid():  # a forked child has no epoll of its own
             lens_epoll_set(self.epoll, REMOVE, stream.fd, 0)
         self.c_forget(stream)
         lens_lock_give(&self.lock)
-        stream.lock = NULL
+        stream.bind(NULL)
         del self.streams[stream.fd]
 
     cdef void c_forget(self, Stream stream) noexcept nogil:
         """No longer one of ours; under the lock."""
         stream.attached = False
+        stream.offset = NULL
         self.by_fd[stream.fd] = NULL
         self.n_streams -= 1
         lens_work_remove(&self.work, &stream.work_at)
@@ -240,61 +242,59 @@ cdef class Reactor:
         return changed
 
     def read(self, Stream stream):
-        cdef bint waits
+        cdef bint waits, stepped
+        cdef int turn
         if self.streams.get(stream.fd) is not stream:
             return False
         lens_lock_take(&self.lock)
         if stream.attached and not stream.paused:
-            self.c_read(stream, offset_renew(&self.offset, mono_ns()))
+            stepped = offset_renew(&self.offset, mono_ns())
+            for turn in range(READS_AT_ONCE):
+                if not self.c_read(stream, stepped):
+                    break
         waits = stream.work_at >= 0
         lens_lock_give(&self.lock)
         return waits
 
     cdef void c_drain(self, int *fds, int n) noexcept nogil:
-        """Read each of these sockets; others may have the lock in between."""
-        cdef int i, fd
-        cdef bint stepped = False
+        """Read each of these sockets until it has no more, or others should have their turn; they may have the lock."""
+        cdef int i, fd, turn
+        cdef bint more, stepped = False
         for i in range(n):
-            if self.threaded:
-                lens_lock_take_last(&self.lock)
-            else:
-                lens_lock_take(&self.lock)
-            if i == 0:
-                stepped = offset_renew(&self.offset, mono_ns())
-                self.n_turns += 1
-            # A descriptor that was duplicated elsewhere is told of even when ours is closed and forgotten.
             fd = fds[i] if fds[i] >= 0 else ~fds[i]
-            if fd < self.n_fds and self.by_fd[fd] != NULL:
-                if fds[i] < 0:
-                    (<Stream>self.by_fd[fd]).c_take_sent()
-                self.c_read(<Stream>self.by_fd[fd], stepped)
-            lens_lock_give(&self.lock)
+            more, turn = True, 0
+            while more and turn < READS_AT_ONCE:
+                lens_lock_take_last(&self.lock)
+                if i == turn == 0:
+                    stepped = offset_renew(&self.offset, mono_ns())
+                    self.n_turns += 1
+                # A descriptor that was duplicated elsewhere is told of even when ours is closed and forgotten.
+                more = fd < self.n_fds and self.by_fd[fd] != NULL
+                if more:
+                    if fds[i] < 0 and turn == 0:
+                        (<Stream>self.by_fd[fd]).c_take_sent()
+                    more = self.c_read(<Stream>self.by_fd[fd], stepped)
+                lens_lock_give(&self.lock)
+                turn += 1
 
-    cdef void c_read(self, Stream stream, bint stepped) noexcept nogil:
-        """Read one socket until it has no more, or others should have their turn; under the lock."""
+    cdef bint c_read(self, Stream stream, bint stepped) noexcept nogil:
+        """Read one socket once; whether it may have more that can be taken. Under the lock."""
         cdef int64_t real, seen
-        cdef Py_ssize_t got
-        cdef int turn, error
-        for turn in range(READS_AT_ONCE):
-            got = lens_receive(stream.fd, self.buffer, READ_BYTES, &real)
-            error = last_errno
-            seen = mono_ns()
-            self.n_reads += 1
-            if got > 0:
-                stream.c_read(self.buffer, got, self.c_arrival(stream, real, seen, stepped), seen)
-                if got < READ_BYTES:
-                    break
-            elif got < 0 and error == EAGAIN:
-                break
-            else:
-                if stream.attached:
-                    lens_epoll_set(self.epoll, REMOVE, stream.fd, 0)
-                stream.attached = False
-                stream.c_eof(seen, 0 if got == 0 else error)
-                break
+        cdef Py_ssize_t got = lens_receive(stream.fd, self.buffer, READ_BYTES, &real)
+        cdef int error = last_errno
+        seen = mono_ns()
+        self.n_reads += 1
+        if got > 0:
+            stream.c_read(self.buffer, got, self.c_arrival(stream, real, seen, stepped), seen)
+        elif got == 0 or error != EAGAIN:
+            if stream.attached:
+                lens_epoll_set(self.epoll, REMOVE, stream.fd, 0)
+            stream.attached = False
+            stream.c_eof(seen, 0 if got == 0 else error)
         if stream.changed or stream.c_waits_for_python():
             self.urgent = self.urgent or stream.changed
             lens_work_add(&self.work, <void *>stream, &stream.work_at)
+        return got == READ_BYTES and not stream.paused
 
     cdef void c_serve(self) noexcept nogil:
         """The reading thread."""
@@ -381,14 +381,17 @@ cdef class Reactor:
 
     def close(self):
         cdef Stream stream
+        if self.pid != lens_pid():  # a forked child: the thread is not here, nor whoever had the lock
+            self.threaded = False
+            lens_lock_open(&self.lock)
         if self.threaded:
+            self.threaded = False
             lens_lock_take(&self.lock)
             self.closing = True
             lens_lock_give(&self.lock)
             lens_event_set(self.ender)
             with nogil:
                 lens_thread_join(self.thread)
-            self.threaded = False
         for stream in list(self.streams.values() if self.streams is not None else ()):
             self.detach(stream)
         for fd in (self.epoll, self.told, self.ender, self.stamper):

@@ -1,4 +1,5 @@
 from lens._core.frames cimport Inflater, lens_read_queue_t
+from lens._core.lock cimport lens_lock_t
 from lens._core.stream_state cimport StreamState
 from lens._core.tape cimport Tape
 
@@ -6,11 +7,13 @@ from lens._core.tape cimport Tape
 cdef class Stream(StreamState):
     # Only whoever has the GIL touches these.
     cdef bint settling         # settle() is at work
+    cdef bint again            # somebody else wanted to meanwhile
     cdef str tls_error
     cdef Tape tape
     cdef Inflater inflater     # None: the body is not compressed
     cdef object tls, incoming
 
+    cdef void bind(self, lens_lock_t *lock) noexcept
     cdef int settle(self) except -1
     cdef int _require_head(self, str refused) except -1
     cdef int _decrypt(self) except -1

@@ -27,9 +27,10 @@ from lens._core.frames cimport (
     lens_read_queue_t,
     lens_read_queue_take,
 )
+from lens._core.lock cimport let_go, lens_lock_t
 from lens._core.signals cimport SignalSet
-from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState, let_go, lens_field_next, lens_field_t, \
-    lens_head_fields, lens_lock_t
+from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState, lens_field_next, lens_field_t, \
+    lens_head_fields
 from lens._core.tape cimport Tape
 
 import os
@@ -45,6 +46,12 @@ cdef enum:
 
 
 cdef class Stream(StreamState):
+    cdef void bind(self, lens_lock_t *lock) noexcept:
+        """The reactor's lock guards it and its tape from now on; NULL: nothing has to."""
+        self.lock = lock
+        if self.tape is not None:
+            self.tape.lock = lock
+
     def secure(self, tls, incoming):
         cdef lens_lock_t *lock
         self.tls = tls
@@ -87,7 +94,10 @@ cdef class Stream(StreamState):
             self.c_fail(b"closed before an answer", self.closed_at)
         let_go(lock)
         self.inflater = None
+        if self.tape is not None:
+            self.tape.lock = NULL
         self.tape = tape
+        tape.lock = self.lock
         return tape
 
     cdef int _require_head(self, str refused) except -1:
@@ -112,6 +122,7 @@ cdef class Stream(StreamState):
             self.line = 0
             self.c_replay()
             let_go(lock)
+        self.settle()
 
     def begin_body(self, str body, int64_t length, str events, signals, str encoding=""):
         cdef Decoder decoder, former = self.decoder
@@ -130,8 +141,7 @@ cdef class Stream(StreamState):
             self.c_replay()
             if self.c_state == BODY and not self.encoded:
                 self.c_body_over()  # a body of no bytes is over at once
-                if self.c_state == BODY and self.c_closed:
-                    self.c_close()
+                self.c_close()
             let_go(lock)
         self.settle()
 
@@ -194,29 +204,28 @@ cdef class Stream(StreamState):
         return changed
 
     cdef int settle(self) except -1:
-        """The work that needs Python: decrypt, decompress."""
+        """The work that needs Python: decrypt, decompress. What comes meanwhile is left for the next time."""
         cdef lens_lock_t *lock
         cdef int error
-        cdef bint plain, paused, over
+        cdef bint plain, paused
         lock = self.c_hold()
         plain = not self.c_waits_for_python()
         paused = self.paused
         let_go(lock)
+        if plain and not paused:
+            return 0
         # Decrypting lets go of the GIL; who comes then leaves it to whoever has begun.
-        if self.settling or (plain and not paused):
+        self.again = True
+        if self.settling:
             return 0
         self.settling = True
         try:
-            while True:
+            while self.again:
+                self.again = False
                 if self.secured:
                     self._decrypt()
                 if self.inflater is not None:
                     self._inflate()
-                lock = self.c_hold()
-                over = not self.cipher.n_reads
-                let_go(lock)
-                if over:
-                    break
         finally:
             self.settling = False
         lock = self.c_hold()
@@ -227,25 +236,21 @@ cdef class Stream(StreamState):
         return 0
 
     cdef int _decrypt(self) except -1:
-        """Until no ciphertext is left; then what waited for it, an end, is seen to."""
-        cdef lens_lock_t *lock
-        cdef lens_read_queue_t queue
-        while True:
-            lock = self.c_hold()
-            queue = lens_read_queue_take(&self.cipher)
-            if queue.n_reads == 0:
-                if self.decrypting and self.c_closed:
-                    self.c_close()
-                self.decrypting = False
-            else:
-                self.decrypting = True
-            let_go(lock)
-            if queue.n_reads == 0:
-                return 0
-            try:
+        """The ciphertext that is there; then what waited for it, an end, is seen to."""
+        cdef lens_lock_t *lock = self.c_hold()
+        cdef lens_read_queue_t queue = lens_read_queue_take(&self.cipher)
+        cdef bint over = self.close_notify or self.tls_error is not None  # what comes after is worth nothing
+        self.decrypting = True
+        let_go(lock)
+        try:
+            if not over:
                 self._decrypt_reads(&queue)
-            finally:
-                lens_read_queue_clear(&queue)
+        finally:
+            lens_read_queue_clear(&queue)
+            lock = self.c_hold()
+            self.decrypting = False
+            self.c_close()
+            let_go(lock)
 
     cdef int _decrypt_reads(self, lens_read_queue_t *queue) except -1:
         cdef lens_lock_t *lock
@@ -297,23 +302,22 @@ cdef class Stream(StreamState):
 
     cdef int _inflate(self) except -1:
         """Decompress what the body framing gave out, and give it back with its stamps."""
-        cdef lens_lock_t *lock
+        cdef lens_lock_t *lock = self.c_hold()
         cdef lens_read_queue_t queue
-        while True:
-            lock = self.c_hold()
-            memset(&queue, 0, sizeof(queue))
-            if self.c_state == BODY:
-                queue = lens_read_queue_take(&self.decoder.encoded)
-                self.decoder.c_has_encoded = False
-                if queue.n_reads == 0:
-                    self.c_inflated(self.inflater.inside_member)
-            let_go(lock)
-            if queue.n_reads == 0:
-                return 0
-            try:
-                self._inflate_reads(&queue)
-            finally:
-                lens_read_queue_clear(&queue)
+        memset(&queue, 0, sizeof(queue))
+        if self.c_state == BODY:
+            queue = lens_read_queue_take(&self.decoder.encoded)
+            self.decoder.c_has_encoded = False
+        let_go(lock)
+        try:
+            self._inflate_reads(&queue)
+        finally:
+            lens_read_queue_clear(&queue)
+        lock = self.c_hold()
+        if self.c_state == BODY and self.decoder.encoded.n_reads == 0:
+            self.c_inflated(self.inflater.inside_member)
+        let_go(lock)
+        return 0
 
     cdef int _inflate_reads(self, lens_read_queue_t *queue) except -1:
         cdef lens_lock_t *lock

@@ -2,15 +2,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from lens._core.clock cimport Offset
 from lens._core.frames cimport Decoder, lens_read_queue_t
-
-cdef extern from "lock.h" nogil:
-    ctypedef struct lens_lock_t:
-        pass
-    void lens_lock_open(lens_lock_t *lock) noexcept
-    void lens_lock_close(lens_lock_t *lock) noexcept
-    void lens_lock_take(lens_lock_t *lock) noexcept
-    void lens_lock_take_last(lens_lock_t *lock) noexcept
-    void lens_lock_give(lens_lock_t *lock) noexcept
+from lens._core.lock cimport lens_lock_t
 
 cdef extern from "read_queue.h" nogil:
     Py_ssize_t lens_head_end(const unsigned char *data, size_t n, int *line) noexcept
@@ -41,12 +33,6 @@ cdef enum Phase:
     FAILED = 5
 
 
-cdef inline void let_go(lens_lock_t *lock) noexcept nogil:
-    """Give up what c_hold() took."""
-    if lock != NULL:
-        lens_lock_give(lock)
-
-
 cdef class StreamState:
     cdef readonly int fd
     # Of the reactor it is attached to; NULL: of none, and whoever has the GIL may touch all of it. It guards
@@ -67,7 +53,7 @@ cdef class StreamState:
     cdef lens_usual_head_t usual
     cdef bint encoded          # the body is compressed
     cdef bint close_notify     # the peer has said by TLS that it ends
-    cdef bint decrypting       # settle() has ciphertext in its hands
+    cdef bint decrypting       # settle() has ciphertext in its hands; its plain bytes are to come
     cdef int os_error          # errno of the socket's failure; 0: none
     cdef const char *c_error   # what was against the protocol; NULL: nothing
     cdef int epoll             # of the reactor it is attached to

@@ -21,6 +21,7 @@ from lens._core.frames cimport (
     lens_read_queue_t,
     lens_read_queue_take,
 )
+from lens._core.lock cimport hold, let_go, lens_lock_t
 
 cdef extern from "sysio.h" nogil:
     int lens_epoll_set(int epoll, int op, int fd, int wanted) noexcept
@@ -28,7 +29,8 @@ cdef extern from "sysio.h" nogil:
 
 cdef enum:
     EPOLL_SET = 3
-    HELD_BYTES = 4194304        # a stream of which more waits for Python is not read further
+    HELD_BYTES = 4194304        # a stream of which more waits for a body to begin is not read further
+    CODED_BYTES = 1048576       # nor one of which more is to be decrypted or decompressed: that is done at once
 
 _STATES = ("idle", "head", "parked", "body", "ended", "failed")
 
@@ -46,11 +48,8 @@ cdef class StreamState:
         lens_read_queue_clear(&self.cipher)
 
     cdef inline lens_lock_t *c_hold(self) noexcept:
-        """Take the lock, where there is one; for let_go(). Only with the GIL: a detach would take the lock away."""
-        cdef lens_lock_t *lock = self.lock
-        if lock != NULL:
-            lens_lock_take(lock)
-        return lock
+        """Take the lock, where there is one; for let_go()."""
+        return hold(self.lock)
 
     cdef void c_clear(self) noexcept nogil:
         """Nothing of an exchange is left but its decoder."""
@@ -73,7 +72,8 @@ cdef class StreamState:
             self.c_take(queue.data + at, queue.reads[i].n, queue.reads[i].arrived, queue.reads[i].seen)
             at += queue.reads[i].n
         lens_read_queue_clear(&queue)
-        if self.c_state == HEAD and self.c_closed:
+        # A usual head may have been among it, with a body that nobody else ends.
+        if self.c_state == HEAD or self.c_usual:
             self.c_close()
 
     cdef void c_read(self, const unsigned char *data, Py_ssize_t n, int64_t arrived, int64_t seen) noexcept nogil:
@@ -89,9 +89,9 @@ cdef class StreamState:
 
     cdef bint c_holds_much(self) noexcept nogil:
         """So much waits for Python that the peer should wait too."""
-        if self.parked.n > HELD_BYTES or self.cipher.n > HELD_BYTES:
+        if self.parked.n > HELD_BYTES or self.cipher.n > CODED_BYTES:
             return True
-        return self.encoded and self.c_state == BODY and self.decoder.encoded.n > HELD_BYTES
+        return self.encoded and self.c_state == BODY and self.decoder.encoded.n > CODED_BYTES
 
     cdef bint c_waits_for_python(self) noexcept nogil:
         return self.cipher.n_reads > 0 or (self.encoded and self.c_state == BODY)
@@ -187,11 +187,12 @@ cdef class StreamState:
             self.closed_at = at
             self.os_error = os_error
         self.changed = True
-        if not self.decrypting and not self.cipher.n:  # else settle() decrypts first and comes back
-            self.c_close()
+        self.c_close()
 
     cdef void c_close(self) noexcept nogil:
-        """All bytes that came have been taken: what is left of the exchange is over."""
+        """If the peer has closed and all bytes that came have been taken: what is left of the exchange is over."""
+        if not self.c_closed or ((self.decrypting or self.cipher.n_reads) and not self.close_notify):
+            return  # else settle() decrypts first and comes back
         if self.c_state == HEAD:
             self.c_fail(
                 b"closed before an answer" if self.c_first_byte_ns < 0 else b"closed inside the head", self.closed_at

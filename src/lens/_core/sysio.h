@@ -175,6 +175,8 @@ static inline void lens_sleep(int64_t ns) {
     nanosleep(&wanted, NULL);
 }
 
+static inline int lens_pid(void) { return (int)getpid(); }
+
 typedef pthread_t lens_thread_t;
 /* A thread that runs `run(what)` and is never given a signal: those are Python's. 0, or an errno. */
 static inline int lens_thread_start(lens_thread_t *thread, void *(*run)(void *), void *what) {
@@ -229,6 +231,7 @@ static inline int lens_event_open(void) { return lens_absent(); }
 static inline void lens_event_set(int fd) { (void)fd; }
 static inline void lens_event_clear(int fd) { (void)fd; }
 static inline void lens_sleep(int64_t ns) { (void)ns; }
+static inline int lens_pid(void) { return 0; }
 typedef int lens_thread_t;
 static inline int lens_thread_start(lens_thread_t *thread, void *(*run)(void *), void *what) {
     (void)thread; (void)run; (void)what;

@@ -34,6 +34,7 @@ typedef struct {
     int64_t arrived, lag; /* of the newest event; lag in units */
     uint32_t read;
     uint16_t signals;
+    uint16_t all_signals; /* that any event had */
 } lens_tape_t;
 
 static inline void lens_tape_start(lens_tape_t *t) {
@@ -103,6 +104,7 @@ static inline int lens_tape_event(lens_tape_t *t, int64_t arrived, int64_t seen,
     t->lag = lag;
     t->read = read;
     t->signals = signals;
+    t->all_signals |= signals;
     t->n++;
     return 0;
 }
@@ -120,15 +122,15 @@ static inline int lens_tape_keep(lens_tape_t *t, uint64_t index, const unsigned 
     return 0;
 }
 
-/* Write every event into columns of t->n places each; what int64 cannot hold becomes its largest or smallest. */
-static inline void lens_tape_columns(const lens_tape_t *t, int64_t start, int64_t *arrived, int64_t *lag,
-                                     uint16_t *signals, uint32_t *chars, uint32_t *read) {
+/* Write the first n events into columns of n places each; what int64 cannot hold becomes its largest or smallest. */
+static inline void lens_tape_columns(const lens_tape_t *t, uint64_t n, int64_t start, int64_t *arrived,
+                                     int64_t *lag, uint16_t *signals, uint32_t *chars, uint32_t *read) {
     const unsigned char *at = t->events.p, *end = t->n ? at + t->events.n : at; /* NULL while there are none */
     uint64_t i, v, when = 0;
     int64_t lag_ns = 0;
     uint32_t number = (uint32_t)-1; /* the first read is 0 */
     uint16_t bits = 0;
-    for (i = 0; i < t->n; i++) {
+    for (i = 0; i < n; i++) {
         unsigned char flags;
         LENS_ASSERT(at < end);
         flags = *at++;
@@ -155,7 +157,7 @@ static inline void lens_tape_columns(const lens_tape_t *t, int64_t start, int64_
         chars[i] = (uint32_t)v;
         read[i] = number;
     }
-    LENS_ASSERT(at == end);
+    LENS_ASSERT(n < t->n || at == end);
 }
 
 #endif

@@ -8,9 +8,10 @@ class Tape:
     At most 8 bytes an event on average at streaming rates; `arrived` is kept to the nanosecond,
     the lag (seen - arrived) to 128 ns.
 
-    Written by one thread at a time: whoever feeds the stream or decoder that writes it (poll(), feed())
-    lets go of the GIL meanwhile, and no other thread may call anything here until that has returned. Where a
-    reactor reads in its own thread, that is once the stream has ended or was detached.
+    A reactor that reads in its own thread may write it at any moment: what is asked here is the state of that
+    moment. Without such a thread it is written by one thread at a time: whoever feeds the stream or decoder that
+    writes it (poll(), feed()) lets go of the GIL meanwhile, and no other thread may call anything here until that
+    has returned.
     """
 
     def __init__(self) -> None: ...
@@ -28,6 +29,10 @@ class Tape:
 
     def frames(self) -> list[tuple[int, bytes, bytes]]:
         """(index, name, data) of every kept event."""
+
+    @property
+    def signals(self) -> int:
+        """Every signal that an event has had, or 0."""
 
     @property
     def tape_bytes(self) -> int:

@@ -1,14 +1,19 @@
 # cython: language_level=3
 """The tape: one request's events in one native block, delta coded.
 
-The rule: what is written is never looked at again before the body has ended; columns() and
-frames() decode all of it at once. The layout stands in tape.h.
+The rule: what is written is not looked at again while events come; columns() and frames() decode
+all of it at once. A reactor's thread may write it meanwhile, so whoever reads it takes the reactor's
+lock, and what comes after is left out. The layout stands in tape.h.
 """
 
 from array import array
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from lens._core.lock cimport hold, let_go, lens_lock_t
 
 
 cdef class Tape:
@@ -31,14 +36,18 @@ cdef class Tape:
     def columns(self, int64_t start_ns):
         cdef Py_buffer views[5]
         cdef int held = 0
-        columns = tuple(array(code, [0]) * self.t.n for code in "qqHII")
+        cdef uint64_t n = self._number(&self.t.n)
+        cdef lens_lock_t *lock
+        columns = tuple(array(code, [0]) * n for code in "qqHII")
         try:
             for column in columns:
                 PyObject_GetBuffer(column, &views[held], PyBUF_WRITABLE)
                 held += 1
             # The GIL is kept: another thread that appended meanwhile would move the entries being read.
-            lens_tape_columns(&self.t, start_ns, <int64_t *>views[0].buf, <int64_t *>views[1].buf,
+            lock = hold(self.lock)
+            lens_tape_columns(&self.t, n, start_ns, <int64_t *>views[0].buf, <int64_t *>views[1].buf,
                               <uint16_t *>views[2].buf, <uint32_t *>views[3].buf, <uint32_t *>views[4].buf)
+            let_go(lock)
         finally:
             while held:
                 held -= 1
@@ -46,23 +55,48 @@ cdef class Tape:
         return columns
 
     def frames(self):
-        cdef const unsigned char *at = self.t.kept.p
-        cdef const unsigned char *end = at + self.t.kept.n
-        cdef uint64_t i, index, name_n, n
+        cdef lens_lock_t *lock = hold(self.lock)
+        cdef size_t size = self.t.kept.n
+        cdef uint64_t i, index, name_n, n, n_kept = self.t.n_kept
+        cdef unsigned char *copy = <unsigned char *>malloc(size or 1)
+        cdef const unsigned char *at = copy
+        cdef const unsigned char *end
         cdef list kept = []
-        for i in range(self.t.n_kept):
-            at = lens_get_varint(lens_get_varint(lens_get_varint(at, end, &index), end, &name_n), end, &n)
-            kept.append((index, (<const char *>at)[:name_n], (<const char *>at + name_n)[:n]))
-            at += name_n + n
+        if copy != NULL and size:
+            memcpy(copy, self.t.kept.p, size)
+        let_go(lock)
+        if copy == NULL:
+            raise MemoryError()
+        try:
+            end = copy + size
+            for i in range(n_kept):
+                at = lens_get_varint(lens_get_varint(lens_get_varint(at, end, &index), end, &name_n), end, &n)
+                kept.append((index, (<const char *>at)[:name_n], (<const char *>at + name_n)[:n]))
+                at += name_n + n
+        finally:
+            free(copy)
         return kept
+
+    cdef uint64_t _number(self, const uint64_t *what):
+        cdef lens_lock_t *lock = hold(self.lock)
+        cdef uint64_t value = what[0]
+        let_go(lock)
+        return value
+
+    @property
+    def signals(self):
+        cdef lens_lock_t *lock = hold(self.lock)
+        cdef uint16_t value = self.t.all_signals
+        let_go(lock)
+        return value
 
     @property
     def tape_bytes(self):
-        return self.t.events.n
+        return self._number(<const uint64_t *>&self.t.events.n)
 
     @property
     def kept_bytes(self):
-        return self.t.kept.n
+        return self._number(<const uint64_t *>&self.t.kept.n)
 
     def __len__(self):
-        return self.t.n
+        return self._number(&self.t.n)

@@ -71,9 +71,7 @@ class ExchangeBuilder:
         """Return whether a failure has come, or a finish reason, with `counted` the token counts too."""
         if self._tape is None:
             return False
-        bits = 0
-        for signals in self._tape.columns(0)[2]:
-            bits |= signals
+        bits = self._tape.signals
         return bool(bits & _ERROR) or (bool(bits & _FINISH) and (not counted or bool(bits & _USAGE)))
 
     def stop_waiting(self) -> None:
