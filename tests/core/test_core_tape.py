@@ -94,3 +94,11 @@ def test_a_read_number_never_falls():
 def test_what_does_not_fit_is_refused(arguments):
     with pytest.raises(OverflowError):
         Tape().event(*arguments)
+
+
+def test_a_tape_knows_every_signal_that_an_event_had():
+    tape = Tape()
+    assert tape.signals == 0
+    for read, signals in enumerate((1, 4, 1)):
+        tape.event(10, 10, read, signals, 0)
+    assert tape.signals == 5

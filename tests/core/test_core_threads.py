@@ -3,6 +3,7 @@
 Under ThreadSanitizer (`make threads`) a place that two of them touch at once would be reported and end the run.
 """
 
+import contextlib
 import gc
 import gzip
 import os
@@ -261,14 +262,9 @@ class Secured(Connection):
         self.peer_in, self.outgoing = ssl.MemoryBIO(), outgoing
         self.server = theirs.wrap_bio(self.peer_in, outgoing, server_side=True)
         for _ in range(4):
-            for end, read, write in (
-                (client, self.to_peer, self.peer_in),
-                (self.server, outgoing, incoming),
-            ):
-                try:
+            for end, read, write in ((client, self.to_peer, self.peer_in), (self.server, outgoing, incoming)):
+                with contextlib.suppress(ssl.SSLWantReadError):
                     end.do_handshake()
-                except ssl.SSLWantReadError:
-                    pass
                 write.write(read.read())
         self.stream.secure(client, incoming)
 

@@ -115,6 +115,20 @@ async def test_refresh_notices_that_the_peer_has_closed():
         streams.close()
 
 
+async def test_a_connection_that_is_closed_at_once_disturbs_no_other_of_the_plain_loop():
+    async with open_loop(fallback=True) as loop:
+        Streams(loop, 3).close()
+        streams = Streams(loop, 3)  # the same descriptors
+        await streams.begin()
+        for peer in streams.peers:
+            peer.sendall(EVENT)
+            peer.close()
+        for stream, tape in zip(streams.streams, streams.tapes, strict=True):
+            assert await loop.wait(stream, ("ended",))
+            assert len(tape) == 1
+        streams.close()
+
+
 async def test_a_task_that_is_cancelled_with_the_loop_sees_the_cancellation():
     with trio.CancelScope() as scope:
         async with open_loop() as loop:

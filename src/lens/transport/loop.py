@@ -184,7 +184,7 @@ class PlainLoop(Loop):
     async def _read(self, stream: Stream, sock: socket.socket, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                while not stream.closed:
+                while not stream.closed and stream in self._readers:  # else its socket may have been closed
                     await trio.lowlevel.wait_readable(sock)
                     self._read_once(stream, sock)
         except BaseException as error:
@@ -193,7 +193,7 @@ class PlainLoop(Loop):
 
     def _read_once(self, stream: Stream, sock: socket.socket) -> None:
         """Read one socket and wake its task, in one step, so that poll() and the tasks cannot interleave."""
-        if stream.closed:
+        if stream.closed or stream not in self._readers:
             return
         try:
             count = sock.recv_into(self._buffer)
