@@ -425,6 +425,21 @@ def test_what_comes_in_one_read_with_an_alert_is_kept(pair):
     assert "ALERT" in pair.stream.error
 
 
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("settled", [True, False])
+def test_an_alert_before_the_exchange_begins_is_the_reason_that_it_fails(pair, closed, settled):
+    tls = Secured()
+    pair.stream.secure(tls.client, tls.ours[0])
+    pair.peer.sendall(tls.alert())
+    if closed:
+        pair.peer.close()
+    if settled:
+        pair.poll()
+    pair.stream.begin()
+    pair.until("failed")
+    assert "ALERT" in pair.stream.error
+
+
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("notified", [True, False])

@@ -1,3 +1,5 @@
+from libc.stdint cimport int64_t
+
 from lens._core.frames cimport Inflater, lens_read_queue_t
 from lens._core.lock cimport lens_lock_t
 from lens._core.stream_state cimport StreamState
@@ -18,6 +20,7 @@ cdef class Stream(StreamState):
     cdef int _require_head(self, str refused) except -1
     cdef int _decrypt(self) except -1
     cdef int _decrypt_reads(self, lens_read_queue_t *queue) except -1
+    cdef void _end_tls(self, int64_t at) noexcept
     cdef tuple _plain(self)
     cdef int _inflate(self) except -1
     cdef int _inflate_reads(self, lens_read_queue_t *queue) except -1

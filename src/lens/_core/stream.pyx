@@ -90,8 +90,9 @@ cdef class Stream(StreamState):
         self.most_event = max_event_bytes
         self.most_head = max_head_bytes
         self.c_state = HEAD
-        if self.c_closed:
-            self.c_fail(b"closed before an answer", self.closed_at)
+        if self.tls_error is not None:
+            self.c_fail(b"tls", self.closed_at)
+        self.c_close()  # an end that came meanwhile; ciphertext before it is looked at first
         let_go(lock)
         self.inflater = None
         if self.tape is not None:
@@ -267,7 +268,7 @@ cdef class Stream(StreamState):
                 self.c_reads += 1
                 self.c_take(plain, len(plain), queue.reads[i].arrived, queue.reads[i].seen)
             if self.tls_error is not None:  # records before the bad one are good
-                self.c_fail(b"tls", queue.reads[i].seen)
+                self._end_tls(queue.reads[i].seen)
             if over:
                 self.close_notify = self.c_closed = self.changed = True
                 self.closed_at = queue.reads[i].arrived
@@ -279,6 +280,14 @@ cdef class Stream(StreamState):
             if over:
                 break
         return 0
+
+    cdef void _end_tls(self, int64_t at) noexcept:
+        """TLS has failed: so has the exchange, or, between two, nothing more will come."""
+        if self.c_state not in (IDLE, ENDED):
+            self.c_fail(b"tls", at)
+        elif not self.c_closed:
+            self.c_closed = self.changed = True
+            self.closed_at = at
 
     cdef tuple _plain(self):
         """(the peer has ended its side, the bytes of every whole record that is there)"""
