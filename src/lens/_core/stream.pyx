@@ -16,17 +16,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from lens._core.clock cimport mono_ns
-from lens._core.frames cimport (
-    Decoder,
-    Inflater,
-    LENS_BODY_CHUNKED,
-    event_framing,
-    event_framing_name,
-    lens_error_message,
-    lens_read_queue_clear,
-    lens_read_queue_t,
-    lens_read_queue_take,
-)
+from lens._core.frames cimport Decoder, Inflater, LENS_BODY_CHUNKED, event_framing, event_framing_name, \
+    lens_error_message, lens_read_queue_clear, lens_read_queue_t, lens_read_queue_take
 from lens._core.lock cimport let_go, lens_lock_t
 from lens._core.signals cimport SignalSet
 from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState, lens_field_next, lens_field_t, \
