@@ -279,9 +279,7 @@ class Record(Noun, frozen=True):
     served_model: str | None = None  # what the answer said it was
     stream: bool = True
     stamp_kind: Literal["kernel", "read"] = "read"
-    # Source of send_end: the kernel's transmit stamp; the return of the sending call; or the first byte of the
-    # response, where that had arrived before the return was seen. None: nothing was sent, or an older file.
-    send_stamp: Literal["kernel", "call", "bound"] | None = None
+    send_stamp: Literal["kernel", "call", "bound"] | None = None  # of send_end; bound: by the first byte, if earlier
     clock_stepped: bool = False  # the wall clock was set meanwhile; read times were used
     comments: int = 0  # keep-alive comment lines of the stream
     wire_bytes: int = 0  # received, head and framing included
