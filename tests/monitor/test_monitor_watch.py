@@ -63,13 +63,13 @@ def test_one_slow_request_at_the_beginning_is_no_fire():
 
 
 def test_one_failed_probe_never_fires():
-    watch = Watch(("openai", "gpt-4"), [parse_objective("success 99.9%")])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("success 99.9%")])
     told = alerts(watch, [*[answer()] * 40, answer(ok=False), *[answer()] * 400])
     assert told == []
 
 
 def test_a_budget_that_leaks_slowly_fires_by_the_third_pair():
-    watch = Watch(("openai", "gpt-4"), [parse_objective("ttft<200 99%")])
+    watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
     leak = [answer(ttft_ms=500 if k % 50 == 49 else 100) for k in range(500)]
     told = [alert for _, alert in alerts(watch, leak)]
     assert [(alert.alert, alert.status) for alert in told] == [("slo_burn_slow", "firing")]
