@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import coverage
+import forks
 import hypothesis
 import pytest
 
@@ -31,6 +32,10 @@ def pytest_report_header() -> str:
 def pytest_sessionstart() -> None:
     if BUILD and Path(lens.__file__).is_relative_to(SOURCES):
         pytest.exit(f"build {BUILD!r} was to be tested, but lens was imported from {SOURCES}", returncode=4)
+
+
+def pytest_sessionfinish() -> None:
+    forks.stop()
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
+from pathlib import Path
 
+import forks
 from waiting import HANG_S
 
 from lens.simulator import make_script, start
@@ -40,16 +40,8 @@ def environment(**more):
 
 def lll(*arguments, stdin="", env=None, cwd=None, timeout=HANG_S):
     """Run `lll` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "lens", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env=environment(**(env or {})),
-        cwd=cwd,
-    )
+    words, environ = [*map(str, arguments)], environment(**(env or {}))
+    return forks.server().run(words, stdin=stdin, environ=environ, cwd=str(cwd or Path.cwd()), timeout=timeout)
 
 
 def scripted(*arguments, **script):

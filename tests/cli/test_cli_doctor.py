@@ -16,7 +16,7 @@ from lens.simulator.proxy import ProxyScript, start_proxy
 HEALTHY = {"ttft": "20ms", "itl": "500us", "tokens": "request"}
 # Cause, the script that has it, and the least it explains (ms): far more than a busy machine adds to anything.
 CAUSES = [
-    ("server", {"ttft": "500ms"}, 490),
+    ("server", {"ttft": "1500ms"}, 1450),
     ("prefill", {"prefill": "1500us"}, 570),
     ("queue", {"slots": 1, "ttft": "350ms"}, 600),
     ("decode", {"itl": "16ms"}, 600),

@@ -80,7 +80,7 @@ def test_a_killed_run_leaves_a_journal_that_can_be_read(server, tmp_path):
     out = tmp_path / "run.jsonl"
     process = subprocess.Popen([*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)])
     journal = out.with_name(out.name + SUFFIX)
-    wait_until(holds(journal, 20_000))
+    wait_until(holds(journal, 40_000))
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = read_run(journal)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from cli_program import environment, lll
+from waiting import wait_until
 
 from lens.export.formats import FORMATS
 from lens.simulator import make_script, start
@@ -116,8 +117,8 @@ def test_the_journal_of_a_run_that_is_killed_holds_none(tmp_path):
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            process.wait(3)
-        except subprocess.TimeoutExpired:
+            wait_until(lambda: any(path.stat().st_size > 20_000 for path in tmp_path.iterdir()))
+        finally:
             process.kill()
             process.wait()
     assert list(tmp_path.iterdir())
