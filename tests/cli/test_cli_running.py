@@ -133,7 +133,7 @@ def test_processes_share_a_load(run):
 
 
 def test_where_nothing_succeeds_the_exit_code_says_so(run):
-    found = run("-n", 2, "--base-url", "http://127.0.0.1:9/v1")
+    found = run("-n", 2, "--proxy", "http://127.0.0.1:9")
     assert found.exit_code == ExitCode.NOTHING_MEASURED
     assert all(one.status is not Status.SUCCESS for one in found.records)
 

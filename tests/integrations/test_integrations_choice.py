@@ -25,11 +25,11 @@ def measured():
 
 
 def test_each_target_has_its_summary(measured):
-    assert [one.name for one in measured] == ["dear:m", "cheap:m", "free:m", "down:m"]
+    assert [one.name for one in measured] == ["dear/m", "cheap/m", "free/m", "down/m"]
     assert measured[0].ttft_stats.median == 100
     assert (measured[0].provider, measured[0].model, measured[0].total_requests) == ("dear", "m", 5)
     assert repr(measured[1:2]) == "MeasuredTargets(cheap:m)"
-    assert repr(measured[0]) == "MeasuredTarget(dear:m, 5 requests)"
+    assert repr(measured[0]) == "MeasuredTarget(dear/m, 5 requests)"
 
 
 def test_times_and_costs_are_best_when_low_and_rates_when_high(measured):
@@ -68,4 +68,4 @@ def test_an_optimizer_asks_what_was_measured_lately_by_its_client(measured):
     recent = RecentMetrics()
     recent.add(record((100, 110), provider="dear", model="m"))
     client = AutoOptimizer(recent, book=BOOK).latency_lens_client
-    assert client.get_recent_metrics().optimal_by(lambda m: m.ttft_stats.median).name == "dear:m"
+    assert client.get_recent_metrics().optimal_by(lambda m: m.ttft_stats.median).name == "dear/m"
