@@ -142,7 +142,7 @@ def test_run_files_are_compared_with_the_first(tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "compare what?"),
+        ((), "compare needs two targets"),
         (("--providers", "openai,anthropic,groq", "--models", "a,b"), "--providers names 3 (openai, anthropic, groq)"),
         (("--target-spec", "openai"), "write NAME=provider:model@URL"),
         (("--providers", "openai,anthropic"), "give both"),

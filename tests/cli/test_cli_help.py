@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
+import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 from waiting import HANG_S
@@ -12,20 +15,21 @@ from waiting import HANG_S
 from lens.cli import options
 from lens.cli.command import Command, Option, said, with_options
 from lens.cli.main import COMMANDS, lll
+from lens.config.settings import RunConfig, TargetConfig
 from lens.export.formats import FORMATS
 
 HELP = """\
 Usage: lll [OPTIONS] COMMAND [ARGS]...
 
-  An oscilloscope for streaming LLM endpoints: where each millisecond of an
-  answer goes.
+  Measure streaming LLM endpoints: latency, throughput, errors and cost.
 
-  Every command explains its own options: lll COMMAND --help.
+  lll COMMAND --help shows the options of a command.
 
 Options:
   -V, --version      Show the version and exit.
-  --config FILE      Settings from a TOML or YAML file (LLL_CONFIG_FILE).
-  --log-level LEVEL  error, warn, info, debug or trace (LLL_LOG_LEVEL).
+  --config FILE      Config file: TOML, YAML or JSON (LLL_CONFIG_FILE).
+  --log-level LEVEL  error, warn, info, debug or trace (default: warn;
+                     LLL_LOG_LEVEL).
   -h, --help         Show this message and exit.
 
 Commands:
@@ -47,19 +51,63 @@ def test_the_help_of_the_program_is_this_text(flag):
     shown = lens(flag, COLUMNS="80")
     assert shown.exit_code == 0
     assert shown.output.startswith(HELP)
-    assert "Example:\n    lll profile --provider openai" in shown.output
+    assert "Examples:\n    lll profile --provider openai" in shown.output
     for name, (_, says) in COMMANDS.items():
         assert f"  {name:<10} {says}" in shown.output
 
 
 @pytest.mark.parametrize("name", ["profile", "benchmark"])
-def test_a_command_lists_its_options_in_groups_and_ends_with_an_example(name):
-    shown = lens(name, "-h", COLUMNS="80").output
+def test_all_options_of_a_command_are_listed_in_groups_with_examples(name):
+    shown = lens(name, "--help-all", COLUMNS="80").output
     titles = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles[0] == "Target:"
-    assert titles[-2:] == ["Program:", "Example:"]
+    assert titles[-2:] == ["Program:", "Examples:"]
     assert f"\n  lll {name} --provider" in shown
-    assert max(len(line) for line in shown.splitlines()) <= 88
+    for option in command_at(name).params:
+        assert option.hidden or f" {option.opts[0]}" in shown
+
+
+def test_the_help_of_benchmark_is_the_options_most_people_need():
+    shown = lens("benchmark", "--help", COLUMNS="80").output
+    names = re.findall(r"^  (?:-\w, )?--([\w-]+)", shown, re.MULTILINE)
+    assert names == [
+        "provider", "model", "base-url", "iterations", "concurrent", "rate", "duration", "warmup", "prompt",
+        "max-tokens", "timeout", "threshold", "export", "output", "config", "help-all", "help",
+    ]  # fmt: skip
+
+
+def commands():
+    """Every command and subcommand, by its words."""
+    for name in COMMANDS:
+        command = command_at(name)
+        if isinstance(command, click.Group):
+            yield from [(f"{name} {below}", one) for below, one in command.commands.items()]
+        else:
+            yield name, command
+
+
+def command_at(name):
+    return lll.get_command(click.Context(lll), name)
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda one: one if isinstance(one, str) else "")
+def test_every_command_has_two_or_three_examples_of_itself(name, command):
+    lines = command.example.splitlines()
+    assert 2 <= len(lines) <= 3
+    assert all(line.startswith("lll ") for line in lines)
+    assert sum(line.startswith(f"lll {name}") for line in lines) >= 2
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda one: one if isinstance(one, str) else "")
+def test_every_default_is_in_the_help(name, command):
+    defaults = msgspec.structs.asdict(RunConfig()) | {"target": TargetConfig(provider="")}
+    for option in command.params:
+        if not isinstance(option, Option) or option.is_flag or option.hidden:
+            continue
+        section, _, field = (option.to or "").partition(".")
+        default = getattr(defaults[section], field) if field else None
+        if default not in (None, (), {}, 0) or isinstance(option.default, str | float):
+            assert "default" in option.help, option.opts
 
 
 def test_other_tools_names_are_taken_and_not_shown():
@@ -157,6 +205,7 @@ def test_the_help_loads_nothing_that_is_heavy():
         "import sys; from click.testing import CliRunner; from lens.cli.main import lll\n"
         "assert CliRunner().invoke(lll, ['--help']).exit_code == 0\n"
         "assert CliRunner().invoke(lll, ['benchmark', '--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(lll, ['benchmark', '--help-all']).exit_code == 0\n"
         "print([m for m in ('numpy', 'rich', 'trio', 'h11', 'msgspec', 'ssl') if m in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)

@@ -127,8 +127,8 @@ def test_the_current_target_is_what_gains_are_counted_from(run_file, prices):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "optimize what?"),
-        (("--target-spec", "openai:gpt-4o"), "optimize what?"),
+        ((), "optimize needs two targets"),
+        (("--target-spec", "openai:gpt-4o"), "optimize needs two targets"),
         (("--criteria", "beauty"), "there are latency, cost, throughput, reliability"),
         (("--preset", "fast"), "InteractiveLowLatency, BatchHighThroughput, CostOptimized"),
         (("--preset", "CostOptimized", "--criteria", "cost"), "give that or --criteria"),

@@ -1,4 +1,6 @@
-"""How a command looks: options in named groups, other tools' names as hidden aliases, one example.
+"""How a command looks: options in named groups, other tools' names as hidden aliases, examples.
+
+A command with many options shows the essential ones in --help and all of them, by group, in --help-all.
 
 An option carries its destination in the settings tree of `lens.config.settings` ("load.rate_per_s"), so
 that a command hands over what was said without naming each option again.
@@ -77,12 +79,22 @@ def _given_once(ctx: click.Context, parameter: click.Parameter, values: Sequence
 
 
 class Command(click.Command):
-    """A command whose options are listed by group, with its example at the end."""
+    """A command whose options are listed by group, with examples at the end."""
 
-    def __init__(self, *args: Any, example: str = "", **more: Any) -> None:
+    def __init__(self, *args: Any, example: str = "", essential: Collection[str] = (), **more: Any) -> None:
+        """
+        example: lines shown at the end of the help.
+        essential: names of the options that --help shows; none: it shows all of them.
+        """
         more.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 100})
         super().__init__(*args, **more)
         self.example = inspect.cleandoc(example)
+        self.essential = frozenset(essential)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters, with --help-all where --help is short."""
+        found = super().get_params(ctx)
+        return [*found[:-1], _HELP_ALL, *found[-1:]] if self.essential else found
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give each word after a greedy option an option of its own, which is what click understands."""
@@ -102,22 +114,47 @@ class Command(click.Command):
         return super().parse_args(ctx, spread)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A section a group, in the order in which the groups first appear."""
+        """Write a section per group, in the order in which the groups first appear; of --help the essential ones."""
+        short = bool(self.essential) and not ctx.meta.get(_ALL)
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             # An argument stands in the usage line, and is explained above.
             record = None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
-            if record:
-                groups.setdefault(getattr(parameter, "group", "Program"), []).append(record)
+            if record and not (short and isinstance(parameter, Option) and parameter.name not in self.essential):
+                group = getattr(parameter, "group", "Program")
+                groups.setdefault("Options" if short else group, []).append(record)
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records, col_max=28)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the examples."""
         if self.example:
-            with formatter.section("Example"):
+            with formatter.section("Examples"):
                 for line in self.example.splitlines():
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+# Set in the context while --help-all writes the help.
+_ALL = "lens.help_all"
+
+
+def _show_all(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    """Print the help with every option and exit."""
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+_HELP_ALL = click.Option(
+    ["--help-all"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_all,
+    help="Show all options, by group, and exit.",
+)
 
 
 def with_options(*groups: Sequence[Option]) -> Callable[[click.Command], click.Command]:

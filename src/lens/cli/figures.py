@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 # The names of tool_definitions.TOOLS, without loading it for --help.
 TOOLS = ("vllm", "sglang", "aiperf", "guidellm", "inference-perf", "llmperf", "otel")
-_figures = partial(Option, group="Figures")
+_figures = partial(Option, group="Metrics")
 SLOS = (
     _figures("--goodput", multiple=True, greedy=True, metavar="SLO...",
-        help="Count the requests that keep all of these: ttft:200 tpot:50 e2el:1000 (ms)."),
+        help="Goodput: count the requests that meet all of these SLOs: ttft:200 tpot:50 e2el:1000 (ms)."),
 )  # fmt: skip
 FIGURES = (
     *SLOS,
     _figures("--definitions", type=click.Choice(TOOLS), multiple=True, metavar="TOOL",
-        help="Show beside ours what another tool would have said: vllm, sglang, aiperf, guidellm, "
-        "inference-perf, llmperf or otel."),
+        help="Also show the metrics as another tool defines them: vllm, sglang, aiperf, guidellm, inference-perf, "
+        "llmperf or otel."),
 )  # fmt: skip
 
 

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 _gate = partial(Option, group="Gates")
 GATES = (
     _gate("--threshold", multiple=True, metavar="'M<X'",
-        help="Exit with 3 unless this holds: 'ttft_p95<1000' (in quotes), or ttft_p95:1000. "
-        "With abort=30s behind it, a run that does not keep it then is ended."),
-    _gate("--threshold-ttft", type=float, metavar="MS", help="The same for the mean TTFT, in ms."),
-    _gate("--threshold-tps", type=float, metavar="N", help="The same for tokens a second of a request, at least."),
+        help="Threshold, repeatable; exit code 3 if it is not met: 'ttft_p95<1000' (in quotes), or ttft_p95:1000. "
+        "Followed by abort=30s, the run stops when it is not met after 30 s."),
+    _gate("--threshold-ttft", type=float, metavar="MS", help="Threshold of the mean TTFT, in ms."),
+    _gate("--threshold-tps", type=float, metavar="N",
+        help="Threshold of the tokens per second of a request, at least."),
     _gate("--sla", metavar="FILE|NAME",
-        help="Thresholds from a file (YAML, TOML or JSON), for all targets or each; or by name: interactive, chat, "
-        "batch, mlperf-interactive, mlperf-server."),
+        help="SLA: thresholds from a file (YAML, TOML or JSON), for all targets or per target; or by name: "
+        "interactive, chat, batch, mlperf-interactive, mlperf-server."),
 )  # fmt: skip
 
 

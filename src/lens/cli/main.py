@@ -14,25 +14,27 @@ from lens.errors import did_you_mean
 
 # Name -> where it is, what it is for; in the order in which --help lists them.
 COMMANDS = {
-    "profile": ("lens.cli.commands.profile:command", "Measure one request and draw where its time went."),
-    "benchmark": ("lens.cli.commands.benchmark:command", "Put load on an endpoint and sum up what came of it."),
-    "compare": ("lens.cli.commands.compare:command", "Set targets side by side, interleaved; or run files."),
-    "analyze": ("lens.cli.commands.analyze:command", "Ask run files: figures by group, gates, a baseline, SQL."),
-    "optimize": ("lens.cli.commands.optimize:command", "Say which target to use and why, and what that saves."),
-    "monitor": ("lens.cli.commands.monitor:command", "Probe for ever; serve /metrics, push, alert."),
-    "testbench": ("lens.cli.commands.testbench:command", "Report on test suites: what failed, got worse, trends."),
-    "report": ("lens.cli.commands.report:command", "Draw runs as one page of HTML that needs nothing else."),
-    "doctor": ("lens.cli.commands.doctor:command", "Say why an endpoint is slow, or does not answer."),
-    "explain": ("lens.cli.commands.explain:command", "Say what a metric means, and which events a figure is from."),
+    "profile": ("lens.cli.commands.profile:command", "Measure one request, phase by phase."),
+    "benchmark": ("lens.cli.commands.benchmark:command", "Load an endpoint and summarize the results."),
+    "compare": ("lens.cli.commands.compare:command", "Compare targets in one interleaved run, or saved runs."),
+    "analyze": ("lens.cli.commands.analyze:command", "Analyze saved runs: groups, thresholds, baseline, SQL."),
+    "optimize": ("lens.cli.commands.optimize:command", "Recommend a target, with evidence and savings."),
+    "monitor": ("lens.cli.commands.monitor:command", "Probe endpoints continuously; serve /metrics, push, alert."),
+    "testbench": ("lens.cli.commands.testbench:command", "Report on test suites: failures, regressions, trends."),
+    "report": ("lens.cli.commands.report:command", "Write saved runs as one self-contained HTML page."),
+    "doctor": ("lens.cli.commands.doctor:command", "Diagnose why an endpoint is slow or does not answer."),
+    "explain": ("lens.cli.commands.explain:command", "Define a metric; show the events behind its value."),
     "selftest": ("lens.cli.commands.selftest:command", "Measure this instrument's own error on this machine."),
-    "simulate": ("lens.cli.commands.simulate:command", "Serve a loopback endpoint that keeps a known script."),
+    "simulate": ("lens.cli.commands.simulate:command", "Serve a loopback endpoint with scripted timing."),
     "config": ("lens.cli.commands.config:command", "Check a config file, print its schema or an example."),
-    "prices": ("lens.cli.commands.prices:command", "Show what a model's tokens cost, and where that is from."),
-    "providers": ("lens.cli.commands.providers:command", "List the providers that are built in."),
+    "prices": ("lens.cli.commands.prices:command", "Show token prices and their sources."),
+    "providers": ("lens.cli.commands.providers:command", "List the built-in providers."),
 }
 EXAMPLE = """\b
-Example:
+Examples:
   lll profile --provider openai --model gpt-6-luna --prompt "Say hello"
+  lll benchmark --base-url http://localhost:8000/v1 --model my-model -n 100 -c 8
+  lll doctor http://localhost:8000/v1
 """
 
 
@@ -68,13 +70,13 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="llm-latency-lens", message="%(prog)s %(version)s")
-@click.option("--config", metavar="FILE", help="Settings from a TOML or YAML file (LLL_CONFIG_FILE).")
-@click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (LLL_LOG_LEVEL).")
+@click.option("--config", metavar="FILE", help="Config file: TOML, YAML or JSON (LLL_CONFIG_FILE).")
+@click.option("--log-level", metavar="LEVEL", help="error, warn, info, debug or trace (default: warn; LLL_LOG_LEVEL).")
 @click.pass_context
 def lll(ctx: click.Context, config: str | None, log_level: str | None) -> None:
-    """An oscilloscope for streaming LLM endpoints: where each millisecond of an answer goes.
+    """Measure streaming LLM endpoints: latency, throughput, errors and cost.
 
-    Every command explains its own options: lll COMMAND --help.
+    lll COMMAND --help shows the options of a command.
     """
     # A command may repeat these two; its own win.
     ctx.obj = {"config": config, "log_level": log_level}

@@ -197,59 +197,81 @@ class Option(NamedTuple):
 
 
 OPTIONS: dict[str, Option] = {
-    "ttft": Option(("ttft_ns",), parse_duration_ns, "time from the request to the first content"),
-    "itl": Option(("itl_ns",), parse_duration_ns, "time per token after the first"),
-    "prefill": Option(("prefill_ns",), parse_duration_ns, "extra wait for each word of the prompt that is not cached"),
-    "jitter": Option(("jitter_ns",), parse_duration_ns, "draw each gap evenly from itl +- this"),
-    "stall": Option(("stalls",), _parse_stalls, "wait once more after a token: 10:500ms, or 10:500ms+20:1s"),
+    "ttft": Option(("ttft_ns",), parse_duration_ns, "time from the request to the first content (default: 200ms)"),
+    "itl": Option(("itl_ns",), parse_duration_ns, "time per token after the first (default: 20ms)"),
+    "prefill": Option(("prefill_ns",), parse_duration_ns, "extra wait per uncached word of the prompt (default: 0)"),
+    "jitter": Option(
+        ("jitter_ns",), parse_duration_ns, "jitter: each gap is drawn uniformly from itl +- this (default: 0)"
+    ),
+    "stall": Option(
+        ("stalls",), _parse_stalls, "extra wait after a token: 10:500ms, or 10:500ms+20:1s (default: none)"
+    ),
     "head": Option(
-        ("head_ns",), lambda t: None if t == "first" else parse_duration_ns(t), "when the head leaves, or 'first'"
+        ("head_ns",),
+        lambda t: None if t == "first" else parse_duration_ns(t),
+        "when the response head is sent, or 'first': with the first event (default: 0)",
     ),
     "role-lead": Option(
-        ("role_lead_ns",), parse_duration_ns, "how long before the first content the role event leaves"
+        ("role_lead_ns",), parse_duration_ns, "lead of the role event before the first content (default: 0)"
     ),
-    "tail": Option(("tail_ns",), parse_duration_ns, "time from the last content to the closing events"),
-    "comment": Option(("comment_ns",), parse_duration_ns, "send an SSE comment this often until the first content"),
+    "tail": Option(("tail_ns",), parse_duration_ns, "time from the last content to the closing events (default: 0)"),
+    "comment": Option(
+        ("comment_ns",), parse_duration_ns, "interval of SSE comments until the first content (default: never)"
+    ),
     "tokens": Option(
         ("tokens", "from_request"),
         lambda t: (100, True) if t == "request" else (_parse_count(t), False),
-        "tokens of text, or 'request' for what the request asks",
+        "tokens of text, or 'request' for the limit of the request (default: 100)",
     ),
-    "per-chunk": Option(("tokens_per_chunk",), _parse_count, "tokens in one event"),
-    "reasoning": Option(("reasoning_tokens",), _parse_count, "reasoning tokens before the text"),
-    "tool": Option(("tool_tokens",), _parse_count, "fragments of a tool call's arguments after the text"),
-    "cached": Option(("cached_tokens",), _parse_count, "prompt tokens reported as cached"),
-    "usage": Option(("usage",), _parse_choice("asked", "always", "never"), "send usage: asked, always or never"),
-    "seed": Option(("seed",), _parse_count, "chooses words, jitter and failing requests"),
+    "per-chunk": Option(("tokens_per_chunk",), _parse_count, "tokens per event (default: 1)"),
+    "reasoning": Option(("reasoning_tokens",), _parse_count, "reasoning tokens before the text (default: 0)"),
+    "tool": Option(("tool_tokens",), _parse_count, "fragments of a tool call's arguments after the text (default: 0)"),
+    "cached": Option(("cached_tokens",), _parse_count, "prompt tokens reported as cached (default: 0)"),
+    "usage": Option(
+        ("usage",), _parse_choice("asked", "always", "never"), "send usage: asked, always or never (default: asked)"
+    ),
+    "seed": Option(("seed",), _parse_count, "seed of words, jitter and failing requests (default: 0)"),
     "framing": Option(
-        ("framing",), _parse_choice("chunked", "length", "close"), "body framing: chunked, length or close"
+        ("framing",),
+        _parse_choice("chunked", "length", "close"),
+        "body framing: chunked, length or close (default: chunked)",
     ),
     "gzip": Option(("gzip",), _parse_switch, "compress the body, flushed per write"),
-    "coalesce": Option(("coalesce",), _parse_count, "events sent in one write, as a buffering proxy does"),
-    "cut": Option(("cut",), _parse_count, "HTTP chunks of at most this many bytes"),
-    "trickle": Option(("trickle",), _parse_switch, "one byte a write"),
+    "coalesce": Option(("coalesce",), _parse_count, "events per write, as a buffering proxy sends them (default: 1)"),
+    "cut": Option(
+        ("cut",), _parse_count, "split HTTP chunks to at most this many bytes (default: one chunk per write)"
+    ),
+    "trickle": Option(("trickle",), _parse_switch, "write byte by byte"),
     "crlf": Option(("crlf",), _parse_switch, "SSE lines end in CR LF"),
     "flood": Option(("flood",), _parse_switch, "no pacing after the first content"),
     "close": Option(("close",), _parse_switch, "close the connection after each answer"),
-    "keep-alive": Option(("keep_alive_ns",), parse_duration_ns, "close an idle connection after this"),
-    "tls-delay": Option(("tls_delay_ns",), parse_duration_ns, "wait between ClientHello and ServerHello"),
-    "status": Option(("status",), _parse_count, "answer with this HTTP status"),
-    "retry-after": Option(("retry_after_s",), _parse_number, "Retry-After of a failing answer, in seconds"),
-    "error": Option(("error",), str, "kind of the error: quota, context, permission and others"),
-    "error-at": Option(("error_at",), _parse_count, "an error event after so many tokens"),
-    "reset-at": Option(("reset_at",), _parse_count, "TCP reset after so many tokens"),
-    "truncate-at": Option(("truncate_at",), _parse_count, "end of the connection after so many tokens"),
-    "malformed-at": Option(("malformed_at",), _parse_count, "an event that is not JSON after so many tokens"),
-    "html": Option(("html",), _parse_switch, "answer 200 with a web page"),
-    "fail-first": Option(("fail_first",), _parse_count, "only the first N requests fail"),
-    "fail-rate": Option(("fail_rate",), _parse_share, "only this share of the requests fails"),
-    "cold-start": Option(("cold_start_ns",), parse_duration_ns, "extra wait of the first request"),
-    "idle": Option(("idle_ns",), parse_duration_ns, "cold again after this long without a request"),
-    "rate-limit": Option(("rate_limit", "rate_window_ns"), _parse_rate, "then 429: 10 (a second), 600/m or 5/200ms"),
-    "slots": Option(("slots",), _parse_count, "answers at a time; other requests queue"),
-    "key": Option(("key",), str, "the only key that is accepted"),
-    "root": Option(("root",), str, "only paths under this exist, like /v1"),
-    "models": Option(("models",), lambda t: tuple(t.split("+")), "the only models there are: a+b"),
+    "keep-alive": Option(("keep_alive_ns",), parse_duration_ns, "close an idle connection after this (default: never)"),
+    "tls-delay": Option(("tls_delay_ns",), parse_duration_ns, "wait between ClientHello and ServerHello (default: 0)"),
+    "status": Option(("status",), _parse_count, "HTTP status of the answer (default: 200)"),
+    "retry-after": Option(
+        ("retry_after_s",), _parse_number, "Retry-After of a failed answer, in seconds (default: none)"
+    ),
+    "error": Option(("error",), str, "error kind: quota, context, permission and others"),
+    "error-at": Option(("error_at",), _parse_count, "send an error event after this many tokens"),
+    "reset-at": Option(("reset_at",), _parse_count, "reset the TCP connection after this many tokens"),
+    "truncate-at": Option(("truncate_at",), _parse_count, "close the connection after this many tokens"),
+    "malformed-at": Option(("malformed_at",), _parse_count, "send an event that is not JSON after this many tokens"),
+    "html": Option(("html",), _parse_switch, "answer 200 with an HTML page"),
+    "fail-first": Option(("fail_first",), _parse_count, "fail only the first N requests (default: all)"),
+    "fail-rate": Option(("fail_rate",), _parse_share, "fail only this share of the requests (default: all)"),
+    "cold-start": Option(
+        ("cold_start_ns",), parse_duration_ns, "cold start: extra wait of the first request (default: 0)"
+    ),
+    "idle": Option(("idle_ns",), parse_duration_ns, "cold again after this long without a request (default: never)"),
+    "rate-limit": Option(
+        ("rate_limit", "rate_window_ns"),
+        _parse_rate,
+        "rate limit, then 429: 10 (per second), 600/m or 5/200ms (default: no limit)",
+    ),
+    "slots": Option(("slots",), _parse_count, "concurrent answers; other requests queue (default: no limit)"),
+    "key": Option(("key",), str, "the only API key accepted (default: any)"),
+    "root": Option(("root",), str, "serve only paths under this, like /v1 (default: any)"),
+    "models": Option(("models",), lambda t: tuple(t.split("+")), "the only models served: a+b (default: any)"),
 }
 
 

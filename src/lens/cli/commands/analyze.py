@@ -1,7 +1,7 @@
-"""`lll analyze`: run files again: figures by group, queries, thresholds, a regression gate, what CI wants of them.
+"""`lll analyze`: saved runs: grouped metrics, queries, thresholds, a regression gate, output for CI.
 
-Everything is read and judged before an output is opened. Standard output holds one thing: the page, or
-the document that --format asks for; annotations of GitHub go with the page, else to standard error.
+Everything is read and evaluated before an output is opened. Standard output holds one thing: the page, or
+the document that --format asks for; GitHub annotations go with the page, else to standard error.
 """
 
 from __future__ import annotations
@@ -26,42 +26,52 @@ if TYPE_CHECKING:
     from lens.analysis.gates.regression import Regression
     from lens.metrics.table import Table
 
-_ask = partial(Option, group="Questions")
+_ask = partial(Option, group="Query")
 _gate = partial(Option, group="Gates")
 _out = partial(Option, group="Output")
 QUESTIONS = (
-    _ask("--where", metavar="EXPR", help="Only requests of which this is true: \"model == 'x' and ttft_ms > 500\"."),
+    _ask("--where", metavar="EXPR", help="Filter requests: \"model == 'x' and ttft_ms > 500\" (default: all)."),
     _ask("--by", metavar="FIELD[,FIELD]",
-        help="A row for each value: provider, model, target, status, file, stage, prompt, minute, hour, day, a label."),
-    _ask("--metrics", metavar="M[,M]", help="Figures to show: ttft_p95,itl_p50,success_rate."),
+        help="Group by: provider, model, target, status, file, stage, prompt, minute, hour, day or a label "
+        "(default: file where there are several)."),
+    _ask("--metrics", metavar="M[,M]",
+        help="Metrics to show: ttft_p95,itl_p50,success_rate (default: the most common)."),
     _ask("--anomalies", type=click.IntRange(min=0), default=5, metavar="N",
-        help="Show so many of the requests that stand out, and why (5)."),
-    _ask("--sql", metavar="SELECT", help="Ask the table `runs`, a row a request (needs the extra sql)."),
+        help="Number of outlier requests to show, with the reason (default: 5)."),
+    _ask("--sql", metavar="SELECT",
+        help="SQL query of the table `runs`, one row per request (needs llm-latency-lens[sql])."),
 )  # fmt: skip
 BASELINE = (
     _gate("--baseline", multiple=True, metavar="FILE",
-        help="Exit with 3 where a figure is worse than in this run; three and more teach how runs differ."),
-    _gate("--tolerance", default="5%", metavar="SHARE", help="What may be worse than the baseline (5%)."),
+        help="Baseline run; exit code 3 on a regression. Repeatable: three or more show how much runs vary."),
+    _gate("--tolerance", default="5%", metavar="SHARE", help="Regression that is tolerated (default: 5%)."),
 )  # fmt: skip
 OUTPUT = (
     _out("--format", type=click.Choice(["table", "json", "csv", "markdown"]), default="table",
-        metavar="table|json|csv|markdown", help="How to write it (table)."),
-    _out("--output", "-o", metavar="FILE", help="Where to write it; without it, standard output."),
-    _out("--force", is_flag=True, help="Replace files that exist."),
-    _out("--junit", metavar="FILE", help="What the gates said as JUnit XML."),
-    _out("--markdown", metavar="FILE", help="The page as Markdown too."),
-    _out("--github", is_flag=True, help="Annotations for GitHub, and the step's summary."),
+        metavar="table|json|csv|markdown", help="Output format (default: table)."),
+    _out("--output", "-o", metavar="FILE", help="Output file (default: standard output)."),
+    _out("--force", is_flag=True, help="Overwrite existing files."),
+    _out("--junit", metavar="FILE", help="Write gate results as JUnit XML."),
+    _out("--markdown", metavar="FILE", help="Write the page as Markdown too."),
+    _out("--github", is_flag=True, help="Print GitHub annotations and append to the job summary."),
 )  # fmt: skip
 
 
 @with_options(QUESTIONS, GATES, BASELINE, SLOS, OUTPUT, PRICES, COMMON)
-@click.command(cls=Command, example="lll analyze run.jsonl --threshold 'ttft_p95<1000' --baseline before.jsonl")
+@click.command(
+    cls=Command,
+    example="""
+    lll analyze run.jsonl --by model
+    lll analyze run.jsonl --threshold 'ttft_p95<1000' --baseline before.jsonl --junit gates.xml
+    lll analyze run.jsonl --sql "select model, avg(ttft_ms) from runs group by model"
+    """,
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.pass_context
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
-    """Ask run files: figures by group, thresholds, a comparison with a baseline, SQL.
+    """Analyze saved runs: grouped metrics, thresholds, baseline regression, SQL.
 
-    A run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
+    A saved run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
     """
     gates = gates_said(ctx, configured_thresholds(ctx))
     _check(ctx.params, gates)

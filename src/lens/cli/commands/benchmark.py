@@ -1,4 +1,4 @@
-"""`lll benchmark`: load on an endpoint, and what came of it in one page."""
+"""`lll benchmark`: load an endpoint and summarize the results on one page."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ from lens.cli.gates import GATES
 )
 @click.command(
     cls=Command,
-    example="lll benchmark --provider openai --model gpt-6-luna -n 100 -c 8 -o run.json",
+    essential=options.ESSENTIAL,
+    example="""
+    lll benchmark --provider openai --model gpt-6-luna -n 100 -c 8 -o run.json
+    lll benchmark --base-url http://localhost:8000/v1 --model my-model --rate 10 --duration 60s
+    lll benchmark --provider simulator -n 100 -c 8 --threshold 'ttft_p95<1000'
+    """,
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
-    """Put load on an endpoint and sum up what came of it.
+    """Load an endpoint and summarize latency, throughput, errors and cost.
 
-    Without --rate it is a closed loop: -c requests at a time, -n in all. Ctrl-C ends the run and
-    keeps what was measured (exit code 130).
+    Closed loop by default: -n requests, -c in flight. With --rate it is an open loop: requests start at that
+    rate, whether or not earlier ones have ended. Ctrl-C ends the run and keeps the results (exit code 130).
     """
     from lens.cli.settings import settings_of
 

@@ -1,4 +1,4 @@
-"""`lll compare`: targets side by side in one interleaved run, or run files side by side."""
+"""`lll compare`: compare targets in one interleaved run, or compare saved runs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 WHO = (
     Option("--providers", group="Targets", metavar="A,B",
-        help="Providers, in pairs with --models; the first is the baseline."),
-    Option("--models", group="Targets", metavar="X,Y", help="Their models; one provider or one model stands for all."),
+        help="Providers to compare, paired with --models; the first is the baseline."),
+    Option("--models", group="Targets", metavar="X,Y",
+        help="Models to compare; a single provider or model is used for all."),
 )  # fmt: skip
 
 TOO_FEW = (
-    "compare what? give --target NAME=provider:model@URL twice, or --providers a,b --models x,y, or a --config with "
-    "several targets, "
-    "or two run files"
+    "compare needs two targets or two run files: give --target NAME=provider:model@URL twice, or --providers a,b "
+    "--models x,y, or a --config with several targets, or two run files"
 )
 
 
@@ -52,16 +52,22 @@ _OF_ITS_OUTPUT = (
 )
 @click.command(
     cls=Command,
-    example="lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1 -n 50",
+    essential=options.ESSENTIAL | {"targets", "providers", "models"},
+    example="""
+    lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1 -n 50
+    lll compare --providers openai,anthropic --models gpt-6-luna,claude-sonnet-5-5 -n 30
+    lll compare before.jsonl after.jsonl
+    """,
 )
 @click.argument("files", nargs=-1)
 @click.pass_context
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
-    """Compare targets, asked in turns so that drift hits all alike; or run FILES that were measured before.
+    """Compare targets in one interleaved run, or compare saved runs (FILES).
 
-    -n counts requests for each target. The first target, or file, is the baseline; of several files each target
-    is compared with its own in the first. Thresholds are judged for each target. -e json, csv and junit write the
-    comparison; other formats write the requests.
+    Requests alternate between the targets, so that drift affects all of them alike; -n is per target. The first
+    target, or file, is the baseline; a target in several files is compared with the target of the same name in the
+    first. Thresholds are checked for each target. -e json, csv and junit write the comparison; other formats write
+    the requests.
     """
     if files:
         return _files(ctx, files)

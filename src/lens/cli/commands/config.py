@@ -1,4 +1,4 @@
-"""`lll config`: what a config file says, what may stand in one, and one to begin with."""
+"""`lll config`: check a config file, print its schema or an example."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from lens.cli.config_check import Problem
     from lens.cli.config_shown import Setting
 
-CHECK = (Option("--json", "as_json", group="Output", is_flag=True, help="As JSON."),)
+CHECK = (Option("--json", "as_json", group="Output", is_flag=True, help="Print JSON instead of text."),)
+
+
+_ESSENTIAL = options.ESSENTIAL | {"as_json"}
+EXAMPLE = """
+    lll config check llm-latency-lens.toml
+    lll config check llm-latency-lens.toml --rate 5 --json
+    """
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,13 +37,13 @@ def command() -> None:
 
 
 @with_options(CHECK, options.TARGET, options.PROMPT, options.LOAD, options.CONNECTION, options.COMMON)
-@command.command("check", cls=Command, example="lll config check llm-latency-lens.toml --rate 5")
+@command.command("check", cls=Command, essential=_ESSENTIAL, example=EXAMPLE)
 @click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
 @click.pass_context
 def check(ctx: click.Context, /, file: Path | None, **_: object) -> int:
-    """Say what would be used and where each value came from, or all that is wrong.
+    """Show each setting with its source, or list every error.
 
-    Flags count as they would for `lll benchmark`. Nothing is sent, and no secret is shown.
+    Options override the file as in `lll benchmark`. Nothing is sent, and no secret is shown.
     """
     from lens.cli.config_check import Checked, check_environment, check_file, check_whole
     from lens.cli.config_shown import Sources, missing_keys, option_names, settings
@@ -70,7 +77,7 @@ def check(ctx: click.Context, /, file: Path | None, **_: object) -> int:
     return ExitCode.OK
 
 
-@command.command("schema", cls=Command, example="lll config schema > llm-latency-lens.schema.json")
+@command.command("schema", cls=Command, example="lll config schema > llm-latency-lens.schema.json\nlll config schema")
 def schema() -> None:
     """Print the JSON Schema of a config file, for editors that complete and check."""
     from lens.config.json_schema import schema_text
@@ -78,9 +85,9 @@ def schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
-@command.command("example", cls=Command, example="lll config example > llm-latency-lens.toml")
+@command.command("example", cls=Command, example="lll config example > llm-latency-lens.toml\nlll config example")
 def example() -> None:
-    """Print a commented config file to begin with."""
+    """Print a commented example config file."""
     click.echo(example_text(), nl=False)
 
 

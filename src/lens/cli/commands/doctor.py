@@ -1,4 +1,4 @@
-"""`lll doctor`: a few questions to an endpoint, and in plain words where its time goes, the largest first."""
+"""`lll doctor`: probe an endpoint and explain where its latency comes from, largest cause first."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from lens.run.probes import Examination, Question
 
 DOCTOR = (
-    Option("--iterations", "-n", group="Questions", type=click.IntRange(min=1), default=3, metavar="N",
-        help="Ask each question so many times (default: 3)."),
-    Option("--concurrent", "-c", group="Questions", type=click.IntRange(min=2), default=8, metavar="N",
-        help="How many ask at once in the last one (default: 8)."),
-    Option("--input-tokens", group="Questions", type=click.IntRange(min=100), default=1500, metavar="N",
-        help="Length of the long prompt (default: 1500)."),
-    Option("--output-tokens", group="Questions", type=click.IntRange(min=20), default=96, metavar="N",
-        help="Length of the long answer (default: 96)."),
-    Option("--max-cost", group="Questions", to="load.max_cost_usd", metavar="USD",
-        help="Send nothing whose worst case would pass this; exit code 4 when it ends the questions."),
+    Option("--iterations", "-n", group="Probes", type=click.IntRange(min=1), default=3, metavar="N",
+        help="Requests per probe (default: 3)."),
+    Option("--concurrent", "-c", group="Probes", type=click.IntRange(min=2), default=8, metavar="N",
+        help="Concurrency of the last probe (default: 8)."),
+    Option("--input-tokens", group="Probes", type=click.IntRange(min=100), default=1500, metavar="N",
+        help="Length of the long prompt in tokens (default: 1500)."),
+    Option("--output-tokens", group="Probes", type=click.IntRange(min=20), default=96, metavar="N",
+        help="Length of the long completion in tokens (default: 96)."),
+    Option("--max-cost", group="Probes", to="load.max_cost_usd", metavar="USD",
+        help="Budget: stop before a request whose worst-case cost would exceed it; exit code 4 (default: none)."),
 )  # fmt: skip
 PRINT = (
-    Option("--json", "as_json", group="Output", is_flag=True, help="As JSON."),
-    Option("--export", "-e", group="Output", type=click.Choice(["json"]), metavar="json", help="The same as --json."),
-    Option("--output", "-o", group="Output", metavar="FILE", help="Write it there instead of to standard output."),
-    Option("--force", group="Output", is_flag=True, help="Replace the file if it exists."),
+    Option("--json", "as_json", group="Output", is_flag=True, help="Print JSON instead of text."),
+    Option("--export", "-e", group="Output", type=click.Choice(["json"]), metavar="json", help="Same as --json."),
+    Option("--output", "-o", group="Output", metavar="FILE", help="Output file (default: standard output)."),
+    Option("--force", group="Output", is_flag=True, help="Overwrite an existing file."),
 )  # fmt: skip
 # Of the connection's options those that make no sense where the questions decide.
 _DECIDED = ("connection", "disable_keepalive", "retries")
@@ -47,19 +47,28 @@ ASK = tuple(option for option in options.PROMPT if option.name in ("temperature"
 # A patient who does not answer within a minute is not asked again; --timeout waits longer.
 TIMEOUT_NS = 60 * 10**9
 CONNECT_TIMEOUT_NS = 10 * 10**9
+ESSENTIAL = options.ESSENTIAL | {"input_tokens", "output_tokens", "max_cost", "as_json"}
 NO_TARGET = "doctor: which endpoint? give a URL, like lll doctor http://localhost:8000/v1, or --provider and --model"
 
 
 @with_options(options.TARGET, DOCTOR, ASK, WAY, PRINT, options.PRICES, options.COMMON)
-@click.command(cls=Command, example="lll doctor http://localhost:8000/v1 --model my-model")
+@click.command(
+    cls=Command,
+    essential=ESSENTIAL,
+    example="""
+    lll doctor http://localhost:8000/v1
+    lll doctor http://localhost:8000/v1 --model my-model -n 5 -c 16 --json
+    lll doctor --provider openai --model gpt-6-luna --max-cost 0.50
+    """,
+)
 @click.argument("url", required=False, metavar="[URL]")
 @click.pass_context
 def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
-    """Ask a few questions and say why this endpoint is slow, or does not answer.
+    """Diagnose why an endpoint is slow or does not answer.
 
-    Over new and kept connections, with short and long prompts and answers, one by one and several at
-    once. Each cause comes with the milliseconds it explains, its evidence, and what to try next.
-    Without --model the first that the server lists is asked.
+    Probes it over new and reused connections, with short and long prompts and completions, sequentially and
+    concurrently. Each cause comes with the milliseconds it explains, its evidence, and a fix. Without --model the
+    first model that the server lists is used. --timeout is 60s here, --connect-timeout 10s.
     """
     if url is not None:
         if ctx.params.get("base_url"):

@@ -1,4 +1,4 @@
-"""`lll explain`: what a metric means; and, of a run file, which request and events a figure was read from."""
+"""`lll explain`: define a metric and, for a saved run, show the request and events behind its value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lens.metrics.summary import Summary
     from lens.metrics.table import Table
 
-EXPLAIN = (Option("--json", "as_json", group="Output", is_flag=True, help="The definitions as JSON."),)
+EXPLAIN = (Option("--json", "as_json", group="Output", is_flag=True, help="Print the definitions as JSON."),)
 PERCENTS = (50.0, 95.0)
 _NAME = 12  # width of the names at the left
 # Fields of a definition that say how it is computed, which is no text.
@@ -29,15 +29,15 @@ _CODE = ("column", "pooled", "of_run", "by_slice")
 
 
 @with_options(EXPLAIN, SLOS, PRICES)
-@click.command(cls=Command, example="lll explain ttft_ms run.jsonl")
+@click.command(cls=Command, example="lll explain\nlll explain ttft_ms\nlll explain ttft_ms run.jsonl")
 @click.argument("metric", required=False, metavar="[METRIC]")
 @click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
 @click.pass_context
 def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_json: bool, **_: object) -> None:
-    """Say what a metric means: formula, unit, direction, source.
+    """Explain a metric: formula, unit, direction, source.
 
-    With a run file it shows the requests that bear its p50 and p95, and the stamps and events these
-    were read from. Without a METRIC all are listed.
+    With a run FILE it shows the requests at the p50 and p95 of the metric, and the timestamps and events that the
+    values come from. Without METRIC all metrics are listed.
     """
     from lens.analysis.gates.thresholds import metric_and_statistic
     from lens.metrics.definitions import METRICS

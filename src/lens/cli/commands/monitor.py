@@ -1,4 +1,4 @@
-"""`lll monitor`: probes for ever, with a page for Prometheus, pushes, alerts and a history."""
+"""`lll monitor`: continuous probes, with a Prometheus page, pushes, alerts and a history."""
 
 from __future__ import annotations
 
@@ -21,22 +21,27 @@ if TYPE_CHECKING:
 _watch = partial(Option, group="Monitor")
 WATCH = (
     _watch("--interval", to="monitor.interval_ns", type=options.DURATION, metavar="TIME",
-        help="From one round of probes to the next (default: 60s)."),
+        help="Interval between rounds of probes (default: 60s)."),
     _watch("--jitter", to="monitor.jitter", type=click.FloatRange(0, 1), metavar="SHARE",
-        help="Spread rounds by up to this share of the interval (default: 0.1)."),
+        help="Random shift of a round, as a share of the interval (default: 0.1)."),
     _watch("--listen", to="monitor.listen", metavar="ADDRESS:PORT",
-        help="Where /metrics and /healthz are (default: 127.0.0.1:9464); '' for nowhere."),
+        help="Address that serves /metrics and /healthz; '' for none (default: 127.0.0.1:9464)."),
     _watch("--slo", to="monitor.slos", multiple=True, metavar="'M<X P%'",
-        help="A promise whose error budget is watched: 'ttft<1000 99%', 'success 99.9%'."),
-    _watch("--webhook", to="monitor.webhook", metavar="URL", help="Post alerts there, as they begin and end."),
-    _watch("--history", to="monitor.history", metavar="DIR", help="Keep run files there, for `lll analyze`."),
+        help="SLO whose error budget is tracked, repeatable: 'ttft<1000 99%', 'success 99.9%'."),
+    _watch("--webhook", to="monitor.webhook", metavar="URL", help="URL that receives alerts as they start and end."),
+    _watch("--history", to="monitor.history", metavar="DIR",
+        help="Directory for run files, to be read by `lll analyze`."),
     _watch("--keep", to="monitor.keep_ns", type=options.DURATION, metavar="TIME",
-        help="So long (default: 720h)."),
+        help="Retention of the history (default: 720h)."),
     _watch("--keep-mb", to="monitor.keep_mb", type=click.IntRange(min=1), metavar="N",
-        help="And no more than this in all (default: 1000)."),
-    _watch("--once", is_flag=True, help="One round, then end: for cron. Exit code 1 when nothing succeeded."),
-    _watch("--duration", "-d", type=options.DURATION, metavar="TIME", help="End by itself after this."),
+        help="Size limit of the history in MB (default: 1000)."),
+    _watch("--once", is_flag=True, help="Run one round and exit, for cron; exit code 1 when nothing succeeded."),
+    _watch("--duration", "-d", type=options.DURATION, metavar="TIME",
+        help="Stop after this time (default: runs until SIGTERM)."),
 )  # fmt: skip
+ESSENTIAL = options.ESSENTIAL - {"warmup", "iterations", "concurrent", "rate", "threshold", "export", "output"} | {
+    "interval", "listen", "slo", "webhook", "history", "once"
+}  # fmt: skip
 _NAMES = {"--push-gateway", "--export-prometheus", "--influx", "--otlp", "--prometheus-units", "--label"}
 PUSHES = tuple(option for option in options.OUTPUT if _NAMES & set(option.opts))
 
@@ -44,15 +49,20 @@ PUSHES = tuple(option for option in options.OUTPUT if _NAMES & set(option.opts))
 @with_options(WATCH, options.TARGET, options.PROMPT, options.CONNECTION, PUSHES, options.PRICES, options.COMMON)
 @click.command(
     cls=Command,
-    example="lll monitor --config monitor.yaml --slo 'ttft<1000 99%' --history ./history",
+    essential=ESSENTIAL,
+    example="""
+    lll monitor --config monitor.yaml --slo 'ttft<1000 99%' --history ./history
+    lll monitor --provider openai --model gpt-6-luna --max-tokens 32 --interval 5m
+    lll monitor --provider simulator --once
+    """,
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
-    """Ask every target with every prompt, each interval, for ever.
+    """Probe endpoints continuously: every target with every prompt, once per interval.
 
-    Serves /metrics and /healthz, pushes to backends and waits for those that are away, alerts when an
-    error budget burns, a level changes or a target fails. SIGHUP reads the settings again; SIGTERM
-    sends what waits and ends (exit code 0).
+    Serves /metrics and /healthz, pushes to backends (and buffers while one is unreachable), alerts on error budget
+    burn rate, change points and failing targets. SIGHUP reloads the config; SIGTERM flushes what is buffered and
+    exits (exit code 0).
     """
     settings = settings_from(ctx)
     import trio

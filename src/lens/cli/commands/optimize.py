@@ -27,26 +27,29 @@ if TYPE_CHECKING:
 
 DECISION = (
     Option("--criteria", group="Decision", metavar="C[=W],...",
-        help="What to choose by: latency, cost, throughput, reliability; with weights (latency,cost)."),
+        help="Criteria, with weights: latency, cost, throughput, reliability; latency=2,cost (default: latency,cost)."),
     Option("--preset", group="Decision", metavar="NAME",
-        help="InteractiveLowLatency, BatchHighThroughput or CostOptimized."),
+        help="Criteria by name: InteractiveLowLatency, BatchHighThroughput or CostOptimized."),
     Option("--constraint", group="Decision", multiple=True, metavar="'M<LIMIT'",
-        help="What a target must keep, as thresholds are written: 'ttft_p95<500'."),
+        help="Constraint that a target must meet, repeatable: 'ttft_p95<500'."),
     Option("--current", group="Decision", metavar="TARGET",
-        help="What is used now, for what changing saves (the first target)."),
+        help="Target in use today, for the savings (default: the first)."),
     Option("--recommend-provider", group="Decision", is_flag=True,
-        help="Choose the provider, with whichever of its models."),
+        help="Recommend a provider, with the best of its models."),
     Option("--export", "-e", "shown_as", group="Output", type=click.Choice(["json"]), metavar="json",
-        help="The recommendation as JSON on standard output."),
+        help="Print the recommendation as JSON."),
 )  # fmt: skip
 # What only fits a page of one run.
 _LEFT_OUT = ("export", "prometheus_units", "gpu_hour", "real_time")
 OUTPUT = tuple(option for option in options.OUTPUT if option.name not in _LEFT_OUT)
 
 TOO_FEW = (
-    "optimize what? give run files, or --target NAME=provider:model@URL twice, or --providers a,b --models x,y, "
-    "or a --config with several targets (llm-latency-lens.toml of this folder is found)"
+    "optimize needs two targets or run files: give run files, or --target NAME=provider:model@URL twice, or "
+    "--providers a,b --models x,y, or a --config with several targets (llm-latency-lens.toml of this folder is found)"
 )
+ESSENTIAL = options.ESSENTIAL - {"export", "output", "threshold", "warmup", "timeout"} | {
+    "criteria", "preset", "constraint", "current", "shown_as", "targets"
+}  # fmt: skip
 # Options that only a run that is measured now can obey, and those of their groups that run files obey too.
 _OF_A_RUN = ("Targets", "Target", "Load", "Prompt", "Connection", "Output")
 _OF_FILES = ("shown_as", "price", "prices", "price_tier")
@@ -74,14 +77,22 @@ class Decision(NamedTuple):
     options.UI,
     options.COMMON,
 )
-@click.command(cls=Command, example="lll optimize run.jsonl --criteria latency=2,cost --constraint 'ttft_p95<500'")
+@click.command(
+    cls=Command,
+    essential=ESSENTIAL,
+    example="""
+    lll optimize run.jsonl --criteria latency=2,cost --constraint 'ttft_p95<500'
+    lll optimize run.jsonl --preset CostOptimized --current openai/gpt-6-luna
+    lll optimize --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1 -n 50
+    """,
+)
 @click.argument("files", nargs=-1)
 @click.pass_context
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
-    """Recommend one of several targets, by run FILES or by a run in turns that is made now.
+    """Recommend one of several targets, from saved runs (FILES) or from an interleaved run made now.
 
-    It tells who keeps the constraints, who is on the Pareto front, what changing saves, and how sure that is.
-    The quality of the answers is not looked at. Exit code 3: no target keeps the constraints.
+    Shows which targets meet the constraints, which are on the Pareto front, what a change saves, and the confidence
+    of the recommendation. The quality of the answers is not evaluated. Exit code 3: no target meets the constraints.
     """
     decision = _decision(ctx)
     if not files:

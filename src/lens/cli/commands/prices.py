@@ -1,4 +1,4 @@
-"""`lll prices`: what the tokens of a model cost, by the book that ships or the user's own."""
+"""`lll prices`: token prices of a model, from the built-in price list or the user's own."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from lens.errors import ConfigError
 if TYPE_CHECKING:
     from lens.pricing import Price, PriceBook
 
-EXAMPLE = """\b
-Examples:
-  lll prices 'gpt-6*'
-  lll prices --provider anthropic --json
-"""
+EXAMPLE = """
+    lll prices gpt-6-luna
+    lll prices 'gpt-6*'
+    lll prices --provider anthropic --json
+    """
 _SHOWN = ("input", "cached", "cache_write", "output", "thinking")
 
 
-@click.command(cls=Command, epilog=EXAMPLE)
+@click.command(cls=Command, example=EXAMPLE)
 @click.argument("model", required=False, default="*")
-@click.option("--provider", metavar="NAME", help="Only of this provider.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with every rate.")
+@click.option("--provider", metavar="NAME", help="Prices of this provider only (default: all).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every rate.")
 @click.pass_context
 def command(ctx: click.Context, /, model: str, provider: str | None, as_json: bool, **_: Any) -> None:
-    """Show prices in USD per million tokens. MODEL may hold *; without it, all are listed."""
+    """Show token prices in USD per million, with their source. MODEL may contain *; without it, all are listed."""
     from lens.cli.settings import book_of
 
     book = book_of(ctx)

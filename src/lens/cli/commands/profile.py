@@ -1,4 +1,4 @@
-"""`lll profile`: one request, and where each millisecond of it went."""
+"""`lll profile`: measure one request, phase by phase."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from lens.errors import ExitCode
 
 LINES = (
     Option("--lines", to="prompts.whole", is_flag=True, stands_for=False, group="Prompt",
-        help="A text file holds one prompt a line; without this it is one prompt."),
+        help="Read one prompt per line of a text file (default: the whole file is one prompt)."),
 )  # fmt: skip
 
 
 @with_options(options.TARGET, options.PROMPT, LINES, options.CONNECTION, GATES, options.OUTPUT, options.COMMON)
 @click.command(
     cls=Command,
-    example='lll profile --provider openai --model gpt-6-luna --prompt "Explain quantum computing"',
+    essential=options.ESSENTIAL,
+    example="""
+    lll profile --provider openai --model gpt-6-luna --prompt "Explain quantum computing"
+    lll profile --base-url http://localhost:8000/v1 --model my-model --input-tokens 1000 --max-tokens 200
+    lll profile --provider simulator --export json -o profile.json
+    """,
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
-    """Measure one request and draw where its time went.
+    """Measure one request and show where its time went, phase by phase.
 
-    The page goes to standard output; with --export and no --output the export does, and the
-    page goes to standard error. A request that fails is shown and exported too (exit code 1). A text
-    file is one prompt; with --lines, and of JSON Lines, CSV or ShareGPT, each prompt is asked once and
-    held to the gates by itself (exit code 3).
+    The page goes to standard output; with --export and no --output the export goes there and the page to
+    standard error. A failed request is shown and exported too (exit code 1). A text file is one prompt; with
+    --lines, and for JSON Lines, CSV or ShareGPT, each prompt is sent once and each request is checked against the
+    thresholds (exit code 3).
     """
     # The engine is loaded when there is something to run.
     from lens.cli.page import page_console

@@ -8,10 +8,10 @@ import click
 
 from lens.cli.command import Command
 
-EXAMPLE = """\b
-Example:
-  lll providers --json
-"""
+EXAMPLE = """
+    lll providers
+    lll providers --json
+    """
 
 
 def facts() -> list[dict[str, Any]]:
@@ -37,10 +37,10 @@ def facts() -> list[dict[str, Any]]:
     return rows
 
 
-@click.command(cls=Command, epilog=EXAMPLE)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.command(cls=Command, example=EXAMPLE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def command(as_json: bool) -> None:
-    """List the providers: address, key variable, APIs, and what to know of each."""
+    """List the built-in providers: base URL, key variable, APIs and peculiarities."""
     rows = facts()
     if as_json:
         import msgspec

@@ -21,21 +21,27 @@ MOST_RUNS = 8
 
 REPORT = (
     Option("--output", "-o", group="Output", metavar="FILE",
-        help="Where to write it; - for standard output (default: the run's name, or report.html for several)."),
-    Option("--force", group="Output", is_flag=True, help="Replace a file that exists."),
+        help="Output file; - is standard output (default: the run's name, or report.html for several)."),
+    Option("--force", group="Output", is_flag=True, help="Overwrite an existing file."),
     Option("--title", group="Output", metavar="TEXT", help="Title of the page (default: what was measured)."),
 )  # fmt: skip
 
 
 @with_options(REPORT, options.PRICES, options.COMMON[1:])
-@click.command(cls=Command, example="lll report before.jsonl after.jsonl -o report.html")
+@click.command(
+    cls=Command,
+    example="""
+    lll report run.jsonl
+    lll report before.jsonl after.jsonl -o report.html --title "Release 2.1"
+    """,
+)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
-    """Draw runs as one page of HTML that needs nothing else.
+    """Write saved runs as one self-contained HTML page.
 
-    A run is a file of --export jsonl, msgpack or json. Several are laid over each other, and
-    compared with the first. The page loads nothing, works in light and dark, and prints.
+    A run is a file of --export jsonl, msgpack or json. Several runs are overlaid and compared with the first. The
+    page loads nothing from the network, works in light and dark mode, and prints.
     """
     from lens.cli.settings import book_of
     from lens.history.write import NewFile

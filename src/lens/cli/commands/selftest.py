@@ -36,26 +36,26 @@ def _schemes(text: str) -> tuple[str, ...]:
 
 SELFTEST = (
     Option("--streams", group="Self-test", type=options.Parsed("N,N", _numbers), default="1,200", metavar="N,N",
-        help="How many streams at a time (default: 1,200)."),
+        help="Concurrent streams of each case (default: 1,200, that is 1 and 200)."),
     Option("--schemes", group="Self-test", type=options.Parsed("LIST", _schemes), default="http,tls", metavar="LIST",
-        help="http, tls or both (default: http,tls)."),
+        help="Schemes to test: http, tls (default: http,tls)."),
     Option("--capacity", group="Self-test", is_flag=True,
-        help="Also find how much this machine can take (up to 20 s more)."),
-    Option("--output", "-o", group="Self-test", metavar="FILE", help="Write the certificate, as JSON, to a file."),
-    Option("--json", "as_json", group="Self-test", is_flag=True, help="Print JSON in place of the table."),
-    Option("--check", group="Self-test", is_flag=True, help="Exit with 3 when a promise is not kept here."),
+        help="Also measure the capacity of this machine, up to 20 s more."),
+    Option("--output", "-o", group="Self-test", metavar="FILE", help="Write the result to a file, as JSON."),
+    Option("--json", "as_json", group="Self-test", is_flag=True, help="Print JSON instead of text."),
+    Option("--check", group="Self-test", is_flag=True,
+        help="Exit with 3 when a precision limit is not met on this machine."),
 )  # fmt: skip
 
 
 @with_options(SELFTEST, options.COMMON[1:])
-@click.command(cls=Command, example="lll selftest --streams 1,200")
+@click.command(cls=Command, example="lll selftest\nlll selftest --streams 1,64,1000 --schemes http --check")
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
     """Measure this instrument's own error on this machine.
 
-    The simulator runs in another process and notes when each of its writes really happened; the
-    errors are this instrument's stamps less those notes. Some 3 s a line. What it finds stands in
-    the runs that are measured on this machine from then on.
+    The simulator runs in another process and logs when each of its writes happened; the error is this instrument's
+    timestamp minus that log. About 3 s per line. The result is recorded in every later run on this machine.
     """
     import msgspec
     import trio

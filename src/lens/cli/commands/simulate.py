@@ -1,4 +1,4 @@
-"""`lll simulate`: a loopback endpoint that keeps a known script, until Ctrl-C."""
+"""`lll simulate`: a loopback endpoint with scripted timing, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,22 +13,30 @@ from lens.errors import ConfigError, FileError
 from lens.simulator.script import OPTIONS, ScriptError, make_script
 
 # Where a new group of script options begins, in the order of the script's own table.
-GROUPS = {"ttft": "When", "tokens": "What", "framing": "Wire", "status": "Faults", "cold-start": "Load"}
+GROUPS = {"ttft": "Timing", "tokens": "Content", "framing": "Wire", "status": "Faults", "cold-start": "Capacity"}
 
 SERVER = (
-    Option("--script", "script_file", group="Server", metavar="FILE", help="Script from TOML or JSON; options win."),
-    Option("--host", group="Server", default="127.0.0.1", metavar="HOST", help="Address to listen on (127.0.0.1)."),
-    Option("--port", group="Server", type=click.IntRange(0, 65535), default=0, metavar="N", help="0 takes a free one."),
-    Option("--unix", group="Server", metavar="PATH", help="Listen on a Unix socket instead."),
-    Option("--tls", group="Server", is_flag=True, help="HTTPS, with a certificate authority of its own."),
-    Option("--ca-file", group="Server", default="lens-simulator-ca.pem", metavar="FILE", help="Where its PEM goes."),
-    Option("--log", "log_file", group="Server", metavar="FILE", help="One JSON line a request: when each write was."),
-    Option("--seconds", group="Server", type=click.FloatRange(min=0), metavar="S", help="Stop after this."),
-    Option("--cpu", group="Server", type=click.IntRange(min=0), metavar="N", help="Keep to this core."),
+    Option("--script", "script_file", group="Server", metavar="FILE",
+        help="Script file, TOML or JSON; options override it."),
+    Option("--host", group="Server", default="127.0.0.1", metavar="HOST",
+        help="Address to listen on (default: 127.0.0.1)."),
+    Option("--port", group="Server", type=click.IntRange(0, 65535), default=0, metavar="N",
+        help="Port to listen on; 0 is any free one (default: 0)."),
+    Option("--unix", group="Server", metavar="PATH", help="Listen on a Unix domain socket instead."),
+    Option("--tls", group="Server", is_flag=True, help="Serve HTTPS, with a CA of its own."),
+    Option("--ca-file", group="Server", default="lens-simulator-ca.pem", metavar="FILE",
+        help="File for the CA certificate (default: lens-simulator-ca.pem)."),
+    Option("--log", "log_file", group="Server", metavar="FILE",
+        help="Log the time of each write, one JSON line per request."),
+    Option("--seconds", group="Server", type=click.FloatRange(min=0), metavar="S",
+        help="Stop after this many seconds (default: never)."),
+    Option("--cpu", group="Server", type=click.IntRange(min=0), metavar="N",
+        help="Pin the server to this core (default: any)."),
     Option("--spin-us", group="Server", type=click.IntRange(min=0), default=0, metavar="US",
-        help="Stay awake this long before each write, to be more punctual."),
-    Option("--proxy-mode", group="Server", is_flag=True, help="Be a CONNECT proxy instead."),
-    Option("--proxy-delay", group="Server", default="0", metavar="TIME", help="How long the proxy takes to answer."),
+        help="Busy-wait this long before each write, for better punctuality (default: 0)."),
+    Option("--proxy-mode", group="Server", is_flag=True, help="Run an HTTP CONNECT proxy instead."),
+    Option("--proxy-delay", group="Server", default="0", metavar="TIME",
+        help="Delay of the proxy's answers (default: 0)."),
 )  # fmt: skip
 
 
@@ -56,15 +64,16 @@ def _script_options() -> tuple[Option, ...]:
     cls=Command,
     example="""
     lll simulate --ttft 200ms --itl 20ms --tokens 100 --port 8080
+    lll simulate --rate-limit 600/m --slots 8 --prefill 50us --port 8080
     lll profile --provider openai --base-url http://127.0.0.1:8080/v1 --model any --api-key any
     """,
 )
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
-    """Serve a loopback endpoint that speaks every provider's protocol and keeps a known script.
+    """Serve a loopback endpoint with scripted timing, in every provider's protocol.
 
-    A request's header x-lens-script overrides it: ttft=50ms,tokens=10,status=429. GET /_lens/log
-    tells when each write really happened, GET /_lens/stats how punctual the server was.
+    The request header x-lens-script overrides the script: ttft=50ms,tokens=10,status=429. GET /_lens/log returns
+    the time of each write, GET /_lens/stats the server's own delay.
     """
     from lens.simulator.launch import ServerOptions, run
     from lens.simulator.server import TlsMissing

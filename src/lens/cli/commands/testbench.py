@@ -1,4 +1,4 @@
-"""`lll testbench`: reports of test suites, against limits and earlier reports, and how their figures went.
+"""`lll testbench`: reports of test suites, checked against limits and earlier reports, and their trends.
 
 A report is what `lens.integrations.testbench.run_suite` and `pytest --latency-lens-export` write; a run file is made
 into one, a test case a request.
@@ -22,33 +22,43 @@ if TYPE_CHECKING:
 
 REPORT = (
     Option("--baseline", group="Gates", metavar="FILE",
-        help="Exit with 3 where a test case is worse than in this report or run."),
-    Option("--tolerance", group="Gates", default="10%", metavar="SHARE", help="What may be worse (10%)."),
-    Option("--output", "-o", group="Output", metavar="FILE", help="Write the report as JSON; - for standard output."),
-    Option("--force", group="Output", is_flag=True, help="Replace a file that exists."),
-    Option("--suite", group="Output", metavar="NAME", help="Name of the suite that a run becomes (the file's)."),
+        help="Baseline report or run; exit code 3 on a regression of a test case."),
+    Option("--tolerance", group="Gates", default="10%", metavar="SHARE",
+        help="Regression that is tolerated (default: 10%)."),
+    Option("--output", "-o", group="Output", metavar="FILE", help="Write the report as JSON; - is standard output."),
+    Option("--force", group="Output", is_flag=True, help="Overwrite an existing file."),
+    Option("--suite", group="Output", metavar="NAME",
+        help="Name of the suite made from a run (default: the file's name)."),
 )  # fmt: skip
 TRENDS = (
     Option("--metric", group="Figures", default="ttft_ms", metavar="NAME",
-        help="ttft_ms, ttfb_ms, itl_ms, total_latency_ms, tokens_per_second, output_tokens or total_cost (ttft_ms)."),
-    Option("--json", "as_json", group="Output", is_flag=True, help="As JSON."),
+        help="Metric: ttft_ms, ttfb_ms, itl_ms, total_latency_ms, tokens_per_second, output_tokens or total_cost "
+        "(default: ttft_ms)."),
+    Option("--json", "as_json", group="Output", is_flag=True, help="Print JSON instead of text."),
 )  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def command() -> None:
-    """Report on test suites: what failed, what got worse, how figures went from report to report."""
+    """Report on test suites: failures, regressions, and trends across reports."""
 
 
 @with_options(REPORT, GATES, PRICES)
-@command.command("report", cls=Command, example="lll testbench report suite.json --baseline last-week.json")
+@command.command(
+    "report",
+    cls=Command,
+    example="""
+    lll testbench report suite.json --baseline last-week.json
+    lll testbench report run.jsonl --threshold 'ttft<1000' -o suite.json
+    """,
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_context
 def report(ctx: click.Context, /, file: Path, **_: object) -> int:
-    """Say what failed in a suite, which limits were broken, and what got worse.
+    """Show failed test cases, exceeded limits and regressions of a suite.
 
-    FILE is a report, or a run: of a run each request is a test case, held to the gates by itself. Exit code 3:
-    a test case failed, broke a limit, or is worse than in the baseline.
+    FILE is a report or a saved run; each request of a run is a test case, checked against the thresholds by itself.
+    Exit code 3: a test case failed, exceeded a limit, or regressed from the baseline.
     """
     from lens.analysis.gates.regression import parse_tolerance
     from lens.integrations.testbench import regressions
@@ -64,11 +74,18 @@ def report(ctx: click.Context, /, file: Path, **_: object) -> int:
 
 
 @with_options(TRENDS, PRICES)
-@command.command("trends", cls=Command, example="lll testbench trends monday.json tuesday.json --metric ttft_ms")
+@command.command(
+    "trends",
+    cls=Command,
+    example="""
+    lll testbench trends monday.json tuesday.json
+    lll testbench trends monday.json tuesday.json --metric total_cost --json
+    """,
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.pass_context
 def trends(ctx: click.Context, /, files: tuple[Path, ...], **_: object) -> int:
-    """Show a figure of each test case from report to report, the earliest first."""
+    """Show a metric of each test case across reports, the earliest first."""
     import msgspec
 
     from lens.integrations.testbench import FIGURES, trend
