@@ -15,7 +15,7 @@ from waiting import HANG_S
 from lens.cli import options
 from lens.cli.command import Command, Option, said, with_options
 from lens.cli.main import COMMANDS, lll
-from lens.config.settings import RunConfig, TargetConfig
+from lens.config.settings import MonitorConfig, RunConfig, TargetConfig
 from lens.export.formats import FORMATS
 
 HELP = """\
@@ -100,13 +100,14 @@ def test_every_command_has_two_or_three_examples_of_itself(name, command):
 
 @pytest.mark.parametrize(("name", "command"), list(commands()), ids=lambda one: one if isinstance(one, str) else "")
 def test_every_default_is_in_the_help(name, command):
-    defaults = msgspec.structs.asdict(RunConfig()) | {"target": TargetConfig(provider="")}
+    own = {"target": TargetConfig(provider=""), "monitor": MonitorConfig()}
+    defaults = msgspec.structs.asdict(RunConfig()) | own
     for option in command.params:
         if not isinstance(option, Option) or option.is_flag or option.hidden:
             continue
         section, _, field = (option.to or "").partition(".")
         default = getattr(defaults[section], field) if field else None
-        if default not in (None, (), {}, 0) or isinstance(option.default, str | float):
+        if default not in (None, (), {}, 0, "") or isinstance(option.default, str | float):
             assert "default" in option.help, option.opts
 
 
