@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import FileError
 from lens.history.read import RunStream, read_run
-from lens.history.write import PARTIAL, NewFile, write_run
+from lens.history.write import PARTIAL, NewFile, is_special, write_run
 from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price, standard_book
@@ -196,3 +197,67 @@ def test_a_name_of_ours_is_numbered_where_it_is_taken(tmp_path):
 def test_a_name_that_cannot_be_is_a_file_error(tmp_path, name):
     with pytest.raises(FileError, match="cannot write"):
         NewFile(tmp_path / name)
+
+
+def test_a_link_is_followed_to_the_file_that_it_names(tmp_path):
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    link.symlink_to(target)
+    with NewFile(link) as file:  # it leads nowhere yet
+        file.write(b"first")
+    assert (link.is_symlink(), target.read_bytes()) == (True, b"first")
+    with pytest.raises(FileError, match="exists"):
+        NewFile(link)
+    target.chmod(0o640)
+    with NewFile(link, force=True) as file:
+        file.write(b"second")
+    assert (link.is_symlink(), target.read_bytes()) == (True, b"second")
+    assert target.stat().st_mode & 0o777 == 0o640, "what is replaced keeps its permissions"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_pipe_is_written_to_and_stays_one(tmp_path, force):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with NewFile(pipe, force=force) as file:
+        file.write(b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert is_special(pipe)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_device_is_written_to_and_a_full_one_is_told():
+    with NewFile(Path("/dev/null"), force=True) as file:
+        file.write(b"away")
+    assert Path("/dev/null").is_char_device()
+    full = NewFile(Path("/dev/full"), force=True)
+    full.write(b"x")
+    with pytest.raises(FileError, match="cannot write /dev/full: No space left"):
+        full.finish()
+
+
+def test_the_name_of_an_open_stream_is_that_stream(tmp_path):
+    with (tmp_path / "shared").open("wb") as shared:
+        shared.write(b"before ")
+        shared.flush()
+        with NewFile(Path(f"/dev/fd/{shared.fileno()}"), force=True) as file:
+            file.write(b"ours ")
+        shared.write(b"after")
+    assert (tmp_path / "shared").read_bytes() == b"before ours after"
+
+
+def test_a_link_in_place_of_our_own_file_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "run.json.partial").symlink_to(victim)
+    with NewFile(tmp_path / "run.json") as file:
+        file.write(b"ours")
+    assert victim.read_bytes() == b"precious"
+    assert (tmp_path / "run.json").read_bytes() == b"ours"
+
+
+def test_a_folder_is_no_file_even_by_force(tmp_path):
+    for force in (False, True):
+        with pytest.raises(FileError, match="is a folder; name a file in it, or give --output-dir"):
+            NewFile(tmp_path, force=force)

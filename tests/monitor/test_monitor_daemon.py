@@ -1,6 +1,7 @@
 """A monitor in virtual time: an hour with a backend away in the middle, days without growing, and its pages."""
 
 import json
+import shutil
 
 import msgspec
 import pytest
@@ -191,7 +192,7 @@ async def test_history_is_kept_in_bounds(clock, tmp_path):
 
 async def test_a_disk_that_takes_nothing_costs_only_the_history(tmp_path):
     made = monitor(Probes(), history=str(tmp_path / "h"))
-    (tmp_path / "h").rmdir()
+    shutil.rmtree(tmp_path / "h")
     (tmp_path / "h").write_text("a file in its place")
     made.take(answer())
     assert made.history.lost == 1

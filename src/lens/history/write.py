@@ -2,12 +2,14 @@
 
 A file is written under another name and gets its own only when it is complete, so that what
 bears the name is whole. A writer never replaces a file unless it is told to, and never shares one with
-another that is writing: each creates its own.
+another that is writing: each creates its own. A link is followed to what it names; a device, a pipe or a
+socket is written to as it is, for it cannot be replaced.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
@@ -21,6 +23,8 @@ from lens.errors import FileError
 from lens.model import Record, RunInfo, encode_hook, pack_hook
 
 PARTIAL = ".partial"
+# Names of files that this process has open; to open them again would begin at their start.
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
 encode_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number").encode
@@ -42,12 +46,23 @@ class NewFile:
             FileError: the file exists and neither is given, or it cannot be written.
         """
         self.path, self._force = path, force
+        self.partial: Path | None = None  # None: it is no regular file, and is written to directly
         try:
-            self.out, self.partial = self._create(numbered=numbered and not force)
+            if is_special(path):
+                self.out: BinaryIO = _open_special(path)
+            else:
+                self.out, self.partial = self._create(numbered=numbered and not force)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise FileError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from error
 
     def _create(self, *, numbered: bool) -> tuple[BinaryIO, Path]:
+        """Create the file that is written to, beside the one whose name it gets.
+
+        Raises:
+            OSError: it cannot be created. FileError: the name is taken.
+        """
+        if self.path.is_dir():
+            raise FileError(f"{self.path} is a folder; name a file in it, or give --output-dir {self.path}")
         for number in count(2):
             if self.path.exists() and not self._force:
                 if not numbered:
@@ -57,23 +72,39 @@ class NewFile:
                     partial = self.path.with_name(self.path.name + PARTIAL)
                     return partial.open("xb"), partial
             else:
-                return create_beside(self.path, PARTIAL)
+                return create_beside(self._target, PARTIAL)
             self.path = _numbered(self.path, number)
         raise AssertionError("unreachable")
 
+    @property
+    def _target(self) -> Path:
+        """What the name stands for: where it is a link, the file at its end."""
+        return Path(os.path.realpath(self.path)) if self.path.is_symlink() else self.path
+
     def write(self, data: bytes) -> None:
+        """Write some bytes.
+
+        Raises:
+            FileError: they cannot be written.
+        """
         try:
             self.out.write(data)
         except OSError as error:
             raise FileError(f"cannot write {self.path}: {error.strerror}") from error
 
     def finish(self) -> None:
-        """Everything is written: give the file its name."""
+        """Everything is written: give the file its name.
+
+        Raises:
+            FileError: the rest cannot be written, or another run took the name.
+        """
         try:
             self.out.flush()
-            os.fsync(self.out.fileno())
+            if self.partial is not None:
+                os.fsync(self.out.fileno())
+                self.out.close()
+                self._name(self.partial)
             self.out.close()
-            self._name()
         except FileExistsError:
             raise FileError(
                 f"{self.path} was written by another run meanwhile; this one is in {self.partial}"
@@ -83,19 +114,22 @@ class NewFile:
                 self.out.close()
             raise FileError(f"cannot write {self.path}: {error.strerror}") from error
 
-    def _name(self) -> None:
+    def _name(self, partial: Path) -> None:
         """Give the file its name; a link fails where the name is taken, a rename would replace what has it."""
+        target = self._target
         if self._force or not hasattr(os, "link"):
-            self.partial.replace(self.path)
+            with suppress(OSError):  # what is replaced keeps its permissions
+                partial.chmod(stat.S_IMODE(target.stat().st_mode))
+            partial.replace(target)
             return
         try:
-            os.link(self.partial, self.path)
+            os.link(partial, target)
         except FileExistsError:
             raise
         except OSError:  # a file system without links
-            self.partial.replace(self.path)
+            partial.replace(target)
         else:
-            self.partial.unlink()
+            partial.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +140,28 @@ class NewFile:
         else:
             with suppress(OSError):  # what could not be written is why it is left
                 self.out.close()
+
+
+def is_special(path: Path) -> bool:
+    """Return whether the path names something other than a file or a folder: a device, a pipe, a socket."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return _descriptor_of(path) is not None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _descriptor_of(path: Path) -> int | None:
+    """Return the open file that a name like /dev/stdout stands for."""
+    if str(path) in _STREAMS:
+        return _STREAMS[str(path)]
+    return int(path.name) if str(path.parent) == "/dev/fd" and path.name.isdecimal() else None
+
+
+def _open_special(path: Path) -> BinaryIO:
+    """Open a device or a pipe for writing; one that waits for a reader waits here."""
+    number = _descriptor_of(path)
+    return open(path if number is None else os.dup(number), "wb")
 
 
 def create_beside(path: Path, suffix: str) -> tuple[BinaryIO, Path]:

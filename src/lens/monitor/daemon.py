@@ -21,7 +21,7 @@ from lens.export.prometheus import PrometheusMetrics
 from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Objective
-from lens.monitor.history import History
+from lens.monitor.history import COMMAND, History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
@@ -237,7 +237,7 @@ def check_monitor(config: RunConfig) -> RunInfo:
     files = [export.file for export in config.output.exports if export.endpoint is None and export.file]
     if files:
         raise ConfigError(f"monitor: output.exports: {files[0]} cannot be written by a monitor; give --history")
-    return run_info(make_plan(with_placeholders(config)), command="lll monitor")
+    return run_info(make_plan(with_placeholders(config)), command=COMMAND)
 
 
 def _targets_of(config: RunConfig) -> set[Who]:

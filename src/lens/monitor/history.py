@@ -1,17 +1,24 @@
 """The past in run files: segments in one folder, the oldest of which go when they are too old or too many.
 
-A segment is a run file like any other (JSON Lines): `lll analyze FOLDER/*.jsonl` reads them. A disk that is
-full costs what could not be written and a sentence, never the monitor.
+A segment is a run file like any other (JSON Lines): `lll analyze FOLDER/*.jsonl` reads them. Only segments are ever
+removed, known by their name and by a header that a monitor wrote; whatever else lies in the folder is its owner's.
+One monitor at a time writes to a folder. A disk that is full costs what could not be written and a sentence, never
+the monitor.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+
+import msgspec
 
 from lens.errors import FileError
 from lens.export.jsonl import request_lines
@@ -22,6 +29,21 @@ from lens.pricing import PriceBook
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 SEGMENT_S = 24 * 3600.0
+# A segment takes no more than this share of what is kept, so that removing one leaves most of the past.
+SEGMENT_SHARE = 4
+COMMAND = "lll monitor"  # in the header of a segment
+LOCK = ".lll-monitor.lock"
+_NAME = re.compile(r"\d{8}T\d{6}(-\d+)?\.jsonl")  # of a segment: when it was begun, UTC
+# File systems without locks say so like this; there the user sees to it that one monitor writes.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
+_MOST_HEADER = 1 << 20  # bytes of a header that are looked at
+
+
+class _Header(msgspec.Struct):
+    """What is looked at in the first line of a file to know a segment."""
+
+    schema: int
+    command: str
 
 
 class History:
@@ -40,10 +62,12 @@ class History:
     ) -> None:
         """
         Raises:
-            FileError: the folder cannot be made.
+            FileError: the folder cannot be made or written to, or another monitor writes to it.
         """
-        self.folder, self._info, self._book, self._clock = folder, info, book, clock
-        self._keep_s, self._keep_bytes, self._segment_bytes = keep_s, keep_bytes, segment_bytes
+        self.folder, self._book, self._clock = folder, book, clock
+        self._info = msgspec.structs.replace(info, command=COMMAND)  # by which a segment is known
+        self._keep_s, self._keep_bytes = keep_s, keep_bytes
+        self._segment_bytes = min(segment_bytes, keep_bytes // SEGMENT_SHARE)
         self._file: IO[bytes] | None = None
         self._began_s = 0.0
         self._written = 0
@@ -53,56 +77,72 @@ class History:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"history {folder}: {(error.strerror or str(error)).lower()}") from None
+        self._lock = _locked(folder)
 
     def add(self, record: Record) -> None:
         """Write it at once; one that cannot be written is counted."""
         try:
             self._segment()
-            assert self._file is not None
             line = b"".join(request_lines(table_of([record], self._info, self._book)))
-            self._file.write(line)
-            self._file.flush()
+            self._write(line)
         except OSError as error:
             self.lost += 1
-            self.trouble = f"history {self.folder}: {(error.strerror or str(error)).lower()}; {self.lost} requests lost"
-            self.close()
+            self.trouble = f"history {self.folder}: {(error.strerror or str(error)).lower()}; requests lost"
+            self._close_segment()
             return
         self.trouble = None
-        self._written += len(line)
+
+    def _write(self, data: bytes) -> None:
+        """Append to the segment; what the disk does not take whole is taken back, so that the file stays readable."""
+        assert self._file is not None
+        try:
+            done = 0
+            while done < len(data):
+                done += self._file.write(data[done:])
+        except OSError:
+            with suppress(OSError):
+                os.truncate(self._file.fileno(), self._written)
+            raise
+        self._written += len(data)
 
     def _segment(self) -> None:
         """The file to write to: a new one when there is none, or the last is full or old."""
         now = self._clock()
         if self._file is not None and self._written < self._segment_bytes and now - self._began_s < SEGMENT_S:
             return
-        self.close()
+        self._close_segment()
         self._prune(now)
         stem = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        self._file = self._new(stem)
-        self._began_s = now
-        head = json_line(self._info)
-        self._file.write(head)
-        self._written = len(head)
+        self._file, path = self._new(stem)
+        self._began_s, self._written = now, 0
+        try:
+            self._write(json_line(self._info))
+        except OSError:
+            with suppress(OSError):  # a disk that is full must not fill with empty segments
+                path.unlink()
+            raise
 
-    def _new(self, stem: str) -> IO[bytes]:
-        """A file that was not there."""
+    def _new(self, stem: str) -> tuple[IO[bytes], Path]:
+        """Return a file that was not there, and its path."""
         for number in range(1000):
-            name = f"{stem}.jsonl" if not number else f"{stem}-{number}.jsonl"
+            path = self.folder / (f"{stem}.jsonl" if not number else f"{stem}-{number}.jsonl")
             try:
-                return (self.folder / name).open("xb")
+                # Unbuffered: what a full disk did not take must not be written again when the file is closed.
+                return path.open("xb", buffering=0), path
             except FileExistsError:
                 continue
         raise FileExistsError(17, "too many segments of one second")
 
     def _prune(self, now: float) -> None:
-        """Remove what is too old, then the oldest until what stays leaves room for a segment."""
+        """Remove segments that are too old, then the oldest until what stays leaves room for a new one."""
         found = []
         for path in self.folder.glob("*.jsonl"):
             try:
-                state = path.stat()
+                state = path.lstat()
             except OSError:
                 continue
-            found.append((state.st_mtime, state.st_size, path))
+            if is_segment(path):
+                found.append((state.st_mtime, state.st_size, path))
         found.sort()
         total = sum(size for _, size, _ in found)
         for changed, size, path in found:
@@ -114,9 +154,50 @@ class History:
                 continue
             total -= size
 
-    def close(self) -> None:
-        """What was added is in the file already."""
+    def _close_segment(self) -> None:
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
             self._file = None
+
+    def close(self) -> None:
+        """Let another monitor write to the folder; what was added is in it already."""
+        self._close_segment()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def is_segment(path: Path) -> bool:
+    """Return whether a monitor wrote this file: its name is that of a segment, and so is its header."""
+    if not _NAME.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            header = msgspec.json.decode(file.readline(_MOST_HEADER), type=_Header)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return header.command == COMMAND
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock the folder and return the open lock file, whose end unlocks it.
+
+    Raises:
+        FileError: another monitor has locked it, or nothing can be written there.
+    """
+    path = folder / LOCK
+    lock = None
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock or -1)
+        raise FileError(
+            f"history {folder}: another monitor writes to it; give each a folder of its own with --history"
+        ) from None
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return lock
+        raise FileError(f"history {folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+    return lock

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from lens.config.settings import RunConfig
 from lens.errors import LensError, causes
+from lens.history.write import is_special
 from lens.model import Record, RunInfo
 from lens.orchestrator.engine import OnRecord, Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
@@ -109,7 +110,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
 @contextmanager
 def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
     """The spool of a run; a file beside its outputs stays until they are complete, if it holds a record."""
-    journal = Journal(outputs.paths[0] if outputs.paths else beside)
+    journal = Journal(next((path for path in (*outputs.paths, beside) if path and not is_special(path)), None))
     try:
         yield journal
     except BaseException:
