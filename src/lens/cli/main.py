@@ -22,6 +22,7 @@ COMMANDS = {
     "monitor": ("lens.cli.commands.monitor:command", "Probe endpoints continuously; serve /metrics, push, alert."),
     "testbench": ("lens.cli.commands.testbench:command", "Report on test suites: failures, regressions, trends."),
     "report": ("lens.cli.commands.report:command", "Write saved runs as one self-contained HTML page."),
+    "recover": ("lens.cli.commands.recover:command", "Turn the journal of a killed run into a run file."),
     "doctor": ("lens.cli.commands.doctor:command", "Diagnose why an endpoint is slow or does not answer."),
     "explain": ("lens.cli.commands.explain:command", "Define a metric; show the events behind its value."),
     "selftest": ("lens.cli.commands.selftest:command", "Measure this instrument's own error on this machine."),

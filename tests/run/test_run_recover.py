@@ -1,0 +1,87 @@
+"""A journal that a killed run left behind becomes the run that it was."""
+
+from pathlib import Path
+
+import pytest
+from handmade import INFO, failed_record, record
+from msgspec.structs import replace
+
+from lens.errors import FileError
+from lens.history.read import read_run
+from lens.history.write import write_run
+from lens.pricing import PriceBook
+from lens.run.journal import SUFFIX, Journal
+from lens.run.recover import ENDED, name_of_run, recover, write_recovered
+
+RECORDS = [replace(record((10, 20, 30), index=index), text="Hello") for index in (2, 0)] + [failed_record("no")]
+
+
+def journal(folder, info=INFO):
+    spool = Journal(folder / "run.json")
+    for item in (replace(info, ended_at=None, ended_ns=None), *RECORDS):
+        spool.add(item)
+    spool.close(complete=False)
+    return spool.path
+
+
+def written(run, path):
+    path.write_bytes(b"".join(write_recovered(run, path, PriceBook())))
+    return read_run(path)
+
+
+@pytest.mark.parametrize("name", ["run.json", "run.jsonl", "run.msgpack"])
+def test_every_request_of_a_journal_is_in_the_run_in_its_order(tmp_path, name):
+    run = recover(journal(tmp_path), PriceBook())
+    found = written(run, tmp_path / name)
+    assert run.warnings == ()
+    assert [one.request_id for one in found.records] == [
+        one.request_id for one in sorted(RECORDS, key=lambda one: one.index)
+    ]
+    assert ENDED in found.info.warnings
+    assert found.info.ended_ns == max(one.stamps.end for one in RECORDS if one.stamps.end)
+    assert found.info.ended_at == "2025-11-07T18:30:00.055000Z"
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_texts_are_in_it_only_where_the_run_was_to_save_them(tmp_path, saves):
+    info = replace(INFO, config={"output": {"save_text": True}} if saves else {})
+    found = written(recover(journal(tmp_path, info), PriceBook()), tmp_path / "run.jsonl")
+    assert {one.text for one in found.records if one.failure is None} == {"Hello" if saves else None}
+
+
+def test_cool_down_is_marked_as_the_run_would_have_done(tmp_path):
+    info = replace(INFO, config={"load": {"cooldown": "1"}})
+    run = recover(journal(tmp_path, info), PriceBook())
+    assert int(run.table.column("warmup").sum()) == 1
+    broken = replace(INFO, config={"load": {"cooldown": 7}})
+    assert len(recover(journal(tmp_path, broken), PriceBook()).table) == 3
+
+
+def test_a_journal_that_was_cut_keeps_what_was_whole(tmp_path):
+    path = journal(tmp_path)
+    path.write_bytes(path.read_bytes()[:-5])
+    run = recover(path, PriceBook())
+    assert (len(run.table), len(run.warnings)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        (f"run.json{SUFFIX}", "run.json"),
+        (f"run.json.2{SUFFIX}", "run.json"),
+        (f"a.b.csv{SUFFIX}", "a.b.csv"),
+        ("run.jsonl.partial", "run.jsonl"),
+    ],
+)
+def test_the_name_of_a_journal_says_what_it_was_to_become(name, of):
+    assert name_of_run(Path("folder", name)) == Path("folder", of)
+    with pytest.raises(FileError, match="say with --output"):
+        name_of_run(Path("run.json"))
+
+
+def test_what_holds_no_run_is_refused(tmp_path):
+    (tmp_path / f"x{SUFFIX}").write_text("nothing")
+    with pytest.raises(FileError, match="no run file"):
+        recover(tmp_path / f"x{SUFFIX}", PriceBook())
+    write_run(tmp_path / "empty.msgpack", INFO, [])
+    assert len(recover(tmp_path / "empty.msgpack", PriceBook()).table) == 0
