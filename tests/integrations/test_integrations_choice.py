@@ -28,7 +28,7 @@ def test_each_target_has_its_summary(measured):
     assert [one.name for one in measured] == ["dear/m", "cheap/m", "free/m", "down/m"]
     assert measured[0].ttft_stats.median == 100
     assert (measured[0].provider, measured[0].model, measured[0].total_requests) == ("dear", "m", 5)
-    assert repr(measured[1:2]) == "MeasuredTargets(cheap:m)"
+    assert repr(measured[1:2]) == "MeasuredTargets(cheap/m)"
     assert repr(measured[0]) == "MeasuredTarget(dear/m, 5 requests)"
 
 
