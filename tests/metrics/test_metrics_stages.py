@@ -34,6 +34,20 @@ def test_a_closed_loop_asks_for_no_rate():
     assert row.kept
 
 
+def test_the_first_wave_of_a_closed_loop_is_what_was_sent_before_the_first_end():
+    def at(start_ms, send_ms):
+        begun = stamps(START + start_ms * MS, send_start=send_ms, send_end=send_ms, first_byte=40, end=60)
+        return record((50, 55), index=start_ms, stamps=begun)
+
+    waves = [at(0, 1), at(0, 3), at(10, 12), at(61, 1), at(63, 1)]
+    (row,) = stage_rows(table_of(waves))
+    assert (row.first_wave, row.first_wave_ms) == (3, 21.0)
+    (row,) = stage_rows(table_of([at(0, 1), at(61, 1)]))
+    assert row.first_wave is row.first_wave_ms is None
+    (row,) = stage_rows(table_of([sent(i, late_ms=0.5) for i in range(21)]))
+    assert row.first_wave is None, "an open loop has none"
+
+
 def test_stages_stand_in_the_order_in_which_they_began_and_warm_up_is_left_out():
     import msgspec
 

@@ -14,7 +14,7 @@ from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.distribution import percentile
 from lens.metrics.table import Table
-from lens.units import NS_PER_S
+from lens.units import NS_PER_MS, NS_PER_S
 
 # A schedule that falls behind by more than this share was not kept.
 KEPT = 0.995
@@ -37,6 +37,9 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tokens_per_s: float | None = None
     lag_p50_us: float | None = None  # of the sends behind their schedule
     lag_p99_us: float | None = None
+    # Of a closed loop: the requests that began before any had ended, and how long after the first the last was sent.
+    first_wave: int | None = None
+    first_wave_ms: float | None = None
 
     @property
     def kept(self) -> bool:
@@ -59,11 +62,13 @@ def _row(table: Table) -> StageRow:
     tokens = table.usage("output_tokens")[success]
     tokens = tokens[~np.isnan(tokens)]
     stage = table.codes("stage")
+    asked_per_s = _rate(table, "intended")
+    wave, wave_ms = _first_wave(table) if asked_per_s is None else (None, None)
     return StageRow(
         name=stage.values[stage.codes[0]] if stage.codes[0] >= 0 else "",
         requests=len(table),
         failed=len(table) - int(success.sum()),
-        asked_per_s=_rate(table, "intended"),
+        asked_per_s=asked_per_s,
         sent_per_s=_rate(table, "send_start") if len(lags) else None,
         answered_per_s=int(success.sum()) / window_s if window_s else None,
         open_mean=int(end[ended].sum()) / NS_PER_S / window_s if window_s else None,
@@ -72,7 +77,21 @@ def _row(table: Table) -> StageRow:
         output_tokens_per_s=float(tokens.sum()) / window_s if len(tokens) and window_s else None,
         lag_p50_us=percentile(lags, 50) if len(lags) else None,
         lag_p99_us=percentile(lags, 99) if len(lags) else None,
+        first_wave=wave,
+        first_wave_ms=wave_ms,
     )
+
+
+def _first_wave(table: Table) -> tuple[int | None, float | None]:
+    """(requests that began before any had ended, ms from the first send of them to the last), if there are several."""
+    starts, sent, end = table.column("start"), table.stamp("send_start"), table.stamp("end")
+    ended, was_sent = end != MISSING, sent != MISSING
+    if not ended.any():
+        return None, None
+    sends = (starts + sent)[was_sent & (starts < (starts + end)[ended].min())]
+    if len(sends) < 2:
+        return None, None
+    return len(sends), int(sends.max() - sends.min()) / NS_PER_MS
 
 
 def _rate(table: Table, name: str) -> float | None:

@@ -39,6 +39,8 @@ _COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
 _WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
 _STAGE_COLUMNS = ("asked/s", "sent/s", "answered/s", "open", "TTFT p50", "p95", "tokens/s", "lag p99", "n", "failed")
 _STAGE_WIDTHS = {"lag p99": 100, "sent/s": 90, "open": 80, "p95": 60}
+# How long fewer requests than this took to be sent at the start says nothing.
+_WAVE = 10
 # Rows under which it is said how sure they are; for all it would be a wall of numbers.
 _SURE = ("ttft_ms", "itl_ms", "total_latency_ms")
 
@@ -241,6 +243,9 @@ def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
             lag = f"; sends behind it p50 {row.lag_p50_us:.0f} us, p99 {row.lag_p99_us:.0f} us"
         asked, sent = terminal.number(row.asked_per_s), terminal.number(row.sent_per_s)
         terminal.fact(console, "schedule", f"{asked} requests/s asked, {sent} sent{lag}")
+    elif rows and (rows[0].first_wave or 0) >= _WAVE:
+        sent = f"{rows[0].first_wave:,} requests sent within {terminal.number(rows[0].first_wave_ms or 0)} ms"
+        terminal.fact(console, "first wave", sent)
 
 
 def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
