@@ -42,7 +42,7 @@ def tell(case: Case) -> None:
 
 
 def tell_overhead(case: Case) -> None:
-    """Of the script's own TTFT and gap (PLAN 10.2)."""
+    """Of the script's own TTFT and gap."""
     assert case.ttft is not None
     assert case.itl is not None
     of_ttft, of_gap = abs(case.ttft.bias_us) * 1e5 / TTFT_NS, case.itl.p99_us * 1e5 / ITL_NS

@@ -51,7 +51,7 @@ def test_a_target_is_read_as_it_is_typed(text, found):
         (":m", "write NAME=provider:model@URL"),
         ("a=vllm:m@gpu1:8000", "like @http://gpu1:8000"),
         ("a=vllm:m@gpu1/v1", "like @http://gpu1/v1"),
-        ("a=openai:m region", "'region' is no label"),
+        ("a=openai:m region", "'region' is not a label"),
     ],
 )
 def test_what_is_no_target_is_told(text, says):

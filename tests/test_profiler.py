@@ -238,7 +238,7 @@ def test_a_mistake_in_a_stream_is_told_to_who_reads_it(simulator):
 
 def test_a_provider_without_a_model_says_what_to_give():
     for make in (ProviderConfig.openai, ProviderConfig.anthropic, ProviderConfig.google):
-        with pytest.raises(ConfigError, match="which model"):
+        with pytest.raises(ConfigError, match="no model"):
             make()
     assert ProviderConfig("groq", "llama", max_tokens=5).max_tokens == 5
 

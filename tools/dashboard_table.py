@@ -1,6 +1,6 @@
 """What the dashboards show: DASHBOARDS, a line a panel. tools/make_dashboards.py gives all of them one form.
 
-Queries use the plan's names (milliseconds), as `lll` exports them by default, and what deploy/prometheus/recording.yml
+Queries use names in milliseconds, as `lll` exports them by default, and what deploy/prometheus/recording.yml
 records. Rates are taken over $window, because a monitor that asks once a minute has nothing to say of 15 s.
 """
 

@@ -45,7 +45,7 @@ OUTPUT = CONTENT & ~Signal.REASONING
 
 
 class Status(enum.StrEnum):
-    """How a request ended, in the plan's words (PLAN 2.2.4), and two more of ours."""
+    """How a request ended."""
 
     SUCCESS = "Success"
     RATE_LIMITED = "RateLimited"
@@ -89,7 +89,7 @@ Ns = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 
 
 class Stamps(Noun, frozen=True):
-    """When each step of one request happened (METRICS.md, "Stamps"); absolute ns."""
+    """When each step of one request happened, as absolute nanoseconds."""
 
     start: Ns  # work on it began, before a connection was asked for
     intended: Ns | None = None  # when the schedule wanted it to start
@@ -169,7 +169,7 @@ class Connection(Noun, frozen=True):
 
 
 class Usage(Noun, frozen=True):
-    """Token counts, normalised (WIRE 4). Absent is None: never zero, never a guess."""
+    """Token counts, in the same fields for every provider. A count that is absent is None, never zero or a guess."""
 
     input_tokens: int | None = None  # all of the prompt, cached or not
     output_tokens: int | None = None  # everything billed as output, thinking too
@@ -348,7 +348,7 @@ class RunInfo(Noun, frozen=True):
     started_ns: int  # the same instant on CLOCK_MONOTONIC
     targets: tuple[Target, ...]
     command: str = ""
-    config: dict[str, Any] = {}  # the plan's settings, secrets removed
+    config: dict[str, Any] = {}  # the settings of the run, secrets removed
     machine: Machine | None = None
     ended_at: str | None = None
     ended_ns: int | None = None

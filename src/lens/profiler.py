@@ -270,7 +270,7 @@ def _target_with_model(provider: str, model: str, example: str, options: dict[st
         ConfigError: no model is given.
     """
     if not model:
-        raise ConfigError(f"ProviderConfig.{provider}(): which model? give its name, like {provider}({example!r})")
+        raise ConfigError(f"ProviderConfig.{provider}(): no model; give its name, like {provider}({example!r})")
     return target_of(provider, model, **options)
 
 

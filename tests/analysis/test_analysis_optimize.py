@@ -182,7 +182,7 @@ def test_too_few_requests_give_a_choice_without_a_confidence():
     assert found.recommended == "cheap/m"
     assert found.confidence is None
     assert found.latency_interval is None
-    assert "Too few requests to tell how sure that is: 5 of a target succeeded" in found.reasoning
+    assert "Too few requests for a confidence: 5 of a target succeeded" in found.reasoning
 
 
 def test_a_target_without_a_price_is_not_ranked_by_cost():

@@ -75,7 +75,7 @@ def test_the_plans_section_of_thresholds():
         "success_rate >= 0.99",
         "total_cost mean <= 0.1",
     ]
-    with pytest.raises(ConfigError, match="a number is wanted"):
+    with pytest.raises(ConfigError, match="expected a number"):
         thresholds_of({"ttft_p95": "fast"})
 
 

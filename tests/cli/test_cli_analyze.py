@@ -140,7 +140,7 @@ def test_rates_of_a_target_are_over_the_windows_of_its_runs_not_over_the_time_be
 
 
 def test_the_thresholds_of_a_config_file_are_held(runs, tmp_path):
-    """PLAN 6.2.1, with one that cannot be kept."""
+    """A config whose thresholds hold one that cannot be met."""
     file = tmp_path / "llm-latency-lens.toml"
     file.write_text(
         "[thresholds]\nttft_p95_ms = 1000.0\ntokens_per_second_min = 15.0\nsuccess_rate_min = 0.99\n"
@@ -257,7 +257,7 @@ def test_the_journal_of_a_killed_run_is_analysed_up_to_the_cut(tmp_path):
         (("base.jsonl", "--sql", "select tfft_ms from runs"), 2, "tfft_ms -> ttft_ms"),
         (("base.jsonl", "--sql", "select 1", "--by", "model"), 2, "--sql answers alone"),
         (("base.jsonl", "--threshold", "ttft_p95"), 2, "in quotes"),
-        (("base.jsonl", "--junit", "x.xml"), 2, "nothing is judged"),
+        (("base.jsonl", "--junit", "x.xml"), 2, "nothing to evaluate"),
         (("base.jsonl", "--baseline", "base.jsonl", "--tolerance", "much"), 2, "like 5% or 0.05"),
         (("base.jsonl", "--baseline", "none.jsonl"), 2, "none.jsonl"),
         (("none.jsonl",), 2, "cannot read none.jsonl"),

@@ -39,8 +39,8 @@ format = "jsn"
 x = 1
 """
 
-# The plan's config blocks (6.1.3, 6.2.1, 3.3), a key a line: what is written, and what is then so.
-OF_THE_PLAN = [
+# The short sections of a config file, a key a line: what is written, and what is then so.
+SHORT_SECTIONS = [
     ("profile.name", "x", lambda c: c.name == "x"),
     ("profile.description", "x", lambda c: c.description == "x"),
     ("providers.openai.model", "gpt-4", lambda c: c.targets[0].model == "gpt-4"),
@@ -85,7 +85,7 @@ def written(place, value):
     return value
 
 
-@pytest.mark.parametrize(("place", "value", "holds"), OF_THE_PLAN, ids=[row[0] for row in OF_THE_PLAN])
+@pytest.mark.parametrize(("place", "value", "holds"), SHORT_SECTIONS, ids=[row[0] for row in SHORT_SECTIONS])
 def test_every_key_of_the_plan_is_taken_and_is_in_the_schema(tmp_path, place, value, holds):
     path = tmp_path / "c.json"
     path.write_text(json.dumps(written(place, value)))

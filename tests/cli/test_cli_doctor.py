@@ -144,8 +144,8 @@ def test_the_page_is_plain_words_with_evidence_and_advice(tmp_path):
     page = " ".join(path.read_text().split())
     assert re.search(r"1 server: [3-9]\d\d", page)
     assert re.search(r"first token after the send, short prompt [3-9]\d\d", page)
-    assert " try " in page
-    assert "not told DNS: nothing was looked up" in page
+    assert " fix " in page
+    assert "unknown DNS: nothing was looked up" in page
     assert again.returncode == 2
     assert "--force" in again.stderr
 
@@ -163,7 +163,7 @@ def test_nothing_is_sent_whose_worst_case_passes_the_budget():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "which endpoint? give a URL"),
+        ([], "doctor needs an endpoint: give a URL"),
         (["http://h/v1", "--base-url", "http://g/v1"], "given twice"),
         (["--provider", "openai", "-m", "x"], "OPENAI_API_KEY"),
         (["ftp://h/v1"], "ftp"),

@@ -42,7 +42,7 @@ def test_a_word_is_read_as_it_is_meant(kind, text, value):
         (options.HEADER, "novalue", "a header is written 'Name: value'"),
         (options.HEADER, ": no name", "a header is written"),
         (options.JSON_OBJECT, "{top_p: 0.9}", "this is not JSON"),
-        (options.JSON_OBJECT, "[1]", "a JSON object is wanted"),
+        (options.JSON_OBJECT, "[1]", "expected a JSON object"),
         (options.JSON_OBJECT, "@/none/such.json", "cannot read /none/such.json: No such file"),
         (options.PAIR, "=prod", "is not KEY=VALUE"),
         (options.PAIR, "env", "is not KEY=VALUE"),

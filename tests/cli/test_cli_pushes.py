@@ -58,7 +58,7 @@ def test_an_address_that_cannot_be_costs_no_measurement(tmp_path):
         "benchmark", "--provider", "simulator", "-n", 1, "-o", tmp_path / "run.json", "--influx", "influxdb:8086"
     )
     assert done.returncode == 2
-    assert done.stderr == "lll: --influx: influxdb:8086 is no address; write http://host:port\n"
+    assert done.stderr == "lll: --influx: influxdb:8086 is not an address; write http://host:port\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -52,7 +52,7 @@ def test_a_dash_is_standard_output(run):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "No such file"), (b"", "it is empty"), (b"\x89PNG\0", "is no run file"), (b"{}", "is no run file")],
+    [(None, "No such file"), (b"", "it is empty"), (b"\x89PNG\0", "is not a run file"), (b"{}", "is not a run file")],
 )
 def test_a_bad_file_is_named_and_nothing_is_written(tmp_path, run, content, says):
     bad = tmp_path / "bad.jsonl"

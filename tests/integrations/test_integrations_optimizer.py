@@ -97,7 +97,7 @@ def test_well_known_names_need_no_provider(name, provider, model):
 
 def test_what_cannot_be_compared_is_told():
     comparator = ModelComparator()
-    with pytest.raises(ConfigError, match="whose is it"):
+    with pytest.raises(ConfigError, match="unknown provider"):
         comparator.compare_models_blocking(["gpt-4", "mystery"], ["x"])
     with pytest.raises(ConfigError, match="two models"):
         comparator.compare_models_blocking(["gpt-4"], ["x"])

@@ -53,7 +53,7 @@ FULL = {
 }
 
 
-# Every name of the table in METRICS.md, in its order.
+# Every metric that is promised, in its order.
 PROMISED = """
 dns_ms tcp_ms proxy_ms tls_ms connect_ms ttfb_ms ttft_ms ttft_from_send_ms ttft_from_schedule_ms ttfo_ms thinking_ms
 inter_chunk_ms itl_ms tpot_ms total_latency_ms total_latency_from_schedule_ms tokens_per_second decode_tokens_per_second

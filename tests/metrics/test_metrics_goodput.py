@@ -30,7 +30,7 @@ def test_slos_are_read_as_people_write_them(text, slos):
         ("", "no SLO"),
         ("ttft", "a metric and a limit"),
         ("ttfp:3", "did you mean ttft"),
-        ("rps:3", "no figure of one request"),
+        ("rps:3", "not a metric of a single request"),
         ("coalescing:3ms", "not a time"),
     ],
 )

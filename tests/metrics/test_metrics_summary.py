@@ -115,13 +115,13 @@ def test_a_client_that_lags_is_doubted():
 
 def test_buffering_is_suspected_when_tokens_come_together():
     stream = events(*((100 + i // 2, TEXT, 4) for i in range(10)), reads=[i // 2 for i in range(10)])
-    assert says([record(events=stream)], "50 % of tokens came coalesced")
+    assert says([record(events=stream)], "50 % of tokens arrived coalesced")
 
 
 def test_stamps_of_the_reader_and_guessed_tokens_are_told():
-    assert says([record(stamp_kind="read")], "no kernel stamps")
+    assert says([record(stamp_kind="read")], "no kernel timestamps")
     assert says([record(usage=None)], "no token counts")
-    assert says([record(tokens=20)], "spreads")
+    assert says([record(tokens=20)], "distributes")
     assert not says([record(tokens_per_event=array("q", [1, 1, 1, 1]))], "ITL")
 
 

@@ -204,7 +204,7 @@ def test_the_plans_configuration_works_as_printed(url, tmp_path):
     [
         (("--slo", "ttft<1000"), "'ttft<1000 99%'"),
         (("--listen", "nowhere"), "write an address and a port"),
-        (("--push-gateway", "gateway"), "no address"),
+        (("--push-gateway", "gateway"), "not an address"),
         (("--interval", "soon"), "soon"),
     ],
 )

@@ -118,7 +118,7 @@ def test_messages_limits_and_extra_fields_pass_through(tmp_path):
         ("a.csv", "a,b\n1,2\n", "no column"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.csv", "prompt,max_tokens\nx,many\n", "max_tokens"),
-        ("a.json", '[{"conversations": [{"from": "gpt", "value": "x"}]}]', "nobody asks"),
+        ("a.json", '[{"conversations": [{"from": "gpt", "value": "x"}]}]', "no user message"),
         ("a.json", '[{"conversations": [{"from": "alien", "value": "x"}]}]', "speaker"),
         ("a.json", '[{"prompt": "x", "max_tokens": "many"}]', "item 1"),
     ],

@@ -10,7 +10,7 @@ from needs import need_module
 
 from lens.errors import ConfigError, FileError
 from lens.model import Usage
-from lens.pricing import PLAN_SET, Price, PriceBook, cost_of, parse_price, standard_book
+from lens.pricing import FIXED_SET, Price, PriceBook, cost_of, parse_price, standard_book
 from lens.pricing.book import STALE_DAYS, PriceKey
 from lens.pricing.table import fits, shipped
 
@@ -133,7 +133,7 @@ def test_a_file_that_is_not_there_is_named():
 
 
 def test_the_plans_own_prices_are_kept_under_a_name():
-    book = standard_book(source=PLAN_SET)
+    book = standard_book(source=FIXED_SET)
     assert (book.find("openai", "gpt-5").input, book.find("openai", "gpt-5").output) == (30, 60)
     assert book.find("anthropic", "claude-3-7-sonnet-20250219").output == 15
     assert book.find("deepseek", "deepseek-r1").output == Decimal("2.19")
@@ -143,7 +143,7 @@ def test_the_plans_own_prices_are_kept_under_a_name():
 @pytest.mark.parametrize("model", ["claude-4.1", "claude-4.1-sonnet", "Claude-4.1"])
 def test_a_name_that_only_the_plan_has_is_priced_and_dated_as_there(model):
     price = standard_book().find("anthropic", model)
-    assert (price.input, price.output, price.source, price.checked) == (3, 15, "the plan", "2025-11-07")
+    assert (price.input, price.output, price.source, price.checked) == (3, 15, "fixed list of 2025-11", "2025-11-07")
     assert standard_book().find("openai", model) is None
     assert standard_book(tier="batch").find("anthropic", model) is None
     assert standard_book().price_at(PriceKey("anthropic", model, "claude-opus-4-1-20250805", None)).output == 75

@@ -17,7 +17,7 @@ from lens.pricing import Price, PriceBook, cost_of, parse_price
 @pytest.mark.parametrize(
     ("price", "usage", "total"),
     [
-        # The plan's own sample (PLAN 9.2): 42 in at $30, 187 out at $60.
+        # 42 in at $30, 187 out at $60.
         ("in=30,out=60", Usage(input_tokens=42, output_tokens=187), "0.01248"),
         ("in=3,out=15", Usage(input_tokens=1_000_000, output_tokens=1_000_000), "18"),
         # 200 plain at 3, 700 cached at 0.3, 100 written at 3.75, 10 out at 15.

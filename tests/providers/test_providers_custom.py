@@ -86,7 +86,7 @@ def test_an_error_in_the_stream_is_found_by_its_path(tmp_path):
     ("settings", "says"),
     [
         ("[custom]\ntxt = ['a']\n", "did you mean text"),
-        ("[custom]\npath = '/x'\n", "where is the text"),
+        ("[custom]\npath = '/x'\n", "no path to the text"),
         ("[load]\niterations = 1\n", r"no \[custom\] section"),
         ("[custom]\ntext = ['a']\n[custom.body]\nq = '{{promt}}'\n", "nothing is called {{promt}}"),
         ("[custom]\ntext = ['a']\nframing = 'xml'\n", "custom"),

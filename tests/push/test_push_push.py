@@ -183,11 +183,11 @@ def test_nothing_is_sent_before_it_is_asked_for():
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("localhost:9091", "--push-gateway: localhost:9091 is no address; write http://host:port"),
-        ("ftp://host", "is no address"),
-        ("http://", "is no address"),
-        ("http://host:notaport", "the port is none"),
-        ("http://host:99999", "the port is none"),
+        ("localhost:9091", "--push-gateway: localhost:9091 is not an address; write http://host:port"),
+        ("ftp://host", "is not an address"),
+        ("http://", "is not an address"),
+        ("http://host:notaport", "the port is not valid"),
+        ("http://host:99999", "the port is not valid"),
     ],
 )
 def test_an_address_that_cannot_be_is_told_before_anything_is_sent(url, says):

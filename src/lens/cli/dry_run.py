@@ -11,7 +11,7 @@ from lens.run.dry_run import dry_run
 
 
 def print_plan(settings: Settings) -> int:
-    """Print the plan as JSON, with a quote; nothing is sent and no secret is shown.
+    """Print the schedule and the estimated cost as JSON; nothing is sent and no secret is shown.
 
     Raises:
         ConfigError: something cannot be measured.

@@ -54,7 +54,7 @@ def _json_object(text: str) -> dict[str, Any]:
         raise ValueError(f"this is not JSON ({error}); write an object like '{{\"top_p\": 0.9}}'") from None
     if not isinstance(value, dict):
         raise ValueError(  # noqa: TRY004 - what parsers of options raise
-            "a JSON object is wanted, like '{\"top_p\": 0.9}'"
+            "expected a JSON object, like '{\"top_p\": 0.9}'"
         )
     return value
 

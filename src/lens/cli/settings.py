@@ -166,7 +166,7 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
         del load["arrival"]
         load["trace"] = load.get("trace") or prompts.get("file")
         if not load["trace"]:
-            raise ConfigError("--arrival trace: which one? give --trace FILE, or --prompt-file with timestamps")
+            raise ConfigError("--arrival trace needs a trace: give --trace FILE, or --prompt-file with timestamps")
     if ctx.params.get("scenario") == "standard":
         prompts.setdefault("input_tokens", "550")
         prompts.setdefault("output_tokens", "150")

@@ -1,6 +1,6 @@
-"""A config file as a tree of settings: TOML, YAML or JSON, with the plan's names or ours.
+"""Read a config file (TOML, YAML or JSON) as a tree of settings.
 
-The plan's file format (PLAN 3.3, 6.1.3, 6.2.1) and our own sections are two spellings of one tree.
+The short sections (`test_pattern`, `export`, ...) and the full ones (`load`, `output`, ...) spell the same settings.
 `${NAME}` stands for an environment variable; an unknown key is an error that names the nearest one.
 """
 
@@ -26,15 +26,15 @@ from lens.errors import ConfigError, FileError, did_you_mean
 from lens.parsing import decode_text, parse_json, parse_toml, parse_yaml
 from lens.units import parse_duration_ns, parse_rate_per_s
 
-# Names of the plan's file format (PLAN 3.3, 6.1.3, 6.2.1), and where they go here.
-PLAN_PATTERNS = {
+# Names of the short sections, and the settings that they stand for.
+PATTERN_NAMES = {
     "single": {"pattern": "single"},
     "constant_rate": {"pattern": "rate"},
     "constant": {"pattern": "rate"},
     "poisson": {"pattern": "rate", "arrival": "poisson"},
     "gamma": {"pattern": "rate", "arrival": "gamma"},
 }
-PLAN_LOAD = {
+LOAD_NAMES = {
     "requests_per_second": "rate_per_s",
     "duration_seconds": "duration",
     "concurrent_requests": "concurrency",
@@ -43,7 +43,7 @@ PLAN_LOAD = {
     "step": "sweep_step_per_s",
     "duration_per_step": "step_duration",
 }
-PLAN_PROMPTS = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
+PROMPT_NAMES = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
 SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
 FILE_SECTIONS = (*SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
                   "labels", "custom")  # fmt: skip
@@ -115,7 +115,7 @@ def _text_keys(value: Any) -> Any:
         return value
     odd = next((key for key in value if not isinstance(key, str)), None)
     if odd is not None or None in value:
-        raise ValueError(f"{odd!r} as a key is no text to YAML; write it in quotes")
+        raise ValueError(f"{odd!r} as a key is not text in YAML; write it in quotes")
     return {key: _text_keys(one) for key, one in value.items()}
 
 
@@ -179,18 +179,18 @@ def _test_pattern(value: Any, where: str) -> Tree:
     for key, said in table.items():
         if key == "type":
             name = _WORD_END.sub("_", str(said)).lower().replace("-", "_")
-            tree["load"].update(PLAN_PATTERNS.get(name, {"pattern": name}))
-        elif key in PLAN_PROMPTS:
-            tree["prompts"][PLAN_PROMPTS[key]] = [said] if key == "prompt" else said
+            tree["load"].update(PATTERN_NAMES.get(name, {"pattern": name}))
+        elif key in PROMPT_NAMES:
+            tree["prompts"][PROMPT_NAMES[key]] = [said] if key == "prompt" else said
         else:
-            rest[PLAN_LOAD.get(key, key)] = said
-    known = (*PLAN_LOAD, *PLAN_PROMPTS, "type")
+            rest[LOAD_NAMES.get(key, key)] = said
+    known = (*LOAD_NAMES, *PROMPT_NAMES, "type")
     tree["load"].update(_fields(rest, LoadConfig, where, also=known))
     return tree
 
 
 def _export(value: Any, where: str) -> Tree:
-    """One table, or a list of tables with `type` (PLAN 6.1.3)."""
+    """One table, or a list of tables with `type`."""
     exports, real_time = [], None
     for item in value if isinstance(value, list) else [value]:
         one = dict(_table(item, where))
@@ -256,7 +256,7 @@ def _fields(value: Any, kind: type[Section], where: str, also: tuple[str, ...] =
 
 def _table(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: a table is wanted, not {type(value).__name__}")
+        raise ConfigError(f"{where}: expected a table, not {type(value).__name__}")
     return value
 
 

@@ -1,7 +1,7 @@
 """The JSON Schema of a config file, made from the structs that read it: nothing here repeats a field.
 
-The structs say what a value is; here stand only the spellings that a file may use besides (PLAN 6.1.3, 6.2.1):
-"60s" in place of nanoseconds, the plan's names, a list or a table of providers.
+The structs say what a value is; here stand only the spellings that a file may use besides:
+"60s" in place of nanoseconds, the names of the short sections, a list or a table of providers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from lens.config.file import FILE_SECTIONS, PLAN_LOAD, PLAN_PATTERNS, PLAN_PROMPTS, SECTIONS
+from lens.config.file import FILE_SECTIONS, LOAD_NAMES, PATTERN_NAMES, PROMPT_NAMES, SECTIONS
 from lens.config.settings import CustomConfig, ExportConfig, LoadConfig, MonitorConfig, Section, TargetConfig
 from lens.wire import Secret
 
@@ -134,11 +134,11 @@ def _providers() -> Schema:
 
 def _test_pattern() -> Schema:
     load = of_struct(LoadConfig)["properties"]
-    named = {"type": {"enum": sorted({*PLAN_PATTERNS, *load["pattern"]["enum"]})}}
-    asked = {name: TEXTS if name == "prompts" else TEXT for name in PLAN_PROMPTS}
-    planned = {name: load[field] for name, field in PLAN_LOAD.items()}
+    named = {"type": {"enum": sorted({*PATTERN_NAMES, *load["pattern"]["enum"]})}}
+    asked = {name: TEXTS if name == "prompts" else TEXT for name in PROMPT_NAMES}
+    planned = {name: load[field] for name, field in LOAD_NAMES.items()}
     return {
-        "description": "How many requests, and when, by the plan's names; those of [load] count too.",
+        "description": "The load pattern in short names; the names of [load] are accepted too.",
         "type": "object",
         "properties": {**named, **planned, **asked, **load},
         "additionalProperties": False,

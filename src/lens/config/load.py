@@ -126,7 +126,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfi
     return make_config({}, file=path, environ=environ)
 
 
-# The variables of PLAN 6.2.2, and the setting that each stands for.
+# Environment variables, and the setting that each one sets.
 VARIABLES = {
     "LLL_CONCURRENCY": "load.concurrency",
     "LLL_EXPORT_FORMAT": "output.exports",

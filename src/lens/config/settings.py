@@ -182,7 +182,7 @@ class OutputConfig(Section, frozen=True):
 
 
 class MonitorConfig(Section, frozen=True):
-    """Probes for ever."""
+    """Continuous probes: interval, SLOs, alerts, history."""
 
     interval_ns: PositiveNs = 60 * NS_PER_S
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1  # the share of an interval by which rounds are spread

@@ -62,7 +62,7 @@ def parse_target(text: str) -> Tree:
 def _label(pair: str, text: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not key or not equals:
-        raise ConfigError(f"--target {text!r}: {pair!r} is no label; write NAME=VALUE behind the address")
+        raise ConfigError(f"--target {text!r}: {pair!r} is not a label; write NAME=VALUE behind the address")
     return key, value
 
 

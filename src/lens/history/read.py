@@ -104,7 +104,7 @@ class RunStream:
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            FileError: it cannot be read, is no run file, or a newer version wrote it.
+            FileError: it cannot be read, is not a run file, or a newer version wrote it.
         """
         self.path = path
         self.info: RunInfo | None = None
@@ -140,7 +140,7 @@ class RunStream:
                 break
         if self.info is None and not self._ahead:
             self.close()
-            raise FileError(f"{self.path} is no run file: {self.warnings[0] if self.warnings else 'it is empty'}")
+            raise FileError(f"{self.path} is not a run file: {self.warnings[0] if self.warnings else 'it is empty'}")
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records, once."""
@@ -317,7 +317,7 @@ def read_run(path: Path) -> Run:
     """Read a run file of any layout, or a JSON document that was exported from a run.
 
     Raises:
-        FileError: it cannot be read, is no run file, or a newer version wrote it.
+        FileError: it cannot be read, is not a run file, or a newer version wrote it.
     """
     with RunStream(path) as stream:
         records = list(stream)

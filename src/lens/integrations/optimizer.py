@@ -177,7 +177,7 @@ def target_named(name: str) -> TargetConfig:
     for prefix, maker in _MAKERS.items():
         if name.lower().startswith(prefix):
             return target_of(maker, name)
-    raise ConfigError(f"model {name!r}: whose is it? write provider:model, like openai:gpt-6-sol")
+    raise ConfigError(f"model {name!r}: unknown provider; write provider:model, like openai:gpt-6-sol")
 
 
 class AutoOptimizer:

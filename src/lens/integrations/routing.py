@@ -59,7 +59,7 @@ class Router:
             ConfigError: there is no target, or a number is none.
         """
         if not targets or len(set(targets)) < len(targets):
-            raise ConfigError(f"router: different targets are wanted, as provider:model; given: {list(targets)}")
+            raise ConfigError(f"router: expected different targets, as provider:model; given: {list(targets)}")
         if not 0 <= explore <= 1 or failures < 1 or rest_s < 0:
             raise ConfigError("router: explore is a share of 0 to 1, failures at least 1, rest_s at least 0")
         self.targets, self.recent, self.slo = tuple(targets), recent, slo

@@ -300,7 +300,7 @@ def read_table(
     on_progress: is told now and then what share of the file was read.
 
     Raises:
-        FileError: it cannot be read, is no run file, or a newer version wrote it.
+        FileError: it cannot be read, is not a run file, or a newer version wrote it.
     """
     stream = RunStream(path)
     table, warnings = table_of_stream(stream, book, name=path.name if name is None else name, on_progress=on_progress)
@@ -340,7 +340,7 @@ def read_tables(
     that stands in two files, as in a journal and what it became, is taken once.
 
     Raises:
-        FileError: one cannot be read or is no run file.
+        FileError: one cannot be read or is not a run file.
     """
     names = [path.name for path in paths]
     unique = len(set(names)) == len(names)

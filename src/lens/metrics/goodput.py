@@ -52,7 +52,7 @@ def parse_slos(text: str) -> tuple[Slo, ...]:
 def _parse(text: str) -> Slo:
     parts = _FORM.fullmatch(text)
     if parts is None:
-        raise ConfigError(f"goodput {text!r}: a metric and a limit are wanted; {EXAMPLE}")
+        raise ConfigError(f"goodput {text!r}: expected a metric and a limit; {EXAMPLE}")
     name, limit, unit = parts.groups()
     usable = [m.name for m in METRICS.values() if m.kind == "request" or m.name in _PACE]
     metric = None
@@ -66,7 +66,7 @@ def _parse(text: str) -> Slo:
         known = [*usable, *[alias for one in usable for alias in METRICS[one].aliases]]
         raise ConfigError(f"goodput {text!r}: no metric {name!r}; {did_you_mean(name, known, then=EXAMPLE)}")
     if metric.name not in usable:
-        raise ConfigError(f"goodput {text!r}: {metric.name} is no figure of one request; {EXAMPLE}")
+        raise ConfigError(f"goodput {text!r}: {metric.name} is not a metric of a single request; {EXAMPLE}")
     value = float(limit)
     if unit:
         if metric.unit not in ("ms", "us"):

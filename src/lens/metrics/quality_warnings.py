@@ -54,8 +54,7 @@ def _client_lag(summary: Summary) -> str | None:
     if late_ms / gap.median < LAG_SHARE_OF_ITL:
         return None
     sizes = f"p95 {late_ms:.2f} ms of {gap.median:.2f} ms"
-    why = "tokens that wait for this client share a stamp"
-    return f"client lag is {percent(late_ms / gap.median)} of ITL ({sizes}): do not trust ITL, {why}; lower the load"
+    return f"client lag is {percent(late_ms / gap.median)} of ITL ({sizes}): do not trust ITL; lower the load"
 
 
 def _stamps(summary: Summary) -> str | None:
@@ -63,43 +62,41 @@ def _stamps(summary: Summary) -> str | None:
     if not read:
         return None
     whose = "all" if read == every else f"{read} of {every}"
-    return f"{whose} requests have no kernel stamps: their times are when this client read, its own lag included"
+    return f"{whose} requests have no kernel timestamps: their times include the lag of this client"
 
 
 def _clock(summary: Summary) -> str | None:
     if not summary.clock_stepped:
         return None
-    return f"the wall clock was set during {_of(summary.clock_stepped, 'request')}: there the times are of reading"
+    return f"the system clock was adjusted during {_of(summary.clock_stepped, 'request')}: those times are read times"
 
 
 def _coalesced(summary: Summary) -> str | None:
     share = summary.coalesced_share
     if share is None or share < COALESCED_SHARE:
         return None
-    return f"{percent(share)} of tokens came coalesced: a proxy or the server is buffering, and ITL shows its gaps"
+    return f"{percent(share)} of tokens arrived coalesced: a proxy or the server buffers, and ITL shows its gaps"
 
 
 def _one_piece(summary: Summary) -> str | None:
     if not summary.successes or summary.one_piece / summary.successes < ONE_PIECE_SHARE:
         return None
     share = percent(summary.one_piece / summary.successes)
-    return f"{share} of answers came in one piece though a stream was asked for: their TTFT is the whole answer's"
+    return f"{share} of answers arrived in one piece although streaming was requested: TTFT is that of the whole answer"
 
 
 def _compressed(summary: Summary) -> str | None:
     if not summary.compressed:
         return None
-    return (
-        f"{_of(summary.compressed, 'answer')} came compressed: a token may have waited for the block it was packed in"
-    )
+    return f"{_of(summary.compressed, 'answer')} arrived compressed: a token may have waited for its compressed block"
 
 
 def _tokens(summary: Summary) -> str | None:
     assumed, spread = summary.token_evidence.get(ASSUMED, 0), summary.token_evidence.get(SPREAD, 0)
     if assumed:
-        return f"ITL of {_of(assumed, 'request')} takes one token for each event: the server sent no token counts"
+        return f"ITL of {_of(assumed, 'request')} counts each event as one token: no token counts came; try --tokenizer"
     if spread:
-        return f"ITL of {_of(spread, 'request')} spreads the server's token count over events by their characters"
+        return f"ITL of {_of(spread, 'request')} distributes the server's token count over the events by their length"
     return None
 
 
@@ -109,7 +106,7 @@ def _beyond(summary: Summary) -> str | None:
         return None
     return (
         f"more tokens are claimed for {_of(beyond, 'answer')} than came (hidden thinking, or a false count): "
-        "no TPOT there, and ITL takes one token for each event"
+        "no TPOT there, and ITL counts each event as one token"
     )
 
 
@@ -125,21 +122,21 @@ def _failed(summary: Summary) -> str | None:
     failed = summary.requests - summary.successes
     if not summary.successes or failed / summary.requests < FAILED_SHARE:
         return None
-    return f"{percent(failed / summary.requests)} of requests failed: latencies are those of the answers that came"
+    return f"{percent(failed / summary.requests)} of requests failed: latencies are those of successful requests only"
 
 
 def _retries(summary: Summary) -> str | None:
     if not summary.retries:
         return None
     repeated = _of(summary.retries, "attempt", "was", "were")
-    return f"{repeated} repeated: a latency is that of the last attempt, the waits are not in it"
+    return f"{repeated} repeated: latency is that of the last attempt, without the back-off"
 
 
 def _loss(summary: Summary) -> str | None:
     if not summary.requests or summary.retransmitting / summary.requests < RETRANSMIT_SHARE:
         return None
     share = percent(summary.retransmitting / summary.requests)
-    return f"{share} of requests lost packets on the way: their latency holds the network's repeats"
+    return f"{share} of requests had packet loss: their latency includes TCP retransmissions"
 
 
 def _connections(summary: Summary) -> str | None:
@@ -147,8 +144,8 @@ def _connections(summary: Summary) -> str | None:
     opened = summary.connections_opened
     if not 0 < opened < summary.requests:
         return None
-    made = f"{opened} of {summary.requests} requests made a connection of their own"
-    return f"{made}, and their TTFT holds it: compare by ttft_from_send_ms"
+    made = f"{opened} of {summary.requests} requests opened a new connection"
+    return f"{made}, which their TTFT includes: compare by ttft_from_send_ms"
 
 
 def _cached(summary: Summary) -> str | None:
@@ -157,14 +154,14 @@ def _cached(summary: Summary) -> str | None:
     share = summary.cached_tokens / summary.input_tokens
     if share < CACHED_SHARE:
         return None
-    return f"{percent(share)} of input tokens came from the provider's cache: TTFT is that of prompts it knew"
+    return f"{percent(share)} of input tokens came from the provider's prompt cache: TTFT is that of cached prompts"
 
 
 def _models(summary: Summary) -> str | None:
     if len(summary.served_models) < 2:
         return None
     names = ", ".join(sorted(summary.served_models))
-    return f"answers came from {len(summary.served_models)} models ({names}): their figures are mixed"
+    return f"answers came from {len(summary.served_models)} models ({names}): their metrics are mixed"
 
 
 def _few(summary: Summary) -> str | None:
@@ -177,13 +174,13 @@ def _few(summary: Summary) -> str | None:
 def _short(summary: Summary) -> str | None:
     if summary.window_s is None or summary.requests < 2 or summary.window_s >= SHORTEST_S:
         return None
-    return f"the run lasted {summary.window_s:.2f} s: its rates are those of a moment; measure longer"
+    return f"the run lasted {summary.window_s:.2f} s: too short for rates; measure longer with --duration or -n"
 
 
 def _price(summary: Summary) -> str | None:
     if summary.price_age_days is None:
         return None
-    return f"a price is {summary.price_age_days} days old: look at the provider's page, or give --price or --prices"
+    return f"a price is {summary.price_age_days} days old: check the provider's price page, or give --price or --prices"
 
 
 def _unpriced(summary: Summary) -> str | None:
@@ -198,7 +195,7 @@ def _estimated(summary: Summary) -> str | None:
     if not summary.estimated_costs:
         return None
     whose = _of(summary.estimated_costs, "request")
-    return f"the cost of {whose} is an estimate: --tokenizer counted tokens that the server did not"
+    return f"the cost of {whose} is an estimate: --tokenizer counted the tokens, not the server"
 
 
 def _uncounted(summary: Summary) -> str | None:

@@ -73,10 +73,12 @@ def parse_objective(text: str) -> Objective:
     """
     found = _FORM.fullmatch(text)
     if found is None:
-        raise ConfigError(f"SLO {text!r}: a limit and the share that keeps it are wanted, like 'ttft<1000 99%'")
+        raise ConfigError(
+            f"SLO {text!r}: expected a limit and the share of requests that meets it, like 'ttft<1000 99%'"
+        )
     objective = float(found["share"]) / 100
     if not 0 < objective < 1:
-        raise ConfigError(f"SLO {text!r}: the share must lie between 0 and 100 %; 100 % leaves nothing to burn")
+        raise ConfigError(f"SLO {text!r}: the share must lie between 0 and 100 %; 100 % leaves no error budget")
     what = found["what"]
     if what.lower() in SUCCESS:
         return Objective(text, None, objective)
@@ -84,7 +86,7 @@ def parse_objective(text: str) -> Objective:
     metric = METRICS[threshold.metric]
     if metric.kind != "request":
         raise ConfigError(
-            f"SLO {text!r}: {metric.name} is no figure of one request; take ttft, total_latency or success"
+            f"SLO {text!r}: {metric.name} is not a metric of a single request; take ttft, total_latency or success"
         )
     return Objective(text, threshold, objective)
 

@@ -115,7 +115,7 @@ async def run_plan(
     kernel_stamps: bool = True,
     fallback: bool = False,
 ) -> Outcome:
-    """Do everything the plan says, calling on_record for each request as it ends.
+    """Carry out `plan`, calling on_record for each request as it ends.
 
     Warm-up requests go to on_warmup. When `enough` says so, nothing more is started. With a ceiling,
     `worst_nusd` says what a request may cost at most. Of several workers each has its `share`; before

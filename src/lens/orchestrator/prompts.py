@@ -278,7 +278,7 @@ def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
     while turns and turns[-1]["role"] != "user":
         turns.pop()
     if not turns:
-        raise _NothingAsked(f"{where}: nobody asks anything in this conversation")
+        raise _NothingAsked(f"{where}: this conversation has no user message")
     yield from turns
 
 

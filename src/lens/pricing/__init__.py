@@ -4,8 +4,8 @@ An unknown price gives no cost and says why; it is never 0 and never guessed. A 
 reports what it billed is believed before any book. Prices are USD per million tokens.
 """
 
-from lens.pricing.book import PLAN_SET, PriceBook, standard_book
+from lens.pricing.book import FIXED_SET, PriceBook, standard_book
 from lens.pricing.rates import Cost, Price, cost_of, parse_price
 from lens.pricing.table import TIERS
 
-__all__ = ["PLAN_SET", "TIERS", "Cost", "Price", "PriceBook", "cost_of", "parse_price", "standard_book"]
+__all__ = ["FIXED_SET", "TIERS", "Cost", "Price", "PriceBook", "cost_of", "parse_price", "standard_book"]

@@ -25,10 +25,10 @@ from lens.pricing.table import TIERS, PriceTable, Terms, shipped
 STALE_DAYS = 120
 # Prices looked up and kept at hand.
 REMEMBERED = 10_000
-# Name of the set that holds the prices of the project's first plan, for figures that must compare with it.
-PLAN_SET = "plan"
-# Names of models that have a price in that set alone.
-_ONLY_PLANNED = "claude-4.1*"
+# Name of the fixed list of November 2025, for costs that must stay comparable.
+FIXED_SET = "plan"
+# Models that have a price in that list alone.
+_ONLY_FIXED = "claude-4.1*"
 # Tiers that cost what the list says, and those that do not say what served.
 _STANDARD_TIERS = ("default", "standard", "on_demand")
 _NO_TIERS = ("", "auto", "unspecified", "traffic_type_unspecified", "service_tier_unspecified")
@@ -123,9 +123,9 @@ class PriceBook:
             names.reverse()
         when = key.when or datetime.now(UTC)
         known = [name for name in names if name and self._table.model(provider, name) is not None]
-        planned = provider == "anthropic" and fnmatchcase(key.model.lower(), _ONLY_PLANNED)
-        if planned and not known and terms.tier is None:
-            return next(price for price in _plan_prices() if price.model == _ONLY_PLANNED)
+        fixed = provider == "anthropic" and fnmatchcase(key.model.lower(), _ONLY_FIXED)
+        if fixed and not known and terms.tier is None:
+            return next(price for price in _fixed_prices() if price.model == _ONLY_FIXED)
         return self._table.find(provider, known[0], when, terms) if known else None
 
     def listed(self) -> list[tuple[str, str, Price | None]]:
@@ -263,18 +263,18 @@ def standard_book(prices: Iterable[Price] = (), *, source: str | None = None, ti
     if tier is not None and tier not in TIERS:
         raise ConfigError(f"price tier {tier!r}: there are {', '.join(TIERS)}")
     own = tuple(prices)
-    if source == PLAN_SET:
-        return PriceBook((*own, *_plan_prices()))
+    if source == FIXED_SET:
+        return PriceBook((*own, *_fixed_prices()))
     if source is not None:
         own = (*own, *read_prices(Path(source)))
     return PriceBook(own, shipped(), tier=tier)
 
 
 @cache
-def _plan_prices() -> tuple[Price, ...]:
-    """Return the prices of PLAN_SET."""
-    packed = Path(__file__).with_name("plan_prices.json").read_bytes()
-    return _decoded(packed, "the plan's prices")
+def _fixed_prices() -> tuple[Price, ...]:
+    """Return the prices of FIXED_SET."""
+    packed = Path(__file__).with_name("fixed_prices.json").read_bytes()
+    return _decoded(packed, "the fixed price list")
 
 
 def read_prices(path: Path) -> tuple[Price, ...]:

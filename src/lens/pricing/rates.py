@@ -148,7 +148,7 @@ def parse_price(text: str) -> Price:
         except (KeyError, InvalidOperation):
             raise ConfigError(f"price {text!r}: cannot read {part!r}; {_EXAMPLE}") from None
         if not fields[field].is_finite() or fields[field] < 0:
-            raise ConfigError(f"price {text!r}: {part!r} is no amount; {_EXAMPLE}")
+            raise ConfigError(f"price {text!r}: {part!r} is not an amount; {_EXAMPLE}")
     if "input" not in fields:
         raise ConfigError(f"price {text!r}: in= is needed, and out= for what makes output; {_EXAMPLE}")
     return msgspec.convert(fields, Price)

@@ -54,7 +54,7 @@ class Custom:
         if config is None:
             raise ConfigError("provider custom: the config file has no [custom] section; it tells body and paths")
         if not (config.text or config.reasoning or config.tool):
-            raise ConfigError('provider custom: where is the text? write text = ["path.of[].it"] in [custom]')
+            raise ConfigError('provider custom: no path to the text; write text = ["path.of[].it"] in [custom]')
         return Custom(config)
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:

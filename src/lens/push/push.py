@@ -219,9 +219,9 @@ def check_push(push: Push) -> None:
         parts = urlsplit(push.url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise ConfigError(f"--{push.kind}: the port is none; write http://host:port") from None
+        raise ConfigError(f"--{push.kind}: the port is not valid; write http://host:port") from None
     if not fits:
-        raise ConfigError(f"--{push.kind}: {bare_url(push.url)} is no address; write http://host:port")
+        raise ConfigError(f"--{push.kind}: {bare_url(push.url)} is not an address; write http://host:port")
 
 
 def open_push(push: Push, info: RunInfo, book: PriceBook, environ: Mapping[str, str] = os.environ) -> Pusher:

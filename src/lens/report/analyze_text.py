@@ -62,7 +62,7 @@ def over_time(found: Findings, most: int) -> list[tuple[str, str]]:
     """Return what happened as time went on, as a word and a sentence each; of outliers the farthest `most`."""
     seen, several = found.trends, len({one.who for one in found.trends.trends}) > 1
     if not seen.searched:
-        return [("course", "too many requests to search each for what stands out; fewer with --where")]
+        return [("course", "too many requests to search for outliers; fewer with --where")]
 
     def whose(who: str) -> str:
         return f"{who}: " if several else ""

@@ -1,6 +1,6 @@
 """A run as a page: outcomes, latency table, drawings, stages, throughput, money, cold starts, warnings.
 
-A percentile that the number of requests cannot support is shown as the number it needs.
+A percentile that the number of requests cannot support is a dash; one line below says how many it needs.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def print_report(
     latencies = _latency_table(console, summary)
     if latencies.row_count:
         console.print(latencies)
+        _print_needs(console, summary)
         _print_no_intervals(console, summary)
         console.print()
     if table is not None:
@@ -150,21 +151,32 @@ def _arm(found: Distribution, name: str) -> Text:
     return Text(terminal.number(max(interval.high - value, value - interval.low)), style="dim")
 
 
+def _print_needs(console: Console, summary: Summary) -> None:
+    """Print how many requests the percentiles need that the table does not show."""
+    shown = [summary.distributions[metric] for _, metric in _ROWS if metric in summary.distributions]
+    needs = {name: least for found in shown for name, least in found.needs.items() if name in _COLUMNS}
+    says = ", ".join(f"{name} needs at least {needs[name]} requests" for name in _COLUMNS if name in needs)
+    if says:
+        terminal.fact(console, "-", says, style="dim")
+
+
 def _print_no_intervals(console: Console, summary: Summary) -> None:
-    """Print why figures of TTFT that have a value have no interval, a line a reason."""
+    """Print why values of TTFT have no confidence interval, one line per reason."""
     found = summary.distributions.get("ttft_ms")
     reasons: dict[str, list[str]] = {}
     for name, reason in found.no_interval.items() if found and found.n > 1 else ():
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
-        terminal.fact(console, "interval", f"none of TTFT {', '.join(names)}: {reason}", style="dim")
+        terminal.fact(
+            console, "interval", f"no 95 % confidence interval of TTFT {', '.join(names)}: {reason}", style="dim"
+        )
 
 
 def _percentile(found: Distribution, name: str) -> Text:
-    """Return the value, or how many values it would need."""
+    """Return the value, or a dash where there are too few values."""
     if name in found.percentiles:
         return Text(terminal.number(found.percentiles[name]), style="bold" if name == "p50" else "")
-    return Text(f"n>={found.needs[name]}" if name in found.needs else "-", style="dim italic")
+    return Text("-", style="dim italic")
 
 
 def _print_rates(console: Console, summary: Summary) -> None:

@@ -24,7 +24,7 @@ from lens.wire import WireRequest
 
 
 def dry_run(config: RunConfig, book: PriceBook) -> dict[str, Any]:
-    """Return the plan of a run and a quote of what it may cost.
+    """Return the schedule of a run and its estimated cost.
 
     Raises:
         ConfigError: a field of the configuration cannot be obeyed.

@@ -143,14 +143,14 @@ def slos_of(texts: Sequence[str]) -> tuple[Threshold, ...]:
         if slo.abort_ns is not None:
             raise ConfigError(f"--search-slo {slo}: abort has no effect on it; it belongs to --threshold")
         if not slo.statistic or METRICS[slo.metric].kind == "cost":
-            raise ConfigError(f"--search-slo {slo}: a statistic of a request's time or rate is wanted")
+            raise ConfigError(f"--search-slo {slo}: expected a statistic of a request's time or rate")
     return slos
 
 
 async def search(
     plan: Plan, measure: Callable[[Plan, OnRecord], Awaitable[Outcome]], *, on_record: OnRecord, stop: Stop
 ) -> tuple[Outcome, Found]:
-    """Try loads until the edge is known; `measure` carries out the plan of one try.
+    """Try loads until the edge is known; `measure` carries out one try.
 
     Every record goes to on_record, numbered through all tries; its stage names the load.
     """

@@ -50,10 +50,10 @@ class Until:
             raise ConfigError(f"--until {text!r}: write a statistic and a width, like 'ttft_p95 5%'")
         self.metric, self.statistic = metric_and_statistic(found[1])
         if self.metric.kind in ("run", "cost") or not re.fullmatch(r"mean|p[\d.]+", self.statistic):
-            raise ConfigError(f"--until {text!r}: a mean or a percentile of a request's metric is wanted")
+            raise ConfigError(f"--until {text!r}: expected a mean or a percentile of a request's metric")
         self.wanted = float(found[2]) / 100
         if not 0 < self.wanted < 1:
-            raise ConfigError(f"--until {text!r}: a width between 0 % and 100 % is wanted")
+            raise ConfigError(f"--until {text!r}: expected a width between 0 % and 100 %")
         self.width: float | None = None  # of the interval as a share of the value, when last looked at
         self.reached = False
         self._narrow = 0  # looks in a row that found it narrow enough
@@ -88,7 +88,7 @@ class Until:
         """For the page: how far it came."""
         name = f"{self.metric.name} {self.statistic}"
         if self.width is None:
-            return f"{name}: too few values ({len(self._values)}) to say how sure it is"
+            return f"{name}: too few values ({len(self._values)}) for a confidence interval"
         n = len(self._values)
         reached = "reached" if self.reached else "did not reach"
         unseen = f"; what happens in fewer than one of {n // RARE} requests may not have been met"

@@ -86,7 +86,7 @@ class Streamed(Generic[T, R]):
 
     def __del__(self) -> None:
         if self._thread is not None and not self._ended:
-            self._run.runner.ask_to_stop("nobody reads on")
+            self._run.runner.ask_to_stop("the reader has stopped")
 
     async def _take(self) -> tuple[T] | None:
         handed = self._run.handed

@@ -123,7 +123,7 @@ def parse_duration_ns(text: str) -> int:
     """
     compact = text.replace(" ", "")
     if len(compact) > MAX_DURATION_CHARACTERS:
-        raise ValueError(f"{compact[:20]!r}... is no duration that a script could keep")
+        raise ValueError(f"{compact[:20]!r}... is not a valid duration")
     if re.fullmatch(r"\d+(\.\d*)?|\.\d+", compact):
         return round(float(compact) * NS_PER_S)
     parts = _DURATION.findall(compact)

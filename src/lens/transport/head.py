@@ -260,7 +260,7 @@ def _body_framing(
     if transfer:
         if transfer != ["chunked"]:
             raise ProtocolError(
-                f"the answer has Transfer-Encoding {', '.join(transfer)[:40]!r}, which nobody asked for"
+                f"the answer has Transfer-Encoding {', '.join(transfer)[:40]!r}, which was not requested"
             )
         return "chunked", 0
     if not lengths:

@@ -273,7 +273,7 @@ def wait(view: View) -> Found:
     """What is left before the first token of a short question, asked alone, without the round trip."""
     base = view.base
     if base is None:
-        return "first token: none came, so nothing is told of what comes before and after it"
+        return "first token: none came, so nothing is known of the phases before and after it"
     if in_one_piece(view):
         return "first token: answers come in one piece, so the wait before them and their making are not told apart"
     rtt = series(view.records, view.metric("min_rtt_ms"))
@@ -281,7 +281,7 @@ def wait(view: View) -> Found:
     return Finding(
         cause="server",
         kind="time",
-        says=f"server: {figure(own)} ms pass before the first token, whatever is asked and with nobody else asking",
+        says=f"server: {figure(own)} ms pass before the first token, whatever the prompt, and without other load",
         ms=own,
         evidence=(
             base.says("first token after the send, short prompt"),

@@ -105,7 +105,7 @@ def _connect(record: Record, served: Served) -> Told:
     if "refused" in says:
         means = f"nothing listens at {address}: the connection was refused"
         return "refused", means, "is the server running, and on this port? In a container: is the port published?"
-    means = f"no way to {address}: nobody answered"
+    means = f"no connection to {address}: no answer"
     return "unreachable", means, "a firewall, a VPN or a proxy may stand between: --proxy, --ipv4, --connect-timeout"
 
 
@@ -200,7 +200,7 @@ _OF_CATEGORY: dict[str, Told] = {
     "rate_limited": (
         "rate limit",
         "the rate limit is used up: requests are refused, not slow",
-        "send fewer at a time, --adaptive holds back by itself; or ask the provider for a higher limit",
+        "send fewer at a time, --adaptive throttles by itself; or ask the provider for a higher limit",
     ),
     "quota_exceeded": ("quota", "the account's money or quota is used up", "look at the provider's billing page"),
     "overloaded": (

@@ -79,10 +79,10 @@ def _check(sql: str, kinds: Sequence[str]) -> None:
         ConfigError: it is not.
     """
     if len(kinds) != 1:
-        raise ConfigError(f"--sql {sql!r}: one statement is wanted, not {len(kinds)}; write {EXAMPLE}")
+        raise ConfigError(f"--sql {sql!r}: expected one statement, not {len(kinds)}; write {EXAMPLE}")
     if kinds[0] not in _READS:
         raise ConfigError(
-            f"--sql: {kinds[0]} is not let through, only what reads: select, describe, summarize, explain"
+            f"--sql: {kinds[0]} is not allowed; statements that only read are: select, describe, summarize, explain"
         )
 
 

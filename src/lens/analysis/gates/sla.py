@@ -65,11 +65,11 @@ def gates_of(tree: Any) -> tuple[Gate, ...]:
     gates = [*_gates(tree.get("thresholds", ()), "thresholds"), *_gates(tree.get("warnings", ()), "warnings")]
     targets = tree.get("targets", {})
     if not isinstance(targets, Mapping):
-        raise ConfigError("targets: a table is wanted, with names like openai/gpt-6-sol and thresholds for each")
+        raise ConfigError("targets: expected a table, with names like openai/gpt-6-sol and thresholds for each")
     for name, said in targets.items():
         gates += _gates(said, "thresholds", str(name))
     if not gates:
-        raise ConfigError("it promises nothing: give thresholds, like thresholds: [ttft_p95<1000]")
+        raise ConfigError("no thresholds in it: give some, like thresholds: [ttft_p95<1000]")
     return tuple(gates)
 
 
@@ -93,7 +93,7 @@ def _gates(said: Any, kind: str, target: str | None = None) -> list[Gate]:
     elif isinstance(said, Sequence):
         thresholds = [parse_threshold(str(text)) for text in said]
     else:
-        raise ConfigError(f"{target or kind}: a list of thresholds is wanted, not {said!r}")
+        raise ConfigError(f"{target or kind}: expected a list of thresholds, not {said!r}")
     return [Gate(threshold=msgspec.structs.replace(one, severity=severity), target=target) for one in thresholds]
 
 

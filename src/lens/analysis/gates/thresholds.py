@@ -76,7 +76,7 @@ def parse_threshold(text: str) -> Threshold:
     aborts = _ABORT.fullmatch(text)
     found = _FORM.fullmatch(aborts[1] if aborts else text)
     if found is None:
-        raise ConfigError(f"threshold {text!r}: a metric and a limit are wanted; {EXAMPLE}")
+        raise ConfigError(f"threshold {text!r}: expected a metric and a limit; {EXAMPLE}")
     name, operator, limit = found.groups()
     metric, statistic = metric_and_statistic(name)
     towards: Operator = ">=" if metric.better == "higher" else "<="
@@ -160,7 +160,7 @@ def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
     found = []
     for key, value in section.items():
         if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise ConfigError(f"thresholds: {key}: a number is wanted, not {value!r}")
+            raise ConfigError(f"thresholds: {key}: expected a number, not {value!r}")
         bound = re.fullmatch(r"(\w+)_(min|max)", key)
         at_least = bound and bound[2] == "min"
         metric, statistic = metric_and_statistic(bound[1] if bound else key)

@@ -95,5 +95,5 @@ def parse_criteria(text: str) -> dict[str, float]:
         except ValueError:
             found[known] = 0.0
         if not 0 < found[known] < float("inf"):
-            raise ConfigError(f"criteria {text!r}: the weight of {name} is {weight!r}; a number above 0 is wanted")
+            raise ConfigError(f"criteria {text!r}: the weight of {name} is {weight!r}; expected a number above 0")
     return found

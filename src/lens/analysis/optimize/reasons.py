@@ -88,7 +88,7 @@ def _sureness(found: OptimizationRecommendation, chosen: Standing) -> str:
     others = [one for one in found.standings if one.eligible and one is not chosen]
     if found.confidence is None:
         few = min(one.successes for one in found.standings if one.successes)
-        return f"Too few requests to tell how sure that is: {few} of a target succeeded; ask each 20 times or more."
+        return f"Too few requests for a confidence: {few} of a target succeeded; ask each 20 times or more."
     what = f"the provider {chosen.target.provider}" if found.by_provider else "it"
     said = f"Drawn again {found.draws:,} times, {what} stays the best in {found.confidence:.1%}"
     if found.confidence >= SETTLED or not others:

@@ -109,7 +109,7 @@ def _check(params: dict[str, Any], gates: Sequence[Any]) -> None:
     if params["sql"] and alone:
         raise ConfigError(f"--sql answers alone; leave out {', '.join(alone)}, or ask for it without --sql")
     if params["junit"] and not gates and not params["baseline"]:
-        raise ConfigError("--junit: nothing is judged; give --threshold, --sla or --baseline")
+        raise ConfigError("--junit: nothing to evaluate; give --threshold, --sla or --baseline")
 
 
 def _meant(table: Table, where: str | None) -> Table:

@@ -48,7 +48,7 @@ ASK = tuple(option for option in options.PROMPT if option.name in ("temperature"
 TIMEOUT_NS = 60 * 10**9
 CONNECT_TIMEOUT_NS = 10 * 10**9
 ESSENTIAL = options.ESSENTIAL | {"input_tokens", "output_tokens", "max_cost", "as_json"}
-NO_TARGET = "doctor: which endpoint? give a URL, like lll doctor http://localhost:8000/v1, or --provider and --model"
+NO_TARGET = "doctor needs an endpoint: give a URL, like lll doctor http://localhost:8000/v1, or --provider and --model"
 
 
 @with_options(options.TARGET, DOCTOR, ASK, WAY, PRINT, options.PRICES, options.COMMON)
@@ -82,7 +82,7 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
 
     settings = settings_of(ctx, no_target=NO_TARGET, **_limits(ctx))
     if len(settings.config.targets) > 1 and not ctx.params["targets"]:
-        raise ConfigError("doctor: which endpoint? the config has several; name them with --target, or one with a URL")
+        raise ConfigError("doctor: the config has several endpoints; name them with --target, or one with a URL")
     codes: list[int] = []
     for target in settings.config.targets:
         codes.append(_one(settings, target, ctx.params, more=bool(codes)))
@@ -99,7 +99,7 @@ def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], *, mor
     found, diagnosis = _examined(alone, given)
     _deliver(found, diagnosis, alone, given, more=more)
     if found.stopped_by in ("SIGINT", "SIGTERM"):
-        click.echo(f"lll: interrupted ({found.stopped_by}); what was seen is told", err=True)
+        click.echo(f"lll: interrupted ({found.stopped_by}); showing what was measured", err=True)
         return ExitCode.INTERRUPTED
     if found.over_budget:
         click.echo(f"lll: {found.over_budget}", err=True)
@@ -210,19 +210,19 @@ def print_diagnosis(
     line("asked", f"{diagnosis.asked} requests, {diagnosis.answered} answered" + (f" ({asked})" if asked else ""))
     if diagnosis.total_ms is not None:
         whole = "a request over a new connection, with long prompt and long answer, while the others ask too"
-        line("takes", f"{figure(diagnosis.total_ms)} ms: {whole}")
+        line("total", f"{figure(diagnosis.total_ms)} ms: {whole}")
     for number, finding in enumerate(diagnosis.findings, 1):
         console.print()
         line(f"{number}", _head(finding), _style(finding))
         for evidence in finding.evidence:
             line("", f"- {evidence}")
         if finding.try_next:
-            line("   try", finding.try_next)
+            line("   fix", finding.try_next)
     console.print()
     for finding in diagnosis.fine:
-        line("not much", finding.says, "dim")
+        line("negligible", finding.says, "dim")
     for sentence in diagnosis.untold:
-        line("not told", sentence, "dim")
+        line("unknown", sentence, "dim")
 
 
 def _head(finding: Finding) -> str:

@@ -23,7 +23,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     except ValueError:
         found = (0,)
     if min(found) < 1:
-        raise ValueError(f"{text!r} is no list of numbers of streams; write 1,200")
+        raise ValueError(f"{text!r} is not a list of stream counts; write 1,200")
     return found
 
 

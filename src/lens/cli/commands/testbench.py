@@ -119,7 +119,7 @@ def _read(ctx: click.Context, path: Path, *, judged: bool) -> TestBenchReport:
     if _is_report(path):
         if gates:
             raise ConfigError(
-                f"{path} is a report, and was held to its limits when it was made; give gates with a run file"
+                f"{path} is a report, and was already checked against its limits; give thresholds with a run file"
             )
         return TestBenchReport.read(path)
     table, warnings = read_table(path, book_of(ctx))

@@ -83,7 +83,7 @@ async def run_shared(
     enough: Callable[[], bool] | None = None,
     stop: Stop,
 ) -> Outcome:
-    """Run the plan in workers that wait for their orders.
+    """Run `plan` in workers that wait for their orders.
 
     Raises:
         LensError: what no worker could do, or what on_record raised.
@@ -298,7 +298,7 @@ async def run_workers(
     enough: Callable[[], bool] | None = None,
     stop: Stop,
 ) -> Outcome:
-    """Run the plan in as many processes as its config says.
+    """Run `plan` in as many processes as its config says.
 
     Raises:
         LensError: what no worker could do.

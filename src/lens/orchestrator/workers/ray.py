@@ -267,7 +267,9 @@ def _abouts(ray: Any, found: list[Any]) -> list[tuple[str, str]]:
         ) from None
     for host, version in abouts:
         if version != __version__:
-            raise LensError(f"{host} has version {version} of this program, here is {__version__}; make them one")
+            raise LensError(
+                f"{host} has version {version} of this program, here is {__version__}; install the same version on both"
+            )
     return abouts
 
 
@@ -291,7 +293,7 @@ async def run_on_ray(
     enough: Callable[[], bool] | None = None,
     stop: Stop,
 ) -> Outcome:
-    """Run the plan in as many actors as its config says.
+    """Run `plan` in as many actors as its config says.
 
     Raises:
         ConfigError: there is no cluster. LensError: no worker could do its share.

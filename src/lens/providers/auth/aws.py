@@ -79,7 +79,7 @@ def _section(path: str, name: str) -> dict[str, str]:
     except (configparser.Error, UnicodeDecodeError):
         # The parser's own message shows the line, and the line may be a key.
         raise ConfigError(
-            f"provider bedrock: {path} is no profile file; sections are written [name], then key = value"
+            f"provider bedrock: {path} is not a profile file; sections are written [name], then key = value"
         ) from None
     return dict(parser.items(name)) if parser.has_section(name) else {}
 
