@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lens.metrics.intervals import (
+    TOO_ALIKE,
     Interval,
     batch_length,
     intervals_of,
@@ -127,3 +128,9 @@ def test_a_batch_never_leaves_fewer_than_five():
 @pytest.mark.parametrize(("freedom", "t"), [(3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (1e6, 1.960)])
 def test_students_t_is_that_of_the_tables(freedom, t):
     assert t_quantile(0.975, freedom) == pytest.approx(t, abs=0.01)
+
+
+def test_an_interval_wider_than_everything_that_was_seen_is_none():
+    waves = np.concatenate([np.full(16, 2190.0 + 10 * wave) + np.arange(16) for wave in range(4)])
+    found = mean_interval_or_reason(waves)
+    assert found == TOO_ALIKE

@@ -50,6 +50,8 @@ SKEWNESS_OF_SPELLS = 1.5
 # Short means of blocks are looked at too from so many values on.
 FEWEST_FOR_BLOCKS = 40
 
+TOO_ALIKE = "neighbours resemble each other for too long a part of the run"
+
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """Where the true value lies with probability `level`."""
@@ -122,6 +124,8 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
     centre, half = float(series.mean(dtype="float64")), error.t * error.size
     skewed = error.skew / 6 * (1 + 2 * error.t**2) * error.size
     low, high = centre - half + min(skewed, 0.0), centre + half + max(skewed, 0.0)
+    if half > 0 and high - low > float(np.ptp(series)):
+        return Refusal(TOO_ALIKE)
     batch = _batch(short) * (len(series) // len(short))
     return Interval(low=max(low, 0.0) if least >= 0 else low, high=high, level=level, batch=batch)
 
@@ -144,7 +148,7 @@ def _percentile_interval(
     low, high = _logit_ends(share, half)
     first, last = ceil(low * n) - 1, ceil(high * n)
     if first < 0 or last > n - 1:
-        return Refusal("neighbours resemble each other for too long a part of the run")
+        return Refusal(TOO_ALIKE)
     batch = max(_batch(below) * (n // len(below)), 1)
     return Interval(low=float(ordered[first]), high=float(ordered[last]), level=level, batch=batch)
 
