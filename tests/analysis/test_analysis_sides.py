@@ -16,7 +16,7 @@ TARGETS = tuple(Target(provider="vllm", model="m", url=f"http://{n}", name=n, na
 INFO2 = msgspec.structs.replace(INFO, targets=TARGETS)
 
 
-def run(*waits, n=20, targets=TARGETS):
+def run(*waits, n=40, targets=TARGETS):
     """A run whose targets took turns; each waited so long for its tokens."""
     records = []
     for turn in range(n):
@@ -34,7 +34,7 @@ def run(*waits, n=20, targets=TARGETS):
 
 def test_each_target_of_a_run_has_its_own_figures():
     found = compared_run(run(100, 150), targets=2, gates=[Gate(threshold=parse_threshold("ttft_p50<120"))])
-    assert [(one.name, one.summary.requests) for one in found.sides] == [("near", 20), ("far", 20)]
+    assert [(one.name, one.summary.requests) for one in found.sides] == [("near", 40), ("far", 40)]
     assert [(one.side, one.verdict.kept) for one in found.verdicts] == [("near", True), ("far", False)]
     assert found.failed
     (comparison,) = found.comparisons

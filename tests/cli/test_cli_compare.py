@@ -123,7 +123,7 @@ def test_the_choice_of_two_endpoints_of_one_model_is_between_two(named_run):
 
 
 def test_flags_name_pairs_and_the_file_says_where_they_are(two_speeds):
-    ended = lll("compare", "--config", two_speeds, "--providers", "sglang,vllm", "--models", "slow,quick", "-n", 20)
+    ended = lll("compare", "--config", two_speeds, "--providers", "sglang,vllm", "--models", "slow,quick", "-n", 30)
     assert ended.returncode == 0, ended.stderr
     assert verdicts(ended.stdout)["ttft_ms p50"] == "better"
 

@@ -1,40 +1,40 @@
 """Targets side by side: by how much they differ, how sure that is, and what was too small to see.
 
-Targets that were asked in turns are compared pair by pair: whether the difference could be chance is told
-by swapping the labels within pairs, which holds whatever the drift. Runs that were not interleaved are
-compared without pairs, and drift between them cannot be excluded. All comparisons of one table are
+Targets that were asked in turns are compared pair by pair, which holds whatever the drift. Runs that were not
+interleaved are compared without pairs, and drift between them cannot be excluded. All comparisons of one table are
 corrected together (Holm 1979).
 
-Long series are resampled as the means of chunks of neighbours, so that the work does not grow with the run. A
-percentile is resampled by the share of values below it, read back through the values (Bahadur 1966).
+Every request has an influence on a figure: on a mean its distance from it, on a percentile whether it lies below it,
+over the density there (Bahadur 1966); what has many values a request, as the gaps between tokens, is pooled. A
+difference of figures is off by what the mean of the influences is off by, which is read as in `metrics.intervals`, so
+that neighbours may resemble each other. Interval, p value, verdict and what could have been seen come from that one
+error, by Student's t. Its tail has no floor: however many targets are compared, a large difference is found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from math import ceil, sqrt
 from statistics import NormalDist
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from lens.analysis.stats import Series, block_length, chunk_means, holm, moving_blocks, statistic_of
+from lens.analysis.stats import Series, holm, statistic_of, t_tails, t_upper
 from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
+from lens.metrics.intervals import MOST, correlation, larger_error
 from lens.metrics.table import Table
 
 COMPARED = ("ttft_ms", "itl_ms", "total_latency_ms", "tokens_per_second", "total_cost")
 STATISTICS = ("mean", "p50", "p95")
-SWAPS = 1000  # of labels, and of resampled blocks
 LEVEL = 0.95
 POWER = 0.90
-FEWEST = 8
-# Cells of one round of resampling, so that memory is bounded.
-CELLS = 4_000_000
-# Values of a side that are resampled one by one; more are resampled as the means of so many chunks.
-MOST_SINGLE = 2000
-CHUNKS = 1000
+# Requests that a mean or a median needs on each side, and a tail beyond it: fewer tell neither noise nor memory.
+FEWEST = 30
+FEWEST_BEYOND = 10
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +52,13 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     p_adjusted: float  # for all comparisons of the table
     different: bool
     better: bool | None  # of the candidate; None: no difference was shown
-    smallest_seen: float  # a difference of this size would have been found with 90 % power
+    smallest_seen: float  # a difference of this size would have been found with 90 % power, all comparisons corrected
     wins: float  # share of pairs in which the candidate was better, ties half
     n: int
     paired: bool
+    error: float = 0.0  # standard error of the difference
+    freedom: float = 1.0  # of Student's t for it
+    among: int = 1  # comparisons that were corrected together
 
     def needed(self, share: float) -> int:
         """Return the requests a target that find a shift of this share of the baseline with 90 % power."""
@@ -70,9 +73,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str
     shifts: tuple[Shift, ...]
     failed: tuple[int, int]  # requests of each
+    too_few: dict[str, int] = {}  # "ttft_ms p95" -> requests of each that it needs, where there were fewer
 
 
-def compare_targets(table: Table, *, targets: int, seed: int = 0) -> list[Comparison]:
+def compare_targets(table: Table, *, targets: int) -> list[Comparison]:
     """Compare all targets of one interleaved run with the first of them."""
     measured = table.measured()
     target, turn = measured.column("target_index"), measured.column("index") // targets
@@ -82,7 +86,7 @@ def compare_targets(table: Table, *, targets: int, seed: int = 0) -> list[Compar
         _, a, b = np.intersect1d(turn[rows[0]], turn[rows[candidate]], assume_unique=True, return_indices=True)
         if len(a):
             pair = measured.take(rows[0][a]), measured.take(rows[candidate][b])
-            found.append(_compared(*pair, paired=True, seed=seed + candidate))
+            found.append(_compared(*pair, paired=True))
     return _corrected(found)
 
 
@@ -98,7 +102,7 @@ def compare_runs(runs: Sequence[Table], names: Sequence[str]) -> list[Comparison
     first = runs[0].measured()
     found = []
     for number, run in enumerate(runs[1:], 1):
-        made = _compared(first, run.measured(), paired=False, seed=number)
+        made = _compared(first, run.measured(), paired=False)
         found.append(msgspec.structs.replace(made, baseline=names[0], candidate=names[number]))
     return _corrected(found)
 
@@ -112,207 +116,224 @@ def target_name(table: Table) -> str:
     return name
 
 
-def _compared(a: Table, b: Table, *, paired: bool, seed: int) -> Comparison:
-    generator = np.random.default_rng(seed)
-    shifts = []
+def _compared(a: Table, b: Table, *, paired: bool) -> Comparison:
+    shifts, too_few = [], {}
     for name in COMPARED:
-        x, y = a.counted(name), b.counted(name)
-        if paired:
-            both = ~(np.isnan(x) | np.isnan(y))
-            x, y = x[both], y[both]
-        else:
-            x, y = x[~np.isnan(x)], y[~np.isnan(y)]
-        if min(len(x), len(y)) >= FEWEST:
-            sides = Sides(x, y, paired=paired)
-            shifts += [shift(name, one, sides, generator) for one in STATISTICS]
+        sides = _sides(a, b, name, paired=paired)
+        n = min(sides.requests)
+        for statistic in STATISTICS if n else ():
+            needed = fewest(statistic)
+            if n < needed:
+                too_few[f"{name} {statistic}"] = needed
+            else:
+                shifts.append(shift(name, statistic, sides))
     failed = [int((side.codes("failure").codes >= 0).sum()) for side in (a, b)]
     return Comparison(
-        baseline=target_name(a), candidate=target_name(b), shifts=tuple(shifts), failed=(failed[0], failed[1])
-    )
+        baseline=target_name(a), candidate=target_name(b), shifts=tuple(shifts), failed=(failed[0], failed[1]),
+        too_few=too_few,
+    )  # fmt: skip
+
+
+def fewest(statistic: str) -> int:
+    """Return the requests that a statistic needs on each side."""
+    if not statistic.startswith("p"):
+        return FEWEST
+    share = float(statistic[1:]) / 100
+    return max(FEWEST, ceil(round(FEWEST_BEYOND / min(share, 1 - share), 6)))
+
+
+def _sides(a: Table, b: Table, name: str, *, paired: bool) -> Sides:
+    """Return a metric of two tables; of pairs those that both have it."""
+    x, y = a.counted(name), b.counted(name)
+    if paired:
+        rows = [np.flatnonzero(~(np.isnan(x) | np.isnan(y)))] * 2
+    else:
+        rows = [np.flatnonzero(~np.isnan(x)), np.flatnonzero(~np.isnan(y))]
+    pools = None
+    if METRICS[name].pooled is not None:
+        pools = (a.take(rows[0]).pooled(name), b.take(rows[1]).pooled(name))
+    return Sides(x[rows[0]], y[rows[1]], paired=paired, pools=pools)
+
+
+class Error(NamedTuple):
+    """What a difference is off by: its standard error, and the freedom of Student's t for it."""
+
+    size: float
+    freedom: float
+
+    def tails(self, difference: float) -> float:
+        """Return how often chance alone makes a larger difference."""
+        if not self.size:
+            return 1.0 if difference == 0 else 0.0
+        return t_tails(abs(difference) / self.size, self.freedom)
+
+    def half(self, chance: float) -> float:
+        """Return the difference that chance alone exceeds this often."""
+        return t_upper(chance / 2, self.freedom) * self.size if self.size else 0.0
 
 
 class Sides:
     """One metric of a baseline and a candidate, and what all its statistics share."""
 
-    def __init__(self, x: Series, y: Series, *, paired: bool, length: int = 0) -> None:
+    def __init__(
+        self, x: Series, y: Series, *, paired: bool, pools: tuple[tuple[Series, Series], ...] | None = None
+    ) -> None:
         """
-        x, y: values in the order in which they were measured; of pairs in their order.
-        length: of the blocks that are drawn, at least.
+        x, y: a value a request, in the order in which they were measured; of pairs in their order.
+        pools: of a metric with many values a request, of each side the values and of which request each is.
         """
-        self.x, self.y, self.paired, self._least = x, y, paired, length
-        self._drawn: tuple[Series, Series] | None = None
+        self.x, self.y, self.paired = x, y, paired
+        each = [(side, np.arange(len(side))) for side in (x, y)] if pools is None else pools
+        self._sides = [_Side(*one, len(series)) for one, series in zip(each, (x, y), strict=True)]
 
-    @cached_property
-    def ordered(self) -> tuple[Series, Series]:
-        return np.sort(self.x), np.sort(self.y)
-
-    @cached_property
-    def length(self) -> int:
-        """How long the blocks are that are drawn: as long as neighbours resemble each other."""
-        alone = block_length(self.y - self.x) if self.paired else max(block_length(self.x), block_length(self.y))
-        return max(alone, self._least)
+    @property
+    def requests(self) -> tuple[int, int]:
+        return len(self.x), len(self.y)
 
     @cached_property
     def above(self) -> float:
-        """In which share of pairs, or of all combinations, the candidate has more; ties of pairs half."""
+        """In which share of pairs, or of all combinations, the candidate has more; ties half."""
         if self.paired:
             return float((self.y > self.x).mean() + 0.5 * (self.y == self.x).mean())
-        return float(np.searchsorted(*self.ordered).mean() / len(self.x))
-
-    @property
-    def many(self) -> bool:
-        """Whether there are too many values to resample them one by one."""
-        return max(len(self.x), len(self.y)) > MOST_SINGLE
+        x, y = np.sort(self.x), np.sort(self.y)
+        below = np.searchsorted(x, y, side="left").mean() + np.searchsorted(x, y, side="right").mean()
+        return float(below / 2 / len(x))
 
     def at(self, statistic: str) -> tuple[float, float]:
         """Return the statistic of both."""
+        x, y = (side.at(statistic) for side in self._sides)
+        return x, y
+
+    def error(self, statistic: str) -> Error:
+        """Return what the difference of a statistic is off by."""
+        x, y = (side.influences(statistic) for side in self._sides)
+        if self.paired:
+            return _error_of_mean(y - x)
+        one, other = _error_of_mean(x), _error_of_mean(y)
+        variances = one.size**2, other.size**2
+        if not sum(variances):
+            return Error(0.0, one.freedom)
+        # Welch and Satterthwaite.
+        freedom = sum(variances) ** 2 / (variances[0] ** 2 / one.freedom + variances[1] ** 2 / other.freedom)
+        return Error(sqrt(sum(variances)), freedom)
+
+
+class _Side:
+    """The values of one side, and the influence of each request on a statistic of them."""
+
+    def __init__(self, values: Series, of: Series, requests: int) -> None:
+        self._values, self._of, self._requests = values, of, requests
+
+    @cached_property
+    def _ordered(self) -> Series:
+        return np.sort(self._values)
+
+    def at(self, statistic: str) -> float:
+        return float(self._values.mean()) if statistic == "mean" else statistic_of(self._ordered, statistic)
+
+    def influences(self, statistic: str) -> Series:
+        """Return of each request what it adds to the statistic's distance from the truth; their mean is 0."""
         if statistic == "mean":
-            return float(self.x.mean()), float(self.y.mean())
-        x, y = self.ordered
-        return statistic_of(x, statistic), statistic_of(y, statistic)
+            return self._of_requests(self._values - self._values.mean())
+        share = float(statistic[1:]) / 100
+        below = self._of_requests((self._values <= self.at(statistic)) - share)
+        below -= below.mean()
+        return below * -self._width(share, _error_of_mean(below).size)
 
-    def resampled(self, statistic: str, generator: np.random.Generator) -> Series:
-        """Return differences of runs made of random blocks of this one."""
-        if self.many:
-            return self._resampled_chunks(statistic, generator)
-        found = []
-        for many in _rounds(max(len(self.x), len(self.y))):
-            at = moving_blocks(len(self.x), self.length, many, generator)
-            other = at if self.paired else moving_blocks(len(self.y), self.length, many, generator)
-            found.append(_of(self.y[other], statistic) - _of(self.x[at], statistic))
-        return np.concatenate(found)
+    def _of_requests(self, of_values: Series) -> Series:
+        """Return the sum of each request, in units in which the mean of all is the mean of the values."""
+        sums: Series = np.bincount(self._of, of_values, self._requests)
+        return sums * (self._requests / len(of_values))
 
-    def _resampled_chunks(self, statistic: str, generator: np.random.Generator) -> Series:
-        x, y = (_Chunks(*side, statistic) for side in zip((self.x, self.y), self.ordered, strict=True))
-        if self._drawn is None:  # once for all statistics
-            at = moving_blocks(len(x.means), ceil(self.length / x.each), SWAPS, generator)
-            other = moving_blocks(len(y.means), ceil(self.length / y.each), SWAPS, generator)
-            self._drawn = at, at if self.paired else other
-        at, other = self._drawn
-        difference: Series = y.read_back(y.means[other].mean(axis=1)) - x.read_back(x.means[at].mean(axis=1))
-        return difference
-
-    def swapped(self, statistic: str, generator: np.random.Generator) -> Series:
-        """Return differences with the labels of random pairs swapped: what chance alone does."""
-        if self.many:
-            return self._swapped_chunks(statistic, generator)
-        found = []
-        for many in _rounds(len(self.x)):
-            swap = generator.random((many, len(self.x))) < 0.5
-            found.append(
-                _of(np.where(swap, self.x, self.y), statistic) - _of(np.where(swap, self.y, self.x), statistic)
-            )
-        return np.concatenate(found)
-
-    def _swapped_chunks(self, statistic: str, generator: np.random.Generator) -> Series:
-        """Return the same with the pairs of a chunk swapped together, which holds for neighbours that are alike too."""
-        both = np.sort(np.concatenate((self.x, self.y)))
-        x, y = (_Chunks(series, both, statistic) for series in (self.x, self.y))
-        centre = (x.share + y.share) / 2  # of values that do not exceed the statistic of both together
-        swap = generator.random((SWAPS, len(x.means))) < 0.5
-        one, other = (np.where(swap, *pair).mean(axis=1) for pair in ((x.means, y.means), (y.means, x.means)))
-        difference: Series = x.read_back(one, centre) - y.read_back(other, centre)
-        return difference
-
-
-class _Chunks:
-    """A long series as the means of chunks, from which a statistic can be read back."""
-
-    def __init__(self, series: Series, ordered: Series, statistic: str) -> None:
-        """ordered: the values that the statistic is of, ascending; those of the series, or of more."""
-        self.each = ceil(len(series) / CHUNKS)
-        self._ordered = ordered
-        self._percent = None if statistic == "mean" else float(statistic[1:]) / 100
-        if self._percent is not None:
-            series = series <= statistic_of(ordered, statistic)
-        self.means = chunk_means(series, self.each)
-        self.share = float(series.mean())
-
-    def read_back(self, means: Series, centre: float | None = None) -> Series:
-        """Return the statistic of runs with these means.
-
-        centre: what the mean is where the statistic is as measured.
-        """
-        if self._percent is None:
-            return means
-        below = self._percent + ((self.share if centre is None else centre) - means)
+    def _width(self, share: float, off: float) -> float:
+        """Return by how much the values grow for a share, where the percentile lies: 1 / density."""
         n = len(self._ordered)
-        found: Series = self._ordered[np.clip(np.ceil(below * n).astype(np.int64) - 1, 0, n - 1)]
-        return found
+        low, high = max(share - off, 0.0), min(share + off, 1.0)
+        if high <= low:
+            return 0.0
+        ends = [self._ordered[min(max(ceil(at * n) - 1, 0), n - 1)] for at in (low, high)]
+        return float(ends[1] - ends[0]) / (high - low)
 
 
-def shift(metric: str, statistic: str, sides: Sides, generator: np.random.Generator) -> Shift:
+def _error_of_mean(series: Series) -> Error:
+    """Return what the mean of a series is off by.
+
+    Where neighbours do not resemble each other by more than a standard error, as of independent values, which has
+    more freedom.
+    """
+    each = -(-len(series) // MOST)
+    if each > 1:
+        series = series[: len(series) // each * each].reshape(-1, each).mean(axis=1)
+    n = len(series)
+    centred = series - series.mean()
+    plain = sqrt(float(np.square(centred).sum()) / (n - 1) / n)
+    if not plain or correlation(centred) <= 1 / sqrt(n):
+        return Error(plain, n - 1)
+    size, freedom = larger_error(series)
+    return Error(max(size, plain), freedom)
+
+
+def shift(metric: str, statistic: str, sides: Sides) -> Shift:
     """Return by how much a statistic differs, with its interval and the chance of it (not yet corrected)."""
     at_x, at_y = sides.at(statistic)
     difference = at_y - at_x
-    boots = sides.resampled(statistic, generator)
-    spread = float(boots.std(ddof=1))
-    low, high = (float(v) for v in np.quantile(boots, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    if sides.paired:
-        swapped = sides.swapped(statistic, generator)
-        p_value = (1 + int((np.abs(swapped) >= abs(difference) * (1 - 1e-12)).sum())) / (1 + len(swapped))
-    else:
-        z = abs(difference) / spread if spread else (0.0 if difference == 0 else float("inf"))
-        p_value = 2 * (1 - NormalDist().cdf(z))
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
+    error = sides.error(statistic)
+    half = error.half(1 - LEVEL)
+    p_value = error.tails(difference)
     return Shift(
         metric=metric,
         statistic=statistic,
         baseline=at_x,
         candidate=at_y,
         difference=difference,
-        low=low,
-        high=high,
+        low=difference - half,
+        high=difference + half,
         relative=difference / at_x if at_x else None,
         p_value=p_value,
         p_adjusted=p_value,
         different=False,
         better=None,
-        smallest_seen=reach * spread,
+        smallest_seen=_smallest(error, 1),
         wins=1 - sides.above if METRICS[metric].better == "lower" else sides.above,
-        n=min(len(sides.x), len(sides.y)),
+        n=min(sides.requests),
         paired=sides.paired,
+        error=error.size,
+        freedom=error.freedom,
     )
 
 
-def _of(rows: Series, statistic: str) -> Series:
-    """Return the statistic of each row; percentiles by nearest rank."""
-    if statistic == "mean":
-        means: Series = rows.mean(axis=1)
-        return means
-    rank = max(ceil(float(statistic[1:]) / 100 * rows.shape[1]), 1) - 1
-    ranked: Series = np.partition(rows, rank, axis=1)[:, rank]
-    return ranked
-
-
-def _rounds(n: int) -> Iterator[int]:
-    """Yield how many runs are resampled at once."""
-    size = max(min(SWAPS, CELLS // max(n, 1)), 1)
-    for done in range(0, SWAPS, size):
-        yield min(size, SWAPS - done)
+def _smallest(error: Error, among: int) -> float:
+    """Return the difference that is found with 90 % power when so many comparisons are corrected together."""
+    return error.half((1 - LEVEL) / among) + t_upper(1 - POWER, error.freedom) * error.size
 
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
     """Return them with Holm's step-down over all shifts of all comparisons."""
     adjusted = iter(holm([one.p_value for c in comparisons for one in c.shifts]))
+    among = sum(len(c.shifts) for c in comparisons)
     return [
-        msgspec.structs.replace(c, shifts=tuple([_with_verdict(one, next(adjusted)) for one in c.shifts]))
+        msgspec.structs.replace(c, shifts=tuple([_with_verdict(one, next(adjusted), among) for one in c.shifts]))
         for c in comparisons
     ]
 
 
-def _with_verdict(one: Shift, p_adjusted: float) -> Shift:
+def _with_verdict(one: Shift, p_adjusted: float, among: int) -> Shift:
     different = p_adjusted < 1 - LEVEL
     better = None
     if different:
         better = (one.difference < 0) == (METRICS[one.metric].better == "lower")
-    return msgspec.structs.replace(one, p_adjusted=p_adjusted, different=different, better=better)
+    return msgspec.structs.replace(
+        one, p_adjusted=p_adjusted, different=different, better=better, among=among,
+        smallest_seen=_smallest(Error(one.error, one.freedom), among),
+    )  # fmt: skip
 
 
 def planned_n(first: Shift, share: float, comparisons: int) -> int:
     """Return the requests a target that find a shift of this share with 90 % power, corrected for many comparisons."""
-    plain = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
     strict = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / max(comparisons, 1)) + NormalDist().inv_cdf(POWER)
+    effect = abs(share * first.baseline)
+    if not effect:
+        return 0
     # The spread that is planned with is an estimate itself: its upper bound is used.
     unsure = 1 + NormalDist().inv_cdf(0.99) * sqrt(2 / max(first.n, 1))
-    return ceil(first.needed(share) * (strict / plain) ** 2 * unsure)
+    return ceil(first.n * (strict * first.error / effect) ** 2 * unsure)

@@ -123,11 +123,25 @@ def shift_verdict(shift: Shift) -> Literal["same", "better", "worse"]:
     return "same" if not shift.different else "better" if shift.better else "worse"
 
 
+def too_few_says(one: Comparison) -> str:
+    """Return which figures had too few requests to be compared, and how many they need."""
+    if not one.too_few:
+        return "too few requests succeeded on both sides to compare them"
+    least = min(one.too_few.values())
+    if not one.shifts:
+        return f"too few requests succeeded on both sides to compare them: {least} of each are needed"
+    by_number: dict[int, list[str]] = {}
+    for name, needed in one.too_few.items():
+        by_number.setdefault(needed, []).append(name)
+    parts = [f"{', '.join(names)} (needs {needed} requests of each)" for needed, names in by_number.items()]
+    return f"too few to tell: {'; '.join(parts)}"
+
+
 def verdict_of(one: Comparison) -> str:
     """Return a comparison in one sentence: in which figures the candidate is worse, and in which better."""
     who = f"{one.candidate} against {one.baseline}"
     if not one.shifts:
-        return f"{who}: too few requests succeeded on both sides to compare them"
+        return f"{who}: {too_few_says(one)}"
     parts = []
     for verdict in ("worse", "better"):
         shifts = [shift for shift in one.shifts if shift_verdict(shift) == verdict]

@@ -138,3 +138,14 @@ def t_tails(t: float, freedom: float) -> float:
         return float((np.cos(middles) ** (freedom - 1)).mean()) * angle
 
     return max(1 - below(atan(t / sqrt(freedom))) / below(pi / 2), 0.0)
+
+
+def t_upper(chance: float, freedom: float) -> float:
+    """Return what Student's t exceeds this often, on one side."""
+    low, high = 0.0, 1.0
+    while t_tails(high, freedom) > 2 * chance and high < 1e6:
+        low, high = high, 2 * high
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_tails(middle, freedom) > 2 * chance else (low, middle)
+    return (low + high) / 2

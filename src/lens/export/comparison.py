@@ -15,7 +15,7 @@ import msgspec
 from lens.analysis.compare import Comparison, Shift
 from lens.analysis.gates.checks import Check, checks_of
 from lens.analysis.gates.sla import GateResult
-from lens.analysis.sides import Compared, Side, shift_verdict, verdict_of
+from lens.analysis.sides import Compared, Side, shift_verdict, too_few_says, verdict_of
 from lens.export.json import document_pieces, summary_fields
 from lens.export.request_json import encode_requests
 from lens.metrics.table import Table
@@ -71,6 +71,7 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "candidate": one.candidate,
         "verdict": verdict_of(one),
         "failed": {"baseline": one.failed[0], "candidate": one.failed[1]},
+        "too_few": one.too_few,
         "shifts": [{**msgspec.structs.asdict(shift), "verdict": shift_verdict(shift)} for shift in one.shifts],
     }
 
@@ -145,7 +146,7 @@ def comparison_checks(found: Compared) -> tuple[Check, ...]:
                 )
             )
         if not one.shifts:
-            says = "too few requests succeeded on both sides to compare them"
+            says = too_few_says(one)
             name = f"{one.candidate} against {one.baseline}"
             checks.append(Check(suite="comparison", name=name, state="skipped", says=says))
     return tuple(checks)

@@ -122,7 +122,7 @@ class ModelComparator:
     """Asks several models the same, in turns, so that drift hits all of them alike."""
 
     def __init__(
-        self, *, iterations: int = 20, concurrency: int = 1, book: PriceBook | None = None, **load: Any
+        self, *, iterations: int = 30, concurrency: int = 1, book: PriceBook | None = None, **load: Any
     ) -> None:
         """
         iterations: requests for each model. load: other fields of LoadConfig.

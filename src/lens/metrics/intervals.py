@@ -169,6 +169,7 @@ class MeanError(NamedTuple):
     size: float  # its standard error
     t: float  # Student's quantile for the cosines that it was read from
     skew: float  # of the mean: its third moment over the cube of its standard error
+    freedom: int  # of Student's t: the cosines that were read
 
 
 def mean_error(series: Series, level: float) -> MeanError:
@@ -178,23 +179,38 @@ def mean_error(series: Series, level: float) -> MeanError:
     squares = np.square(centred)
     spread = float(squares.sum())
     if spread <= 1e-24 * n * float(np.square(series[0])):
-        return MeanError(0.0, 0.0, 0.0)
-    size, t = _by_cosines(centred, n, level, unsure=0.7)
-    if n >= FEWEST_FOR_BLOCKS:
-        each = round(n ** (1 / 3))
-        whole = n // each
-        blocks = centred[: whole * each].reshape(whole, each).mean(axis=1)
-        other = _by_cosines(blocks - blocks.mean(), n, level, unsure=0.0)
-        size, t = max((size, t), other, key=lambda one: one[0] * one[1])
+        return MeanError(0.0, 0.0, 0.0, n - 1)
+    size, t, freedom = max(_readings(centred, level), key=lambda one: one[0] * one[1])
     skewness = float(np.mean(squares * centred)) / (spread / n) ** 1.5
     if _alike(series):
         skewness *= SKEWNESS_OF_SPELLS
     independent = spread / n / size**2
-    return MeanError(size, t, skewness / sqrt(max(independent, 1.0)))
+    return MeanError(size, t, skewness / sqrt(max(independent, 1.0)), freedom)
 
 
-def _by_cosines(centred: Series, n: int, level: float, *, unsure: float) -> tuple[float, float]:
-    """Return the standard error of the mean and Student's quantile for it.
+def _readings(centred: Series, level: float) -> list[tuple[float, float, int]]:
+    """Return the standard error of the mean as read from the values, and as from means of short blocks."""
+    n = len(centred)
+    found = [_by_cosines(centred, n, level, unsure=0.7)]
+    if n >= FEWEST_FOR_BLOCKS:
+        each = round(n ** (1 / 3))
+        whole = n // each
+        blocks = centred[: whole * each].reshape(whole, each).mean(axis=1)
+        found.append(_by_cosines(blocks - blocks.mean(), n, level, unsure=0.0))
+    return found
+
+
+def larger_error(series: Series) -> tuple[float, int]:
+    """Return the larger reading of the standard error of the mean, with the freedom of the values' own.
+
+    That is more freedom than `mean_error` has, as a test among many needs.
+    """
+    readings = _readings(series - series.mean(), 0.95)
+    return max(size for size, _, _ in readings), readings[0][2]
+
+
+def _by_cosines(centred: Series, n: int, level: float, *, unsure: float) -> tuple[float, float, int]:
+    """Return the standard error of the mean, Student's quantile for it and its freedom.
 
     n: values that the series was made of. unsure: standard errors by which the correlation is taken larger.
     """
@@ -209,7 +225,7 @@ def _by_cosines(centred: Series, n: int, level: float, *, unsure: float) -> tupl
     # Of an AR(1) process, over that at frequency 0.
     spectrum = (1 - rho) ** 2 / (1 - 2 * rho * np.cos(low) + rho * rho)
     height = float((_cosines(centred, count) ** 2 / spectrum).mean())
-    return sqrt(height / many), t_quantile((1 + level) / 2, count)
+    return sqrt(height / many), t_quantile((1 + level) / 2, count), count
 
 
 def _cosines(centred: Series, count: int) -> Series:

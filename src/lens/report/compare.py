@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lens.analysis.compare import Comparison, Shift
 from lens.analysis.explore.groups import figure_of
-from lens.analysis.sides import Compared, Side, shift_verdict, verdict_of
+from lens.analysis.sides import Compared, Side, shift_verdict, too_few_says, verdict_of
 from lens.report import terminal
 
 _HOW = {True: "asked in turns", False: "not interleaved: drift between them is not excluded"}
@@ -102,8 +102,8 @@ def _print_shifts(console: Console, one: Comparison) -> None:
     console.print(Text(title, style="bold"))
     if one.shifts:
         console.print(_shift_table(console, one.shifts))
-    else:
-        console.print("too few requests succeeded on both sides to compare them")
+    if one.too_few or not one.shifts:
+        terminal.fact(console, "not compared", too_few_says(one), style="dim")
     if any(one.failed):
         terminal.fact(console, "failed", f"{one.failed[0]} of the baseline, {one.failed[1]} of the candidate")
 

@@ -17,7 +17,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from lens.analysis.compare import COMPARED, FEWEST, LEVEL, POWER, STATISTICS, Shift, Sides, shift
+from lens.analysis.compare import COMPARED, LEVEL, POWER, STATISTICS
+from lens.analysis.gates.resampling import ResampledSides
 from lens.analysis.stats import Series, block_length, holm, statistic_of, t_tails
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
@@ -28,6 +29,7 @@ from lens.metrics.table import Table
 Result = Literal["regressed", "improved", "within tolerance", "no change shown"]
 # So many baselines tell how much a figure moves from run to run; fewer do not.
 RUNS_FOR_SPREAD = 3
+FEWEST = 8
 TOLERANCE = 0.05
 
 
@@ -126,12 +128,12 @@ def regression(
         x = np.concatenate(columns)
         if not len(x) and not len(y):
             continue
-        sides = Sides(x, y, paired=False, length=min(length, len(x), len(y)))
+        sides = ResampledSides(x, y, length=min(length, len(x), len(y)))
         for statistic in STATISTICS:
             if min(len(x), len(y)) < _fewest(statistic):
                 absent.append(f"{name} {statistic}")
             else:
-                found.append(_difference(shift(name, statistic, sides, generator), columns, len(y), length))
+                found.append(_difference(name, statistic, sides, generator, columns, length))
     failures = _success(runs, now)
     found += [failures] if failures else []
     adjusted = holm([one.p_value for one in found])
@@ -199,19 +201,21 @@ def _fewest(statistic: str) -> int:
     return max(FEWEST, values_needed(float(statistic[1:]))) if statistic[0] == "p" else FEWEST
 
 
-def _difference(made: Shift, columns: Sequence[Series], n: int, length: int) -> _Difference:
+def _difference(
+    metric: str, statistic: str, sides: ResampledSides, generator: np.random.Generator, columns: Sequence[Series],
+    length: int,
+) -> _Difference:  # fmt: skip
     """With the noise within runs, and between them where there are enough baselines to tell."""
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
-    sizes = (sum(map(len, columns)), n)
+    sizes = (len(sides.x), len(sides.y))
     blocks = max(min(sizes) / length, 2.0)
     # Blocks of a short run know its mean, which the truth is not: what they scatter is too little by this.
-    spread = made.smallest_seen / reach * sqrt(blocks / (blocks - 1))
+    spread = float(sides.resampled(statistic, generator).std(ddof=1)) * sqrt(blocks / (blocks - 1))
     long_enough = [column for column in columns if len(column) >= FEWEST]
     if len(long_enough) >= RUNS_FOR_SPREAD:
-        per_run = [statistic_of(np.sort(column), made.statistic) for column in long_enough]
-        spread = _with_runs(spread, per_run, n / sum(sizes))
+        per_run = [statistic_of(np.sort(column), statistic) for column in long_enough]
+        spread = _with_runs(spread, per_run, sizes[1] / sum(sizes))
     freedom = max(1.5 * (blocks - 1), 2.0)
-    return _Difference(made.metric, made.statistic, made.baseline, made.candidate, spread, sizes, freedom)
+    return _Difference(metric, statistic, *sides.at(statistic), spread, sizes, freedom)
 
 
 def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:

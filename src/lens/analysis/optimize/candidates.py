@@ -14,7 +14,7 @@ from math import ceil
 import msgspec
 import numpy as np
 
-from lens.analysis.compare import CHUNKS, MOST_SINGLE
+from lens.analysis.gates.resampling import CHUNKS, MOST_SINGLE
 from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds
 from lens.analysis.stats import Series, block_length, moving_blocks
 from lens.metrics.columns import Column
