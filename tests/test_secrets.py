@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import json
+from base64 import b64encode
+from urllib.parse import quote
+
 import pytest
 
 from lens.secrets import (
+    MOST_KNOWN,
     bare_url,
+    holds_secret,
+    is_known_in,
     is_sensitive,
     mask_headers,
+    mask_known,
     mask_secrets,
     remember_headers,
     remember_secret,
@@ -106,3 +115,50 @@ def test_a_password_in_a_url_is_remembered_as_it_is_written_and_as_it_is_sent():
 )
 def test_an_address_is_shown_without_credentials_and_query(url, seen):
     assert bare_url(url) == seen
+
+
+@pytest.mark.parametrize(
+    "secret", ["tok-4f9c2d7e1b8a", """q"uo'te-9f8e7d6c""", "aB3/xY+z9Q==", "a&b<c>-55aa77", "back\\slash-1f2e"]
+)
+def test_a_secret_is_masked_however_it_is_written(secret):
+    remember_secret(secret)
+    written = [secret, quote(secret, safe=""), json.dumps(secret), repr(secret), html.escape(secret)]
+    shown = mask_known(" ".join(written))
+    assert shown.count("***") == len(written), shown
+    assert is_known_in(json.dumps({"key": secret}).encode())
+
+
+def test_what_looks_like_a_key_stays_where_only_known_ones_are_masked():
+    assert mask_known("say sk-abcdefghijkl") == "say sk-abcdefghijkl"
+
+
+@pytest.mark.parametrize("placeholder", ["ollama", "not-needed", "Unused"])
+def test_a_placeholder_for_a_key_is_no_secret(placeholder):
+    remember_secret(placeholder)
+    assert mask_known(placeholder) == placeholder
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("api_key", True), ("apiKey", True), ("secret", True), ("x-access-token", True), ("token", True),
+        ("session_token", True), ("password", True), ("aws.secret_key", True),
+        ("max_tokens", False), ("prompt_cache_key", False), ("tokenizer", False), ("stop_token_ids", False),
+        ("key", False), ("author", False),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_field_says_whether_it_holds_a_secret(name, holds):
+    assert holds_secret(name) is holds
+
+
+def test_credentials_of_an_address_are_masked_as_a_header_has_them():
+    remember_url("http://Aladdin:open-sesame-9@h:1?trace=whole-query-5")
+    basic = b64encode(b"Aladdin:open-sesame-9").decode()
+    assert mask_known(f"Basic {basic} GET /?trace=whole-query-5") == "Basic *** GET /?***"
+
+
+def test_the_oldest_are_forgotten_so_that_a_monitor_does_not_grow():
+    for number in range(MOST_KNOWN + 10):
+        remember_secret(f"renewed-token-{number}-")
+    assert mask_known("renewed-token-0-") == "renewed-token-0-"
+    assert mask_known(f"renewed-token-{MOST_KNOWN + 9}-") == "***"

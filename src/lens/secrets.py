@@ -7,9 +7,11 @@ stands under, or because it looks like a key.
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 MASK = "***"
 # Shorter values would mask innocent text.
@@ -17,7 +19,8 @@ SHORTEST = 6
 _NAMES = r"auth|key|token|secret|cookie|password|credential"
 _SENSITIVE = re.compile(_NAMES, re.IGNORECASE)
 # InfluxDB's password in a query: https://docs.influxdata.com/influxdb/v1/tools/api/#query-string-parameters-2
-_PASSWORD_PARAMETERS = frozenset(("p",))
+# and the names under which signed addresses carry their signature.
+_PASSWORD_PARAMETERS = frozenset(("p", "sig", "signature", "x-amz-signature", "code"))
 # Keys of the providers we know begin like this; the last resort, behind what is remembered.
 _LOOKS_SECRET = re.compile(
     r"\b(sk[-_]|AIza|key-(?=[\w-]*\d))[\w\-*.]{5,}[\w\-*]"
@@ -28,7 +31,59 @@ _LOOKS_SECRET = re.compile(
     re.ASCII,
 )
 _HOST_AND_PORT = re.compile(r"(\[[^]]*]|[^:]*)(:\d*)?")
-_known: set[str] = set()
+# What people write where a server wants no key; to mask these would mask innocent text.
+_PLACEHOLDERS = frozenset(("ollama", "unused", "not-needed", "notneeded", "lm-studio", "placeholder", "no-key"))
+# Access tokens are renewed each hour for as long as a monitor runs; the oldest are forgotten.
+MOST_KNOWN = 256
+# Names of settings and body fields that hold a secret whatever they hold; "max_tokens" and "cache_key" do not.
+_HOLDS_SECRET = re.compile(
+    r"(.*[-_.])?(api[-_]?keys?|apikey|secrets?|secret[-_]?key|access[-_]?key|private[-_]?key|password|passwd"
+    r"|credentials?|auth|authorization|token|bearer|(access|auth|api|session|refresh|id|bearer|user)[-_]?token)",
+    re.IGNORECASE,
+)
+
+
+class _Known:
+    """The secrets of this process, in every form in which one may be written."""
+
+    def __init__(self) -> None:
+        self._forms: dict[str, tuple[str, ...]] = {}
+        self._pattern: re.Pattern[str] | None = None
+        self._bytes: tuple[bytes, ...] | None = None
+
+    def add(self, value: str) -> None:
+        if value not in self._forms:
+            self._forms[value] = _forms(value)
+            if len(self._forms) > MOST_KNOWN:
+                del self._forms[next(iter(self._forms))]
+            self._pattern = self._bytes = None
+
+    def all_forms(self) -> set[str]:
+        return {form for forms in tuple(self._forms.values()) for form in forms}
+
+    def mask(self, text: str) -> str:
+        if not self._forms:
+            return text
+        if self._pattern is None:
+            longest_first = sorted(self.all_forms(), key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        return self._pattern.sub(MASK, text)
+
+    def in_bytes(self, data: bytes) -> bool:
+        if self._bytes is None:
+            self._bytes = tuple([form.encode("utf-8", "replace") for form in self.all_forms()])
+        return any(form in data for form in self._bytes)
+
+
+_known = _Known()
+
+
+def _forms(value: str) -> tuple[str, ...]:
+    """Return a secret as it is, in a URL, in JSON, in the repr of a text, and in an HTML page."""
+    quoted = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    html = quoted.replace('"', "&quot;").replace("'", "&#x27;")
+    written = (value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1], repr(value)[1:-1], html)
+    return tuple(dict.fromkeys(written))
 
 
 def is_sensitive(name: str) -> bool:
@@ -38,8 +93,13 @@ def is_sensitive(name: str) -> bool:
 
 def remember_secret(value: str | None) -> None:
     """Mask this value from now on wherever it appears in what `mask_secrets` returns."""
-    if value and len(value) >= SHORTEST:
+    if value and len(value) >= SHORTEST and value.lower() not in _PLACEHOLDERS:
         _known.add(value)
+
+
+def holds_secret(name: str) -> bool:
+    """Return whether a setting or a field of a body with this name holds a secret, whatever its value is."""
+    return _HOLDS_SECRET.fullmatch(name) is not None
 
 
 def remember_headers(headers: Iterable[tuple[str, str]]) -> None:
@@ -50,20 +110,33 @@ def remember_headers(headers: Iterable[tuple[str, str]]) -> None:
 
 
 def remember_url(url: str) -> None:
-    """Remember the password, and the parameters that may be secrets, of a URL."""
+    """Remember the user's name and password and the query of a URL, and the parameters that may be secrets alone."""
     _, _, query = url.partition("?")
+    remember_secret(query)
     for name, value in parse_qsl(query):
-        if name in _PASSWORD_PARAMETERS or is_sensitive(name):
+        if name.lower() in _PASSWORD_PARAMETERS or is_sensitive(name):
             remember_secret(value)
-    password = _user_info(url).partition(":")[2]
+    user_info = _user_info(url)
+    password = user_info.partition(":")[2] or user_info
     remember_secret(password)
     remember_secret(unquote(password))
+    if user_info:  # as it stands in a header: RFC 7617
+        remember_secret(b64encode(unquote(user_info).encode("utf-8", "replace")).decode())
+
+
+def mask_known(text: str) -> str:
+    """Return the text without the secrets that were remembered; what only looks like a key stays."""
+    return _known.mask(text)
+
+
+def is_known_in(data: bytes) -> bool:
+    """Return whether a secret that was remembered stands in the bytes."""
+    return _known.in_bytes(data)
 
 
 def mask_secrets(text: str) -> str:
     """Return the text without secrets; of what only looks like a key, its prefix stays."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    text = _known.mask(text)
     return _LOOKS_SECRET.sub(lambda found: f"{next(g for g in found.groups() if g is not None)}{MASK}", text)
 
 

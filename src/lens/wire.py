@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from lens.model import Billing, Connection, Events, Failure, Limit, Signal, Stamps, ToolCall, Usage
+from lens.secrets import remember_secret
 
 # How the body is cut into events. "document" is one JSON value, not streamed.
 EventFraming = Literal["sse", "ndjson", "json_array", "aws", "document"]
@@ -68,12 +69,16 @@ class SignalRules(msgspec.Struct, frozen=True):
 
 
 class Secret:
-    """A key or token; only reveal() shows it, so that no repr, log or traceback can."""
+    """A key or token; only reveal() shows it, so that no repr, log or traceback can.
+
+    Its value is masked from now on in whatever a server sends back and in whatever is shown.
+    """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
         self._value = value
+        remember_secret(value)
 
     def reveal(self) -> str:
         return self._value

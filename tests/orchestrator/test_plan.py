@@ -199,3 +199,17 @@ def test_a_proxy_of_the_environment_that_cannot_be_used_is_named_by_its_variable
     with pytest.raises(ConfigError, match=r"ALL_PROXY of the environment: .*SOCKS.*--proxy ''"):
         plan_of({"ALL_PROXY": "socks5://127.0.0.1:1080"})
     assert plan_of({"ALL_PROXY": "socks5://127.0.0.1:1080"}, proxy="").targets[0].endpoint.proxy is None
+
+
+@pytest.mark.parametrize("address", ["http://bedrock.example", "http://10.0.0.7:8080/v1"])
+@pytest.mark.parametrize(
+    "variables",
+    [{"AWS_BEARER_TOKEN_BEDROCK": "b" * 20}, {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "s" * 20}],
+)
+def test_aws_credentials_never_leave_the_machine_unencrypted(address, variables):
+    config = TargetConfig(provider="bedrock", model="m", base_url=address)
+    environ = {**variables, "AWS_REGION": "eu-west-1"}
+    with pytest.raises(ConfigError, match=r"its credentials are not sent over plain http; give an https address"):
+        make_target(config, environ)
+    for safe in (address.replace("http:", "https:"), "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"):
+        assert make_target(msgspec.structs.replace(config, base_url=safe), environ).key is not None

@@ -136,7 +136,7 @@ def check_whole(config: RunConfig, environ: Mapping[str, str]) -> list[Problem]:
 
     def of_target(target: TargetConfig) -> Callable[[], object]:
         # A key that is absent is no mistake of the file, and what is there is not to be read for this.
-        whole = msgspec.structs.replace(target, api_key=Secret("unread"))
+        whole = msgspec.structs.replace(target, api_key=Secret("-"))
         if target.provider == SIMULATOR and target.base_url is None:
             whole = msgspec.structs.replace(whole, base_url="http://127.0.0.1:1/v1")
         return lambda: make_target(whole, environ)

@@ -14,6 +14,7 @@ import msgspec
 
 from lens.cli.command import Option
 from lens.config.load import VARIABLES
+from lens.config.secret_settings import without_secrets
 from lens.config.settings import RunConfig, Section, TargetConfig, Tree
 from lens.providers.registry import get_provider
 from lens.secrets import MASK, is_sensitive, mask_headers
@@ -143,7 +144,7 @@ def shown(field: str, value: Any) -> str | None:
         parts = urlsplit(str(value))
         return f"{parts.scheme}://{parts.hostname}/{MASK}"
     if isinstance(value, str | int | float):
-        return str(value)
+        return str(without_secrets(value))
     if field == "headers":
         return ", ".join(f"{name}: {text}" for name, text in mask_headers(dict(value).items()))
     if isinstance(value, tuple) and all(isinstance(one, str | int | float) for one in value):

@@ -14,12 +14,13 @@ import trio
 
 from lens.cli.errors import PROGRAM
 from lens.cli.settings import Settings
+from lens.config.secret_settings import remember_settings
 from lens.run import driver
 from lens.run.driver import RunOptions
 from lens.run.outputs import uses_stdout
 from lens.run.result import RunResult
 from lens.run.sink import Sink
-from lens.secrets import mask_secrets, remember_headers
+from lens.secrets import mask_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,11 +108,10 @@ def tell_troubles(result: RunResult, measured: str | None = None) -> None:
 
 
 def remember_secrets(settings: Settings) -> None:
-    """Hide header values that may be keys from all that is shown, also from the command that is recorded."""
-    for target in settings.config.targets:
-        remember_headers(target.headers)
+    """Hide what may be a secret from all that is shown, also from the command that is recorded."""
+    remember_settings(settings.config)
 
 
 def _command() -> str:
     """Return what was typed, without secrets."""
-    return mask_secrets(shlex.join([PROGRAM, *sys.argv[1:]]))
+    return shlex.join([PROGRAM, *[mask_secrets(word) for word in sys.argv[1:]]])

@@ -10,6 +10,7 @@ from lens.export.prometheus import CONTENT_TYPE, PREFIX, Family, Labels, Prometh
 from lens.monitor.outbox import Outbox
 from lens.monitor.serve import Page
 from lens.monitor.watch import BURNS, Watch, burn_rates
+from lens.secrets import one_line
 
 
 class Health(msgspec.Struct, kw_only=True):
@@ -33,7 +34,10 @@ def metrics_page(
 
 
 def health_page(health: Health) -> Page:
-    return Page(200 if health.ok else 503, "application/json", msgspec.json.encode(health) + b"\n")
+    """Return the page of /healthz; what receivers and servers said stands there without secrets."""
+    said = {"firing": [*map(one_line, health.firing)], "troubles": [*map(one_line, health.troubles)]}
+    body = msgspec.json.encode(msgspec.structs.replace(health, **said))
+    return Page(200 if health.ok else 503, "application/json", body + b"\n")
 
 
 def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, now_s: float) -> Iterator[Family]:

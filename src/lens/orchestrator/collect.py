@@ -11,13 +11,19 @@ import re
 from array import array
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
 
 from lens._core.clock import now_ns, realtime_ns
 from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, Try
 from lens.orchestrator.plan import PlanTarget, Slot
+from lens.secrets import is_known_in, mask_known, mask_secrets
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
 
+S = TypeVar("S", bound=msgspec.Struct)
+_encode = msgspec.json.Encoder().encode
 _NUMBER = re.compile(r"[0-9]+")
 # Kinds of warnings that a run tells; a server that invents names must not fill the page.
 MOST_WARNINGS = 16
@@ -54,7 +60,7 @@ def record_of(
         target=target.info.name,
         target_index=slot.target,
         http_status=exchange.status,
-        failure=exchange.failure if stopped else reading.failure,
+        failure=_stopped_failure(exchange) if stopped else reading.failure,
         usage=reading.usage,
         token_source=reading.token_source,
         tokens_per_event=array("q", per_event) if per_event is not None else None,
@@ -66,7 +72,7 @@ def record_of(
         clock_stepped=exchange.clock_stepped,
         comments=exchange.comments,
         wire_bytes=exchange.wire_bytes,
-        content_encoding=exchange.content_encoding,
+        content_encoding=mask_known(exchange.content_encoding) if exchange.content_encoding else None,
         headers=reading.headers,
         rate_limits=reading.rate_limits,
         server_timing_ms=reading.server_timing_ms,
@@ -87,13 +93,41 @@ def record_of(
     )
 
 
+def _stopped_failure(exchange: Exchange) -> Failure | None:
+    return None if exchange.failure is None else without_secrets(exchange.failure)
+
+
 def read_answer(target: PlanTarget, request: WireRequest, exchange: Exchange) -> Reading:
-    """Return what the provider makes of an answer. A codec that breaks is a fault of one request, not of the run."""
+    """Return what the provider makes of an answer, without the secrets that a server may send back.
+
+    A codec that breaks is a fault of one request, not of the run.
+    """
     try:
-        return target.provider.decode(request, exchange)
+        return without_secrets(target.provider.decode(request, exchange))
     except Exception as error:
         what = f"provider {target.info.provider}: the answer broke its decoder: {type(error).__name__}: {error}"
-        return Reading(category="protocol_error", failure=Failure(message=what, where="client"))
+        return Reading(category="protocol_error", failure=Failure(message=mask_secrets(what), where="client"))
+
+
+def without_secrets(value: S) -> S:
+    """Return a struct in which the secrets of this process are masked, in every text of it."""
+    try:
+        if not is_known_in(_encode(value)):
+            return value
+    except (UnicodeEncodeError, OverflowError, TypeError):
+        pass  # what cannot be written is looked at text by text
+    masked: S = msgspec.convert(_masked(msgspec.to_builtins(value)), type(value))
+    return masked
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask_known(value)
+    if isinstance(value, list | tuple):
+        return [_masked(one) for one in value]
+    if isinstance(value, dict):
+        return {_masked(name): _masked(one) for name, one in value.items()}
+    return value
 
 
 def first_events(events: Events, count: int | None) -> Events:

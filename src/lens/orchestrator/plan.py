@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from lens.config.secret_settings import remember_settings
 from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
 from lens.config.targets import with_names
 from lens.errors import ConfigError
@@ -21,9 +22,10 @@ from lens.model import Record, Target
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
-from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url
+from lens.providers.auth.keys import find_key, key_file_warning, refuse_plain_http, resolve_base_url
 from lens.providers.base import Provider
 from lens.providers.registry import CUSTOM, get_provider
+from lens.secrets import bare_url
 from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, usable_proxy
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
@@ -128,6 +130,7 @@ def make_plan(
     """
     if not config.targets:
         raise ConfigError("nothing to measure: name a --provider and a --model")
+    remember_settings(config)
     load = config.load
     named = planned_targets(config.targets, environ)
     made = [make_target(one, environ) for one in config.targets]
@@ -197,6 +200,8 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         server_name=config.server_name,
     )
     key = find_key(config, provider, environ)
+    if key is not None:
+        refuse_plain_http(config, provider, base_url)
     info = _info(config, base_url)
     return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key, labels=config.labels)
 
@@ -225,7 +230,7 @@ def _info(config: TargetConfig, base_url: str) -> Target:
     return Target(
         provider=config.provider,
         model=model,
-        url=base_url.partition("?")[0].rstrip("/"),
+        url=bare_url(base_url).rstrip("/"),
         api=config.api,
         temperature=config.temperature,
         max_tokens=config.max_tokens,

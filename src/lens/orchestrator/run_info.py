@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from lens._core.clock import cost_ns, now_ns, resolution_ns
+from lens.config.secret_settings import without_secrets
 from lens.config.settings import RunConfig, TargetConfig
 from lens.model import SCHEMA, Machine, RunInfo
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import Plan
-from lens.secrets import MASK, bare_url, mask_headers
+from lens.secrets import MASK
 from lens.wire import Secret
 
 
@@ -90,7 +91,8 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         if section in kept:
             kept[section] = {k: v for k, v in kept[section].items() if v != bare[section][k]}
     kept["targets"] = [_bare_target(target) for target in plain["targets"]]
-    return kept
+    found: dict[str, Any] = without_secrets(kept)
+    return found
 
 
 def _hide(value: object) -> str:
@@ -101,11 +103,4 @@ def _hide(value: object) -> str:
 
 def _bare_target(target: dict[str, Any]) -> dict[str, Any]:
     default = msgspec.to_builtins(TargetConfig(provider=""))
-    found = {k: v for k, v in target.items() if k not in ("api_key", "api_key_command") and v != default[k]}
-    if "headers" in found:
-        found["headers"] = [list(header) for header in mask_headers(found["headers"])]
-    if isinstance(found.get("custom"), dict) and "headers" in found["custom"]:
-        found["custom"] = {**found["custom"], "headers": dict(mask_headers(found["custom"]["headers"].items()))}
-    if "proxy" in found:
-        found["proxy"] = bare_url(found["proxy"])
-    return found
+    return {k: v for k, v in target.items() if k not in ("api_key", "api_key_command") and v != default[k]}

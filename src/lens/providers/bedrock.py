@@ -52,6 +52,7 @@ class Bedrock:
     key_variables = (BEARER_VARIABLE,)
     apis = (CONVERSE, INVOKE)
     preset = PRESET
+    encrypted_only = True  # credentials of an account are not sent over plain http
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
         """Return AWS_ENDPOINT_URL_BEDROCK_RUNTIME, else the address of the region."""

@@ -167,7 +167,7 @@ class CustomReader(AnswerReader):
         if not error:
             return None
         found = parse_error(as_dict(error)) or parse_error({"error": error})
-        return found or Failure(message=mask_secrets(_as_text(error)[:MESSAGE_CHARS]))
+        return found or Failure(message=mask_secrets(_as_text(error))[:MESSAGE_CHARS])
 
     def is_done(self) -> bool:
         """Where nothing is configured that ends a stream, the end of the body does."""

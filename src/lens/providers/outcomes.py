@@ -24,7 +24,7 @@ from lens.providers.values import (
     parse_json,
     parse_json_or,
 )
-from lens.secrets import mask_secrets
+from lens.secrets import bare_url, mask_secrets
 from lens.wire import Exchange
 
 # As plain ints: `&` of an int with a flag enum takes many times as long, and every event is asked.
@@ -307,7 +307,7 @@ def _error_type(kind: Any) -> str | None:
 def _error_code(code: Any) -> str | int | None:
     """Return an error's code: a string, or a number that fits a record."""
     if isinstance(code, str):
-        return mask_secrets(code[:MESSAGE_CHARS])
+        return mask_secrets(code)[:MESSAGE_CHARS]
     return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**63 else None
 
 
@@ -315,10 +315,10 @@ def _page_message(status: int, reason: str, headers: dict[str, str], body: bytes
     """Return a message for an answer whose body holds no error: a redirect's target, or a page's text."""
     first = f"HTTP {status} {reason}".strip()
     if 300 <= status < 400 and headers.get("location"):
-        return f"{first}: it points to {headers['location'].partition('?')[0]}; give that as --base-url"
-    page = body[:4096].decode("utf-8", "replace")
+        return mask_secrets(f"{first}: it points to {bare_url(headers['location'])}; give that as --base-url")
+    page = mask_secrets(body[:4096].decode("utf-8", "replace"))
     text = " ".join(_MARKUP.sub(" ", page).split())
-    return mask_secrets(f"{first}: {text[:200]}" if text else first)
+    return f"{mask_secrets(first)}: {text[:200]}" if text else mask_secrets(first)
 
 
 def _category(status: int, kind: str | None, code: Any, message: str) -> str:

@@ -18,7 +18,7 @@ from lens.pricing import PriceBook
 from lens.run.budget import quote
 from lens.run.checks import check_load
 from lens.run.simulators import with_placeholders
-from lens.secrets import MASK, mask_headers
+from lens.secrets import mask_headers, mask_known, mask_secrets
 from lens.units import seconds
 from lens.wire import WireRequest
 
@@ -68,22 +68,20 @@ def _target(target: PlanTarget, requests: tuple[WireRequest, ...]) -> dict[str, 
         "url": target.info.url,
         "via": endpoint.unix_socket or (endpoint.proxy.label if endpoint.proxy else None),
         "certificates": "not checked" if endpoint.insecure and endpoint.scheme == "https" else None,
-        "request": _request(requests[0], target),
+        "request": _request(requests[0]),
         "body_bytes": sum(len(request.body) for request in requests) // len(requests),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _request(request: WireRequest, target: PlanTarget) -> dict[str, Any]:
-    def shown(text: str) -> str:
-        return text.replace(target.key.reveal(), MASK) if target.key else text
-
-    sent = [(name.decode("latin-1"), shown(value.decode("latin-1"))) for name, value in request.headers]
+def _request(request: WireRequest) -> dict[str, Any]:
+    sent = [(name.decode("latin-1"), mask_secrets(value.decode("latin-1"))) for name, value in request.headers]
     try:
-        body: Any = msgspec.json.decode(shown(request.body.decode("utf-8", "replace")))
+        body: Any = msgspec.json.decode(mask_known(request.body.decode("utf-8", "replace")))
     except UNREADABLE:
         body = f"{len(request.body)} bytes"
-    return {"method": request.method, "path": shown(request.path), "headers": dict(mask_headers(sent)), "body": body}
+    path = mask_secrets(request.path)
+    return {"method": request.method, "path": path, "headers": dict(mask_headers(sent)), "body": body}
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lens.orchestrator.plan import PlanTarget
 from lens.providers.openai import OpenAI
 from lens.providers.values import as_dict, as_list, as_str, parse_json
 from lens.push.http import Answer, Request, exchange, in_thread
+from lens.secrets import mask_secrets
 
 TIMEOUT_S = 10.0
 # Paths that people copy along with a base URL.
@@ -74,4 +75,4 @@ def _names(body: bytes) -> tuple[str, ...] | None:
     rows = as_dict(listing).get("data", listing)
     if not isinstance(rows, list):
         return None
-    return tuple([name for row in as_list(rows) if (name := as_str(as_dict(row).get("id")))])
+    return tuple([mask_secrets(name) for row in as_list(rows) if (name := as_str(as_dict(row).get("id")))])

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import msgspec
 
 from lens.errors import ConfigError
-from lens.secrets import bare_url
+from lens.secrets import bare_url, remember_url
 from lens.units import parse_count
 from lens.wire import Secret
 
@@ -186,6 +186,7 @@ def parse_proxy(url: str) -> Proxy:
     _, parts = _split_url(url if "://" in url else f"http://{url}", "proxy", ("http",))
     credentials = None
     if parts.username is not None:
+        remember_url(url)
         credentials = Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
     shown = f"{parts.scheme}://{parts.hostname}"
     return Proxy(_encode_host(parts.hostname or "", shown), _parse_port(parts, shown) or PROXY_PORT, credentials)

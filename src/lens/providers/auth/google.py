@@ -13,6 +13,7 @@ from typing import Any
 
 from lens.errors import ConfigError, MissingKey
 from lens.providers.auth.background import BackgroundRefresh
+from lens.secrets import remember_secret
 from lens.wire import Secret
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -39,6 +40,7 @@ class RenewedToken(Secret):
 
     def reveal(self) -> str:
         token = str(self._credentials.token)
+        remember_secret(token)
         if self._is_due():
             self._refresh.start()
         return token

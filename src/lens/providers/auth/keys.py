@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
 from lens.parsing import decode_text
 from lens.providers.auth.stores import key_of_command, key_of_keyring
 from lens.providers.base import Provider
+from lens.secrets import bare_url
 from lens.wire import Secret
 
 
@@ -56,6 +59,29 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
             "or give --api-key-env NAME or --api-key-file FILE, or api_key_command in a config file"
         )
     return None
+
+
+def refuse_plain_http(config: TargetConfig, provider: Provider, base_url: str) -> None:
+    """Refuse an address to which a key of this provider would leave the machine unencrypted.
+
+    Raises:
+        ConfigError: the provider's keys are only sent encrypted, and the address is plain http to another machine.
+    """
+    parts = urlsplit(base_url)
+    if not getattr(provider, "encrypted_only", False) or parts.scheme != "http":
+        return
+    if not _is_this_machine(parts.hostname or ""):
+        raise ConfigError(
+            f"provider {config.provider}: {bare_url(base_url)}: its credentials are not sent over plain http; "
+            "give an https address, or one of this machine"
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def resolve_base_url(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> str | None:

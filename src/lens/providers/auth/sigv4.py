@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from lens.secrets import remember_secret
 from lens.wire import Secret
 
 ALGORITHM = "AWS4-HMAC-SHA256"
@@ -27,6 +28,8 @@ class AwsCredentials(Secret):
     def __init__(self, access_key: str, secret_key: str, session_token: str | None = None, region: str = "") -> None:
         super().__init__(secret_key)
         self.access_key, self.session_token, self.region = access_key, session_token, region
+        remember_secret(access_key)
+        remember_secret(session_token)
 
     def current(self) -> AwsCredentials:
         """Return the credentials that are valid now; those that expire renew themselves here."""

@@ -1,0 +1,175 @@
+"""Keys of every form, sent back by a server in every way, are in no artefact of any command."""
+
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from cli_program import lll
+
+from lens.export.formats import FORMATS
+
+# Of no known form: with quotes, as base64, with an escape of JSON, and plain.
+KEYS = {
+    "plain": "tok4f9c2d7e1b8a4c6f9e0d",
+    "quotes": """q"uo'te9f8e7d6c5b4a""",
+    "base64": "aB3/xY+z9QwErTy012==",
+    "backslash": r"ba\ck5l4a3s2h1f0e",
+}
+FIELD, QUERY, HEADER, PROXY = "fieldhidden71c2d3", "queryhidden82d3e4", "headerhidden93e4f5", "proxyhidden04f5a6"
+OTHERS = (FIELD, QUERY, HEADER, PROXY)
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Sends back what it was sent: in headers, in texts, in names, in errors, whole and as deltas."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+        told = " ".join([*self.headers.values(), self.path, body])
+        key = (self.headers.get("authorization") or self.headers.get("x-goog-api-key") or "").removeprefix("Bearer ")
+        if "refuse" in body:
+            self.answer(401, "application/json", {"error": {"message": told, "type": key, "code": key}}, told)
+        elif "page" in body:
+            self.answer(500, "text/html", f"<p>{told}</p>", told)
+        elif "break" in body:
+            self.answer(200, "text/event-stream", f"data: {{{told}\n\n", told)
+        elif "google" in self.path:
+            part = {"candidates": [{"content": {"parts": [{"text": key}]}, "finishReason": key}], "modelVersion": key}
+            self.answer(200, "text/event-stream", f"data: {json.dumps(part)}\n\n", told)
+        else:
+            self.answer(200, "text/event-stream", self.stream(key, told), told)
+
+    def do_GET(self):
+        key = (self.headers.get("authorization") or "").removeprefix("Bearer ")
+        self.answer(200, "application/json", {"data": [{"id": key}]}, " ".join(self.headers.values()))
+
+    def stream(self, key, told):
+        half = len(key) // 2
+        pieces = [
+            *[{"delta": {"content": text}} for text in (key[:half], key[half:], told)],
+            {"delta": {"reasoning_content": key}},
+            {"delta": {"tool_calls": [{"index": 0, "id": key, "function": {"name": key, "arguments": told}}]}},
+            {"delta": {}, "finish_reason": key},
+        ]
+        events = [{"id": key, "model": key, "service_tier": key, "choices": [{"index": 0, **one}]} for one in pieces]
+        return "".join(f"data: {json.dumps(one)}\n\n" for one in events) + "data: [DONE]\n\n"
+
+    def answer(self, status, kind, body, told):
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(status)
+        line = "".join(c for c in told if c.isprintable() and c.isascii())
+        for name, value in (
+            ("content-type", kind),
+            ("content-length", str(len(data))),
+            ("x-request-id", line),
+            ("server-timing", line),
+            ("x-ratelimit-limit-requests", line),
+            ("deprecation", line),
+            ("sunset", line),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def url():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def leaks(folder, keys, *texts):
+    """Which keys stand where, in any form in which a file may write them."""
+    data = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    data |= {f"output {number}": text.encode() for number, text in enumerate(texts)}
+    forms = [(key, form) for key in keys for form in (key, json.dumps(key)[1:-1], repr(key)[1:-1])]
+    return sorted(
+        {f"{name}: {form}" for name, content in data.items() for _, form in forms if form.encode() in content}
+    )
+
+
+def words(url, provider="openai"):
+    return (
+        "--provider", provider, "-m", "m", "--base-url", f"{url}/v1?sig={QUERY}", "-H", f"X-Auth-Thing: {HEADER}",
+        "--extra-body", json.dumps({"nested": {"api_key": FIELD}}), "--log-level", "trace",
+    )  # fmt: skip
+
+
+PROMPTS = ("--prompt", "echo", "--prompt", "refuse", "--prompt", "page", "--prompt", "break")
+
+
+@pytest.mark.parametrize("form", KEYS)
+@pytest.mark.parametrize("how", ["argument", "environment", "file"])
+def test_no_format_of_a_benchmark_holds_a_key(url, form, how, tmp_path):
+    if how != "argument" and form != "quotes":
+        pytest.skip("where a key is from and what it looks like are two things")
+    key, out = KEYS[form], tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "key").write_text(key)
+    given = {"argument": ("--api-key", key), "file": ("--api-key-file", tmp_path / "key")}.get(how, ())
+    env = {"OPENAI_API_KEY": key} if how == "environment" else {}
+    formats = ",".join(name for name in FORMATS if name != "prometheus-seconds")
+    more = ("-n", "4", "--retries", "0", "--save-text", "--export", formats, "--output-dir", out)
+    ended = lll("benchmark", *words(url), *given, *PROMPTS, *more, env=env, cwd=out)
+    assert ended.returncode in (0, 1), ended.stderr
+    assert len(list(out.iterdir())) == len(FORMATS) - 1
+    assert leaks(out, (key, *OTHERS), ended.stdout, ended.stderr) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("profile", "--prompt", "echo"),
+        ("profile", "--prompt", "refuse", "--export", "json"),
+        ("benchmark", *PROMPTS, "--dry-run"),
+        ("benchmark", *PROMPTS, "-n", "4", "--real-time"),
+        ("compare", "--target", "a=openai:m", "--target", "b=openai:n", *PROMPTS, "-n", "4", "-o", "compared.json"),
+        ("optimize", "-n", "3", "--prompt", "echo"),
+        ("doctor", "-n", "1"),
+        ("monitor", "--once", "--listen", "", *PROMPTS, "--history", "h", "--webhook", "{url}/hook/hookhidden15a6b7"),
+    ],
+    ids=lambda command: " ".join(command[:3:2]),
+)
+def test_no_command_shows_or_keeps_a_key(url, command, tmp_path):
+    given = [word.format(url=url) for word in command]
+    target = words(url) if command[0] != "compare" else words(url)[4:]
+    given += [] if command[0] == "doctor" else ["--retries", "0"]
+    proxies = ("--push-gateway", f"http://me:{PROXY}@127.0.0.1:9") if command[0] in ("benchmark", "monitor") else ()
+    ended = lll(*given, *target, "--api-key", KEYS["quotes"], *proxies, cwd=tmp_path)
+    assert ended.returncode != 2 or "push to" in ended.stderr or "optimize" in command, ended.stderr
+    keys = (KEYS["quotes"], "hookhidden15a6b7", *OTHERS)
+    assert leaks(tmp_path, keys, ended.stdout, ended.stderr) == []
+
+
+def test_googles_answers_hold_none(url, tmp_path):
+    key = KEYS["quotes"]
+    more = ("--prompt", "echo", "-n", "1", "--save-text", "--export", "json,csv,html,parquet", "--output-dir", ".")
+    ended = lll("benchmark", *words(f"{url}/google", "google"), "--api-key", key, *more, cwd=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4, ended.stderr
+    assert leaks(tmp_path, (key, *OTHERS), ended.stdout, ended.stderr) == []
+
+
+def test_keys_of_a_config_file_are_not_shown_by_its_check(tmp_path, url):
+    key = KEYS["plain"]
+    (tmp_path / "lens.toml").write_text(
+        f'[providers.openai]\nmodel = "m"\napi_key = "{key}"\nbase_url = "{url}/v1?sig={QUERY}"\n'
+        f'proxy = "http://me:{PROXY}@127.0.0.1:9"\nextra_body = {{ api_key = "{FIELD}" }}\n'
+        f'[monitoring]\nwebhook = "{url}/hook/hookhidden15a6b7"\n'
+    )
+    config = tmp_path / "lens.toml"
+    shown = lll("config", "check", config)
+    assert shown.returncode == 0, shown.stderr
+    asjson = lll("config", "check", config, "--json")
+    os.remove(config)
+    keys = (key, "hookhidden15a6b7", FIELD, QUERY, PROXY)
+    assert leaks(tmp_path, keys, shown.stdout, shown.stderr, asjson.stdout, asjson.stderr) == []
