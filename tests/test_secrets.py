@@ -12,6 +12,8 @@ import pytest
 from lens.secrets import (
     MOST_KNOWN,
     bare_url,
+    clean_json,
+    clean_line,
     holds_secret,
     is_known_in,
     is_sensitive,
@@ -162,3 +164,38 @@ def test_the_oldest_are_forgotten_so_that_a_monitor_does_not_grow():
         remember_secret(f"renewed-token-{number}-")
     assert mask_known("renewed-token-0-") == "renewed-token-0-"
     assert mask_known(f"renewed-token-{MOST_KNOWN + 9}-") == "***"
+
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31mred\u202eright\u2066 to left\x00\r\x7f"
+
+
+def test_a_line_steers_no_terminal_and_keeps_its_words():
+    shown = clean_line(HOSTILE)
+    assert shown.isprintable()
+    assert ["red" in shown, "right" in shown, "to left" in shown] == [True] * 3
+    assert clean_line("  two  blanks, ünïcode, 中文 🙂") == "  two  blanks, ünïcode, 中文 🙂"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["::error::boo", "::set-output name=x::y", "::add-mask::abc", "x ::error file=a,line=1::b", "##[error]x",
+     "##vso[task.setvariable variable=a]b", "##teamcity[x]", "::stop-commands::token"],
+)  # fmt: skip
+def test_no_line_is_a_command_to_a_runner(command):
+    shown = clean_line(command)
+    assert "##" not in shown
+    assert not any(word.startswith("::") for word in shown.split())
+    assert shown.replace(": :", "::", 1).replace("# #", "##", 1) == command, "it can still be read"
+
+
+@pytest.mark.parametrize("innocent", ["[::1]:9464", "std::vector<int>", "::ffff:10.0.0.1", "a ## heading", "12::30"])
+def test_what_only_resembles_a_command_stays(innocent):
+    assert clean_line(innocent) == innocent
+
+
+def test_json_means_the_same_and_steers_no_terminal():
+    told = json.dumps({HOSTILE: [HOSTILE, "\U000e0001", "ünïcode"]}, ensure_ascii=False, indent=1)
+    shown = clean_json(told)
+    assert shown.replace("\n", "").isprintable()
+    assert json.loads(shown) == json.loads(told)
+    assert "ünïcode" in shown

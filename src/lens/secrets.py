@@ -7,9 +7,7 @@ stands under, or because it looks like a key.
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import b64encode
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -30,6 +28,10 @@ _LOOKS_SECRET = re.compile(
     rf"|([?&](?i:p|[\w.-]*(?:{_NAMES})[\w.-]*)=)[^&\s'\"#]+",
     re.ASCII,
 )
+# What starts a command of GitHub's and GitLab's, Azure's and TeamCity's runners: "::error ...::", "##[error]",
+# "##vso[", "##teamcity["; a wrapped line may begin with any word.
+_RUNNER_COMMAND = re.compile(r"::(?=[A-Za-z][\w-]*(?:\s[^:]*)?::)|##(?=(?:vso|teamcity)?\[)")
+_MARK = re.compile("::|##")
 _HOST_AND_PORT = re.compile(r"(\[[^]]*]|[^:]*)(:\d*)?")
 # What people write where a server wants no key; to mask these would mask innocent text.
 _PLACEHOLDERS = frozenset(("ollama", "unused", "not-needed", "notneeded", "lm-studio", "placeholder", "no-key"))
@@ -80,6 +82,8 @@ _known = _Known()
 
 def _forms(value: str) -> tuple[str, ...]:
     """Return a secret as it is, in a URL, in JSON, in the repr of a text, and in an HTML page."""
+    import json
+
     quoted = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     html = quoted.replace('"', "&quot;").replace("'", "&#x27;")
     written = (value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1], repr(value)[1:-1], html)
@@ -121,6 +125,8 @@ def remember_url(url: str) -> None:
     remember_secret(password)
     remember_secret(unquote(password))
     if user_info:  # as it stands in a header: RFC 7617
+        from base64 import b64encode
+
         remember_secret(b64encode(unquote(user_info).encode("utf-8", "replace")).decode())
 
 
@@ -141,9 +147,37 @@ def mask_secrets(text: str) -> str:
 
 
 def one_line(text: str, most: int | None = None) -> str:
-    """Return the text masked, without control characters, on one line that is shortened to `most` characters."""
-    line = mask_secrets(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
+    """Return the text clean, on one line that is shortened to `most` characters."""
+    line = clean_line(" ".join(text.split()))
     return line if most is None or len(line) <= most else f"{line[: most - 3]}..."
+
+
+def clean_line(text: str) -> str:
+    """Return a line as it may be shown on a terminal and in a log, whoever wrote it.
+
+    Without secrets; with a blank for each character that steers a terminal or turns the direction of writing; and so
+    that no part of it is a command to a runner of continuous integration.
+    """
+    return clean_piece(mask_secrets(text))
+
+
+def clean_piece(text: str) -> str:
+    """Return a part of a line without what steers a terminal or a runner; see `clean_line`."""
+    if not text.isprintable():
+        text = "".join([c if c.isprintable() else " " for c in text])
+    return _RUNNER_COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1]}", text) if _MARK.search(text) else text
+
+
+def clean_json(text: str) -> str:
+    """Return JSON text that means the same, with an escape for each character that steers a terminal."""
+    text = text.replace("##", "#\\u0023")  # both stand in a string, nowhere else
+    return "".join([c if c.isprintable() or c == "\n" else _escaped(c) for c in text])
+
+
+def _escaped(character: str) -> str:
+    import json
+
+    return json.dumps(character)[1:-1] if ord(character) > 0x7F else f"\\u{ord(character):04x}"
 
 
 def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-import msgspec
-
+from lens.cli.echo import echo_json
 from lens.cli.settings import Settings
 from lens.errors import ExitCode
 from lens.run.dry_run import dry_run
@@ -17,5 +15,5 @@ def print_plan(settings: Settings) -> int:
         ConfigError: something cannot be measured.
     """
     plan = dry_run(settings.config, settings.book)
-    click.echo(msgspec.json.format(msgspec.json.encode(plan)).decode())
+    echo_json(plan)
     return ExitCode.OK

@@ -6,22 +6,28 @@ secrets masked: those this process knows, and whatever looks like one.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 
 import click
 
+from lens.cli.echo import echo
 from lens.errors import ExitCode, LensError, causes
-from lens.secrets import mask_secrets, one_line
+from lens.secrets import one_line
 
 PROGRAM = "lll"
+# What a write to a device that takes no more raises.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; every way it can end comes back as an exit code."""
+    _replace_closed()
     _replace_unprintable()
     odd = next((word for word in arguments if any("\ud800" <= c <= "\udfff" for c in word)), None)
     if odd is not None:
@@ -33,9 +39,20 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
         return _ended_by(error, arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError as error:
+    except OSError as error:
         return _ended_by(error, arguments)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _replace_closed() -> None:
+    """Give what is printed a place to go where standard output or standard error was closed before the start."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_WRONLY)
+            if file != number:  # else a file that is opened later would get what is printed
+                os.dup2(file, number)
+                os.close(file)
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - for all its life
 
 
 def _replace_unprintable() -> None:
@@ -54,9 +71,12 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
     if any(isinstance(c, SystemExit) for c in found):
         raise error
     if any(isinstance(c, BrokenPipeError) for c in found):
-        # Who read our output has enough of it; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # who read it has enough of it
         return ExitCode.OK
+    full = next((c for c in found if isinstance(c, OSError) and c.errno in _FULL and c.filename is None), None)
+    if full is not None:
+        _discard_output()
+        return _say(f"cannot write to standard output: {full.strerror}", ExitCode.USAGE)
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -73,6 +93,11 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
     return _say(f"{type(cause).__name__}: {cause}{hint}", ExitCode.NOTHING_MEASURED)
 
 
+def _discard_output() -> None:
+    """Let go of what is still buffered for standard output; it must not raise again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _usage_text(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
@@ -80,7 +105,8 @@ def _usage_text(error: click.ClickException) -> str:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(f"{PROGRAM}: {one_line(text)}", err=True)
+    with suppress(OSError):  # standard error takes no more either
+        click.echo(f"{PROGRAM}: {one_line(text)}", err=True)
     return code
 
 
@@ -99,4 +125,4 @@ def _show_traceback(error: BaseException) -> None:
     import traceback
 
     for line in traceback.format_exception(error):
-        click.echo(mask_secrets(line.rstrip("\n")), err=True)
+        echo(line.rstrip("\n"), err=True)

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import trio
 
+from lens.cli.echo import echo
 from lens.cli.errors import PROGRAM
 from lens.cli.settings import Settings
 from lens.config.secret_settings import remember_settings
@@ -104,7 +104,7 @@ def tell_troubles(result: RunResult, measured: str | None = None) -> None:
     ended = f"ended early: {result.ended_by}" if result.ended_by else None
     for line in (interrupted if result.interrupted else None, ended, result.outcome.over_budget, result.trouble):
         if line:
-            click.echo(f"{PROGRAM}: {line}", err=True)
+            echo(f"{PROGRAM}: {line}", err=True)
 
 
 def remember_secrets(settings: Settings) -> None:

@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from lens.cli.command import said
 from lens.cli.conflicts import check_conflicts, check_outputs
+from lens.cli.echo import echo
 from lens.cli.figures import slos_of
 from lens.cli.gates import gates_said
 from lens.cli.logs import LEVELS, set_up_logging
@@ -124,7 +125,7 @@ def config_of_folder(ctx: click.Context) -> Path | None:
     said = ctx.params.get("config") or (ctx.obj or {}).get("config")
     path = config_file(said)
     if path is not None and not said and "LLL_CONFIG_FILE" not in os.environ:
-        click.echo(f"lll: settings from {path} (LLL_CONFIG_FILE= ignores it)", err=True)
+        echo(f"lll: settings from {path} (LLL_CONFIG_FILE= ignores it)", err=True)
     return path
 
 

@@ -7,14 +7,15 @@ Where the output cannot show block characters, plain ones are drawn.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
-from lens.secrets import one_line
+from lens.secrets import clean_piece, one_line
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -24,10 +25,21 @@ NARROWEST, USUAL_WIDTH = 20, 80
 WIDEST = 120  # columns; wider lines are harder to read, not richer
 
 
+class CleanConsole(Console):
+    """A console on which no text of a server can steer the terminal, or a runner that reads its log."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield what is written, clean; what moves the cursor is the console's own."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            lines = [clean_piece(line) for line in text.split("\n")] if control is None else []
+            yield Segment("\n".join(lines), style) if control is None else segment
+
+
 def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
     """A console that honours NO_COLOR, and draws no colour into a file or a pipe."""
     out = out or sys.stdout
-    console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
+    console = CleanConsole(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
     if console.width < NARROWEST:
         console.width = USUAL_WIDTH  # COLUMNS=0: nobody knows how wide it is
     console.width = min(console.width, WIDEST)

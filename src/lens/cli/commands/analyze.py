@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.gates import GATES, configured_thresholds, gates_said
 from lens.cli.options import COMMON, PRICES
@@ -77,11 +78,11 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     _check(ctx.params, gates)
     whole, warnings = _read(ctx, files)
     for warning in warnings:
-        click.echo(f"lll: {warning}", err=True)
+        echo(f"lll: {warning}", err=True)
     table = _meant(whole, ctx.params["where"])
     if not len(table):
         meant = " of which --where is true" if ctx.params["where"] else ""
-        click.echo(f"lll: analyze: there is no request{meant} in {', '.join(files)}", err=True)
+        echo(f"lll: analyze: there is no request{meant} in {', '.join(files)}", err=True)
         return ExitCode.NOTHING_MEASURED
     with shown_steps() as steps:
         steps.computing()
@@ -189,7 +190,7 @@ def _compared(ctx: click.Context, table: Table) -> Regression | None:
     tolerance = parse_tolerance(ctx.params["tolerance"])
     before, warnings = _read(ctx, ctx.params["baseline"])
     for warning in warnings:
-        click.echo(f"lll: baseline {warning}", err=True)
+        echo(f"lll: baseline {warning}", err=True)
     baselines = [run for _, run in _meant(before, ctx.params["where"]).by_run()]
     if not baselines:
         raise ConfigError(f"--baseline {', '.join(ctx.params['baseline'])}: there is no request to compare with")

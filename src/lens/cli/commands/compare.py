@@ -10,6 +10,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
+from lens.cli.echo import echo
 from lens.cli.gates import GATES
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
@@ -142,7 +143,7 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
             found = compared_files([table for table, _ in read], names, gates=gates)
         for name, (_, warnings) in zip(files, read, strict=True):
             for warning in warnings:
-                click.echo(f"lll: {name}: {warning}", err=True)
+                echo(f"lll: {name}: {warning}", err=True)
         written.write(found)
     console = page_console(on_stderr=any(place.path is None for place in places))
     print_comparison(console, found, files=written.paths)

@@ -11,6 +11,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, said, with_options
+from lens.cli.echo import echo, echo_json
 from lens.errors import ConfigError, ExitCode
 from lens.secrets import mask_secrets, remember_headers, remember_secret
 
@@ -116,8 +117,8 @@ def _print_problems(ctx: click.Context, path: Path | None, problems: Sequence[Pr
         _print_json({"file": str(path) if path else None, "errors": told})
     else:
         for line in told:
-            click.echo(line, err=True)
-        click.echo(f"lll: {len(told)} {'error' if len(told) == 1 else 'errors'}; nothing would be run", err=True)
+            echo(line, err=True)
+        echo(f"lll: {len(told)} {'error' if len(told) == 1 else 'errors'}; nothing would be run", err=True)
     return ExitCode.USAGE
 
 
@@ -128,17 +129,17 @@ def _print_settings(ctx: click.Context, path: Path | None, found: list[Setting],
         rows = [msgspec.structs.replace(one, value=mask_secrets(one.value)) for one in found]
         _print_json({"file": str(path) if path else None, "settings": rows, "notes": notes, "errors": []})
         return
-    click.echo(f"{path or 'no config file'}: fine")
+    echo(f"{path or 'no config file'}: fine")
     wide = max(len(one.name.rpartition(".")[2]) for one in found)
     section = None
     for one in found:
         head, _, name = one.name.rpartition(".")
         if head != section:
             section = head
-            click.echo(f"\n[{head}]" if head else "")
-        click.echo(f"  {name:{wide}}  {_short(mask_secrets(one.value)):32}  {_source(one, path)}".rstrip())
+            echo(f"\n[{head}]" if head else "")
+        echo(f"  {name:{wide}}  {_short(mask_secrets(one.value)):32}  {_source(one, path)}".rstrip())
     for note in notes:
-        click.echo(f"\nnote: {note}")
+        echo(f"\nnote: {note}")
 
 
 def _source(one: Setting, path: Path | None) -> str:
@@ -153,6 +154,5 @@ def _short(text: str) -> str:
 
 
 def _print_json(value: Any) -> None:
-    import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    echo_json(value)

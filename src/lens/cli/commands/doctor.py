@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.errors import ConfigError, ExitCode, FileError
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], *, mor
     found, diagnosis = _examined(alone, given)
     _deliver(found, diagnosis, alone, given, more=more)
     if found.stopped_by in ("SIGINT", "SIGTERM"):
-        click.echo(f"lll: interrupted ({found.stopped_by}); showing what was measured", err=True)
+        echo(f"lll: interrupted ({found.stopped_by}); showing what was measured", err=True)
         return ExitCode.INTERRUPTED
     if found.over_budget:
-        click.echo(f"lll: {found.over_budget}", err=True)
+        echo(f"lll: {found.over_budget}", err=True)
         return ExitCode.BUDGET
     return ExitCode.OK if diagnosis.answered else ExitCode.NOTHING_MEASURED
 
@@ -126,7 +127,7 @@ def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, D
 
     def tell(question: Question) -> None:
         if sys.stderr.isatty():
-            click.echo(f"lll: asking: {question.name} ({question.requests})", err=True)
+            echo(f"lll: asking: {question.name} ({question.requests})", err=True)
 
     async def run() -> Examination:
         async with stopped_by_signals(Stop()) as stop:
@@ -166,7 +167,7 @@ def _deliver(
 def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
     import msgspec
 
-    from lens.secrets import mask_secrets
+    from lens.secrets import clean_json, mask_secrets
 
     told = {
         **({"target": name} if (name := settings.config.targets[0].name) else {}),
@@ -176,7 +177,7 @@ def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
         "questions": _questions(found),
         **msgspec.to_builtins(diagnosis),
     }
-    return mask_secrets(msgspec.json.format(msgspec.json.encode(told)).decode()) + "\n"
+    return clean_json(mask_secrets(msgspec.json.format(msgspec.json.encode(told)).decode())) + "\n"
 
 
 def _questions(found: Examination) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo, echo_json
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.options import PRICES
 from lens.cli.steps import shown_steps
@@ -48,7 +49,7 @@ def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_jso
         return
     if metric is None:
         for one in chosen:
-            click.echo(f"{one.name:31} {one.unit:11} {one.formula}")
+            echo(f"{one.name:31} {one.unit:11} {one.formula}")
         return
     _print_definition(chosen[0])
     if file is not None:
@@ -56,14 +57,13 @@ def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_jso
 
 
 def _print_json(metrics: list[Metric]) -> None:
-    import msgspec
 
     told = [{name: getattr(m, name) for name in m.__struct_fields__ if name not in _CODE} for m in metrics]
-    click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+    echo_json(told)
 
 
 def _print_definition(metric: Metric) -> None:
-    click.echo(metric.name)
+    echo(metric.name)
     better = f"{metric.better} is better" if metric.better else "neither more nor less is better"
     per = {"pooled": "many a request, pooled over all", "run": "of a whole run"}.get(metric.kind, "one a request")
     failed = "of a request that failed too, where it was measured" if metric.partial else "of successes only"
@@ -83,8 +83,8 @@ def _print_run(ctx: click.Context, metric: Metric, file: Path) -> None:
     with shown_steps() as steps:
         table, warnings = read_table(file, book_of(ctx), on_progress=steps.reading)
     for warning in warnings:
-        click.echo(f"lll: {file}: {warning}", err=True)
-    click.echo()
+        echo(f"lll: {file}: {warning}", err=True)
+    echo()
     if metric.name == "total_cost":
         _print_bill(table.measured())
     if metric.of_run is not None:
@@ -113,7 +113,7 @@ def _print_bill(table: Table) -> None:
         _line("lacks", f"{bill.unpriced:,} requests without a known cost: {table.costs.reason}")
     if guessed := int(table.costs.estimated.sum()):
         _line("estimate", f"a tokenizer counted tokens that the server did not, of {guessed:,} of the requests")
-    click.echo()
+    echo()
 
 
 def _usd(amount: Decimal) -> str:
@@ -154,7 +154,7 @@ def _print_examples(metric: Metric, table: Table) -> None:
             _line(name, f"not estimable, needs n >= {needs}")
             continue
         record = example.record
-        click.echo()
+        echo()
         _line(name, f"{example.value:.6g} {metric.unit}, of request {record.index} ({record.request_id})")
         for one in example.used:
             _print_used(one)
@@ -166,4 +166,4 @@ def _print_used(one: Used) -> None:
 
 
 def _line(name: str, says: str) -> None:
-    click.echo(f"  {name:{_NAME}} {says}")
+    echo(f"  {name:{_NAME}} {says}")

@@ -11,6 +11,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.errors import ConfigError, ExitCode, LensError
 
 if TYPE_CHECKING:
@@ -152,6 +153,6 @@ async def _reload_on_hangup(ctx: click.Context, monitor: Monitor, ready: Callabl
 
 def say(text: str) -> None:
     """A line on standard error, for a log."""
-    from lens.secrets import mask_secrets
+    from lens.secrets import one_line
 
-    click.echo(f"lll: {mask_secrets(text)}", err=True)
+    echo(f"lll: {one_line(text)}", err=True)

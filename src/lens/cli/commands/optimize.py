@@ -15,6 +15,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.commands.compare import WHO, pairs_of
+from lens.cli.echo import echo, echo_json
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
@@ -136,7 +137,7 @@ def _read(files: Sequence[str], book: PriceBook) -> list[Candidate]:
     with shown_steps() as steps:
         table, warnings = read_tables([Path(name) for name in files], book, on_progress=steps.reading)
     for warning in warnings:
-        click.echo(f"lll: {warning}", err=True)
+        echo(f"lll: {warning}", err=True)
     return candidates_of(table)
 
 
@@ -206,9 +207,7 @@ def _advise(candidates: Sequence[Candidate], decision: Decision, *, on_stderr: b
         by_provider=decision.by_provider,
     )
     if decision.as_json:
-        import msgspec
-
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        echo_json(found)
     else:
         from lens.report.terminal import console_for
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lens.cli.command import Command
+from lens.cli.echo import echo, echo_json
 from lens.cli.options import PRICES
 from lens.errors import ConfigError
 
@@ -38,10 +39,8 @@ def command(ctx: click.Context, /, model: str, provider: str | None, as_json: bo
     if not rows:
         raise ConfigError(_no_price(book, model, provider))
     if as_json:
-        import msgspec
-
         told = [{"provider": name, "model": one, "price": price} for name, one, price in rows]
-        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        echo_json(told)
         return
     _table(rows, book.stale_days)
 
@@ -76,23 +75,21 @@ command.params.extend(PRICES)
 
 def _table(rows: list[tuple[str, str, Price]], stale_days: Any) -> None:
     wide = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
-    click.echo(f"{'':{wide[0]}}  {'USD per million tokens':{wide[1]}}" + "".join(f"{name:>12}" for name in _SHOWN))
+    echo(f"{'':{wide[0]}}  {'USD per million tokens':{wide[1]}}" + "".join(f"{name:>12}" for name in _SHOWN))
     for name, model, price in rows:
         cells = "".join(f"{_amount(getattr(price, field)):>12}" for field in _SHOWN)
-        click.echo(f"{name:{wide[0]}}  {model:{wide[1]}}{cells}")
+        echo(f"{name:{wide[0]}}  {model:{wide[1]}}{cells}")
         for step in price.above:
             cells = "".join(f"{_amount(getattr(step, field)):>12}" for field in _SHOWN)
-            click.echo(f"{'':{wide[0]}}  {f'  above {step.input_tokens} tokens of input':{wide[1]}}{cells}")
+            echo(f"{'':{wide[0]}}  {f'  above {step.input_tokens} tokens of input':{wide[1]}}{cells}")
     for name, model, price in rows:
         if price.ends:
-            click.echo(f"{name}/{model} {'was' if price.ends < str(_today()) else 'will be'} shut down on {price.ends}")
+            echo(f"{name}/{model} {'was' if price.ends < str(_today()) else 'will be'} shut down on {price.ends}")
     for source in sorted({price.source for _, _, price in rows}):
-        click.echo(f"source: {source}")
+        echo(f"source: {source}")
     old = [days for _, _, price in rows if (days := stale_days(price))]
     if old:
-        click.echo(
-            f"these prices are up to {max(old)} days old: look at the provider's page, or give --prices", err=True
-        )
+        echo(f"these prices are up to {max(old)} days old: look at the provider's page, or give --prices", err=True)
 
 
 def _today() -> date:

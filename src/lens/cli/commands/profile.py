@@ -6,6 +6,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.cli.gates import GATES, print_verdicts
 from lens.errors import ExitCode
 
@@ -49,7 +50,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     for row, record in enumerate(result.records):
         print_profile(console, result.listed.take(slice(row, row + 1)), record, result.info, result.warned)
     for path in result.paths:
-        click.echo(f"written      {path}", err=on_stderr)
+        echo(f"written      {path}", err=on_stderr)
     if result.verdicts:
         print_verdicts(console, result.verdicts)
     tell_troubles(result)

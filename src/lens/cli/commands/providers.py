@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lens.cli.command import Command
+from lens.cli.echo import echo, echo_json
 
 EXAMPLE = """
     lll providers
@@ -43,20 +44,18 @@ def command(as_json: bool) -> None:
     """List the built-in providers: base URL, key variable, APIs and peculiarities."""
     rows = facts()
     if as_json:
-        import msgspec
-
-        click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        echo_json(rows)
         return
     wide = max(len(row["name"]) for row in rows)
     for row in rows:
         key = " or ".join(row["key_variables"]) or "no key"
         address = row["base_url"] or " or ".join([*row["address_variables"], "--base-url"])
         also = f", also {', '.join(row['aliases'])}" if row["aliases"] else ""
-        click.echo(f"{row['name']:<{wide}}  {row['title']}{also}: {address} ({key})")
+        echo(f"{row['name']:<{wide}}  {row['title']}{also}: {address} ({key})")
         for quirk in row["quirks"]:
-            click.echo(f"{'':<{wide}}    {quirk}")
+            echo(f"{'':<{wide}}    {quirk}")
     for apis, names in _by_apis(rows).items():
-        click.echo(f"\n--api {', '.join(apis)}\n  of {', '.join(names)}")
+        echo(f"\n--api {', '.join(apis)}\n  of {', '.join(names)}")
 
 
 def _by_apis(rows: list[dict[str, Any]]) -> dict[tuple[str, ...], list[str]]:

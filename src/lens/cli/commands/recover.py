@@ -8,6 +8,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.errors import ExitCode
 
 RECOVER = (
@@ -35,10 +36,10 @@ def command(ctx: click.Context, /, **_: object) -> int:
     output = Path(ctx.params["output"]) if ctx.params["output"] else name_of_run(journal)
     run = recover(journal, book)
     for warning in run.warnings:
-        click.echo(f"lll: {journal}: {warning}", err=True)
+        echo(f"lll: {journal}: {warning}", err=True)
     numbered = not ctx.params["output"]
     with NewFile(output, force=ctx.params["force"], numbered=numbered) as file:
         for piece in write_recovered(run, output, book):
             file.write(piece)
-    click.echo(f"recovered    {len(run.table)} requests in {file.path}")
+    echo(f"recovered    {len(run.table)} requests in {file.path}")
     return ExitCode.OK if len(run.table) else ExitCode.NOTHING_MEASURED

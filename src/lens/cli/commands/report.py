@@ -13,6 +13,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
@@ -63,15 +64,15 @@ def command(ctx: click.Context, /, **_: object) -> int:
         page = report_page(sources, ctx.params["title"])
     for source in sources:
         for warning in source.warnings:
-            click.echo(f"lll: {source.name}: {warning}", err=True)
+            echo(f"lll: {source.name}: {warning}", err=True)
     if output == "-":
         sys.stdout.buffer.write(page)
     else:
         with NewFile(Path(output), force=ctx.params["force"]) as file:
             file.write(page)
-        click.echo(f"written      {output}")
+        echo(f"written      {output}")
     if not any(len(source.table) for source in sources):
-        click.echo("lll: report: no request was measured in these runs", err=True)
+        echo("lll: report: no request was measured in these runs", err=True)
         return ExitCode.NOTHING_MEASURED
     return ExitCode.OK
 

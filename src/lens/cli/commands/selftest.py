@@ -9,6 +9,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.errors import ExitCode, FileError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     as_json = ctx.params["as_json"]
 
     def show(case: Case) -> None:
-        click.echo(f"lll: {case.scheme}, {case.streams} streams: measured", err=True)
+        echo(f"lll: {case.scheme}, {case.streams} streams: measured", err=True)
 
     async def run() -> Calibration:
         return await selftest(

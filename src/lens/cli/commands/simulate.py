@@ -9,6 +9,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo
 from lens.errors import ConfigError, FileError
 from lens.simulator.script import OPTIONS, ScriptError, make_script
 
@@ -89,7 +90,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
         raise ConfigError(str(error)) from None
     except (OSError, TlsMissing) as error:
         raise ConfigError(f"simulate, {server.unix or f'{server.host}:{server.port}'}: {error}") from None
-    click.echo(_punctuality(stats))
+    echo(_punctuality(stats))
     return 0
 
 
@@ -119,9 +120,9 @@ def _show_address(facts: dict[str, Any]) -> None:
     base = f"{facts['url']}/v1"
     more = f" --cacert {facts['ca_file']}" if facts["ca_file"] else ""
     more += f" --unix-socket {facts['unix']}" if facts.get("unix") else ""
-    click.echo(f"listening  {facts['url']}" + (f"  ({facts['unix']})" if facts.get("unix") else ""))
-    click.echo(f"try        lll profile --provider openai --base-url {base} --model any --api-key any{more}")
-    click.echo(f"log        {facts['url']}/_lens/log   (Ctrl-C stops)")
+    echo(f"listening  {facts['url']}" + (f"  ({facts['unix']})" if facts.get("unix") else ""))
+    echo(f"try        lll profile --provider openai --base-url {base} --model any --api-key any{more}")
+    echo(f"log        {facts['url']}/_lens/log   (Ctrl-C stops)")
 
 
 def _punctuality(stats: dict[str, Any]) -> str:
@@ -148,8 +149,8 @@ def _run_proxy(given: dict[str, Any]) -> int:
     except (ValueError, OSError) as error:
         raise ConfigError(f"simulate --proxy-mode: {error}") from None
     with proxy:
-        click.echo(f"listening  {proxy.url}")
-        click.echo(f"try        lll profile --proxy {proxy.url} --provider openai ...")
+        echo(f"listening  {proxy.url}")
+        echo(f"try        lll profile --proxy {proxy.url} --provider openai ...")
         stopped.wait(given["seconds"])
-    click.echo(f"{len(proxy.tunnels)} tunnels")
+    echo(f"{len(proxy.tunnels)} tunnels")
     return 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lens.cli.command import Command, Option, with_options
+from lens.cli.echo import echo, echo_json
 from lens.cli.gates import GATES, gates_said
 from lens.cli.options import PRICES
 from lens.errors import ConfigError, ExitCode
@@ -86,7 +87,6 @@ def report(ctx: click.Context, /, file: Path, **_: object) -> int:
 @click.pass_context
 def trends(ctx: click.Context, /, files: tuple[Path, ...], **_: object) -> int:
     """Show a metric of each test case across reports, the earliest first."""
-    import msgspec
 
     from lens.integrations.testbench import FIGURES, trend
 
@@ -97,10 +97,10 @@ def trends(ctx: click.Context, /, files: tuple[Path, ...], **_: object) -> int:
     rows = trend(reports, metric)
     if ctx.params["as_json"]:
         told = {"metric": metric, "reports": [one.started_at for one in reports], "test_cases": rows}
-        click.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        echo_json(told)
         return ExitCode.OK
     for line in _lines(rows, [one.started_at[:16].replace("T", " ") or "?" for one in reports]):
-        click.echo(line)
+        echo(line)
     return ExitCode.OK
 
 
@@ -124,7 +124,7 @@ def _read(ctx: click.Context, path: Path, *, judged: bool) -> TestBenchReport:
         return TestBenchReport.read(path)
     table, warnings = read_table(path, book_of(ctx))
     for warning in warnings:
-        click.echo(f"lll: {warning}", err=True)
+        echo(f"lll: {warning}", err=True)
     name = ctx.params.get("suite") or path.stem
     return report_of(table.measured(), gates, test_suite_id=name, info=table.info)
 
@@ -157,7 +157,7 @@ def _write(found: TestBenchReport, output: str, *, force: bool) -> None:
         return
     with NewFile(Path(output), force=force) as file:
         file.write(found.encoded())
-    click.echo(f"written      {output}")
+    echo(f"written      {output}")
 
 
 def _lines(rows: dict[str, list[float | None]], heads: Sequence[str]) -> list[str]:
