@@ -223,3 +223,33 @@ def test_what_a_monitor_cannot_obey_is_refused_by_its_name(fields, says):
     check_monitor(RunConfig(targets=targets, load=LoadConfig(connection="fresh", retries=2)))
     with pytest.raises(ConfigError, match=says):
         check_monitor(RunConfig(targets=targets, **fields))
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError(), ValueError("of a plugin")])
+async def test_rounds_go_on_whatever_one_ends_with(clock, error):
+    said, probes = [], Probes()
+
+    async def probe(config, take, stop):
+        if made.rounds == 2:
+            raise BaseExceptionGroup("in a nursery", [error])
+        await probes(config, take, stop)
+
+    made = monitor(probe, duration_s=300, say=said.append)
+    await made.run(Stop())
+    assert made.rounds >= 5
+    assert probes.count == 2 * (made.rounds - 1)
+    assert sum(f"a round could not be done: {type(error).__name__}" in line for line in said) == 1
+    assert made.failed_rounds is None
+
+
+async def test_no_receiver_ends_the_monitor(clock):
+    class Broken(Backend):
+        def flush(self):
+            raise RuntimeError("a backend's library")
+
+    said, probes = [], Probes()
+    made = monitor(probes, duration_s=600, say=said.append)
+    made.outboxes.append(MetricsOutbox("influx", Broken()))
+    await made.run(Stop())
+    assert probes.count == 2 * 10
+    assert any("RuntimeError: a backend's library" in line for line in said)

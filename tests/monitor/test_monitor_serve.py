@@ -1,14 +1,18 @@
 """The page of a monitor: where it listens, what it answers, and who cannot take it down."""
 
+import errno
+import resource
 from contextlib import AsyncExitStack, suppress
 
 import h11
 import pytest
 import trio
+import trio.testing
 from waiting import HANG_S
 
 from lens.errors import ConfigError
-from lens.monitor.serve import Page, open_listeners, parse_listen, serve
+from lens.monitor import serve as serving
+from lens.monitor.serve import HEAD_S, MOST_CONNECTIONS, Page, is_this_machine, open_listeners, parse_listen, serve
 
 PAGES = {"/metrics": lambda: Page(200, "text/plain", b"up 1\n")}
 
@@ -98,3 +102,79 @@ async def test_who_sends_something_else_ends_only_its_own_connection(connect, se
         assert b"up 1" not in b"".join([part async for part in rude])
     status, _, body = await ask(await connect(), h11.Connection(h11.CLIENT), "GET", "/metrics")
     assert (status, body) == (200, b"up 1\n")
+
+
+async def test_silent_clients_keep_nobody_out(connect):
+    silent = [await connect() for _ in range(3 * MOST_CONNECTIONS)]
+    with trio.fail_after(HANG_S):
+        status, _, body = await ask(await connect(), h11.Connection(h11.CLIENT), "GET", "/metrics")
+        assert (status, body) == (200, b"up 1\n")
+        assert await silent[0].receive_some(1) == b"", "the one that was silent for longest had to leave"
+
+
+async def test_a_client_that_never_sends_its_head_is_shown_out(autojump_clock):
+    """In virtual time: a head that comes a byte at a time has no more time than one that does not come."""
+    client, server = trio.testing.memory_stream_pair()
+    begun = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        door = serving._Door(1)
+        await door.wait_for_place()
+        nursery.start_soon(serving._connection, PAGES, door, server)
+        with suppress(trio.BrokenResourceError):
+            for byte in b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 100:
+                await client.send_all(bytes([byte]))
+                await trio.sleep(1)
+    assert trio.current_time() - begun <= HEAD_S + 2
+    assert trio.current_time() - begun >= HEAD_S
+
+
+async def test_a_page_that_cannot_be_made_is_an_answer(nursery):
+    def broken():
+        raise RuntimeError("no figures")
+
+    listeners = await open_listeners("127.0.0.1:0")
+    nursery.start_soon(serve, listeners, {"/metrics": broken})
+    async with await trio.open_tcp_stream(*listeners[0].socket.getsockname()) as stream:
+        status, _, body = await ask(stream, h11.Connection(h11.CLIENT), "GET", "/metrics")
+    assert (status, body) == (500, b"this page cannot be made: RuntimeError\n")
+
+
+async def test_a_listener_out_of_descriptors_waits_for_one(autojump_clock):
+    class Starved:
+        accepted = 0
+
+        async def accept(self):
+            await trio.lowlevel.checkpoint()
+            self.accepted += 1
+            raise OSError(errno.EMFILE, "too many open files")
+
+        async def aclose(self):
+            await trio.lowlevel.checkpoint()
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            await self.aclose()
+
+    starved = Starved()
+    with trio.move_on_after(10):
+        await serve([starved], PAGES)
+    assert 50 < starved.accepted < 200, "asked again, but not without a pause"
+
+
+def test_probes_keep_most_descriptors(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (80, 80))
+    assert serving.most_connections() == 20
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2, 2))
+    assert serving.most_connections() == 1
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (-1, -1))
+    assert serving.most_connections() == MOST_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("::", False), ("10.1.2.3", False), ("fe80::1%lo", False)],
+)
+def test_an_address_that_others_reach_is_known(host, only_here):
+    assert is_this_machine(host) is only_here

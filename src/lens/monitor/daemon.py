@@ -16,7 +16,7 @@ import trio
 from msgspec.structs import replace
 
 from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
-from lens.errors import ConfigError, LensError
+from lens.errors import ConfigError, LensError, causes
 from lens.export.prometheus import PrometheusMetrics
 from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
@@ -130,9 +130,11 @@ class Monitor:
     async def _round(self, stop: Stop) -> None:
         try:
             await self._probe(self.settings.config, self.take, stop)
-        except LensError as error:
-            self._tell(f"a round could not be done: {error}")
-            self.failed_rounds = str(error)
+        except Exception as error:  # a round may fail for any reason; the next one may not
+            cause = next(causes(error))
+            why = str(cause) if isinstance(cause, LensError) else f"{type(cause).__name__}: {cause}"
+            self._tell(f"a round could not be done: {why}")
+            self.failed_rounds = why
             return
         self.failed_rounds = None
 

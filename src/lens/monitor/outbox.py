@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import trio
 
-from lens.errors import TransportError
+from lens.errors import LensError
 from lens.model import Record
 from lens.monitor.watch import Alert
 from lens.push.http import Request, in_thread, send
@@ -70,8 +70,8 @@ class Outbox(abc.ABC):
         accepted: list[int] = []
         try:
             await sender(lambda: self._send(accepted.append))
-        except TransportError as error:
-            self.trouble = str(error)
+        except Exception as error:  # no receiver, and no answer of one, ends the monitor
+            self.trouble = str(error) if isinstance(error, LensError) else f"{type(error).__name__}: {error}"
             self._back_off_s = min(self._back_off_s * 2, LONGEST_BACK_OFF_S)
             return False
         finally:

@@ -5,8 +5,10 @@ Small on purpose: GET and HEAD, bounded in size, time and number, nothing of a r
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import h11
@@ -16,8 +18,12 @@ from lens.errors import ConfigError
 from lens.units import parse_count
 
 MOST_BYTES = 8192  # of a request's head
-IDLE_S = 30.0
+MOST_REQUEST_BYTES = 8 * MOST_BYTES  # with a body, which nobody needs
+HEAD_S = 5.0  # until the first request of a connection is complete
+IDLE_S = 30.0  # until the next one is, and for sending an answer
 MOST_CONNECTIONS = 64
+DESCRIPTORS_SHARE = 4  # and no more than this part of the descriptors that a process may have
+PATIENCE_S = 0.1
 
 
 class Page(NamedTuple):
@@ -30,6 +36,7 @@ class Page(NamedTuple):
 
 Pages = dict[str, Callable[[], Page]]
 NOT_FOUND = Page(404, "text/plain; charset=utf-8", b"there are /metrics and /healthz\n")
+BROKEN = Page(500, "text/plain; charset=utf-8", b"")
 NOT_ALLOWED = Page(405, "text/plain; charset=utf-8", b"only GET and HEAD\n")
 
 
@@ -47,6 +54,14 @@ def parse_listen(text: str) -> tuple[str, int]:
     return (host.strip("[]") or everywhere if colon else "127.0.0.1"), port
 
 
+def is_this_machine(host: str) -> bool:
+    """Return whether an address can only be reached from this machine."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
 async def open_listeners(listen: str) -> list[trio.SocketListener]:
     """
     Raises:
@@ -60,41 +75,117 @@ async def open_listeners(listen: str) -> list[trio.SocketListener]:
 
 
 async def serve(listeners: list[trio.SocketListener], pages: Pages) -> None:
-    """Until cancelled."""
-    room = trio.CapacityLimiter(MOST_CONNECTIONS)
-    await trio.serve_listeners(partial(_connection, pages, room), listeners)
+    """Serve the pages until cancelled."""
+    async with trio.open_nursery() as nursery:
+        door = _Door(most_connections())
+        for listener in listeners:
+            nursery.start_soon(_accept_all, listener, pages, door, nursery)
 
 
-async def _connection(pages: Pages, room: trio.CapacityLimiter, stream: trio.SocketStream) -> None:
+def most_connections() -> int:
+    """Return how many connections are open at most: probes need descriptors too."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if allowed < 0 else max(min(MOST_CONNECTIONS, allowed // DESCRIPTORS_SHARE), 1)
+
+
+class _Door:
+    """Lets in so many connections. A new one takes the place of the one that has been silent for longest."""
+
+    def __init__(self, most: int) -> None:
+        self._places = trio.Semaphore(most)
+        self._silent: dict[int, trio.CancelScope] = {}  # the longest first
+
+    async def wait_for_place(self) -> None:
+        """Return when there is a place."""
+        while True:
+            try:
+                return self._places.acquire_nowait()
+            except trio.WouldBlock:
+                pass
+            if self._silent:
+                self._silent.pop(next(iter(self._silent))).cancel()
+            with trio.move_on_after(PATIENCE_S):
+                return await self._places.acquire()
+
+    def leave(self) -> None:
+        """Give the place to another connection."""
+        self._places.release()
+
+    @contextmanager
+    def silence(self, stream: trio.SocketStream, seconds: float) -> Iterator[None]:
+        """Wait for a client within the block.
+
+        Raises:
+            trio.TooSlowError: nothing came within this time, or others wait for the place.
+        """
+        with trio.move_on_after(seconds) as scope:
+            self._silent[id(stream)] = scope
+            try:
+                yield
+            finally:
+                self._silent.pop(id(stream), None)
+        if scope.cancelled_caught:
+            raise trio.TooSlowError
+
+
+async def _accept_all(listener: trio.SocketListener, pages: Pages, door: _Door, nursery: trio.Nursery) -> None:
+    """Accept connections, each once there is a place for it."""
+    async with listener:
+        while True:
+            await door.wait_for_place()
+            try:
+                stream = await listener.accept()
+            except BaseException as error:
+                door.leave()
+                if not isinstance(error, OSError):
+                    raise
+                await trio.sleep(PATIENCE_S)  # no descriptor is left, or the client has gone
+            else:
+                nursery.start_soon(_connection, pages, door, stream)
+
+
+async def _connection(pages: Pages, door: _Door, stream: trio.SocketStream) -> None:
     """One client; whatever it does ends only itself."""
-    async with room:
+    try:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_BYTES)
-        try:
-            while True:
-                with trio.fail_after(IDLE_S):
-                    await _exchange(http, pages, stream)
-                if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
-                    break
-                http.start_next_cycle()
-        except (h11.RemoteProtocolError, h11.LocalProtocolError, trio.BrokenResourceError, trio.TooSlowError, OSError):
-            return
-        finally:
-            with trio.move_on_after(1, shield=True):
-                await stream.aclose()
+        seconds = HEAD_S
+        while True:
+            with door.silence(stream, seconds):
+                asked = await _request(http, stream)
+            with trio.fail_after(IDLE_S):
+                await _answer(http, asked, pages, stream)
+            if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
+                break
+            http.start_next_cycle()
+            seconds = IDLE_S
+    except (h11.RemoteProtocolError, h11.LocalProtocolError, trio.BrokenResourceError, trio.TooSlowError, OSError):
+        return
+    finally:
+        with trio.move_on_after(1, shield=True):
+            await stream.aclose()
+        door.leave()
 
 
-async def _exchange(http: h11.Connection, pages: Pages, stream: trio.SocketStream) -> None:
+async def _request(http: h11.Connection, stream: trio.SocketStream) -> h11.Request:
     asked: h11.Request | None = None
+    read = 0
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
-            http.receive_data(await stream.receive_some(MOST_BYTES))
+            data = await stream.receive_some(MOST_BYTES)
+            read += len(data)
+            if read > MOST_REQUEST_BYTES:
+                raise h11.RemoteProtocolError("a body that is too long")
+            http.receive_data(data)
         elif isinstance(event, h11.Request):
             asked = event
         elif isinstance(event, h11.EndOfMessage) and asked is not None:
-            break
+            return asked
         elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
             raise h11.RemoteProtocolError("closed")
+
+
+async def _answer(http: h11.Connection, asked: h11.Request, pages: Pages, stream: trio.SocketStream) -> None:
     page = _page(asked, pages)
     headers = [
         ("Content-Type", page.content_type),
@@ -112,4 +203,7 @@ def _page(asked: h11.Request, pages: Pages) -> Page:
     if asked.method not in (b"GET", b"HEAD"):
         return NOT_ALLOWED
     made = pages.get(asked.target.partition(b"?")[0].decode("ascii", "replace"))
-    return made() if made is not None else NOT_FOUND
+    try:
+        return made() if made is not None else NOT_FOUND
+    except Exception as error:  # a page that cannot be made must not end the monitor
+        return BROKEN._replace(body=f"this page cannot be made: {type(error).__name__}\n".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Self
 
 from msgspec.structs import replace
 
@@ -17,6 +18,46 @@ from lens.orchestrator.plan import SIMULATOR
 PLACEHOLDER = "http://127.0.0.1:1/v1"
 
 
+class Simulators:
+    """The simulators of a program; a context manager that ends them. Each is started once and taken again."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._urls: list[str] = []
+
+    def host(self, config: RunConfig) -> RunConfig:
+        """Return the config with the address of a simulator for each target that needs one.
+
+        Raises:
+            LensError: a simulator did not start.
+        """
+        if not any(map(needs_simulator, config.targets)):
+            return config
+        targets, hosted = [], 0
+        for target in _named(config.targets):
+            if needs_simulator(target):
+                target = replace(target, base_url=f"{self._url(hosted)}/v1", proxy="")
+                hosted += 1
+            targets.append(target)
+        return replace(config, targets=tuple(targets))
+
+    def _url(self, number: int) -> str:
+        if number == len(self._urls):
+            from lens.simulator import start
+
+            try:
+                self._urls.append(self._stack.enter_context(start()).url)
+            except RuntimeError as error:
+                raise LensError(f"provider {SIMULATOR}: {error}") from error
+        return self._urls[number]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
 @contextmanager
 def with_simulators(config: RunConfig) -> Iterator[RunConfig]:
     """Start a simulator for each target that needs one; yield the config with their addresses.
@@ -24,22 +65,8 @@ def with_simulators(config: RunConfig) -> Iterator[RunConfig]:
     Raises:
         LensError: a simulator did not start.
     """
-    if not any(map(needs_simulator, config.targets)):
-        yield config
-        return
-    from lens.simulator import start
-
-    with ExitStack() as stack:
-        targets = []
-        for target in _named(config.targets):
-            if needs_simulator(target):
-                try:
-                    handle = stack.enter_context(start())
-                except RuntimeError as error:
-                    raise LensError(f"provider {SIMULATOR}: {error}") from error
-                target = replace(target, base_url=f"{handle.url}/v1", proxy="")
-            targets.append(target)
-        yield replace(config, targets=tuple(targets))
+    with Simulators() as simulators:
+        yield simulators.host(config)
 
 
 def with_placeholders(config: RunConfig) -> RunConfig:

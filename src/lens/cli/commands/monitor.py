@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.echo import echo
-from lens.errors import ConfigError, ExitCode, LensError
+from lens.errors import ExitCode, LensError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,13 +110,14 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
     import trio
 
     from lens.monitor.daemon import Monitor, check_monitor, listeners_of, probe
+    from lens.monitor.serve import is_this_machine
     from lens.orchestrator.stop import Stop, stopped_by_signals
-    from lens.run.simulators import with_simulators
+    from lens.run.simulators import Simulators
 
-    with ExitStack() as running:
+    with Simulators() as simulators:
 
         def ready(wanted: Settings) -> Settings:
-            return wanted._replace(config=running.enter_context(with_simulators(wanted.config)))
+            return wanted._replace(config=simulators.host(wanted.config))
 
         settings = ready(settings)
         monitor = Monitor(settings, check_monitor(settings.config), probe, say)
@@ -126,6 +126,9 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
             host, port = listener.socket.getsockname()[:2]
             say(f"http://{host}:{port}/metrics, {len(settings.config.targets)} targets every "
                 f"{settings.monitor.interval_ns / 1e9:g} s")  # fmt: skip
+            if not is_this_machine(host):
+                say(f"warning: whoever reaches {host}:{port} can read the targets and their figures; listen on "
+                    "127.0.0.1, or let a proxy that asks for credentials stand before it")  # fmt: skip
         async with stopped_by_signals(Stop()) as stop, trio.open_nursery() as nursery:
             nursery.start_soon(_reload_on_hangup, ctx, monitor, ready)
             await monitor.run(stop, listeners)
@@ -145,8 +148,9 @@ async def _reload_on_hangup(ctx: click.Context, monitor: Monitor, ready: Callabl
         async for _ in hangups:
             try:
                 monitor.reload(ready(settings_from(ctx)))
-            except (LensError, ConfigError) as error:
-                say(f"settings are as they were: {error}")
+            except Exception as error:  # whatever a file holds, the monitor goes on
+                ours = isinstance(error, LensError | click.ClickException)
+                say(f"settings are as they were: {error if ours else f'{type(error).__name__}: {error}'}")
             else:
                 say(f"settings were read again: {len(monitor.settings.config.targets)} targets")
 
