@@ -36,6 +36,13 @@ class Stop:
         await self._event.wait()
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a run in order; a hang-up too, unless it is ignored as nohup wants it."""
+    hangup = getattr(signal, "SIGHUP", None)
+    ends = hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *([hangup] if hangup is not None and ends else []))
+
+
 @asynccontextmanager
 async def stopped_by_signals(stop: Stop, *numbers: signal.Signals) -> AsyncIterator[Stop]:
     """Let signals (SIGINT and SIGTERM) ask to stop within the block; only in the main thread.

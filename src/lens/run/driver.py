@@ -26,7 +26,7 @@ from lens.orchestrator.engine import OnRecord, Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.run_info import run_info, with_end
 from lens.orchestrator.schedule import pattern_of
-from lens.orchestrator.stop import Stop, stopped_by_signals
+from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
 from lens.pricing import PriceBook, standard_book
 from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
@@ -35,6 +35,7 @@ from lens.run.early_end import EarlyEnd
 from lens.run.journal import Journal, rescue
 from lens.run.log import log_outcome, log_plan
 from lens.run.outputs import Outputs, destinations
+from lens.run.pauses import PauseWatch
 from lens.run.pushes import push_all, pushes_of_exports
 from lens.run.real_time import RealTime
 from lens.run.result import Judging, RunResult
@@ -69,7 +70,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     enough: Callable[[], bool] | None = None  # nothing more is started once this is true
     end_if_refused: bool = False  # the first answers all refuse the key
     kernel_stamps: bool = True
-    signals: bool = False  # SIGINT and SIGTERM stop the run; only in the main thread
+    signals: bool = False  # SIGINT, SIGTERM and SIGHUP stop the run; only in the main thread
 
 
 DEFAULTS = RunOptions()
@@ -91,10 +92,15 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
             for sink in run.sinks:
                 sink.on_start(info)
             log_plan(run.plan)
-            outcome = await run.carry_out(journal)
+            with run.pauses:
+                outcome = await run.carry_out(journal)
             log_outcome(outcome, journal_path=journal.path)
             journal.finish()
-            warnings = (*outcome.warnings, *([journal.warning] if journal.warning and journal.path else []))
+            warnings = (
+                *outcome.warnings,
+                *run.pauses.warnings(),
+                *([journal.warning] if journal.warning and journal.path else []),
+            )
             info = with_end(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
             result = run.result(replace(info, worker_clocks=outcome.clocks), outcome, journal)
             for sink in run.sinks:
@@ -148,6 +154,7 @@ class _DrivenRun:
             load.max_errors, self.gates, slos=options.slos, end_if_refused=options.end_if_refused,
             of_targets=options.gates_of_targets,
         )  # fmt: skip
+        self.pauses = PauseWatch()
         self.notes: tuple[str, ...] = ()
         self.unkept = False  # an SLO that was searched for is kept at no load
         single = pattern_of(load) == "single"
@@ -251,7 +258,7 @@ class _DrivenRun:
             yield
             return
         try:
-            async with stopped_by_signals(self.stop):
+            async with stopped_by_signals(self.stop, *ending_signals()):
                 yield
         except BaseExceptionGroup as group:
             found = list(causes(group))
@@ -260,6 +267,7 @@ class _DrivenRun:
             raise
 
     def _take(self, record: Record) -> None:
+        record = self.pauses.marked(record)
         if self.until:
             self.until.add(record)
         if self.costly:

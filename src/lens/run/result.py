@@ -185,7 +185,7 @@ class RunResult:
     @property
     def interrupted(self) -> bool:
         """Whether a signal ended the run."""
-        return self.outcome.stopped_by in ("SIGINT", "SIGTERM")
+        return self.outcome.stopped_by in ("SIGINT", "SIGTERM", "SIGHUP")
 
     @property
     def ended_by(self) -> str | None:
