@@ -31,8 +31,8 @@ FLOORS = (
     {"transport", "metrics"},
     {"providers", "pricing", "history"},
     {"config", "plugins"},
-    {"errors", "secrets", "wire"},
-    {"_core", "arrays", "model", "parsing", "units", "_version"},
+    {"errors", "wire"},
+    {"_core", "arrays", "model", "parsing", "secrets", "units", "_version"},
     {"simulator"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}

@@ -19,7 +19,13 @@ RECOVER = (
 
 
 @with_options(RECOVER, options.PRICES, options.COMMON[1:])
-@click.command(cls=Command, example="lll recover run.json.journal.msgpack")
+@click.command(
+    cls=Command,
+    example="""
+    lll recover run.json.journal.msgpack
+    lll recover run.json.journal.msgpack -o recovered.html
+    """,
+)
 @click.argument("journal", metavar="FILE")
 @click.pass_context
 def command(ctx: click.Context, /, **_: object) -> int:
