@@ -139,6 +139,7 @@ class Attempt(Noun, frozen=True):
     start_ns: int
     end_ns: int
     error: str | None = None  # None: it connected
+    resent: bool = False  # a request that was sent over it was sent again over another
 
 
 class TcpInfo(Noun, frozen=True):
@@ -358,15 +359,14 @@ class RunInfo(Noun, frozen=True):
     worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
 
 
-# What reading JSON or MessagePack may raise for bytes that hold something else.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what reading a file of something else raises
 
 
 def encode_hook(value: object) -> object:
     """For msgspec encoders: columns become lists."""
-    if isinstance(value, array):
-        return value.tolist()
-    raise TypeError(f"cannot encode {type(value).__name__}")
+    if not isinstance(value, array):
+        raise TypeError(f"cannot encode {type(value).__name__}")
+    return value.tolist()
 
 
 # Typecodes that a packed column may have, by the number of its MessagePack extension.

@@ -21,11 +21,11 @@ _SENSITIVE = re.compile(_NAMES, re.IGNORECASE)
 _PASSWORD_PARAMETERS = frozenset(("p", "sig", "signature", "x-amz-signature", "code"))
 # Keys of the providers we know begin like this; the last resort, behind what is remembered.
 _LOOKS_SECRET = re.compile(
-    r"\b(sk[-_]|AIza|key-(?=[\w-]*\d))[\w\-*.]{5,}[\w\-*]"
+    r"\b(sk[-_]|AIza|key-(?=[\w-]{0,200}\d))[\w\-*.]{5,}[\w\-*]"
     r"|\b((?:pk|rk|gsk|xai|nvapi|hf|r8|pplx|fw|csk)[-_])[\w\-*.]{7,}[\w\-*]"
     r"|(\bBearer\s+)[^\s'\",]+"
     r"|(://)[^/\s@]+(?=@)"
-    rf"|([?&](?i:p|[\w.-]*(?:{_NAMES})[\w.-]*)=)[^&\s'\"#]+",
+    rf"|([?&](?i:p|[\w.-]{{0,64}}(?:{_NAMES})[\w.-]{{0,64}})=)[^&\s'\"#]+",
     re.ASCII,
 )
 # What starts a command of GitHub's and GitLab's, Azure's and TeamCity's runners: "::error ...::", "##[error]",

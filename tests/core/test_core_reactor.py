@@ -21,7 +21,7 @@ from waiting import HANG_S
 
 from lens._core import clock, reactor, signals
 from lens._core.reactor import Reactor, Stream
-from lens._core.stream import read_tcp_info
+from lens._core.tcp import read_tcp_info
 from lens.model import Signal
 
 TEXT = signals.SignalSet([("t", int(Signal.TEXT), True, 0, None)], b"[DONE]")

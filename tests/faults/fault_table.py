@@ -29,6 +29,8 @@ PACKED = gzip.compress(STREAM, mtime=0)
 # Two events, flushed, and nothing of the end.
 _packer = zlib.compressobj(wbits=31)
 CUT_PACKED = _packer.compress(event("a") + event("b")) + _packer.flush(zlib.Z_SYNC_FLUSH)
+BOMB = gzip.compress(b"\n" * (40 << 20), mtime=0)
+EVENTS_BOMB = gzip.compress(b"data:\n\n" * 1_100_000, mtime=0)
 FAULTS = [
     Fault("a reset before any answer", (Reset,), "network_error", "reset the connection without an answer"),
     Fault("an end without any answer", (Close,), "network_error", "closed the connection without an answer"),
@@ -141,6 +143,48 @@ FAULTS = [
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + WHOLE,),
         OK,
         tokens=3,
+    ),
+    Fault(
+        "1xx without end",
+        (Endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),),
+        "protocol_error",
+        "more than 100 informational answers (1xx)",
+    ),
+    Fault(
+        "a gzip bomb of newlines",
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,),
+        "protocol_error",
+        "--answer-limit ratio=N",
+    ),
+    Fault(
+        "a gzip bomb of empty events",
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(EVENTS_BOMB) + EVENTS_BOMB,),
+        "protocol_error",
+        "--answer-limit events=N",
+    ),
+    Fault(
+        "more events than the limit",
+        (HEAD + chunk(event("a") * 20 + FINISH) + b"0\r\n\r\n",),
+        "protocol_error",
+        "--answer-limit events=N",
+        10,
+        {"answer_limits": {"events": 10}},
+    ),
+    Fault(
+        "more token counts than can be kept",
+        (HEAD + chunk(FINISH.removesuffix(b"data: [DONE]\n\n") * 50) + b"0\r\n\r\n",),
+        "protocol_error",
+        "--answer-limit kept=N",
+        0,
+        {"answer_limits": {"kept": 1000}},
+    ),
+    Fault(
+        "more bytes in gzip than the limit",
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\n\r\n" + CUT_PACKED, Wait(1)),
+        "protocol_error",
+        "--answer-limit inflated=N",
+        2,
+        {"answer_limits": {"inflated": 100}},
     ),
     Fault("204 No Content", (b"HTTP/1.1 204 No Content\r\n\r\n",), "protocol_error", "HTTP 204 No Content"),
     Fault(
@@ -282,9 +326,29 @@ ELSEWHERE = [
         "a proxy that refuses", "`network_error` of kind proxy, with its status", f"{_HERE}::test_a_proxy_that_refuses"
     ),
     Elsewhere(
+        "1xx without end from a proxy",
+        "`network_error` of kind proxy after 100 of them",
+        f"{_HERE}::test_a_proxy_that_sends_1xx_without_end",
+    ),
+    Elsewhere(
         "a kept connection that died meanwhile",
-        "asked again over a new one; the request succeeds",
+        "asked over a new one; the request succeeds",
         f"{_HERE}::test_a_kept_connection_that_died",
+    ),
+    Elsewhere(
+        "a kept connection that ends after the request was read",
+        "`network_error`; the request is not sent again",
+        f"{_HERE}::test_a_kept_connection_that_ends_after_the_request_was_read",
+    ),
+    Elsewhere(
+        "408 on a kept connection",
+        "its end: the request is sent over a new one",
+        f"{_HERE}::test_a_timeout_of_the_server_ends_a_kept_connection",
+    ),
+    Elsewhere(
+        "200 before the request was sent",
+        "no success",
+        f"{_HERE}::test_a_success_before_the_request_was_sent_is_none",
     ),
     Elsewhere(
         "no file descriptors left",

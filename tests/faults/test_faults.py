@@ -7,19 +7,40 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import trio
 import trustme
-from fault_server import FINISH, HEAD, PLAIN_HEAD, STREAM, WHOLE, Alert, Close, Notify, Wait, chunk, event, serving
+from fault_server import (
+    FINISH,
+    HEAD,
+    PLAIN_HEAD,
+    STREAM,
+    WHOLE,
+    Alert,
+    Close,
+    Endless,
+    Notify,
+    Reset,
+    Wait,
+    chunk,
+    event,
+    serving,
+)
 from fault_table import ELSEWHERE, FAULTS, SOME, page
 from waiting import HANG_S, wait_until
 
+from lens._core.clock import now_ns
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.model import CONTENT, STATUS_OF_CATEGORY
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
+from lens.transport.endpoint import parse_endpoint
+from lens.transport.http1 import perform
+from lens.transport.pool import open_pool
+from lens.wire import SignalRules, WireRequest
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,14 +188,60 @@ def test_a_proxy_that_refuses():
     assert "403" in record.failure.message
 
 
+LENGTH_BODY = PLAIN_HEAD + b"Content-Length: %d\r\n\r\n" % len(STREAM) + STREAM
+REUSE = {"connection": "reuse", "concurrency": 1, "connections": 0}
+
+
 def test_a_kept_connection_that_died():
-    body = PLAIN_HEAD + b"Content-Length: %d\r\n\r\n" % len(STREAM) + STREAM
-    with serving((body, Wait(0.0)), (Close,), (body,)) as port:
-        load = {"connection": "reuse", "concurrency": 1, "connections": 0}
+    with serving((LENGTH_BODY, Close), (LENGTH_BODY,)) as port:
+        load = {**REUSE, "concurrency": None, "rate_per_s": 5.0}
         first, second = measured(f"http://127.0.0.1:{port}/v1", requests=2, load=load)
     assert first.status == second.status == "Success"
     assert not second.connection.reused
     assert second.tries == (), "that is no retry: the request had never been taken"
+
+
+@pytest.mark.parametrize("end", [Close, Reset])
+def test_a_kept_connection_that_ends_after_the_request_was_read(end):
+    answered = []
+    with serving((LENGTH_BODY,), (Wait(0.1), end), answered=answered) as port:
+        first, second = measured(f"http://127.0.0.1:{port}/v1", requests=2, load=REUSE)
+    assert (first.category, second.category) == ("success", "network_error")
+    assert "without an answer" in second.failure.message
+    assert len(answered) == 2, "it is not sent again in silence"
+
+
+def test_a_timeout_of_the_server_ends_a_kept_connection():
+    timeout = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    with serving((LENGTH_BODY, Wait(0.02), timeout), (LENGTH_BODY,)) as port:
+        load = {**REUSE, "concurrency": None, "rate_per_s": 5.0}
+        first, second = measured(f"http://127.0.0.1:{port}/v1", requests=2, load=load)
+    assert (first.category, second.category) == ("success", "success")
+    assert not second.connection.reused
+
+
+def test_a_success_before_the_request_was_sent_is_none():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(WHOLE)
+                while peer.recv(65536):
+                    pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        request = WireRequest(path="/v1", headers=(), body=b"{}", signals=SignalRules(rules=()))
+        endpoint = parse_endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+
+        async def ask():
+            async with open_pool() as pool:
+                with trio.fail_after(HANG_S):
+                    return await perform(pool, endpoint, request, before_send_at_ns=now_ns() + 200_000_000)
+
+        exchange = trio.run(ask)
+    assert exchange.category == "protocol_error"
+    assert "came before the request was sent" in exchange.failure.message
 
 
 def test_no_file_descriptors_left(tmp_path):
@@ -220,3 +287,10 @@ def test_the_page_is_made_from_the_table():
 def test_what_is_tested_elsewhere_is_there(one):
     path, _, name = one.test.partition("::")
     assert f"def {name}" in (ROOT / path).read_text()
+
+
+def test_a_proxy_that_sends_1xx_without_end():
+    with serving((Endless(b"HTTP/1.1 100 Continue\r\n\r\n" * 2000), Close)) as port:
+        (record,) = measured("https://api.example/v1", proxy=f"http://127.0.0.1:{port}")
+    assert (record.category, record.failure.type) == ("network_error", "proxy")
+    assert "more than 100 informational answers" in record.failure.message

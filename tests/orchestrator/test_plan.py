@@ -213,3 +213,10 @@ def test_aws_credentials_never_leave_the_machine_unencrypted(address, variables)
         make_target(config, environ)
     for safe in (address.replace("http:", "https:"), "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"):
         assert make_target(msgspec.structs.replace(config, base_url=safe), environ).key is not None
+
+
+def test_limits_of_an_answer_are_those_that_are_said():
+    plan = plan_of(load={"answer_limits": {"events": 5, "ratio": 0}})
+    assert (plan.limits.events, plan.limits.ratio, plan.limits.head) == (5, 0, 65536)
+    with pytest.raises(ConfigError, match=r"no limit 'event'.*events"):
+        plan_of(load={"answer_limits": {"event": 5}})

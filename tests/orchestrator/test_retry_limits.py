@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens.errors import BudgetError, ConfigError
-from lens.model import Events, Failure, Limit, Record, Stamps, Status
+from lens.model import Attempt, Connection, Events, Failure, Limit, Record, Stamps, Status
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling, nusd_of
 from lens.orchestrator.retry import RetryPolicy, backoff_ns, retry_wait_ns
 from lens.units import NS_PER_S
@@ -99,6 +99,14 @@ def test_what_is_under_way_counts_against_the_ceiling():
     ceiling.settle(60, failed())
     ceiling.reserve(60)  # it had cost 10, not 60
     assert ceiling.spent_nusd == 10
+
+
+def test_a_request_that_was_sent_twice_counts_as_two():
+    ended = Attempt(address="127.0.0.1", family="ipv4", start_ns=0, end_ns=1, error="closed", resent=True)
+    ceiling = SpendCeiling(100, lambda record: 10)
+    ceiling.reserve(30)
+    ceiling.settle(30, msgspec.structs.replace(failed(), connection=Connection(reused=False, attempts=(ended,))))
+    assert ceiling.spent_nusd == 40
 
 
 def test_an_unknown_cost_counts_as_the_worst_unless_nothing_was_answered():

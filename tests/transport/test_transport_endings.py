@@ -1,5 +1,7 @@
 """Where an answer ends on the wire, on real sockets: held-open bodies, surplus bytes, blank lines, odd labels."""
 
+import errno
+import socket
 import sys
 from pathlib import Path
 
@@ -11,10 +13,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 
 from fault_server import Close, Wait, serving
 
+from lens._core.clock import now_ns
+from lens._core.stream import Stream
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ProtocolError
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
+from lens.transport.faults import was_unread
 from lens.transport.head import interpret_head, parse_head, sniff_framing
 from lens.wire import SignalRules, WireRequest
 
@@ -181,3 +186,19 @@ def test_the_first_bytes_say_what_a_body_is(start, declared, expected, found):
 )
 def test_any_status_of_success_may_stream(status, events):
     assert head_of("Content-Type: text/event-stream", status=status).events == events
+
+
+def test_only_an_end_within_a_round_trip_of_the_sending_leaves_a_request_unread():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = Stream(ours.fileno())
+        stream.begin()
+        assert was_unread(stream, now_ns(), 0, acked=None), "nothing was sent"
+        stream.send(b"request")
+        sent = stream.send_end_ns
+        assert was_unread(stream, stream.send_start_ns, 0, acked=None)
+        assert was_unread(stream, sent + 150, 100, acked=False)
+        assert not was_unread(stream, sent + 151, 100, acked=False)
+        assert was_unread(stream, sent + 150, 100, acked=True), "a peer may close one way and pass over what comes"
+        stream.eof(sent + 150, errno.ECONNRESET)
+        assert not was_unread(stream, sent + 150, 100, acked=True)

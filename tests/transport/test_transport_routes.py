@@ -9,6 +9,7 @@ import trio
 import trustme
 from waiting import HANG_S
 
+from lens._core.clock import now_ns
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.orchestrator.engine import run_plan
@@ -17,6 +18,9 @@ from lens.simulator import make_script, start_thread
 from lens.simulator.proxy import ProxyScript, start_proxy
 from lens.simulator.server import make_tls_context
 from lens.transport.endpoint import parse_endpoint, proxy_from_environment
+from lens.transport.http1 import perform
+from lens.transport.pool import open_pool
+from lens.wire import SignalRules, WireRequest
 
 QUICK = {"ttft": "5ms", "itl": "1ms", "tokens": 8}
 
@@ -77,31 +81,45 @@ async def test_a_reused_connection_has_no_connect_phases(simulator):
     assert all(r.stamps.tcp_start is None for r in records)
 
 
-async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_attempt(simulator):
+async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_attempt():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         answer = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(answer)
+        taken = threading.Event()
 
         def serve() -> None:
-            # The warmed connection answers once, and is then closed at the next request.
-            first, _ = listener.accept()
-            first.recv(65536)
-            first.sendall(head + answer)
-            first.recv(65536)
-            first.close()
-            second, _ = listener.accept()
-            second.recv(65536)
-            second.sendall(head + answer)
-            second.close()
+            # The first connection answers once, and is closed when the next request is about to be sent over it.
+            for _ in range(2):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(65536)
+                    peer.sendall(head + answer)
+                    taken.wait(HANG_S)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        records = await measure(url, count=2)
+        request = WireRequest(path="/v1", headers=(), body=b"{}", signals=SignalRules(rules=(), done=b"[DONE]"))
+        endpoint = parse_endpoint(url)
+        exchanges = []
+        with trio.fail_after(HANG_S):
+            async with open_pool() as pool, trio.open_nursery() as nursery:
+                exchanges.append(await perform(pool, endpoint, request))
+
+                async def second() -> None:
+                    later = now_ns() + 300_000_000
+                    exchanges.append(await perform(pool, endpoint, request, before_send_at_ns=later))
+
+                nursery.start_soon(second)
+                while pool.idle_count(endpoint):
+                    await trio.sleep(0.001)
+                taken.set()
         thread.join(HANG_S)
-    assert [r.category for r in records] == ["success", "success"]
-    assert records[1].connection.reused is False
-    assert any("closed" in (a.error or "") for a in records[1].connection.attempts)
+    assert [e.failure for e in exchanges] == [None, None]
+    assert exchanges[1].connection.reused is False
+    (stale,) = [a for a in exchanges[1].connection.attempts if a.error]
+    assert "closed" in stale.error
+    assert not stale.resent, "nothing was sent over it"
 
 
 async def test_a_unix_socket_is_a_route(simulator, tmp_path):

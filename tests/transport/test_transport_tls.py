@@ -256,3 +256,13 @@ def test_a_context_is_loaded_once_for_the_same_files(files):
     one, other = (parse_endpoint(f"https://127.0.0.1:{port}", cafile=str(files / "ca.pem")) for port in (1, 2))
     assert load_tls_context(one) is load_tls_context(other)
     assert load_tls_context(one) is not load_tls_context(parse_endpoint("https://127.0.0.1", insecure=True))
+
+
+async def test_a_peer_that_never_pauses_leaves_deadlines_their_turn():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.send(b"more")
+        with trio.move_on_after(0) as scope:
+            await sockets.receive(ours)
+    assert scope.cancelled_caught

@@ -17,6 +17,11 @@ enum {
     LENS_ERROR_EVENT_HEADERS,
     LENS_ERROR_INCOMPLETE_EVENT,
     LENS_ERROR_MEMORY,
+    LENS_ERROR_COMPRESSED,
+    LENS_ERROR_EVENTS_MANY,
+    LENS_ERROR_KEPT_LONG,
+    LENS_ERROR_INFLATED_LONG,
+    LENS_ERROR_INFLATED_RATIO,
 };
 
 static inline const char *lens_error_message(int error) {
@@ -35,6 +40,11 @@ static inline const char *lens_error_message(int error) {
         "bad event headers",
         "incomplete event",
         "out of memory",
+        "bad compressed data",
+        "too many events",
+        "too many kept bytes",
+        "too many decompressed bytes",
+        "compressed too densely",
     };
     return words[error];
 }

@@ -21,6 +21,8 @@ cdef extern from "read_queue.h" nogil:
     int lens_read_queue_add(lens_read_queue_t *q, const unsigned char *data, size_t n, int64_t arrived,
                             int64_t seen) noexcept
     lens_read_queue_t lens_read_queue_take(lens_read_queue_t *q) noexcept
+    void lens_read_queue_skip(lens_read_queue_t *q, size_t reads, size_t bytes) noexcept
+    int lens_read_queue_join(lens_read_queue_t *q, lens_read_queue_t *newer) noexcept
 
 cdef extern from "errors.h" nogil:
     enum:
@@ -28,6 +30,11 @@ cdef extern from "errors.h" nogil:
         LENS_ERROR_INCOMPLETE_BODY
         LENS_ERROR_BODY_LONG
         LENS_ERROR_MEMORY
+        LENS_ERROR_COMPRESSED
+        LENS_ERROR_EVENTS_MANY
+        LENS_ERROR_KEPT_LONG
+        LENS_ERROR_INFLATED_LONG
+        LENS_ERROR_INFLATED_RATIO
     const char *lens_error_message(int error) noexcept
 
 cdef extern from "body.h" nogil:
@@ -91,6 +98,7 @@ cdef class Decoder:
     cdef bint over               # the protocol's end marker was seen: nothing after it is cut
     cdef bint flushed            # the events were told that the payload is over
     cdef Py_ssize_t most
+    cdef uint64_t most_events, most_kept  # of this tape, and bytes of its frames; 0: no limit
     cdef int64_t c_body_bytes
     cdef uint64_t events      # of this body
     cdef uint64_t silent      # of them, without signals or malformed
@@ -116,14 +124,6 @@ cdef class Decoder:
     cdef void c_event(self, const lens_event_t *event) noexcept nogil
     cdef void c_flush(self) noexcept nogil
     cdef void c_keep_first(self, const unsigned char *data, size_t n) noexcept nogil
-
-
-cdef class Inflater:
-    cdef object decompressor     # zlib's, of the member that is being read
-    cdef bint inside_member      # some of it came, and its end did not
-
-    # (the next piece of plain payload, what of `payload` is left to decompress); raises zlib.error.
-    cdef tuple decompress(self, bytes payload)
 
 
 cdef int event_framing(str events) except -1

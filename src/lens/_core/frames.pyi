@@ -19,8 +19,17 @@ class Decoder:
     A decoder and its tape belong to one thread at a time: feed() and feed_payload() let go of the GIL.
     """
 
-    def __init__(self, tape: Tape, *, keep_all: bool = False, max_event_bytes: int = 16777216) -> None:
-        """max_event_bytes bounds a line, an event's joined data, an element, a frame, and a document."""
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        keep_all: bool = False,
+        max_event_bytes: int = 16777216,
+        max_events: int = 0,
+        max_kept_bytes: int = 0,
+    ) -> None:
+        """max_event_bytes bounds a line, an event's joined data, an element, a frame, and a document; the others
+        bound the tape and the events it keeps whole, 0 is no limit."""
     def begin(self, body: str, length: int, events: str, signals: SignalSet | None, *, encoded: bool = False) -> None:
         """body: "length", "chunked", "close" or "none"; events: "sse", "ndjson", "json_array", "aws" or "document".
 
@@ -50,7 +59,9 @@ class Decoder:
 
         "bad chunk size", "bad chunk end", "chunk extension too long", "bad trailers", "trailers too long",
         "incomplete body", "event too long", "body too long", "bad checksum", "bad event length",
-        "bad event headers", "incomplete event" (the body ended well, inside an AWS frame), "out of memory".
+        "bad event headers", "incomplete event" (the body ended well, inside an AWS frame), "out of memory",
+        "too many events", "too many kept bytes"; of a stream that decompresses, also "bad compressed data",
+        "too many decompressed bytes", "compressed too densely".
         """
     @property
     def end_ns(self) -> int:

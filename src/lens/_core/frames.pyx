@@ -8,9 +8,7 @@ sse.h, lines.h, array.h, eventstream.h; here they are joined, and what is kept i
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint16_t, uint32_t
-
-import zlib
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from lens._core.signals cimport (
     LENS_SIGNAL_CONTENT,
@@ -52,10 +50,6 @@ cdef enum:
     SILENT_KEPT = 1024
     # Of a body without events; enough to read an error page.
     FIRST_BYTES = 65536
-    # Decompressed at once.
-    INFLATED_MOST = 1048576
-    # What zlib calls a window for both headers; deflate means zlib's format (RFC 9110, 8.4.1.2).
-    ZLIB_OR_GZIP = 47
 
 _BODIES = {"none": LENS_BODY_NONE, "length": LENS_BODY_LENGTH, "chunked": LENS_BODY_CHUNKED, "close": LENS_BODY_CLOSE}
 _EVENTS = {
@@ -86,12 +80,14 @@ cdef bytes _bytes(const lens_buf_t *block):
 
 @cython.no_gc  # a tape and rules: they lead back to nothing
 cdef class Decoder:
-    def __cinit__(self, Tape tape not None, *, bint keep_all=False, Py_ssize_t max_event_bytes=16777216):
+    def __cinit__(self, Tape tape not None, *, bint keep_all=False, Py_ssize_t max_event_bytes=16777216,
+                  uint64_t max_events=0, uint64_t max_kept_bytes=0):
         if max_event_bytes < 1:
             raise ValueError(f"max_event_bytes {max_event_bytes} leaves no room for an event; 1 and more work")
         self.tape = tape
         self.keep_all = keep_all
         self.most = max_event_bytes
+        self.most_events, self.most_kept = max_events, max_kept_bytes
         self.c_end_ns = self.c_last_content_ns = -1
 
     def __dealloc__(self):
@@ -258,6 +254,9 @@ cdef class Decoder:
         if bits & LENS_SIGNAL_DONE:
             self.c_done = True
             self.over = found.over
+        if self.most_events and self.tape.t.n >= self.most_events:
+            self.c_error = LENS_ERROR_EVENTS_MANY
+            return
         if lens_tape_event(&self.tape.t, event.at.arrived, event.at.seen, event.at.read, bits, found.chars) < 0:
             self.c_error = LENS_ERROR_MEMORY
             return
@@ -268,6 +267,9 @@ cdef class Decoder:
                 self.silent += 1
                 if self.silent > SILENT_KEPT:
                     return
+        if self.most_kept and self.tape.t.kept.n + event.name_n + event.n > self.most_kept:
+            self.c_error = LENS_ERROR_KEPT_LONG
+            return
         if lens_tape_keep(&self.tape.t, self.tape.t.n - 1, event.name, event.name_n, event.data, event.n) < 0:
             self.c_error = LENS_ERROR_MEMORY
 
@@ -342,21 +344,3 @@ cdef class Decoder:
     @property
     def trailers(self):
         return _bytes(&self.body.trailers)
-
-
-cdef class Inflater:
-    """Decompresses the payload of a gzip or deflate body, member after member (RFC 1952, 2.2)."""
-
-    def __cinit__(self):
-        self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
-
-    cdef tuple decompress(self, bytes payload):
-        cdef bytes plain, left
-        self.inside_member = True
-        plain = self.decompressor.decompress(payload, INFLATED_MOST)
-        left = self.decompressor.unconsumed_tail
-        if self.decompressor.eof:
-            left = self.decompressor.unused_data
-            self.decompressor = zlib.decompressobj(ZLIB_OR_GZIP)
-            self.inside_member = False
-        return plain, left

@@ -60,6 +60,25 @@ static inline lens_read_queue_t lens_read_queue_take(lens_read_queue_t *from) {
     return all;
 }
 
+/* Forgets the first `reads` reads and the first `bytes` bytes; what is left of the read they end in has its size set. */
+static inline void lens_read_queue_skip(lens_read_queue_t *q, size_t reads, size_t bytes) {
+    q->n -= bytes;
+    q->n_reads -= reads;
+    if (q->n) memmove(q->data, q->data + bytes, q->n);
+    if (q->n_reads) memmove(q->reads, q->reads + reads, q->n_reads * sizeof *q->reads);
+}
+
+/* Adds everything of `newer` and empties it: 0, or -1 when there is no memory. */
+static inline int lens_read_queue_join(lens_read_queue_t *q, lens_read_queue_t *newer) {
+    size_t i, at = 0;
+    int failed = 0;
+    for (i = 0; i < newer->n_reads && !failed; at += newer->reads[i++].n)
+        failed = lens_read_queue_add(q, newer->data + at, newer->reads[i].n, newer->reads[i].arrived,
+                                     newer->reads[i].seen);
+    lens_read_queue_clear(newer);
+    return failed;
+}
+
 /* Where the head of an HTTP message ends within data: bytes up to and with the blank line, or -1.
    *line tells how far into "\n\r\n" or "\n\n" the bytes before were, and is kept between calls. */
 static inline ptrdiff_t lens_head_end(const unsigned char *data, size_t n, int *line) {

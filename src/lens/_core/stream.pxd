@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t
 
-from lens._core.frames cimport Inflater, lens_read_queue_t
+from lens._core.frames cimport Decoder, lens_read_queue_t
+from lens._core.inflater cimport Inflater
 from lens._core.lock cimport lens_lock_t
 from lens._core.stream_state cimport StreamState
 from lens._core.tape cimport Tape
@@ -23,4 +24,4 @@ cdef class Stream(StreamState):
     cdef void _end_tls(self, int64_t at) noexcept
     cdef tuple _plain(self)
     cdef int _inflate(self) except -1
-    cdef int _inflate_reads(self, lens_read_queue_t *queue) except -1
+    cdef Decoder _make_decoder(self, Tape tape)

@@ -28,6 +28,10 @@ class Stream:
         keep_all: bool = False,
         max_event_bytes: int = 16777216,
         max_head_bytes: int = 65536,
+        max_events: int = 0,
+        max_kept_bytes: int = 0,
+        max_inflated_bytes: int = 0,
+        max_inflation: int = 0,
         usual_events: str = "",
         signals: SignalSet | None = None,
     ) -> Tape:
@@ -35,6 +39,9 @@ class Stream:
 
         With `usual_events`, the event framing that is asked for, a usual head is settled here: the body
         begins at once, by `signals`, and the stream is never parked. See usual_head.
+
+        The last four are limits of the answer (0: none): events, bytes of the events that are kept, decompressed
+        bytes, and how many of them a compressed byte may become once there are 16 MiB.
         """
 
     def begin_body(self, body: str, length: int, events: str, signals: SignalSet | None, encoding: str = "") -> None:
@@ -42,6 +49,9 @@ class Stream:
 
     def informational(self) -> None:
         """The head was a 1xx: expect another head, starting with what is held."""
+
+    def inflate_more(self) -> None:
+        """Decompress the next slice of a backlog."""
 
     def send(self, data: Buffer, offset: int = 0) -> int:
         """Bytes the kernel took, 0 when it would block. Raises OSError."""
@@ -82,7 +92,7 @@ class Stream:
 
         "closed before an answer", "closed inside the head", "head too long", "reset by the peer",
         "closed without close_notify" (TLS, inside a body that the close should end: RFC 9112, 9.8),
-        "bad compressed data", "incomplete compressed data", "TLS failed: REASON".
+        "incomplete compressed data", "TLS failed: REASON".
         """
     @property
     def errno(self) -> int: ...
@@ -135,8 +145,8 @@ class Stream:
         """Whose send_end_ns is: the kernel's; that of the return of the sending call; or that of the first byte of
         the answer, which had arrived before that return was seen."""
     @property
+    def backlog(self) -> bool:
+        """More has come than was decompressed at once; take_changed() and poll() tell it. See inflate_more."""
+    @property
     def surplus(self) -> bool:
         """Bytes came after the end of the body: the connection must not be used again."""
-
-def read_tcp_info(fd: int) -> tuple[int, int, int, int] | None:
-    """(rtt, rttvar, min_rtt in us, total retransmits); None where the system does not tell."""

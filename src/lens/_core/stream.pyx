@@ -12,12 +12,13 @@ methods called c_ do is C, and they want the lock to be held.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINTR, errno as last_errno
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from lens._core.clock cimport mono_ns
-from lens._core.frames cimport Decoder, Inflater, LENS_BODY_CHUNKED, event_framing, event_framing_name, \
-    lens_error_message, lens_read_queue_clear, lens_read_queue_t, lens_read_queue_take
+from lens._core.frames cimport Decoder, LENS_BODY_CHUNKED, LENS_ERROR_MEMORY, event_framing, event_framing_name, \
+    lens_error_message, lens_read_queue_clear, lens_read_queue_join, lens_read_queue_t, lens_read_queue_take
+from lens._core.inflater cimport Inflater
 from lens._core.lock cimport let_go, lens_lock_t
 from lens._core.signals cimport SignalSet
 from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState, lens_field_next, lens_field_t, \
@@ -26,11 +27,9 @@ from lens._core.tape cimport Tape
 
 import os
 import ssl
-import zlib
 
 cdef extern from "sysio.h" nogil:
     Py_ssize_t lens_send(int fd, const void *data, size_t n) noexcept
-    int lens_tcp_info(int fd, int64_t *out) noexcept
 
 cdef enum:
     TLS_RECORD_BYTES = 65536
@@ -58,6 +57,10 @@ cdef class Stream(StreamState):
         bint keep_all=False,
         Py_ssize_t max_event_bytes=16777216,
         Py_ssize_t max_head_bytes=65536,
+        uint64_t max_events=0,
+        uint64_t max_kept_bytes=0,
+        uint64_t max_inflated_bytes=0,
+        uint64_t max_inflation=0,
         str usual_events="",
         SignalSet signals=None,
     ):
@@ -65,9 +68,13 @@ cdef class Stream(StreamState):
         cdef Decoder former, decoder = None
         cdef int wanted = -1
         cdef lens_lock_t *lock
+        self.keep_all = keep_all
+        self.most_event, self.most_head = max_event_bytes, max_head_bytes
+        self.most_events, self.most_kept = max_events, max_kept_bytes
+        self.most_inflated, self.most_ratio = max_inflated_bytes, max_inflation
         if usual_events:
             wanted = event_framing(usual_events)
-            decoder = Decoder(tape, keep_all=keep_all, max_event_bytes=max_event_bytes)
+            decoder = self._make_decoder(tape)
             decoder.signals = signals
         lock = self.c_hold()
         if self.c_state not in (IDLE, ENDED):
@@ -77,9 +84,6 @@ cdef class Stream(StreamState):
         former = self.decoder  # goes when the lock is free again
         self.decoder = decoder
         self.wanted_events = wanted
-        self.keep_all = keep_all
-        self.most_event = max_event_bytes
-        self.most_head = max_head_bytes
         self.c_state = HEAD
         if self.tls_error is not None:
             self.c_fail(b"tls", self.closed_at)
@@ -91,6 +95,10 @@ cdef class Stream(StreamState):
         self.tape = tape
         tape.lock = self.lock
         return tape
+
+    cdef Decoder _make_decoder(self, Tape tape):
+        return Decoder(tape, keep_all=self.keep_all, max_event_bytes=self.most_event, max_events=self.most_events,
+                       max_kept_bytes=self.most_kept)
 
     cdef int _require_head(self, str refused) except -1:
         """Raise RuntimeError, with the reason, where no head waits to be understood."""
@@ -122,9 +130,9 @@ cdef class Stream(StreamState):
         self._require_head("the body cannot begin")
         if encoding not in ("", "gzip", "deflate"):
             raise ValueError(f"encoding {encoding!r} is not one of '', 'gzip', 'deflate'")
-        decoder = Decoder(self.tape, keep_all=self.keep_all, max_event_bytes=self.most_event)
+        decoder = self._make_decoder(self.tape)
         decoder.begin(body, length, events, signals, encoded=bool(encoding))
-        self.inflater = Inflater() if encoding else None
+        self.inflater = Inflater(self.most_inflated, self.most_ratio) if encoding else None
         lock = self.c_hold()
         self.decoder = decoder
         self.encoded = self.inflater is not None
@@ -218,6 +226,10 @@ cdef class Stream(StreamState):
                     self._decrypt()
                 if self.inflater is not None:
                     self._inflate()
+        except MemoryError:  # costs this exchange, not the reading of all
+            lock = self.c_hold()
+            self.c_fail(b"out of memory", self.c_last_read_ns)
+            let_go(lock)
         finally:
             self.settling = False
         lock = self.c_hold()
@@ -301,46 +313,43 @@ cdef class Stream(StreamState):
         return over, pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     cdef int _inflate(self) except -1:
-        """Decompress what the body framing gave out, and give it back with its stamps."""
+        """Decompress a slice of what the body framing gave out, and give it back with its stamps."""
+        cdef Decoder decoder = self.decoder
         cdef lens_lock_t *lock = self.c_hold()
         cdef lens_read_queue_t queue
+        cdef bint done = decoder.c_done
+        cdef int error
         memset(&queue, 0, sizeof(queue))
+        self.c_backlog = False
         if self.c_state == BODY:
-            queue = lens_read_queue_take(&self.decoder.encoded)
-            self.decoder.c_has_encoded = False
+            queue = lens_read_queue_take(&decoder.encoded)
+            decoder.c_has_encoded = False
         let_go(lock)
         try:
-            self._inflate_reads(&queue)
+            error = self.inflater.inflate(decoder, self.lock, &queue)
+            lock = self.c_hold()
+            self.changed |= decoder.c_done and not done
+            if self.c_state == BODY and not error and queue.n_reads and not decoder.c_error:
+                self.c_backlog = self.changed = True
+                if lens_read_queue_join(&queue, &decoder.encoded) < 0:
+                    error = LENS_ERROR_MEMORY
+                decoder.encoded = lens_read_queue_take(&queue)
+            if self.c_state == BODY and error:
+                decoder.c_error = error
+                self.c_fail(NULL, self.c_last_read_ns)
+            elif self.c_state == BODY and (decoder.c_error or decoder.encoded.n_reads == 0):
+                self.c_inflated(self.inflater.inside_member)
+            let_go(lock)
         finally:
             lens_read_queue_clear(&queue)
-        lock = self.c_hold()
-        if self.c_state == BODY and self.decoder.encoded.n_reads == 0:
-            self.c_inflated(self.inflater.inside_member)
-        let_go(lock)
         return 0
 
-    cdef int _inflate_reads(self, lens_read_queue_t *queue) except -1:
-        cdef lens_lock_t *lock
-        cdef size_t i, at = 0
-        cdef bytes payload, plain
-        cdef bint done
-        for i in range(queue.n_reads):
-            payload = (<char *>queue.data)[at:at + queue.reads[i].n]
-            at += queue.reads[i].n
-            try:
-                while payload:
-                    plain, payload = self.inflater.decompress(payload)
-                    lock = self.c_hold()
-                    done = self.decoder.c_done
-                    self.decoder.c_feed_payload(plain, len(plain), queue.reads[i].arrived, queue.reads[i].seen)
-                    self.changed |= self.decoder.c_done and not done
-                    let_go(lock)
-            except zlib.error:
-                lock = self.c_hold()
-                self.c_fail(b"bad compressed data", queue.reads[i].seen)
-                let_go(lock)
-                return 0
-        return 0
+    @property
+    def backlog(self):
+        return self._flag(&self.c_backlog)
+
+    def inflate_more(self):
+        self.settle()
 
     @property
     def held(self):
@@ -386,11 +395,3 @@ cdef class Stream(StreamState):
             why = lens_error_message(self.decoder.c_error)
         let_go(lock)
         return why.decode() if why != NULL else None
-
-
-def read_tcp_info(int fd):
-    cdef int64_t facts[4]
-    memset(facts, 0, sizeof(facts))
-    if lens_tcp_info(fd, facts) < 0:
-        return None
-    return facts[0], facts[1], facts[2], facts[3]

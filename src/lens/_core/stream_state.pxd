@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lens._core.clock cimport Offset
 from lens._core.frames cimport Decoder, lens_read_queue_t
@@ -59,6 +59,8 @@ cdef class StreamState:
     cdef int epoll             # of the reactor it is attached to
     cdef int line              # how far into a blank line the head is
     cdef Py_ssize_t most_head, most_event
+    cdef uint64_t most_events, most_kept, most_inflated, most_ratio  # 0: no limit
+    cdef bint c_backlog        # more has come than was decompressed at once
     cdef bint keep_all
     cdef lens_read_queue_t head_bytes     # of the head, as they came
     cdef lens_read_queue_t parked         # came after the head, before begin_body

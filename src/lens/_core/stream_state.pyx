@@ -62,6 +62,7 @@ cdef class StreamState:
         self.c_wire_bytes = self.c_reads = 0
         self.c_kernel_stamped = True
         self.c_clock_stepped = self.c_sent_stamped = self.changed = self.encoded = self.c_usual = False
+        self.c_backlog = False
         self.wanted_events = -1
 
     cdef void c_replay(self) noexcept nogil:

@@ -190,8 +190,9 @@ static inline int lens_thread_start(lens_thread_t *thread, void *(*run)(void *),
 }
 static inline void lens_thread_join(lens_thread_t thread) { pthread_join(thread, NULL); }
 
-/* rtt, rttvar, min_rtt (us) and retransmits so far; older kernels know no min_rtt and leave -1. */
-static inline int lens_tcp_info(int fd, int64_t out[4]) {
+/* rtt, rttvar, min_rtt (us), retransmits and acknowledged bytes so far; older kernels leave -1 for what they do not
+   know. */
+static inline int lens_tcp_info(int fd, int64_t out[5]) {
     struct tcp_info info;
     socklen_t n = sizeof info;
     memset(&info, 0, sizeof info);
@@ -200,6 +201,8 @@ static inline int lens_tcp_info(int fd, int64_t out[4]) {
     out[1] = info.tcpi_rttvar;
     out[2] = n >= offsetof(struct tcp_info, tcpi_min_rtt) + sizeof info.tcpi_min_rtt ? (int64_t)info.tcpi_min_rtt : -1;
     out[3] = info.tcpi_total_retrans;
+    out[4] = n >= offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked
+        ? (int64_t)info.tcpi_bytes_acked : -1;
     return 0;
 }
 #else
@@ -238,7 +241,7 @@ static inline int lens_thread_start(lens_thread_t *thread, void *(*run)(void *),
     return ENOSYS;
 }
 static inline void lens_thread_join(lens_thread_t thread) { (void)thread; }
-static inline int lens_tcp_info(int fd, int64_t out[4]) { (void)fd; (void)out; return lens_absent(); }
+static inline int lens_tcp_info(int fd, int64_t out[5]) { (void)fd; (void)out; return lens_absent(); }
 #endif
 
 #endif

@@ -66,6 +66,14 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def _limit(text: str) -> tuple[str, int]:
+    name, number = _pair(text)
+    count = parse_count(number)
+    if count is None:
+        raise ValueError(f"{text!r}: write a number, like events=1000000")
+    return name, count
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     counts = [parse_count(part) or 0 for part in text.split(",")]
     if not all(counts):
@@ -84,6 +92,7 @@ RATE = Parsed("RATE", parse_rate_per_s)
 HEADER = Parsed("'K: V'", _header)
 JSON_OBJECT = Parsed("JSON", _json_object)
 PAIR = Parsed("K=V", _pair)
+LIMIT = Parsed("NAME=N", _limit)
 
 _target = partial(Option, group="Target")
 TARGET = (
@@ -231,6 +240,8 @@ CONNECTION = (
         help="Timeout until the first token (default: none)."),
     _way("--idle-timeout", to="load.idle_timeout_ns", type=DURATION, metavar="TIME",
         help="Timeout between two reads of an answer (default: none)."),
+    _way("--answer-limit", to="load.answer_limits", type=LIMIT, multiple=True, metavar="NAME=N",
+        help="Limit of one answer: events=1000000, kept, inflated or head bytes, ratio; 0 is none."),
 )  # fmt: skip
 
 PRICE_TIERS = ("batch", "flex", "priority", "fast", "ultrafast")  # pricing.TIERS, without loading it for --help

@@ -79,6 +79,8 @@ def settings_of(
     tree.setdefault("load", {}).update(load)
     if ctx.params.get("prompt"):
         tree.setdefault("prompts", {})["texts"] = [_prompt(text) for text in ctx.params["prompt"]]
+    if ctx.params.get("answer_limit"):
+        tree["load"]["answer_limits"] = dict(ctx.params["answer_limit"])
     if ctx.params.get("label"):
         tree["labels"] = dict(ctx.params["label"])
     if above.get("log_level"):

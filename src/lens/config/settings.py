@@ -132,6 +132,7 @@ class LoadConfig(Section, frozen=True):
     connect_timeout_ns: Count = 30 * NS_PER_S
     ttft_timeout_ns: Count = 0
     idle_timeout_ns: Count = 0
+    answer_limits: dict[str, Count] = {}  # what one answer may need at most: events, kept, inflated, ratio, head
     retries: Count = 0
     seed: int = 0
     max_cost_usd: str | None = None  # exact decimal

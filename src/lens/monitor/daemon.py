@@ -49,7 +49,7 @@ Say = Callable[[str], None]
 # environment, where they are meant for other commands.
 OBEYED = frozenset(
     {"concurrency", "adaptive", "connection", "connections", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns",
-     "idle_timeout_ns", "retries", "seed"}
+     "idle_timeout_ns", "answer_limits", "retries", "seed"}
 )  # fmt: skip
 OBEYED_OUTPUT = frozenset({"exports", "dir", "save_text", "log_level"})
 

@@ -315,6 +315,7 @@ class _PlanRun:
             target.endpoint,
             request,
             timeouts=self.plan.timeouts,
+            limits=self.plan.limits,
             # A retry has no place in the schedule: its waits are counted apart.
             intended_ns=slot.intended_ns if first else None,
             fresh=slot.fresh,

@@ -68,7 +68,9 @@ class SpendCeiling:
         cost = self._cost_of(record)
         if cost is None:
             cost = 0 if record.status is not Status.SUCCESS and not len(record.events) else worst_nusd
-        self.spent_nusd += cost
+        # What was sent before, over a connection that ended, may have been answered and is paid for then.
+        resent = sum(one.resent for one in record.connection.attempts) if record.connection is not None else 0
+        self.spent_nusd += cost + resent * worst_nusd
 
 
 class LimitsSeen:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from lens.config.secret_settings import remember_settings
 from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
 from lens.config.targets import with_names
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.model import Record, Target
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
@@ -26,7 +26,15 @@ from lens.providers.auth.keys import find_key, key_file_warning, refuse_plain_ht
 from lens.providers.base import Provider
 from lens.providers.registry import CUSTOM, get_provider
 from lens.secrets import bare_url
-from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts, parse_endpoint, usable_proxy
+from lens.transport.endpoint import (
+    ANSWER_LIMITS,
+    NO_TIMEOUTS,
+    AnswerLimits,
+    Endpoint,
+    Timeouts,
+    parse_endpoint,
+    usable_proxy,
+)
 from lens.wire import Ask, Prompt, Secret, WireRequest
 
 # The provider that needs neither a model nor a server.
@@ -71,6 +79,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     connection: ConnectionPolicy = "reuse"
     warm_connections: int = 0  # opened to each target before the first request
     timeouts: Timeouts = NO_TIMEOUTS
+    limits: AnswerLimits = ANSWER_LIMITS
     retry: RetryPolicy = NO_RETRIES
     keep_all: bool = False  # every event whole, because its text is wanted
     warnings: tuple[str, ...] = ()  # of what was found while planning
@@ -166,11 +175,25 @@ def make_plan(
             ttft_ns=load.ttft_timeout_ns or None,
             idle_ns=load.idle_timeout_ns or None,
         ),
+        limits=make_limits(load.answer_limits),
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
         keep_all=config.output.save_text or config.output.tokenizer is not None,
         trace_ns=tuple(trace),
         warnings=(*[w for one in config.targets if (w := key_file_warning(one.api_key_file))], *warnings),
     )
+
+
+def make_limits(said: Mapping[str, int]) -> AnswerLimits:
+    """Return the limits of one answer, those that are said in place of the defaults.
+
+    Raises:
+        ConfigError: there is no limit of that name.
+    """
+    names = AnswerLimits.__struct_fields__
+    if unknown := [name for name in said if name not in names]:
+        hint = did_you_mean(unknown[0], names, otherwise=f"there are {', '.join(names)}")
+        raise ConfigError(f"--answer-limit (load.answer_limits): no limit {unknown[0]!r}; {hint}")
+    return AnswerLimits(**said)
 
 
 def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -> PlanTarget:

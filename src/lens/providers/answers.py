@@ -6,7 +6,6 @@ A protocol subclasses AnswerReader and says what one of its events means. What h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -37,7 +36,6 @@ from lens.wire import Exchange, Frame, Reading
 NO_EVENT: Final = object()
 # OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
 DONE_MARKER = b"[DONE]"
-_TRAILING_DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*\Z")  # behind an answer that came whole
 
 
 class AnswerReader:
@@ -148,7 +146,7 @@ class AnswerReader:
             return self._classify_stream()
         if not self.exchange.ended:
             return self.exchange.category or "truncated", self.exchange.failure
-        return self._classify_document(parse_json(_TRAILING_DONE.sub(b"", self.exchange.document)))
+        return self._classify_document(parse_json(_without_done(self.exchange.document)))
 
     def _classify_stream(self) -> Outcome:
         malformed = self._take_frames()
@@ -206,7 +204,7 @@ class AnswerReader:
 
     def _unframed_document(self) -> Any:
         """Return an answer that came whole though it was labelled an event stream; None where there is none."""
-        data = _TRAILING_DONE.sub(b"", self.exchange.document) or (self.exchange.error_field or "").encode()
+        data = _without_done(self.exchange.document) or (self.exchange.error_field or "").encode()
         if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content():
             return None
         document = parse_json(data)
@@ -348,3 +346,10 @@ def make_reading(
         **header_fields(headers),
         **fields,
     )
+
+
+def _without_done(document: bytes) -> bytes:
+    """Return a document without the `data: [DONE]` that some servers put behind an answer that came whole."""
+    whole = document.rstrip()
+    start = whole.removesuffix(b"[DONE]").rstrip()
+    return start.removesuffix(b"data:").rstrip() if len(start) < len(whole) and start.endswith(b"data:") else document

@@ -55,9 +55,10 @@ _S_HEADERS = {
     "fireworks-server-processing-time": "fireworks_processing",
 }
 _TIMING_NAME = re.compile(r"[\w.-]+")
-# An entry of Server-Timing or a parameter of it; what stands in quotes is one value, commas too.
-_TIMING_ENTRY = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')
-_TIMING_PARAMETER = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^;"])+')
+# An entry of Server-Timing or a parameter of it; what stands in quotes is one value, commas too;
+# without its last quote it goes to the end, so that no place is tried twice.
+_TIMING_ENTRY = re.compile(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^,"])+')
+_TIMING_PARAMETER = re.compile(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^;"])+')
 # Longer than any duration; a longer text would make the pattern try every place of it.
 _DURATION_CHARS = 64
 

@@ -53,7 +53,16 @@ FINAL = frozenset({Status.NETWORK_ERROR, Status.AUTH_ERROR, Status.INVALID_REQUE
 
 # Of a load; the questions decide the rest themselves. Concurrency may come from the environment, for other commands.
 OBEYED = frozenset(
-    {"concurrency", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns", "idle_timeout_ns", "seed", "max_cost_usd"}
+    {
+        "concurrency",
+        "timeout_ns",
+        "connect_timeout_ns",
+        "ttft_timeout_ns",
+        "idle_timeout_ns",
+        "answer_limits",
+        "seed",
+        "max_cost_usd",
+    }
 )
 # Formats and a folder may come from the environment too; --export json is doctor's own.
 OBEYED_OUTPUT = frozenset({"exports", "dir", "log_level"})

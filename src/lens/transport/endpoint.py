@@ -113,6 +113,19 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 NO_TIMEOUTS = Timeouts()
 
 
+class AnswerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one answer may need at most; 0: no limit. Far above what a model sends, far below what a machine has."""
+
+    events: int = 1_000_000
+    kept: int = 64 * 1024 * 1024  # bytes of the events that are kept whole
+    inflated: int = 256 * 1024 * 1024  # bytes of a body that was compressed
+    ratio: int = 200  # of those to the compressed ones, once there are 16 MiB
+    head: int = 65536  # bytes of one response head
+
+
+ANSWER_LIMITS = AnswerLimits()
+
+
 def authority(host: str, port: int, default_port: int | None = None) -> str:
     """Return host:port as a Host header has it: no zone of an IPv6 address, and no port if it is the default."""
     name = f"[{host.partition('%')[0]}]" if ":" in host else host

@@ -13,12 +13,15 @@ import msgspec
 from lens._core.clock import now_ns
 from lens._core.stream import Stream
 from lens._core.tape import Tape
+from lens._core.tcp import read_acked_bytes
 from lens.errors import LensError, ProtocolError
 from lens.model import CONTENT, Attempt, Connection, Events, Failure, Signal, Stamps, TcpInfo
 from lens.transport.connect import ConnectionSetup
+from lens.transport.faults import was_unread
 from lens.transport.head import ResponseHead, describe_usual_head
 from lens.transport.loop import tcp_info
 from lens.transport.pool import PooledConnection
+from lens.units import NS_PER_US
 from lens.wire import Exchange, Frame
 
 _SETUP_STAMPS = (
@@ -44,6 +47,7 @@ class ExchangeBuilder:
         self._connection: PooledConnection | None = None
         self._tape: Tape | None = None
         self._tcp_at_send: TcpInfo | None = None
+        self._acked_at_send: int | None = None
         self._tcp_at_end: TcpInfo | None = None
         self._failure: Failure | None = None
         self._category: str | None = None
@@ -57,6 +61,20 @@ class ExchangeBuilder:
         self._connection = connection
         self._tape = tape
         self._tcp_at_send = tcp_info(connection.sock.fileno())
+        if connection.reused:
+            self._acked_at_send = read_acked_bytes(connection.sock.fileno())
+
+    def was_unread(self, end_ns: int) -> bool:
+        """Return whether a reused connection ended, at `end_ns`, before its peer can have read the request."""
+        used, tcp = self._connection, self._tcp_at_send
+        if used is None or not used.reused:
+            return False
+        round_trip_us = 0 if tcp is None else tcp.rtt_us if tcp.min_rtt_us is None else tcp.min_rtt_us
+        acked = read_acked_bytes(used.sock.fileno())
+        known = acked is not None and self._acked_at_send is not None
+        return was_unread(
+            used.stream, end_ns, round_trip_us * NS_PER_US, acked=acked != self._acked_at_send if known else None
+        )
 
     @property
     def stream(self) -> Stream | None:
@@ -85,7 +103,11 @@ class ExchangeBuilder:
         start = sent if sent >= 0 else now_ns()
         address = connection.setup.peer or ""
         family: Any = connection.setup.family
-        self.stale.append(Attempt(address=address, family=family, start_ns=start, end_ns=now_ns(), error=error))
+        self.stale.append(
+            Attempt(address=address, family=family, start_ns=start, end_ns=now_ns(), error=error, resent=sent >= 0)
+        )
+        if sent >= 0:
+            self.warn(f"the request was sent again over a new connection: {error}")
         self._connection = None
 
     def take_usual_head(self, stream: Stream) -> None:

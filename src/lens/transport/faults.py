@@ -19,6 +19,7 @@ from lens.errors import (
     TlsError,
     TransportError,
 )
+from lens.transport.endpoint import ANSWER_LIMITS, AnswerLimits
 from lens.transport.tls import describe_reason
 
 _TYPES: tuple[tuple[type[LensError], str], ...] = (
@@ -47,31 +48,64 @@ class StaleConnection(Exception):
 
 
 LEFT_OVER = "the idle connection held bytes that an earlier answer had left behind"
+TIMED_OUT = "the peer had ended the idle connection with HTTP 408"
+# What the core says of an answer that is over a limit: the limit, and what is counted.
+_LIMITS = {
+    "too many events": ("events", "events"),
+    "too many kept bytes": ("kept", "bytes of events to keep"),
+    "too many decompressed bytes": ("inflated", "bytes when decompressed"),
+    "compressed too densely": ("ratio", "bytes of body for each compressed byte"),
+    "head too long": ("head", "bytes of head"),
+}
+
+
+def was_unread(stream: Stream, end_ns: int, round_trip_ns: int, *, acked: bool | None) -> bool:
+    """Return whether the peer's end, seen at `end_ns`, cannot have come after it read the request.
+
+    Its end was under way when the request was: it was seen before the sending, or within about one round trip of it.
+    What a peer has acknowledged and then resets, it had.
+    """
+    sent = stream.send_end_ns
+    if sent < 0 or end_ns <= stream.send_start_ns:
+        return True
+    return end_ns - sent <= round_trip_ns * 3 // 2 and not (acked and stream.errno == errno.ECONNRESET)
 
 
 def make_head_error(
-    stream: Stream, *, reused: bool, broken: OSError | None, action: str
+    stream: Stream, limits: AnswerLimits, *, unread: bool, broken: OSError | None, action: str
 ) -> LensError | StaleConnection:
-    """Return the error of a request that got no response head. `broken` is the error of sending, if that failed."""
+    """Return the error of a request that got no response head.
+
+    unread: the connection was reused, and ended before the request can have been read: it may be sent again.
+    broken: the error of sending, if that failed.
+    """
     error = stream.error or "no answer"
     if (reason := _tls_reason(error)) is not None:
         return TlsError(f"{action}: TLS failed: {describe_reason(reason)}")
     if stream.first_byte_ns < 0:
-        if reused:
+        if unread:
             return StaleConnection()
         how = "reset" if _was_reset(stream, broken) else "closed"
         return TransportError(f"{action}: the peer {how} the connection without an answer")
     head = stream.partial_head.lstrip(b"\r\n")
     if head and not head.startswith(b"HTTP/"[: len(head)]):
-        if reused:
+        if unread:
             return StaleConnection(LEFT_OVER)
         return ProtocolError(f"{action}: the answer is not HTTP/1.1")
     if stream.closed:
         return TransportError(f"{action}: the peer closed the connection inside the response head")
-    return ProtocolError(f"{action}: {error}")
+    return ProtocolError(f"{action}: {_describe_limit(error, limits)}")
 
 
-def make_body_error(stream: Stream, action: str) -> LensError:
+def _describe_limit(error: str, limits: AnswerLimits) -> str:
+    """Return the core's error, with the limit and its option where it is one."""
+    if error not in _LIMITS:
+        return error
+    name, what = _LIMITS[error]
+    return f"{error}: more than {getattr(limits, name)} {what} (--answer-limit {name}=N)"
+
+
+def make_body_error(stream: Stream, action: str, limits: AnswerLimits = ANSWER_LIMITS) -> LensError:
     """Return the error of a response whose body failed."""
     error = stream.error or "the body broke off"
     if error in _TRUNCATED:
@@ -83,7 +117,7 @@ def make_body_error(stream: Stream, action: str) -> LensError:
         if "_ALERT_" in reason:  # it is the peer who gave up, and says so
             return PeerClosed(f"{action}: the peer ended the connection inside the body: {describe_reason(reason)}")
         return ProtocolError(f"{action}: TLS failed: {describe_reason(reason)}")
-    return ProtocolError(f"{action}: {error}")
+    return ProtocolError(f"{action}: {_describe_limit(error, limits)}")
 
 
 def classify_error(error: LensError, stream: Stream | None) -> str:

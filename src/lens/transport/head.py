@@ -45,6 +45,8 @@ _FRAMING_WORDS = {
 }
 # RFC 9112, section 6.3: the length is not to be used, and the connection not again.
 BOTH_FRAMINGS = "the answer has both Transfer-Encoding and Content-Length: it was read as chunked"
+# RFC 9110, section 15.5.9: the server ends a connection on which it has waited for too long.
+REQUEST_TIMEOUT = 408
 _SET_HERE = (b"content-length", b"transfer-encoding", b"connection")
 
 
@@ -178,7 +180,10 @@ def interpret_head(response: h11.Response, request: WireRequest) -> ResponseHead
         events=events,
         coding=coding,
         encoding=_DECODINGS.get(coding, ""),
-        keep_alive=_allows_reuse(headers, response.http_version) and body != "close" and BOTH_FRAMINGS not in warnings,
+        keep_alive=_allows_reuse(headers, response.http_version)
+        and body != "close"
+        and status != REQUEST_TIMEOUT
+        and BOTH_FRAMINGS not in warnings,
         media=media,
         certain=bool(coding) or not _is_success(status) or (bool(media) and events == request.framing),
         warnings=tuple(warnings),

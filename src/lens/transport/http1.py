@@ -14,13 +14,20 @@ from lens._core.clock import now_ns
 from lens._core.stream import Stream
 from lens.errors import ProtocolError, ProxyError, TimedOut, TransportError
 from lens.transport.connect import ConnectionSetup
-from lens.transport.endpoint import NO_TIMEOUTS, Endpoint, Timeouts
+from lens.transport.endpoint import ANSWER_LIMITS, NO_TIMEOUTS, AnswerLimits, Endpoint, Timeouts
 from lens.transport.exchange_builder import ExchangeBuilder
-from lens.transport.faults import LEFT_OVER, StaleConnection, classify_error, make_body_error, make_head_error
-from lens.transport.head import ResponseHead, decide_by_bytes, interpret_head, parse_head
+from lens.transport.faults import (
+    LEFT_OVER,
+    TIMED_OUT,
+    StaleConnection,
+    classify_error,
+    make_body_error,
+    make_head_error,
+)
+from lens.transport.head import REQUEST_TIMEOUT, ResponseHead, decide_by_bytes, interpret_head, parse_head
 from lens.transport.loop import trio_time
 from lens.transport.pool import Pool, PooledConnection, make_connect_timeout
-from lens.transport.proxy import AUTHENTICATION_REQUIRED, HOW_TO_AUTHENTICATE
+from lens.transport.proxy import AUTHENTICATION_REQUIRED, HOW_TO_AUTHENTICATE, MAX_INFORMATIONAL
 from lens.units import NS_PER_MS, NS_PER_S, human_duration
 from lens.wire import Exchange, WireRequest
 
@@ -40,11 +47,11 @@ LINGER_NS = 5 * NS_PER_S
 LINGER_UNCOUNTED_NS = 30 * NS_PER_S
 # Blank lines before a status line that are passed over; some servers end a body with one more than they say.
 MAX_BLANK_LINES = 8
-# Heads of 1xx before the final one; curl stops at a hundred heads, too.
-MAX_INFORMATIONAL = 100
 # How often the first bytes of a body are looked for where the loop does not tell of them.
 CHECK_NS = 50 * NS_PER_MS
 FIRST_FINAL_STATUS, FIRST_ERROR_STATUS = 200, 300
+_UNLIMITED_HEAD = 1 << 62
+UNASKED = "the answer came before the request was sent"
 
 # What a task waits for: a head that the core does not settle itself, and the end.
 _STATES = ("parked", "ended", "failed")
@@ -95,6 +102,7 @@ async def perform(
     request: WireRequest,
     *,
     timeouts: Timeouts = NO_TIMEOUTS,
+    limits: AnswerLimits = ANSWER_LIMITS,
     start_ns: int | None = None,
     intended_ns: int | None = None,
     fresh: bool = False,
@@ -117,7 +125,9 @@ async def perform(
     builder.intended_ns = intended_ns
     deadlines = _Deadlines(timeouts, builder.start_ns)
     try:
-        while not await _attempt(pool, endpoint, request, builder, deadlines, fresh, keep_all, before_send_at_ns):
+        while not await _attempt(
+            pool, endpoint, request, builder, deadlines, limits, fresh, keep_all, before_send_at_ns
+        ):
             pass
     except (TransportError, ProtocolError) as error:
         builder.fail(error, classify_error(error, builder.stream))
@@ -130,6 +140,7 @@ async def _attempt(
     request: WireRequest,
     builder: ExchangeBuilder,
     deadlines: _Deadlines,
+    limits: AnswerLimits,
     fresh: bool,
     keep_all: bool,
     before_send_at_ns: int | None,
@@ -144,14 +155,20 @@ async def _attempt(
         stream = connection.stream
         tape = stream.begin(
             keep_all=keep_all,
+            max_head_bytes=limits.head or _UNLIMITED_HEAD,
+            max_events=limits.events,
+            max_kept_bytes=limits.kept,
+            max_inflated_bytes=limits.inflated,
+            max_inflation=limits.ratio,
             usual_events="" if request.method == "HEAD" else request.framing,
             signals=pool.signal_set(request.signals),
         )
         builder.attach_connection(connection, tape)
         action = f"{request.method} {endpoint.label}"
+        _check_unasked(connection, action)
         broken = await _send(connection, data, deadlines, action)
         sent = broken is None
-        await _read_response(pool, connection, request, builder, deadlines, broken, action)
+        await _read_response(pool, connection, request, builder, deadlines, limits, broken, action)
     except StaleConnection as stale:
         builder.drop_stale_connection(connection, str(stale))
         return False
@@ -162,6 +179,14 @@ async def _attempt(
         else:
             pool.discard(connection)
     return True
+
+
+def _check_unasked(connection: PooledConnection, action: str) -> None:
+    """Check that nothing has come over the connection, no end either, before the request is sent."""
+    if connection.reused and connection.stream.closed:
+        raise StaleConnection
+    if connection.stream.surplus:
+        raise StaleConnection(LEFT_OVER) if connection.reused else ProtocolError(f"{action}: {UNASKED}")
 
 
 async def _acquire_connection(
@@ -195,7 +220,7 @@ async def _send(connection: PooledConnection, data: bytes, deadlines: _Deadlines
             sent = stream.send(piece)
             while sent < len(piece):
                 if stream.state != "head":
-                    return OSError(errno.EPIPE, "the answer came before the request was sent")
+                    return OSError(errno.EPIPE, UNASKED)
                 await _wait_writable(connection, deadlines, action)
                 sent += stream.send(piece, sent)
     except OSError as error:
@@ -217,6 +242,7 @@ async def _read_response(
     request: WireRequest,
     builder: ExchangeBuilder,
     deadlines: _Deadlines,
+    limits: AnswerLimits,
     broken: OSError | None,
     action: str,
 ) -> None:
@@ -229,9 +255,12 @@ async def _read_response(
             blank_lines += 1
             stream.informational()
             continue
-        if connection.reused and not data.startswith(b"HTTP/"):
+        unread = builder.was_unread(stream.first_byte_ns)
+        if unread and not data.startswith(b"HTTP/"):
             raise StaleConnection(LEFT_OVER)
         response = parse_head(data)
+        if unread and response.status_code == REQUEST_TIMEOUT:
+            raise StaleConnection(TIMED_OUT)
         if response.status_code == AUTHENTICATION_REQUIRED and (relay := connection.endpoint.relay) is not None:
             raise ProxyError(f"proxy {relay.label}: 407; {HOW_TO_AUTHENTICATE}")
         if response.status_code >= FIRST_FINAL_STATUS:
@@ -243,24 +272,34 @@ async def _read_response(
             raise ProtocolError(f"{action}: more than {MAX_INFORMATIONAL} informational answers (1xx) and no final one")
         if builder.informational_ns is None:
             builder.informational_ns = stream.first_byte_ns
+        if deadlines.total_at is not None and now_ns() >= deadlines.total_at:
+            raise deadlines.make_timeout(stream, action)
         stream.informational()
     builder.take_usual_head(stream)
     if builder.head is None:
-        raise make_head_error(stream, reused=connection.reused, broken=broken, action=action)
+        ended = stream.first_byte_ns if stream.first_byte_ns >= 0 else stream.end_ns
+        raise make_head_error(stream, limits, unread=builder.was_unread(ended), broken=broken, action=action)
     if stream.done and stream.state not in _BODY_STATES:
         await _drain(pool, stream, builder.head)
     if stream.state == "failed":
-        raise make_body_error(stream, action)
+        raise make_body_error(stream, action, limits)
+    if builder.head.status < FIRST_ERROR_STATUS and (broken is not None or stream.first_byte_ns < stream.send_start_ns):
+        raise ProtocolError(f"{action}: HTTP {builder.head.status}: {UNASKED}")
 
 
 async def _next_head(pool: Pool, stream: Stream, builder: ExchangeBuilder, deadlines: _Deadlines, action: str) -> bool:
     """Wait for a head that the core leaves to this task; return False when the answer is over instead."""
 
     def is_due() -> bool:
-        return stream.done or stream.state in _STATES
+        return stream.backlog or stream.done or stream.state in _STATES
 
     # The core wakes no task when content comes, so the deadlines are checked once each idle time.
-    while not await pool.loop.wait_until(stream, is_due, deadlines.next_check(stream)):
+    while not await pool.loop.wait_until(stream, is_due, deadlines.next_check(stream)) or stream.backlog:
+        if stream.backlog:
+            stream.inflate_more()
+            if deadlines.total_at is not None and now_ns() >= deadlines.total_at:
+                raise deadlines.make_timeout(stream, action)
+            continue
         limit, now = deadlines.next_deadline(stream), now_ns()
         passed = limit is not None and now >= limit
         silent_ns = now - stream.last_content_ns

@@ -20,7 +20,8 @@ from trio.lowlevel import Abort, RaiseCancelT, Task
 
 from lens._core import reactor as core
 from lens._core.clock import now_ns
-from lens._core.stream import Stream, read_tcp_info
+from lens._core.stream import Stream
+from lens._core.tcp import read_tcp_info
 from lens.model import TcpInfo
 from lens.units import NS_PER_S
 

@@ -15,6 +15,8 @@ from lens.transport.endpoint import Proxy
 from lens.transport.head import USER_AGENT
 
 AUTHENTICATION_REQUIRED = 407
+# Heads of 1xx before the final one; curl stops at a hundred heads, too.
+MAX_INFORMATIONAL = 100
 HOW_TO_AUTHENTICATE = "write the proxy as http://USER:PASSWORD@HOST:PORT"
 
 
@@ -42,6 +44,7 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
 
 
 async def _receive_response(sock: socket.socket, protocol: h11.Connection, doing: str) -> h11.Response:
+    informational = 0
     try:
         while True:
             event = protocol.next_event()
@@ -51,6 +54,10 @@ async def _receive_response(sock: socket.socket, protocol: h11.Connection, doing
                 return event
             elif not isinstance(event, h11.InformationalResponse):
                 raise ProxyError(f"{doing}: it closed the connection without an answer")
+            else:
+                informational += 1
+                if informational > MAX_INFORMATIONAL:
+                    raise ProxyError(f"{doing}: more than {MAX_INFORMATIONAL} informational answers (1xx)")
     except h11.RemoteProtocolError:
         raise ProxyError(f"{doing}: it closed the connection or is no HTTP proxy") from None
 

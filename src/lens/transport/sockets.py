@@ -34,9 +34,13 @@ async def receive(sock: socket.socket) -> bytes:
     """
     while True:
         try:
-            return sock.recv(READ_BYTES)
+            data = sock.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             await trio.lowlevel.wait_readable(sock)
+        else:
+            # A peer that never pauses must not keep deadlines and other tasks from their turn.
+            await trio.lowlevel.checkpoint()
+            return data
 
 
 def close(sock: socket.socket) -> None:
