@@ -9,11 +9,16 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import pytest
 from needs import need_package
 from waiting import HANG_S
 
 import lens
+from lens.cli.main import COMMANDS, lll
+from lens.config.load import VARIABLES
+from lens.errors import ExitCode
+from lens.metrics.definitions import METRICS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -66,6 +71,54 @@ def test_the_commands_of_the_command_line_page_run(tmp_path: Path) -> None:
             assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
+# Pages whose commands are run one after another, each page in a folder of its own.
+IN_ORDER = ("start", "endpoint", "result", "patterns", "ci", "cold-starts", "environment", "precision", "tools")
+
+
+def run_page(page: str, folder: Path) -> list[str]:
+    """Return the commands of a page that failed, with what they said."""
+    folder.mkdir()
+    lines = [line for block in blocks(f"{page}.md", "bash") for line in block.splitlines()]
+    assert lines, page
+    ended = [(line, run([sys.executable, "-m", "lens", *shlex.split(line)[1:]], folder)) for line in lines]
+    return [f"{page}: {line}: {done.stderr}" for line, done in ended if done.returncode]
+
+
+def test_the_commands_of_the_other_pages_run(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(len(IN_ORDER)) as side_by_side:
+        failed = list(side_by_side.map(lambda page: run_page(page, tmp_path / page), IN_ORDER))
+    assert not [one for page in failed for one in page]
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Return the options that a command has, hidden ones too."""
+    command: click.Command = lll
+    for word in words:
+        if isinstance(command, click.Group) and (below := command.get_command(click.Context(command), word)):
+            command = below
+    return {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help-all"}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_every_option_in_a_command_of_a_page_exists(page: str) -> None:
+    commands = re.findall(r"\blll ((?:[a-z]+ )[^`|\n#;)]*)", (DOCS / page).read_text())
+    for text in commands:
+        words = text.split()
+        named = {word.partition("=")[0] for word in words if re.fullmatch(r"--[a-z][\w-]+(=.*)?", word)}
+        assert not named or words[0] in COMMANDS, text
+        assert not named or named <= options_of(words[:2]) | {"--help", "--version"}, text
+
+
+def test_every_variable_of_the_program_is_in_its_page() -> None:
+    page = (DOCS / "environment.md").read_text()
+    assert not [name for name in ("LLL_CONFIG_FILE", *VARIABLES) if f"`{name}`" not in page]
+
+
+def test_every_exit_code_is_in_its_page() -> None:
+    codes = [value for name, value in vars(ExitCode).items() if name.isupper()]
+    assert re.findall(r"^\| (\d+) \|", (DOCS / "environment.md").read_text(), re.MULTILINE) == [str(n) for n in codes]
+
+
 def test_every_public_name_has_its_page() -> None:
     shown = {name.rpartition(".")[2] for name in re.findall(r"^::: (\S+)", (DOCS / "api.md").read_text(), re.MULTILINE)}
     assert {name for name in lens.__all__ if name[0].isalpha()} - shown <= {"LensError", "Calibration"}
@@ -76,4 +129,7 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "ttft_ms" in (tmp_path / "site" / "library" / "index.html").read_text()
+    shown = {page: (tmp_path / "site" / page / "index.html").read_text() for page in ("library", "metrics", "commands")}
+    assert "ttft_ms" in shown["library"]
+    assert not [name for name in METRICS if name not in shown["metrics"]]
+    assert not [name for name in COMMANDS if f"lll {name}" not in shown["commands"]]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 
 class ExitCode:
-    """The exit codes of the command line (CLI.md)."""
+    """The exit codes of the command line."""
 
     OK = 0
     NOTHING_MEASURED = 1
