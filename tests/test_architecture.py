@@ -33,6 +33,7 @@ FLOORS = (
     {"config", "plugins"},
     {"errors", "wire"},
     {"_core", "arrays", "model", "parsing", "secrets", "units", "_version"},
+    {"clocks"},
     {"simulator"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import msgspec
 
+from lens.clocks import WallClock, WorkerClock
+
 if TYPE_CHECKING:
     Column = array[int]
 else:
@@ -329,16 +331,6 @@ class Machine(Noun, frozen=True):
     clock_cost_ns: int
 
 
-class WorkerClock(Noun, frozen=True):
-    """How the clock of another machine that measured is related to this one's, as pings say."""
-
-    worker: int
-    host: str
-    offset_ns: int  # its clock less ours; its stamps were moved by this
-    uncertainty_ns: int  # the offset is not further off than that
-    drift_ns: int | None = None  # how far the offset had moved at the end of the run
-
-
 class RunInfo(Noun, frozen=True):
     """The circumstances of a run: the header of a run file."""
 
@@ -356,7 +348,8 @@ class RunInfo(Noun, frozen=True):
     calibration: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     labels: dict[str, str] = {}
-    worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
+    worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines, or of the shards of a merged run
+    wall_clock: WallClock | None = None  # how well the machine's time was kept
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what reading a file of something else raises

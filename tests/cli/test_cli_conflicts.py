@@ -33,6 +33,7 @@ VALUES = {
     "--max-cost": "1000", "--arrival": "gamma", "--trace": "{trace}", "--speedup": "2", "--ramp-to": "9",
     "--sweep-min": "2", "--sweep-max": "4", "--sweep-step": "1", "--sweep-concurrency": "1,3",
     "--search-slo": "ttft_p95<500", "--search-max": "50", "--until": "ttft_p50 5%", "--idle-gaps": "1s,2s",
+    "--shard": "1/3", "--start-at": "2101-01-01T00:00:00Z",
     "--workers": "2", "--engine": "ray", "--ray-address": "auto", "--scenario": "standard", "--cooldown": "2",
     "--burstiness": "0.5", "--warmup": "3", "--connection": "both", "--proxy": "http://p:1",
     "--connect-to": "api.example:443:b:2", "--resolve": "api.example:443:127.0.0.1", "--unix-socket": "/none/s",

@@ -41,6 +41,16 @@ def pods() -> list[dict]:
             made["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]]  # fmt: skip
 
 
+def pods_of_shards() -> list[dict]:
+    return [sharded()[name]["spec"]["template"]["spec"] for name in ("shards", "merge")]
+
+
+def sharded() -> dict[str, dict]:
+    """Name -> manifest of a load from several pods."""
+    folder = DEPLOY / "kubernetes" / "shards"
+    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))}
+
+
 def services() -> dict[str, dict]:
     return yaml.safe_load((DEPLOY / "docker" / "compose.yml").read_text())["services"]
 
@@ -133,10 +143,10 @@ def test_what_the_image_says_by_itself_is_the_help(tmp_path):
 
 def test_every_pod_and_the_image_run_as_the_same_user_without_rights():
     user = int(last("USER").split(":")[0])
-    for pod in pods():
+    for pod in [*pods(), *pods_of_shards()]:
         assert pod["securityContext"]["runAsUser"] == user
         assert pod["securityContext"]["runAsNonRoot"]
-        for container in pod["containers"]:
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
             limits = container["securityContext"]
             assert not limits["allowPrivilegeEscalation"]
             assert limits["readOnlyRootFilesystem"]
@@ -148,6 +158,34 @@ def test_every_pod_and_the_image_run_as_the_same_user_without_rights():
 def test_kubernetes_own_schema_accepts_a_manifest(kind, version):
     kubernetes_validate = need_module("kubernetes_validate", "pip install kubernetes-validate")
     kubernetes_validate.validate(manifests()[kind], version, strict=True)
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.34"])
+@pytest.mark.parametrize("name", ["claim", "shards", "merge"])
+def test_kubernetes_own_schema_accepts_a_manifest_of_shards(name, version):
+    kubernetes_validate = need_module("kubernetes_validate", "pip install kubernetes-validate")
+    kubernetes_validate.validate(sharded()[name], version, strict=True)
+
+
+def test_every_shard_can_be_started_and_what_they_write_is_what_is_merged(tmp_path):
+    made, (shards, merge) = sharded(), pods_of_shards()
+    (shard,), (join,), (verdict,) = shards["containers"], merge["initContainers"], merge["containers"]
+    many = made["shards"]["spec"]["completions"]
+    assert made["shards"]["spec"]["parallelism"] == many
+    environ = {one["name"]: one.get("value", "") for one in shard["env"]}
+    assert environ["LENS_SHARDS"] == str(many)
+    (written,) = [word.partition("=")[2] for word in shard["args"] if word.startswith("--output=")]
+    files = [written.replace("$(JOB_COMPLETION_INDEX)", str(index)) for index in range(many)]
+    assert join["args"] == ["merge", *files, "--output=/results/all.msgpack", "--force"]
+    assert verdict["args"][:2] == ["analyze", "/results/all.msgpack"]
+    for pod in (shards, merge):
+        (claim,) = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
+        assert claim["claimName"] == made["claim"]["metadata"]["name"]
+    words = [w.replace("${START_AT}", "+1h").replace("/results", str(tmp_path)) for w in shard["args"]]
+    last = str(many - 1)
+    done = lll(*words, "--dry-run", place=tmp_path, **KEYS, LENS_SHARDS=str(many), JOB_COMPLETION_INDEX=last)
+    assert done.returncode == 0, done.stderr
+    assert f"{last}/{many}" in done.stdout
 
 
 def test_the_manifests_hang_together():

@@ -17,7 +17,8 @@ from lens.errors import ConfigError
 from lens.model import Attempt, Connection, Try
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.stop import Stop
-from lens.orchestrator.workers.ray import connect, moved, offset_of, run_on_ray
+from lens.orchestrator.wall_clock import shift_record
+from lens.orchestrator.workers.ray import connect, offset_of, run_on_ray
 from lens.simulator import Script, start
 
 
@@ -38,12 +39,12 @@ def test_a_moved_record_has_the_same_durations(offset_ns):
         connection=Connection(reused=False, attempts=(attempt,)),
         tries=(Try(start_ns=handmade.START, end_ns=handmade.START + 9, category="rate_limited"),),
     )
-    there = moved(record, offset_ns)
+    there = shift_record(record, offset_ns)
     before, after = msgspec.structs.asdict(record.stamps), msgspec.structs.asdict(there.stamps)
     assert {k: v - offset_ns for k, v in before.items() if v is not None} == {
         k: v for k, v in after.items() if v is not None
     }
-    assert moved(there, -offset_ns) == record
+    assert shift_record(there, -offset_ns) == record
 
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch):

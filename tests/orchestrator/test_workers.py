@@ -18,8 +18,8 @@ from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.history.read import read_run
 from lens.metrics.summarize import summarize
-from lens.orchestrator.engine import Share
 from lens.orchestrator.plan import make_plan
+from lens.orchestrator.shards import Share
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
 from lens.orchestrator.workers.parent import run_workers

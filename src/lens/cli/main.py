@@ -23,6 +23,7 @@ COMMANDS = {
     "testbench": ("lens.cli.commands.testbench:command", "Report on test suites: failures, regressions, trends."),
     "report": ("lens.cli.commands.report:command", "Write saved runs as one self-contained HTML page."),
     "recover": ("lens.cli.commands.recover:command", "Turn the journal of a killed run into a run file."),
+    "merge": ("lens.cli.commands.merge:command", "Merge the runs of several machines into one run."),
     "doctor": ("lens.cli.commands.doctor:command", "Diagnose why an endpoint is slow or does not answer."),
     "explain": ("lens.cli.commands.explain:command", "Define a metric; show the events behind its value."),
     "selftest": ("lens.cli.commands.selftest:command", "Measure this instrument's own error on this machine."),

@@ -192,6 +192,11 @@ LOAD = (
         help="Cold-start probe: one request after each of these idle gaps: 1s,10s,1m."),
     _load("--workers", to="load.workers", type=click.IntRange(min=1), metavar="N",
         help="Worker processes that share the load, one core each (default: 1)."),
+    _load("--shard", to="load.shard", metavar="I/N",
+        help="Send part I (0 to N-1) of N of the load, the others being sent by other machines (default: all of it, or "
+        "JOB_COMPLETION_INDEX of LENS_SHARDS)."),
+    _load("--start-at", to="load.start_at", metavar="TIME",
+        help="Start at this time on all machines: +30s, 2026-11-29T12:00:00Z or @SECONDS (default: at once)."),
     _load("--engine", to="load.engine", type=click.Choice(["processes", "ray"]), metavar="NAME",
         help="Where workers run: processes on this machine, or ray, a cluster (default: processes)."),
     _load("--ray-address", to="load.ray_address", metavar="ADDRESS",

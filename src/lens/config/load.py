@@ -132,6 +132,7 @@ VARIABLES = {
     "LLL_EXPORT_FORMAT": "output.exports",
     "LLL_OUTPUT_DIR": "output.dir",
     "LLL_LOG_LEVEL": "output.log_level",
+    "LENS_SHARDS": "load.shard",
 }
 
 
@@ -147,12 +148,29 @@ def from_environment(environ: Mapping[str, str]) -> Tree:
         if not (count := parse_count(concurrency)):
             raise ConfigError(f"LLL_CONCURRENCY={concurrency!r}: write a number of 1 or more")
         tree["load"]["concurrency"] = count
+    if environ.get("LENS_SHARDS"):
+        tree["load"]["shard"] = _shard_of(environ)
     if environ.get("LLL_EXPORT_FORMAT"):
         tree["output"]["exports"] = [{"format": f.strip()} for f in environ["LLL_EXPORT_FORMAT"].split(",")]
     for variable, field in (("LLL_OUTPUT_DIR", "dir"), ("LLL_LOG_LEVEL", "log_level")):
         if environ.get(variable):
             tree["output"][field] = environ[variable]
     return tree
+
+
+def _shard_of(environ: Mapping[str, str]) -> str:
+    """Return the shard of a pod of an indexed Job (Kubernetes, completionMode: Indexed).
+
+    Raises:
+        ConfigError: LENS_SHARDS is set, and JOB_COMPLETION_INDEX is not.
+    """
+    index = environ.get("JOB_COMPLETION_INDEX")
+    if not index:
+        raise ConfigError(
+            f"LENS_SHARDS={environ['LENS_SHARDS']}: which of them is this? JOB_COMPLETION_INDEX is not set; "
+            "give --shard I/N, or unset LENS_SHARDS"
+        )
+    return f"{index}/{environ['LENS_SHARDS']}"
 
 
 def _said(flags: Mapping[str, Any]) -> Tree:

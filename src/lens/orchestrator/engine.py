@@ -14,8 +14,9 @@ import msgspec
 import trio
 
 from lens._core.clock import now_ns
+from lens.clocks import WorkerClock
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
-from lens.model import Record, Status, Try, WorkerClock
+from lens.model import Record, Status, Try
 from lens.orchestrator.collect import AnswerWarnings, read_answer, record_of, try_of
 from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
@@ -24,6 +25,7 @@ from lens.orchestrator.plan import Plan, PlanTarget, Slot
 from lens.orchestrator.request_log import log_answer, log_outcome, log_request, log_retry
 from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.schedule import Stage, times_ns
+from lens.orchestrator.shards import ALONE, Share, monotonic_of
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.throttle import AdaptiveThrottle
 from lens.transport.exchange_builder import ExchangeBuilder
@@ -64,28 +66,6 @@ class RunState:
     @property
     def elapsed_ns(self) -> int:
         return now_ns() - self.started_ns
-
-
-class Share(msgspec.Struct, frozen=True):
-    """One of several processes that run a plan together: it does every `of`-th request, from `worker` on."""
-
-    worker: int = 0
-    of: int = 1
-
-    def part(self, whole: int, among: int | None = None) -> int:
-        """This worker's part of a number that only the first `among` of them share."""
-        sharing = self.of if among is None else min(among, self.of)
-        return 0 if self.worker >= sharing else whole // sharing + (self.worker < whole % sharing)
-
-    def expected(self, stage: Stage) -> int | None:
-        """How many requests of a stage are this worker's; None where only time ends it."""
-        if stage.open_loop:
-            return len(times_ns(stage)[self.worker :: self.of])
-        # Who has no request at a time of its own has no requests: the others do them all.
-        return None if stage.count is None else self.part(stage.count, stage.concurrency or 1)
-
-
-ALONE = Share()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +111,7 @@ async def run_plan(
             run = _PlanRun(plan, pool, stop, garbage, on_record, on_warmup)
             run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
             run.share, run.on_stage = share, on_stage
+            run.state.total = share.total(plan.stages)
             async with trio.open_nursery() as beside:
                 if on_progress is not None:
                     beside.start_soon(_report_progress, run.state, on_progress)
@@ -156,7 +137,7 @@ class _PlanRun:
         on_warmup: OnRecord | None,
     ) -> None:
         self.plan, self.pool, self.stop, self.garbage = plan, pool, stop, garbage
-        self.state = RunState(plan.total)
+        self.state = RunState(None)
         self.limits = LimitsSeen()
         self.answers = AnswerWarnings()
         self.ceiling: SpendCeiling | None = None
@@ -185,11 +166,18 @@ class _PlanRun:
                 self.state.stage = stage
                 if stage.pause_ns:
                     await trio.sleep(stage.pause_ns / NS_PER_S)
-                start_ns = await self.on_stage() if self.on_stage is not None else None
+                start_ns = await self._stage_start()
                 if start_ns is not None and not self.state.begun:
                     self.state.started_ns = start_ns
                 await (self._open_loop(stage, start_ns) if stage.open_loop else self._closed_loop(stage, start_ns))
             nursery.cancel_scope.cancel()
+
+    async def _stage_start(self) -> int | None:
+        """Return the instant at which the next stage begins; None: now."""
+        if self.on_stage is not None:
+            return await self.on_stage()
+        at_ns = self.plan.start_at_ns
+        return monotonic_of(at_ns) if at_ns is not None and self.state.stage is self.plan.stages[0] else None
 
     async def _cancel_when_asked(self, scope: trio.CancelScope) -> None:
         await self.stop.wait()

@@ -84,6 +84,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     keep_all: bool = False  # every event whole, because its text is wanted
     warnings: tuple[str, ...] = ()  # of what was found while planning
     trace_ns: tuple[int, ...] = ()  # of the trace that is replayed
+    start_at_ns: int | None = None  # of the wall clock: when its first stage begins; None: at once
 
     def slot(self, index: int, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
         """Targets take turns in blocks of random order, then fresh and reused connections ("both"), then prompts."""

@@ -19,6 +19,7 @@ from lens.config.settings import RunConfig, TargetConfig
 from lens.model import SCHEMA, Machine, RunInfo
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import Plan
+from lens.orchestrator.wall_clock import read_wall_clock, with_moved
 from lens.secrets import MASK
 from lens.wire import Secret
 
@@ -31,6 +32,7 @@ def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) ->
         command=command,
         config=settings_of(plan.config),
         labels=plan.config.labels,
+        wall_clock=read_wall_clock(),
     )
 
 
@@ -59,6 +61,7 @@ def with_end(info: RunInfo, *, started_ns: int, ended_ns: int, warnings: tuple[s
         ended_at=timestamp_of(ended_ns),
         ended_ns=ended_ns,
         warnings=(*info.warnings, *warnings),
+        wall_clock=with_moved(info.wall_clock) if info.wall_clock is not None else None,
     )
 
 

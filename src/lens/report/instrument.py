@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lens.model import RunInfo, WorkerClock
+from lens.clocks import WorkerClock
+from lens.model import RunInfo
 from lens.units import NS_PER_MS, NS_PER_US
 
 UNKNOWN = "not measured on this machine; `lll selftest` measures it and later runs show it"

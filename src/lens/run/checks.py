@@ -7,7 +7,8 @@ from collections.abc import Collection
 from lens.config.layers import check_effective
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.errors import ConfigError
-from lens.orchestrator.schedule import parse_cooldown, pattern_of
+from lens.orchestrator.schedule import AUTO, parse_cooldown, pattern_of
+from lens.orchestrator.shards import parse_shard, parse_start_at
 
 # What means something only together with another field: the field, and that other.
 _NEEDS = (
@@ -26,11 +27,19 @@ def check_load(load: LoadConfig) -> None:
         from lens.run.slo_search import slos_of
 
         slos_of(load.search_slo)
+    if load.search_slo and load.start_at:
+        raise ConfigError(
+            "--start-at cannot be combined with --search-slo: a search begins anew for each load it tries"
+        )
     if load.search_slo and load.cooldown != "0":
         raise ConfigError("--cooldown cannot be combined with --search-slo: each load it tries is judged as a whole")
     parse_cooldown(load.cooldown)
     if is_shared(load):
         check_workers(load)
+    if load.shard is not None:
+        _check_shard(load)
+    if load.start_at is not None:
+        parse_start_at(load.start_at)
     if load.search_slo:
         _check_search(load)
     if load.connections and load.connection != "reuse":
@@ -48,6 +57,28 @@ def _check_search(load: LoadConfig) -> None:
         raise ConfigError(
             f"--search-slo sets the load itself and cannot be combined with the pattern {pattern_of(load)!r}: "
             "give --rate or --concurrency to search from"
+        )
+
+
+def _check_shard(load: LoadConfig) -> None:
+    of = parse_shard(load.shard or "").of
+    others = "no shard knows what the others measured"
+    for said, name in ((load.max_cost_usd, "--max-cost"), (load.search_slo, "--search-slo"), (load.until, "--until")):
+        if said:
+            raise ConfigError(f"{name} cannot be joined with --shard: {others}")
+    if load.warmup.strip().lower() == AUTO or load.cooldown != "0":
+        name = "--cooldown" if load.cooldown != "0" else "--warmup auto"
+        raise ConfigError(f"{name} cannot be joined with --shard: {others}; give --warmup N or TIME")
+    if pattern_of(load) in ("single", "sweep", "burst", "idle"):
+        raise ConfigError(
+            f"--shard cannot share a load of pattern {pattern_of(load)!r}, whose stages wait for the answers of all: "
+            "give one rate or -c, or --engine ray"
+        )
+    if load.connection == "both":
+        raise ConfigError("--connection both compares requests with their neighbours: leave out --shard")
+    if load.workers > 1 and load.concurrency is not None and load.concurrency < load.workers * of:
+        raise ConfigError(
+            f"--concurrent {load.concurrency} cannot be shared by {of} shards of {load.workers} workers each"
         )
 
 

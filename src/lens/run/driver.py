@@ -26,6 +26,7 @@ from lens.orchestrator.engine import OnRecord, Outcome, RunState, run_plan
 from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.run_info import run_info, with_end
 from lens.orchestrator.schedule import pattern_of
+from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
 from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
 from lens.pricing import PriceBook, standard_book
 from lens.run.budget import CostWarning, Spending
@@ -144,7 +145,9 @@ class _DrivenRun:
         self.book = options.book or standard_book()
         self.gates = _gates(config, options)
         self.pushes = pushes_of_exports(output.exports) if options.pushes is None else options.pushes
-        self.plan = make_plan(config, prompts=options.prompts)
+        start_at_ns = parse_start_at(load.start_at) if load.start_at else None
+        self.plan = replace(make_plan(config, prompts=options.prompts), start_at_ns=start_at_ns)
+        check_parts(share_of(load), self.plan.stages)
         self.count_tokens = token_counter(config, self.plan.prompt_of)
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
@@ -167,6 +170,8 @@ class _DrivenRun:
         """Send everything; records go to the journal and the sinks."""
         self.journal = journal
         async with self._signals():
+            if self.plan.start_at_ns is not None:
+                await wait_until_near(self.plan.start_at_ns, self.stop)
             if self.config.load.search_slo:
                 from lens.run.slo_search import search
 
@@ -243,6 +248,7 @@ class _DrivenRun:
             ceiling=self.spending.ceiling if self.spending else None,
             worst_nusd=self.spending.worst_nusd if self.spending else None,
             enough=self._enough(),
+            share=share_of(self.config.load),
             kernel_stamps=self.options.kernel_stamps,
         )
 

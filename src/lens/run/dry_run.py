@@ -14,6 +14,7 @@ from lens.config.settings import RunConfig
 from lens.model import UNREADABLE
 from lens.orchestrator.plan import Plan, PlanTarget, count_of, make_plan
 from lens.orchestrator.schedule import Stage
+from lens.orchestrator.shards import check_parts, share_of
 from lens.pricing import PriceBook
 from lens.run.budget import quote
 from lens.run.checks import check_load
@@ -31,7 +32,10 @@ def dry_run(config: RunConfig, book: PriceBook) -> dict[str, Any]:
     """
     check_load(config.load)
     plan = make_plan(with_placeholders(config))
-    return {**described(plan), "cost": quote(plan, book)}
+    share = share_of(config.load)
+    check_parts(share, plan.stages)
+    ours = {"shard": config.load.shard, "requests_of_shard": share.total(plan.stages)} if share.of > 1 else {}
+    return {**described(plan), **ours, "cost": quote(plan, book)}
 
 
 def described(plan: Plan) -> dict[str, Any]:

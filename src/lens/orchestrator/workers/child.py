@@ -20,8 +20,9 @@ import trio
 
 from lens.errors import LensError, causes
 from lens.model import Record
-from lens.orchestrator.engine import Outcome, RunState, Share, run_plan
+from lens.orchestrator.engine import Outcome, RunState, run_plan
 from lens.orchestrator.plan import make_plan
+from lens.orchestrator.shards import Share
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.orchestrator.workers import messages as handover
 

@@ -17,12 +17,14 @@ from typing import Any, Protocol
 import trio
 
 from lens._core.clock import now_ns
+from lens.clocks import WorkerClock
 from lens.errors import LensError
-from lens.model import Record, Status, WorkerClock
+from lens.model import Record, Status
 from lens.orchestrator.collect import AnswerWarnings
-from lens.orchestrator.engine import OnRecord, Outcome, RunState, Share
+from lens.orchestrator.engine import OnRecord, Outcome, RunState
 from lens.orchestrator.limits import LimitsSeen
 from lens.orchestrator.plan import Plan
+from lens.orchestrator.shards import Share, monotonic_of, share_of
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
 from lens.units import NS_PER_MS
@@ -111,8 +113,9 @@ class _SharedRun:
 
     def __init__(self, plan: Plan, links: Sequence[Link], stop: Stop, on_record: OnRecord) -> None:
         self.plan, self.stop, self.on_record = plan, stop, on_record
-        self.workers = [_Worker(Share(number, len(links)), link) for number, link in enumerate(links)]
-        self.state = RunState(plan.total)
+        ours = share_of(plan.config.load)
+        self.workers = [_Worker(ours.share(number, len(links)), link) for number, link in enumerate(links)]
+        self.state = RunState(ours.total(plan.stages))
         self.limits = LimitsSeen()
         self.answers = AnswerWarnings()
         self.broken: Exception | None = None
@@ -168,6 +171,8 @@ class _SharedRun:
             worker.ready = False
         start_ns = now_ns() + LEAD_NS + max(worker.link.lead_ns for worker in alive)
         if not self.began:
+            if self.plan.start_at_ns is not None:
+                start_ns = max(start_ns, monotonic_of(self.plan.start_at_ns))
             self.began, self.state.started_ns = True, start_ns
         for worker in alive:
             said = handover.encoded(worker.link.to_theirs(start_ns))

@@ -21,15 +21,16 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
-import msgspec
 import trio
 
 from lens._core.clock import now_ns
+from lens.clocks import WorkerClock
 from lens.errors import ConfigError, LensError
-from lens.model import Attempt, Record, WorkerClock
+from lens.model import Record
 from lens.orchestrator.engine import OnRecord, Outcome, RunState
 from lens.orchestrator.plan import Plan
 from lens.orchestrator.stop import Stop
+from lens.orchestrator.wall_clock import shift_record
 from lens.orchestrator.workers.parent import READ_BYTES, Link, run_shared
 from lens.units import NS_PER_MS
 
@@ -63,24 +64,6 @@ def offset_of(ping: Callable[[], int], times: int = PINGS, *, now: Callable[[], 
             best = found
     assert best is not None
     return best
-
-
-def moved(record: Record, offset_ns: int) -> Record:
-    """The record with its stamps on our clock."""
-    replace = msgspec.structs.replace
-    named = {k: v - offset_ns for k, v in msgspec.structs.asdict(record.stamps).items() if v is not None}
-    connection = record.connection
-    if connection is not None:
-        attempts = tuple([_attempt(one, offset_ns) for one in connection.attempts])
-        connection = replace(connection, attempts=attempts)
-    tries = tuple(
-        [replace(one, start_ns=one.start_ns - offset_ns, end_ns=one.end_ns - offset_ns) for one in record.tries]
-    )
-    return replace(record, stamps=replace(record.stamps, **named), connection=connection, tries=tries)
-
-
-def _attempt(one: Attempt, offset_ns: int) -> Attempt:
-    return msgspec.structs.replace(one, start_ns=one.start_ns - offset_ns, end_ns=one.end_ns - offset_ns)
 
 
 class Actor:
@@ -172,7 +155,7 @@ class _Remote:
         return at_ns + self._offset.ns
 
     def to_ours(self, record: Record) -> Record:
-        return moved(record, self._offset.ns)
+        return shift_record(record, self._offset.ns)
 
     def clock(self) -> WorkerClock:
         return WorkerClock(
