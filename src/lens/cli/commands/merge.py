@@ -23,7 +23,13 @@ MERGE = (
 
 
 @with_options(MERGE, options.COMMON[1:])
-@click.command(cls=Command, example="lll merge run-0.jsonl run-1.jsonl run-2.jsonl run-3.jsonl -o all.jsonl")
+@click.command(
+    cls=Command,
+    example="""
+    lll merge run-0.jsonl run-1.jsonl run-2.jsonl run-3.jsonl -o all.jsonl
+    lll merge run-0.msgpack run-1.msgpack --partial -o all.msgpack
+    """,
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def command(files: tuple[str, ...], output: str, *, force: bool, partial: bool, trust_clocks: bool, **_: object) -> int:
     """Join the run files of --shard 0/N to N-1/N into one run, with every request and its raw events.
