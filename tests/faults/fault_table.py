@@ -7,6 +7,7 @@ import gzip
 import zlib
 from typing import NamedTuple
 
+from fault_rows import ROWS
 from fault_server import FINISH, HEAD, PLAIN_HEAD, STREAM, WHOLE, Close, Endless, Reset, Trickle, Wait, chunk, event
 
 OK = "success"
@@ -367,7 +368,7 @@ ELSEWHERE = [
     ),
     Elsewhere(
         "a worker is killed",
-        "its death and what is missing are told, the rest is kept",
+        "exit code 3; its death and what is missing are told, the rest is kept",
         "tests/orchestrator/test_workers.py::test_a_killed_worker_is_told_and_the_rest_is_kept",
     ),
     Elsewhere(
@@ -375,6 +376,7 @@ ELSEWHERE = [
         "exit code 2; what was measured is saved elsewhere, and where is told",
         "tests/cli/test_cli_nothing_is_lost.py",
     ),
+    *[Elsewhere(*row) for row in ROWS],
 ]
 
 

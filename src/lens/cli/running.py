@@ -102,7 +102,15 @@ def tell_troubles(result: RunResult, measured: str | None = None) -> None:
     """Say on stderr what ended the run early and what could not be written."""
     interrupted = "; ".join(filter(None, (f"interrupted ({result.outcome.stopped_by})", measured)))
     ended = f"ended early: {result.ended_by}" if result.ended_by else None
-    for line in (interrupted if result.interrupted else None, ended, result.outcome.over_budget, result.trouble):
+    outcome = result.outcome
+    lines = (
+        interrupted if result.interrupted else None,
+        ended,
+        outcome.over_budget,
+        outcome.incomplete,
+        result.trouble,
+    )
+    for line in lines:
         if line:
             echo(f"{PROGRAM}: {line}", err=True)
 

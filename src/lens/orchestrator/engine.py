@@ -76,6 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     requests: int  # records that were handed out, warm-up included
     stopped_by: str | None = None  # a signal's name or a reason; None: it ran to its end
     over_budget: str | None = None  # why the spend ceiling ended it
+    incomplete: str | None = None  # which requests were asked for and are missing, and why
     warnings: tuple[str, ...] = ()
     clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
 

@@ -203,7 +203,8 @@ class RunResult:
             return ExitCode.USAGE
         if not self.listed.measured().success.any():
             return ExitCode.NOTHING_MEASURED
-        lost = self.unkept or self.ended_by is not None or any(one.failed for one in self.verdicts)
+        early = self.ended_by is not None or self.outcome.incomplete is not None
+        lost = self.unkept or early or any(one.failed for one in self.verdicts)
         return ExitCode.THRESHOLD if lost else ExitCode.OK
 
     def __iter__(self) -> Iterator[Any]:

@@ -211,7 +211,8 @@ class _SharedRun:
         if not done and not self.state.done and self.stop.why is None:
             raise LensError(f"no worker could do its share: the first {self.workers[0].how or 'ended'}")
         told = [f"worker {w.share.worker}: {w.error}" for w in self.workers if w.error]
-        told += [self._obituary(w) for w in self.workers if w.outcome is None and w.error is None]
+        lost = [*told, *[self._obituary(w) for w in self.workers if w.outcome is None and w.error is None]]
+        told = [*lost]
         told += [*self.limits.warnings(), *self.answers.warnings()]
         for one in done:
             told += [warning for warning in one.warnings if warning not in told]
@@ -221,6 +222,7 @@ class _SharedRun:
             ended_ns=now_ns(),
             requests=self.state.done,
             stopped_by=self.stop.why,
+            incomplete="; ".join(lost) or None,
             warnings=tuple(told),
             clocks=tuple(clocks),
         )

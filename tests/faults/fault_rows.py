@@ -1,0 +1,76 @@
+"""What happens to files, keys, terminals and the monitor, what is expected, and which test holds it."""
+
+_HISTORY, _SERVE, _DAEMON = (f"tests/monitor/test_monitor_{name}.py" for name in ("history", "serve", "daemon"))
+_FILES, _ECHO = "tests/test_history.py", "tests/cli/test_cli_echo.py"
+ROWS = [
+    (
+        "an output that is a device or a pipe",
+        "it is written to and stays what it is, with and without --force",
+        f"{_FILES}::test_a_pipe_is_written_to_and_stays_one",
+    ),
+    (
+        "an output that is a link",
+        "the file at its end is written, and keeps its permissions",
+        f"{_FILES}::test_a_link_is_followed_to_the_file_that_it_names",
+    ),
+    (
+        "a link in place of a file that a run makes for itself",
+        "it is not followed; the run takes another name",
+        f"{_FILES}::test_a_link_in_place_of_our_own_file_is_not_followed",
+    ),
+    (
+        "a run that is killed",
+        "`lll recover` turns its journal into the file that it would have written",
+        "tests/cli/test_cli_recover.py",
+    ),
+    (
+        "other people's files in a monitor's history",
+        "they stay; only segments of a monitor are removed",
+        f"{_HISTORY}::test_only_old_segments_go_and_other_files_stay",
+    ),
+    (
+        "two monitors with one history",
+        "exit code 2 for the second, which says what to do",
+        f"{_HISTORY}::test_a_folder_that_another_monitor_writes_to_is_refused",
+    ),
+    (
+        "a full disk under a monitor's history",
+        "probes go on; one message, no half line, no empty segment",
+        f"{_HISTORY}::test_a_full_disk_does_not_fill_with_empty_segments",
+    ),
+    (
+        "a server that sends the key back",
+        "it is masked in every output of every command",
+        "tests/cli/test_cli_secret_forms.py",
+    ),
+    (
+        "AWS credentials and an address of plain http",
+        "refused before anything is sent",
+        "tests/orchestrator/test_plan.py::test_aws_credentials_never_leave_the_machine_unencrypted",
+    ),
+    (
+        "control and escape characters, and commands to a CI runner, in what a server says",
+        "blanks in their place, wherever it is printed",
+        f"{_ECHO}::test_no_text_of_a_server_steers_a_terminal_or_a_runner",
+    ),
+    (
+        "a closed or full standard output",
+        "one line on standard error, exit code 2",
+        f"{_ECHO}::test_an_output_that_takes_nothing_is_told_without_a_traceback",
+    ),
+    (
+        "a process that is stopped, or a machine that is suspended",
+        "named in the records that were under way, and on the page",
+        "tests/cli/test_cli_signals.py",
+    ),
+    (
+        "silent clients of /metrics",
+        "at most 64 are open; the one that is silent for longest leaves for the next",
+        f"{_SERVE}::test_silent_clients_keep_nobody_out",
+    ),
+    (
+        "a round of the monitor that fails for any reason",
+        "told once; the next round comes",
+        f"{_DAEMON}::test_rounds_go_on_whatever_one_ends_with",
+    ),
+]
