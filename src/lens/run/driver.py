@@ -109,7 +109,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
             if run.outputs.trouble is None:
                 journal.close(complete=True)
             else:
-                result.trouble = f"{run.outputs.trouble}; {_rescued(result)}"
+                result.trouble = f"{run.outputs.trouble}; {_rescued(result, journal)}"
         await run.push(result)
         return result
 
@@ -126,9 +126,17 @@ def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
     journal.finish()
 
 
-def _rescued(result: RunResult) -> str:
-    path = rescue(result.info, result.records)
-    return f"what was measured is in {path}" if path else "what was measured is above, and cannot be written elsewhere"
+def _rescued(result: RunResult, journal: Journal) -> str:
+    """Write the run elsewhere, and return where it is."""
+    try:
+        path = rescue(result.info, result.records)
+    except MemoryError:
+        path = None
+    if path is not None:
+        return f"what was measured is in {path}"
+    if journal.path is not None and journal.warning is None:
+        return f"what was measured is in {journal.path}; lll recover turns it into a run"
+    return "what was measured is above, and cannot be written elsewhere"
 
 
 class _DrivenRun:

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from lens.config.settings import OutputConfig, RunConfig
-from lens.errors import ConfigError, FileError
+from lens.errors import ConfigError, FileError, LensError
 from lens.export.formats import Export, Format, format_named, open_export
 from lens.history.write import NewFile
 from lens.model import Record, RunInfo
@@ -102,9 +102,10 @@ class Outputs(Sink):
                 for piece in export.write(table, result.info, summary):
                     _write(file, piece)
             self._stack.close()
-        except FileError as error:
-            self._stack.__exit__(FileError, error, error.__traceback__)
-            self.trouble = str(error)
+        except Exception as error:  # also a lack of memory, and an export of a plugin: what was measured is rescued
+            self._stack.__exit__(type(error), error, error.__traceback__)
+            ours = isinstance(error, LensError)
+            self.trouble = str(error) if ours else f"an output cannot be made: {type(error).__name__}: {error}"
 
 
 def _write(file: NewFile | None, piece: bytes) -> None:
