@@ -195,7 +195,7 @@ FAULTS = [
         "it points to /v2; give that as --base-url",
     ),
     Fault(
-        "gzip, though nobody asked",
+        "gzip, not requested",
         (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED) + PACKED,),
         OK,
         tokens=3,
@@ -221,7 +221,7 @@ FAULTS = [
         2,
     ),
     Fault(
-        "br, though nobody asked",
+        "br, not requested",
         (PLAIN_HEAD + b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\nabc",),
         "protocol_error",
         "Content-Encoding 'br'",
@@ -277,7 +277,7 @@ class Elsewhere(NamedTuple):
 
 _HERE, _NET = "tests/faults/test_faults.py", "tests/network/test_network_realism.py"
 ELSEWHERE = [
-    Elsewhere("nobody listens", "`network_error`: refused, with the address", f"{_HERE}::test_nobody_listens"),
+    Elsewhere("no listener", "`network_error`: refused, with the address", f"{_HERE}::test_nobody_listens"),
     Elsewhere(
         "a name that does not exist",
         "`network_error` of kind dns, with the time the lookup took",
@@ -373,7 +373,7 @@ ELSEWHERE = [
     ),
     Elsewhere(
         "a full disk",
-        "exit code 2; what was measured is saved elsewhere, and where is told",
+        "exit code 2; the results are saved elsewhere, and the message says where",
         "tests/cli/test_cli_nothing_is_lost.py",
     ),
     *[Elsewhere(*row) for row in ROWS],
@@ -384,7 +384,7 @@ def page() -> str:
     """docs/faults.md."""
     lines = [
         "# Faults", "",
-        "What becomes of a request when something goes wrong. Made by `make faults` from `tests/faults/`;",
+        "The outcome of a request in each failure. Made by `make faults` from `tests/faults/`;",
         "each row is a test. A record is written in every case, with what had been measured.", "",
         "| what the server does | category | what is said | tokens measured |", "|---|---|---|---|",
     ]  # fmt: skip
