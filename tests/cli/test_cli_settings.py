@@ -67,7 +67,7 @@ def test_a_trace_is_taken_from_the_prompts_where_no_other_is_named(tmp_path):
     trace = tmp_path / "trace.jsonl"
     trace.write_text('{"timestamp": 0, "input_length": 6, "output_length": 5}\n')
     assert settings("--arrival", "trace", "--prompt-file", trace).config.load.trace == str(trace)
-    with pytest.raises(ConfigError, match="--arrival trace: which one"):
+    with pytest.raises(ConfigError, match="--arrival trace needs a trace: give --trace FILE"):
         settings("--arrival", "trace")
 
 
