@@ -42,12 +42,12 @@ function build() {
   const legendOf = () => seriesLegend();
   const measured = DATA.series.length > 0;
   const parts = !measured ? [section("runs", "Runs", "No request was measured.", runCards())] : [
-    section("figures", "Figures", "Percentiles are nearest rank: values that were measured. Where the number of values cannot support one, the number it needs is shown. Point at an underlined figure to see how sure it is.",
+    section("figures", "Figures", "Percentiles are nearest rank: measured values. “n ≥ 100” means that this percentile needs at least 100 values. Point at an underlined value for its confidence interval.",
       [several ? comparison() : tiles(DATA.series[0]), figuresTable()]),
-    section("load", "Load", "Each stage of the sweep at the load that was really on the endpoint; the knee is where throughput divided by latency is greatest.", loadCards() && [legendOf(), ...loadCards()]),
+    section("load", "Load", "Each step of the sweep at its measured load; the knee is where throughput divided by latency is greatest.", loadCards() && [legendOf(), ...loadCards()]),
     section("latency", "Latency", "", Object.keys(DATA.histograms).length ? [legendOf(), distributionCards()] : null),
     section("time", "Over time", "", [legendOf(), ...timeCards()]),
-    section("phases", "Phases", "Where the time of a request goes; requests that succeeded.", phaseCards()),
+    section("phases", "Phases", "Where the time of a successful request goes, phase by phase.", phaseCards()),
     section("connections", "Cold and warm", "", connectionCards()),
     section("requests", "Requests", "", requestCards()),
     section("outcomes", "Outcomes", "", outcomeCards()),
