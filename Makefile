@@ -1,6 +1,6 @@
 # Two commands for everyone: `make demo` and `make test`. Each makes its own environment.
-# The core is built five times for the tests: as it ships (release), with bounds and overflow checks
-# (checked), under ASan and UBSan (sanitize), under TSan (threads), and counting its lines (coverage).
+# The core is built four times for the tests: as it ships (release), with bounds and overflow checks under
+# ASan and UBSan (sanitize), under TSan (threads), and counting its lines (coverage).
 
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
@@ -13,8 +13,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*
 CORE_TESTS := $(wildcard tests/core tests/transport)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
 
-DEFINE_checked := -Ccmake.define.LENS_CORE_CHECKED=ON
-DEFINE_sanitize := -Ccmake.define.LENS_CORE_SANITIZE=address,undefined
+DEFINE_sanitize := -Ccmake.define.LENS_CORE_CHECKED=ON -Ccmake.define.LENS_CORE_SANITIZE=address,undefined
 DEFINE_threads := -Ccmake.define.LENS_CORE_SANITIZE=thread
 DEFINE_coverage := -Ccmake.define.LENS_CORE_COVERAGE=ON
 # The sanitizers want to be loaded first and to see each object; CPython itself leaks by design.
@@ -25,14 +24,13 @@ ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=h
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types checked sanitize threads coverage unit report bench figures docs prices faults fuzz mutants audit clean
+.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs prices faults fuzz mutants audit clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
 	@echo "make test      lint, types, and all tests, on the wheel as it ships"
 	@echo "make unit      only the tests on the wheel as it ships"
-	@echo "make checked   the core's tests with bounds and overflow checks"
-	@echo "make sanitize  the core's tests under ASan and UBSan"
+	@echo "make sanitize  the core's tests with bounds and overflow checks, under ASan and UBSan"
 	@echo "make threads   the core's tests with threads, under TSan"
 	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
@@ -49,7 +47,7 @@ demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
 # The summary of the tests of the wheel closes the output.
-test: lint types checked sanitize threads coverage unit report
+test: lint types sanitize threads coverage unit report
 	@tail -n 1 build/unit.log
 
 .venv/bin/python .venv-test/bin/python:
@@ -84,7 +82,7 @@ build/%/installed: .venv-test/installed
 	$(BIN)/pip install $(PIP) --no-deps --target build/$*/site build/$*/wheel/*.whl
 	@touch $@
 
-checked sanitize threads coverage: %: build/%/installed
+sanitize threads coverage: %: build/%/installed
 	@find build/$* -name '*.gcda' -delete
 	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 

@@ -1,6 +1,6 @@
 """What all tests share: how long Hypothesis may look, and which build of the program they test.
 
-LENS_TEST_BUILD is set by the Makefile: release, checked, sanitize, threads or coverage. Then the
+LENS_TEST_BUILD is set by the Makefile: release, sanitize, threads or coverage. Then the
 program must come from what was built, never from the source tree.
 """
 
