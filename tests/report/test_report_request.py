@@ -87,7 +87,7 @@ def test_the_page_says_what_is_known():
 def test_a_failure_is_shown_in_words_with_what_the_server_asks():
     shown = page(failed_record("You exceeded\nyour quota \x1b[31m"))
     assert "RateLimited" in shown
-    assert "error        rate_limited: HTTP 429: You exceeded your quota [31m" in shown
+    assert "error        rate_limited: HTTP 429: You exceeded your quota  [31m" in shown
     assert "2 s, says the server" in shown
     assert "\x1b" not in shown
 

@@ -101,7 +101,7 @@ def test_answers_in_one_piece_have_no_ttft_and_no_itl():
 
 def test_without_token_counts_the_page_says_what_it_took_for_a_token():
     shown = page([msgspec.structs.replace(r, usage=None) for r in runs.loaded(20)])
-    assert "the server sent" in shown
+    assert "no token counts" in " ".join(shown.split())
     assert not any(line.startswith("tokens  ") for line in shown.splitlines())
 
 
@@ -150,7 +150,7 @@ def test_a_server_cannot_steer_the_terminal():
     shown = page([failed_record(message="\x1b[2J\x1b]0;gone\x07 nothing left")])
     assert "\x1b" not in shown
     assert "\x07" not in shown
-    assert terminal.clean("\x1b[2J") == "[2J"
+    assert terminal.clean("\x1b[2J") == " [2J"
 
 
 def test_several_targets_have_a_row_each_under_their_names():
