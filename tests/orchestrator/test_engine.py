@@ -392,3 +392,24 @@ async def test_a_stop_during_the_wait_for_a_retry_keeps_the_failure(simulator):
         nursery.start_soon(ask_soon)
         _, (record,), _ = await run(config_for(handle, pattern="single", retries=1), stop=stop)
     assert (record.status, record.http_status, record.tries) == (Status.SERVER_ERROR, 503, ())
+
+
+async def test_requests_that_are_all_refused_leave_others_their_turn():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        target = TargetConfig(
+            provider="openai-compatible", model="m", base_url=f"http://127.0.0.1:{nobody.getsockname()[1]}/v1", proxy=""
+        )
+        plan = make_plan(
+            RunConfig(targets=(target,), load=LoadConfig(iterations=10**9), prompts=PromptConfig(texts=("hi",))), {}
+        )
+        stop, records = Stop(), []
+
+        async def soon():
+            stop.ask("SIGTERM")
+
+        with trio.fail_after(HANG_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(soon)
+                await run_plan(plan, on_record=records.append, stop=stop)
+    assert len(records) < 10**6

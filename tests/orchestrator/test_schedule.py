@@ -277,3 +277,13 @@ def test_a_stop_rule_may_take_more_requests():
 def test_a_load_beyond_all_that_can_be_held_is_refused_at_once(load):
     with pytest.raises(ConfigError, match="more than"):
         [times_ns(stage) for stage in stages(LoadConfig(**load))]
+
+
+@pytest.mark.parametrize(
+    "load",
+    [{"concurrency": 10**9}, {"sweep_concurrency": (1, 10**9)}, {"workers": 10**6}],
+    ids=lambda load: next(iter(load)),
+)
+def test_what_no_machine_can_do_is_refused(load):
+    with pytest.raises(ConfigError, match="at most"):
+        stages(LoadConfig(**load))

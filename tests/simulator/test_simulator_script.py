@@ -177,3 +177,11 @@ def test_bytes_that_are_no_request_are_refused(data):
     reader.data += data
     with pytest.raises(BadRequest):
         reader.next_request()
+
+
+@pytest.mark.parametrize("size", [b"-7", b"+5", b"1_0", b"", b"f" * 16])
+def test_a_chunk_size_that_is_none_is_refused(size):
+    reader = RequestReader()
+    reader.data += b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n\r\n"
+    with pytest.raises(BadRequest):
+        reader.next_request()

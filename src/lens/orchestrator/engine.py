@@ -222,6 +222,7 @@ class _PlanRun:
                 record = await self._request(self.plan.slot(self._begin(), stage))
                 if until is not None and record is not None and record.stamps.first_byte is None:
                     await trio.sleep(AFTER_REFUSAL_S)
+                await trio.lowlevel.checkpoint()  # a refusal may wait for nothing: others have their turn all the same
 
         at_a_time = self.share.part(stage.concurrency or 1)
         async with trio.open_nursery() as nursery:

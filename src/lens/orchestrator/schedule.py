@@ -30,6 +30,8 @@ UNTIL_REQUESTS = 10_000
 DEFAULT_STEP_NS = 30 * NS_PER_S
 # More starts than this in one stage are a slip of the keyboard; they would need 800 MB.
 MAX_STARTS = 100_000_000
+# More requests at a time than a machine has ports for, and more processes than it starts within minutes.
+MAX_CONCURRENCY, MAX_WORKERS = 100_000, 1_000
 # More steps than this are a slip of the keyboard too.
 MAX_STEPS = 10_000
 # A warm-up that is found in the results and cut off there.
@@ -69,6 +71,11 @@ def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ..
         ConfigError: numbers that the pattern needs are missing or contradict each other.
     """
     pattern = pattern_of(load)
+    at_a_time = max((load.concurrency or 1, *load.sweep_concurrency))
+    if at_a_time > MAX_CONCURRENCY:
+        raise ConfigError(f"{at_a_time:,} requests at a time: at most {MAX_CONCURRENCY:,}; lower --concurrent")
+    if load.workers > MAX_WORKERS:
+        raise ConfigError(f"{load.workers:,} workers: at most {MAX_WORKERS:,}; lower --workers")
     measured = _MEASURED[pattern](load, trace_ns)
     if load.concurrency is not None and pattern != "burst":
         measured = [msgspec.structs.replace(s, limit=load.concurrency) if s.open_loop else s for s in measured]

@@ -6,6 +6,7 @@ own to the client's reading of RFC 9112.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from functools import lru_cache
@@ -16,6 +17,7 @@ import msgspec
 from lens.simulator.script import parse_count
 
 MAX_HEAD_BYTES = 64 * 1024
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,16}")
 MAX_BODY_BYTES = 256 * 1024 * 1024
 
 REASONS = {
@@ -119,10 +121,12 @@ class RequestReader:
             line_end = self.data.find(b"\r\n", at)
             if line_end < 0:
                 return None
-            try:
-                size = int(self.data[at:line_end].split(b";")[0], 16)
-            except ValueError:
-                raise BadRequest("a chunk size is not hexadecimal") from None
+            digits = self.data[at:line_end].split(b";")[0].strip()
+            if not _CHUNK_SIZE.fullmatch(digits):  # int() takes signs and underscores, too
+                raise BadRequest("a chunk size is not hexadecimal")
+            size = int(digits, 16)
+            if len(body) + size > MAX_BODY_BYTES:
+                raise BadRequest("the body is too long")
             at = line_end + 2
             if size == 0:
                 break
