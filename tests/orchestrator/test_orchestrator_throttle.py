@@ -65,3 +65,13 @@ def test_what_it_says(times, says):
         throttle.observe(refused(1), i * 100 * S)
     assert says in throttle.warnings()[0]
     assert AdaptiveThrottle().warnings() == ()
+
+
+async def test_it_does_not_outlast_the_duration():
+    from lens._core.clock import now_ns
+
+    throttle = AdaptiveThrottle()
+    throttle.observe(refused(60), now_ns())
+    with trio.fail_after(HANG_S):
+        assert not await throttle.wait(now_ns() + S)
+    assert await AdaptiveThrottle().wait(now_ns() + S)

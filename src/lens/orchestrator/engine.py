@@ -215,6 +215,8 @@ class _PlanRun:
         async def worker() -> None:
             nonlocal left
             while not self.over and (until is None or now_ns() < until):
+                if self.throttle is not None and not await self.throttle.wait(until):
+                    return
                 if left is not None:
                     if left == 0:
                         return

@@ -43,12 +43,15 @@ class AdaptiveThrottle:
                 self.times += self.until_ns <= at_ns
                 self.until_ns = until
 
-    async def wait(self) -> None:
-        """Return when a request may start."""
+    async def wait(self, end_ns: int | None = None) -> bool:
+        """Return when a request may start; False, without waiting longer, where that is not before `end_ns`."""
         while (left_ns := self.until_ns - now_ns()) > 0:
+            if end_ns is not None and self.until_ns >= end_ns:
+                return False
             began = now_ns()
             await trio.sleep(left_ns / NS_PER_S)
             self.held_ns = max(self.held_ns, 0) + now_ns() - began
+        return True
 
     def warnings(self) -> tuple[str, ...]:
         if not self.times:
