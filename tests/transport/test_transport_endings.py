@@ -19,6 +19,7 @@ from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConf
 from lens.errors import ProtocolError
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
+from lens.transport.exchange_builder import ExchangeBuilder
 from lens.transport.faults import was_unread
 from lens.transport.head import interpret_head, parse_head, sniff_framing
 from lens.wire import SignalRules, WireRequest
@@ -202,3 +203,8 @@ def test_only_an_end_within_a_round_trip_of_the_sending_leaves_a_request_unread(
         assert was_unread(stream, sent + 150, 100, acked=True), "a peer may close one way and pass over what comes"
         stream.eof(sent + 150, errno.ECONNRESET)
         assert not was_unread(stream, sent + 150, 100, acked=True)
+
+
+def test_a_request_without_room_for_its_events_is_a_failure_and_no_more():
+    exchange = ExchangeBuilder().build_without_events("out of memory")
+    assert (exchange.category, exchange.failure.message, len(exchange.events)) == ("protocol_error", "out of memory", 0)

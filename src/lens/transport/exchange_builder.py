@@ -137,6 +137,12 @@ class ExchangeBuilder:
             self._category = category
         return self.build()
 
+    def build_without_events(self, message: str) -> Exchange:
+        """Return the Exchange of a request whose events do not fit into memory; they are given up."""
+        self._tape = None
+        self._failure, self._category = Failure(message=message, where="client"), "protocol_error"
+        return self.build()
+
     def build(self) -> Exchange:
         """Return the Exchange of all that is known; the same object once perform() has returned."""
         if self._exchange is None:

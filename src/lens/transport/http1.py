@@ -129,9 +129,14 @@ async def perform(
             pool, endpoint, request, builder, deadlines, limits, fresh, keep_all, before_send_at_ns
         ):
             pass
+    except MemoryError:
+        return builder.build_without_events(f"{request.method} {endpoint.label}: out of memory for the answer")
     except (TransportError, ProtocolError) as error:
         builder.fail(error, classify_error(error, builder.stream))
-    return builder.build()
+    try:
+        return builder.build()
+    except MemoryError:  # costs this request its events, and no other anything
+        return builder.build_without_events(f"{request.method} {endpoint.label}: out of memory for the answer's events")
 
 
 async def _attempt(
