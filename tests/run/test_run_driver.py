@@ -144,6 +144,7 @@ LOAD = {
     "connections": load(lambda r: not r.records[0].connection.reused or succeeded(r), connections=0),
     "timeout_ns": Row({"load": {"timeout": "300ms"}, "targets": [SLOW]}, category("timeout")),
     "connect_timeout_ns": load(succeeded, connect_timeout="5s"),
+    "answer_limits": load(category("protocol_error"), answer_limits={"events": 2}),
     "ttft_timeout_ns": Row({"load": {"ttft_timeout": "300ms"}, "targets": [SLOW]}, category("timeout")),
     "idle_timeout_ns": Row({"load": {"idle_timeout": "30ms"},
         "targets": [{"headers": {"x-lens-script": "stall=2:5s"}}]}, category("timeout")),
