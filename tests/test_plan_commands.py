@@ -145,7 +145,7 @@ def test_a_command_runs_as_printed(name, world):
         assert "claude-4.1-sonnet" in done.stdout
         json.loads(done.stdout)
     if name == "beta compare":
-        assert done.stdout.splitlines()[0].startswith("timestamp,provider,model,")
+        assert done.stdout.splitlines()[0].startswith("target,provider,model,")
     if name == "test-bench in ci":
         assert "llm_latency_lens_ttft_ms_bucket" in done.stdout
 
