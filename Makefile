@@ -24,7 +24,7 @@ ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=h
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs prices faults fuzz mutants audit clean
+.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs prices faults calibration fuzz mutants audit clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -37,6 +37,7 @@ help:
 	@echo "make figures   what it found, into README.md"
 	@echo "make faults    docs/faults.md and docs/answers.md, from the tables of their tests"
 	@echo "make prices    the price book, from the newest lists of the package index"
+	@echo "make calibration  docs/statistics.md: what statistics keep on simulated truth (a quarter of an hour)"
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make mutants   a few lines broken on purpose; the tests must notice"
 	@echo "make audit     known weaknesses of what is installed with this, as PyPI tells them"
@@ -102,6 +103,12 @@ faults: .venv-test/installed
 
 prices: .venv-test/installed
 	$(BIN)/python tools/make_prices.py --renew build/prices
+
+# A quarter of an hour at most; fails where a statement does not keep what it says.
+calibration: .venv-test/installed
+	@mkdir -p build
+	$(BIN)/python tools/calibration.py | tee build/statistics.md
+	@cp build/statistics.md docs/statistics.md
 
 fuzz: .venv-test/installed
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q tests/fuzz tests/core/test_core_fuzz.py

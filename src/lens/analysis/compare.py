@@ -22,10 +22,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from lens.analysis.stats import Series, holm, statistic_of, t_tails, t_upper
+from lens.analysis.stats import Series, chunk_means, holm, statistic_of, t_tails, t_upper
 from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
-from lens.metrics.intervals import MOST, correlation, larger_error
+from lens.metrics.intervals import FEWEST_BEYOND_ALIKE, MOST, TIMES_MEMORY, correlation, larger_error, remembered
 from lens.metrics.table import Table
 
 COMPARED = ("ttft_ms", "itl_ms", "total_latency_ms", "tokens_per_second", "total_cost")
@@ -122,7 +122,7 @@ def _compared(a: Table, b: Table, *, paired: bool) -> Comparison:
         sides = _sides(a, b, name, paired=paired)
         n = min(sides.requests)
         for statistic in STATISTICS if n else ():
-            needed = fewest(statistic)
+            needed = sides.fewest(statistic)
             if n < needed:
                 too_few[f"{name} {statistic}"] = needed
             else:
@@ -136,10 +136,12 @@ def _compared(a: Table, b: Table, *, paired: bool) -> Comparison:
 
 def fewest(statistic: str) -> int:
     """Return the requests that a statistic needs on each side."""
-    if not statistic.startswith("p"):
-        return FEWEST
+    return max(FEWEST, _fewest_beyond(statistic, FEWEST_BEYOND)) if statistic.startswith("p") else FEWEST
+
+
+def _fewest_beyond(statistic: str, beyond: int) -> int:
     share = float(statistic[1:]) / 100
-    return max(FEWEST, ceil(round(FEWEST_BEYOND / min(share, 1 - share), 6)))
+    return ceil(round(beyond / min(share, 1 - share), 6))
 
 
 def _sides(a: Table, b: Table, name: str, *, paired: bool) -> Sides:
@@ -204,6 +206,19 @@ class Sides:
         x, y = (side.at(statistic) for side in self._sides)
         return x, y
 
+    @cached_property
+    def _memory(self) -> int:
+        """How many neighbours tell as much as one independent value."""
+        series = (self.y - self.x,) if self.paired else (self.x, self.y)
+        return max(remembered(_shortened(one)) * ceil(len(one) / MOST) for one in series)
+
+    def fewest(self, statistic: str) -> int:
+        """Return the requests that a statistic needs on each side: more where neighbours resemble each other."""
+        if self._memory == 1:
+            return fewest(statistic)
+        beyond = _fewest_beyond(statistic, FEWEST_BEYOND_ALIKE) if statistic.startswith("p") else 0
+        return max(fewest(statistic), beyond, TIMES_MEMORY * self._memory)
+
     def error(self, statistic: str) -> Error:
         """Return what the difference of a statistic is off by."""
         x, y = (side.influences(statistic) for side in self._sides)
@@ -255,15 +270,19 @@ class _Side:
         return float(ends[1] - ends[0]) / (high - low)
 
 
+def _shortened(series: Series) -> Series:
+    """Return a long series as the means of as many neighbours each as make it short."""
+    each = ceil(len(series) / MOST)
+    return series if each <= 1 else chunk_means(series, each)
+
+
 def _error_of_mean(series: Series) -> Error:
     """Return what the mean of a series is off by.
 
     Where neighbours do not resemble each other by more than a standard error, as of independent values, which has
     more freedom.
     """
-    each = -(-len(series) // MOST)
-    if each > 1:
-        series = series[: len(series) // each * each].reshape(-1, each).mean(axis=1)
+    series = _shortened(series)
     n = len(series)
     centred = series - series.mean()
     plain = sqrt(float(np.square(centred).sum()) / (n - 1) / n)
@@ -304,7 +323,9 @@ def shift(metric: str, statistic: str, sides: Sides) -> Shift:
 
 def _smallest(error: Error, among: int) -> float:
     """Return the difference that is found with 90 % power when so many comparisons are corrected together."""
-    return error.half((1 - LEVEL) / among) + t_upper(1 - POWER, error.freedom) * error.size
+    # What the error is known by is an estimate, here and in the run that looks again: one standard error more.
+    unsure = 1 + 1 / sqrt(2 * error.freedom)
+    return unsure * (error.half((1 - LEVEL) / among) + t_upper(1 - POWER, error.freedom) * error.size)
 
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import atan, ceil, nan, pi, sqrt
+from functools import lru_cache
+from math import ceil, exp, lgamma, log, log1p, nan
 from typing import Any
 
 import numpy as np
@@ -128,24 +129,47 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def t_tails(t: float, freedom: float) -> float:
-    """Return how often Student's t lies farther from 0 than this.
-
-    With t = sqrt(freedom) tan(a) its density becomes that of cos(a) ** (freedom - 1), which is summed up.
-    """
-
-    def below(angle: float) -> float:
-        middles = (np.arange(2000) + 0.5) * (angle / 2000)
-        return float((np.cos(middles) ** (freedom - 1)).mean()) * angle
-
-    return max(1 - below(atan(t / sqrt(freedom))) / below(pi / 2), 0.0)
+    """Return how often Student's t lies farther from 0 than this (DLMF 8.17: the incomplete beta function)."""
+    t = abs(t)
+    if not t:
+        return 1.0
+    a, b, x = freedom / 2, 0.5, freedom / (freedom + t * t)
+    if x <= (a + 1) / (a + b + 2):
+        return _beta_tail(a, b, x)
+    return 1 - _beta_tail(b, a, t * t / (freedom + t * t))
 
 
+def _beta_tail(a: float, b: float, x: float) -> float:
+    """Return the regularised incomplete beta function where its continued fraction (DLMF 8.17.22) is quick."""
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
+    fraction, above, below = 1.0, 1.0, 0.0
+    for step in range(500):
+        m = step // 2
+        if step == 0:
+            term = 1.0
+        elif step % 2:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        below = 1 / _not_zero(1 + term * below)
+        above = _not_zero(1 + term / above)
+        fraction *= above * below
+        if abs(above * below - 1) < 1e-12:
+            break
+    return min(max(front * (fraction - 1), 0.0), 1.0)
+
+
+def _not_zero(value: float) -> float:
+    return value if abs(value) > 1e-300 else 1e-300
+
+
+@lru_cache(maxsize=1024)
 def t_upper(chance: float, freedom: float) -> float:
     """Return what Student's t exceeds this often, on one side."""
     low, high = 0.0, 1.0
-    while t_tails(high, freedom) > 2 * chance and high < 1e6:
+    while t_tails(high, freedom) > 2 * chance and high < 1e9:
         low, high = high, 2 * high
-    for _ in range(30):
+    for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if t_tails(middle, freedom) > 2 * chance else (low, middle)
     return (low + high) / 2

@@ -15,7 +15,7 @@ for series of known truth. An interval speaks for what the run met: a state that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, exp, log, sqrt
+from math import ceil, exp, inf, log, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 FEWEST = 30
 # A percentile needs so many values beyond it; more where neighbours resemble each other.
 FEWEST_BEYOND = 10
-FEWEST_BEYOND_ALIKE = 15
+FEWEST_BEYOND_ALIKE = 25
+# A run must be so many times as long as one value is remembered; where it seems to be and is not, intervals miss.
+TIMES_MEMORY = 10
 # With so many beyond it, the values beyond tell by themselves how they resemble each other.
 ENOUGH_BEYOND = 75
 # The mean of positive values whose logarithms scatter more than this hangs on a few of them, however many there are:
@@ -120,13 +122,15 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
     least = float(series.min())
     if least > 0 and float(np.log(series).std()) > WIDEST_LOG_SPREAD:
         return Refusal("the mean hangs on a few very large values; take a percentile")
+    if remembered(short) * TIMES_MEMORY > len(short):
+        return Refusal(TOO_ALIKE)
     error = mean_error(short, level)
     centre, half = float(series.mean(dtype="float64")), error.t * error.size
     skewed = error.skew / 6 * (1 + 2 * error.t**2) * error.size
     low, high = centre - half + min(skewed, 0.0), centre + half + max(skewed, 0.0)
     if half > 0 and high - low > float(np.ptp(series)):
         return Refusal(TOO_ALIKE)
-    batch = _batch(short) * (len(series) // len(short))
+    batch = remembered(short) * (len(series) // len(short))
     return Interval(low=max(low, 0.0) if least >= 0 else low, high=high, level=level, batch=batch)
 
 
@@ -141,6 +145,8 @@ def _percentile_interval(
         return Refusal(f"needs {least} values")
     at = float(ordered[max(ceil(share * n), 1) - 1])
     below = _shortened(series <= at)
+    if resemblance == inf or remembered(below) * TIMES_MEMORY > len(below):
+        return Refusal(TOO_ALIKE)
     error = mean_error(below, level)
     half = error.t * error.size
     if min(share, 1 - share) * n < ENOUGH_BEYOND:
@@ -149,7 +155,7 @@ def _percentile_interval(
     first, last = ceil(low * n) - 1, ceil(high * n)
     if first < 0 or last > n - 1:
         return Refusal(TOO_ALIKE)
-    batch = max(_batch(below) * (n // len(below)), 1)
+    batch = max(remembered(below) * (n // len(below)), 1)
     return Interval(low=float(ordered[first]), high=float(ordered[last]), level=level, batch=batch)
 
 
@@ -254,16 +260,21 @@ def _alike(series: Series) -> float:
     return min(found, MOST_ALIKE) if found > 2 / sqrt(len(series)) else 0.0
 
 
-def _batch(series: Series) -> int:
+def remembered(series: Series) -> int:
     """Return how many neighbours tell as much as one independent value."""
     rho = _alike(series)
     return max(round((1 + rho) / (1 - rho)), 1)
 
 
 def _resemblance(series: Series, level: float) -> float:
-    """Return by how many standard errors of independent values the mean may be off; 0: they do not resemble."""
+    """Return by how many standard errors of independent values the mean may be off.
+
+    0: neighbours do not resemble each other; inf: they do for too long a part of the series.
+    """
     if not _alike(series):
         return 0.0
+    if remembered(series) * TIMES_MEMORY > len(series):
+        return inf
     error = mean_error(series, level)
     return error.t * error.size / sqrt(float(series.var()) / len(series))
 
