@@ -21,6 +21,7 @@ from lens.errors import (
 )
 from lens.transport.endpoint import ANSWER_LIMITS, AnswerLimits
 from lens.transport.tls import describe_reason
+from lens.units import NS_PER_MS
 
 _TYPES: tuple[tuple[type[LensError], str], ...] = (
     (TimedOut, "timeout"),
@@ -57,18 +58,20 @@ _LIMITS = {
     "compressed too densely": ("ratio", "bytes of body for each compressed byte"),
     "head too long": ("head", "bytes of head"),
 }
+# How long after a request came a process that was closing an idle connection may take to do so.
+CLOSING_NS = 5 * NS_PER_MS
 
 
 def was_unread(stream: Stream, end_ns: int, round_trip_ns: int, *, acked: bool | None) -> bool:
-    """Return whether the peer's end, seen at `end_ns`, cannot have come after it read the request.
+    """Return whether the peer's end, seen at `end_ns`, was under way when the request was, which may go again.
 
-    Its end was under way when the request was: it was seen before the sending, or within about one round trip of it.
-    What a peer has acknowledged and then resets, it had.
+    It was seen before the sending, or within about one round trip of it and what a process takes to close; or the
+    peer's kernel never acknowledged a byte (acked is False; None: not known). A server that works first has read it.
     """
     sent = stream.send_end_ns
     if sent < 0 or end_ns <= stream.send_start_ns:
         return True
-    return end_ns - sent <= round_trip_ns * 3 // 2 and not (acked and stream.errno == errno.ECONNRESET)
+    return acked is False or end_ns - sent <= max(round_trip_ns * 3 // 2, CLOSING_NS)
 
 
 def make_head_error(
