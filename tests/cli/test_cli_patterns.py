@@ -102,7 +102,8 @@ def test_fresh_connections_cost_what_the_script_says_and_nothing_elsewhere(bench
 
 
 def test_the_idle_ladder_finds_when_the_endpoint_goes_cold(bench):
-    told, _, _ = bench("--idle-gaps", "10ms,1500ms", "-n", "10", cold_start_ns=600_000_000, idle_ns=1_200_000_000)
+    script = {"ttft_ns": 150_000_000, "cold_start_ns": 600_000_000, "idle_ns": 1_200_000_000}
+    told, _, _ = bench("--idle-gaps", "10ms,1500ms", "-n", "10", **script)
     assert told["cold_start"]["cold_after"] == "1.50 s"
     gap = told["cold_start"]["gaps"][-1]
     assert gap["over_warm_ms"] == pytest.approx(600, rel=0.5)
