@@ -207,17 +207,17 @@ class Sides:
         return x, y
 
     @cached_property
-    def _memory(self) -> int:
-        """How many neighbours tell as much as one independent value."""
+    def memory(self) -> int:
+        """How many neighbours tell as much as one independent value; 1: they do not resemble each other."""
         series = (self.y - self.x,) if self.paired else (self.x, self.y)
         return max(remembered(_shortened(one)) * ceil(len(one) / MOST) for one in series)
 
     def fewest(self, statistic: str) -> int:
         """Return the requests that a statistic needs on each side: more where neighbours resemble each other."""
-        if self._memory == 1:
+        if self.memory == 1:
             return fewest(statistic)
         beyond = _fewest_beyond(statistic, FEWEST_BEYOND_ALIKE) if statistic.startswith("p") else 0
-        return max(fewest(statistic), beyond, TIMES_MEMORY * self._memory)
+        return max(fewest(statistic), beyond, TIMES_MEMORY * self.memory)
 
     def error(self, statistic: str) -> Error:
         """Return what the difference of a statistic is off by."""

@@ -24,6 +24,7 @@ from lens.analysis.optimize.candidates import (
     sample_of,
     verdicts_of,
 )
+from lens.analysis.optimize.caution import cautious_confidence
 from lens.analysis.optimize.criteria import (
     Bound,
     CostBelow,
@@ -107,7 +108,9 @@ def recommend(
         current=candidates[now].name,
         current_named=current is not None,
         recommended=None if chosen is None else candidates[chosen].name,
-        confidence=None if chosen is None else shares[chosen],
+        confidence=None
+        if chosen is None
+        else _confidence(candidates, chosen, shares[chosen], fits, deciding, drawn, by_provider=by_provider),
         criteria={name: float(weights[name]) for name in deciding},
         constraints=_constraints(candidates, parts, kept),
         standings=tuple(
@@ -318,6 +321,21 @@ def _shares(candidates: Sequence[Candidate], drawn: _Drawn, *, by_provider: bool
         return list(each)
     who = np.array([candidate.target.provider for candidate in candidates])
     return [float(np.sum(np.array(each)[who == candidate.target.provider])) for candidate in candidates]
+
+
+def _confidence(
+    candidates: Sequence[Candidate], chosen: int, share: float | None, fits: Sequence[bool],
+    deciding: Mapping[str, float], drawn: _Drawn, *, by_provider: bool,
+) -> float | None:  # fmt: skip
+    """Return how sure the choice is among the targets that could be chosen in its place."""
+    if share is None:
+        return None
+    mine = candidates[chosen].target.provider
+    others = [
+        i for i, fit in enumerate(fits)
+        if fit and i != chosen and not (by_provider and candidates[i].target.provider == mine)
+    ]  # fmt: skip
+    return cautious_confidence(share, candidates, chosen, others, deciding, drawn.figures)
 
 
 def _interval(values: Series) -> tuple[float, float] | None:
