@@ -95,13 +95,22 @@ def _search(series: Series, offset: int, alpha: float, found: dict[int, float]) 
 
 def _split(series: Series, alpha: float) -> tuple[int, float] | None:
     """Return where the clearest change is and how likely it is without one; None: no likelier than that."""
+    side = FEWEST_ON_A_SIDE
     for parts in _layers(len(series)):
         chance = alpha / (2 * len(parts) ** 2)  # 1, 3, 7, 15 parts: less than alpha in all
-        splits = [(begin, *_clearest(series[begin:end])) for begin, end in parts]
+        splits = [(begin, *_clearest(series[begin:end], side)) for begin, end in parts]
         begin, at, p_value = min(splits, key=lambda split: split[2])
         if p_value <= chance:
             return begin + at, min(p_value * 2 * len(parts) ** 2, 1.0)
+        if len(parts) == 1:
+            # A part is too short to know of spells that the whole has.
+            side = _shortest_side(_surely_alike(_levelled(series, at)) if at else 0.0)
     return None
+
+
+def _shortest_side(alike: float) -> int:
+    """Return for how many values a level lasts at least, with this correlation of neighbours."""
+    return max(ceil(TIMES_MEMORY * (1 + alike) / (1 - alike)), FEWEST_ON_A_SIDE)
 
 
 def _layers(n: int) -> Iterator[list[tuple[int, int]]]:
@@ -114,8 +123,11 @@ def _layers(n: int) -> Iterator[list[tuple[int, int]]]:
         part *= 2
 
 
-def _clearest(series: Series) -> tuple[int, float]:
-    """Return the index of the first value after the clearest change, and how likely it is without one."""
+def _clearest(series: Series, least_side: int) -> tuple[int, float]:
+    """Return the index of the first value after the clearest change, and how likely it is without one.
+
+    least_side: values on a side, at least.
+    """
     n = len(series)
     ranks = midranks(series) - (n + 1) / 2
     if not ranks.any():
@@ -127,8 +139,8 @@ def _clearest(series: Series) -> tuple[int, float]:
         return at, kolmogorov(sqrt(n))  # two levels without any noise
     rho = _surely_alike(rest)
     values = _levelled(series, at)
-    alike = max(rho, _surely_alike(values) if values.any() else 0.0)
-    side = max(ceil(TIMES_MEMORY * (1 + alike) / (1 - alike)), FEWEST_ON_A_SIDE)
+    alike = max(rho, _surely_alike(values))
+    side = max(_shortest_side(alike), least_side)
     if 2 * side > n:
         return at, 1.0
     error = mean_error(rest, 0.95)
@@ -151,6 +163,8 @@ def _levelled(series: Series, at: int) -> Series:
 def _surely_alike(rest: Series) -> float:
     """Return the correlation of neighbours, larger by its standard error; what is taken out made it too small."""
     n = len(rest)
+    if not rest.any():
+        return 0.0
     rho = correlation(rest)
     rho += (1 + 4 * rho) / n  # for the second mean that was taken out
     if rho <= 0:
