@@ -94,7 +94,7 @@ class Stamps(Noun, frozen=True):
     """When each step of one request happened, as absolute nanoseconds."""
 
     start: Ns  # work on it began, before a connection was asked for
-    intended: Ns | None = None  # when the schedule wanted it to start
+    intended: Ns | None = None  # when the schedule wanted it to start, its first attempt if it was retried
     dns_start: Ns | None = None
     dns_end: Ns | None = None
     tcp_start: Ns | None = None  # of the attempt that won
@@ -255,7 +255,7 @@ class Try(Noun, frozen=True):
     category: str
     http_status: int | None = None
     message: str | None = None
-    wait_ns: int = 0  # waited before the next one; never part of a latency
+    wait_ns: int = 0  # waited before the next one; part of no latency but those from the schedule
 
 
 class Record(Noun, frozen=True):

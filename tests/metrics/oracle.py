@@ -271,7 +271,7 @@ def coalescing(record: Record) -> float | None:
 
 def schedule_lag_us(record: Record) -> float | None:
     sent, intended = record.stamps.send_start, record.stamps.intended
-    return None if sent is None or intended is None else us(sent - intended)
+    return None if sent is None or intended is None or record.tries else us(sent - intended)
 
 
 def client_lag_us(record: Record) -> float | None:

@@ -2,8 +2,9 @@
 
 import random
 
+import msgspec
 import pytest
-from handmade import START, record, stamps
+from handmade import INFO, START, record, stamps
 
 from lens.metrics.builder import table_of
 from lens.metrics.cold_start import (
@@ -62,6 +63,13 @@ def test_resumed_handshakes_are_told_apart():
     assert "TLS" not in found
 
 
+@pytest.mark.parametrize(("connection", "pairs"), [("both", True), ("reuse", False)])
+def test_only_connections_that_were_meant_to_be_fresh_make_pairs(connection, pairs):
+    info = msgspec.structs.replace(INFO, config={"load": {"connection": connection}})
+    records = [asked(i, 100, fresh=i % 2 == 0, tls_ms=30) for i in range(40)]
+    assert bool(connection_penalties(table_of(records, info))) is pairs
+
+
 def test_a_first_request_that_stands_out_is_cold():
     assert first_request(table_of([asked(0, 900), *[asked(i, 100 + i % 3) for i in range(1, 20)]])) == (
         pytest.approx(900),
@@ -105,8 +113,6 @@ def test_a_cache_that_warms_up_is_seen():
 
 
 def test_the_servers_own_load_time_is_told():
-    import msgspec
-
     loaded = msgspec.structs.replace(asked(0, 8000), server_timing_ms={"ollama_load": 7900.0})
     assert cold_start(table_of([loaded, asked(1, 90)])).load_ms == 7900
 

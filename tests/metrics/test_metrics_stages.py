@@ -1,10 +1,12 @@
 """A row a stage, worked out on paper; and what is said of a schedule that was not kept."""
 
+import msgspec
 import pytest
 from handmade import START, failed_record, record, stamps
 
 from lens.metrics.builder import table_of
 from lens.metrics.stages import StageRow, pacing_warnings, stage_rows
+from lens.model import Try
 
 MS = 1_000_000
 
@@ -12,8 +14,6 @@ MS = 1_000_000
 def sent(index, late_ms=0.0, stage="10/s", gap_ms=100):
     intended = START + index * gap_ms * MS
     made = stamps(intended, send_start=late_ms, send_end=late_ms, first_byte=40, end=60)
-    import msgspec
-
     return record((50, 55), index=index, stage=stage, stamps=msgspec.structs.replace(made, intended=intended))
 
 
@@ -26,6 +26,19 @@ def test_rates_and_lags_of_an_open_loop():
     assert row.ttft_p50_ms == row.ttft_p95_ms == 50
     assert row.kept
     assert pacing_warnings([row]) == ()
+
+
+def test_a_retry_is_asked_and_first_sent_at_its_time():
+    tries = (Try(start_ns=1, end_ns=2, category="rate_limited", wait_ns=3),)
+    records = [sent(i, late_ms=0.5) for i in range(21)]
+    late = sent(10, late_ms=0.5)
+    waited = msgspec.structs.replace(late.stamps, start=late.stamps.start + 5000 * MS)
+    records[10] = msgspec.structs.replace(late, tries=tries, stamps=waited)
+    (row,) = stage_rows(table_of(records))
+    assert row.asked_per_s == pytest.approx(10)
+    assert row.sent_per_s == pytest.approx(10)
+    assert row.lag_p99_us == pytest.approx(500), "its wait is no lag of this client"
+    assert table_of(records).metric("ttft_from_schedule_ms").max() == 5050
 
 
 def test_a_closed_loop_asks_for_no_rate():
@@ -49,8 +62,6 @@ def test_the_first_wave_of_a_closed_loop_is_what_was_sent_before_the_first_end()
 
 
 def test_stages_stand_in_the_order_in_which_they_began_and_warm_up_is_left_out():
-    import msgspec
-
     first = [sent(i, stage="a") for i in range(3)]
     second = [sent(i + 10, stage="b") for i in range(3)]
     warm = msgspec.structs.replace(sent(0, stage="warm-up"), warmup=True)

@@ -236,6 +236,16 @@ async def test_retries_are_kept_in_the_record_with_their_waits(simulator):
     assert record.stamps.start - record.tries[0].end_ns >= NS_PER_S, "the wait is no part of the latency"
 
 
+async def test_a_retry_keeps_the_time_that_its_first_attempt_was_meant_to_start_at(simulator):
+    handle = simulator(status=503, fail_first=2, retry_after=1)
+    _, records, _ = await run(config_for(handle, iterations=4, rate_per_s=20.0, retries=3))
+    intended = sorted(record.stamps.intended for record in records)
+    assert set(np.diff(intended).tolist()) == {50 * NS_PER_MS}, "the rate that was asked"
+    retried = [record for record in records if record.tries]
+    assert retried
+    assert all(record.stamps.start - record.stamps.intended > NS_PER_S for record in retried)
+
+
 async def test_without_retries_a_failure_is_final(simulator):
     _, (record,), _ = await run(config_for(simulator(status=503, fail_first=1), pattern="single"))
     assert (record.status, record.tries) == (Status.SERVER_ERROR, ())

@@ -110,6 +110,18 @@ def test_requests_are_encoded_ahead_of_time():
     assert plan.requests[0][0].path == "/v1/chat/completions"
 
 
+def test_a_trace_out_of_order_keeps_each_prompt_with_its_time(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(f'{{"timestamp": {at}, "prompt": "at {at}"}}\n' for at in (20, 0, 10)))
+    config = RunConfig(
+        targets=(TargetConfig(provider="simulator", model="m", base_url="http://127.0.0.1:1"),),
+        load=LoadConfig(trace=str(path)), prompts=PromptConfig(file=str(path)),
+    )  # fmt: skip
+    made = make_plan(config, {})
+    assert [prompt.text for prompt in made.prompts] == ["at 0", "at 10", "at 20"]
+    assert [at // 1_000_000 for at in made.stages[0].times_ns] == [0, 10, 20]
+
+
 def test_how_many_requests_there_will_be_is_known_where_a_number_ends_it():
     assert plan_of(load={"iterations": 7, "warmup": "2"}).total == 9
     assert plan_of(load={"rate_per_s": 10.0, "duration_ns": 2 * NS_PER_S}).total == 20

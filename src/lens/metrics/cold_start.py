@@ -97,6 +97,8 @@ def connection_penalties(table: Table) -> tuple[Penalty, ...]:
 
     From pairs of neighbours in the schedule of one target, of which the first had a fresh connection.
     """
+    if not _meant_pairs(table):
+        return ()
     fresh, kept = _pairs(table)
     if not len(fresh):
         return ()
@@ -121,6 +123,13 @@ _PHASES: dict[str, Callable[[Table], Column]] = {
     "first token after the send": lambda t: t.metric("ttft_from_send_ms"),
     "TTFT": lambda t: t.metric("ttft_ms"),
 }
+
+
+def _meant_pairs(table: Table) -> bool:
+    """Return whether fresh connections alternated with kept ones by intent; one that just broke is no fair pair."""
+    config = table.info.config if table.info else {}
+    load = config.get("load")
+    return not isinstance(load, dict) or load.get("connection", "reuse") == "both"
 
 
 def _pairs(table: Table) -> tuple[Column, Column]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from lens.metrics import formulas as f
-from lens.units import NS_PER_US
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -224,8 +223,8 @@ define(Metric(
     source="reads", column=f.coalescing, read_from=("reads",),
 ))  # fmt: skip
 define(Metric(
-    name="schedule_lag_us", unit="us", better="lower", formula="send_start - intended", source="stamps",
-    column=f.between("intended", "send_start", NS_PER_US), partial=True, read_from=("intended", "send_start"),
+    name="schedule_lag_us", unit="us", better="lower", formula="send_start - intended; not of retries", source="stamps",
+    column=f.schedule_lag_us, partial=True, read_from=("intended", "send_start"),
 ))  # fmt: skip
 define(Metric(
     name="client_lag_us", unit="us", better="lower", formula="seen - arrived", source="kernel stamps",

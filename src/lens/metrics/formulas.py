@@ -42,6 +42,13 @@ def between(start: str, end: str, unit_ns: int = NS_PER_MS) -> Formula:
     return lambda t: since(_stamp(t, start), t.stamp(end), unit_ns)
 
 
+def schedule_lag_us(t: Columns) -> Column:
+    """Return how long after its time a request was sent; not of retries, whose waits are no lag of this client."""
+    lag = between("intended", "send_start", NS_PER_US)(t)
+    found: Column = np.where(t.column("tries") > 0, np.nan, lag)
+    return found
+
+
 def until_first(start: str) -> Formula:
     """Return the time from a stamp to the first content event, in ms."""
     return lambda t: since(_stamp(t, start), t.first_at)

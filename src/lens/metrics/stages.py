@@ -97,6 +97,9 @@ def _first_wave(table: Table) -> tuple[int | None, float | None]:
 def _rate(table: Table, name: str) -> float | None:
     """Return stamps a second between the first and the last; None where they are unknown or all at once."""
     after = table.stamp(name)
+    if name == "send_start":  # of a retry that of its first attempt, which began at its time
+        first = table.stamp("intended")
+        after = np.where((table.column("tries") > 0) & (first != MISSING), first, after)
     known = (table.column("start") + after)[after != MISSING]
     if len(known) < 2 or known.max() == known.min():
         return None

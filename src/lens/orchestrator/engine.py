@@ -278,7 +278,7 @@ class _PlanRun:
                     await self.throttle.wait()
                 record, builder = None, ExchangeBuilder()
                 log_request(slot.index, request, target.endpoint.label, target.key.reveal() if target.key else None)
-                exchange = await self._attempt(slot, target, request, builder, first=not tries)
+                exchange = await self._attempt(slot, target, request, builder)
                 log_answer(slot.index, exchange)
                 record = self._record(slot, target, request, exchange, tries)
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
@@ -300,7 +300,7 @@ class _PlanRun:
         return record
 
     async def _attempt(
-        self, slot: Slot, target: PlanTarget, request: WireRequest, builder: ExchangeBuilder, *, first: bool
+        self, slot: Slot, target: PlanTarget, request: WireRequest, builder: ExchangeBuilder
     ) -> Exchange:
         return await perform(
             self.pool,
@@ -308,8 +308,7 @@ class _PlanRun:
             request,
             timeouts=self.plan.timeouts,
             limits=self.plan.limits,
-            # A retry has no place in the schedule: its waits are counted apart.
-            intended_ns=slot.intended_ns if first else None,
+            intended_ns=slot.intended_ns,  # of a retry too: figures from the schedule hold what was waited
             fresh=slot.fresh,
             keep_all=self.plan.keep_all,
             builder=builder,

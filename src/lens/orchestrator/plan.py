@@ -159,6 +159,9 @@ def make_plan(
     if source.file and source.whole is None:
         source = replace(source, whole=single)
     asked = tuple(prompts) if prompts else load_prompts(source, count=wanted, seed=load.seed, warnings=warnings)
+    of_trace = bool(prompts and trace_ns) or bool(load.trace and source.file and Path(source.file) == Path(load.trace))
+    if of_trace and len(asked) == len(trace):
+        asked = _by_time(asked, trace)
     if single:
         # One after the other: each prompt of a file is asked once.
         steps = tuple([replace(step, count=len(asked) * len(targets)) for step in steps if not step.warmup])
@@ -282,6 +285,12 @@ def count_of(stage: Stage) -> int | None:
         return stage.count
     rate = stage.rate_per_s if stage.to_per_s is None else (stage.rate_per_s + stage.to_per_s) / 2
     return starts_within(rate, stage.duration_ns, stage.count)
+
+
+def _by_time(prompts: Sequence[Prompt], trace_ns: Sequence[int]) -> tuple[Prompt, ...]:
+    """Return the prompts of a trace in the order of its times, in which they are asked; of one time in theirs."""
+    order = sorted(range(len(prompts)), key=trace_ns.__getitem__)
+    return tuple([prompts[place] for place in order])
 
 
 def _encoded(target: PlanTarget, config: TargetConfig, prompts: tuple[Prompt, ...]) -> tuple[WireRequest, ...]:
