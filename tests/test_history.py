@@ -98,9 +98,9 @@ def test_what_was_interrupted_keeps_another_name(tmp_path):
     [
         (None, "cannot read"),
         (b"", "empty"),
-        (b"hello\n", "no run file"),
-        (b"[]", "no run file"),
-        (b"{}", "no run file"),
+        (b"hello\n", "not a run file"),
+        (b"[]", "not a run file"),
+        (b"{}", "not a run file"),
     ],
 )
 def test_what_is_no_run_file_is_refused(tmp_path, content, says):

@@ -75,7 +75,7 @@ def test_a_broken_profile_file_is_named_and_its_lines_are_not_shown(tmp_path):
     (tmp_path / "credentials").write_text("aws_secret_access_key = hush\n")
     with pytest.raises(ConfigError) as told:
         find_credentials({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}, whole_chain=False)
-    assert "no profile file" in str(told.value)
+    assert "not a profile file" in str(told.value)
     assert "hush" not in str(told.value)
 
 

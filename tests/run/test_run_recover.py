@@ -81,7 +81,7 @@ def test_the_name_of_a_journal_says_what_it_was_to_become(name, of):
 
 def test_what_holds_no_run_is_refused(tmp_path):
     (tmp_path / f"x{SUFFIX}").write_text("nothing")
-    with pytest.raises(FileError, match="no run file"):
+    with pytest.raises(FileError, match="not a run file"):
         recover(tmp_path / f"x{SUFFIX}", PriceBook())
     write_run(tmp_path / "empty.msgpack", INFO, [])
     assert len(recover(tmp_path / "empty.msgpack", PriceBook()).table) == 0
