@@ -4,14 +4,15 @@ import random
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from handmade import record
 from needs import need_module
 
 from lens.errors import ConfigError, FileError
-from lens.model import Usage
+from lens.model import Billing, ToolFee, Usage, UsageItem
 from lens.pricing import FIXED_SET, Price, PriceBook, cost_of, parse_price, standard_book
-from lens.pricing.book import STALE_DAYS, PriceKey
+from lens.pricing.book import STALE_DAYS, PriceKey, terms_of
 from lens.pricing.table import fits, shipped
 
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -179,3 +180,50 @@ def test_usage_that_contradicts_itself_costs_nothing_that_is_known():
 )
 def test_clauses(clause, name, is_meant):
     assert fits(clause, name) is is_meant
+
+
+def test_a_bill_holds_the_steps_and_tools_beside_the_tokens_and_names_what_it_lacks():
+    book = PriceBook([parse_price("in=1,out=2,web_search=10")])  # USD per million tokens, per thousand searches
+    million = Usage(input_tokens=10**6, output_tokens=10**6)
+    billing = Billing(
+        fees=(ToolFee("web_search", 3), ToolFee("code_interpreter", 1)),
+        items=(UsageItem("compaction", million), UsageItem("image_generation", million)),
+    )
+    found = book.cost_at(PriceKey("openai", "m", billing=billing), million)
+    assert found.total_cost == Decimal("6.03")
+    assert [line.what for line in found.lines][-1] == "web search"
+    assert sorted(one.what for one in found.uncounted) == ["code interpreter", "token of image generation"]
+    whole = msgspec.structs.replace(billing, fees=(), items=(UsageItem("message", million),), itemized=True)
+    assert book.cost_at(PriceKey("openai", "m", billing=whole), Usage(input_tokens=5)).total_cost == Decimal(3)
+
+
+def test_what_the_provider_says_it_billed_is_the_cost():
+    asked = record((100,), provider="x", model="m", usage=Usage(input_tokens=1, output_tokens=1))
+    book = PriceBook([parse_price("in=1,out=1")])
+    assert book.cost(asked).source != "reported"
+    told = book.cost(msgspec.structs.replace(asked, reported_cost_usd="0.5"))
+    assert (told.total_cost, told.source) == (Decimal("0.5"), "reported")
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "billing", "says"),
+    [
+        ("openai", "no-such-model", None, "no price for openai/no-such-model in the book of"),
+        ("openai", "gpt-5", Billing(service_tier="bulk"), "at the tier 'bulk' in the book of"),
+        ("openai", "gpt-99", None, "newer than the book of"),
+    ],
+)
+def test_a_price_that_is_not_there_is_told_with_its_reason(provider, model, billing, says):
+    found = BOOK.cost_at(PriceKey(provider, model, billing=billing), Usage(input_tokens=1, output_tokens=1))
+    assert found.total_cost is None
+    assert says in found.reason
+
+
+def test_a_fast_answer_is_billed_as_one_and_a_book_knows_its_providers():
+    fast, plain = Billing(speed="fast"), Billing(service_tier="default", speed="standard")
+    assert terms_of(fast, None).tier == "fast"
+    assert terms_of(plain, "flex").tier is None
+    assert terms_of(None, "batch").tier == "batch"
+    assert BOOK.knows("claude")
+    assert not BOOK.knows("nobody")
+    assert PriceBook().missing(PriceKey("x", "m")).startswith("no price for x/m; ")
