@@ -89,7 +89,7 @@ sanitize threads coverage: %: build/%/installed
 
 unit: .venv-test/installed
 	@rm -f .coverage*
-	LENS_TEST_BUILD=release $(BIN)/coverage run -m pytest -n 2 --dist loadfile 2>&1 | tee build/unit.log
+	LENS_TEST_BUILD=release $(BIN)/coverage run -m pytest -n 3 --dist loadfile 2>&1 | tee build/unit.log
 
 report:
 	$(BIN)/python tools/coverage_report.py build/coverage/cmake
