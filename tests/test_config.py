@@ -4,47 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from plan_blocks import CONFIG as PLAN_TOML
 
 from lens.config.load import load_config, make_config
 from lens.config.settings import ExportConfig, LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, ExitCode, FileError
 from lens.units import NS_PER_MS, NS_PER_S
-
-PLAN_TOML = """
-[profile]
-name = "production-baseline"
-description = "Standard performance baseline for production comparison"
-
-[providers.openai]
-model = "gpt-4"
-api_key_env = "OPENAI_API_KEY"
-base_url = "https://api.openai.com/v1"
-temperature = 0.7
-max_tokens = 500
-
-[providers.anthropic]
-model = "claude-4.1-sonnet"
-api_key_env = "ANTHROPIC_API_KEY"
-base_url = "https://api.anthropic.com/v1"
-
-[test_pattern]
-type = "constant_rate"
-requests_per_second = 5.0
-duration_seconds = 120
-prompts_file = "test-prompts.txt"
-
-[export]
-format = "prometheus"
-file = "metrics.prom"
-real_time = true
-
-[thresholds]
-ttft_p95_ms = 1000.0
-ttft_p99_ms = 2000.0
-tokens_per_second_min = 15.0
-success_rate_min = 0.99
-cost_per_request_max = 0.10
-"""
 
 PLAN_YAML = """
 providers:
