@@ -10,6 +10,9 @@ from cli_program import lll, scripted
 from lens.history.read import read_run
 from lens.simulator import make_script, start
 
+# Requests of each with which a median is compared also where chance lets neighbours resemble each other.
+ENOUGH = 60
+
 
 def verdicts(page):
     """{row: verdict} of the tables on a page."""
@@ -39,15 +42,15 @@ def two_speeds(tmp_path_factory):
 
 def test_targets_are_asked_in_turns_and_the_slower_one_is_found(two_speeds, tmp_path):
     out = tmp_path / "run.jsonl"
-    ended = lll("compare", "--config", two_speeds, "-n", 30, "-o", out, "--ui", "none")
+    ended = lll("compare", "--config", two_speeds, "-n", ENOUGH, "-o", out, "--ui", "none")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "slow against " in ended.stdout
     assert "asked in turns" in ended.stdout
     assert verdicts(ended.stdout)["ttft_ms p50"] == "worse"
     asked = [record.target_index for record in read_run(out).records]
-    assert len(asked) == 60
-    assert all(set(asked[i : i + 2]) == {0, 1} for i in range(0, 60, 2)), "each block asks each target once"
-    assert len({tuple(asked[i : i + 2]) for i in range(0, 60, 2)}) == 2, "in an order that changes"
+    assert len(asked) == 2 * ENOUGH
+    assert all(set(asked[i : i + 2]) == {0, 1} for i in range(0, 2 * ENOUGH, 2)), "each block asks each target once"
+    assert len({tuple(asked[i : i + 2]) for i in range(0, 2 * ENOUGH, 2)}) == 2, "in an order that changes"
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +62,8 @@ def named_run(tmp_path_factory):
         start(make_script(ttft="35ms", itl="1ms", tokens=5)) as b,
     ):
         ended = lll(
-            "compare", "--target", f"near=vllm:m@{a.url}/v1 region=eu", "--target", f"far=vllm:m@{b.url}/v1", "-n", 30,
-            "--threshold", "ttft_p50<28", "-e", "json,csv,junit,jsonl", "-o", out, "--ui", "none",
+            "compare", "--target", f"near=vllm:m@{a.url}/v1 region=eu", "--target", f"far=vllm:m@{b.url}/v1",
+            "-n", ENOUGH, "--threshold", "ttft_p50<28", "-e", "json,csv,junit,jsonl", "-o", out, "--ui", "none",
         )  # fmt: skip
     return ended, out
 
@@ -123,7 +126,7 @@ def test_the_choice_of_two_endpoints_of_one_model_is_between_two(named_run):
 
 
 def test_flags_name_pairs_and_the_file_says_where_they_are(two_speeds):
-    ended = lll("compare", "--config", two_speeds, "--providers", "sglang,vllm", "--models", "slow,quick", "-n", 30)
+    ended = lll("compare", "--config", two_speeds, "--providers", "sglang,vllm", "--models", "slow,quick", "-n", ENOUGH)
     assert ended.returncode == 0, ended.stderr
     assert verdicts(ended.stdout)["ttft_ms p50"] == "better"
 
@@ -131,7 +134,7 @@ def test_flags_name_pairs_and_the_file_says_where_they_are(two_speeds):
 def test_run_files_are_compared_with_the_first(tmp_path):
     files = [tmp_path / f"{name}.jsonl" for name in "abc"]
     for path, ttft in zip(files, ("20ms", "20ms", "40ms"), strict=True):
-        assert scripted("benchmark", "-n", 30, "-o", path, ttft=ttft, itl="1ms", tokens=4).returncode == 0
+        assert scripted("benchmark", "-n", ENOUGH, "-o", path, ttft=ttft, itl="1ms", tokens=4).returncode == 0
     ended = lll("compare", *files)
     assert (ended.returncode, ended.stderr) == (0, "")
     first, second = ended.stdout.split("c.jsonl against a.jsonl, not interleaved")
