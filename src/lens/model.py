@@ -258,6 +258,18 @@ class Try(Noun, frozen=True):
     wait_ns: int = 0  # waited before the next one; part of no latency but those from the schedule
 
 
+class SessionTurn(Noun, frozen=True):
+    """Which turn of which session a request is, and what it waited for."""
+
+    session_id: str
+    turn: int  # place within its session, from 0
+    turns: int  # of the session
+    after: tuple[int, ...] = ()  # turns that had to end before it
+    think_ns: int = 0  # pause of the person before it, once these had ended
+    tool_ns: int = 0  # time that tools took before it, likewise
+    planned_ns: Ns | None = None  # when the schedule wanted the session to start; None: when a lane was free
+
+
 class Record(Noun, frozen=True):
     """Everything that was measured of one request, whatever became of it."""
 
@@ -304,6 +316,7 @@ class Record(Noun, frozen=True):
     warnings: tuple[str, ...] = ()  # why a figure of this request may be wrong
     billing: Billing | None = None  # how it is billed, where the answer says
     hidden_thinking_ns: int | None = None  # from start to stop of thinking blocks whose text the server left out
+    session: SessionTurn | None = None  # of a conversation or an agent's task
 
 
 class Target(Noun, frozen=True):
