@@ -13,6 +13,7 @@ from lens.model import (
     Limit,
     Record,
     RunInfo,
+    SessionTurn,
     Signal,
     Stamps,
     Status,
@@ -91,6 +92,7 @@ def full_record() -> Record:
         ),
         rate_limits={"requests": Limit(limit=500, remaining=499, reset_s=0.12)},
         server_timing_ms={"openai-processing-ms": 150.0},
+        session=SessionTurn(session_id="s-1", turn=1, turns=3, after=(0,), think_ns=5 * MS),
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ FLOORS = (
     {"providers", "pricing", "history"},
     {"config", "plugins"},
     {"errors", "wire"},
-    {"_core", "arrays", "model", "parsing", "secrets", "units", "_version"},
+    {"_core", "arrays", "columns", "model", "parsing", "secrets", "units", "_version"},
     {"clocks"},
     {"simulator"},
 )

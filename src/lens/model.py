@@ -7,9 +7,8 @@ not measured is None, never 0. The reading leg (metrics, export, analysis) knows
 from __future__ import annotations
 
 import enum
-import sys
 from array import array
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -363,44 +362,3 @@ class RunInfo(Noun, frozen=True):
     labels: dict[str, str] = {}
     worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines, or of the shards of a merged run
     wall_clock: WallClock | None = None  # how well the machine's time was kept
-
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what reading a file of something else raises
-
-
-def encode_hook(value: object) -> object:
-    """For msgspec encoders: columns become lists."""
-    if not isinstance(value, array):
-        raise TypeError(f"cannot encode {type(value).__name__}")
-    return value.tolist()
-
-
-# Typecodes that a packed column may have, by the number of its MessagePack extension.
-COLUMN_CODES = {ord(code): code for code in "BHIq"}
-
-
-def pack_hook(value: object) -> object:
-    """For MessagePack encoders: a column becomes an extension numbered by its typecode; little endian."""
-    if not isinstance(value, array):
-        raise TypeError(f"cannot encode {type(value).__name__}")
-    if sys.byteorder == "big":
-        value = array(value.typecode, value)
-        value.byteswap()
-    return msgspec.msgpack.Ext(ord(value.typecode), value.tobytes())
-
-
-def decode_hook(kind: type, value: object) -> object:
-    """For msgspec decoders: extensions become the columns they were, lists become columns of int64."""
-    if kind is not array:
-        raise TypeError(f"cannot decode {kind}")
-    if not isinstance(value, msgspec.msgpack.Ext):
-        try:
-            return array("q", cast(list[int], value))
-        except (OverflowError, TypeError) as error:
-            raise ValueError(f"no column of whole numbers: {error}") from None
-    if value.code not in COLUMN_CODES:
-        raise ValueError(f"no column is of kind {value.code}")
-    column = array(COLUMN_CODES[value.code], bytes(value.data))
-    if sys.byteorder == "big":
-        column.byteswap()
-    return column

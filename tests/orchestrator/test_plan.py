@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from lens.columns import encode_hook
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
-from lens.model import encode_hook
 from lens.orchestrator.plan import make_plan, make_target
 from lens.orchestrator.run_info import run_info, settings_of
 from lens.units import NS_PER_S

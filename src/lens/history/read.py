@@ -15,10 +15,11 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 import msgspec
 
+from lens.columns import UNREADABLE, decode_hook
 from lens.errors import FileError
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
 from lens.history.write import MAGIC
-from lens.model import SCHEMA, UNREADABLE, Record, RunInfo, decode_hook
+from lens.model import SCHEMA, Record, RunInfo
 
 # Read at a time from a MessagePack file.
 BLOCK_BYTES = 1 << 20

@@ -19,8 +19,9 @@ from typing import BinaryIO, Self
 
 import msgspec
 
+from lens.columns import encode_hook, pack_hook
 from lens.errors import FileError
-from lens.model import Record, RunInfo, encode_hook, pack_hook
+from lens.model import Record, RunInfo
 
 PARTIAL = ".partial"
 # Names of files that this process has open; to open them again would begin at their start.

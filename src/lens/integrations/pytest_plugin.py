@@ -112,9 +112,9 @@ def _hold(item: pytest.Item, lens: LatencyLens) -> None:
     import msgspec
 
     from lens.analysis.gates.sla import evaluate_each
+    from lens.columns import encode_hook
     from lens.integrations.testbench import violations_of
     from lens.metrics.builder import table_of
-    from lens.model import encode_hook
 
     records = [_named(metrics.record, item.nodeid, number) for number, metrics in enumerate(lens.metrics)]
     violations = violations_of(evaluate_each(_gates(item), table_of(records, book=lens.profiler.book)))
@@ -179,11 +179,12 @@ def _report(results: list[Any]) -> TestBenchReport | None:
         return None
     import msgspec
 
+    from lens.columns import decode_hook
     from lens.export.benchmark_summary import benchmark_summary_of
     from lens.integrations.testbench import TestBenchReport, TestCase, ThresholdViolation, case_done
     from lens.metrics.builder import table_of
     from lens.metrics.request_metrics import RequestMetrics
-    from lens.model import Record, decode_hook
+    from lens.model import Record
 
     kept = [msgspec.json.decode(text) for text in found]
     records = [msgspec.convert(one["record"], Record, dec_hook=decode_hook) for one in kept]

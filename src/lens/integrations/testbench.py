@@ -18,6 +18,7 @@ import msgspec
 
 from lens.analysis.gates.sla import Gate, GateResult, evaluate_each
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
+from lens.columns import UNREADABLE, decode_hook, encode_hook
 from lens.errors import ConfigError, FileError
 from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary_of
 from lens.metrics.builder import table_of
@@ -25,7 +26,7 @@ from lens.metrics.definitions import METRICS
 from lens.metrics.request_metrics import RequestMetrics
 from lens.metrics.rows import error_texts, timestamps, values_of
 from lens.metrics.table import Table
-from lens.model import UNREADABLE, Record, RunInfo, decode_hook, encode_hook
+from lens.model import Record, RunInfo
 from lens.profiler import Profiler
 
 # The metrics that a test case keeps of its request.

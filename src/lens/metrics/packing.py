@@ -12,9 +12,9 @@ from msgspec.msgpack import Ext
 
 from lens.arrays.dispatch import np
 from lens.arrays.lists import ListArray
+from lens.columns import COLUMN_CODES
 from lens.history.lean import MISSING
 from lens.metrics.columns import EPOCH, Column
-from lens.model import COLUMN_CODES
 
 EVENT_COLUMNS = ("arrived_ns", "lag_ns", "signals", "chars", "read")
 _PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}

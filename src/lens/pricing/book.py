@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from lens.columns import UNREADABLE
 from lens.errors import ConfigError, FileError
-from lens.model import UNREADABLE, Billing, Record, Usage
+from lens.model import Billing, Record, Usage
 from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line
 from lens.pricing.table import TIERS, PriceTable, Terms, shipped
 

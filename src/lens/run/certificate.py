@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from lens.model import UNREADABLE, Machine, RunInfo
+from lens.columns import UNREADABLE
+from lens.model import Machine, RunInfo
 
 # What must not have changed since; the clock's cost is measured anew each time and may differ.
 _SAME = ("hostname", "system", "kernel", "cpus", "python")

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from lens.columns import UNREADABLE
 from lens.config.settings import RunConfig
-from lens.model import UNREADABLE
 from lens.orchestrator.plan import Plan, PlanTarget, count_of, make_plan
 from lens.orchestrator.schedule import Stage
 from lens.orchestrator.shards import check_parts, share_of

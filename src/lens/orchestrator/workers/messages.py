@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from lens.columns import decode_hook, pack_hook
 from lens.config.settings import RunConfig
-from lens.model import Record, decode_hook, pack_hook
+from lens.model import Record
 from lens.orchestrator.engine import Outcome
 from lens.orchestrator.plan import Plan
 from lens.wire import Prompt, Secret
