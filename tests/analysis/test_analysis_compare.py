@@ -154,6 +154,23 @@ def autoregressive(rng, n):
 
 
 @pytest.mark.parametrize("paired", [True, False])
+def test_sides_that_lie_far_apart_are_told_apart_though_neighbours_resemble_each_other(paired):
+    rng = np.random.default_rng(9)
+    x, y = autoregressive(rng, 30), autoregressive(rng, 30)
+    near, far = Sides(x, y + 30, paired=paired), Sides(x, y + 120, paired=paired)
+    assert near.memory > 1
+    assert (near.fewest("p50"), near.separated) == (10 * near.memory, False)
+    assert (far.fewest("mean"), far.fewest("p50"), far.fewest("p95")) == (30, 30, 200)
+    assert shift("ttft_ms", "p50", far).p_value < 0.05 / 15
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_equal_sides_with_a_memory_are_not_far_apart(paired):
+    rng = np.random.default_rng(10)
+    assert not any(Sides(autoregressive(rng, 30), autoregressive(rng, 30), paired=paired).separated for _ in range(300))
+
+
+@pytest.mark.parametrize("paired", [True, False])
 def test_neighbours_that_resemble_each_other_are_no_difference(paired):
     rng = np.random.default_rng(8)
     different = 0

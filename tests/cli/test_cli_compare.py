@@ -142,6 +142,12 @@ def test_run_files_are_compared_with_the_first(tmp_path):
     assert verdicts(second)["ttft_ms p50"] == "worse"
 
 
+@pytest.mark.parametrize(("words", "requests"), [((), 100), (("-n", "4"), 8)])
+def test_without_a_number_each_target_is_asked_as_often_as_a_comparison_needs(words, requests):
+    ended = lll("compare", "--target", "a=simulator:m", "--target", "b=simulator:m", "--dry-run", *words)
+    assert json.loads(ended.stdout)["requests"] == requests, ended.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -22,6 +22,7 @@ from lens.orchestrator.schedule import (
     starts_within,
     sweep_rates,
     times_ns,
+    with_default_requests,
 )
 from lens.units import NS_PER_MS, NS_PER_S
 
@@ -287,3 +288,25 @@ def test_a_load_beyond_all_that_can_be_held_is_refused_at_once(load):
 def test_what_no_machine_can_do_is_refused(load):
     with pytest.raises(ConfigError, match="at most"):
         stages(LoadConfig(**load))
+
+
+@pytest.mark.parametrize(
+    ("load", "requests"),
+    [
+        (LoadConfig(), 50),
+        (LoadConfig(concurrency=4), 50),
+        (LoadConfig(rate_per_s=5.0), 50),
+        (LoadConfig(iterations=6), 6),
+        (LoadConfig(duration_ns=S), None),
+        (LoadConfig(rate_per_s=5.0, duration_ns=S), None),
+        (LoadConfig(until="mean 5%"), None),
+        (LoadConfig(search_slo=("ttft_p95<500",)), None),
+        (LoadConfig(pattern="burst"), None),
+        (LoadConfig(pattern="single"), None),
+        (LoadConfig(sweep_concurrency=(1, 2)), None),
+        (LoadConfig(idle_gaps_ns=(S,)), None),
+        (LoadConfig(trace="t.jsonl"), None),
+    ],
+)
+def test_another_default_counts_only_where_requests_end_the_load_and_none_are_given(load, requests):
+    assert with_default_requests(load, 50).iterations == requests

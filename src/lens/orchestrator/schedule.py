@@ -220,6 +220,14 @@ def requests_of(load: LoadConfig, duration_ns: int | None) -> int | None:
     return load.iterations or (default if duration_ns is None else None)
 
 
+def with_default_requests(load: LoadConfig, requests: int) -> LoadConfig:
+    """Return the load with this many requests in place of DEFAULT_REQUESTS, where those would end it."""
+    by_default = load.iterations is None and not load.search_slo and pattern_of(load) in ("iterations", "rate")
+    if not by_default or requests_of(load, load.duration_ns) != DEFAULT_REQUESTS:
+        return load
+    return msgspec.structs.replace(load, iterations=requests)
+
+
 def _iterations(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
     span = load.duration_ns
     return [

@@ -32,6 +32,9 @@ TOO_FEW = (
 )
 
 
+# Requests of each target: a mean needs 30, and a median 50 where neighbours resemble each other, also by chance.
+REQUESTS = 50
+
 # What only a run that is measured now can obey; run files were measured already.
 _OF_A_RUN = ("Targets", "Target", "Load", "Prompt", "Connection")
 _OF_ITS_OUTPUT = (
@@ -55,8 +58,8 @@ _OF_ITS_OUTPUT = (
     cls=Command,
     essential=options.ESSENTIAL | {"targets", "providers", "models"},
     example="""
-    lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1 -n 50
-    lll compare --providers openai,anthropic --models gpt-6-luna,claude-sonnet-5-5 -n 30
+    lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1
+    lll compare --providers openai,anthropic --models gpt-6-luna,claude-sonnet-5-5 -n 200
     lll compare before.jsonl after.jsonl
     """,
 )
@@ -65,10 +68,10 @@ _OF_ITS_OUTPUT = (
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     """Compare targets in one interleaved run, or compare saved runs (FILES).
 
-    Requests alternate between the targets, so that drift affects all of them alike; -n is per target. The first
-    target, or file, is the baseline; a target in several files is compared with the target of the same name in the
-    first. Thresholds are checked for each target. -e json, csv and junit write the comparison; other formats write
-    the requests.
+    Requests alternate between the targets, so that drift affects all of them alike. -n is per target: 50 by default,
+    enough to compare means and medians; a p95 needs 200. The first target, or file, is the baseline; a target in
+    several files is compared with the target of the same name in the first. Thresholds are checked for each target.
+    -e json, csv and junit write the comparison; other formats write the requests.
     """
     if files:
         return _files(ctx, files)
@@ -78,11 +81,22 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW, own_formats=OWN_FORMATS)
     if len(settings.config.targets) < 2:
         raise ConfigError(TOO_FEW)
+    settings = _with_enough_requests(settings)
     if ctx.params["dry_run"]:
         from lens.cli.dry_run import print_plan
 
         return print_plan(settings)
     return _measured(settings)
+
+
+def _with_enough_requests(settings: Settings) -> Settings:
+    """Return the settings with as many requests of each target as a comparison needs, where no number was given."""
+    from msgspec.structs import replace
+
+    from lens.orchestrator.schedule import with_default_requests
+
+    config = settings.config
+    return settings._replace(config=replace(config, load=with_default_requests(config.load, REQUESTS)))
 
 
 def _measured(settings: Settings) -> int:
