@@ -25,6 +25,7 @@ class LogEntry:
     __slots__ = (
         "accepted_ns",
         "base_ns",
+        "body_hash",
         "complete_ns",
         "conn",
         "due_ns",
@@ -38,6 +39,7 @@ class LogEntry:
         "number",
         "path",
         "protocol",
+        "session",
         "stamps",
         "status",
         "stream",
@@ -50,6 +52,8 @@ class LogEntry:
     def __init__(self, conn: int, number: int, method: str, path: str) -> None:
         self.conn, self.number, self.method, self.path = conn, number, method, path
         self.protocol = self.model = ""
+        self.session: str | None = None  # as a header of the request names it
+        self.body_hash = ""  # SHA-256 of the request's body
         self.status = 0
         self.stream = False
         self.accepted_ns = self.first_byte_ns = self.complete_ns = self.base_ns = 0
@@ -83,6 +87,8 @@ class LogEntry:
             "protocol": self.protocol,
             "dialect": self.protocol,  # the name of this field in older logs
             "model": self.model,
+            "session": self.session,
+            "body_sha256": self.body_hash,
             "status": self.status,
             "stream": self.stream,
             "accepted_ns": self.accepted_ns,

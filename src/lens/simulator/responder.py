@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
+from lens.simulator.cache import PrefixCache
 from lens.simulator.connection import PendingResponse
 from lens.simulator.http import Request, encode_head
 from lens.simulator.log import LogEntry
 from lens.simulator.protocols import WireProtocol, find_protocol
 from lens.simulator.protocols.base import ERROR_KINDS, ErrorStatus, HeaderFacts
-from lens.simulator.protocols.completion import Params, check_params
+from lens.simulator.protocols.completion import Params, check_params, prompt_words
 from lens.simulator.response import (
     Response,
     due_times,
@@ -120,10 +121,11 @@ class Responder:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.admission = AdmissionControl()
+        self.caches: dict[str, PrefixCache] = {}  # of each model
 
     def reset(self) -> None:
-        """Forget what limits and faults have counted."""
-        self.admission = AdmissionControl()
+        """Forget what limits and faults have counted, and what is cached."""
+        self.admission, self.caches = AdmissionControl(), {}
 
     def respond(self, request: Request, entry: LogEntry) -> PendingResponse:
         """Return the response to this request, ready to be sent; the log entry says which one it is."""
@@ -132,7 +134,8 @@ class Responder:
             return refuse_request(404, {"message": f"no provider has {request.method} {request.path}"}, entry)
         try:
             script = apply_options(self.script, request.headers.get("x-lens-script", ""))
-            params = protocol.parse_request(request, json.loads(request.body) if request.body else {})
+            body = json.loads(request.body) if request.body else {}
+            params = protocol.parse_request(request, body)
             check_params(params)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as wrong:
             why = f"the simulator cannot read this request: {wrong}"
@@ -140,6 +143,8 @@ class Responder:
         model = "" if protocol.name == "openai_models" else params.model
         key, auth_status = protocol.key(request), protocol.auth_status(request)
         admission = self.admission.admit(script, key, auth_status, entry.complete_ns, model)
+        if script.cache_tokens and admission.error is None:
+            params = self._read_cache(params, prompt_words(body), script, entry.complete_ns)
         facts = _header_facts(entry, admission)
         response = _choose_response(protocol, params, admission, facts)
         _describe(entry, protocol, params, response)
@@ -153,6 +158,14 @@ class Responder:
         pending.trickle, pending.close = admission.script.trickle, close
         pending.timed = not (response.unpaced or admission.script.flood)
         return pending
+
+    def _read_cache(self, params: Params, prompt: list[str], script: Script, now_ns: int) -> Params:
+        """Return the params with how many tokens of the prompt the model's cache had; it has all of them now."""
+        cache = self.caches.setdefault(params.model, PrefixCache())
+        cached = cache.read(
+            prompt, now_ns, size=script.cache_tokens, ttl_ns=script.cache_ttl_ns, block=script.cache_block
+        )
+        return msgspec.structs.replace(params, cached_tokens=cached)
 
 
 def refuse_request(
@@ -194,6 +207,7 @@ def _describe(entry: LogEntry, protocol: WireProtocol, params: Params, response:
     entry.status, entry.writes = response.status, response.writes
     entry.tokens = {
         "prompt": params.prompt_tokens,
+        "cached": response.cached_tokens,
         "output": sum(delta.tokens for delta in response.deltas),
         "reasoning": sum(delta.tokens for delta in response.deltas if delta.kind == "reasoning"),
     }

@@ -47,6 +47,7 @@ class Response(msgspec.Struct, frozen=True, eq=False):
     head_ns: int | None = 0  # None: the head leaves with the first write
     deltas: tuple[Delta, ...] = ()
     unpaced: bool = False  # no pacing: an error, or a page
+    cached_tokens: int = 0  # of the prompt
     prefill_ns: int = 0  # before head and writes, once it is this request's turn
 
 
@@ -114,7 +115,8 @@ def make_stream_response(script: Script, protocol: WireProtocol, params: Params)
         close=script.close or script.framing == "close",
         head_ns=script.head_ns,
         deltas=completion.deltas,
-        prefill_ns=_prefill_ns(completion),
+        cached_tokens=completion.cached_tokens,
+        prefill_ns=completion.prefill_ns,
     )
 
 
@@ -141,12 +143,9 @@ def make_document_response(script: Script, protocol: WireProtocol, params: Param
         head_ns=None,
         deltas=completion.deltas,
         unpaced=protocol.name == "openai_models",
-        prefill_ns=0 if protocol.document_only else _prefill_ns(completion),
+        cached_tokens=completion.cached_tokens,
+        prefill_ns=0 if protocol.document_only else completion.prefill_ns,
     )
-
-
-def _prefill_ns(completion: Completion) -> int:
-    return completion.script.prefill_ns * (completion.prompt_tokens - completion.cached_tokens)
 
 
 def make_error_response(

@@ -29,6 +29,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ns: int = 200 * NS_PER_MS  # to the first event with content
     itl_ns: int = 20 * NS_PER_MS  # per token; a chunk of k tokens comes k of these after the one before
     prefill_ns: int = 0  # for each prompt token that is not cached, before all else
+    cached_prefill_ns: int = 0  # for each prompt token that is cached, likewise
     jitter_ns: int = 0  # each gap is drawn evenly from itl - jitter to itl + jitter, by seed and request
     stalls: tuple[tuple[int, int], ...] = ()  # (after this many tokens, extra wait)
     head_ns: int | None = 0  # when the response head leaves; None: together with the first event
@@ -43,6 +44,9 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int = 0  # sent before the text
     tool_tokens: int = 0  # fragments of one tool call's arguments, after the text
     cached_tokens: int = 0  # prompt tokens reported as read from a cache
+    cache_tokens: int = 0  # size of the prefix cache, which then says how many were; 0: there is none
+    cache_ttl_ns: int = 0  # a cached block is dropped when it was not used for so long; 0: never
+    cache_block: int = 1  # prompt tokens that are cached together
     usage: Usage = "asked"
     seed: int = 0
 
@@ -76,6 +80,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: int = 0  # requests in one window, then 429; 0: no limit
     rate_window_ns: int = NS_PER_S
     slots: int = 0  # answers at a time, the others queue; 0: no limit
+    session_header: str = "x-session-id"  # request header whose value the log has as the session
     key: str = ""  # the one key that is accepted; empty: any
     root: str = ""  # only paths under this exist; empty: any
     models: tuple[str, ...] = ()  # the models there are; empty: any, and one is listed
@@ -200,6 +205,9 @@ OPTIONS: dict[str, Option] = {
     "ttft": Option(("ttft_ns",), parse_duration_ns, "time from the request to the first content (default: 200ms)"),
     "itl": Option(("itl_ns",), parse_duration_ns, "time per token after the first (default: 20ms)"),
     "prefill": Option(("prefill_ns",), parse_duration_ns, "extra wait per uncached word of the prompt (default: 0)"),
+    "cached-prefill": Option(
+        ("cached_prefill_ns",), parse_duration_ns, "extra wait per cached word of the prompt (default: 0)"
+    ),
     "jitter": Option(
         ("jitter_ns",), parse_duration_ns, "jitter: each gap is drawn uniformly from itl +- this (default: 0)"
     ),
@@ -227,6 +235,11 @@ OPTIONS: dict[str, Option] = {
     "reasoning": Option(("reasoning_tokens",), _parse_count, "reasoning tokens before the text (default: 0)"),
     "tool": Option(("tool_tokens",), _parse_count, "fragments of a tool call's arguments after the text (default: 0)"),
     "cached": Option(("cached_tokens",), _parse_count, "prompt tokens reported as cached (default: 0)"),
+    "cache": Option(("cache_tokens",), _parse_count, "size of a prefix cache in words of prompts (default: no cache)"),
+    "cache-ttl": Option(
+        ("cache_ttl_ns",), parse_duration_ns, "drop cached words that were not used for this long (default: never)"
+    ),
+    "cache-block": Option(("cache_block",), _parse_count, "words that are cached together (default: 1)"),
     "usage": Option(
         ("usage",), _parse_choice("asked", "always", "never"), "send usage: asked, always or never (default: asked)"
     ),
@@ -269,6 +282,9 @@ OPTIONS: dict[str, Option] = {
         "rate limit, then 429: 10 (per second), 600/m or 5/200ms (default: no limit)",
     ),
     "slots": Option(("slots",), _parse_count, "concurrent answers; other requests queue (default: no limit)"),
+    "session-header": Option(
+        ("session_header",), str.lower, "request header with the id of a session, for the log (default: x-session-id)"
+    ),
     "key": Option(("key",), str, "the only API key accepted (default: any)"),
     "root": Option(("root",), str, "serve only paths under this, like /v1 (default: any)"),
     "models": Option(("models",), lambda t: tuple(t.split("+")), "the only models served: a+b (default: any)"),
@@ -296,8 +312,8 @@ def parse_options(options: Mapping[str, object]) -> dict[str, Any]:
         except ValueError as wrong:
             raise ScriptError(f"script option {name}={text}: {wrong}") from None
         fields.update(zip(option.fields, read if len(option.fields) > 1 else (read,), strict=True))
-    if fields.get("tokens_per_chunk") == 0 or fields.get("coalesce") == 0:
-        raise ScriptError("script options per-chunk and coalesce: write 1 or more")
+    if 0 in [fields.get(name) for name in ("tokens_per_chunk", "coalesce", "cache_block")]:
+        raise ScriptError("script options per-chunk, coalesce and cache-block: write 1 or more")
     return fields
 
 

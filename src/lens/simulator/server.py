@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import heapq
 import os
 import select
@@ -222,6 +223,8 @@ class Server:
         entry = LogEntry(connection.number, admission.count, request.method, request.target)
         entry.accepted_ns, entry.first_byte_ns, entry.complete_ns = connection.accepted_ns, first_ns, complete_ns
         entry.tls_hello_ns, entry.tls_done_ns = connection.hello_ns, connection.tls_done_ns
+        entry.session = request.headers.get(self.script.session_header)
+        entry.body_hash = hashlib.sha256(request.body).hexdigest()
         self.log.add(entry)
         pending = self._responder.respond(request, entry)
         admission.start()

@@ -39,6 +39,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     variant: str = ""  # of the protocol: "azure", "vertex array", "base64", ...
     count: int = 1  # inputs of an embeddings request
+    cached_tokens: int | None = None  # prompt tokens that the prefix cache had; None: there is none
 
 
 def check_params(params: Params) -> None:
@@ -115,7 +116,14 @@ class Completion(msgspec.Struct, frozen=True):
     @property
     def cached_tokens(self) -> int:
         """Prompt tokens read from the cache."""
-        return min(self.script.cached_tokens, self.params.prompt_tokens)
+        cached = self.params.cached_tokens
+        return min(self.script.cached_tokens if cached is None else cached, self.params.prompt_tokens)
+
+    @property
+    def prefill_ns(self) -> int:
+        """How long the prompt takes, before anything is sent."""
+        cached, script = self.cached_tokens, self.script
+        return script.prefill_ns * (self.prompt_tokens - cached) + script.cached_prefill_ns * cached
 
     @property
     def generation_ns(self) -> int:
@@ -172,8 +180,9 @@ def make_completion(script: Script, params: Params) -> Completion:
 
 
 # Where the request bodies of all protocols keep what a person wrote.
-_TEXT_KEYS = ("text", "content", "contents", "parts", "prompt", "input", "inputs", "messages", "message", "system",
-              "systemInstruction", "system_instruction", "instructions")  # fmt: skip
+# In the order in which a model reads them: a prefix cache holds for what stands first.
+_TEXT_KEYS = ("system", "systemInstruction", "system_instruction", "instructions", "text", "content", "contents",
+              "parts", "prompt", "input", "inputs", "messages", "message")  # fmt: skip
 
 
 def iter_texts(body: Any) -> Iterator[str]:
@@ -189,8 +198,13 @@ def iter_texts(body: Any) -> Iterator[str]:
                 yield from iter_texts(body[key])
 
 
+def prompt_words(body: Any) -> list[str]:
+    """Return the prompt in the simulator's tokens: its words between white space."""
+    return [word for text in iter_texts(body) for word in text.split()]
+
+
 def count_prompt_tokens(body: Any) -> int:
-    """Return the prompt's length in the simulator's tokens: its words between white space."""
+    """Return the prompt's length in the simulator's tokens."""
     return sum(len(text.split()) for text in iter_texts(body))
 
 
