@@ -27,6 +27,15 @@ def test_an_interval_that_is_shown_holds_the_truth(process):
         assert held >= LEAST_HELD * len(shown), percent
 
 
+def test_the_few_intervals_of_runs_with_a_long_memory_hold_too():
+    found = [intervals_of(one, np.sort(one), [50]) for one in simulated("AR(1) 0.9", 100, 1, runs=400)]
+    for percent in (None, 50):
+        shown = [one[percent] for one in found if isinstance(one[percent], Interval)]
+        assert 20 < len(shown) < 100
+        held = sum(one.low <= truth("AR(1) 0.9", percent) <= one.high for one in shown)
+        assert held >= LEAST_HELD * len(shown), percent
+
+
 def test_a_run_too_short_for_its_memory_shows_no_wrong_interval():
     found = [intervals_of(one, np.sort(one), [50])[None] for one in simulated("AR(1) 0.9", 60, 2)]
     true = truth("AR(1) 0.9")

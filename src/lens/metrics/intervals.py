@@ -4,7 +4,8 @@ Requests of one run are not independent: a slow moment makes several slow. What 
 n times smaller than the spectrum of the series at frequency 0, which is read from its lowest cosines (Lazarus, Lewis,
 Stock and Watson 2018) after dividing by the spectrum of the AR(1) process that the series resembles (prewhitening,
 Andrews and Monahan 1992), and judged by Student's t for as few cosines as were read. The same is asked of means of
-short blocks, which shows a memory that noise hides; the wider answer counts. Skewness moves the end on the side of the
+short blocks, which shows a memory that noise hides; the wider answer counts. A run that is short for the memory it
+shows may have a longer one, and is judged by that. Skewness moves the end on the side of the
 long tail (Johnson 1978). A percentile's interval is that of the share of values below it, read back through the
 values (Woodruff 1952).
 
@@ -34,6 +35,10 @@ FEWEST_BEYOND = 10
 FEWEST_BEYOND_ALIKE = 25
 # A run must be so many times as long as one value is remembered; where it seems to be and is not, intervals miss.
 TIMES_MEMORY = 10
+# A run shorter than this many times its memory may hide a longer one: its intervals reckon with what it may be.
+TIMES_MEMORY_SURE = 20
+# Standard errors by which the correlation of neighbours is taken larger there.
+UNSURE = 2.0
 # With so many beyond it, the values beyond tell by themselves how they resemble each other.
 ENOUGH_BEYOND = 75
 # The mean of positive values whose logarithms scatter more than this hangs on a few of them, however many there are:
@@ -135,22 +140,21 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
 
 
 def _percentile_interval(
-    series: Series, ordered: Series, percent: float, level: float, resemblance: float
+    series: Series, ordered: Series, percent: float, level: float, resemblance: _Resemblance
 ) -> Interval | Refusal:
-    """resemblance: what `_resemblance` says of the series."""
     n, share = len(series), percent / 100
-    needed = FEWEST_BEYOND_ALIKE if resemblance else FEWEST_BEYOND
+    needed = FEWEST_BEYOND_ALIKE if resemblance.errors else FEWEST_BEYOND
     least = ceil(round(needed / min(share, 1 - share), 6))
     if n < least:
         return Refusal(f"needs {least} values")
     at = float(ordered[max(ceil(share * n), 1) - 1])
     below = _shortened(series <= at)
-    if resemblance == inf or remembered(below) * TIMES_MEMORY > len(below):
+    if resemblance.errors == inf or remembered(below) * TIMES_MEMORY > len(below):
         return Refusal(TOO_ALIKE)
     error = mean_error(below, level)
     half = error.t * error.size
-    if min(share, 1 - share) * n < ENOUGH_BEYOND:
-        half = max(half, resemblance * sqrt(share * (1 - share) / n))
+    if resemblance.hides or min(share, 1 - share) * n < ENOUGH_BEYOND:
+        half = max(half, resemblance.errors * sqrt(share * (1 - share) / n))
     low, high = _logit_ends(share, half)
     first, last = ceil(low * n) - 1, ceil(high * n)
     if first < 0 or last > n - 1:
@@ -187,11 +191,26 @@ def mean_error(series: Series, level: float) -> MeanError:
     if spread <= 1e-24 * n * float(np.square(series[0])):
         return MeanError(0.0, 0.0, 0.0, n - 1)
     size, t, freedom = max(_readings(centred, level), key=lambda one: one[0] * one[1])
+    size = max(size, _hidden_error(series))
     skewness = float(np.mean(squares * centred)) / (spread / n) ** 1.5
     if _alike(series):
         skewness *= SKEWNESS_OF_SPELLS
     independent = spread / n / size**2
     return MeanError(size, t, skewness / sqrt(max(independent, 1.0)), freedom)
+
+
+def _hidden_error(series: Series) -> float:
+    """Return the standard error of the mean with the longest memory that a short run may have; 0 of a long one."""
+    n, rho = len(series), _alike(series)
+    if not rho or not _may_hide(series):
+        return 0.0
+    rho = min(rho + UNSURE * sqrt((1 - rho * rho) / n), MOST_ALIKE)
+    return sqrt(float(series.var()) / n * (1 + rho) / (1 - rho))
+
+
+def _may_hide(series: Series) -> bool:
+    """Return whether a series is short enough for a memory longer than it shows."""
+    return len(series) < TIMES_MEMORY_SURE * remembered(series)
 
 
 def _readings(centred: Series, level: float) -> list[tuple[float, float, int]]:
@@ -266,17 +285,21 @@ def remembered(series: Series) -> int:
     return max(round((1 + rho) / (1 - rho)), 1)
 
 
-def _resemblance(series: Series, level: float) -> float:
-    """Return by how many standard errors of independent values the mean may be off.
+class _Resemblance(NamedTuple):
+    """How neighbours resemble each other, as far as it counts for every percentile."""
 
-    0: neighbours do not resemble each other; inf: they do for too long a part of the series.
-    """
+    errors: float  # standard errors of independent values by which the mean may be off; 0: they do not; inf: too long
+    hides: bool  # the series is too short to show all of it
+
+
+def _resemblance(series: Series, level: float) -> _Resemblance:
+    """Return what neighbours of a series have in common."""
     if not _alike(series):
-        return 0.0
+        return _Resemblance(0.0, hides=False)
     if remembered(series) * TIMES_MEMORY > len(series):
-        return inf
+        return _Resemblance(inf, hides=True)
     error = mean_error(series, level)
-    return error.t * error.size / sqrt(float(series.var()) / len(series))
+    return _Resemblance(error.t * error.size / sqrt(float(series.var()) / len(series)), hides=_may_hide(series))
 
 
 def batch_length(series: NDArray[Any]) -> int:
