@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ def plain_phases(one):
     for name, (first, last) in STAMPED.items():
         start, end = getattr(at, first), getattr(at, last)
         if start is not None and end is not None and not (name == "queue" and end - start < 50_000):
+            if name == "send" and at.first_byte is not None:
+                end = min(end, at.first_byte)
             found[name] = (min(start, end), end)
     came = [
         (at.start + ns, signals)
@@ -64,6 +67,17 @@ def plain_phases(one):
 def shown(one):
     start = one.stamps.start
     return {phase.name: (phase.start_ns + start, phase.end_ns + start) for phase in phases(table_of([one]))}
+
+
+@pytest.mark.parametrize("first_byte", [5, 20, 60])
+def test_phases_of_a_request_add_up_to_its_total(first_byte):
+    # Sent within 10 to 40 ms; the answer may begin before the call that sent the request has returned.
+    one = record(
+        (70, 90), stamps=stamps(intended=-30, send_start=0, send_end=40, first_byte=first_byte, end=100)
+    )  # fmt: skip
+    found = [phase for phase in phases(table_of([one])) if phase.name != "queue"]
+    assert sum(phase.end_ns - phase.start_ns for phase in found) == 100 * MS
+    assert all(one.end_ns <= other.start_ns for one, other in pairwise(found))
 
 
 @given(made_records())

@@ -37,6 +37,24 @@ def test_a_slice_has_what_ended_and_arrived_in_it(monkeypatch):
     assert found.tokens[:-1] == pytest.approx([count / 0.5 for count in tokens[:-1]])
 
 
+def test_a_sliver_at_the_end_is_no_spike():
+    # Ten a second over 10 s, and one answer 20 ms after the last whole slice: once 50 a second, for it stood alone.
+    asked = [record(stamps=stamps(START + at * MS, end=50)) for at in range(0, 9_950, 100)]
+    asked.append(record(stamps=stamps(START + 9_950 * MS, end=70)))
+    found = time_series(table_of(asked), zero_ns=START, step_ns=1000 * MS)
+    assert len(found.requests) == 10
+    assert max(found.requests) <= 11
+    assert found.requests[-1] == pytest.approx(11 / 1.02, rel=1e-6)
+
+
+@given(st.integers(1, 5000), st.integers(1, 700))
+def test_slices_cover_the_run_and_the_last_is_no_sliver(end_ms, step_ms):
+    found = time_series(table_of([record(stamps=stamps(end=end_ms))]), zero_ns=START, step_ns=step_ms * MS)
+    last_ms = end_ms - (len(found.open) - 1) * step_ms
+    assert last_ms < 1.5 * step_ms
+    assert last_ms >= 0.5 * step_ms or len(found.open) == 1
+
+
 def test_open_requests_are_their_time_in_each_slice():
     asked = [record(stamps=stamps(START + at * MS, end=took)) for at, took in ((0, 1000), (250, 500), (900, 600))]
     found = time_series(table_of(asked), zero_ns=START, step_ns=STEP)

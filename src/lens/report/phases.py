@@ -1,6 +1,7 @@
 """The phases of requests, from their columns: queue, the connection, the wait, the stream.
 
 One definition for every page: the waterfall of one request, the mean request of a run, the bars of a sample.
+Phases do not overlap: those after the queue add up to no more than the total latency, which begins with the request.
 """
 
 from __future__ import annotations
@@ -140,7 +141,10 @@ def _stamped(table: Table, name: str, first: str, last: str) -> PhaseColumns:
     end = np.zeros_like(start) if last == "start" else table.stamp(last)
     if name == "queue":
         end = np.where((start != MISSING) & (end - start >= _QUEUE_AT_LEAST_NS), end, MISSING)
-    # The answer's first byte may be stamped before the call that sent the request has returned.
+    # The answer's first byte may be stamped before the call that sent the request has returned: sending ends there.
+    if name == "send":
+        first_byte = table.stamp("first_byte")
+        end = np.where((end != MISSING) & (first_byte != MISSING), np.minimum(end, first_byte), end)
     return _phase(name, np.minimum(start, end), end)
 
 

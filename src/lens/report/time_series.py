@@ -1,7 +1,7 @@
 """A run over time: what was open, answered and streamed in each slice of its time.
 
-The page and the terminal draw from here, so that both say the same. Slices are of one width;
-the last ends with the run, and its rates are over the part that there was.
+The page and the terminal draw from here, so that both say the same. Slices are of one width; the last ends with the
+run and is between half as wide and half as wide again, for a rate over a sliver of time is a spike that nobody saw.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from lens.metrics.columns import Column
 from lens.metrics.table import Table
 from lens.units import NS_PER_S
 
-# A last slice may be short; a rate over less than this share of a slice says nothing.
-LEAST_SHARE = 0.02
+# What is left at the end and is shorter than this share of a slice belongs to the slice before it.
+LEAST_SHARE = 0.5
+# Of the only slice of a run that ended at once: a rate over less says nothing.
+_LEAST_WIDTH = 0.02
 
 
 class RunTimeSeries(NamedTuple):
@@ -36,12 +38,13 @@ def span_ns(table: Table, zero_ns: int) -> int:
 def time_series(table: Table, *, zero_ns: int, step_ns: int) -> RunTimeSeries:
     """Return the run in slices of step_ns from zero_ns on."""
     span = span_ns(table, zero_ns)
-    n = -(-span // step_ns)
+    n = max(span // step_ns + (span % step_ns >= LEAST_SHARE * step_ns), 1)
     starts, ends = table.column("start") - zero_ns, _ends(table) - zero_ns
     edges = np.arange(n + 1, dtype=np.float64) * step_ns
+    edges[-1] = max(edges[-1], span)
     busy = np.diff(_time_since(starts, edges) - _time_since(ends, edges))
     widths = np.full(n, step_ns / NS_PER_S)
-    widths[-1] *= max((span - (n - 1) * step_ns) / step_ns, LEAST_SHARE)
+    widths[-1] *= max((span - (n - 1) * step_ns) / step_ns, _LEAST_WIDTH)
     tokens = np.zeros(n)
     for part in table.slices():
         at = part.at + (part.column("start") - zero_ns)[part.of]

@@ -15,6 +15,7 @@ import numpy as np
 from lens.history.lean import MISSING
 from lens.metrics.columns import Column
 from lens.metrics.definitions import metric_named
+from lens.metrics.distribution import percentile
 from lens.report.html.series import DRAWN, Series
 from lens.report.time_series import time_series
 from lens.units import NS_PER_MS, NS_PER_S
@@ -25,6 +26,9 @@ SLICES = (24, 120)  # of a run's duration: at least, at most; between them one f
 DOTS = 2_000  # requests drawn as dots, all series together
 # From this many times the least value up, a logarithmic axis shows more.
 LOG_FROM = 40
+# A logarithmic axis begins no further below the median than this, and what is no longer than AT_ONCE has no say in it.
+BELOW_MEDIAN = 50
+AT_ONCE = 1e-3  # a microsecond, in ms
 
 
 def histograms(values: Sequence[dict[str, Column]]) -> dict[str, Any]:
@@ -55,11 +59,21 @@ def _edges(columns: Sequence[Column]) -> tuple[list[float], bool]:
     if high <= low:
         pad = abs(low) * 0.05 or 0.5
         low, high = low - pad, high + pad
-    # The bulk decides, so that one value near zero does not stretch the axis over decades.
-    floor_value = max(min(float(c[int(len(c) * 0.005)]) for c in columns), 1e-3)
+    floor_value = min(map(_least_drawn, columns))
     if high / floor_value > LOG_FROM:
         return [float(e) for e in np.geomspace(floor_value, high, BINS + 1)], True
     return [float(e) for e in np.linspace(low, high, BINS + 1)], False
+
+
+def _least_drawn(ordered: Column) -> float:
+    """Return where a logarithmic axis begins for these values: the bulk decides, not those that are near zero.
+
+    Gaps between tokens of one read are 0 ms or close to it; they would stretch the axis over decades without values.
+    """
+    apart = ordered[np.searchsorted(ordered, AT_ONCE, side="right") :]
+    if not len(apart):
+        return AT_ONCE
+    return max(float(apart[int(len(apart) * 0.005)]), percentile(apart, 50) / BELOW_MEDIAN)
 
 
 def _binned(ordered: Column, edges: Sequence[float]) -> list[int]:
