@@ -107,6 +107,29 @@ class Page:
     def move(self, x, y):
         self("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    def press(self, key, code=None, number=None, modifiers=0):
+        """A key down and up."""
+        number = (
+            number
+            or {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}[key]
+        )
+        for kind in ("rawKeyDown", "keyUp"):
+            self(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=code or key, windowsVirtualKeyCode=number,
+                modifiers=modifiers,
+            )  # fmt: skip
+
+    def drag(self, start, end):
+        """The left button down at one place and up at another."""
+        for kind, (x, y), buttons in (("mousePressed", start, 1), ("mouseMoved", end, 1), ("mouseReleased", end, 0)):
+            button = "none" if kind == "mouseMoved" else "left"
+            self("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=buttons, clickCount=1)
+
+    def touch(self, x, y):
+        """A finger down and up again."""
+        self("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def colours(self, scheme):
         """What the reader's system says: light or dark."""
         self("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -62,6 +62,7 @@ def info(model="fast-1", provider="openai", **more):
         ended_ns=START + 60_000 * MS,
         targets=(Target(provider=provider, model=model, url="https://api.example/v1/chat/completions"),),
         command="lll benchmark --provider openai -n 120 -c 8",
+        config={"load": {"iterations": 120, "concurrency": 8}},
         machine=MACHINE,
         calibration=CALIBRATION,
         **more,

@@ -5,17 +5,23 @@ With LENS_SCREENSHOTS=DIR the pictures are kept there, to be looked at.
 
 from __future__ import annotations
 
+import csv
 import os
+from io import StringIO
 from pathlib import Path
 
 import chromium
 import pytest
 import report_runs as runs
+from waiting import wait_until
 
 from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report.html.document import report_page
 from lens.report.html.series import Source
+from lens.report.run import print_report
+from lens.report.terminal import console_for
 
 BOOK = PriceBook([parse_price("in=3,out=15")])
 
@@ -99,6 +105,48 @@ def test_no_two_labels_of_a_drawing_lie_on_each_other(browser, tmp_path, name):
     assert overlaps == 0
 
 
+@pytest.mark.parametrize("name", ["one", "two", "sweep"])
+def test_no_column_is_cut_on_a_desk(browser, tmp_path, name):
+    show(browser, tmp_path, PAGES[name]())
+    for width in (1400, 1024):
+        browser("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        browser.run("new Promise(requestAnimationFrame)")
+        cut = """[...document.querySelectorAll(".scroll")]
+            .filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth)
+            .map((one) => one.textContent.slice(0, 60))"""
+        assert browser.run(cut) == []
+    browser("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_head_says_what_was_measured_how_and_what_came_of_it(browser, tmp_path):
+    show(browser, tmp_path, PAGES["two"]())
+    head = browser.run("document.querySelector('header').textContent")
+    assert "https://api.example/v1/chat/completions" in head
+    assert "closed loop, 8 at a time, 120 requests" in head
+    assert "openai deep-2 against openai fast-1: worse in" in head
+    assert "20 of 240 requests failed" in head
+    shown = browser.run("document.querySelector('#comparison').textContent")
+    assert "ttft_ms p50" in shown
+    assert "not interleaved" in shown
+
+
+def test_the_page_uses_the_names_of_the_terminal(browser, tmp_path):
+    source = PAGES["one"]()[0]
+    show(browser, tmp_path, [source])
+    text = StringIO()
+    summary = summarize(source.table, source.info)
+    print_report(console_for(text, width=120), summary, source.info, table=source.table)
+    said = text.getvalue()
+    names = browser.run(
+        """[...document.querySelectorAll("#phases .legend > span, #latency h3")].map((one) => one.textContent)"""
+    )
+    names += ["TTFT", "ITL", "TPOT", "total", "TTFB", "connect", "requests/s", "output tokens/s", "tokens/s a request"]
+    shown = browser.run("document.getElementById('page').textContent")
+    for name in names:
+        assert name.removesuffix(", cumulative") in said
+        assert name in shown
+
+
 # Of each drawing: its label, how far down to point, and what its tooltip says.
 HOVERS = [
     ("Histogram of TTFT", 60, "fast-1"),
@@ -106,14 +154,13 @@ HOVERS = [
     ("TTFT of each request", 60, "Request #"),
     ("Concurrency over time", 60, "requests open"),
     ("Mean time of each phase", 20, "mean of"),
-    ("Phases of single requests", 18, "decode"),
+    ("Phases of single requests", 18, "stream"),
     ("Arrival of each token", 18, "event "),
 ]
 
 
-@pytest.mark.parametrize(("label", "down", "says"), HOVERS)
-def test_the_values_under_the_pointer_are_shown(browser, tmp_path, label, down, says):
-    show(browser, tmp_path, PAGES["one"]())
+def place(browser, label, down):
+    """Where to point, once the drawing is in sight."""
     where = browser.run(f"""(() => {{
       const svg = document.querySelector('svg[aria-label^="{label}"]');
       svg.scrollIntoView({{ block: "start", behavior: "instant" }});
@@ -121,11 +168,145 @@ def test_the_values_under_the_pointer_are_shown(browser, tmp_path, label, down, 
       const box = svg.getBoundingClientRect();
       return [box.left + box.width * 0.35, box.top + {down}];
     }})()""")
+    browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return where
+
+
+@pytest.mark.parametrize(("label", "down", "says"), HOVERS)
+def test_the_values_under_the_pointer_are_shown(browser, tmp_path, label, down, says):
+    show(browser, tmp_path, PAGES["one"]())
+    where = place(browser, label, down)
     browser.move(5, 5)
     assert browser.run("document.getElementById('tip').hidden")
     browser.move(*where)
     assert not browser.run("document.getElementById('tip').hidden")
     assert says in browser.run("document.getElementById('tip').textContent")
+
+
+@pytest.mark.parametrize(("label", "down", "says"), HOVERS)
+def test_a_finger_shows_them_too_and_they_stay(browser, tmp_path, label, down, says):
+    show(browser, tmp_path, PAGES["one"]())
+    browser.touch(*place(browser, label, down))
+    assert not browser.run("document.getElementById('tip').hidden")
+    assert says in browser.run("document.getElementById('tip').textContent")
+
+
+FOCUS = """(() => {
+  const at = document.activeElement, plot = at.closest("svg") || at;
+  const named = at.getAttribute("aria-label") || plot.getAttribute("aria-label") || at.textContent;
+  return at === document.body ? null : named;
+})()"""
+REACHABLE = """[...document.querySelectorAll(
+    "a[href], button:not([disabled]), input, summary, .sheet, [data-tip][tabindex='0']"
+  )].filter((one) => one.checkVisibility()).length"""
+
+
+@pytest.mark.parametrize("name", ["two", "sweep"])
+def test_tab_reaches_everything_and_comes_to_an_end(browser, tmp_path, name):
+    show(browser, tmp_path, PAGES[name]())
+    wanted, tips = browser.run(REACHABLE), set()
+    browser.run("window.seen = new Set()")
+    for number in range(wanted + 20):
+        browser.press("Tab")
+        where = browser.run(FOCUS)
+        if where is None and number:
+            break
+        browser.run("seen.add(document.activeElement).size")
+        if not browser.run("document.getElementById('tip').hidden"):
+            tips.add(where)
+    assert browser.run("[...seen].filter((one) => one !== document.body).length") >= wanted
+    plots = browser.run(
+        """[...document.querySelectorAll("svg[role=img]")].map((one) => one.getAttribute("aria-label"))"""
+    )
+    for label in plots:
+        assert any(label in where for where in tips), f"no value of {label} by the keyboard"
+
+
+@pytest.mark.parametrize(("label", "first", "last"), [
+    ("Histogram of TTFT", "to", "and above"),
+    ("Cumulative TTFT", "1.0 % are not above", "100.0 % are not above"),
+    ("TTFT of each request", "Request #", "Request #"),
+    ("Tokens/s over time", "0 to ", "s: tokens/s"),
+])  # fmt: skip
+def test_arrow_keys_go_through_the_values_of_a_plot(browser, tmp_path, label, first, last):
+    show(browser, tmp_path, PAGES["one"]())
+    browser.press("Tab")  # the reader uses the keyboard
+    said = "document.getElementById('tip').textContent"
+    browser.run(f"""document.querySelector('svg[aria-label^="{label}"] .sheet').focus()""")
+    begun = browser.run(said)
+    assert first in begun
+    browser.press("ArrowRight")
+    assert browser.run(said) != begun
+    browser.press("End")
+    assert last in browser.run(said)
+    browser.press("Escape")
+    assert browser.run("document.getElementById('tip').hidden")
+
+
+@pytest.mark.parametrize("name", ["two", "sweep"])
+def test_every_plot_is_a_table_and_a_csv_too(browser, tmp_path, name):
+    show(browser, tmp_path, PAGES[name]())
+    browser.run("window.saved = []; save = (name, text) => { saved.push([name, text]); }")
+    figures = browser.run("document.querySelectorAll('figure').length")
+    browser.run("document.querySelectorAll('figure .tools button').forEach((one) => one.click())")
+    assert browser.run("document.querySelectorAll('figure svg[role=img]').length") == 0
+    assert browser.run("[...document.querySelectorAll('figure')].every((one) => one.querySelector('tbody tr'))")
+    saved = browser.run("saved")
+    assert len(saved) == figures
+    for file, text in saved:
+        rows = list(csv.reader(StringIO(text)))
+        assert file.endswith(".csv")
+        assert len(rows) > 1
+        assert {len(row) for row in rows} == {len(rows[0])}
+    browser.run("document.querySelectorAll('figure .tools button[aria-pressed]').forEach((one) => one.click())")
+    assert browser.run("document.querySelectorAll('figure svg[role=img]').length") == figures
+    assert browser.complaints() == []
+
+
+def test_a_csv_is_a_file_and_no_formula(browser, tmp_path):
+    show(browser, tmp_path, PAGES["one"]())
+    browser("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.run("document.querySelector('button[aria-label^=\"Requests: save\"]').click()")
+    wait_until(lambda: list(tmp_path.glob("requests.csv")), "no file came")
+    rows = list(csv.DictReader(StringIO(wait_until((tmp_path / "requests.csv").read_text, "the file is empty"))))
+    assert len(rows) == 120
+    assert sum(row["outcome"] == "failed" for row in rows) == 10
+    evil = browser.run("""csvOf({ head: ["a"], rows: [["=1+1"], [-2], ['say "x",\\n']] })""")
+    assert evil == 'a\r\n\'=1+1\r\n-2\r\n"say ""x"",\n"\r\n'
+
+
+ROWS = """document.querySelectorAll('svg[aria-label^="Phases of single"] g.row').length"""
+
+
+def test_a_part_of_the_time_is_zoomed_into_and_chosen(browser, tmp_path):
+    show(browser, tmp_path, PAGES["one"]())
+    every = browser.run(ROWS)
+    x, y = place(browser, "TTFT of each request", 60)
+    browser.drag((x, y), (x + 200, y))
+    low, high = browser.run("[view.from, view.to]")
+    assert 0 < low < high < browser.run("SPAN_S")
+    assert 0 < browser.run(ROWS) < every
+    started = browser.run("rowsShown().flat().map((row) => row.at)")
+    assert all(low <= at <= high for at in started)
+    browser.run("[...document.querySelectorAll('.view button')].find((one) => one.textContent === 'Reset').click()")
+    assert browser.run(ROWS) == every
+
+
+def test_only_failures_and_only_the_slowest_can_be_looked_at(browser, tmp_path):
+    show(browser, tmp_path, PAGES["one"]())
+    browser.run("document.querySelector('.view input[type=checkbox]').click()")
+    assert browser.run("rowsShown().flat().length") > 0
+    assert browser.run("rowsShown().flat().some((row) => row.ok) || dotsShown().flat().some((dot) => !dot[4])") is False
+    browser.run("document.querySelector('.view input[type=checkbox]').click()")
+    browser.run("""(() => {
+      const slowest = document.querySelector('[aria-label="slowest"]');
+      slowest.value = 3;
+      slowest.dispatchEvent(new Event("change"));
+    })()""")
+    assert browser.run(ROWS) == 3
+    slowest = browser.run("DATA.requests[0].rows.map((row) => row.total).sort((a, b) => b - a).slice(0, 3)")
+    assert sorted(browser.run("rowsShown()[0].map((row) => row.total)"), reverse=True) == slowest
+    assert browser.complaints() == []
 
 
 def test_a_figure_says_how_sure_it_is(browser, tmp_path):
@@ -135,7 +316,7 @@ def test_a_figure_says_how_sure_it_is(browser, tmp_path):
       return [box.left + box.width / 2, box.top + box.height / 2];
     })()""")
     browser.move(*where)
-    assert "95 % sure" in browser.run("document.getElementById('tip').textContent")
+    assert "95 % interval" in browser.run("document.getElementById('tip').textContent")
 
 
 def test_the_colours_follow_the_system_and_the_button(browser, tmp_path):
@@ -155,6 +336,23 @@ def test_the_colours_follow_the_system_and_the_button(browser, tmp_path):
 def test_it_prints(browser, tmp_path):
     show(browser, tmp_path, PAGES["one"]())
     assert browser.pdf().startswith(b"%PDF-")
+
+
+def test_what_is_printed_has_no_buttons_and_is_not_cut(browser, tmp_path):
+    show(browser, tmp_path, PAGES["two"]())
+    browser("Emulation.setEmulatedMedia", media="print")
+    browser("Emulation.setDeviceMetricsOverride", width=718, height=1000, deviceScaleFactor=1, mobile=False)  # A4
+    browser.run("new Promise(requestAnimationFrame)")
+    assert (
+        browser.run(
+            "[...document.querySelectorAll('button, input, nav')].filter((one) => one.checkVisibility()).length"
+        )
+        == 0
+    )
+    assert browser.run("document.documentElement.scrollWidth") <= 718
+    keep(browser, "print")
+    browser("Emulation.setEmulatedMedia", media="")
+    browser("Emulation.clearDeviceMetricsOverride")
 
 
 def test_a_hostile_name_is_shown_as_it_is(browser, tmp_path):

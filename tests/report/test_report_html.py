@@ -21,7 +21,7 @@ from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report.html.document import HtmlPage, page_json, report_page
 from lens.report.html.load_curve import Point, by_load, knee
-from lens.report.html.plots import evenly, over_time, slice_s, steps
+from lens.report.html.plots import evenly, histograms, over_time, slice_s, steps
 from lens.report.html.requests import sample
 from lens.report.html.series import Series, Source, split
 
@@ -81,6 +81,26 @@ def test_figures_on_the_page_are_those_of_the_summary():
     assert tiles["tokens_per_second"] == summary.output_tokens_per_second
     row = next(r for r in found["table"] if r["metric"] == "itl_ms")
     assert row["series"][0]["percentiles"]["p95"] == summary.distributions["itl_ms"].percentiles["p95"]
+
+
+def test_gaps_of_0_ms_do_not_stretch_the_axis():
+    # A twentieth of the tokens came in one read with the token before it.
+    def one(index):
+        at = [100 + i * 20 + (index * 7 + i) % 5 for i in range(40)]
+        return record(tuple(sorted([*at, at[10], at[20]])), index=index, stamps=stamps(first_byte=90, end=1000))
+
+    drawn = data([one(i) for i in range(30)])["histograms"]["itl_ms"]
+    assert drawn["counts"][0][0] >= 60
+    assert not drawn["log"] or drawn["edges"][-1] / drawn["edges"][0] < 100
+
+
+def test_a_logarithmic_axis_is_there_where_values_are():
+    rng = np.random.default_rng(1)
+    wide = np.sort(np.concatenate((np.zeros(40), rng.lognormal(3, 1.5, 960))))
+    drawn = histograms([{"ttft_ms": wide, "itl_ms": np.zeros(0), "total_latency_ms": np.zeros(9)}])
+    assert drawn["ttft_ms"]["log"]
+    assert np.median(wide) / 51 < drawn["ttft_ms"]["edges"][0] < np.median(wide)
+    assert sum(drawn["total_latency_ms"]["counts"][0]) == 9
 
 
 def test_every_value_is_in_one_bin():
@@ -201,6 +221,7 @@ def test_money_is_exact_and_a_missing_price_is_said():
     unknown = data([record()], book=PriceBook())["series"][0]["cost"]
     assert "no price" in unknown["reason"]
     assert "total" not in unknown
+    assert unknown["unpriced"] == 1  # never 0 where no price is known
 
 
 def test_the_instruments_own_error_stands_on_the_page():

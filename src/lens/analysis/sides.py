@@ -93,14 +93,19 @@ def compared_files(
             return compared_run(tables[0], targets=targets, gates=gates, slos=slos)
         raise ConfigError(f"{names[0]} holds one target: compare two run files or more, or a run of several targets")
     files = [sides_of(table, file=name, slos=slos) for table, name in zip(tables, names, strict=True)]
-    first, every = files[0], [one for sides in files for one in sides]
-    comparisons: list[Comparison] = []
+    every = [one for sides in files for one in sides]
+    return Compared(sides=tuple(every), comparisons=tuple(compare_sides(files)), verdicts=_verdicts(every, gates, slos))
+
+
+def compare_sides(files: Sequence[Sequence[Side]]) -> list[Comparison]:
+    """Return how the sides of files compare with those of the first file. files: of each its sides."""
+    first, comparisons = files[0], list[Comparison]()
     for baseline in first:
         others = [one for sides in files[1:] for one in sides if _baseline_of(one, first) is baseline]
         if others:
             mine = (baseline, *others)
             comparisons += compare_runs([one.table for one in mine], [one.name for one in mine])
-    return Compared(sides=tuple(every), comparisons=tuple(comparisons), verdicts=_verdicts(every, gates, slos))
+    return comparisons
 
 
 def _interleaved(table: Table) -> int:

@@ -16,7 +16,7 @@ ROWS = (
     ("TTFT", "ttft_ms"), ("TTFT from schedule", "ttft_from_schedule_ms"), ("TTFO", "ttfo_ms"),
     ("thinking", "thinking_ms"), ("ITL", "itl_ms"), ("TPOT", "tpot_ms"), ("total", "total_latency_ms"),
     ("TTFB", "ttfb_ms"), ("connect", "connect_ms"), ("longest gap", "longest_gap_ms"),
-    ("tokens/s of a request", "tokens_per_second"), ("round trip", "rtt_ms"), ("client lag", "client_lag_us"),
+    ("tokens/s a request", "tokens_per_second"), ("round trip", "rtt_ms"), ("client lag", "client_lag_us"),
 )  # fmt: skip
 # Shown in a form of their own, or left to files.
 _ELSEWHERE = frozenset({

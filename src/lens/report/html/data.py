@@ -23,6 +23,8 @@ from lens.model import RunInfo
 from lens.pricing.columns import PICO, UNKNOWN, Costs
 from lens.report.facts import connection_facts
 from lens.report.figures import other_run_figures, rows_of
+from lens.report.html.comparison import comparisons
+from lens.report.html.header import heads, verdict
 from lens.report.html.load_curve import by_load, knee, point_of
 from lens.report.html.plots import dots, histograms, over_time, slice_s, steps
 from lens.report.html.requests import requests
@@ -47,8 +49,12 @@ def page_data(sources: Sequence[Source], title: str, summary: Summary | None = N
         drawn.append(_series(series, one, info=sources[series.source].info, letter=_letter(i), step_s=step_s))
         values.append({name: series.drawn_values(name) for name in DRAWN})
         series.forget()
+    compared = comparisons(sources, found, summaries)
     return {
         "title": clean(title, 200),
+        "heads": heads(sources),
+        "verdict": verdict(summaries, compared),
+        "comparisons": compared,
         "version": __version__,
         "phases": list(PHASES),
         "runs": [_run(source) for source in sources],
@@ -123,6 +129,7 @@ def _series(series: Series, summary: Summary, *, info: RunInfo | None, letter: s
         "tiles": _tiles(summary),
         "warnings": [_text(w) for w in summary.warnings if info is None or w not in info.warnings],
         "outcomes": _outcomes(series.table, summary),
+        "span_s": series.span_ns / NS_PER_S,
         "time": over_time(series, step_s),
         "phases": series.phase_rows(),
         "connections": _connections(series),
@@ -232,7 +239,8 @@ def _connections(series: Series) -> dict[str, Any] | None:
 def _cost(series: Series, summary: Summary) -> dict[str, Any] | None:
     """Return money as exact text, and as shares for the drawing; None when nothing is known to say."""
     if summary.total_cost is None:
-        return {"reason": _text(summary.unpriced_reason)} if summary.unpriced_reason else None
+        reason = summary.unpriced_reason
+        return {"reason": _text(reason), "unpriced": summary.unpriced} if reason else None
     costs = series.table.costs
     thinking = _sum(costs, "thinking_cost")
     parts = {

@@ -24,7 +24,16 @@ from lens.report.html.data import page_data
 from lens.report.html.series import Source
 
 # Joined in this order into one script.
-_SCRIPTS = ("basics.js", "axes.js", "distributions.js", "timeplots.js", "requests.js", "sections.js", "page.js")
+_SCRIPTS = (
+    "basics.js",
+    "axes.js",
+    "view.js",
+    "distributions.js",
+    "timeplots.js",
+    "requests.js",
+    "sections.js",
+    "page.js",
+)
 _STYLE = "page.css"
 
 

@@ -79,13 +79,17 @@ function axisCount(axis, count) {
   return axis.count || Math.max(Math.round(count), 2);
 }
 
-// read(value x, value y, px, py) gives {title, rows, x?, y?, dots?} to show, or nothing.
-function crosshair(at, read) {
+/* read(value x, value y, px, py) gives {title, rows, x?, y?, dots?} to show, or nothing.
+   stops: [value x, value y] that the arrow keys go through, one after the other.
+   brushed(from, to): called with values of x that were drawn over. */
+function crosshair(at, read, stops, brushed) {
   const layer = draw("g");
-  const sheet = draw("rect", { class: "sheet", x: at.left, y: at.top, width: Math.max(at.right - at.left, 0), height: Math.max(at.bottom - at.top, 0), fill: "transparent" });
-  sheet.addEventListener("pointermove", (event) => {
+  const sheet = draw("rect", { class: "sheet", x: at.left, y: at.top, width: Math.max(at.right - at.left, 0), height: Math.max(at.bottom - at.top, 0), fill: "transparent", tabindex: 0, role: "img" });
+  const inside = (event) => {
     const box = at.svg.getBoundingClientRect(), zoom = at.width / box.width;
-    const px = (event.clientX - box.left) * zoom, py = (event.clientY - box.top) * zoom;
+    return [(event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom];
+  };
+  const show = (px, py, place) => {
     const found = read(at.x.back(px), at.y.back(py), px, py);
     layer.replaceChildren();
     if (!found) return tip.hide();
@@ -94,11 +98,66 @@ function crosshair(at, read) {
     for (const [vx, vy, paint] of found.dots || []) {
       layer.append(draw("circle", { cx: at.x(vx), cy: at.y(vy), r: 4, fill: paint, stroke: "var(--card)", "stroke-width": 1.5, "pointer-events": "none" }));
     }
-    tip.show(event, found.title, found.rows);
+    place(found);
+  };
+  const leave = () => { layer.replaceChildren(); tip.hide(); };
+  const point = (event) => { const [px, py] = inside(event); tip.again = null; show(px, py, (found) => tip.show(event, found.title, found.rows)); };
+  sheet.addEventListener("pointermove", point);
+  sheet.addEventListener("pointerdown", point);
+  sheet.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") leave(); });
+  let stop = 0;
+  const go = (to) => {
+    stop = Math.min(Math.max(to, 0), stops.length - 1);
+    if (!stops.length) return;
+    const px = at.x(stops[stop][0]), py = at.y(stops[stop][1]), zoom = at.svg.getBoundingClientRect().width / at.width;
+    show(px, py, (found) => tip.beside(at.svg, found.title, found.rows, [px * zoom, py * zoom]));
+  };
+  sheet.addEventListener("focus", () => { if (sheet.matches(":focus-visible")) go(stop); });
+  sheet.addEventListener("blur", leave);
+  sheet.addEventListener("keydown", (event) => {
+    const by = event.shiftKey ? 10 : 1;
+    const to = { ArrowRight: stop + by, ArrowUp: stop + by, ArrowLeft: stop - by, ArrowDown: stop - by, Home: 0, End: stops.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    go(to);
   });
-  sheet.addEventListener("pointerleave", () => { layer.replaceChildren(); tip.hide(); });
+  if (brushed) brush(at, sheet, inside, brushed);
+  sheet.setAttribute("aria-label", `${at.svg.getAttribute("aria-label") || "Plot"}: values by arrow keys`);
   at.svg.append(layer, sheet);
   return at.svg;
+}
+// Draw over a part of the x axis to choose it; a click chooses nothing.
+function brush(at, sheet, inside, brushed) {
+  let from = null;
+  const band = draw("rect", { class: "band", y: at.top, height: Math.max(at.bottom - at.top, 0), width: 0 });
+  const clamp = (px) => Math.min(Math.max(px, at.left), at.right);
+  sheet.classList.add("brushed");
+  sheet.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    from = clamp(inside(event)[0]);
+    if (event.pointerType !== "touch") sheet.setPointerCapture(event.pointerId);
+  });
+  sheet.addEventListener("pointermove", (event) => {
+    if (from === null) return;
+    const to = clamp(inside(event)[0]);
+    band.setAttribute("x", Math.min(from, to));
+    band.setAttribute("width", Math.abs(to - from));
+  });
+  sheet.addEventListener("pointercancel", () => { from = null; band.setAttribute("width", 0); });
+  sheet.addEventListener("pointerup", (event) => {
+    const begun = from, to = clamp(inside(event)[0]);
+    from = null;
+    band.setAttribute("width", 0);
+    if (begun !== null && Math.abs(to - begun) > 6) brushed(at.x.back(Math.min(begun, to)), at.x.back(Math.max(begun, to)));
+  });
+  at.svg.append(band);
+}
+let clips = 0;
+// Only what lies between the axes is seen.
+function clipped(at, ...kids) {
+  const id = `clip${clips++}`;
+  at.svg.append(draw("clipPath", { id }, draw("rect", { x: at.left, y: at.top - 6, width: Math.max(at.right - at.left, 0), height: Math.max(at.bottom - at.top, 0) + 16 })),
+    draw("g", { "clip-path": `url(#${id})` }, ...kids));
 }
 
 // A line through points that are there; a gap where one is not.

@@ -1,5 +1,5 @@
 // Distributions: bins over each other, and the share of values not above x.
-const NAMES = { ttft_ms: "TTFT", itl_ms: "ITL", total_latency_ms: "Total latency (E2E)" };
+const NAMES = { ttft_ms: "TTFT", itl_ms: "ITL", total_latency_ms: "total" };
 const WHAT = { ttft_ms: "time to first token", itl_ms: "gap between tokens, pooled over requests", total_latency_ms: "start to the end of the answer" };
 const OF = { ttft_ms: "requests", itl_ms: "gaps", total_latency_ms: "requests" };
 
@@ -21,13 +21,17 @@ function histogram(metric, width) {
   });
   return crosshair(at, (vx) => {
     const k = Math.min(Math.max(edges.findIndex((e) => e > vx) - 1, 0), edges.length - 2);
-    const last = k === edges.length - 2 ? " and above" : "";
+    const last = k === edges.length - 2 ? " and above" : k === 0 && found.log ? " and below" : "";
     return {
       title: `${num(edges[k] / unit.by)} to ${num(edges[k + 1] / unit.by)} ${unit.name}${last}`,
       x: vx,
       rows: shares.map((share, i) => [color(i), label(DATA.series[i]), share.length ? `${int(found.counts[i][k])} (${percent(share[k])})` : "–"]),
     };
-  });
+  }, edges.slice(1).map((e, k) => [found.log ? Math.sqrt(e * edges[k]) : (e + edges[k]) / 2, most / 2]));
+}
+function histogramSheet(metric) {
+  const { edges, counts } = DATA.histograms[metric];
+  return { head: ["from ms", "to ms", ...DATA.series.map(label)], rows: edges.slice(1).map((to, k) => [edges[k], to, ...counts.map((c) => (c.length ? c[k] : null))]) };
 }
 
 // axis: {min, max, log}; what lies beyond it is named, not drawn.
@@ -57,7 +61,11 @@ function cumulative(curves, names, axis, width, what, name) {
       rows: read.map((point, i) => [names[i][0], names[i][1], point ? `${num(point[0] / unit.by)} ${unit.name}` : "–"]),
       dots: read.map((point, i) => point && point[0] <= axis.max && [point[0], q, names[i][0]]).filter(Boolean),
     };
-  });
+  }, PERCENTS.map((q) => [axis.max, q]));
+}
+const PERCENTS = [...Array.from({ length: 99 }, (_, i) => i + 1), 99.5, 99.9, 100];
+function cumulativeSheet(curves, names) {
+  return { head: ["series", "ms", "share not above"], rows: curves.flatMap((curve, i) => (curve || []).map(([v, share]) => [names[i][1], v, share])) };
 }
 
 function distributionCards() {
@@ -66,8 +74,8 @@ function distributionCards() {
   for (const metric of Object.keys(DATA.histograms)) {
     const found = DATA.histograms[metric], axis = { min: found.edges[0], max: found.edges[found.edges.length - 1], log: found.log };
     grid.append(
-      card(figure(NAMES[metric], WHAT[metric], (width) => histogram(metric, width))),
-      card(figure(`${NAMES[metric]}, cumulative`, "read a percentile at its height", (width) => cumulative(found.cdf, names, axis, width, OF[metric], NAMES[metric]))));
+      card(figure(NAMES[metric], WHAT[metric], (width) => histogram(metric, width), () => histogramSheet(metric))),
+      card(figure(`${NAMES[metric]}, cumulative`, "read a percentile at its height", (width) => cumulative(found.cdf, names, axis, width, OF[metric], NAMES[metric]), () => cumulativeSheet(found.cdf, names))));
   }
   return grid;
 }

@@ -31,19 +31,28 @@ function navigation(parts) {
 
 function head() {
   const all = DATA.series.reduce((n, s) => n + s.tiles.requests, 0);
+  const targets = DATA.heads.flatMap((h) => h.targets.map(([name, url]) => [name, url, h.load]));
+  const known = targets.filter(([name, url, load], k) => targets.findIndex((t) => t[0] === name && t[1] === url && t[2] === load) === k);
   const runs = `${DATA.runs.length} run${DATA.runs.length > 1 ? "s" : ""}, ${int(all)} request${all === 1 ? "" : "s"}`;
   const started = DATA.runs.map((r) => (r.facts.find(([name]) => name === "started") || [])[1]).filter(Boolean)[0];
-  const warnings = [...DATA.runs.flatMap((r) => r.warnings.map((w) => [null, w])), ...DATA.series.flatMap((s, i) => s.warnings.map((w) => [i, w]))];
+  // The same warning of several series is said once.
+  const warnings = new Map(DATA.runs.flatMap((r) => r.warnings.map((w) => [w, []])));
+  DATA.series.forEach((s, i) => { for (const w of s.warnings) warnings.set(w, [...(warnings.get(w) || []), i]); });
   return make("header", {}, make("h1", {}, DATA.title), make("p", { class: "sub" }, started ? `${runs}, started ${started}` : runs),
-    ...warnings.map(([i, text]) => make("div", { class: "warning" }, make("b", {}, "Doubt"), make("span", {}, i === null ? null : letter(i), text))));
+    known.length ? make("dl", { class: "facts about" }, ...known.flatMap(([name, url, load]) => [
+      make("dt", {}, "target"), make("dd", {}, known.length > 1 ? `${name} at ` : "", make("span", { class: "code" }, url)),
+      ...(load ? [make("dt", {}, "load"), make("dd", {}, load)] : [])])) : null,
+    DATA.verdict.length ? make("ul", { class: "verdict", "aria-label": "Verdict" }, ...DATA.verdict.map((v) => make("li", { class: v.level }, v.says))) : null,
+    warnings.size ? make("ul", { class: "warnings", "aria-label": "Warnings" }, ...[...warnings].map(([text, of]) => make("li", { class: "warning" }, make("b", {}, "warning"), make("span", {}, ...of.map(letter), text)))) : null);
 }
 
 function build() {
   const legendOf = () => seriesLegend();
   const measured = DATA.series.length > 0;
   const parts = !measured ? [section("runs", "Runs", "No request was measured.", runCards())] : [
-    section("figures", "Figures", "Percentiles are nearest rank: measured values. “n ≥ 100” means that this percentile needs at least 100 values. Point at an underlined value for its confidence interval.",
-      [several ? comparison() : tiles(DATA.series[0]), figuresTable()]),
+    section("figures", "Figures", "Percentiles are nearest rank: measured values. An underlined value has a 95 % confidence interval: point at it, tap it, or go there with Tab and the arrow keys.",
+      [several ? sideBySide() : tiles(DATA.series[0]), figuresTable()]),
+    section("comparison", "Comparison", "A shift is worse or better only where chance alone would rarely make it, all comparisons corrected together.", comparisonCards()),
     section("load", "Load", "Each step of the sweep at its measured load; the knee is where throughput divided by latency is greatest.", loadCards() && [legendOf(), ...loadCards()]),
     section("latency", "Latency", "", Object.keys(DATA.histograms).length ? [legendOf(), distributionCards()] : null),
     section("time", "Over time", "", [legendOf(), ...timeCards()]),
@@ -67,7 +76,6 @@ let lastWidth = document.body.clientWidth;
 addEventListener("resize", () => {
   if (document.body.clientWidth === lastWidth) return;
   lastWidth = document.body.clientWidth;
-  tip.hide();
   paintAll();
 });
 document.documentElement.dataset.ready = "yes";

@@ -2,7 +2,8 @@
 let onRunClock = false;
 
 function rowsOf(width, rowHeight, paintRow) {
-  const groups = DATA.requests.map((r, i) => [r.rows, i]).filter(([rows]) => rows.length);
+  const groups = rowsShown().map((rows, i) => [rows, i]).filter(([rows]) => rows.length);
+  if (!groups.length) return make("p", { class: "needs" }, `no request of those drawn here is in the choice: ${view.says()}`);
   const rows = groups.flatMap(([r]) => r);
   const from = (row) => (onRunClock ? row.at * 1000 : 0);
   const first = Math.min(0, ...rows.flatMap((r) => r.bars.map(([, start]) => from(r) + start)));
@@ -28,7 +29,21 @@ function rowsOf(width, rowHeight, paintRow) {
       y += rowHeight;
     }
   }
-  return at.svg;
+  return roving(at.svg);
+}
+function rowSheet() {
+  const rows = rowsShown().flatMap((some, i) => some.map((row) => {
+    const took = (p) => row.bars.filter(([phase]) => phase === p).reduce((sum, [, , ms]) => sum + ms, 0);
+    return [label(DATA.series[i]), row.index, row.category, row.at, row.ttft, row.total, ...DATA.phases.map((_, p) => took(p)), row.tokens ?? null, row.stalls ?? null];
+  }));
+  return { head: ["series", "request", "outcome", "started s", "TTFT ms", "total ms", ...DATA.phases.map((p) => `${p} ms`), "tokens", "stalls"], rows };
+}
+function tokenSheet() {
+  const rows = rowsShown().flatMap((some, i) => some.filter((row) => row.gaps_us).flatMap((row) => {
+    let us = row.first_us;
+    return [row.first_us, ...row.gaps_us].map((gap, k) => { if (k) us += gap; return [label(DATA.series[i]), row.index, k + 1, us / 1000, k ? gap / 1000 : null]; });
+  }));
+  return { head: ["series", "request", "event", "ms after start", "gap ms"], rows };
 }
 
 function facts(row) {
@@ -82,14 +97,13 @@ function tokenLines(width) {
     } else {
       group.append(draw("text", { x: at.x(zero) + 4, y: y + 12, class: row.ok ? "" : "bad" }, row.ok ? "no tokens" : row.category));
     }
-    group.addEventListener("pointermove", (event) => {
+    hoverable(group, named(row), (event) => {
+      if (!event || !marks.length) return facts(row);
       const box = at.svg.getBoundingClientRect();
       const us = (at.x.back((event.clientX - box.left) * at.width / box.width) - zero) * 1000;
       const k = marks.reduce((best, mark, n) => (Math.abs(mark - us) < Math.abs(marks[best] - us) ? n : best), 0);
-      const rows = marks.length ? [[color(i), `event ${k + 1}`, time(marks[k] / 1000)], ...(k ? [[null, "after the one before", time((marks[k] - marks[k - 1]) / 1000)]] : [])] : [];
-      tip.show(event, named(row), [...rows, ...facts(row)]);
+      return [[color(i), `event ${k + 1}`, time(marks[k] / 1000)], ...(k ? [[null, "after the one before", time((marks[k] - marks[k - 1]) / 1000)]] : []), ...facts(row)];
     });
-    group.addEventListener("pointerleave", () => tip.hide());
   });
   svg.setAttribute("aria-label", "Arrival of each token of single requests");
   return svg;
@@ -97,16 +111,18 @@ function tokenLines(width) {
 
 // phases: which of them; groups: [{name, paint, parts}]
 function stacked(groups, phases, width) {
-  const sums = groups.map((g) => phases.reduce((sum, p) => sum + g.parts[p], 0));
+  // The queue lies before the request's start, left of zero, and is no part of the total.
+  const queue = DATA.phases.indexOf("queue"), waited = (g) => (phases.includes(queue) ? g.parts[queue] : 0);
+  const sums = groups.map((g) => phases.reduce((sum, p) => sum + (p === queue ? 0 : g.parts[p]), 0));
   const most = Math.max(...sums, 1e-6), unit = timeUnit(most);
   const left = Math.min(Math.max(...groups.map((g) => g.name.length)) * 6.3 + 16, width * 0.3);
-  const at = frame(width, groups.length * 30 + 56, { min: 0, max: most * 1.001, by: unit.by, title: `${unit.name}, mean of ${groups.length > 1 ? "each group" : "all requests"}` },
+  const at = frame(width, groups.length * 30 + 56, { min: -Math.max(...groups.map(waited), 0), max: most * 1.001, by: unit.by, title: `${unit.name}, mean of ${groups.length > 1 ? "each group" : "all requests"}` },
     { min: 0, max: 1, ticks: [] }, { left, right: 74, top: 6 });
   groups.forEach((g, k) => {
     const y = at.top + k * 30;
     const row = draw("g", { class: "row" }, draw("rect", { class: "hit", x: 0, y, width, height: 30 }));
     row.append(draw("text", { x: left - 8, y: y + 19, "text-anchor": "end", class: "strong" }, short(g.name, left / 6.3)));
-    let sum = 0;
+    let sum = -waited(g);
     for (const p of phases) {
       const x0 = at.x(sum), x1 = at.x(sum + g.parts[p]);
       sum += g.parts[p];
@@ -116,11 +132,14 @@ function stacked(groups, phases, width) {
       if (x1 - x0 > text.length * 7 + 8) row.append(draw("text", { class: [0, 1, 6, 10].includes(p) ? "on dark" : "on", x: (x0 + x1) / 2, y: y + 19, "text-anchor": "middle", "pointer-events": "none" }, text));
     }
     row.append(draw("text", { x: at.x(sum) + 7, y: y + 19 }, time(sums[k])));
-    hoverable(row, `${g.name}: mean of ${int(g.n)}`, () => phases.filter((p) => g.parts[p] > 0).map((p) => [phaseColor(p), phaseName(p), `${time(g.parts[p])} (${percent(g.parts[p] / sums[k])})`]));
+    hoverable(row, `${g.name}: mean of ${int(g.n)}`, () => phases.filter((p) => g.parts[p] > 0).map((p) => [phaseColor(p), phaseName(p), p === queue ? `${time(g.parts[p])} before the start` : `${time(g.parts[p])} (${percent(g.parts[p] / sums[k])})`]));
     at.svg.append(row);
   });
   at.svg.setAttribute("aria-label", "Mean time of each phase, stacked");
-  return at.svg;
+  return roving(at.svg);
+}
+function phaseSheet(groups, phases) {
+  return { head: ["group", "requests", ...phases.map((p) => `${phaseName(p)} ms`)], rows: groups.map((g) => [g.name, g.n, ...phases.map((p) => g.parts[p])]) };
 }
 const short = (text, most) => (text.length > most ? `${text.slice(0, Math.max(most - 1, 3))}…` : text);
 
@@ -137,14 +156,14 @@ function phaseCards() {
   return [
     phaseLegend(used),
     make("div", { class: "grid" },
-      card(figure("To the first token", "without what comes after it", (w) => stacked(groups, early, w))),
-      card(figure("Whole request", "", (w) => stacked(groups, used, w)))),
+      card(figure("To the first token", "without what comes after it", (w) => stacked(groups, early, w), () => phaseSheet(groups, early))),
+      card(figure("Whole request", used.includes(DATA.phases.indexOf("queue")) ? "the queue lies before the start" : "", (w) => stacked(groups, used, w), () => phaseSheet(groups, used)))),
   ];
 }
 function phaseLegend(used) {
   const entries = legend(used.map((p) => [phaseColor(p), phaseName(p)]));
   [...entries.children].forEach((node, k) => hoverable(node, phaseName(used[k]), [[null, ABOUT[DATA.phases[used[k]]]]]));
-  return entries;
+  return roving(entries);
 }
 
 function requestCards() {
@@ -152,10 +171,11 @@ function requestCards() {
   if (!rows.length) return null;
   const used = DATA.phases.map((_, p) => p).filter((p) => rows.some((r) => r.bars.some(([phase]) => phase === p)));
   const shown = rows.length, all = DATA.requests.reduce((n, r) => n + r.of, 0);
-  const note = shown < all ? `${int(shown)} of ${int(all)}: the slowest, some that failed, an even pick of the rest` : "";
+  const some = shown < all ? `${int(shown)} of ${int(all)}: the slowest, some that failed, an even pick of the rest` : "";
+  const note = () => [some, view.says()].filter(Boolean).join("; ");
   const pick = choice(["laid over each other", "on the run's clock"], 0, (i) => { onRunClock = i === 1; });
   return [
-    card(phaseLegend(used), figure("Waterfall", note, waterfall, pick)),
-    card(figure("Token timelines", "a mark for each event that brought tokens; thick where the stream stalled", tokenLines)),
+    card(phaseLegend(used), figure("Waterfall", note, waterfall, rowSheet, pick)),
+    card(figure("Token timelines", "a mark for each event that brought tokens; thick where the stream stalled", tokenLines, tokenSheet)),
   ];
 }

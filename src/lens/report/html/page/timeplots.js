@@ -1,39 +1,49 @@
 // What happened when: rates and open requests over the run, each request as a dot, latency against load.
 function overTime(field, title, unit, width) {
   const series = DATA.series, step = DATA.step_s;
-  const span = Math.max(DATA.span_s, step);
-  const most = round(Math.max(...series.flatMap((s) => s.time[field]), 1e-9));
-  const at = frame(width, 190, { min: 0, max: span, title: "seconds after the run's start" }, { min: 0, max: most, title: unit });
+  const inView = (_, k) => (k + 1) * step >= view.from && k * step <= view.to;
+  const most = round(Math.max(...series.flatMap((s) => s.time[field].filter(inView)), 1e-9));
+  const at = frame(width, 190, { min: view.from, max: view.to, title: "seconds after the run's start" }, { min: 0, max: most, title: unit });
   at.svg.setAttribute("aria-label", `${title} over time`);
+  const drawn = [];
   series.forEach((s, i) => {
     const values = s.time[field];
     const points = values.map((v, k) => [k * step, v]);
-    points.push([Math.min(values.length * step, span), values[values.length - 1]]);
+    points.push([s.span_s, values[values.length - 1]]);
     const d = stairs(points, at.x, at.y);
-    if (!several) at.svg.append(draw("path", { d: `${d}V${at.bottom}H${at.left}Z`, fill: color(i), "fill-opacity": 0.16 }));
-    at.svg.append(draw("path", { d, fill: "none", stroke: color(i), "stroke-width": 1.8, "stroke-dasharray": several ? dash(i) : "", "stroke-linejoin": "round" }));
+    if (!several) drawn.push(draw("path", { d: `${d}V${at.bottom}H${at.x(0)}Z`, fill: color(i), "fill-opacity": 0.16 }));
+    drawn.push(draw("path", { d, fill: "none", stroke: color(i), "stroke-width": 1.8, "stroke-dasharray": several ? dash(i) : "", "stroke-linejoin": "round" }));
     s.time.failed.forEach((n, k) => {
-      if (n) at.svg.append(draw("path", { d: `M${at.x((k + 0.5) * step)} ${at.bottom}l-4 7h8z`, fill: "var(--bad)" }));
+      if (n) drawn.push(draw("path", { d: `M${at.x((k + 0.5) * step).toFixed(1)} ${at.bottom}l-4 7h8z`, fill: "var(--bad)" }));
     });
   });
+  clipped(at, ...drawn);
   return crosshair(at, (vx) => {
-    const k = Math.floor(vx / step);
+    // The last slice of a series ends with it, and may be half as wide again.
+    const slice = (s) => (vx > s.span_s ? undefined : Math.min(Math.floor(vx / step), s.time[field].length - 1));
     const rows = series.flatMap((s, i) => {
-      const failed = s.time.failed[k];
-      const row = [color(i), label(s), s.time[field][k] === undefined ? "–" : num(s.time[field][k])];
+      const k = slice(s), failed = s.time.failed[k];
+      const row = [color(i), label(s), k === undefined ? "–" : num(s.time[field][k])];
       return failed ? [row, ["var(--bad)", "failed in this slice", int(failed)]] : [row];
     });
-    return { title: `${num(k * step)} to ${num((k + 1) * step)} s: ${unit}`, x: vx, rows };
-  });
+    const k = Math.max(...series.map((s) => slice(s) ?? 0));
+    const ends = Math.max(...series.map((s) => (k === s.time[field].length - 1 ? s.span_s : (k + 1) * step)));
+    return { title: `${num(k * step)} to ${num(ends)} s: ${unit}`, x: vx, rows };
+  }, slices().filter((k) => inView(0, k)).map((k) => [(k + 0.5) * step, most / 2]), view.zoom);
+}
+const slices = () => Array.from({ length: Math.max(...DATA.series.map((s) => s.time.open.length)) }, (_, k) => k);
+function overTimeSheet(field, unit) {
+  const values = (k) => DATA.series.flatMap((s) => [s.time[field][k] ?? null, s.time.failed[k] ?? null]);
+  return { head: ["from s", ...DATA.series.flatMap((s) => [`${several ? `${s.letter} ` : ""}${unit}`, `${several ? `${s.letter} ` : ""}failed`])], rows: slices().map((k) => [k * DATA.step_s, ...values(k)]) };
 }
 
 let dotField = 1;
 function requestDots(width) {
-  const all = DATA.dots, unitName = dotField === 1 ? "TTFT" : "total latency";
+  const all = dotsShown(), unitName = dotField === 1 ? "TTFT" : "total";
   const values = all.flatMap((dots) => dots.map((d) => d[dotField])).filter((v) => v !== null);
   const most = values.length ? round(values.reduce((a, b) => Math.max(a, b), 0)) : 1;
   const unit = timeUnit(most);
-  const at = frame(width, 260, { min: 0, max: Math.max(DATA.span_s, 1e-6), title: "seconds after the run's start" },
+  const at = frame(width, 260, { min: view.from, max: view.to, title: "seconds after the run's start" },
     { min: 0, max: most, by: unit.by, title: `${unitName}, ${unit.name}` });
   at.svg.setAttribute("aria-label", `${unitName} of each request over time`);
   const placed = [];
@@ -63,20 +73,25 @@ function requestDots(width) {
       rows: [[color(i), "started", `${num(dot[0])} s`], [null, "TTFT", time(dot[1])], [null, "total", time(dot[2])]],
       dots: [[dot[0], dot[dotField] === null ? 0 : dot[dotField], dot[4] ? "var(--bad)" : color(i)]],
     };
-  });
+  }, all.flat().sort((a, b) => a[0] - b[0]).map((d) => [d[0], d[dotField] ?? 0]), view.zoom);
+}
+function dotSheet() {
+  const rows = dotsShown().flatMap((dots, i) => dots.map((d) => [label(DATA.series[i]), d[3], d[0], d[1], d[2], d[4] ? "failed" : "success"]));
+  return { head: ["series", "request", "started s", "TTFT ms", "total ms", "outcome"], rows };
 }
 
 function timeCards() {
   const pick = choice(["TTFT", "total"], 0, (i) => { dotField = i + 1; });
   const drawn = DATA.dots.reduce((n, dots) => n + dots.length, 0);
   const all = DATA.requests.reduce((n, r) => n + r.of, 0);
-  const note = drawn < all ? `${int(drawn)} of ${int(all)}, picked evenly; crosses failed` : "crosses failed";
+  const some = drawn < all ? `${int(drawn)} of ${int(all)}, picked evenly; ` : "";
+  const note = () => `${some}crosses failed; ${view.chosen() ? view.says() : "draw over a part of the time to zoom in"}`;
   const cards = [
-    card(figure("Requests", note, requestDots, pick)),
+    card(viewBar(), figure("Requests", note, requestDots, dotSheet, pick)),
     make("div", { class: "grid three" },
-      card(figure("Concurrency", "open requests, mean of each slice", (w) => overTime("open", "Concurrency", "requests open", w))),
-      card(figure("Answers", "complete answers", (w) => overTime("requests", "Answers", "requests a second", w))),
-      card(figure("Tokens", "as they arrived", (w) => overTime("tokens", "Tokens", "tokens a second", w)))),
+      card(figure("Concurrency", "requests open, mean of each slice", (w) => overTime("open", "Concurrency", "requests open", w), () => overTimeSheet("open", "open"))),
+      card(figure("Requests/s", "answered in each slice", (w) => overTime("requests", "Requests/s", "requests/s", w), () => overTimeSheet("requests", "requests/s"))),
+      card(figure("Tokens/s", "as they arrived", (w) => overTime("tokens", "Tokens/s", "tokens/s", w), () => overTimeSheet("tokens", "tokens/s")))),
   ];
   return cards;
 }
@@ -92,7 +107,7 @@ function loadCurve([title, unitName, fields], width) {
   const values = points.flatMap((p) => fields.map(([f]) => p[f])).filter((v) => v !== null);
   const unit = unitName === "ms" ? timeUnit(Math.max(...values)) : { by: 1, name: unitName };
   const mostX = Math.max(...points.map((p) => p.open));
-  const at = frame(width, 250, { min: 0, max: mostX * 1.05, title: "requests open at a time (mean)" },
+  const at = frame(width, 250, { min: 0, max: mostX * 1.05, title: "requests open on average" },
     { min: 0, max: round(Math.max(...values, 1e-9)), by: unit.by, title: unit.name });
   at.svg.setAttribute("aria-label", `${title} against load`);
   for (const [s, i] of swept) {
@@ -115,10 +130,14 @@ function loadCurve([title, unitName, fields], width) {
     return {
       title: `${closest.name}: ${num(closest.open)} requests open`,
       x: closest.open,
-      rows: near.flatMap(([p, i]) => fields.map(([f, name]) => [color(i), `${several ? `${DATA.series[i].letter} ` : ""}${name}`, p[f] === null ? "too few" : `${num(p[f] / unit.by)} ${unit.name}`])),
+      rows: near.flatMap(([p, i]) => fields.map(([f, name]) => [color(i), `${several ? `${DATA.series[i].letter} ` : ""}${name}`, p[f] === null ? "–" : `${num(p[f] / unit.by)} ${unit.name}`])),
       dots: near.flatMap(([p, i]) => fields.filter(([f]) => p[f] !== null).map(([f]) => [p.open, p[f], color(i)])),
     };
-  });
+  }, [...points].sort((a, b) => a.open - b.open).map((p) => [p.open, p[fields[0][0]] ?? 0]));
+}
+function loadSheet([, unitName, fields]) {
+  const rows = DATA.series.flatMap((s) => s.stages.map((p) => [label(s), p.name, p.open, ...fields.map(([f]) => p[f])]));
+  return { head: ["series", "stage", "open", ...fields.map(([, name]) => (unitName === "ms" ? `${name} ms` : name))], rows };
 }
 
 function loadCards() {
@@ -127,9 +146,9 @@ function loadCards() {
   const rows = DATA.series.flatMap((s, i) => s.stages.map((p, k) => make("tr", {},
     make("td", { class: "text strong" }, letter(i), p.name, k === s.knee ? make("span", { class: "worse delta" }, "knee") : null),
     cell(int(p.requests)), cell(int(p.failed), p.failed ? "worse" : "quiet"), cell(num(p.open)), cell(num(p.requests_per_second)), cell(num(p.tokens_per_second)),
-    ...["ttft_p50_ms", "ttft_p95_ms", "itl_p50_ms", "itl_p95_ms", "total_p50_ms", "total_p95_ms"].map((f) => cell(p[f] === null ? "too few" : num(p[f]), p[f] === null ? "quiet" : "")))));
+    ...["ttft_p50_ms", "ttft_p95_ms", "itl_p50_ms", "itl_p95_ms", "total_p50_ms", "total_p95_ms"].map((f) => cell(p[f] === null ? "–" : num(p[f]), p[f] === null ? "quiet" : "")))));
   return [
-    make("div", { class: "grid three" }, ...CURVES.map((curve) => card(figure(`${curve[0]} against load`, curve[2].length > 1 ? "solid p50, dashed p95" : "", (w) => loadCurve(curve, w))))),
-    card(tableOf(head, rows)),
+    make("div", { class: "grid three" }, ...CURVES.map((curve) => card(figure(`${curve[0]} against load`, curve[2].length > 1 ? "solid p50, dashed p95" : "", (w) => loadCurve(curve, w), () => loadSheet(curve))))),
+    make("div", { class: "card beside" }, tableOf(head, rows)),
   ];
 }

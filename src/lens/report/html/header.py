@@ -1,0 +1,103 @@
+"""The head of the page: what was measured, under which load, and what came of it in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from lens.config.settings import LoadConfig
+from lens.metrics.summary import Summary
+from lens.model import RunInfo
+from lens.report.html.series import Source
+from lens.report.terminal import clean
+from lens.units import NS_PER_S
+
+
+def heads(sources: Sequence[Source]) -> list[dict[str, Any]]:
+    """Return of each run its targets, each with its address, and its load."""
+    return [
+        {
+            "targets": [
+                [clean(f"{target.provider} {target.model}", 160), clean(target.url, 300)]
+                for target in (source.info.targets if source.info else ())
+            ],
+            "load": load_text(source.info) if source.info else "",
+        }
+        for source in sources
+    ]
+
+
+def load_text(info: RunInfo) -> str:
+    """Return the load of a run in words; "" where its header does not say."""
+    settings = info.config.get("load")
+    if settings is None:
+        return ""
+    try:
+        load = msgspec.convert(settings, LoadConfig, strict=False)
+    except msgspec.ValidationError:
+        return ""
+    parts = [_shape(load), *_limits(load)]
+    return clean(", ".join(part for part in parts if part), 300)
+
+
+def _shape(load: LoadConfig) -> str:
+    """Return the kind of load, with its numbers."""
+    if load.trace is not None:
+        return f"replay of {load.trace}"
+    if load.search_slo:
+        return f"search for the highest load that keeps {', '.join(load.search_slo)}"
+    if load.sweep_concurrency:
+        return f"sweep of concurrency {', '.join(map(str, load.sweep_concurrency))}"
+    if load.sweep_min_per_s is not None and load.sweep_max_per_s is not None:
+        return f"sweep from {load.sweep_min_per_s:g} to {load.sweep_max_per_s:g} requests/s"
+    if load.idle_gaps_ns:
+        return f"one request after each of {len(load.idle_gaps_ns)} idle gaps"
+    if load.rate_per_s is not None:
+        to = f" to {load.ramp_to_per_s:g}" if load.ramp_to_per_s is not None else ""
+        return f"open loop, {load.rate_per_s:g}{to} requests/s{f', {load.arrival}' if load.arrival else ''}"
+    return (
+        f"{load.pattern}"
+        if load.pattern not in (None, "iterations")
+        else f"closed loop, {load.concurrency or 1} at a time"
+    )
+
+
+def _limits(load: LoadConfig) -> list[str]:
+    """Return what ends the load."""
+    found = []
+    if load.iterations is not None:
+        found.append(f"{load.iterations:,} request{'' if load.iterations == 1 else 's'}")
+    if load.duration_ns is not None:
+        found.append(f"{load.duration_ns / NS_PER_S:g} s")
+    if load.until:
+        found.append(f"until {load.until}")
+    if load.workers > 1:
+        found.append(f"{load.workers} processes")
+    return found
+
+
+def verdict(summaries: Sequence[Summary], compared: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return what came of it, a line each with its level: good, warn or bad; what matters most first.
+
+    Of several series how they differ from the first; of one how its requests ended.
+    """
+    lines = [{"level": _level(one), "says": one["says"]} for one in compared]
+    failed = sum(summary.requests - summary.successes for summary in summaries)
+    asked = sum(summary.requests for summary in summaries)
+    if asked:
+        kinds: dict[str, int] = {}
+        for summary in summaries:
+            for category, count in summary.by_category.items():
+                kinds[category] = kinds.get(category, 0) + (count if category != "success" else 0)
+        why = ", ".join(f"{count:,} {category}" for category, count in kinds.items() if count)
+        says = f"{failed:,} of {asked:,} requests failed: {why}" if failed else f"all {asked:,} requests succeeded"
+        lines.append({"level": "bad" if failed else "good", "says": clean(says, 300)})
+    lines += [{"level": "warn", "says": clean(note, 300)} for summary in summaries for note in summary.notes]
+    return lines
+
+
+def _level(one: dict[str, Any]) -> str:
+    said = {shift["verdict"] for shift in one["shifts"]}
+    return "bad" if "worse" in said else "good" if "better" in said else "warn"

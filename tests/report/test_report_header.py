@@ -1,0 +1,64 @@
+"""The head of the page: target, load and verdict are there, and say what the run's header and its figures say."""
+
+from __future__ import annotations
+
+import pytest
+import report_runs as runs
+from handmade import INFO, failed_record, record
+from msgspec.structs import replace
+
+from lens.metrics.builder import table_of
+from lens.metrics.summarize import summarize
+from lens.report.html.header import heads, load_text, verdict
+from lens.report.html.series import Source
+
+
+def test_the_head_names_each_target_with_its_address_and_the_load():
+    header = runs.info("deep-2")
+    (found,) = heads([Source("r", table_of([record()]), header)])
+    assert found["targets"] == [["openai deep-2", "https://api.example/v1/chat/completions"]]
+    assert found["load"] == "closed loop, 8 at a time, 120 requests"
+    assert heads([Source("r", table_of([record()]), None)]) == [{"targets": [], "load": ""}]
+
+
+@pytest.mark.parametrize(
+    ("load", "says"),
+    [
+        ({}, "closed loop, 1 at a time"),
+        ({"iterations": 1}, "closed loop, 1 at a time, 1 request"),
+        ({"rate_per_s": 10.0, "duration_ns": 60 * 10**9}, "open loop, 10 requests/s, 60 s"),
+        ({"rate_per_s": 2.5, "arrival": "poisson", "until": "i 5%"}, "open loop, 2.5 requests/s, poisson, until i 5%"),
+        ({"rate_per_s": 1.0, "ramp_to_per_s": 20.0, "duration_ns": 9 * 10**9}, "open loop, 1 to 20 requests/s, 9 s"),
+        ({"sweep_concurrency": [1, 2, 4]}, "sweep of concurrency 1, 2, 4"),
+        ({"sweep_min_per_s": 1.0, "sweep_max_per_s": 9.0}, "sweep from 1 to 9 requests/s"),
+        ({"idle_gaps_ns": [1, 2]}, "one request after each of 2 idle gaps"),
+        ({"trace": "t.csv"}, "replay of t.csv"),
+        ({"search_slo": ["ttft_p95<800"]}, "search for the highest load that keeps ttft_p95<800"),
+        ({"pattern": "burst", "iterations": 5, "workers": 2}, "burst, 5 requests, 2 processes"),
+        ({"concurrency": "of a later version"}, ""),
+    ],
+)  # fmt: skip
+def test_the_load_is_told_in_words(load, says):
+    assert load_text(replace(INFO, config={"load": load})) == says
+
+
+def test_a_run_whose_header_has_no_load_says_nothing():
+    assert load_text(replace(INFO, config={})) == ""
+
+
+def test_the_verdict_of_one_run_is_how_its_requests_ended():
+    assert verdict([summarize([record()])], []) == [{"level": "good", "says": "all 1 requests succeeded"}]
+    (line,) = verdict([summarize([record(), failed_record()])], [])
+    assert line["level"] == "bad"
+    assert line["says"].startswith("1 of 2 requests failed: 1 ")
+    assert verdict([], []) == []
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "level"), [(["same"], "warn"), (["better", "same"], "good"), (["better", "worse"], "bad")]
+)
+def test_a_comparison_comes_first_and_is_as_bad_as_its_worst_shift(verdicts, level):
+    compared = [{"says": "b against a", "shifts": [{"verdict": one} for one in verdicts]}]
+    lines = verdict([summarize([record()])], compared)
+    assert lines[0] == {"level": level, "says": "b against a"}
+    assert len(lines) == 2
