@@ -211,7 +211,7 @@ def finish(run: Path, name: str | None) -> None:
     from rich.console import Console
 
     from lens.config.settings import LoadConfig
-    from lens.orchestrator.engine import Outcome
+    from lens.orchestrator.run_state import Outcome
     from lens.report.run import print_report
     from lens.run.journal import Journal
     from lens.run.outputs import Destination, Outputs

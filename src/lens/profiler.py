@@ -16,7 +16,7 @@ from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConf
 from lens.errors import BudgetError, ConfigError, LensError
 from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record, RunInfo
-from lens.orchestrator.engine import OnRecord, RunState
+from lens.orchestrator.run_state import OnRecord, RunState
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, parse_price, standard_book

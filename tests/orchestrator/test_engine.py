@@ -17,9 +17,10 @@ from waiting import HANG_S
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
 from lens.model import Status
-from lens.orchestrator.engine import RunState, run_plan
+from lens.orchestrator.engine import run_plan
 from lens.orchestrator.limits import SpendCeiling
 from lens.orchestrator.plan import make_plan
+from lens.orchestrator.run_state import RunState
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.simulator import make_script, start_thread
 from lens.units import NS_PER_MS, NS_PER_S

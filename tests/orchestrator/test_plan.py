@@ -8,7 +8,8 @@ import pytest
 from lens.columns import encode_hook
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
-from lens.orchestrator.plan import make_plan, make_target
+from lens.orchestrator.plan import make_plan
+from lens.orchestrator.plan_target import make_target
 from lens.orchestrator.run_info import run_info, settings_of
 from lens.units import NS_PER_S
 from lens.wire import Secret

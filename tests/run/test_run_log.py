@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
-from lens.orchestrator.engine import Outcome
 from lens.orchestrator.plan import make_plan
+from lens.orchestrator.run_state import Outcome
 from lens.run.log import LOG, log_outcome, log_plan
 from lens.units import NS_PER_S
 from lens.wire import Secret

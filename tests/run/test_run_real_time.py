@@ -9,7 +9,7 @@ from handmade import failed_record, full_record, record
 
 from lens._core.clock import now_ns
 from lens.model import Usage
-from lens.orchestrator.engine import RunState
+from lens.orchestrator.run_state import RunState
 from lens.run.real_time import RealTime
 from lens.units import NS_PER_S
 

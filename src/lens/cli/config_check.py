@@ -130,7 +130,7 @@ def check_values(config: RunConfig) -> None:
 
 def check_whole(config: RunConfig, environ: Mapping[str, str]) -> list[Problem]:
     """What only shows together: addresses, models, patterns with their numbers, files that are named."""
-    from lens.orchestrator.plan import SIMULATOR, make_target
+    from lens.orchestrator.plan_target import SIMULATOR, make_target
     from lens.orchestrator.prompts import load_prompts, read_trace_ns
     from lens.orchestrator.schedule import stages
 

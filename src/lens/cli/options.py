@@ -146,6 +146,34 @@ PROMPT = (
         help="Extra request header; overrides the default of that name."),
 )  # fmt: skip
 
+_session = partial(Option, group="Sessions")
+SESSIONS = (
+    _session("--sessions", to="sessions.file", metavar="FILE",
+        help="Conversations or agents' tasks from a file: messages, ShareGPT, AIPerf, Mooncake, MLPerf, Weka, "
+        "OpenTelemetry spans, or a run; -n counts sessions (default: each once)."),
+    _session("--session-format", to="sessions.format", metavar="NAME",
+        help="Format of the session file (default: auto, told by its rows)."),
+    _session("--session-rate", to="sessions.rate_per_s", type=RATE, metavar="R",
+        help="Open-loop arrival rate of sessions per second: 2, 30/m (default: closed loop of -c lanes)."),
+    _session("--history", to="sessions.history", type=click.Choice(["live", "recorded"]), metavar="live|recorded",
+        help="Answers repeated in later turns: the model's own, or the recorded ones (default: recorded where the file "
+        "has them)."),
+    _session("--think", to="sessions.think", metavar="PAUSE",
+        help="Think time between turns: recorded, none, cap=15s, or 2s, 1s-3s, 2s:exp, MEAN:SD (default: recorded)."),
+    _session("--salt", to="sessions.salt", type=click.Choice(["none", "session", "run"]), metavar="none|session|run",
+        help="Make prompts unique per session or run, so that no prefix cache helps (default: none)."),
+    _session("--session-header", to="sessions.header", metavar="NAME",
+        help="Request header that carries the session's id: X-Session-ID (default: none)."),
+    _session("--session-until", to="sessions.until", type=click.Choice(["all", "lane"]), metavar="all|lane",
+        help="End with the last session, or once a lane has no session left to take (default: all)."),
+    _session("--turns", to="sessions.turns", metavar="N|A-B",
+        help="Synthetic sessions of so many turns: 5, 2-10, or MEAN:SD (default: none)."),
+    _session("--turn-tokens", to="sessions.turn_tokens", metavar="N|A-B",
+        help="Length of each synthetic turn, in tokens: 200, 100-300, or MEAN:SD (default: 200)."),
+    _session("--tools", to="sessions.tools", metavar="SHARE:TIME",
+        help="Share of synthetic turns that a tool call comes before, and its duration: 0.3:1s (default: none)."),
+)  # fmt: skip
+
 _load = partial(Option, group="Load")
 LOAD = (
     _load("--iterations", "-n", to="load.iterations", type=click.IntRange(min=1), metavar="N",

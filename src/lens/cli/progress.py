@@ -12,7 +12,7 @@ import sys
 from collections import Counter, deque
 
 from lens.model import Record, Status
-from lens.orchestrator.engine import RunState
+from lens.orchestrator.run_state import RunState
 from lens.run.result import RunResult
 from lens.run.sink import Sink
 from lens.units import NS_PER_MS, NS_PER_S

@@ -19,6 +19,7 @@ from lens.config.settings import (
     OutputConfig,
     PromptConfig,
     Section,
+    SessionConfig,
     TargetConfig,
     Tree,
 )
@@ -44,7 +45,9 @@ LOAD_NAMES = {
     "duration_per_step": "step_duration",
 }
 PROMPT_NAMES = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
-SECTIONS: dict[str, type[Section]] = {"load": LoadConfig, "prompts": PromptConfig, "output": OutputConfig}
+SECTIONS: dict[str, type[Section]] = {
+    "load": LoadConfig, "prompts": PromptConfig, "sessions": SessionConfig, "output": OutputConfig,
+}  # fmt: skip
 FILE_SECTIONS = (*SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
                   "labels", "custom")  # fmt: skip
 # ConstantRate is constant_rate.

@@ -155,6 +155,27 @@ class PromptConfig(Section, frozen=True):
     order: Literal["in_turn", "random"] = "in_turn"
 
 
+class SessionConfig(Section, frozen=True):
+    """Conversations and agents' tasks: from a file, or made up."""
+
+    file: str | None = None
+    format: str = "auto"  # of the file; auto: told by its rows
+    rate_per_s: Positive | None = None  # open loop: sessions that start; None: a closed loop of load.concurrency lanes
+    history: Literal["live", "recorded"] | None = None  # whose answers are repeated; None: the recorded, if there are
+    think: str | None = None  # pauses: "recorded", "none", "cap=15s", "2s:exp"; None: as recorded
+    salt: Literal["none", "session", "run"] = "none"  # what has a prefix of its own, so that no cache helps
+    header: str | None = None  # request header that carries the session's id
+    until: Literal["all", "lane"] = "all"  # lane: no turn starts once a lane has nothing left to take
+    turns: str | None = None  # of synthetic sessions: "5", "2-10", "5:2" (mean:deviation)
+    turn_tokens: str | None = None  # words of each of their turns: "200", "200:50", "100-300"
+    tools: str | None = None  # "0.3:1s": the share of their turns that tools come before, and how long these take
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a run is made of sessions."""
+        return self.file is not None or self.turns is not None
+
+
 class ExportConfig(Section, frozen=True):
     """One thing to write or to push to."""
 
@@ -203,6 +224,7 @@ class RunConfig(Section, frozen=True):
     targets: tuple[TargetConfig, ...] = ()
     load: LoadConfig = LoadConfig()
     prompts: PromptConfig = PromptConfig()
+    sessions: SessionConfig = SessionConfig()
     output: OutputConfig = OutputConfig()
     monitor: MonitorConfig | None = None
     thresholds: tuple[str, ...] = ()  # "ttft_p95<1000"

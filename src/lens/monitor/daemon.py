@@ -26,7 +26,8 @@ from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOu
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
-from lens.orchestrator.plan import make_plan, planned_targets
+from lens.orchestrator.plan import make_plan
+from lens.orchestrator.plan_target import planned_targets
 from lens.orchestrator.run_info import run_info
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook

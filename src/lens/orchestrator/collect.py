@@ -17,7 +17,8 @@ import msgspec
 
 from lens._core.clock import now_ns, realtime_ns
 from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, Try
-from lens.orchestrator.plan import PlanTarget, Slot
+from lens.orchestrator.plan import Slot
+from lens.orchestrator.plan_target import PlanTarget
 from lens.secrets import is_known_in, mask_known, mask_secrets
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
@@ -90,6 +91,7 @@ def record_of(
         warnings=reading.warnings,
         billing=reading.billing,
         hidden_thinking_ns=reading.hidden_thinking_ns,
+        session=slot.turn,
     )
 
 

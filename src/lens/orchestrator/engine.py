@@ -10,21 +10,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import msgspec
 import trio
 
 from lens._core.clock import now_ns
-from lens.clocks import WorkerClock
 from lens.errors import BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Record, Status, Try
 from lens.orchestrator.collect import AnswerWarnings, read_answer, record_of, try_of
 from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.pacing import Starts
-from lens.orchestrator.plan import Plan, PlanTarget, Slot
+from lens.orchestrator.plan import Plan, Slot
+from lens.orchestrator.plan_target import PlanTarget
 from lens.orchestrator.request_log import log_answer, log_outcome, log_request, log_retry
 from lens.orchestrator.retry import retry_wait_ns
+from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.schedule import Stage, times_ns
+from lens.orchestrator.sessions.runner import SessionRunner
+from lens.orchestrator.sessions.session import SessionsCut
 from lens.orchestrator.shards import ALONE, Share, monotonic_of
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.throttle import AdaptiveThrottle
@@ -33,7 +35,7 @@ from lens.transport.http1 import perform
 from lens.transport.pool import Pool, open_pool
 from lens.transport.tls import load_tls_context
 from lens.units import NS_PER_MS, NS_PER_S
-from lens.wire import Exchange, WireRequest
+from lens.wire import Exchange, Reading, WireRequest
 
 # An open-loop stage begins this long after it was set up, so that its first start is not late.
 LEAD_NS = 5 * NS_PER_MS
@@ -42,43 +44,6 @@ TICK_S = 0.1
 # A closed loop that is ended only by time waits this long after a request that got no answer at all,
 # so that a dead server does not fill a file with refusals.
 AFTER_REFUSAL_S = 0.05
-
-OnRecord = Callable[[Record], None]
-
-
-class RunState:
-    """Progress of a run; changes while it goes on."""
-
-    def __init__(self, total: int | None) -> None:
-        self.total = total  # None: time ends it
-        self.stage: Stage | None = None
-        self.started_ns = now_ns()
-        self.begun = 0
-        self.done = 0
-        self.failed = 0
-        self.warmup_done = 0
-        self.spent_nusd: int | None = None  # under a spend ceiling
-
-    @property
-    def in_flight(self) -> int:
-        return self.begun - self.done
-
-    @property
-    def elapsed_ns(self) -> int:
-        return now_ns() - self.started_ns
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a run as a whole."""
-
-    started_ns: int
-    ended_ns: int
-    requests: int  # records that were handed out, warm-up included
-    stopped_by: str | None = None  # a signal's name or a reason; None: it ran to its end
-    over_budget: str | None = None  # why the spend ceiling ended it
-    incomplete: str | None = None  # which requests were asked for and are missing, and why
-    warnings: tuple[str, ...] = ()
-    clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines
 
 
 async def run_plan(
@@ -112,7 +77,11 @@ async def run_plan(
             run = _PlanRun(plan, pool, stop, garbage, on_record, on_warmup)
             run.ceiling, run.worst_nusd, run.enough = ceiling, worst_nusd, enough
             run.share, run.on_stage = share, on_stage
-            run.state.total = share.total(plan.stages)
+            if plan.sessions is not None:
+                run.sessions = SessionRunner(
+                    plan, plan.sessions, share, send=run.request, begin=run.begin, over=lambda: run.over
+                )
+            run.state.total = plan.requests_of_share(share)
             async with trio.open_nursery() as beside:
                 if on_progress is not None:
                     beside.start_soon(_report_progress, run.state, on_progress)
@@ -147,6 +116,7 @@ class _PlanRun:
         self.share = ALONE
         self.on_stage: Callable[[], Awaitable[int]] | None = None
         self.throttle = AdaptiveThrottle() if plan.config.load.adaptive else None
+        self.sessions: SessionRunner | None = None
         self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
         self.over_budget: str | None = None
         self._on_record, self._on_warmup = on_record, on_warmup
@@ -155,6 +125,8 @@ class _PlanRun:
         """Stage after stage; when asked to stop, what is under way is cancelled and recorded."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_when_asked, nursery.cancel_scope)
+            if self.sessions is not None:
+                nursery.start_soon(self.sessions.due.run)
             try:
                 self._prepare()
                 await self._warm()
@@ -219,12 +191,14 @@ class _PlanRun:
                     return
                 if left is not None:
                     if left == 0:
-                        return
+                        break
                     left -= 1
-                record = await self._request(self.plan.slot(self._begin(), stage))
+                record = await self._carry_out(self._slot(stage))
                 if until is not None and record is not None and record.stamps.first_byte is None:
                     await trio.sleep(AFTER_REFUSAL_S)
                 await trio.lowlevel.checkpoint()  # a refusal may wait for nothing: others have their turn all the same
+            if self.sessions is not None:
+                self.sessions.lane_free = True
 
         at_a_time = self.share.part(stage.concurrency or 1)
         async with trio.open_nursery() as nursery:
@@ -241,29 +215,41 @@ class _PlanRun:
                     for i in batch:
                         offset = int(planned[i])
                         warmup = offset < stage.warmup_ns
-                        slot = self.plan.slot(self._begin(), stage, zero + offset, warmup=warmup)
-                        nursery.start_soon(self._request if places is None else partial(self._wait_for, places), slot)
+                        slot = self._slot(stage, zero + offset, warmup=warmup)
+                        nursery.start_soon(self._carry_out if places is None else partial(self._wait_for, places), slot)
 
     async def _wait_for(self, places: trio.CapacityLimiter, slot: Slot) -> None:
         """One request, once there is a place for it; its latency from the schedule contains the wait."""
         async with places:
-            if self.over:
+            if not self.over:
+                await self._carry_out(slot)
+            elif self.sessions is None:
                 self.state.begun -= 1
-            else:
-                await self._request(slot)
 
     @property
     def over(self) -> bool:
         """Nothing more is to be started."""
         return self.stop.asked or self.over_budget is not None or (self.enough is not None and self.enough())
 
-    def _begin(self) -> int:
+    def _slot(self, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
+        """The next place in the schedule: of a request, or of a session."""
+        number = self.sessions.begin() if self.sessions is not None else self.begin()
+        return self.plan.slot(number, stage, intended_ns, warmup=warmup)
+
+    async def _carry_out(self, slot: Slot) -> Record | None:
+        """What the schedule has at this place; returns its last record."""
+        return await (self.request(slot) if self.sessions is None else self.sessions.carry_out(slot))
+
+    def begin(self) -> int:
         """The number of the next request, among those of all workers."""
         self.state.begun += 1
         return (self.state.begun - 1) * self.share.of + self.share.worker
 
-    async def _request(self, slot: Slot) -> Record | None:
-        """One request with its retries, to its Record; None when the money did not allow it."""
+    async def request(self, slot: Slot, on_reading: Callable[[Reading], None] | None = None) -> Record | None:
+        """One request with its retries, to its Record; None when the money did not allow it.
+
+        on_reading: takes what each attempt's answer means.
+        """
         worst = self.worst_nusd(slot) if self.worst_nusd is not None else 0
         if not self._affordable(worst):
             self.state.begun -= 1
@@ -280,7 +266,7 @@ class _PlanRun:
                 log_request(slot.index, request, target.endpoint.label, target.key.reveal() if target.key else None)
                 exchange = await self._attempt(slot, target, request, builder)
                 log_answer(slot.index, exchange)
-                record = self._record(slot, target, request, exchange, tries)
+                record = self._record(slot, target, request, exchange, tries, on_reading)
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None:
                     break
@@ -310,23 +296,24 @@ class _PlanRun:
             limits=self.plan.limits,
             intended_ns=slot.intended_ns,  # of a retry too: figures from the schedule hold what was waited
             fresh=slot.fresh,
-            keep_all=self.plan.keep_all,
+            keep_all=self.plan.keep_all or self.plan.is_live,
             builder=builder,
         )
 
     def _record(
-        self, slot: Slot, target: PlanTarget, request: WireRequest, exchange: Exchange, tries: tuple[Try, ...]
+        self,
+        slot: Slot,
+        target: PlanTarget,
+        request: WireRequest,
+        exchange: Exchange,
+        tries: tuple[Try, ...],
+        on_reading: Callable[[Reading], None] | None = None,
     ) -> Record:
-        return record_of(
-            slot,
-            target,
-            request,
-            exchange,
-            read_answer(target, request, exchange),
-            prompt=self.plan.prompts[slot.prompt],
-            tries=tries,
-            keep_text=self.plan.keep_all,
-        )
+        reading = read_answer(target, request, exchange)
+        if on_reading is not None:
+            on_reading(reading)
+        prompt, keep_text = self.plan.asked_by(slot), self.plan.keep_all
+        return record_of(slot, target, request, exchange, reading, prompt=prompt, tries=tries, keep_text=keep_text)
 
     def _affordable(self, worst_nusd: int) -> bool:
         if self.ceiling is None:
@@ -369,7 +356,8 @@ class _PlanRun:
     def outcome(self) -> Outcome:
         held = self.throttle.warnings() if self.throttle is not None else ()
         # Of several workers, whoever has all their records says what limits they met.
-        seen = (*self.limits.warnings(), *self.answers.warnings()) if self.share.of == 1 else ()
+        cut = self.sessions.cut if self.sessions is not None else SessionsCut()
+        seen = (*self.limits.warnings(), *self.answers.warnings(), *cut.warnings()) if self.share.of == 1 else ()
         return Outcome(
             started_ns=self.state.started_ns,
             ended_ns=now_ns(),
@@ -377,6 +365,7 @@ class _PlanRun:
             stopped_by=self.stop.why,
             over_budget=self.over_budget,
             warnings=(*self.plan.warnings, *seen, *held, *self.garbage.warnings()),
+            cut=cut,
         )
 
 

@@ -15,45 +15,31 @@ import msgspec
 from msgspec.structs import replace
 
 from lens.config.secret_settings import remember_settings
-from lens.config.settings import ConnectionPolicy, RunConfig, TargetConfig
-from lens.config.targets import with_names
+from lens.config.settings import ConnectionPolicy, LoadConfig, RunConfig
 from lens.errors import ConfigError, did_you_mean
-from lens.model import Record, Target
+from lens.model import Record, SessionTurn
+from lens.orchestrator.plan_target import PlanTarget, make_target, planned_targets
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
-from lens.providers.auth.keys import find_key, key_file_warning, refuse_plain_http, resolve_base_url
-from lens.providers.base import Provider
-from lens.providers.registry import CUSTOM, get_provider
-from lens.secrets import bare_url
+from lens.orchestrator.sessions.history import turn_prompt
+from lens.orchestrator.sessions.planning import plan_sessions, session_load, trace_of
+from lens.orchestrator.sessions.session import Session, SessionPlan
+from lens.orchestrator.sessions.sources import read_sessions
+from lens.orchestrator.shards import Share
+from lens.providers.auth.keys import key_file_warning
 from lens.transport.endpoint import (
     ANSWER_LIMITS,
     NO_TIMEOUTS,
     AnswerLimits,
-    Endpoint,
     Timeouts,
-    parse_endpoint,
-    usable_proxy,
 )
-from lens.wire import Ask, Prompt, Secret, WireRequest
+from lens.wire import Ask, Prompt, WireRequest
 
-# The provider that needs neither a model nor a server.
-SIMULATOR = "simulator"
 # Connections opened ahead of an open loop, where nobody says how many: what a second may need, within reason.
 MOST_WARMED = 64
 # Made-up prompts of a run whose length nobody knows; then they come round again.
 ENDLESS_PROMPTS = 1000
-
-
-class PlanTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """One target, ready to be asked."""
-
-    info: Target  # as it may be shown
-    provider: Provider
-    endpoint: Endpoint
-    base_url: str
-    key: Secret | None = None
-    labels: dict[str, str] = {}  # of its requests
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,10 +48,14 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     stage: Stage
     target: int  # index into Plan.targets
-    prompt: int  # index into Plan.prompts
+    prompt: int  # index into Plan.prompts; where there are sessions, into these
     intended_ns: int | None = None  # absolute; None in a closed loop, which has no schedule
     fresh: bool = False  # over a connection of its own
     warmup: bool = False
+    # Of a turn of a session, whose request is made when all that it waits for has ended.
+    turn: SessionTurn | None = None
+    request: WireRequest | None = None
+    asked: Prompt | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     keep_all: bool = False  # every event whole, because its text is wanted
     warnings: tuple[str, ...] = ()  # of what was found while planning
     trace_ns: tuple[int, ...] = ()  # of the trace that is replayed
+    sessions: SessionPlan | None = None  # in place of prompts: `prompts` and `requests` hold one example
     start_at_ns: int | None = None  # of the wall clock: when its first stage begins; None: at once
 
     def slot(self, index: int, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
@@ -93,17 +84,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         fresh = self.connection == "fresh"
         if self.connection == "both":
             turn, fresh = turn // 2, turn % 2 == 0
-        if self.config.prompts.order == "random" and len(self.prompts) > 1:
-            turn = random.Random(self.config.load.seed * 1_000_003 + turn).randrange(len(self.prompts))
+        if self.config.prompts.order == "random" and self.units > 1:
+            turn = random.Random(self.config.load.seed * 1_000_003 + turn).randrange(self.units)
         return Slot(
             index=index,
             stage=stage,
             target=target,
-            prompt=turn % len(self.prompts),
+            prompt=turn % self.units,
             intended_ns=intended_ns,
             fresh=fresh,
             warmup=warmup or stage.warmup,
         )
+
+    @property
+    def units(self) -> int:
+        """How many different things a schedule is made of: sessions, or prompts."""
+        return len(self.sessions.sessions) if self.sessions is not None else len(self.prompts)
 
     def _order_of(self, block: int) -> Sequence[int]:
         """In which order a block asks the targets: drawn anew for each, so that no target always comes first."""
@@ -113,7 +109,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return order
 
     def request_of(self, slot: Slot) -> WireRequest:
-        return self.requests[slot.target][slot.prompt]
+        """Return what is sent."""
+        return slot.request or self.requests[slot.target][slot.prompt]
+
+    def asked_by(self, slot: Slot) -> Prompt:
+        """Return what is asked."""
+        return slot.asked or self.prompts[slot.prompt]
 
     def prompt_of(self, record: Record) -> Prompt:
         """Return what the request of a record asked."""
@@ -123,7 +124,24 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def total(self) -> int | None:
         """How many requests there will be, warm-up included; None where only time ends it."""
         counts = [count_of(stage) for stage in self.stages]
-        return None if None in counts else sum(c for c in counts if c is not None)
+        return None if None in counts else self.requests_of(range(sum(c for c in counts if c is not None)))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether answers are repeated in the turns that follow them."""
+        return self.sessions is not None and self.sessions.history == "live"
+
+    def requests_of_share(self, share: Share) -> int | None:
+        """How many requests of the run are one worker's; None where only time ends it."""
+        many = share.total(self.stages)
+        return None if many is None else self.requests_of(range(share.worker, share.worker + many * share.of, share.of))
+
+    def requests_of(self, numbers: range) -> int:
+        """Return how many requests these places in the schedule stand for: one each, or the turns of a session."""
+        if self.sessions is None:
+            return len(numbers)
+        turns = [len(session.turns) for session in self.sessions.sessions]
+        return sum(turns[self.slot(number, self.stages[0]).prompt] for number in numbers)
 
 
 def make_plan(
@@ -132,8 +150,9 @@ def make_plan(
     *,
     prompts: Sequence[Prompt] | None = None,
     trace_ns: Sequence[int] | None = None,
+    sessions: SessionPlan | None = None,
 ) -> Plan:
-    """Check and encode everything. `prompts` and `trace_ns` take the place of what the configuration says of them.
+    """Check and encode everything. `prompts`, `trace_ns` and `sessions` take the place of what the configuration says.
 
     Raises:
         ConfigError: something cannot be (MissingKey, FileError: which).
@@ -141,11 +160,13 @@ def make_plan(
     if not config.targets:
         raise ConfigError("nothing to measure: name a --provider and a --model")
     remember_settings(config)
-    load = config.load
+    warnings: list[str] = []
+    read, format_name = _sessions_of_file(config, sessions, warnings)
+    load = session_load(config, len(read))
     named = planned_targets(config.targets, environ)
     made = [make_target(one, environ) for one in config.targets]
     targets = tuple([replace(one, info=info) for one, info in zip(made, named, strict=True)])
-    trace = tuple(trace_ns) if trace_ns else read_trace_ns(Path(load.trace)) if load.trace else ()
+    trace = tuple(trace_ns) if trace_ns else _trace_of(config, read)
     counted = requests_of(load, load.duration_ns)
     if pattern_of(load) == "iterations" and counted is not None:
         # Iterations are counted for each target, as `lll compare` documents.
@@ -154,12 +175,10 @@ def make_plan(
     known = [count_of(stage) for stage in steps]
     wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
     single = pattern_of(load) == "single"
-    warnings: list[str] = []
-    source = config.prompts
-    if source.file and source.whole is None:
-        source = replace(source, whole=single)
-    asked = tuple(prompts) if prompts else load_prompts(source, count=wanted, seed=load.seed, warnings=warnings)
-    of_trace = bool(prompts and trace_ns) or bool(load.trace and source.file and Path(source.file) == Path(load.trace))
+    if config.sessions.wanted and sessions is None:
+        sessions = plan_sessions(config, read, format_name, count=wanted, warnings=warnings)
+    asked = tuple(prompts) if prompts else _prompts_of(config, sessions, wanted, warnings)
+    of_trace = bool(prompts and trace_ns) or _is_trace(config)
     if of_trace and len(asked) == len(trace):
         asked = _by_time(asked, trace)
     if single:
@@ -169,10 +188,10 @@ def make_plan(
         config=config,
         targets=targets,
         prompts=asked,
-        requests=tuple([_encoded(target, one, asked) for target, one in zip(targets, config.targets, strict=True)]),
+        requests=tuple([_encoded(target, asked) for target in targets]),
         stages=steps,
         connection=load.connection,
-        warm_connections=_to_warm(config, steps),
+        warm_connections=_to_warm(load, steps),
         timeouts=Timeouts(
             total_ns=load.timeout_ns or None,
             connect_ns=load.connect_timeout_ns or None,
@@ -183,8 +202,44 @@ def make_plan(
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
         keep_all=config.output.save_text or config.output.tokenizer is not None,
         trace_ns=tuple(trace),
+        sessions=sessions,
         warnings=(*[w for one in config.targets if (w := key_file_warning(one.api_key_file))], *warnings),
     )
+
+
+def _sessions_of_file(
+    config: RunConfig, planned: SessionPlan | None, warnings: list[str]
+) -> tuple[tuple[Session, ...], str]:
+    """Return the sessions of the file that is named, and its format; those of a plan that is already made."""
+    if planned is not None:
+        return planned.sessions, planned.source
+    said = config.sessions
+    return read_sessions(Path(said.file), said.format, warnings) if said.file else ((), "")
+
+
+def _trace_of(config: RunConfig, sessions: tuple[Session, ...]) -> tuple[int, ...]:
+    path = config.load.trace
+    if path is None:
+        return ()
+    return trace_of(sessions, Path(path)) if sessions else tuple(read_trace_ns(Path(path)))
+
+
+def _is_trace(config: RunConfig) -> bool:
+    """Return whether the prompts are those of the trace whose times are replayed."""
+    trace, file = config.load.trace, config.prompts.file
+    return trace is not None and file is not None and Path(file) == Path(trace)
+
+
+def _prompts_of(
+    config: RunConfig, sessions: SessionPlan | None, wanted: int, warnings: list[str]
+) -> tuple[Prompt, ...]:
+    """Return the prompts of a run; of sessions the first turn, as an example."""
+    if sessions is not None:
+        return (turn_prompt(sessions.sessions[0], 0, answers={}, system=config.prompts.system),)
+    source = config.prompts
+    if source.file and source.whole is None:
+        source = replace(source, whole=pattern_of(config.load) == "single")
+    return load_prompts(source, count=wanted, seed=config.load.seed, warnings=warnings)
 
 
 def make_limits(said: Mapping[str, int]) -> AnswerLimits:
@@ -198,83 +253,6 @@ def make_limits(said: Mapping[str, int]) -> AnswerLimits:
         hint = did_you_mean(unknown[0], names, otherwise=f"there are {', '.join(names)}")
         raise ConfigError(f"--answer-limit (load.answer_limits): no limit {unknown[0]!r}; {hint}")
     return AnswerLimits(**said)
-
-
-def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -> PlanTarget:
-    """Where requests of this target go, by which way and with which key.
-
-    Raises:
-        ConfigError: a part cannot be.
-    """
-    provider, base_url = _provider_and_address(config, environ)
-    if not base_url:
-        variables = getattr(getattr(provider, "preset", None), "address_variables", ())
-        named = "".join([f"set {name}, or " for name in variables])
-        raise ConfigError(f"provider {config.provider}: it has no address of its own; {named}give --base-url")
-    if not config.model and config.provider != SIMULATOR:
-        raise ConfigError(f"provider {config.provider}: which model? give --model")
-    endpoint = parse_endpoint(
-        base_url,
-        unix_socket=config.unix_socket,
-        connect_to=config.connect_to,
-        resolve=config.resolve,
-        family=config.family,
-        proxy=_proxy_of(config, base_url, environ),
-        cafile=config.cacert,
-        cert=config.cert,
-        client_key=config.client_key,
-        insecure=config.insecure,
-        server_name=config.server_name,
-    )
-    key = find_key(config, provider, environ)
-    if key is not None:
-        refuse_plain_http(config, provider, base_url)
-    info = _info(config, base_url)
-    return PlanTarget(info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key, labels=config.labels)
-
-
-def planned_targets(targets: Sequence[TargetConfig], environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:
-    """Return the targets of a run as its header will have them; no key is looked for.
-
-    Raises:
-        ConfigError: no provider of that name, or two targets of one name.
-    """
-    return with_names([_info(one, _provider_and_address(one, environ)[1] or "") for one in targets])
-
-
-def _provider_and_address(config: TargetConfig, environ: Mapping[str, str]) -> tuple[Provider, str | None]:
-    provider = get_provider(config.provider)
-    if provider.name == CUSTOM:
-        from lens.providers.custom import Custom
-
-        if isinstance(provider, Custom):
-            provider = provider.with_settings(config.custom)
-    return provider, resolve_base_url(config, provider, environ)
-
-
-def _info(config: TargetConfig, base_url: str) -> Target:
-    model = config.model or SIMULATOR
-    return Target(
-        provider=config.provider,
-        model=model,
-        url=bare_url(base_url).rstrip("/"),
-        api=config.api,
-        temperature=config.temperature,
-        max_tokens=config.max_tokens,
-        name=config.name or f"{config.provider}/{model}",
-        named=config.name is not None,
-    )
-
-
-def _proxy_of(config: TargetConfig, base_url: str, environ: Mapping[str, str]) -> str | None:
-    """Return the proxy that is configured, else the one the environment names.
-
-    Raises:
-        ConfigError: the environment names one that cannot be used; the message has the variable.
-    """
-    if config.proxy is not None or config.unix_socket is not None:
-        return config.proxy or None
-    return usable_proxy(base_url, environ)
 
 
 def count_of(stage: Stage) -> int | None:
@@ -293,24 +271,14 @@ def _by_time(prompts: Sequence[Prompt], trace_ns: Sequence[int]) -> tuple[Prompt
     return tuple([prompts[place] for place in order])
 
 
-def _encoded(target: PlanTarget, config: TargetConfig, prompts: tuple[Prompt, ...]) -> tuple[WireRequest, ...]:
+def _encoded(target: PlanTarget, prompts: tuple[Prompt, ...]) -> tuple[WireRequest, ...]:
     """Return the request of each prompt.
 
     Raises:
         ConfigError: one cannot be expressed in the protocol, or a setting has no effect in it.
     """
-    ask = Ask(
-        model=target.info.model,
-        api=config.api,
-        stream=config.stream,
-        max_tokens=config.max_tokens,
-        temperature=config.temperature,
-        seed=config.seed,
-        extra_body=config.extra_body,
-        headers=config.headers,
-    )
-    _check_effect(target, ask, any(prompt.system for prompt in prompts))
-    return tuple([target.provider.encode(prompt, ask, target.base_url, target.key) for prompt in prompts])
+    _check_effect(target, target.ask, any(prompt.system for prompt in prompts))
+    return tuple([target.encode(prompt) for prompt in prompts])
 
 
 def _check_effect(target: PlanTarget, ask: Ask, with_system: bool) -> None:
@@ -338,12 +306,11 @@ def _check_effect(target: PlanTarget, ask: Ask, with_system: bool) -> None:
                           "for it; leave it out, or write a field by --extra-body")  # fmt: skip
 
 
-def _to_warm(config: RunConfig, steps: tuple[Stage, ...]) -> int:
+def _to_warm(load: LoadConfig, steps: tuple[Stage, ...]) -> int:
     """Connections to open before measuring: under `reuse`, as many as the first requests will want.
 
     One request alone is asked as it comes: its connection is part of what is to be seen.
     """
-    load = config.load
     if load.connection != "reuse" or pattern_of(load) == "single":
         return 0
     if load.connections is not None:

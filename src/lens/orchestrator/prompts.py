@@ -30,7 +30,7 @@ MOST_FIELD = 2**31 - 1
 _LAYOUTS = (".csv", ".json", ".jsonl", ".ndjson")
 _TEXT_KEYS = ("prompt", "text", "text_input", "question", "input", "instruction")
 # Whose turn it is in a ShareGPT conversation.
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
+ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
           "bing": "assistant", "bard": "assistant", "model": "assistant", "ai": "assistant", "bot": "assistant",
           "system": "system", "tool": "tool"}  # fmt: skip
 
@@ -271,7 +271,7 @@ def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
     """A ShareGPT conversation up to the last thing the user says: what follows is the answer to measure."""
     turns = []
     for turn in conversation if isinstance(conversation, list) else []:
-        role = _ROLES.get(str(turn.get("from", turn.get("role"))).lower()) if isinstance(turn, dict) else None
+        role = ROLES.get(str(turn.get("from", turn.get("role"))).lower()) if isinstance(turn, dict) else None
         if role is None:
             raise _NothingAsked(f"{where}: a turn of the conversation has no known speaker")
         turns.append({"role": role, "content": turn.get("value", turn.get("content", ""))})

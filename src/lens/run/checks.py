@@ -8,6 +8,7 @@ from lens.config.layers import check_effective
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import AUTO, parse_cooldown, pattern_of
+from lens.orchestrator.sessions.planning import check_sessions, session_load
 from lens.orchestrator.shards import parse_shard, parse_start_at
 
 # What means something only together with another field: the field, and that other.
@@ -15,6 +16,16 @@ _NEEDS = (
     ("ray_address", "engine", "processes"),
     ("search_max", "search_slo", ()),
 )
+
+
+def check_config(config: RunConfig) -> None:
+    """Check what a plan cannot see.
+
+    Raises:
+        ConfigError: two fields exclude each other, a field has no effect, or a value cannot be read.
+    """
+    check_sessions(config)
+    check_load(session_load(config))
 
 
 def check_load(load: LoadConfig) -> None:

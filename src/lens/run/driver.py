@@ -22,16 +22,17 @@ from lens.config.settings import RunConfig
 from lens.errors import LensError, causes
 from lens.history.write import is_special
 from lens.model import Record, RunInfo
-from lens.orchestrator.engine import OnRecord, Outcome, RunState, run_plan
+from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.run_info import run_info, with_end
+from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
 from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
 from lens.pricing import PriceBook, standard_book
 from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
-from lens.run.checks import check_load, is_shared
+from lens.run.checks import check_config, is_shared
 from lens.run.early_end import EarlyEnd
 from lens.run.journal import Journal, rescue
 from lens.run.log import log_outcome, log_plan
@@ -149,7 +150,7 @@ class _DrivenRun:
         """
         self.config, self.options, self.stop = config, options, stop
         load, output = config.load, config.output
-        check_load(load)
+        check_config(config)
         self.book = options.book or standard_book()
         self.gates = _gates(config, options)
         self.pushes = pushes_of_exports(output.exports) if options.pushes is None else options.pushes

@@ -12,12 +12,14 @@ import msgspec
 
 from lens.columns import UNREADABLE
 from lens.config.settings import RunConfig
-from lens.orchestrator.plan import Plan, PlanTarget, count_of, make_plan
+from lens.orchestrator.plan import Plan, count_of, make_plan
+from lens.orchestrator.plan_target import PlanTarget
 from lens.orchestrator.schedule import Stage
+from lens.orchestrator.sessions.session import SessionPlan, Turn
 from lens.orchestrator.shards import check_parts, share_of
 from lens.pricing import PriceBook
 from lens.run.budget import quote
-from lens.run.checks import check_load
+from lens.run.checks import check_config
 from lens.run.simulators import with_placeholders
 from lens.secrets import mask_headers, mask_known, mask_secrets
 from lens.units import seconds
@@ -30,7 +32,7 @@ def dry_run(config: RunConfig, book: PriceBook) -> dict[str, Any]:
     Raises:
         ConfigError: a field of the configuration cannot be obeyed.
     """
-    check_load(config.load)
+    check_config(config)
     plan = make_plan(with_placeholders(config))
     share = share_of(config.load)
     check_parts(share, plan.stages)
@@ -53,7 +55,7 @@ def described(plan: Plan) -> dict[str, Any]:
     return {
         "requests": plan.total,
         "targets": [_target(target, plan.requests[i]) for i, target in enumerate(plan.targets)],
-        "prompts": len(plan.prompts),
+        **({"prompts": len(plan.prompts)} if plan.sessions is None else {"sessions": _sessions(plan.sessions)}),
         "stages": [_stage(stage) for stage in plan.stages],
         "connection": plan.connection,
         "connections_opened_ahead": plan.warm_connections,
@@ -86,6 +88,37 @@ def _request(request: WireRequest) -> dict[str, Any]:
         body = f"{len(request.body)} bytes"
     path = mask_secrets(request.path)
     return {"method": request.method, "path": path, "headers": dict(mask_headers(sent)), "body": body}
+
+
+def _sessions(plan: SessionPlan) -> dict[str, Any]:
+    """The sessions of a run, with the turns of the first."""
+    turns = sorted(len(session.turns) for session in plan.sessions)
+    first = plan.sessions[0]
+    found: dict[str, Any] = {
+        "source": plan.source,
+        "different": len(plan.sessions),
+        "turns": {"all": sum(turns), "fewest": turns[0], "median": turns[len(turns) // 2], "most": turns[-1]},
+        "think_s": seconds(sum(turn.think_ns for session in plan.sessions for turn in session.turns)),
+        "tool_s": seconds(sum(turn.tool_ns for session in plan.sessions for turn in session.turns)),
+        "history": plan.history,
+        "salt": plan.salt,
+        "header": plan.header,
+        "until": plan.until,
+        "first": {"id": first.id, "turns": [_turn(turn) for turn in first.turns]},
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "after": list(turn.after),
+        "history": len(turn.history),
+        "messages": [str(message.get("role")) for message in turn.messages],
+        "think_s": seconds(turn.think_ns) or None,
+        "tool_s": seconds(turn.tool_ns) or None,
+        "max_tokens": turn.max_tokens,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

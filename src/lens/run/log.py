@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from lens.orchestrator.engine import Outcome
 from lens.orchestrator.plan import Plan, count_of
+from lens.orchestrator.run_state import Outcome
 from lens.units import human_duration
 
 LOG = logging.getLogger(__name__)

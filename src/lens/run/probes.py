@@ -27,7 +27,7 @@ from lens.analysis.diagnosis.symptoms import (
 )
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.model import Record, Status
-from lens.orchestrator.plan import SIMULATOR, make_target
+from lens.orchestrator.plan_target import SIMULATOR, make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 from lens.run.checks import refuse_others, refuse_thresholds

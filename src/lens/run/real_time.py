@@ -11,7 +11,7 @@ from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
 from lens.metrics.rows import values_of
 from lens.model import Record
-from lens.orchestrator.engine import RunState
+from lens.orchestrator.run_state import RunState
 from lens.run.result import RunResult
 from lens.run.sink import Sink
 from lens.units import NS_PER_S

@@ -19,7 +19,7 @@ from lens.metrics.summarize import summarize
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo
-from lens.orchestrator.engine import Outcome
+from lens.orchestrator.run_state import Outcome
 from lens.orchestrator.schedule import AUTO
 from lens.pricing import PriceBook
 from lens.run.budget import cost_warning, gpu_cost

@@ -13,7 +13,7 @@ import msgspec
 
 from lens.analysis.diagnosis.symptoms import Served
 from lens.errors import LensError
-from lens.orchestrator.plan import PlanTarget
+from lens.orchestrator.plan_target import PlanTarget
 from lens.providers.openai import OpenAI
 from lens.providers.values import as_dict, as_list, as_str, parse_json
 from lens.push.http import Answer, Request, exchange, in_thread

@@ -12,7 +12,7 @@ from lens.config.settings import RunConfig, TargetConfig
 from lens.config.targets import target_names
 from lens.errors import LensError
 from lens.model import Target
-from lens.orchestrator.plan import SIMULATOR
+from lens.orchestrator.plan_target import SIMULATOR
 
 # Stands for the address of a simulator in a plan that is only shown.
 PLACEHOLDER = "http://127.0.0.1:1/v1"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lens.model import Record, RunInfo
-from lens.orchestrator.engine import RunState
+from lens.orchestrator.run_state import RunState
 
 if TYPE_CHECKING:
     from lens.run.result import RunResult

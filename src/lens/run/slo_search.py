@@ -24,8 +24,8 @@ from lens.run.stop_rule import interval_of
 from lens.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from lens.orchestrator.engine import OnRecord, Outcome
     from lens.orchestrator.plan import Plan
+    from lens.orchestrator.run_state import OnRecord, Outcome
     from lens.orchestrator.stop import Stop
 
 # A try lasts so long, unless --duration says otherwise.

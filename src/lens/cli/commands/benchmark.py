@@ -14,6 +14,7 @@ from lens.cli.gates import GATES
     options.TARGET,
     options.LOAD,
     options.PROMPT,
+    options.SESSIONS,
     options.CONNECTION,
     FIGURES,
     GATES,

@@ -163,7 +163,7 @@ def _check_current(settings: Settings, current: str) -> None:
         ConfigError: no target, or more than one, is meant by --current.
     """
     from lens.config.targets import find_named
-    from lens.orchestrator.plan import planned_targets
+    from lens.orchestrator.plan_target import planned_targets
     from lens.run.simulators import with_placeholders
 
     targets = planned_targets(with_placeholders(settings.config).targets)

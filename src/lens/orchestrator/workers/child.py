@@ -20,8 +20,9 @@ import trio
 
 from lens.errors import LensError, causes
 from lens.model import Record
-from lens.orchestrator.engine import Outcome, RunState, run_plan
+from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
+from lens.orchestrator.run_state import Outcome, RunState
 from lens.orchestrator.shards import Share
 from lens.orchestrator.stop import Stop, stopped_by_signals
 from lens.orchestrator.workers import messages as handover
@@ -103,7 +104,7 @@ def main() -> int:
 
 
 async def _run(channel: Channel, order: handover.Order) -> Outcome:
-    plan = make_plan(order.config, prompts=order.prompts, trace_ns=order.trace_ns)
+    plan = make_plan(order.config, prompts=order.prompts, trace_ns=order.trace_ns, sessions=order.sessions)
     async with stopped_by_signals(Stop(), signal.SIGTERM) as stop:
         told = _Orders(stop)
         token = trio.lowlevel.current_trio_token()

@@ -15,8 +15,9 @@ import msgspec
 from lens.columns import decode_hook, pack_hook
 from lens.config.settings import RunConfig
 from lens.model import Record
-from lens.orchestrator.engine import Outcome
 from lens.orchestrator.plan import Plan
+from lens.orchestrator.run_state import Outcome
+from lens.orchestrator.sessions.session import SessionPlan
 from lens.wire import Prompt, Secret
 
 # To a worker: what to do; at which instant the next stage begins; start nothing more; end what is under way.
@@ -35,6 +36,7 @@ class Order(msgspec.Struct, frozen=True):
     cpu: int | None = None  # the core to stay on
     prompts: tuple[Prompt, ...] = ()
     trace_ns: tuple[int, ...] = ()
+    sessions: SessionPlan | None = None
 
 
 def order_of(plan: Plan, worker: int, of: int, cpu: int | None = None) -> Order:
@@ -53,7 +55,7 @@ def order_of(plan: Plan, worker: int, of: int, cpu: int | None = None) -> Order:
         for said, made in zip(plan.config.targets, plan.targets, strict=True)
     ]
     config = msgspec.structs.replace(plan.config, targets=tuple(targets))
-    return Order(config, worker, of, cpu, plan.prompts, plan.trace_ns)
+    return Order(config, worker, of, cpu, plan.prompts, plan.trace_ns, plan.sessions)
 
 
 def packed(kind: bytes, data: bytes = b"") -> bytes:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import reduce
 from typing import Any, Protocol
 
 import trio
@@ -21,9 +22,10 @@ from lens.clocks import WorkerClock
 from lens.errors import LensError
 from lens.model import Record, Status
 from lens.orchestrator.collect import AnswerWarnings
-from lens.orchestrator.engine import OnRecord, Outcome, RunState
 from lens.orchestrator.limits import LimitsSeen
 from lens.orchestrator.plan import Plan
+from lens.orchestrator.run_state import OnRecord, Outcome, RunState
+from lens.orchestrator.sessions.session import SessionsCut
 from lens.orchestrator.shards import Share, monotonic_of, share_of
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
@@ -115,7 +117,7 @@ class _SharedRun:
         self.plan, self.stop, self.on_record = plan, stop, on_record
         ours = share_of(plan.config.load)
         self.workers = [_Worker(ours.share(number, len(links)), link) for number, link in enumerate(links)]
-        self.state = RunState(ours.total(plan.stages))
+        self.state = RunState(plan.requests_of_share(ours))
         self.limits = LimitsSeen()
         self.answers = AnswerWarnings()
         self.broken: Exception | None = None
@@ -213,7 +215,8 @@ class _SharedRun:
         told = [f"worker {w.share.worker}: {w.error}" for w in self.workers if w.error]
         lost = [*told, *[self._obituary(w) for w in self.workers if w.outcome is None and w.error is None]]
         told = [*lost]
-        told += [*self.limits.warnings(), *self.answers.warnings()]
+        cut = reduce(SessionsCut.plus, [one.cut for one in done], SessionsCut())
+        told += [*self.limits.warnings(), *self.answers.warnings(), *cut.warnings()]
         for one in done:
             told += [warning for warning in one.warnings if warning not in told]
         clocks = [clock for worker in self.workers if (clock := worker.link.clock()) is not None]
@@ -225,13 +228,14 @@ class _SharedRun:
             incomplete="; ".join(lost) or None,
             warnings=tuple(told),
             clocks=tuple(clocks),
+            cut=cut,
         )
 
     def _obituary(self, worker: _Worker) -> str:
         told = f"worker {worker.share.worker} {worker.how or 'did not end in time'} before it was done"
         parts = [worker.share.expected(stage) if stage.duration_ns is None or stage.open_loop else None
                  for stage in self.plan.stages]  # fmt: skip
-        if None in parts:
+        if None in parts or self.plan.sessions is not None:
             return f"{told}; what it had handed back is kept"
         whole = sum(part for part in parts if part is not None)
         return f"{told}; {max(whole - worker.received, 0)} of its {whole} requests are missing"

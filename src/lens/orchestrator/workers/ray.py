@@ -27,8 +27,8 @@ from lens._core.clock import now_ns
 from lens.clocks import WorkerClock
 from lens.errors import ConfigError, LensError
 from lens.model import Record
-from lens.orchestrator.engine import OnRecord, Outcome, RunState
 from lens.orchestrator.plan import Plan
+from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.wall_clock import shift_record
 from lens.orchestrator.workers.parent import READ_BYTES, Link, run_shared
