@@ -16,7 +16,7 @@ import lens
 from lens.cli.commands.benchmark import command
 from lens.cli.running import run_settings
 from lens.cli.settings import settings_of
-from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.model import Status
 from lens.simulator import make_script, start
@@ -42,6 +42,20 @@ def load(holds=None, refused=None, **fields):
 
 def prompts(holds, **fields):
     return Row({"prompts": {"texts": None, **fields}}, holds)
+
+
+def sessions(holds=None, refused=None, load=None, prompts=None, **fields):
+    said = {key: value for key, value in {"file": "sessions.jsonl", **fields}.items() if value is not None}
+    others = {"load": {"iterations": 2, **(load or {})}, "prompts": {"texts": None, **(prompts or {})}}
+    return Row({**others, "sessions": said}, holds, refused)
+
+
+def turns(*names):
+    """Whether these turns were sent, and no others: "a0" is the first of session a."""
+    return lambda result: (
+        succeeded(result)
+        and sorted(f"{one.session.session_id}{one.session.turn}" for one in result.records) == sorted(names)
+    )
 
 
 def target(holds, refused=None, **fields):
@@ -82,6 +96,14 @@ BASE = {
     "prompts": {"texts": ["one", "two words"]},
 }
 
+ROLES = ("user", "assistant")
+DIALOGUES = [
+    {
+        "id": name,
+        "messages": [{"role": ROLES[i % 2], "content": f"{name} says {i}"} for i in range(many)],
+    }
+    for name, many in (("a", 3), ("b", 5))
+]
 LOAD = {
     "pattern": load(lambda r: len(r.records) == 2 and r.records[0].stage == "single", pattern="single"),
     "iterations": load(count(5), iterations=5),
@@ -239,11 +261,61 @@ OUTPUT = {
     "tokenizer refused": Row({"output": {"tokenizer": "papyrus"}}, refused="papyrus"),
     "log_level": Row({"output": {"log_level": "debug"}}, succeeded),
 }  # fmt: skip
+SESSIONS = {
+    "file": sessions(turns("a0", "a1", "b0", "b1", "b2")),
+    "file again": sessions(lambda r: turns("a0", "a1", "b0", "b1", "b2", "a#20", "a#21")(r) and
+        any("come again" in one for one in r.warnings), load={"iterations": 3}),
+    "file of more": sessions(turns("a0", "a1"), load={"iterations": 1}),
+    "file and workers": sessions(turns("a0", "a1", "b0", "b1", "b2"), load={"workers": 2, "concurrency": 2}),
+    "file and shard": sessions(turns("b0", "b1", "b2"), load={"shard": "1/2", "concurrency": 2}),
+    "file and warm-up": sessions(lambda r: turns("b0", "b1", "b2", "a#20", "a#21")(r) and marked(0)(r),
+        load={"warmup": "1"}),
+    "file and sweep": sessions(lambda r: len(r.records) == 6 and stages("1 at a time", "2 at a time")(r),
+        load={"iterations": 1, "sweep_concurrency": [1, 2], "duration": None}, salt="session", turns="3", file=None),
+    "file and burst": sessions(stages("burst 1"), load={"pattern": "burst", "iterations": 1, "concurrency": 2}),
+    "file and order": sessions(lambda r: len(r.records) >= 2, prompts={"order": "random"}),
+    "file and system": sessions(lambda r: inputs(r)[0] > 6, prompts={"system": "be very brief and polite"}),
+    "file and budget": sessions(refused="price", load={"max_cost_usd": "1"}),
+    "file and prompts": sessions(refused="--prompt .*sessions", prompts={"texts": ["one"]}),
+    "file and rate": sessions(refused="--session-rate", load={"rate_per_s": 5}),
+    "file and idle": sessions(refused="--idle-gaps", load={"idle_gaps": ["20ms"], "iterations": 8}),
+    "file and search": sessions(refused="--search-slo", load={"search_slo": ["ttft_p50<5000"]}),
+    "file and both": sessions(refused="--connection both", load={"connection": "both"}),
+    "file and warm-up auto": sessions(refused="--warmup auto", load={"warmup": "auto"}),
+    "file and cool-down": sessions(refused="--cooldown", load={"cooldown": "1"}),
+    "file and trace": sessions(refused="give that file for both", load={"trace": "trace.jsonl", "iterations": None}),
+    "file and single": sessions(refused="single requests", load={"pattern": "single"}),
+    "file and sweep of rates": sessions(refused="--sweep-max", load={"sweep_max_per_s": 5}),
+    "file that is absent": sessions(refused="session file none.jsonl: cannot read", file="none.jsonl"),
+    "file of prompts": sessions(refused="session file prompts.txt: no row of JSON", file="prompts.txt"),
+    "format": sessions(turns("a0", "a1", "b0", "b1", "b2"), format="messages"),
+    "format refused": sessions(refused="did you mean messages", format="message"),
+    "rate_per_s": sessions(lambda r: turns("a0", "a1", "b0", "b1", "b2")(r) and stages("40/s")(r), rate=40),
+    "rate_per_s ramp": sessions(stages("10/s to 50/s"), rate=10, load={"ramp_to_per_s": 50, "duration": "100ms"}),
+    "history": sessions(turns("a0", "a1", "b0", "b1", "b2"), history="live"),
+    "history refused": sessions(refused="has no recorded answer", history="recorded", file="unanswered.jsonl"),
+    "think": sessions(lambda r: {one.session.think_ns for one in r.records if one.session.turn} == {2_000_000},
+        think="2ms"),
+    "think refused": sessions(refused="--think 'long'", think="long"),
+    "salt": sessions(lambda r: min(inputs(r)) >= 2, salt="run"),
+    "header": sessions(succeeded, header="X-Session-ID"),
+    "header refused": sessions(refused="header 'a b'", header="a b"),
+    "until": sessions(turns("a0", "a1", "b0", "b1"), until="lane", think="150ms", load={"concurrency": 2}),
+    "until refused": sessions(refused="--session-until lane", until="lane", rate=5),
+    "turns": sessions(lambda r: len(r.records) == 6, turns="3", file=None),
+    "turns refused": sessions(refused="--turns .*cannot be combined with --sessions", turns="3"),
+    "turn_tokens": sessions(lambda r: min(inputs(r)) >= 40, turns="2", turn_tokens="40", file=None),
+    "turn_tokens alone": sessions(refused="--turn-tokens .*has no effect without", turn_tokens="40", file=None),
+    "tools": sessions(lambda r: {one.session.tool_ns for one in r.records if one.session.turn} == {3_000_000},
+        turns="2", tools="1:3ms", file=None),
+    "tools refused": sessions(refused="--tools '5'", turns="2", tools="5", file=None),
+}  # fmt: skip
 RUN = {
     "targets": Row({"targets": [{"model": "a"}, {"model": "b"}]},
         lambda r: len(r.records) == 6 and {one.model for one in r.records} == {"a", "b"}),
     "load": LOAD["iterations"],
     "prompts": PROMPTS["texts"],
+    "sessions": SESSIONS["file"],
     "output": OUTPUT["save_text"],
     # When the rounds of a monitor come; of one run it says nothing.
     "monitor": Row({"monitoring": {"interval": "5s"}}, count(3)),
@@ -256,7 +328,14 @@ RUN = {
 }  # fmt: skip
 TABLE = {
     f"{section}.{name}": row
-    for section, rows in (("run", RUN), ("load", LOAD), ("prompts", PROMPTS), ("output", OUTPUT), ("target", TARGET))
+    for section, rows in (
+        ("run", RUN),
+        ("load", LOAD),
+        ("prompts", PROMPTS),
+        ("sessions", SESSIONS),
+        ("output", OUTPUT),
+        ("target", TARGET),
+    )
     for name, row in rows.items()
 }
 
@@ -304,6 +383,8 @@ def file_of(servers, tmp_path, monkeypatch):
         (tmp_path / folder).mkdir()
         monkeypatch.chdir(tmp_path / folder)
         Path("prompts.txt").write_text("first\nsecond one\nthird one here\n")
+        Path("sessions.jsonl").write_text("\n".join(json.dumps(row) for row in DIALOGUES))
+        Path("unanswered.jsonl").write_text('{"session_id": "u", "turns": [{"text": "one"}, {"text": "two"}]}')
         Path("trace.jsonl").write_text("".join(f'{{"timestamp": {at}}}\n' for at in (0.0, 0.05, 0.5)))
         tree = {**BASE, **row.file}
         for section in ("load", "prompts"):
@@ -335,13 +416,18 @@ def plain(text):
     return re.sub(r"[-+~]?\d[\d.,e+-]*", "#", text or "")
 
 
+def without_times(turn):
+    """A turn without the instant of its session."""
+    return msgspec.structs.replace(turn, planned_ns=None)
+
+
 def shape(result):
     """All of a result that is not a measured time."""
     records = [
         (
             one.index, one.provider, one.model, one.target, one.stage, one.prompt_id, one.status, one.category,
             one.http_status, one.warmup, one.stream, one.text, one.token_source, one.usage, one.labels,
-            len(one.tries), one.finish_reason,
+            len(one.tries), one.finish_reason, one.session and without_times(one.session),
         )
         for one in result.records
     ]  # fmt: skip
@@ -359,7 +445,11 @@ def shape(result):
 
 
 # What ends at a time or by a measured figure has as many requests as fit; how many is not compared.
-BY_TIME = {"load.until", "load.warmup auto", "load.search_slo", "load.search_max"}
+# So is the order of turns of sessions that go on at a time.
+BY_TIME = {
+    f"sessions.{name}"
+    for name in ("until", "file and sweep", "file and burst", "file and workers", "rate_per_s", "rate_per_s ramp")
+} | {"load.until", "load.warmup auto", "load.search_slo", "load.search_max"}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -390,6 +480,7 @@ def test_a_field_does_the_same_from_the_command_line_and_the_library(name, file_
         ("run", RunConfig),
         ("load", LoadConfig),
         ("prompts", PromptConfig),
+        ("sessions", SessionConfig),
         ("output", OutputConfig),
         ("target", TargetConfig),
     ],

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from lens.errors import ConfigError, FileError, did_you_mean
+from lens.orchestrator.sessions.aiperf import is_dag, is_multi_turn, read_dag, read_multi_turn
 from lens.orchestrator.sessions.conversations import is_messages, is_sharegpt, read_messages, read_sharegpt
 from lens.orchestrator.sessions.rows import Row, UnusableRow, read_rows
 from lens.orchestrator.sessions.session import Session
@@ -30,6 +31,8 @@ class Format(NamedTuple):
 # The first that matches is meant: what is told by more stands before what is told by less.
 FORMATS = (
     Format("sharegpt", is_sharegpt, read_sharegpt),
+    Format("aiperf-dag", is_dag, read_dag),
+    Format("aiperf", is_multi_turn, read_multi_turn),
     Format("messages", is_messages, read_messages),
 )
 NAMES = tuple([one.name for one in FORMATS])
