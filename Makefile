@@ -47,8 +47,11 @@ help:
 demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
-# The summary of the tests of the wheel closes the output.
-test: lint types sanitize threads coverage unit report
+# What needs one processor runs two at a time. The summary of the tests of the wheel closes the output.
+test: .venv-test/installed
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types sanitize threads coverage
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory report
 	@tail -n 1 build/unit.log
 
 .venv/bin/python .venv-test/bin/python:

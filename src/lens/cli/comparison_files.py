@@ -5,20 +5,16 @@ They are opened before anything is sent or read, so that one that cannot be writ
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from lens.config.settings import ExportConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.export.formats import Format, format_named
-from lens.history.write import NewFile
-from lens.run.outputs import Destination, destinations
+from lens.run.outputs import Destination, OpenPlaces, destinations, write_piece
 
 if TYPE_CHECKING:
     from lens.analysis.sides import Compared
@@ -80,49 +76,21 @@ def places_of_flags(params: dict[str, Any]) -> list[Destination]:
     return destinations(config, output, own=FORMATS)
 
 
-class ComparisonFiles:
+class ComparisonFiles(OpenPlaces):
     """The open outputs of a comparison; a context manager. An exception keeps what was written, as .partial."""
-
-    def __init__(self, places: list[Destination], *, force: bool) -> None:
-        self._places, self._force = places, force
-        self._stack = ExitStack()
-        self._files: list[NewFile | None] = []
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        return tuple([place.path for place in self._places if place.path])
-
-    def __enter__(self) -> Self:
-        """
-        Raises:
-            FileError: a file exists, or cannot be written.
-        """
-        with ExitStack() as stack:
-            for place in self._places:
-                file = NewFile(place.path, force=self._force) if place.path else None
-                self._files.append(stack.enter_context(file) if file else None)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def write(self, found: Compared, *, table: Table | None = None, info: RunInfo | None = None) -> None:
         """Write the comparison in every format. table, info: of a run that was measured for it."""
         from lens.export.comparison import csv_table, json_document
 
-        for place, file in zip(self._places, self._files, strict=True):
+        for place, file in self:
             name = place.format.name
             pieces = (
                 json_document(found, table=table, info=info) if name == "json"
                 else iter([csv_table(found) if name == "csv" else _junit(found)])
             )  # fmt: skip
             for piece in pieces:
-                (sys.stdout.buffer if file is None else file).write(piece)
-            if file is None:
-                sys.stdout.buffer.flush()
+                write_piece(file, piece)
 
 
 def _junit(found: Compared) -> bytes:

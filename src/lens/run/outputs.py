@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,23 +38,28 @@ class Destination(NamedTuple):
     numbered: bool = False  # the name is ours: take the next one where it is taken
 
 
-class Outputs(Sink):
-    """All export files of one run; a context manager. Leaving by an exception keeps what was written, as .partial."""
+class OpenPlaces:
+    """The files of several destinations while they are written; a context manager.
 
-    def __init__(
-        self, places: Iterable[Destination], book: PriceBook, *, force: bool, single: bool, save_text: bool
-    ) -> None:
-        """
-        force: replace files that exist.
-        single: the run is one request, and a format may show it without a list around it.
-        save_text: write the texts of answers too.
-        """
-        self._places = tuple(places)
-        self._book, self._force, self._single, self._save_text = book, force, single, save_text
+    Leaving by an exception keeps what was written, as .partial.
+    """
+
+    def __init__(self, places: Iterable[Destination], *, force: bool) -> None:
+        """force: replace files that exist."""
+        self._places, self._force = tuple(places), force
         self._stack = ExitStack()
         self._files: list[NewFile | None] = []
-        self._exports: list[Export] = []
-        self.trouble: str | None = None  # why the outputs are not complete
+
+    def __iter__(self) -> Iterator[tuple[Destination, NewFile | None]]:
+        """Return each destination with its open file; None: standard output."""
+        return zip(self._places, self._files, strict=True)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        return tuple([place.format for place in self._places])
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -81,39 +86,79 @@ class Outputs(Sink):
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    def close(self) -> None:
+        """Give the files their names: they are complete."""
+        self._stack.close()
+
+
+def write_piece(file: NewFile | None, piece: bytes) -> None:
+    """Write to a file, or to standard output at once."""
+    if file is not None:
+        file.write(piece)
+    else:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
+class Outputs(Sink):
+    """All export files of one run; a context manager. Leaving by an exception keeps what was written, as .partial."""
+
+    def __init__(
+        self, places: Iterable[Destination], book: PriceBook, *, force: bool, single: bool, save_text: bool
+    ) -> None:
+        """
+        force: replace files that exist.
+        single: the run is one request, and a format may show it without a list around it.
+        save_text: write the texts of answers too.
+        """
+        self._open = OpenPlaces(places, force=force)
+        self._book, self._single, self._save_text = book, single, save_text
+        self._exports: list[Export] = []
+        self.trouble: str | None = None  # why the outputs are not complete
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, complete or not."""
+        return self._open.paths
+
+    def __enter__(self) -> Self:
+        """
+        Raises:
+            FileError: a file exists, or cannot be written.
+        """
+        self._open.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
     def on_start(self, info: RunInfo) -> None:
         """Load each format.
 
         Raises:
             ConfigError: a format's library is missing.
         """
-        self._exports = [open_export(place.format, info, self._book, single=self._single) for place in self._places]
+        self._exports = [open_export(one, info, self._book, single=self._single) for one in self._open.formats]
 
     def on_end(self, result: RunResult) -> None:
         """Write the run in every format and complete the files, or say in `trouble` why that failed."""
-        if not self._places:
+        if not len(self._open):
             return
         try:
-            for place, file, export in zip(self._places, self._files, self._exports, strict=True):
+            for (place, file), export in zip(self._open, self._exports, strict=True):
                 few = place.format.of_records
                 table, summary = (result.listed, result.warned) if few else (result.table, result.summary)
                 if not self._save_text:
                     table = table.with_records(without_text)
                 for piece in export.write(table, result.info, summary):
-                    _write(file, piece)
-            self._stack.close()
+                    write_piece(file, piece)
+            self._open.close()
         except Exception as error:  # also a lack of memory, and an export of a plugin: what was measured is rescued
-            self._stack.__exit__(type(error), error, error.__traceback__)
+            self._open.__exit__(type(error), error, error.__traceback__)
             ours = isinstance(error, LensError)
             self.trouble = str(error) if ours else f"an output cannot be made: {type(error).__name__}: {error}"
-
-
-def _write(file: NewFile | None, piece: bytes) -> None:
-    if file is not None:
-        file.write(piece)
-    else:
-        sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
 
 
 def destinations(
