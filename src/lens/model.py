@@ -362,3 +362,4 @@ class RunInfo(Noun, frozen=True):
     labels: dict[str, str] = {}
     worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines, or of the shards of a merged run
     wall_clock: WallClock | None = None  # how well the machine's time was kept
+    prices: dict[str, Any] = {}  # those that were given for the run; see pricing.run_prices

@@ -172,3 +172,15 @@ def test_a_run_without_requests_is_written_too(name):
 
 def test_labels_become_tags():
     assert "region=eu" in point(msgspec.structs.replace(record(), labels={"region": "eu"}))
+
+
+def test_a_cost_of_counted_tokens_is_marked_as_an_estimate():
+    """Where a tokenizer counted what the server did not, each output says so of the cost; of others it says nothing."""
+    counted, guessed = record(), record(token_source="estimated:o200k")
+    lines = exported("prometheus", [counted, guessed]).decode().splitlines()
+    usd = {line.split("{")[0]: float(line.split()[-1]) for line in lines if "cost_usd_total{" in line}
+    assert usd["llm_latency_lens_estimated_cost_usd_total"] == pytest.approx(usd["llm_latency_lens_cost_usd_total"] / 2)
+    assert "estimated" not in exported("prometheus", [counted]).decode()
+    for name, mark in (("otlp", b'"llm_latency_lens.cost_estimated"'), ("influxdb", b"cost_estimated=true")):
+        assert mark in exported(name, [guessed])
+        assert b"cost_estimated" not in exported(name, [counted])

@@ -192,7 +192,7 @@ def _counts(request: Request, _: Metric) -> Sequence[Used]:
 
 
 def _price(request: Request, _: Metric) -> Sequence[Used]:
-    cost = request.table.book.cost(request.record)
+    cost = request.table.book_of(0).cost(request.record)
     lines = [
         Used(
             line.what,

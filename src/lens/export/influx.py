@@ -51,6 +51,7 @@ class InfluxPoints:
         columns += [_count(name, plain_values(table.metric(name), whole=True)) for name in _COUNTS]
         columns += [_field(table, metric) for metric in added_metrics()]
         columns.append(_count("retries", table.column("tries").tolist()))
+        columns.append(["cost_estimated=true" if guessed else "" for guessed in table.costs.estimated.tolist()])
         fields = [",".join([one for one in row if one]) for row in zip(*columns, strict=True)]
         rows = zip(series_of(table), fields, start_unix_ns(table).tolist(), strict=True)
         return [f"{series} {found}{self._free(series, at_ns)}\n".encode() for series, found, at_ns in rows]

@@ -202,6 +202,8 @@ def _details(table: Table, records: Sequence[Record], events: RawEvents) -> dict
     added = {metric.name: file_name(metric) for metric in added_metrics()}
     for name, shown in {**{name: name for name in _FIGURES}, **added}.items():
         found[f"llm_latency_lens.{shown}"] = plain_values(table.metric(name))
+    # Where a tokenizer of ours counted the tokens, not the server.
+    found["llm_latency_lens.cost_estimated"] = [guessed or None for guessed in table.costs.estimated.tolist()]
     return found
 
 

@@ -107,6 +107,7 @@ class PrometheusMetrics:
         self._retries: Counter[Labels] = Counter()
         self._tokens: dict[str, Counter[Labels]] = {"input": Counter(), "output": Counter()}
         self._cost: dict[Labels, Decimal] = {}
+        self._estimated: dict[Labels, Decimal] = {}  # the part of the costs that is an estimate
         self._rates: dict[Labels, list[float]] = {}  # sum and number
         self._last: dict[Labels, float] = {}
 
@@ -133,8 +134,9 @@ class PrometheusMetrics:
         for one in first_seen(of[whose]):
             total = self._rates.setdefault(series[one], [0.0, 0])
             total[0], total[1] = total[0] + float(sums[one]), total[1] + int(counts[one])
-        for labels, cost in _costs(table, series, of).items():
-            self._cost[labels] = self._cost.get(labels, Decimal(0)) + cost
+        counted = ~np.isnan(table.counted("total_cost"))
+        _add_costs(self._cost, table, series, of, counted)
+        _add_costs(self._estimated, table, series, of, counted & table.costs.estimated)
         at = start_unix_ns(table)
         last = np.full(n, MISSING)
         np.maximum.at(last, of, at)
@@ -164,8 +166,9 @@ class PrometheusMetrics:
         yield from _simple("retries_total", "Attempts that were made again", "counter", self._retries)
         for direction, by in self._tokens.items():
             yield from _simple(f"{direction}_tokens_total", f"Tokens of {direction} by the server", "counter", by)
-        cost = {series: float(usd) for series, usd in self._cost.items()}
-        yield from _simple("cost_usd_total", "Cost in USD", "counter", cost)
+        yield from _simple("cost_usd_total", "Cost in USD", "counter", _floats(self._cost))
+        says = "Part of the cost in USD that is an estimate: a tokenizer counted the tokens, not the server"
+        yield from _simple("estimated_cost_usd_total", says, "counter", _floats(self._estimated))
         when = "Start of the last request, seconds since 1970"
         yield from _simple("last_request_timestamp_seconds", when, "gauge", self._last)
 
@@ -219,25 +222,26 @@ def _add_sums(counter: Counter[Labels], series: Sequence[Labels], of: Column, va
         counter[series[one]] += int(sums[one])
 
 
-def _costs(table: Table, series: Sequence[Labels], of: Column) -> dict[Labels, Decimal]:
-    """Return what the requests of each series cost, exactly."""
+def _add_costs(sums: dict[Labels, Decimal], table: Table, series: Sequence[Labels], of: Column, which: Column) -> None:
+    """Add what these requests cost to the sums of their series, exactly."""
     costs = table.costs
     pico = costs.pico["total_cost"].copy()
-    counted = ~np.isnan(table.counted("total_cost"))
     pico[list(costs.reported)] = UNKNOWN
-    exact = counted & (pico != UNKNOWN)
+    exact = which & (pico != UNKNOWN)
     high, low = np.zeros(len(series), dtype=np.int64), np.zeros(len(series), dtype=np.int64)
     np.add.at(high, of[exact], pico[exact] // _PICO_HALF)
     np.add.at(low, of[exact], pico[exact] % _PICO_HALF)
-    found = {
-        series[one]: Decimal(int(high[one]) * _PICO_HALF + int(low[one])).scaleb(-12) for one in first_seen(of[exact])
-    }
-    odd = np.flatnonzero(counted & ~exact)
-    for one, cost in zip(
-        of[odd].tolist(), table.take(odd).costs.decimals("total_cost") if len(odd) else (), strict=True
-    ):
-        found[series[one]] = found.get(series[one], Decimal(0)) + (cost or 0)
-    return found
+    for one in first_seen(of[exact]):
+        usd = Decimal(int(high[one]) * _PICO_HALF + int(low[one])).scaleb(-12)
+        sums[series[one]] = sums.get(series[one], Decimal(0)) + usd
+    odd = np.flatnonzero(which & ~exact)
+    each = table.take(odd).costs.decimals("total_cost") if len(odd) else ()
+    for one, cost in zip(of[odd].tolist(), each, strict=True):
+        sums[series[one]] = sums.get(series[one], Decimal(0)) + (cost or 0)
+
+
+def _floats(sums: Mapping[Labels, Decimal]) -> dict[Labels, float]:
+    return {series: float(usd) for series, usd in sums.items()}
 
 
 def _simple(

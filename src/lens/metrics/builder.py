@@ -21,6 +21,7 @@ from msgspec.structs import astuple
 from lens.arrays import functions
 from lens.arrays.dispatch import arange_like, np
 from lens.arrays.lists import ListArray
+from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
@@ -32,6 +33,7 @@ from lens.metrics.target_names import named_targets
 from lens.metrics.token_counts import tokens_of_events
 from lens.model import CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
 from lens.pricing import PriceBook
+from lens.pricing.run_prices import unpacked_prices
 
 OnProgress = Callable[[float], None]
 # Records whose columns are made at once: many enough to forget numpy's overhead, few enough for the caches.
@@ -86,6 +88,10 @@ class TableBuilder:
         self._take()
         if self._odd:
             self.warnings.append(f"{self._odd} requests have event columns of different lengths and were left out")
+        try:
+            unpacked_prices(run.info.prices if run.info is not None else {})
+        except ConfigError as error:
+            self.warnings.append(f"{error}: left out, costs are those of today's prices")
         columns: dict[str, Any] = {}
         lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}}
         if not self._parts:

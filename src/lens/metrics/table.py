@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from lens.arrays.dispatch import array_like, np
+from lens.errors import ConfigError
 from lens.metrics.buffer import Buffer
 from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
 from lens.metrics.definitions import Metric, metric_named
@@ -20,6 +21,7 @@ from lens.pricing import PriceBook
 from lens.pricing.bill import Bill, bill_of
 from lens.pricing.book import PriceKey
 from lens.pricing.columns import Costs, PriceKeys, cost_columns
+from lens.pricing.run_prices import RunPrices, unpacked_prices
 
 # Bytes of evaluated columns that a table keeps; the oldest go first and are evaluated again when asked for.
 KEPT_BYTES = 96 << 20
@@ -130,6 +132,10 @@ class Table(Columns):
         """Return the bill of the requests that succeeded, from the book."""
         return bill_of(self.book, self._price_keys(), self._usage(), self.success)
 
+    def book_of(self, row: int) -> PriceBook:
+        """Return the book of a request: with the prices that its run was given."""
+        return self.book.of_run(_given(self.runs[int(self.column("run")[row])]))
+
     def _usage(self) -> dict[str, Column]:
         return {name: self.usage(name) for name in Usage.__struct_fields__}
 
@@ -146,7 +152,9 @@ class Table(Columns):
         """Return which requests have the same price: of one provider, model and billing, within one minute."""
         names = [self.codes(name) for name in ("provider", "model", "served_model", "billing")]
         minute = self.column("wall_us") // MINUTE_US
-        groups = self.grouped(*[one.codes for one in names], minute)
+        given = [_given(run) for run in self.runs]
+        runs = [self.column("run")] if any(given) else []
+        groups = self.grouped(*[one.codes for one in names], minute, *runs)
         of = np.zeros_like(minute, dtype=np.int64)
         for number, rows in enumerate(groups):
             of[rows] = number
@@ -156,7 +164,8 @@ class Table(Columns):
             provider, model, served, billing = [
                 one.values[code] if (code := one.codes[place]) >= 0 else None for one in names
             ]
-            keys.append(PriceKey(str(provider), str(model), served, wall_time(int(minute[place]) * MINUTE_US), billing))
+            when, own = wall_time(int(minute[place]) * MINUTE_US), given[int(runs[0][place])] if runs else None
+            keys.append(PriceKey(str(provider), str(model), served, when, billing, own))
         reported = self.codes("reported_cost_usd")
         return PriceKeys(
             of.reshape(-1),
@@ -164,3 +173,11 @@ class Table(Columns):
             {int(row): reported.values[reported.codes[row]] for row in np.flatnonzero(reported.codes >= 0)},
             self.estimated,
         )
+
+
+def _given(run: Run) -> RunPrices | None:
+    """Return the prices that a run was given; those that cannot be read were told when its file was."""
+    try:
+        return unpacked_prices(run.info.prices) if run.info is not None else None
+    except ConfigError:
+        return None

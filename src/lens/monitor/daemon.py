@@ -31,6 +31,7 @@ from lens.orchestrator.plan_target import planned_targets
 from lens.orchestrator.run_info import run_info
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
+from lens.pricing.run_prices import packed_prices
 from lens.push.http import in_thread
 from lens.push.push import Push, open_push
 from lens.run.checks import refuse_others, refuse_thresholds
@@ -228,8 +229,10 @@ class Monitor:
         )
 
 
-def check_monitor(config: RunConfig) -> RunInfo:
+def check_monitor(config: RunConfig, book: PriceBook | None = None) -> RunInfo:
     """Check that a monitor can obey the configuration; return the header of what it writes.
+
+    book: whose prices the header keeps, those that were given for the monitor.
 
     Raises:
         ConfigError: a field cannot be obeyed, or a target cannot be asked.
@@ -240,7 +243,8 @@ def check_monitor(config: RunConfig) -> RunInfo:
     files = [export.file for export in config.output.exports if export.endpoint is None and export.file]
     if files:
         raise ConfigError(f"monitor: output.exports: {files[0]} cannot be written by a monitor; give --history")
-    return run_info(make_plan(with_placeholders(config)), command=COMMAND)
+    given = packed_prices(book.given([target.provider for target in config.targets])) if book is not None else {}
+    return run_info(make_plan(with_placeholders(config)), command=COMMAND, prices=given)
 
 
 def _targets_of(config: RunConfig) -> set[Who]:

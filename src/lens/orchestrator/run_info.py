@@ -24,8 +24,13 @@ from lens.secrets import MASK
 from lens.wire import Secret
 
 
-def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) -> RunInfo:
-    """Return the header of a run that is about to start; `command` must hold no secret."""
+def run_info(
+    plan: Plan, *, command: str = "", started_ns: int | None = None, prices: dict[str, Any] | None = None
+) -> RunInfo:
+    """Return the header of a run that is about to start; `command` must hold no secret.
+
+    prices: those that were given for the run, as pricing.run_prices packs them.
+    """
     return msgspec.structs.replace(
         new_run_info(started_ns),
         targets=tuple([target.info for target in plan.targets]),
@@ -33,6 +38,7 @@ def run_info(plan: Plan, *, command: str = "", started_ns: int | None = None) ->
         config=settings_of(plan.config),
         labels=plan.config.labels,
         wall_clock=read_wall_clock(),
+        prices=prices or {},
     )
 
 

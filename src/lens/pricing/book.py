@@ -20,6 +20,7 @@ from lens.columns import UNREADABLE
 from lens.errors import ConfigError, FileError
 from lens.model import Billing, Record, Usage
 from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line
+from lens.pricing.run_prices import RunPrices, check_prices
 from lens.pricing.table import TIERS, PriceTable, Terms, shipped
 
 # A table older than this, seen from the request, is called stale.
@@ -44,6 +45,7 @@ class PriceKey(NamedTuple):
     served_model: str | None = None  # what the answer says it is from
     when: datetime | None = None  # None: now
     billing: Billing | None = None
+    given: RunPrices | None = None  # the prices that its run was given
 
 
 class Extras(NamedTuple):
@@ -90,6 +92,7 @@ class PriceBook:
         self._prices, self._table, self.tier = tuple(prices), table, tier
         self._found: dict[tuple[str, str, str | None, datetime | None, Terms], Price | None] = {}
         self._same: dict[Price, Price] = {}  # one object for all minutes in which a price held
+        self._books: dict[RunPrices, PriceBook] = {}
 
     def find(self, provider: str, model: str, when: datetime | None = None) -> Price | None:
         """Return the price of a model at a time (now, where none is given); None when the book has none."""
@@ -100,6 +103,9 @@ class PriceBook:
 
         Where the book does not know the model's name, as that of a deployment or an alias, that of the answer counts.
         """
+        book = self.of_run(key.given)
+        if book is not self:
+            return book.price_at(key._replace(given=None))
         minute = key.when and key.when.replace(second=0, microsecond=0)
         terms = terms_of(key.billing, self.tier)
         place = (key.provider, key.model, key.served_model, minute, terms)
@@ -109,6 +115,24 @@ class PriceBook:
             price = self._look_up(key, terms)
             self._found[place] = price and self._same.setdefault(price, price)
         return self._found[place]
+
+    def of_run(self, given: RunPrices | None) -> PriceBook:
+        """Return the book with the prices that a run was given behind the user's own, before the table.
+
+        A book without a table says everything by itself.
+        """
+        if given is None or self._table is None:
+            return self
+        if given not in self._books:
+            table = None if given.alone else self._table
+            self._books[given] = PriceBook((*self._prices, *given.own), table, tier=self.tier or given.tier)
+        return self._books[given]
+
+    def given(self, providers: Iterable[str]) -> RunPrices:
+        """Return what a run of these providers was given beside the table, for its header."""
+        names = {provider_name(one) for one in providers}
+        own = [price for price in self._prices if price.provider is None or provider_name(price.provider) in names]
+        return RunPrices(own=tuple(own), tier=self.tier, alone=self._table is None)
 
     def _look_up(self, key: PriceKey, terms: Terms) -> Price | None:
         provider = provider_name(key.provider)
@@ -220,6 +244,9 @@ class PriceBook:
 
     def missing(self, key: PriceKey) -> str:
         """Return why there is no price: an unknown tier or model, and whether the model is newer than the book."""
+        book = self.of_run(key.given)
+        if book is not self:
+            return book.missing(key._replace(given=None))
         name, terms = f"{key.provider}/{key.model}", terms_of(key.billing, self.tier)
         if self._table is None:
             return f"no price for {name}; {GIVE_PRICE}"
@@ -299,10 +326,7 @@ def _decoded(data: bytes, what: str) -> tuple[Price, ...]:
         prices = msgspec.json.decode(data, type=tuple[Price, ...])
     except (*UNREADABLE, InvalidOperation) as error:
         raise ConfigError(f"{what}: {error}; write a list like {example}") from None
-    for price in prices:
-        rates = [value for value in msgspec.structs.asdict(price).values() if isinstance(value, Decimal)]
-        if not all(rate.is_finite() and rate >= 0 for rate in rates):
-            raise ConfigError(f"{what}: {price.model or 'a price'} is below zero, or no number")
+    check_prices(prices, what)
     return prices
 
 

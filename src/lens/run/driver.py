@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -30,6 +30,7 @@ from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
 from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
 from lens.pricing import PriceBook, standard_book
+from lens.pricing.run_prices import packed_prices
 from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
 from lens.run.checks import check_config, is_shared
@@ -89,7 +90,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
     with with_simulators(config) as hosted:
         run = _DrivenRun(hosted, options, sinks, stop or Stop())
         with run.outputs, _spool(run.outputs, options.journal) as journal:
-            info = calibrated(run_info(run.plan, command=options.command))
+            info = calibrated(run_info(run.plan, command=options.command, prices=run.prices()))
             journal.add(info)
             for sink in run.sinks:
                 sink.on_start(info)
@@ -174,6 +175,10 @@ class _DrivenRun:
         self.outputs = Outputs(places, self.book, force=options.force, single=single, save_text=output.save_text)
         # Files are written last: what draws on a terminal is done by then.
         self.sinks = (*sinks, *([RealTime()] if output.real_time else []), self.outputs)
+
+    def prices(self) -> dict[str, Any]:
+        """Return the prices that were given for the run, for its header."""
+        return packed_prices(self.book.given([target.provider for target in self.config.targets]))
 
     async def carry_out(self, journal: Journal) -> Outcome:
         """Send everything; records go to the journal and the sinks."""

@@ -137,7 +137,7 @@ def _difference(one: RunInfo, other: RunInfo) -> str | None:
 
 def _settings(info: RunInfo) -> dict[str, Any]:
     """The settings that all parts of a run have in common, by section and name."""
-    found: dict[str, Any] = {"targets": _places(info)}
+    found: dict[str, Any] = {"targets": _places(info), "prices": info.prices}
     for section in ("load", "prompts"):
         fields = info.config.get(section, {}).items()
         found |= {f"{section}.{name}": value for name, value in fields if name not in OF_A_PART}

@@ -120,7 +120,7 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
             return wanted._replace(config=simulators.host(wanted.config))
 
         settings = ready(settings)
-        monitor = Monitor(settings, check_monitor(settings.config), probe, say)
+        monitor = Monitor(settings, check_monitor(settings.config, settings.book), probe, say)
         listeners = await listeners_of(settings)
         for listener in listeners:
             host, port = listener.socket.getsockname()[:2]
