@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from lens.cli.command import Command, Option
+from lens.cli.commands import doctor
 from lens.cli.main import COMMANDS
 from lens.cli.settings import settings_of
 from lens.errors import LensError
@@ -47,6 +48,10 @@ VALUES = {
     "--listen": "127.0.0.1:1", "--slo": "ttft<1000 99%", "--webhook": "http://w:1", "--history": "{folder}/h",
     "--keep": "5h", "--jitter": "0.5", "--seed": "5", "--max-tokens": "40", "--max-errors": "5%",
 }  # fmt: skip
+# Where another value is needed.
+VALUES_OF = {"doctor": {"--input-tokens": "200"}}
+# What doctor reads itself: how much it asks, and how it tells what it found.
+OF_DOCTOR = ("iterations", "concurrent", "input_tokens", "output_tokens", "as_json", "export", "output", "force")
 # Settings of a load that a plan is made from.
 IN_THE_PLAN = {
     "pattern", "iterations", "concurrency", "rate_per_s", "arrival", "burstiness", "duration_ns", "ramp_to_per_s",
@@ -88,10 +93,21 @@ def places(tmp_path_factory):
 def words_of(option, places):
     if option.is_flag:
         return [name_of(option)]
-    value = VALUES.get(name_of(option))
+    value = VALUES_OF.get(places.get("of"), {}).get(name_of(option), VALUES.get(name_of(option)))
     if value is None and isinstance(option.type, click.Choice):
         value = option.type.choices[-1]
     return [name_of(option), (value or "3").format(**places)]
+
+
+def settings_by(ctx, command):
+    if is_doctor(command):
+        return doctor.settings_from(ctx)
+    decided = {"pattern": "single"} if command.callback.__module__.endswith("profile") else {}
+    return settings_of(ctx, **decided)
+
+
+def is_doctor(command):
+    return command.callback is doctor.command.callback
 
 
 def run_of(command, options, words):
@@ -100,12 +116,13 @@ def run_of(command, options, words):
     small = Command(command.name, params=[o for o in command.params if isinstance(o, Option) and name_of(o) in options])
     try:
         with small.make_context("x", [*BASE, *words], obj={}) as ctx:
-            decided = {"pattern": "single"} if command.callback.__module__.endswith("profile") else {}
-            settings = settings_of(ctx, **decided)
+            settings = settings_by(ctx, command)
             check_load(settings.config.load)
             plan = make_plan(settings.config, ENVIRON)
             written = destinations(settings.config, settings.output)
-            shown = [ctx.params.get(name) for name in ("definitions", "duration")]
+            shown = [
+                ctx.params.get(name) for name in ("definitions", "duration", *(OF_DOCTOR if is_doctor(command) else ()))
+            ]
     except (click.UsageError, LensError):
         return None
     load = settings.config.load
@@ -133,12 +150,13 @@ PARTNERS = {
 SHARED = [name_of(o) for o in options_of("benchmark")]
 
 
-@pytest.mark.parametrize("name", ["benchmark", "profile", "compare", "optimize", "monitor"])
+@pytest.mark.parametrize("name", ["benchmark", "profile", "compare", "optimize", "monitor", "doctor"])
 def test_each_of_two_options_has_its_effect_or_the_pair_is_refused(name, places, monkeypatch):
     for variable in ("LLL_CONFIG_FILE", "LLL_EXPORT_FORMAT", "LLL_OUTPUT_DIR", "LLL_LOG_LEVEL", "LLL_CONCURRENCY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(places["folder"])
     command = command_of(name)
+    places |= {"of": name}
     by_name = {name_of(o): o for o in options_of(name) if name_of(o) not in OF_THE_COMMAND}
     known = {}
 

@@ -48,6 +48,16 @@ def check_conflicts(ctx: click.Context) -> None:
         raise ConfigError("--price-tier has no effect on --prices plan, which has no tiers: leave one out")
 
 
+def refuse_alone(ctx: click.Context, name: str, *partners: str, why: str = "") -> None:
+    """
+    Raises:
+        ConfigError: an option was typed and none of those that give it an effect.
+    """
+    if _typed(ctx)(name) and not any(ctx.params.get(partner) for partner in partners):
+        needed = " or ".join(map(_option, partners))
+        raise ConfigError(f"{_option(name)} has no effect without {needed}{why}")
+
+
 def check_outputs(ctx: click.Context, config: RunConfig, output: str | None) -> None:
     """Check that the options of outputs have an output, and that standard output carries one thing.
 

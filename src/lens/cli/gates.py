@@ -32,11 +32,11 @@ GATES = (
 )  # fmt: skip
 
 
-def gates_said(ctx: click.Context, also: Sequence[str] = ()) -> tuple[Gate, ...]:
-    """What the flags ask for; `also` are thresholds of the config file.
+def gates_said(ctx: click.Context, also: Sequence[str] = (), *, saved: bool = False) -> tuple[Gate, ...]:
+    """What the flags ask for; `also` are thresholds of the config file. saved: the run is over, and cannot be ended.
 
     Raises:
-        ConfigError: one is none. FileError: the SLA file cannot be read.
+        ConfigError: one is none, or would end a run that is over. FileError: the SLA file cannot be read.
     """
     said = ctx.params
     texts = [*also, *said.get("threshold", ())]
@@ -51,6 +51,8 @@ def gates_said(ctx: click.Context, also: Sequence[str] = ()) -> tuple[Gate, ...]
     from lens.analysis.gates.thresholds import parse_threshold
 
     gates = [Gate(threshold=parse_threshold(text)) for text in texts]
+    if saved and (aborting := [gate for gate in gates[len(also) :] if gate.threshold.abort_ns is not None]):
+        raise ConfigError(f"--threshold '{aborting[0].threshold}' abort: a saved run is over; leave out abort")
     return (*gates, *(_of_sla(file) if file else ()))
 
 

@@ -189,7 +189,12 @@ def _gpu_hour(text: str | None) -> Decimal | None:
 
 
 def book_of(ctx: click.Context) -> PriceBook:
-    """The prices that --price, --prices and --price-tier ask for, before those that ship."""
+    """Return the prices that --price, --prices and --price-tier ask for, before those that ship.
+
+    Raises:
+        ConfigError: two of them contradict each other, or one holds no prices.
+    """
+    check_conflicts(ctx)
     price = ctx.params.get("price")
     own = [parse_price(price)] if price else []
     return standard_book(own, source=ctx.params.get("prices"), tier=ctx.params.get("price_tier"))

@@ -93,7 +93,9 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
         lines += [str(violation) for violation in self.threshold_violations]
         ttft = self.performance_metrics.ttft_stats
         figures = f", TTFT p50 {ttft.median:.1f} ms, max {ttft.max:.1f} ms" if ttft else ""
-        lines.append(f"{self.test_suite_id}: {len(self.test_cases)} test cases{figures}")
+        usd = self.performance_metrics.total_cost
+        cost = f", cost ${usd:.6g}" if usd is not None else ""
+        lines.append(f"{self.test_suite_id}: {len(self.test_cases)} test cases{figures}{cost}")
         return "\n".join(lines)
 
     def encoded(self) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -61,13 +62,20 @@ def percentile(ordered: Sequence[float] | NDArray[Any], percent: float) -> float
     """
     if not len(ordered) or not 0 <= percent <= 100:
         raise ValueError(f"no percentile {percent} of {len(ordered)} values")
-    rank = ceil(Fraction(str(percent)) * len(ordered) / 100)
+    rank = ceil(_exact(percent) * len(ordered) / 100)
     return float(ordered[max(rank, 1) - 1])
 
 
+@cache
+def _exact(percent: float) -> Fraction:
+    """Return the number that people write so."""
+    return Fraction(str(percent))
+
+
+@cache
 def values_needed(percent: float) -> int:
     """How many values a percentile needs so that one of them may lie beyond it: 100 for p99."""
-    beyond = 100 - Fraction(str(percent))
+    beyond = 100 - _exact(percent)
     return ceil(100 / beyond) if percent > 50 and beyond else 1
 
 

@@ -44,8 +44,8 @@ MOST_WARNED = 50
 _TEXT_WIDTH = 40
 
 
-def print_findings(console: Console, found: Findings, table: Requests, outliers: int) -> None:
-    """Print the whole page. table: the requests that were meant."""
+def print_findings(console: Console, found: Findings, table: Requests, outliers: int, *, chosen: bool = False) -> None:
+    """Print the whole page. table: the requests that were meant; chosen: the metrics of the sheet were asked for."""
     if found.total is None:
         print_sheet(console, found.sheet, raw=True)
         return
@@ -53,6 +53,9 @@ def print_findings(console: Console, found: Findings, table: Requests, outliers:
     info = table.runs[0].info if len(found.files) == 1 and table.runs else table.info
     if not found.by and info is not None:
         print_report(console, found.total, info, table=table)
+        if chosen:
+            console.print()
+            print_sheet(console, found.sheet)
     else:
         _print_head(console, found)
         print_sheet(console, found.sheet)

@@ -112,6 +112,18 @@ def questions(asking: Asking) -> list[Question]:
     ]
 
 
+def check_doctor(config: RunConfig) -> None:
+    """Check that doctor can obey a configuration.
+
+    Raises:
+        ConfigError: a field cannot be obeyed.
+    """
+    refuse_others("doctor", config.load, OBEYED, "the questions decide what is sent")
+    refuse_others("doctor", config.prompts, (), "the questions decide what is sent")
+    refuse_others("doctor", config.output, OBEYED_OUTPUT, "its findings are all that it writes")
+    refuse_thresholds("doctor", config, "its questions are not a load; give them to `lll benchmark`")
+
+
 async def examine(
     config: RunConfig, book: PriceBook, asking: Asking, *, on_question: Callable[[Question], None], stop: Stop
 ) -> Examination:
@@ -120,10 +132,7 @@ async def examine(
     Raises:
         ConfigError: something cannot be asked, or a field of the load cannot be obeyed.
     """
-    refuse_others("doctor", config.load, OBEYED, "the questions decide what is sent")
-    refuse_others("doctor", config.prompts, (), "the questions decide what is sent")
-    refuse_others("doctor", config.output, OBEYED_OUTPUT, "its findings are all that it writes")
-    refuse_thresholds("doctor", config, "its questions are not a load; give them to `lll benchmark`")
+    check_doctor(config)
     with with_simulators(config) as hosted:
         return await _examine(hosted, book, asking, on_question, stop)
 

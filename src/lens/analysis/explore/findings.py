@@ -70,6 +70,8 @@ def document(found: Findings) -> bytes:
             "where": found.where,
             "by": found.by,
             "groups": groups,
+            "columns": found.sheet.columns,
+            "rows": found.sheet.rows,
             "total": found.total,
             "checks": found.checks,
             "failed": found.failed,

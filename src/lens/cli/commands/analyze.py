@@ -6,6 +6,7 @@ the document that --format asks for; GitHub annotations go with the page, else t
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lens.cli.command import Command, Option, with_options
+from lens.cli.command import Command, Option, given_options, with_options
+from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.gates import GATES, configured_thresholds, gates_said
@@ -74,8 +76,8 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
 
     A saved run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
     """
-    gates = gates_said(ctx, configured_thresholds(ctx))
-    _check(ctx.params, gates)
+    gates = gates_said(ctx, configured_thresholds(ctx), saved=True)
+    _check(ctx, gates)
     whole, warnings = _read(ctx, files)
     for warning in warnings:
         echo(f"lll: {warning}", err=True)
@@ -99,18 +101,26 @@ def _read(ctx: click.Context, files: Sequence[str]) -> tuple[Table, tuple[str, .
         return read_tables([Path(name) for name in files], book_of(ctx), on_progress=steps.reading)
 
 
-def _check(params: dict[str, Any], gates: Sequence[Any]) -> None:
-    """What cannot go together.
+def _check(ctx: click.Context, gates: Sequence[Any]) -> None:
+    """What cannot go together, or has no effect.
 
     Raises:
         ConfigError: it was asked for.
     """
-    asked = ("threshold", "sla", "baseline", "by", "metrics", "junit")
-    alone = [f"--{name}" for name in asked if params[name]]
+    params = ctx.params
+    alone = given_options(ctx, ("Query", "Gates", "Metrics"), but=("sql", "where"))
+    alone += [f"--{name}" for name in ("junit", "github", "config") if params[name]]
     if params["sql"] and alone:
         raise ConfigError(f"--sql answers alone; leave out {', '.join(alone)}, or ask for it without --sql")
-    if params["junit"] and not gates and not params["baseline"]:
+    refuse_alone(ctx, "tolerance", "baseline")
+    refuse_alone(ctx, "force", "output", "junit", "markdown")
+    judged = gates or params["baseline"]
+    if params["junit"] and not judged:
         raise ConfigError("--junit: nothing to evaluate; give --threshold, --sla or --baseline")
+    if params["github"] and not judged and not os.environ.get("GITHUB_STEP_SUMMARY"):
+        raise ConfigError("--github: nothing to annotate, and no job summary; give --threshold, --sla or --baseline")
+    if params["format"] in ("json", "csv"):
+        refuse_alone(ctx, "anomalies", "markdown", "github", why=f": --format {params['format']} has no such number")
 
 
 def _meant(table: Table, where: str | None) -> Table:
@@ -146,9 +156,11 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     from lens.analysis.gates.checks import checks_of
     from lens.analysis.gates.sla import evaluate_gates
 
-    figures = figures_named(ctx.params["metrics"])
-    by = _fields(ctx.params["by"], many=len({run.name for run in table.runs}) > 1)
     slos = slos_of(ctx)
+    figures = figures_named(ctx.params["metrics"])
+    if slos and not ctx.params["metrics"]:
+        figures = (*figures, ("goodput_rps", ""))
+    by = _fields(ctx.params["by"], many=len({run.name for run in table.runs}) > 1)
     how: dict[str, Any] = {"slos": slos, "percents": percents_of(figures)}
     groups = Groups(table, by, **how)
     everything = groups if len(groups) == 1 else Groups(table, **how)
@@ -222,12 +234,12 @@ def _page(ctx: click.Context, found: Findings, table: Table) -> None:
     from lens.report.analyze import print_findings
     from lens.report.terminal import WIDEST, console_for
 
-    output, most = ctx.params["output"], ctx.params["anomalies"]
+    output, most, chosen = ctx.params["output"], ctx.params["anomalies"], bool(ctx.params["metrics"])
     if output in (None, "-"):
-        print_findings(console_for(sys.stdout), found, table, most)
+        print_findings(console_for(sys.stdout), found, table, most, chosen=chosen)
         return
     text = StringIO()
-    print_findings(console_for(text, width=WIDEST), found, table, most)
+    print_findings(console_for(text, width=WIDEST), found, table, most, chosen=chosen)
     _file(output, text.getvalue().encode(), force=ctx.params["force"])
 
 

@@ -177,7 +177,7 @@ def _gates(ctx: click.Context) -> tuple[Gate, ...]:
     """Return the thresholds of the flags, the SLA file and the config file."""
     from lens.cli.gates import configured_thresholds, gates_said
 
-    return gates_said(ctx, configured_thresholds(ctx))
+    return gates_said(ctx, configured_thresholds(ctx), saved=True)
 
 
 def pairs_of(params: dict[str, Any]) -> list[dict[str, str]]:

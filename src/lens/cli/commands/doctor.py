@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 from lens.cli import options
-from lens.cli.command import Command, Option, with_options
+from lens.cli.command import Command, Option, given_options, with_options
+from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo
 from lens.errors import ConfigError, ExitCode, FileError
 
@@ -41,6 +42,7 @@ PRINT = (
     Option("--output", "-o", group="Output", metavar="FILE", help="Output file (default: standard output)."),
     Option("--force", group="Output", is_flag=True, help="Overwrite an existing file."),
 )  # fmt: skip
+_OF_THE_PAGE = tuple(str(option.name) for option in PRINT)
 # Of the connection's options those that make no sense where the questions decide.
 _DECIDED = ("connection", "disable_keepalive", "retries")
 WAY = tuple(option for option in options.CONNECTION if option.name not in _DECIDED)
@@ -79,17 +81,33 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     output = ctx.params["output"]
     if output and Path(output).exists() and not ctx.params["force"]:
         raise FileError(f"--output {output}: it exists; --force replaces it")
-    from lens.cli.settings import settings_of
-
-    settings = settings_of(ctx, no_target=NO_TARGET, **_limits(ctx))
-    if len(settings.config.targets) > 1 and not ctx.params["targets"]:
-        raise ConfigError("doctor: the config has several endpoints; name them with --target, or one with a URL")
+    settings = settings_from(ctx)
     codes: list[int] = []
     for target in settings.config.targets:
         codes.append(_one(settings, target, ctx.params, more=bool(codes)))
         if codes[-1] in (ExitCode.INTERRUPTED, ExitCode.BUDGET):
             break
     return max(codes)
+
+
+def settings_from(ctx: click.Context) -> Settings:
+    """Return what the flags, the environment and the file say.
+
+    Raises:
+        ConfigError: something cannot be, or would be ignored.
+    """
+    from lens.cli.settings import settings_of
+    from lens.run.probes import check_doctor
+
+    refuse_alone(ctx, "force", "output")
+    settings = settings_of(ctx, no_target=NO_TARGET, **_limits(ctx))
+    if len(settings.config.targets) > 1 and not ctx.params["targets"]:
+        raise ConfigError("doctor: the config has several endpoints; name them with --target, or one with a URL")
+    prices = given_options(ctx, ("Output",), but=_OF_THE_PAGE)
+    if prices and settings.config.load.max_cost_usd is None:
+        raise ConfigError(f"doctor: {', '.join(prices)} has no effect without --max-cost")
+    check_doctor(settings.config)
+    return settings
 
 
 def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], *, more: bool) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lens.cli.command import Command, Option, with_options
+from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.echo import echo, echo_json
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.options import PRICES
@@ -43,6 +43,7 @@ def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_jso
     from lens.analysis.gates.thresholds import metric_and_statistic
     from lens.metrics.definitions import METRICS
 
+    _check(ctx, metric, file)
     chosen = [metric_and_statistic(metric)[0]] if metric else list(METRICS.values())
     if as_json:
         _print_json(chosen)
@@ -54,6 +55,28 @@ def command(ctx: click.Context, /, metric: str | None, file: Path | None, as_jso
     _print_definition(chosen[0])
     if file is not None:
         _print_run(ctx, chosen[0], file)
+
+
+def _check(ctx: click.Context, metric: str | None, file: Path | None) -> None:
+    """
+    Raises:
+        ConfigError: an option or the file would be ignored.
+    """
+    from lens.analysis.gates.thresholds import metric_and_statistic
+
+    said = given_options(ctx, ("Metrics", "Output"), but=("as_json",))
+    if ctx.params["as_json"] and (said or file is not None):
+        left = ", ".join([*said, *([str(file)] if file is not None else [])])
+        raise ConfigError(f"explain --json prints definitions; leave out {left}")
+    if said and file is None:
+        raise ConfigError(f"explain: {', '.join(said)} has no effect without a run file")
+    if metric is None:
+        return
+    name = metric_and_statistic(metric)[0].name
+    goodput, prices = given_options(ctx, ("Metrics",)), given_options(ctx, ("Output",), but=("as_json",))
+    idle = [*([] if name == "goodput_rps" else goodput), *([] if "cost" in name else prices)]
+    if idle:
+        raise ConfigError(f"explain {name}: {', '.join(idle)} has no effect on it")
 
 
 def _print_json(metrics: list[Metric]) -> None:

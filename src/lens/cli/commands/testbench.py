@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lens.cli.command import Command, Option, with_options
+from lens.cli.command import Command, Option, given_options, with_options
+from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo, echo_json
 from lens.cli.gates import GATES, gates_said
 from lens.cli.options import PRICES
@@ -64,6 +65,8 @@ def report(ctx: click.Context, /, file: Path, **_: object) -> int:
     from lens.analysis.gates.regression import parse_tolerance
     from lens.integrations.testbench import regressions
 
+    refuse_alone(ctx, "tolerance", "baseline")
+    refuse_alone(ctx, "force", "output")
     tolerance = parse_tolerance(ctx.params["tolerance"])
     found = _read(ctx, file, judged=True)
     before = ctx.params["baseline"]
@@ -93,6 +96,11 @@ def trends(ctx: click.Context, /, files: tuple[Path, ...], **_: object) -> int:
     metric = ctx.params["metric"]
     if metric not in FIGURES:
         raise ConfigError(f"--metric {metric!r}: test cases have {', '.join(FIGURES)}")
+    prices = given_options(ctx, ("Output",), but=("as_json",))
+    if prices and (metric != "total_cost" or all(map(_is_report, files))):
+        raise ConfigError(
+            f"testbench trends: {', '.join(prices)} has an effect on --metric total_cost of run files only"
+        )
     reports = sorted([_read(ctx, file, judged=False) for file in files], key=lambda one: one.started_at)
     rows = trend(reports, metric)
     if ctx.params["as_json"]:
@@ -115,8 +123,11 @@ def _read(ctx: click.Context, path: Path, *, judged: bool) -> TestBenchReport:
     from lens.integrations.testbench import TestBenchReport, report_of
     from lens.metrics.builder import read_table
 
-    gates = gates_said(ctx) if judged else ()
+    gates = gates_said(ctx, saved=True) if judged else ()
     if _is_report(path):
+        idle = given_options(ctx, ("Output",), but=("output", "force")) if judged else []
+        if idle:
+            raise ConfigError(f"{path} is a report, on which {', '.join(idle)} has no effect; give a run file")
         if gates:
             raise ConfigError(
                 f"{path} is a report, and was already checked against its limits; give thresholds with a run file"
