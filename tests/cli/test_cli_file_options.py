@@ -25,7 +25,8 @@ from lens.model import Usage
 
 # A value of each option that is not its default; of those that are not here, one is found by its type.
 VALUES = {
-    "--where": "ttft_ms > 105", "--by": "kind", "--metrics": "ttft_p50,goodput_rps,total_cost", "--metric": "total_cost", "--anomalies": "0",
+    "--where": "ttft_ms > 105", "--by": "kind", "--metrics": "ttft_p50,goodput_rps,total_cost",
+    "--metric": "total_cost", "--anomalies": "0",
     "--sql": "select request_id, status, total_cost from runs",
     "--threshold": "ttft_p50<1", "--threshold-ttft": "1", "--threshold-tps": "1000000", "--sla": "interactive",
     "--baseline": "{before}", "--tolerance": "1%", "--goodput": "ttft:110", "--output": "{out}/page",

@@ -44,7 +44,10 @@ def test_a_run_becomes_a_report_that_is_held_to_limits(runs):
 
 def test_a_report_alone_is_a_pass_where_nothing_was_broken(runs):
     done = run("report", runs / "first.jsonl", "--sla", "interactive", "--suite", "chat")
-    assert (done.return_value, done.output) == (0, "chat: 2 test cases, TTFT p50 100.0 ms, max 200.0 ms\n")
+    assert (done.return_value, done.output) == (
+        0,
+        "chat: 2 test cases, TTFT p50 100.0 ms, max 200.0 ms, cost $0.00288\n",
+    )
 
 
 def test_what_got_worse_than_the_baseline_fails(runs):

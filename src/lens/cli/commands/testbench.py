@@ -99,7 +99,7 @@ def trends(ctx: click.Context, /, files: tuple[Path, ...], **_: object) -> int:
     prices = given_options(ctx, ("Output",), but=("as_json",))
     if prices and (metric != "total_cost" or all(map(_is_report, files))):
         raise ConfigError(
-            f"testbench trends: {', '.join(prices)} has an effect on --metric total_cost of run files only"
+            f"testbench trends: {', '.join(prices)} has no effect without --metric total_cost and a run file"
         )
     reports = sorted([_read(ctx, file, judged=False) for file in files], key=lambda one: one.started_at)
     rows = trend(reports, metric)
