@@ -23,9 +23,9 @@ from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
 from lens.orchestrator.sessions.history import turn_prompt
-from lens.orchestrator.sessions.planning import plan_sessions, session_load, trace_of
+from lens.orchestrator.sessions.planning import plan_sessions, session_load, trace_of, whole_conversation
 from lens.orchestrator.sessions.session import Session, SessionPlan
-from lens.orchestrator.sessions.sources import read_sessions
+from lens.orchestrator.sessions.sources import RUN, read_sessions
 from lens.orchestrator.shards import Share
 from lens.providers.auth.keys import key_file_warning
 from lens.transport.endpoint import (
@@ -123,8 +123,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def total(self) -> int | None:
         """How many requests there will be, warm-up included; None where only time ends it."""
+        many = self.units_total
+        return None if many is None else self.requests_of(range(many))
+
+    @property
+    def units_total(self) -> int | None:
+        """How many places the schedule has: of requests, or of sessions; None where only time ends it."""
         counts = [count_of(stage) for stage in self.stages]
-        return None if None in counts else self.requests_of(range(sum(c for c in counts if c is not None)))
+        return None if None in counts else sum(count for count in counts if count is not None)
 
     @property
     def is_live(self) -> bool:
@@ -151,8 +157,11 @@ def make_plan(
     prompts: Sequence[Prompt] | None = None,
     trace_ns: Sequence[int] | None = None,
     sessions: SessionPlan | None = None,
+    read: Sequence[Session] = (),
 ) -> Plan:
     """Check and encode everything. `prompts`, `trace_ns` and `sessions` take the place of what the configuration says.
+
+    read: the sessions of the file, where it is a run.
 
     Raises:
         ConfigError: something cannot be (MissingKey, FileError: which).
@@ -161,12 +170,12 @@ def make_plan(
         raise ConfigError("nothing to measure: name a --provider and a --model")
     remember_settings(config)
     warnings: list[str] = []
-    read, format_name = _sessions_of_file(config, sessions, warnings)
-    load = session_load(config, len(read))
+    found, format_name = (tuple(read), RUN) if read else _sessions_of_file(config, sessions, warnings)
+    load = session_load(config, len(found))
     named = planned_targets(config.targets, environ)
     made = [make_target(one, environ) for one in config.targets]
     targets = tuple([replace(one, info=info) for one, info in zip(made, named, strict=True)])
-    trace = tuple(trace_ns) if trace_ns else _trace_of(config, read)
+    trace = tuple(trace_ns) if trace_ns else _trace_of(config, found)
     counted = requests_of(load, load.duration_ns)
     if pattern_of(load) == "iterations" and counted is not None:
         # Iterations are counted for each target, as `lll compare` documents.
@@ -176,7 +185,7 @@ def make_plan(
     wanted = max(sum(n or ENDLESS_PROMPTS for n in known) // len(targets), 1)
     single = pattern_of(load) == "single"
     if config.sessions.wanted and sessions is None:
-        sessions = plan_sessions(config, read, format_name, count=wanted, warnings=warnings)
+        sessions = plan_sessions(config, found, format_name, count=wanted, warnings=warnings)
     asked = tuple(prompts) if prompts else _prompts_of(config, sessions, wanted, warnings)
     of_trace = bool(prompts and trace_ns) or _is_trace(config)
     if of_trace and len(asked) == len(trace):
@@ -188,7 +197,7 @@ def make_plan(
         config=config,
         targets=targets,
         prompts=asked,
-        requests=tuple([_encoded(target, asked) for target in targets]),
+        requests=tuple([_encoded(target, asked, sessions) for target in targets]),
         stages=steps,
         connection=load.connection,
         warm_connections=_to_warm(load, steps),
@@ -271,12 +280,15 @@ def _by_time(prompts: Sequence[Prompt], trace_ns: Sequence[int]) -> tuple[Prompt
     return tuple([prompts[place] for place in order])
 
 
-def _encoded(target: PlanTarget, prompts: tuple[Prompt, ...]) -> tuple[WireRequest, ...]:
+def _encoded(target: PlanTarget, prompts: tuple[Prompt, ...], sessions: SessionPlan | None) -> tuple[WireRequest, ...]:
     """Return the request of each prompt.
 
     Raises:
         ConfigError: one cannot be expressed in the protocol, or a setting has no effect in it.
     """
+    for session in sessions.sessions if sessions is not None else ():
+        if (whole := whole_conversation(session)) is not None:
+            target.encode(whole)
     _check_effect(target, target.ask, any(prompt.system for prompt in prompts))
     return tuple([target.encode(prompt) for prompt in prompts])
 

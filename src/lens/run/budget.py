@@ -10,13 +10,18 @@ import logging
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
+
 from lens.errors import ConfigError
 from lens.model import Billing, Record, Usage
 from lens.orchestrator.limits import SpendCeiling, nusd_of
 from lens.orchestrator.plan import Plan, Slot
+from lens.orchestrator.sessions.blocks import most_bytes
+from lens.orchestrator.sessions.session import Session
 from lens.pricing import PriceBook, cost_of
 from lens.pricing.book import PriceKey
 from lens.providers.values import as_count, as_dict, as_name, first_at, parse_json
+from lens.wire import Prompt, WireRequest
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # told only where somebody set logging up; the run keeps the warning
@@ -36,9 +41,21 @@ def worst_usd(plan: Plan, target: int, prompt: int, book: PriceBook) -> Decimal:
     Raises:
         ConfigError: the price is not known, or nothing bounds the answer.
     """
+    request = plan.requests[target][prompt]
+    return worst_usd_of(plan, target, request, plan.prompts[prompt], book)
+
+
+def worst_usd_of(
+    plan: Plan, target: int, request: WireRequest, prompt: Prompt, book: PriceBook, *, input_tokens: int | None = None
+) -> Decimal:
+    """Return the most that a request may cost, in USD; its body has at most `input_tokens`, by default one a byte.
+
+    Raises:
+        ConfigError: the price is not known, or nothing bounds the answer.
+    """
     info = plan.targets[target].info
     name = f"{info.provider}/{info.model}"
-    body = as_dict(parse_json(plan.requests[target][prompt].body))
+    body = as_dict(parse_json(request.body))
     asked = Billing(
         service_tier=as_name(body.get("service_tier")) or as_name(first_at(body, "serviceTier.type")),
         speed=as_name(body.get("speed")),
@@ -51,7 +68,7 @@ def worst_usd(plan: Plan, target: int, prompt: int, book: PriceBook) -> Decimal:
         if price is None:
             raise ConfigError(book.missing(key))
         usage = Usage(
-            input_tokens=len(plan.requests[target][prompt].body),
+            input_tokens=len(request.body) if input_tokens is None else input_tokens,
             output_tokens=_most_output(plan, target, prompt, body) if price.output else 0,
         )
         cost = cost_of(usage, price, name)
@@ -61,7 +78,7 @@ def worst_usd(plan: Plan, target: int, prompt: int, book: PriceBook) -> Decimal:
     return found
 
 
-def _most_output(plan: Plan, target: int, prompt: int, body: dict[str, Any]) -> int:
+def _most_output(plan: Plan, target: int, prompt: Prompt, body: dict[str, Any]) -> int:
     """Return the most tokens that the answers to a request may have: by its body, as it is really sent.
 
     Raises:
@@ -71,7 +88,7 @@ def _most_output(plan: Plan, target: int, prompt: int, body: dict[str, Any]) -> 
     if config.api == "embeddings":
         return 0
     bounds = [count for path in _BOUNDS if (count := as_count(first_at(body, path))) is not None]
-    most = max(bounds, default=plan.prompts[prompt].max_tokens or config.max_tokens)
+    most = max(bounds, default=prompt.max_tokens or config.max_tokens)
     if most is None:
         raise ConfigError("nothing bounds what an answer may cost; give --max-tokens")
     return most * max([as_count(first_at(body, path)) or 1 for path in _CHOICES])
@@ -85,16 +102,25 @@ class Spending:
         Raises:
             ConfigError: the limit is no amount, a price is unknown, or answers are not bounded.
         """
-        self._book = book
+        self._plan, self._book = plan, book
+        if plan.sessions is not None:
+            session_costs(plan, book)  # refuses what cannot be bounded before anything is sent
         self._worst = {
-            (target, prompt): nusd_of(worst_usd(plan, target, prompt, book) * (1 + plan.retry.retries), "cost")
+            (target, prompt): self._with_retries(worst_usd(plan, target, prompt, book))
             for target in range(len(plan.targets))
             for prompt in range(len(plan.prompts))
         }
         self.ceiling = SpendCeiling(nusd_of(limit_usd), self._cost_nusd)
 
     def worst_nusd(self, slot: Slot) -> int:
-        return self._worst[slot.target, slot.prompt]
+        """Return the most that a request may cost."""
+        if slot.request is None:
+            return self._worst[slot.target, slot.prompt]
+        plan = self._plan
+        return self._with_retries(worst_usd_of(plan, slot.target, slot.request, plan.asked_by(slot), self._book))
+
+    def _with_retries(self, usd: Decimal) -> int:
+        return nusd_of(usd * (1 + self._plan.retry.retries), "cost")
 
     def _cost_nusd(self, record: Record) -> int | None:
         cost = self._book.cost(record).total_cost
@@ -135,6 +161,8 @@ def cost_warning(total_usd: Decimal | None, limit_usd: str | None) -> str | None
 
 def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
     """Return what the run may cost at most, or why that cannot be said; for --dry-run."""
+    if plan.sessions is not None:
+        return _quote_sessions(plan, book)
     try:
         each = [
             worst_usd(plan, target, prompt, book)
@@ -154,6 +182,56 @@ def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
     if plan.total is None:
         return {**found, "worst_usd": None, "why": "only time ends this run; --max-cost bounds it"}
     return {**found, "worst_usd": str(sum(each, Decimal(0)) / len(each) * plan.total * tries)}
+
+
+def _quote_sessions(plan: Plan, book: PriceBook) -> dict[str, Any]:
+    """Return what a run of sessions may cost at most."""
+    try:
+        costs = session_costs(plan, book)
+    except ConfigError as error:
+        return {"known": False, "why": str(error)}
+    price = book.find(plan.targets[0].info.provider, plan.targets[0].info.model)
+    tries = 1 + plan.retry.retries
+    found: dict[str, Any] = {
+        "known": True,
+        "price": price.source if price else None,
+        "worst_usd_a_session": str(max(max(one) for one in costs) * tries),
+        "note": "input counted as one token a byte, output as all that each turn allows; fees of tools are not in it",
+    }
+    many = plan.units_total
+    if many is None:
+        return {**found, "worst_usd": None, "why": "only time ends this run; --max-cost bounds it"}
+    slots = [plan.slot(number, plan.stages[0]) for number in range(many)]
+    return {**found, "worst_usd": str(sum([costs[slot.target][slot.prompt] for slot in slots], Decimal(0)) * tries)}
+
+
+def session_costs(plan: Plan, book: PriceBook) -> list[list[Decimal]]:
+    """Return the most that each session may cost, in USD, by target and then by session.
+
+    Raises:
+        ConfigError: the price is not known, or nothing bounds the answer of a turn.
+    """
+    assert plan.sessions is not None
+    sessions = plan.sessions.sessions
+    return [[_session_usd(plan, target, one, book) for one in sessions] for target in range(len(plan.targets))]
+
+
+def _session_usd(plan: Plan, target: int, session: Session, book: PriceBook) -> Decimal:
+    """Return the most that a session may cost: the input of a turn is its history, answers and own messages."""
+    live = plan.is_live
+    asked: list[int] = []  # tokens of each turn's own messages at most
+    answered: list[int] = []
+    total = Decimal(0)
+    for turn in session.turns:
+        own = Prompt(messages=turn.messages, text="x", max_tokens=turn.max_tokens, extra_body=turn.extra_body)
+        request = plan.targets[target].encode(own)
+        asked.append(len(request.body) + (most_bytes(turn.blocks) if turn.blocks is not None else 0))
+        bound = _most_output(plan, target, own, as_dict(parse_json(request.body)))
+        recorded = len(msgspec.json.encode(turn.answer)) if turn.answer is not None else 0
+        answered.append(max(bound, recorded) if live else recorded)
+        given = sum(asked[one] + answered[one] for one in turn.history) + asked[-1]
+        total += worst_usd_of(plan, target, request, own, book, input_tokens=given)
+    return total
 
 
 def gpu_cost(window_s: float | None, output_tokens: int | None, usd_per_hour: Decimal) -> dict[str, Decimal]:

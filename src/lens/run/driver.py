@@ -41,6 +41,7 @@ from lens.run.outputs import Outputs, destinations
 from lens.run.pauses import PauseWatch
 from lens.run.pushes import push_all, pushes_of_exports
 from lens.run.real_time import RealTime
+from lens.run.recorded_sessions import recorded_sessions
 from lens.run.result import Judging, RunResult
 from lens.run.simulators import with_simulators
 from lens.run.sink import Sink, wants_progress
@@ -156,7 +157,9 @@ class _DrivenRun:
         self.gates = _gates(config, options)
         self.pushes = pushes_of_exports(output.exports) if options.pushes is None else options.pushes
         start_at_ns = parse_start_at(load.start_at) if load.start_at else None
-        self.plan = replace(make_plan(config, prompts=options.prompts), start_at_ns=start_at_ns)
+        self.plan = replace(
+            make_plan(config, prompts=options.prompts, read=recorded_sessions(config)), start_at_ns=start_at_ns
+        )
         check_parts(share_of(load), self.plan.stages)
         self.count_tokens = token_counter(config, self.plan.prompt_of)
         limit = load.max_cost_usd

@@ -20,6 +20,7 @@ from lens.orchestrator.shards import check_parts, share_of
 from lens.pricing import PriceBook
 from lens.run.budget import quote
 from lens.run.checks import check_config
+from lens.run.recorded_sessions import recorded_sessions
 from lens.run.simulators import with_placeholders
 from lens.secrets import mask_headers, mask_known, mask_secrets
 from lens.units import seconds
@@ -33,7 +34,7 @@ def dry_run(config: RunConfig, book: PriceBook) -> dict[str, Any]:
         ConfigError: a field of the configuration cannot be obeyed.
     """
     check_config(config)
-    plan = make_plan(with_placeholders(config))
+    plan = make_plan(with_placeholders(config), read=recorded_sessions(config))
     share = share_of(config.load)
     check_parts(share, plan.stages)
     ours = {"shard": config.load.shard, "requests_of_shard": share.total(plan.stages)} if share.of > 1 else {}

@@ -9,11 +9,16 @@ https://huggingface.co/datasets/anon8231489123/ShareGPT_Vicuna_unfiltered (from,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
+from msgspec.structs import replace
+
 from lens.orchestrator.prompts import ROLES
-from lens.orchestrator.sessions.rows import Row, UnusableRow, count_in, messages_in
+from lens.orchestrator.sessions.dependencies import with_history
+from lens.orchestrator.sessions.rows import Row, UnusableRow, count_in, messages_in, pause_ns, time_ns
 from lens.orchestrator.sessions.session import Message, Session, Turn, linear_session
+from lens.units import NS_PER_MS
 
 
 def is_messages(row: dict[str, Any]) -> bool:
@@ -22,10 +27,18 @@ def is_messages(row: dict[str, Any]) -> bool:
 
 
 def read_messages(rows: Sequence[Row]) -> Iterator[Session | UnusableRow]:
-    """Yield a session for each row with `messages`."""
-    for number, (where, row) in enumerate(rows):
+    """Yield a session for each row with `messages`; rows of one session_id are the turns of one session."""
+    groups: dict[str, list[tuple[int, Row]]] = {}
+    for number, row in enumerate(rows):
+        name = row.value.get("session_id", row.value.get("conversation_id"))
+        groups.setdefault(f"row {number}" if name is None else f"id {name}", []).append((number, row))
+    for members in groups.values():
+        number, (where, value) = members[0]
         try:
-            yield conversation(messages_in(row.get("messages"), where), row, number, where)
+            if len(members) > 1:
+                yield of_rows(session_name(value, number), [row for _, row in members])
+            else:
+                yield conversation(messages_in(value.get("messages"), where), value, number, where)
         except UnusableRow as error:
             yield error
 
@@ -67,6 +80,43 @@ def conversation(messages: Sequence[Message], row: dict[str, Any], number: int, 
     if not turns:
         raise UnusableRow(f"{where}: nobody asks anything in this conversation")
     return linear_session(session_name(row, number), turns)
+
+
+def of_rows(name: str, rows: Sequence[Row]) -> Session:
+    """Return the session of rows with messages: each has all that was said before, or only what is new.
+
+    Raises:
+        UnusableRow: one has no messages, or a time that is none.
+    """
+    turns = [_turn_of(row) for row in rows]
+    start = time_ns(rows[0].value.get("timestamp"), NS_PER_MS, rows[0].where)
+    session = linear_session(name, turns, start)
+    if any(row.value.get("message_mode") == "delta" for row in rows):
+        return session
+    answers = [_answer_in(after.messages, len(before.messages)) for before, after in pairwise(turns)]
+    parts = with_history([turn.messages for turn in turns], [*answers, None])
+    made = [
+        replace(turn, history=history, messages=new, answer=answer)
+        for turn, (history, new), answer in zip(session.turns, parts, [*answers, None], strict=True)
+    ]
+    return replace(session, turns=tuple(made))
+
+
+def _turn_of(row: Row) -> Turn:
+    where, value = row
+    extra = value["extra"] if isinstance(value.get("extra"), dict) else {}
+    return Turn(
+        messages=tuple(messages_in(value.get("messages"), where)),
+        think_ns=pause_ns(value.get("delay"), NS_PER_MS, where, "delay"),
+        max_tokens=count_in(value.get("output_length", value.get("max_tokens"))),
+        extra_body={**extra, **({"tools": value["tools"]} if value.get("tools") else {})},
+    )
+
+
+def _answer_in(messages: tuple[Message, ...], place: int) -> Message | None:
+    """Return the answer that the next row has behind the messages of this one."""
+    found = messages[place] if place < len(messages) else None
+    return found if found is not None and found.get("role") == "assistant" else None
 
 
 def split_turns(messages: Sequence[Message]) -> Iterator[tuple[tuple[Message, ...], Message | None]]:

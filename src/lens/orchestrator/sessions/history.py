@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from lens.model import ToolCall
+from lens.orchestrator.sessions.blocks import block_text
 from lens.orchestrator.sessions.session import Message, Session, SessionPlan, Turn
 from lens.wire import Prompt, Reading
 
@@ -48,14 +49,14 @@ def turn_prompt(
     messages: list[Message] = []
     names: dict[str, str] = {}  # ids of recorded tool calls -> ids of the model's own
     for before in turn.history:
-        messages += _renamed(session.turns[before].messages, names)
+        messages += _renamed(_own(session.turns[before]), names)
         answer = session.turns[before].answer
         if answers is not None:
             answer, own = _repeated(answers[before], answer)
             names |= own
         if answer is not None:
             messages.append(answer)
-    messages += _renamed(turn.messages, names)
+    messages += _renamed(_own(turn), names)
     if system is not None and not any(message.get("role") in ("system", "developer") for message in messages):
         messages.insert(0, {"role": "system", "content": system})
     if salt is not None and messages:
@@ -80,6 +81,11 @@ def salt_of(plan: SessionPlan, session_id: str) -> str | None:
         return None
     of = session_id if plan.salt == "session" else ""
     return f"[{blake2b(f'{plan.salt_seed} {of}'.encode(), digest_size=SALT_BYTES).hexdigest()}]"
+
+
+def _own(turn: Turn) -> tuple[Message, ...]:
+    """Return the messages that are new in a turn."""
+    return turn.messages if turn.blocks is None else ({"role": "user", "content": block_text(turn.blocks)},)
 
 
 def _repeated(answer: LiveAnswer, recorded: Message | None) -> tuple[Message, dict[str, str]]:

@@ -16,10 +16,11 @@ from lens.config.settings import LoadConfig, RunConfig, SessionConfig
 from lens.errors import ConfigError, FileError
 from lens.orchestrator.schedule import AUTO, pattern_of
 from lens.orchestrator.sessions.pauses import parse_pauses
-from lens.orchestrator.sessions.session import History, Session, SessionPlan
+from lens.orchestrator.sessions.session import History, Message, Session, SessionPlan
 from lens.orchestrator.sessions.synthetic import made_up_sessions
 from lens.orchestrator.synthetic import lengths
 from lens.providers.base import encode_header
+from lens.wire import Prompt
 
 SYNTHETIC = "synthetic"
 # Fields that only mean something for synthetic sessions.
@@ -181,7 +182,19 @@ def _history(sessions: SessionConfig, found: list[Session]) -> History:
     )  # fmt: skip
     if sessions.history == "recorded" and missing is not None:
         raise ConfigError(f"--history recorded: {missing} has no recorded answer; --history live sends the model's own")
+    if sessions.history == "live" and all(not turn.history for s in found for turn in s.turns):
+        longest = max(found, key=lambda s: len(s.turns))
+        if len(longest.turns) > 1:
+            raise ConfigError("--history live has no effect: the turns of these sessions bring whole prompts")
     return sessions.history or ("recorded" if missing is None else "live")
+
+
+def whole_conversation(session: Session) -> Prompt | None:
+    """Return all messages of a session as one prompt, to see whether a protocol can express them; None without any."""
+    messages: list[Message] = []
+    for turn in session.turns:
+        messages += [*turn.messages, *([turn.answer] if turn.answer is not None else [])]
+    return Prompt(messages=tuple(messages)) if messages else None
 
 
 def trace_of(sessions: tuple[Session, ...], path: Path) -> tuple[int, ...]:

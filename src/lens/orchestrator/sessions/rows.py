@@ -5,6 +5,7 @@ A row knows where it stands; one that cannot be used says why by UnusableRow, is
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from lens.units import NS_PER_S
 
 # Longer pauses than this are a slip: a day.
 MOST_PAUSE_NS = 86_400 * NS_PER_S
-_LISTS = ("sessions", "conversations", "data", "requests", "traces")
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv")
+_LISTS = ("sessions", "data", "traces")
 
 
 class UnusableRow(FileError):
@@ -31,11 +33,26 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[UnusableRow]]:
-    """Return the rows of a file, and those that are none.
+    """Return the rows of a file, or of all files of a folder, and those that are none.
 
     Raises:
-        FileError: the file cannot be read.
+        FileError: a file cannot be read, or the folder has none.
     """
+    if not path.is_dir():
+        return _read_file(path)
+    rows: list[Row] = []
+    unusable: list[UnusableRow] = []
+    files = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES)
+    if not files:
+        raise FileError(f"session folder {path}: no file in it that ends with {', '.join(_SUFFIXES)}")
+    for one in files:
+        found, others = _read_file(one)
+        rows += [Row(f"{one.name}: {row.where}", row.value) for row in found]
+        unusable += [UnusableRow(f"{one.name}: {error}") for error in others]
+    return rows, unusable
+
+
+def _read_file(path: Path) -> tuple[list[Row], list[UnusableRow]]:
     try:
         text = decode_text(path.read_bytes())
     except OSError as error:
@@ -43,7 +60,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[UnusableRow]]:
     except ValueError as error:
         raise FileError(f"session file {path}: {error}") from error
     rows, unusable = [], []
-    for where, value in _items(text):
+    for where, value in _csv_rows(text, path) if path.suffix == ".csv" else _items(text):
         if isinstance(value, dict):
             rows.append(Row(where, value))
         else:
@@ -71,6 +88,17 @@ def _items(text: str) -> Iterator[tuple[str, Any]]:
                 yield f"line {number}", parse_json(line)
             except ValueError as error:
                 yield f"line {number}", error
+
+
+def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the rows of a table with a header line."""
+    import csv
+
+    try:
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
+            yield f"row {number}", row
+    except csv.Error as error:
+        raise FileError(f"session file {path}: {error}") from None
 
 
 def _is_line(text: str) -> bool:

@@ -6,10 +6,12 @@ Pure data. A turn holds what is new in it; what it sends is made of the turns in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
+
+from lens.orchestrator.sessions.blocks import Blocks
 
 Message = dict[str, Any]
 History = Literal["live", "recorded"]
@@ -21,6 +23,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """One request of a session."""
 
     messages: tuple[Message, ...]  # that are new in it: of the user, of tools, of the system
+    blocks: Blocks | None = None  # in place of messages: a text that is made up when it is sent
     answer: Message | None = None  # as it was recorded; None where nobody recorded it
     history: tuple[int, ...] = ()  # turns whose messages and answers are sent before its own, in order
     after: tuple[int, ...] = ()  # turns that have to end before it begins
@@ -85,12 +88,6 @@ def successors(session: Session) -> tuple[tuple[int, ...], ...]:
     return tuple([tuple(one) for one in found])
 
 
-def leaves(session: Session) -> Iterator[int]:
-    """Yield the turns that are in no other turn's history: together they hold every message."""
-    inner = {number for turn in session.turns for number in turn.history}
-    yield from [number for number in range(len(session.turns)) if number not in inner]
-
-
 def linear_session(id_: str, turns: Iterable[Turn], start_ns: int | None = None) -> Session:
     """Return a conversation: each turn follows the one before it and sends all of them."""
     made = [
@@ -98,11 +95,6 @@ def linear_session(id_: str, turns: Iterable[Turn], start_ns: int | None = None)
         for number, turn in enumerate(turns)
     ]
     return Session(id=id_, turns=tuple(made), start_ns=start_ns)
-
-
-def turn_counts(sessions: Sequence[Session]) -> list[int]:
-    """Return the number of turns of each session."""
-    return [len(session.turns) for session in sessions]
 
 
 def _sessions(many: int) -> str:

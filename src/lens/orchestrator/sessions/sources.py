@@ -14,8 +14,12 @@ from msgspec.structs import replace
 from lens.errors import ConfigError, FileError, did_you_mean
 from lens.orchestrator.sessions.aiperf import is_dag, is_multi_turn, read_dag, read_multi_turn
 from lens.orchestrator.sessions.conversations import is_messages, is_sharegpt, read_messages, read_sharegpt
+from lens.orchestrator.sessions.mlperf import is_mlperf, read_mlperf
+from lens.orchestrator.sessions.mooncake import is_burstgpt, is_mooncake, read_burstgpt, read_mooncake
+from lens.orchestrator.sessions.otel import is_otel, read_otel
 from lens.orchestrator.sessions.rows import Row, UnusableRow, read_rows
 from lens.orchestrator.sessions.session import Session
+from lens.orchestrator.sessions.weka import is_weka, read_weka
 
 AUTO = "auto"
 
@@ -30,12 +34,19 @@ class Format(NamedTuple):
 
 # The first that matches is meant: what is told by more stands before what is told by less.
 FORMATS = (
+    Format("otel", is_otel, read_otel),
+    Format("weka", is_weka, read_weka),
+    Format("mlperf", is_mlperf, read_mlperf),
+    Format("burstgpt", is_burstgpt, read_burstgpt),
     Format("sharegpt", is_sharegpt, read_sharegpt),
     Format("aiperf-dag", is_dag, read_dag),
     Format("aiperf", is_multi_turn, read_multi_turn),
+    Format("mooncake", is_mooncake, read_mooncake),
     Format("messages", is_messages, read_messages),
 )
-NAMES = tuple([one.name for one in FORMATS])
+# A run file of ours, which the run reads itself.
+RUN = "run"
+NAMES = (*[one.name for one in FORMATS], RUN)
 
 
 def read_sessions(path: Path, format_name: str, warnings: list[str]) -> tuple[tuple[Session, ...], str]:
