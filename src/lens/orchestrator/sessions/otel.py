@@ -125,7 +125,7 @@ def _session(name: str, calls: Sequence[_Call]) -> Session:
                 extra_body=_tools_of(call.attributes.get("gen_ai.tool.definitions")),
             )
         )
-    return Session(id=name, turns=tuple(turns))
+    return Session(id=name, turns=tuple(turns), start_ns=calls[0].start_ns)
 
 
 def _is_before(one: int, number: int, after: Sequence[tuple[int, ...]]) -> bool:
