@@ -63,5 +63,5 @@ def test_limits_are_told_apart_by_their_period():
 
 
 def test_a_wrong_option_is_refused_when_the_adapter_is_made():
-    with pytest.raises(ConfigError, match="no target option"):
+    with pytest.raises(ConfigError, match="no argument 'temprature'; did you mean temperature"):
         OpenAIAdapter("m", temprature=1)

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from lens.config.settings import ExportConfig, LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
     from lens.errors import LensError
     from lens.export.benchmark_summary import BenchmarkSummary, LatencyStats
-    from lens.history.read import read_run
-    from lens.history.write import write_run
-    from lens.metrics.request_metrics import RequestMetrics
     from lens.metrics.summarize import summarize
     from lens.metrics.summary import Summary
     from lens.model import Record, RunInfo, Status
@@ -40,6 +37,8 @@ if TYPE_CHECKING:
         run_config,
         run_config_blocking,
     )
+    from lens.results.request_metrics import RequestMetrics
+    from lens.results.saved_run import SavedRun, read_run, write_run
     from lens.run.result import RunResult
     from lens.run.sink import Sink
 
@@ -66,10 +65,11 @@ _HOME = {
     "RateLimits": "lens.adapters",
     "Record": "lens.model",
     "RequestConfig": "lens.config.profile",
-    "RequestMetrics": "lens.metrics.request_metrics",
+    "RequestMetrics": "lens.results.request_metrics",
     "RunConfig": "lens.config.settings",
     "RunInfo": "lens.model",
     "RunResult": "lens.run.result",
+    "SavedRun": "lens.results.saved_run",
     "Sink": "lens.run.sink",
     "Status": "lens.model",
     "Summary": "lens.metrics.summary",
@@ -79,12 +79,12 @@ _HOME = {
     "measure": "lens.profiler",
     "profile": "lens.profiler",
     "profile_request": "lens.profiler",
-    "read_run": "lens.history.read",
+    "read_run": "lens.results.saved_run",
     "run_config": "lens.profiler",
     "run_config_blocking": "lens.profiler",
     "selftest": "lens.calibration",
     "summarize": "lens.metrics.summarize",
-    "write_run": "lens.history.write",
+    "write_run": "lens.results.saved_run",
 }
 
 __all__ = [
@@ -113,6 +113,7 @@ __all__ = [
     "RunConfig",
     "RunInfo",
     "RunResult",
+    "SavedRun",
     "Sink",
     "Status",
     "Summary",

@@ -16,11 +16,11 @@ import msgspec
 
 from lens.config.profile import RequestConfig
 from lens.config.settings import TargetConfig
-from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Limit
 from lens.profiler import Profiler
 from lens.providers.base import Provider
 from lens.providers.registry import get_provider
+from lens.results.request_metrics import RequestMetrics
 
 # APIs that answer in one piece.
 _NEVER_STREAMED = ("embeddings",)

@@ -1,25 +1,28 @@
 """The library: a configuration in, records and their figures out.
 
-A request that fails is a result with a status, not an exception; only what cannot be measured at all raises.
+A request that fails is a result with a status, not an exception; only what cannot be measured at all raises, and
+the error names arguments of Python. Keyword arguments are typed: see `config.options`.
 Everything can be awaited under trio and asyncio, and called blocking from anywhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self, Unpack
 
 import msgspec
 
+from lens.config.options import LoadOptions, PromptOptions, TargetOptions
 from lens.config.profile import ProfileConfig, RequestConfig
-from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.spelling import python_errors, section_of
 from lens.errors import BudgetError, ConfigError, LensError
-from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record, RunInfo
 from lens.orchestrator.run_state import OnRecord, RunState
 from lens.orchestrator.schedule import AUTO
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook, parse_price, standard_book
+from lens.results.request_metrics import RequestMetrics
 from lens.run.async_bridge import Work, anywhere, blocking
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
@@ -27,7 +30,18 @@ from lens.run.sink import FunctionSink, Sink
 from lens.run.streamed import Streamed
 from lens.wire import Secret
 
-SectionT = TypeVar("SectionT", bound=Section)
+
+class ProfileOptions(TargetOptions, total=False):
+    """Arguments of `profile` and `profile_request`: those of a target, and how its requests are priced and sent."""
+
+    price: str | None
+    """Prices in USD per million tokens: "in=3,out=15"."""
+
+    book: PriceBook | None
+    """Prices in place of the list that ships."""
+
+    load: LoadConfig | None
+    """Timeouts, retries and seed of the request."""
 
 
 async def measure(
@@ -42,7 +56,7 @@ async def measure(
 ) -> RunInfo:
     """Carry out a run under trio; return its header as it is once the run has ended.
 
-    A run that was stopped, or ended by its spend ceiling, says so in the header's warnings. run_config() returns more.
+    A run that was stopped, or ended by its budget, says so in the header's warnings. `run_config` returns more.
 
     Raises:
         ConfigError: a field of the configuration cannot be obeyed. Whatever a callback raised.
@@ -63,20 +77,21 @@ async def run_config(
 
 
 def run_config_blocking(config: RunConfig | ProfileConfig, *sinks: Sink, book: PriceBook | None = None) -> RunResult:
-    """run_config for code that does not await."""
+    """Carry out a run and wait for the end: `run_config` for code that does not await."""
     return blocking(_work(config, sinks, book))
 
 
 def _work(config: RunConfig | ProfileConfig, sinks: Sequence[Sink], book: PriceBook | None) -> Work[RunResult]:
     async def work(stop: Stop) -> RunResult:
-        whole = config.run_config() if isinstance(config, ProfileConfig) else config
-        return await run(whole, *sinks, options=RunOptions(book=book), stop=stop)
+        with python_errors():
+            whole = config.run_config() if isinstance(config, ProfileConfig) else config
+            return await run(whole, *sinks, options=RunOptions(book=book), stop=stop)
 
     return work
 
 
 class Profiler:
-    """Measures one target. Made from a TargetConfig, or from its fields."""
+    """Measures one target: single requests, and runs under load."""
 
     def __init__(
         self,
@@ -86,22 +101,26 @@ class Profiler:
         price: str | None = None,
         book: PriceBook | None = None,
         load: LoadConfig | None = None,
-        **options: Any,
+        **options: Unpack[TargetOptions],
     ) -> None:
         """
-        target: a TargetConfig, or a provider's name; then `options` are fields of TargetConfig.
-        price: "in=3,out=15", USD per million tokens; or a whole `book`.
-        load: time limits, retries and seed for every request.
+        target: a TargetConfig, or the name of a provider as `lll providers` lists them.
+        model: the model as the endpoint knows it.
+        price: prices in USD per million tokens, "in=3,out=15"; or a whole `book`. None: the list that ships.
+        load: timeouts, retries and seed of every request.
+        options: fields of the target: base_url, api_key, max_tokens, ...; they replace those of a TargetConfig.
 
         Raises:
-            ConfigError: there is no such option, or the price is none.
+            ConfigError: an argument is unknown, or a value does not fit.
         """
         if isinstance(target, str):
             target = target_of(target, model, **options)
         elif model or options:
-            target = msgspec.structs.replace(target, **_checked({**({"model": model} if model else {}), **options}))
+            named = {"model": model} if model else {}
+            target = section_of(TargetConfig, {**named, **_plain(options)}, "Profiler()", over=target)
+        with python_errors():
+            self.book = book or standard_book([parse_price(price)] if price else [])
         self.target = target
-        self.book = book or standard_book([parse_price(price)] if price else [])
         self.load = load or LoadConfig()
 
     @staticmethod
@@ -110,35 +129,56 @@ class Profiler:
         return ProfilerBuilder()
 
     async def profile_request(
-        self, prompt: str, config: RequestConfig | None = None, *, save_text: bool = True, **prompt_options: Any
+        self,
+        prompt: str,
+        config: RequestConfig | None = None,
+        *,
+        save_text: bool = True,
+        **prompt_options: Unpack[PromptOptions],
     ) -> RequestMetrics:
-        """Send one request over a new connection; return all that was measured of it."""
+        """Send one request over a new connection; return its figures. A request that failed has a status, and no error.
+
+        config: parameters of this request alone; save_text: keep the text of the answer;
+        prompt_options: the system prompt, or a file or length in place of `prompt`.
+
+        Raises:
+            ConfigError: an argument is unknown or cannot be obeyed; nothing was sent.
+            BudgetError: the request could cost more than the budget.
+        """
         return await anywhere(self._single(prompt, config, save_text, prompt_options))
 
     def profile(
-        self, prompt: str, config: RequestConfig | None = None, *, save_text: bool = True, **prompt_options: Any
+        self,
+        prompt: str,
+        config: RequestConfig | None = None,
+        *,
+        save_text: bool = True,
+        **prompt_options: Unpack[PromptOptions],
     ) -> RequestMetrics:
-        """profile_request for code that does not await."""
+        """Send one request and wait for it: `profile_request` for code that does not await."""
         return blocking(self._single(prompt, config, save_text, prompt_options))
 
     async def run(
-        self, *prompts: str, on_record: OnRecord | None = None, stop: Stop | None = None, **load: Any
+        self, *prompts: str, on_record: OnRecord | None = None, stop: Stop | None = None, **load: Unpack[LoadOptions]
     ) -> RunResult:
         """Run under load; return a result that unpacks as (info, records).
 
-        load: fields of LoadConfig, like iterations=50, concurrency=4. A run that was ended early, by its spend ceiling
-        or a stop, says so in the result's outcome and warnings.
+        prompts: sent in turn; none: a short default prompt.
+        load: the load pattern: iterations=50, concurrency=4, or rate=10, duration="60s".
+        on_record: is called with each request as it ends; stop: ends the run when asked.
+
+        A run that was ended early, by its budget or a stop, says so in the result's outcome and warnings.
 
         Raises:
-            ConfigError: a field is unknown, or cannot be obeyed.
+            ConfigError: an argument is unknown, or cannot be obeyed; nothing was sent. Whatever `on_record` raised.
         """
         return await anywhere(self._many(prompts, on_record, load), stop)
 
-    def run_blocking(self, *prompts: str, on_record: OnRecord | None = None, **load: Any) -> RunResult:
-        """run for code that does not await."""
+    def run_blocking(self, *prompts: str, on_record: OnRecord | None = None, **load: Unpack[LoadOptions]) -> RunResult:
+        """Run under load and wait for the end: `run` for code that does not await."""
         return blocking(self._many(prompts, on_record, load))
 
-    def stream_metrics(self, *prompts: str, **load: Any) -> Streamed[RequestMetrics, RunResult]:
+    def stream_metrics(self, *prompts: str, **load: Unpack[LoadOptions]) -> Streamed[RequestMetrics, RunResult]:
         """Return the requests of a run one by one as they end, for `for` and `async for`; `load` as for run.
 
         Once it has ended, its `result` is that of run.
@@ -155,28 +195,30 @@ class Profiler:
 
         async def source(hand_out: Callable[[RequestMetrics], None], stop: Stop) -> RunResult:
             sink = FunctionSink(lambda record: hand_out(self.metrics(record)))
-            return await run(config, sink, options=RunOptions(book=self.book), stop=stop)
+            with python_errors():
+                return await run(config, sink, options=RunOptions(book=self.book), stop=stop)
 
         return Streamed(source)
 
     def metrics(self, record: Record) -> RequestMetrics:
-        """Return the figures of a record at this profiler's prices."""
+        """Return a record with its figures as attributes, at this profiler's prices."""
         return RequestMetrics(record, self.book)
 
     def _single(
-        self, prompt: str, asked: RequestConfig | None, save_text: bool, options: dict[str, Any]
+        self, prompt: str, asked: RequestConfig | None, save_text: bool, options: PromptOptions
     ) -> Work[RequestMetrics]:
         load = msgspec.structs.replace(self.load, pattern="single", connection="fresh")
         asked = asked or RequestConfig()
         config = RunConfig(
             targets=(asked.target(self.target),),
             load=asked.load(load),
-            prompts=_section(PromptConfig, {"texts": (prompt,), "system": asked.system, **options}),
+            prompts=section_of(PromptConfig, {"texts": (prompt,), "system": asked.system, **options}, "profile()"),
             output=OutputConfig(save_text=save_text),
         )
 
         async def work(stop: Stop) -> RequestMetrics:
-            result = await run(config, options=RunOptions(book=self.book), stop=stop)
+            with python_errors():
+                result = await run(config, options=RunOptions(book=self.book), stop=stop)
             if result.records:
                 return RequestMetrics(result.records[0], self.book)
             if result.outcome.over_budget is not None:
@@ -185,86 +227,98 @@ class Profiler:
 
         return work
 
-    def _many(self, prompts: tuple[str, ...], on_record: OnRecord | None, load: dict[str, Any]) -> Work[RunResult]:
+    def _many(self, prompts: tuple[str, ...], on_record: OnRecord | None, load: LoadOptions) -> Work[RunResult]:
         return _work(self._config(prompts, load), (FunctionSink(on_record),), self.book)
 
-    def _config(self, prompts: tuple[str, ...], load: dict[str, Any]) -> RunConfig:
-        said = {**{f: getattr(self.load, f) for f in LoadConfig.__struct_fields__}, **load}
-        return RunConfig(targets=(self.target,), load=_section(LoadConfig, said), prompts=PromptConfig(texts=prompts))
+    def _config(self, prompts: tuple[str, ...], load: LoadOptions) -> RunConfig:
+        asked = section_of(LoadConfig, load, "run()", over=self.load)
+        return RunConfig(targets=(self.target,), load=asked, prompts=PromptConfig(texts=prompts))
 
 
 class ProfilerBuilder:
-    """Collects what a Profiler needs; build() checks it."""
+    """Collects what a Profiler needs, step by step; `build` checks it."""
 
     def __init__(self) -> None:
         self._target: TargetConfig | None = None
-        self._options: dict[str, Any] = {}
+        self._model = ""
+        self._options: TargetOptions = {}
         self._price: str | None = None
-        self._load: dict[str, Any] = {}
+        self._load: LoadOptions = {}
 
     def provider(self, target: TargetConfig | str) -> Self:
+        """Set what is measured: a TargetConfig, or the name of a provider."""
         self._target = target if isinstance(target, TargetConfig) else TargetConfig(provider=target)
         return self
 
     def model(self, name: str) -> Self:
-        return self.option(model=name)
+        """Set the model, as the endpoint knows it."""
+        self._model = name
+        return self
 
     def api_key(self, key: str) -> Self:
+        """Set the API key; without one it is taken from the provider's environment variable."""
         return self.option(api_key=key)
 
     def base_url(self, url: str) -> Self:
+        """Set the base URL of the API: http://host:8000/v1."""
         return self.option(base_url=url)
 
-    def option(self, **fields: Any) -> Self:
-        """Any other field of TargetConfig."""
+    def option(self, **fields: Unpack[TargetOptions]) -> Self:
+        """Set other fields of the target: max_tokens, headers, ..."""
         self._options.update(fields)
         return self
 
-    def load(self, **fields: Any) -> Self:
-        """Fields of LoadConfig: time limits, retries, seed."""
+    def load(self, **fields: Unpack[LoadOptions]) -> Self:
+        """Set timeouts, retries and seed of every request, and defaults of `run`."""
         self._load.update(fields)
         return self
 
     def price(self, text: str) -> Self:
+        """Set the price in USD per million tokens: "in=3,out=15"."""
         self._price = text
         return self
 
     def build(self) -> Profiler:
-        """
+        """Return the Profiler.
+
         Raises:
-            ConfigError: no provider was named, or an option is unknown.
+            ConfigError: no provider was named, an argument is unknown, or a value does not fit.
         """
         if self._target is None:
             raise ConfigError("Profiler.builder(): name a provider: .provider(ProviderConfig.openai('gpt-6-luna'))")
-        return Profiler(self._target, price=self._price, load=_section(LoadConfig, self._load), **self._options)
+        load = section_of(LoadConfig, self._load, "Profiler.builder().load()")
+        return Profiler(self._target, self._model, price=self._price, load=load, **self._options)
 
 
 class ProviderConfig:
     """Makes targets by provider: ProviderConfig.openai("gpt-6-luna"), ProviderConfig("groq", "llama-3.3-70b")."""
 
-    def __new__(cls, name: str, model: str = "", **options: Any) -> TargetConfig:  # type: ignore[misc]
+    def __new__(cls, name: str, model: str = "", **options: Unpack[TargetOptions]) -> TargetConfig:  # type: ignore[misc]
         """Return a target of any provider; `options` are fields of TargetConfig."""
         return target_of(name, model, **options)
 
     @staticmethod
-    def of(provider: str, model: str = "", **options: Any) -> TargetConfig:
-        """Return a target of any provider."""
+    def of(provider: str, model: str = "", **options: Unpack[TargetOptions]) -> TargetConfig:
+        """Return a target of any provider; `options` are fields of TargetConfig."""
         return target_of(provider, model, **options)
 
     @staticmethod
-    def openai(model: str = "", **options: Any) -> TargetConfig:
+    def openai(model: str = "", **options: Unpack[TargetOptions]) -> TargetConfig:
+        """Return a target at OpenAI."""
         return _target_with_model("openai", model, "gpt-6-luna", options)
 
     @staticmethod
-    def anthropic(model: str = "", **options: Any) -> TargetConfig:
+    def anthropic(model: str = "", **options: Unpack[TargetOptions]) -> TargetConfig:
+        """Return a target at Anthropic."""
         return _target_with_model("anthropic", model, "claude-haiku-5-5", options)
 
     @staticmethod
-    def google(model: str = "", **options: Any) -> TargetConfig:
+    def google(model: str = "", **options: Unpack[TargetOptions]) -> TargetConfig:
+        """Return a target at Google's Gemini API."""
         return _target_with_model("google", model, "gemini-3.8-flash", options)
 
 
-def _target_with_model(provider: str, model: str, example: str, options: dict[str, Any]) -> TargetConfig:
+def _target_with_model(provider: str, model: str, example: str, options: TargetOptions) -> TargetConfig:
     """
     Raises:
         ConfigError: no model is given.
@@ -274,44 +328,36 @@ def _target_with_model(provider: str, model: str, example: str, options: dict[st
     return target_of(provider, model, **options)
 
 
-def target_of(provider: str, model: str = "", **options: Any) -> TargetConfig:
-    """A TargetConfig from plain values; a key may be a str.
+def target_of(provider: str, model: str = "", **options: Unpack[TargetOptions]) -> TargetConfig:
+    """Return a target from plain values; a key may be a str, headers a dict.
 
     Raises:
-        ConfigError: there is no such option.
+        ConfigError: an argument is unknown, or a value does not fit.
     """
-    return _section(TargetConfig, {"provider": provider, "model": model, **_checked(options)})
+    return section_of(TargetConfig, {"provider": provider, "model": model, **_plain(options)}, "target")
 
 
-async def profile_request(prompt: str, *, provider: str, model: str = "", **options: Any) -> RequestMetrics:
-    """Ask once and tell everything about it; `options` are fields of TargetConfig, and `price`."""
+async def profile_request(
+    prompt: str, *, provider: str, model: str = "", **options: Unpack[ProfileOptions]
+) -> RequestMetrics:
+    """Send one request over a new connection; return its figures.
+
+    Raises:
+        ConfigError: an argument is unknown or cannot be obeyed; nothing was sent.
+    """
     return await Profiler(provider, model, **options).profile_request(prompt)
 
 
-def profile(prompt: str, *, provider: str, model: str = "", **options: Any) -> RequestMetrics:
-    """profile_request for code that does not await."""
+def profile(prompt: str, *, provider: str, model: str = "", **options: Unpack[ProfileOptions]) -> RequestMetrics:
+    """Send one request and wait for it: `profile_request` for code that does not await."""
     return Profiler(provider, model, **options).profile(prompt)
 
 
-def _checked(options: dict[str, Any]) -> dict[str, Any]:
-    """TargetConfig fields; a key as text becomes a Secret."""
-    unknown = [name for name in options if name not in TargetConfig.__struct_fields__]
-    if unknown:
-        known = ", ".join(TargetConfig.__struct_fields__)
-        raise ConfigError(f"no target option {unknown[0]!r}; there are {known}")
-    key, headers = options.get("api_key"), options.get("headers")
-    if isinstance(headers, Mapping):
-        options = {**options, "headers": tuple(headers.items())}
-    return {**options, "api_key": Secret(key)} if isinstance(key, str) else options
-
-
-def _section(kind: type[SectionT], fields: dict[str, Any]) -> SectionT:
-    """A section of the configuration from plain values.
-
-    Raises:
-        ConfigError: a field is unknown, or a value does not fit.
-    """
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{kind.__name__}: {error}") from None
+def _plain(options: TargetOptions) -> dict[str, Any]:
+    """Return the options as fields of TargetConfig: a key as a Secret, headers as pairs."""
+    plain: dict[str, Any] = {**options}
+    if isinstance(plain.get("headers"), Mapping):
+        plain["headers"] = tuple(plain["headers"].items())
+    if isinstance(plain.get("api_key"), str):
+        plain["api_key"] = Secret(plain["api_key"])
+    return plain

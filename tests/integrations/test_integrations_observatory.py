@@ -19,9 +19,9 @@ from waiting import HANG_S, wait_until
 
 from lens.errors import ConfigError, TransportError
 from lens.integrations.observatory import InfluxExporter, OtlpExporter, PrometheusExporter
-from lens.metrics.request_metrics import RequestMetrics
 from lens.pricing import PriceBook, parse_price
 from lens.profiler import Profiler
+from lens.results.request_metrics import RequestMetrics
 from lens.simulator import Script, start_thread
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "push"))

@@ -17,6 +17,7 @@ import msgspec
 from lens.config.file import lay, read_tree
 from lens.config.layers import lay_flags, pattern_named
 from lens.config.settings import COMPATIBLE, RunConfig, Tree
+from lens.config.spelling import python_errors
 from lens.config.targets import FORM
 from lens.errors import ConfigError
 from lens.units import parse_count
@@ -121,9 +122,16 @@ def joined(one: Tree, among: Sequence[Tree]) -> Tree:
     return {**like, **found}
 
 
-def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> RunConfig:
-    """What a file says, over the environment's absence; see make_config."""
-    return make_config({}, file=path, environ=environ)
+@python_errors()
+def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> RunConfig:
+    """Return the settings of a config file (TOML, YAML or JSON), with those of environment variables over them.
+
+    environ: where `${NAME}` and the variables of `lll` are looked up.
+
+    Raises:
+        ConfigError: a key is unknown, or a value does not fit. FileError: the file cannot be read.
+    """
+    return make_config({}, file=Path(path), environ=environ)
 
 
 # Environment variables, and the setting that each one sets.

@@ -1,4 +1,4 @@
-"""What a user may say: targets, load, prompts, output; one typed struct each, read from every source.
+"""The settings: targets, load, prompts, output; one typed struct each, read from every source.
 
 The rule: every source (flags, environment, file) becomes the same plain tree of sections and fields,
 the trees are laid over each other (flag before environment before file before default), and one
@@ -31,7 +31,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class CustomConfig(Section, frozen=True):
-    """A protocol told in settings: how a request is written, and where in the answer things stand.
+    """A protocol described in settings: the template of a request, and the paths of an answer's parts.
 
     In `body` and `headers`, {{prompt}}, {{messages}}, {{system}}, {{model}}, {{max_tokens}}, {{temperature}},
     {{seed}}, {{stream}} and {{key}} are filled in; a field whose only text is one that is absent is left out.
@@ -59,100 +59,97 @@ class CustomConfig(Section, frozen=True):
 
 
 class TargetConfig(Section, frozen=True):
-    """One endpoint and model, how it is reached and how it is asked."""
+    """One endpoint and model: how it is reached, and with what parameters it is asked."""
 
-    provider: str
-    name: str | None = None  # what it is called in every result; None: provider/model
-    model: str = ""
-    labels: dict[str, str] = {}  # of each of its requests, beside those of the run: region, tier
-    api: str | None = None
-    base_url: str | None = None  # None: the provider's own
-    api_key: Secret | None = None  # before the others of its kind, in their order; last the provider's variable
-    api_key_env: str | None = None
-    api_key_file: str | None = None
-    api_key_command: str | None = None  # whose first line of output is the key: "pass show openai"
+    provider: str  # as `lll providers` lists them
+    name: str | None = None  # the target's name in results; None: provider/model
+    model: str = ""  # as the endpoint knows it
+    labels: dict[str, str] = {}  # labels of its requests, beside those of the run: region, tier
+    api: str | None = None  # chat, completions, responses, messages, embeddings; None: the provider's first
+    base_url: str | None = None  # of the API: http://host:8000/v1; None: the provider's own
+    # The key: the first of these that is given; where none is, the provider's own variable, such as OPENAI_API_KEY.
+    api_key: Secret | None = None  # API key, used before any other source of one
+    api_key_env: str | None = None  # environment variable that holds the key
+    api_key_file: str | None = None  # file that holds the key
+    api_key_command: str | None = None  # command whose first line of output is the key: "pass show openai"
     api_key_keyring: str | None = None  # "service/user" of the desktop's keyring
     # The way there.
-    unix_socket: str | None = None
-    connect_to: tuple[str, ...] = ()
-    resolve: tuple[str, ...] = ()
-    family: Literal["any", "ipv4", "ipv6"] = "any"
-    proxy: str | None = None  # None: as the environment says; "": none
-    cacert: str | None = None
-    cert: str | None = None
-    client_key: str | None = None
-    insecure: bool = False
-    server_name: str | None = None
+    unix_socket: str | None = None  # path of a Unix domain socket to connect through
+    connect_to: tuple[str, ...] = ()  # "H:P:H2:P2": connect to H2:P2 for requests to H:P, as curl does
+    resolve: tuple[str, ...] = ()  # "H:P:ADDRESS": use this address for H:P, without DNS
+    family: Literal["any", "ipv4", "ipv6"] = "any"  # which addresses are used
+    proxy: str | None = None  # URL of an HTTP proxy; None: as the environment says; "": none
+    cacert: str | None = None  # file of CA certificates to trust, PEM; None: the system's
+    cert: str | None = None  # file of the client certificate, PEM
+    client_key: str | None = None  # file of its private key; None: it is in the same file
+    insecure: bool = False  # do not verify the server's certificate; the result records it
+    server_name: str | None = None  # name that is asked for in TLS (SNI) and verified; None: the host's
     # The asking.
-    stream: bool = True
-    max_tokens: AtLeastOne | None = None
-    temperature: float | None = None
-    seed: int | None = None
-    extra_body: dict[str, Any] = {}
-    headers: tuple[tuple[str, str], ...] = ()
-    custom: CustomConfig | None = None  # of the provider "custom"
+    stream: bool = True  # False: the answer is requested in one piece
+    max_tokens: AtLeastOne | None = None  # limit of the completion; None: the provider's
+    temperature: float | None = None  # sampling temperature; None: the provider's
+    seed: int | None = None  # seed sent to the provider; None: none is sent
+    extra_body: dict[str, Any] = {}  # merged into the request body
+    headers: tuple[tuple[str, str], ...] = ()  # extra request headers; override the default of that name
+    custom: CustomConfig | None = None  # the protocol of the provider "custom"
 
 
 class LoadConfig(Section, frozen=True):
-    """How many requests, when, over which connections, and how long to wait for them."""
+    """How many requests are sent, when, over which connections, and their timeouts."""
 
-    pattern: Pattern | None = None  # None: what the numbers below ask for
-    # Requests; of a burst: waves; of a sweep: a step. None: 10 where nothing else ends the load; else what ends first.
-    iterations: AtLeastOne | None = None
-    # Requests at a time: of a closed loop, of a wave, or at most of an open loop. None: 1, and no limit.
-    concurrency: AtLeastOne | None = None
-    rate_per_s: Positive | None = None
-    arrival: Arrival | None = None  # None: constant
-    burstiness: Positive | None = None  # shape of gamma gaps: 1 is Poisson, below it burstier; None: 1
-    duration_ns: PositiveNs | None = None
-    ramp_to_per_s: Positive | None = None  # the rate goes from rate_per_s to this within the duration
-    sweep_min_per_s: Positive | None = None
-    sweep_max_per_s: Positive | None = None
-    sweep_step_per_s: Positive | None = None
-    sweep_concurrency: tuple[AtLeastOne, ...] = ()
-    step_duration_ns: PositiveNs | None = (
-        None  # of a sweep; in a sweep over concurrency `iterations` may end a step first
-    )
+    pattern: Pattern | None = None  # load pattern; None: the one that the other settings ask for
+    iterations: AtLeastOne | None = None  # requests; of a burst: waves; of a sweep: per step. None: 10, or no limit
+    concurrency: AtLeastOne | None = None  # requests in flight; with a rate the most allowed. None: 1, or no limit
+    rate_per_s: Positive | None = None  # open-loop arrival rate; None: closed loop
+    arrival: Arrival | None = None  # distribution of the arrivals; None: constant
+    burstiness: Positive | None = None  # shape of gamma arrivals: 1 is Poisson, below it burstier; None: 1
+    duration_ns: PositiveNs | None = None  # length of the run; None: until `iterations` are done
+    ramp_to_per_s: Positive | None = None  # ramp the rate linearly from rate_per_s to this over the duration
+    sweep_min_per_s: Positive | None = None  # rate sweep: first rate
+    sweep_max_per_s: Positive | None = None  # rate sweep: last rate
+    sweep_step_per_s: Positive | None = None  # rate sweep: increment
+    sweep_concurrency: tuple[AtLeastOne, ...] = ()  # concurrency sweep: (1, 2, 4, 8)
+    step_duration_ns: PositiveNs | None = None  # length of a step of a sweep; over concurrency `iterations` may end it
     trace: str | None = None  # file with timestamps to replay
-    speedup: Positive | None = None  # of a replay; None: 1
-    warmup: str = "0"  # "3" requests, "10s" or "10%": sent, and left out of the results; "auto": found afterwards
-    cooldown: str = "0"  # the last requests that are left out: "3", "10s" or "10%"
-    idle_gaps_ns: tuple[PositiveNs, ...] = ()  # pauses before single requests, to see when an endpoint goes cold
-    adaptive: bool = False  # hold back under the provider's rate limits
-    until: str | None = None  # "ttft_p95 5%": enough when that interval is so narrow
-    search_slo: tuple[str, ...] = ()  # the highest load that keeps these
-    search_max: Positive | None = None
-    workers: AtLeastOne = 1  # processes that share the load
+    speedup: Positive | None = None  # speed-up factor of a trace; None: 1
+    warmup: str = "0"  # sent first, excluded from the results: "3", "10s", "10%"; "auto" detects it
+    cooldown: str = "0"  # the last requests, excluded from the results: "3", "10s", "10%"
+    idle_gaps_ns: tuple[PositiveNs, ...] = ()  # cold-start probe: one request after each of these idle gaps
+    adaptive: bool = False  # throttle on rate-limit headers and 429s
+    until: str | None = None  # stop once the 95 % interval of a metric is this narrow: "ttft_p95 5%"
+    search_slo: tuple[str, ...] = ()  # search for the highest load that meets these: "ttft_p95<500"
+    search_max: Positive | None = None  # upper bound of the search; None: 1000 requests/s, or 256 in flight
+    workers: AtLeastOne = 1  # processes that share the load, one core each
     shard: str | None = None  # "0/4": this machine's part of the load; None: all, or JOB_COMPLETION_INDEX/LENS_SHARDS
     start_at: str | None = None  # "+30s", "2026-11-29T12:00:00Z": when the first request is due; None: at once
     engine: Literal["processes", "ray"] = "processes"  # where workers run
-    ray_address: str | None = None  # of a Ray cluster; None: a local one
-    connection: ConnectionPolicy = "reuse"
+    ray_address: str | None = None  # address of a Ray cluster; None: a local one
+    connection: ConnectionPolicy = "reuse"  # keep-alive, a new one per request (fresh), or measure both
     connections: Count | None = None  # opened before measuring; None: as many as may be in flight at first
     # Limits; 0 is none. The defaults are those of the openai client, and only end what would never end.
-    timeout_ns: Count = 600 * NS_PER_S
-    connect_timeout_ns: Count = 30 * NS_PER_S
-    ttft_timeout_ns: Count = 0
-    idle_timeout_ns: Count = 0
-    answer_limits: dict[str, Count] = {}  # what one answer may need at most: events, kept, inflated, ratio, head
-    retries: Count = 0
-    seed: int = 0
-    max_cost_usd: str | None = None  # exact decimal
-    max_errors: str | None = None  # "10" or "5%": more failures end the run
-    warn_cost_usd: str | None = None  # exact decimal; a run that costs more says so, and goes on
+    timeout_ns: Count = 600 * NS_PER_S  # timeout of a whole request
+    connect_timeout_ns: Count = 30 * NS_PER_S  # timeout of DNS, connect and TLS
+    ttft_timeout_ns: Count = 0  # timeout until the first token
+    idle_timeout_ns: Count = 0  # timeout between two reads of an answer
+    answer_limits: dict[str, Count] = {}  # limits of one answer: events, kept, inflated, ratio, head
+    retries: Count = 0  # of retryable failures, with back-off
+    seed: int = 0  # of synthetic prompts and random arrivals
+    max_cost_usd: str | None = None  # budget, an exact decimal: stops before a request that could exceed it
+    max_errors: str | None = None  # "10" or "5%": more failed requests end the run
+    warn_cost_usd: str | None = None  # exact decimal; a run that costs more warns once, and goes on
 
 
 class PromptConfig(Section, frozen=True):
-    """What is asked: texts, a file, or made-up prompts of a given length."""
+    """What is asked: texts, a file, or synthetic prompts of a given length."""
 
-    texts: tuple[str, ...] = ()
-    system: str | None = None
-    file: str | None = None
-    whole: bool | None = None  # a text file is one prompt, not one a line; None: where one request is all there is
-    input_tokens: str | None = None  # "550", "550:50" (mean:deviation), "100-900"
-    output_tokens: str | None = None
-    shared_prefix_tokens: Count = 0  # of made-up prompts: the same beginning for all
-    order: Literal["in_turn", "random"] = "in_turn"
+    texts: tuple[str, ...] = ()  # prompts, sent in turn
+    system: str | None = None  # system prompt
+    file: str | None = None  # prompts from a file: text, JSON Lines, CSV or ShareGPT
+    whole: bool | None = None  # a text file is one prompt, not one per line; None: for a single request
+    input_tokens: str | None = None  # length of synthetic prompts in tokens: "550", "550:50" (mean:SD), "100-900"
+    output_tokens: str | None = None  # completion length to request, in tokens
+    shared_prefix_tokens: Count = 0  # of synthetic prompts: length of a beginning that all share
+    order: Literal["in_turn", "random"] = "in_turn"  # in which prompts are sent
 
 
 class SessionConfig(Section, frozen=True):
@@ -177,25 +174,25 @@ class SessionConfig(Section, frozen=True):
 
 
 class ExportConfig(Section, frozen=True):
-    """One thing to write or to push to."""
+    """One export: a file to write, or a backend to push to."""
 
-    format: str
-    file: str | None = None
-    endpoint: str | None = None
-    database: str | None = None
+    format: str  # as `lll benchmark --help` names them: json, csv, prometheus, ...
+    file: str | None = None  # to write; None: by the name of the output, or standard output
+    endpoint: str | None = None  # URL of a backend to push to
+    database: str | None = None  # of InfluxDB
 
 
 class OutputConfig(Section, frozen=True):
-    """What becomes of the results."""
+    """Where results are written."""
 
-    exports: tuple[ExportConfig, ...] = ()
+    exports: tuple[ExportConfig, ...] = ()  # files and backends
     format: str | None = None  # short for one export, where `exports` names none
     file: str | None = None  # of that export
-    dir: str | None = None
-    real_time: bool = False
-    save_text: bool = False
-    tokenizer: str | None = None  # counts the tokens of answers whose server does not
-    log_level: str | None = None
+    dir: str | None = None  # folder in which exports without a file get a new one
+    real_time: bool = False  # stream events to standard output as JSON Lines during the run
+    save_text: bool = False  # save the text of the answers in the records
+    tokenizer: str | None = None  # count tokens locally where the server reports none: a name, or "auto"
+    log_level: str | None = None  # error, warn, info, debug or trace
 
     def __post_init__(self) -> None:
         """Write the short form out, so that nobody has to read two."""
@@ -219,15 +216,15 @@ class MonitorConfig(Section, frozen=True):
 
 
 class RunConfig(Section, frozen=True):
-    """Everything one command does."""
+    """All settings of a run."""
 
-    targets: tuple[TargetConfig, ...] = ()
+    targets: tuple[TargetConfig, ...] = ()  # endpoints to measure
     load: LoadConfig = LoadConfig()
     prompts: PromptConfig = PromptConfig()
     sessions: SessionConfig = SessionConfig()
     output: OutputConfig = OutputConfig()
-    monitor: MonitorConfig | None = None
-    thresholds: tuple[str, ...] = ()  # "ttft_p95<1000"
-    labels: dict[str, str] = {}
-    name: str | None = None
-    description: str | None = None
+    monitor: MonitorConfig | None = None  # of `lll monitor` alone
+    thresholds: tuple[str, ...] = ()  # gates: "ttft_p95<1000"
+    labels: dict[str, str] = {}  # labels of the run: env, commit
+    name: str | None = None  # of the run, in its header
+    description: str | None = None  # of the run, in its header

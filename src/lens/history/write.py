@@ -197,7 +197,7 @@ def message(value: object) -> bytes:
 
 
 def write_run(path: Path, info: RunInfo, records: Iterable[Record], *, force: bool = False) -> None:
-    """A whole run at once; MessagePack where the name ends in .msgpack, else JSON Lines."""
+    """Write a run file: MessagePack where the name ends in .msgpack, else JSON Lines."""
     packed = path.suffix == ".msgpack"
     encode = message if packed else json_line
     with NewFile(path, force=force) as file:

@@ -24,12 +24,12 @@ import trio
 
 from lens.errors import ConfigError, TransportError
 from lens.export.prometheus import Units
-from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record, RunInfo
 from lens.orchestrator.run_info import new_run_info
 from lens.pricing import PriceBook, standard_book
 from lens.push.http import in_thread
 from lens.push.push import INFLUX_DATABASE, Push, Pusher, check_push, open_push, prometheus_kind
+from lens.results.request_metrics import RequestMetrics
 from lens.run.async_bridge import Work, anywhere, running_library
 from lens.secrets import bare_url
 

@@ -19,9 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import Gate
     from lens.integrations.testbench import TestBenchReport
-    from lens.metrics.request_metrics import RequestMetrics
     from lens.model import Record
     from lens.profiler import Profiler
+    from lens.results.request_metrics import RequestMetrics
 
 MARK = "latency_lens"
 # Under this name a test's requests go from the process that ran it to the one that reports.
@@ -183,8 +183,8 @@ def _report(results: list[Any]) -> TestBenchReport | None:
     from lens.export.benchmark_summary import benchmark_summary_of
     from lens.integrations.testbench import TestBenchReport, TestCase, ThresholdViolation, case_done
     from lens.metrics.builder import table_of
-    from lens.metrics.request_metrics import RequestMetrics
     from lens.model import Record
+    from lens.results.request_metrics import RequestMetrics
 
     kept = [msgspec.json.decode(text) for text in found]
     records = [msgspec.convert(one["record"], Record, dec_hook=decode_hook) for one in kept]

@@ -23,9 +23,9 @@ from lens.history.read import read_run
 from lens.integrations.choice import MeasuredTargets
 from lens.metrics.builder import table_of
 from lens.metrics.packing import wall_us
-from lens.metrics.request_metrics import RequestMetrics
 from lens.model import Record
 from lens.pricing import PriceBook, standard_book
+from lens.results.request_metrics import RequestMetrics
 
 MOST = 200
 Metrics = Record | RequestMetrics

@@ -23,11 +23,11 @@ from lens.errors import ConfigError, FileError
 from lens.export.benchmark_summary import BenchmarkSummary, benchmark_summary_of
 from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS
-from lens.metrics.request_metrics import RequestMetrics
 from lens.metrics.rows import error_texts, timestamps, values_of
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.profiler import Profiler
+from lens.results.request_metrics import RequestMetrics
 
 # The metrics that a test case keeps of its request.
 FIGURES = ("ttft_ms", "ttfb_ms", "itl_ms", "total_latency_ms", "tokens_per_second", "output_tokens", "total_cost")

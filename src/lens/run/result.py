@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,8 @@ from lens.model import Record, RunInfo
 from lens.orchestrator.run_state import Outcome
 from lens.orchestrator.schedule import AUTO
 from lens.pricing import PriceBook
+from lens.results.request_metrics import RequestMetrics
+from lens.results.tabular import RunView
 from lens.run.budget import cost_warning, gpu_cost
 from lens.run.journal import Journal
 
@@ -74,8 +76,15 @@ def _is_marked(load: LoadConfig) -> bool:
     return load.warmup.strip().lower() == AUTO or load.cooldown != "0"
 
 
-class RunResult:
+class RunResult(RunView):
     """A run that has ended; unpacks as (info, records)."""
+
+    info: RunInfo
+    """The header of the run as it is once it has ended."""
+    outcome: Outcome
+    """How it ended: stopped, or by its spend ceiling."""
+    paths: tuple[Path, ...]
+    """The files that were written."""
 
     def __init__(
         self,
@@ -128,8 +137,13 @@ class RunResult:
 
     @cached_property
     def records(self) -> list[Record]:
-        """The same as records."""
+        """All requests in the order of their numbers, as `table` has them."""
         return list(self.listed.records())
+
+    @cached_property
+    def requests(self) -> list[RequestMetrics]:
+        """Each request with its figures as attributes, in the order of `records`."""
+        return [RequestMetrics(record, self._judging.book) for record in self.records]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -206,6 +220,3 @@ class RunResult:
         early = self.ended_by is not None or self.outcome.incomplete is not None
         lost = self.unkept or early or any(one.failed for one in self.verdicts)
         return ExitCode.THRESHOLD if lost else ExitCode.OK
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.info, self.records))
