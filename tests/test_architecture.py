@@ -40,7 +40,7 @@ FLOORS = (
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}
 # Who may start a simulator: what stands on the floor of a run, or above it.
 STARTS_SIMULATORS = FLOOR["run"]
-READING = {"pricing", "metrics", "history", "analysis", "export", "report", "results"}
+READING = {"pricing", "metrics", "history", "analysis", "export"}
 MEASURING = {"_core", "wire", "transport", "providers", "orchestrator"}
 
 PYTHON = sorted(SRC.rglob("*.py"))

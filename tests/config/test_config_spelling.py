@@ -106,7 +106,7 @@ def test_every_option_of_a_setting_is_said_by_the_setting_that_it_sets():
         name = next(name for name in option.opts if name.startswith("--") and name not in option.aliases)
         said = in_python(name)
         assert said != name, f"{name} has no name in Python: add it to ARGUMENTS"
-        if section in ("target", "load", "prompts", "output"):
+        if section in ("target", "load", "prompts", "output", "sessions"):
             short = field.removesuffix("_ns").removesuffix("_per_s")
             named = said.partition("=")[0].rpartition(".")[2]
             assert named in (field, short), f"{name} sets {option.to}, and is called {said}"

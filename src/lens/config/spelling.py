@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, PromptConfig, RunConfig, Section, TargetConfig
+from lens.config.settings import (
+    LoadConfig,
+    MonitorConfig,
+    OutputConfig,
+    PromptConfig,
+    RunConfig,
+    Section,
+    SessionConfig,
+    TargetConfig,
+)
 from lens.errors import ConfigError, LensError, did_you_mean
 from lens.units import parse_duration_ns, parse_rate_per_s
 
@@ -27,7 +36,10 @@ _OPTION = re.compile(
 )
 # Fields whose values are not repeated in messages.
 _MAY_BE_SECRET = ("api_key", "base_url", "proxy", "headers", "extra_body")
-_SECTIONS: tuple[type[Section], ...] = (TargetConfig, LoadConfig, PromptConfig, OutputConfig, MonitorConfig, RunConfig)
+_SECTIONS: dict[type[Section], str] = {
+    TargetConfig: "", LoadConfig: "", PromptConfig: "prompts.", OutputConfig: "output.", SessionConfig: "sessions.",
+    MonitorConfig: "", RunConfig: "",
+}  # fmt: skip
 # Options that are not called like a field, and the argument that does the same.
 ARGUMENTS = {
     "-c": "concurrency",
@@ -53,6 +65,7 @@ ARGUMENTS = {
     "prices": "book",
     "prompt": "prompts.texts",
     "prompt-file": "prompts.file",
+    "sessions": "sessions.file",
     "slo": "slos",
     "target": "targets",
     "threshold": "thresholds",
@@ -152,10 +165,10 @@ def _is_number(text: str) -> bool:
 
 def _field_named(name: str) -> str | None:
     """Return the argument of this name, None where no section has it."""
-    for section in _SECTIONS:
-        if any(name in (field, short_name(field)) for field in section.__struct_fields__):
-            place = {PromptConfig: "prompts.", OutputConfig: "output."}.get(section, "")
-            return f"{place}{name}"
+    for section, place in _SECTIONS.items():
+        alone = name.removeprefix("session_") if section is SessionConfig else name
+        if any(alone in (field, short_name(field)) for field in section.__struct_fields__):
+            return f"{place}{alone}"
     return None
 
 
