@@ -275,7 +275,7 @@ SESSIONS = {
     "file and burst": sessions(stages("burst 1"), load={"pattern": "burst", "iterations": 1, "concurrency": 2}),
     "file and order": sessions(lambda r: len(r.records) >= 2, prompts={"order": "random"}),
     "file and system": sessions(lambda r: inputs(r)[0] > 6, prompts={"system": "be very brief and polite"}),
-    "file and budget": sessions(refused="price", load={"max_cost_usd": "1"}),
+    "file and budget": sessions(refused="nothing bounds what an answer may cost", load={"max_cost_usd": "1"}),
     "file and prompts": sessions(refused="--prompt .*sessions", prompts={"texts": ["one"]}),
     "file and rate": sessions(refused="--session-rate", load={"rate_per_s": 5}),
     "file and idle": sessions(refused="--idle-gaps", load={"idle_gaps": ["20ms"], "iterations": 8}),
