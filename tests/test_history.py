@@ -125,7 +125,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 
 @pytest.mark.parametrize("name", ["schema1.jsonl", "schema1.msgpack"])
 def test_files_of_an_older_layout_are_read(name):
-    assert read_run(OLD / name).records == RECORDS
+    assert read_run(OLD / name).records == [msgspec.structs.replace(one, session=None) for one in RECORDS]
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])

@@ -216,6 +216,13 @@ class Billing(Noun, frozen=True):
     itemized: bool = False  # the items are the whole bill: Record.usage is their sum
 
 
+class CacheMiss(Noun, frozen=True):
+    """Why a prompt was not read from the provider's cache, in its words."""
+
+    reason: str  # "tools_changed", "system_changed", ...
+    tokens: int | None = None  # that would have been read from it
+
+
 class Failure(Noun, frozen=True):
     """What went wrong, in the words of whoever said it. Never holds a secret."""
 
@@ -316,6 +323,7 @@ class Record(Noun, frozen=True):
     billing: Billing | None = None  # how it is billed, where the answer says
     hidden_thinking_ns: int | None = None  # from start to stop of thinking blocks whose text the server left out
     session: SessionTurn | None = None  # of a conversation or an agent's task
+    cache_miss: CacheMiss | None = None  # why the prompt was not read from the cache, where the request asked
 
 
 class Target(Noun, frozen=True):

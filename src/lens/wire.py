@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from lens.model import Billing, Connection, Events, Failure, Limit, Signal, Stamps, ToolCall, Usage
+from lens.model import Billing, CacheMiss, Connection, Events, Failure, Limit, Signal, Stamps, ToolCall, Usage
 from lens.secrets import remember_secret
 
 # How the body is cut into events. "document" is one JSON value, not streamed.
@@ -199,4 +199,6 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     events_read: int | None = None  # events up to the protocol's terminator; None where nothing follows it
     warnings: tuple[str, ...] = ()  # why a figure of this answer may be wrong
     billing: Billing | None = None
+    chars_per_event: tuple[int, ...] | None = None  # where events repeat what came before; None: as they were counted
+    cache_miss: CacheMiss | None = None
     hidden_thinking_ns: int | None = None

@@ -6,15 +6,18 @@ Each amount was worked out by hand from the provider's price page.
 from decimal import Decimal
 
 import pytest
-from handmade import record
+from handmade import INFO, record
 from made import streamed, whole
 
+from lens.analysis.explore.groups import Groups
 from lens.history.read import read_run
 from lens.history.write import write_run
-from lens.model import Billing, ToolFee, Usage, UsageItem
+from lens.metrics.builder import read_table
+from lens.model import Billing, CacheMiss, ToolFee, Usage, UsageItem
 from lens.pricing import standard_book
 from lens.providers.billing import BillingReader, cost_in_headers_usd, modality_tokens, reported_cost_usd, tool_tokens
 from lens.providers.registry import get_provider
+from lens.report.facts import outcome_facts
 from lens.wire import Ask, Prompt, Secret
 
 BOOK = standard_book()
@@ -299,3 +302,49 @@ def test_fees_are_running_totals():
     bill.take_fee("web_search", 0)
     bill.take_fee("web_search", "many")
     assert bill.billing({}) == Billing(fees=(ToolFee(tool="web_search", count=3),))
+
+
+TOOLS_CHANGED = {"type": "tools_changed", "cache_missed_input_tokens": 900}
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"type": "cache_miss", "reason": "tools_changed", "cache_missed_tokens": 900}, ("tools_changed", 900)),
+        ({"type": "comparison_response_not_found"}, ("comparison_response_not_found", None)),
+        ({"type": "cache_hit"}, None),
+        (None, None),
+    ],
+)
+def test_why_openai_read_no_prompt_from_its_cache(told, says):
+    missed = response(prompt_cache_diagnostics=told).cache_miss
+    assert (missed and (missed.reason, missed.tokens)) == says
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "says"),
+    [
+        ({"cache_miss_reason": TOOLS_CHANGED}, ("tools_changed", 900)),
+        ({"cache_miss_reason": {"type": "previous_message_not_found"}}, ("previous_message_not_found", None)),
+        ({"cache_miss_reason": None}, None),
+        (None, None),
+    ],
+)
+def test_why_anthropic_read_no_prompt_from_its_cache(diagnostics, says):
+    usage = {"input_tokens": 100, "output_tokens": 1}
+    found = read(
+        "anthropic", "claude-opus-5-5",
+        {"type": "message_start", "message": {"model": "claude-opus-5-5", "usage": usage, "diagnostics": diagnostics}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    )  # fmt: skip
+    assert (found.cache_miss and (found.cache_miss.reason, found.cache_miss.tokens)) == says
+
+
+def test_a_cache_miss_is_kept_shown_and_grouped_by(tmp_path):
+    missed = record(cache_miss=CacheMiss(reason="tools_changed", tokens=900))
+    assert ("cache miss", "tools_changed, 900 tokens") in list(outcome_facts(missed, None))
+    write_run(tmp_path / "run.jsonl", INFO, [missed, record()])
+    assert read_run(tmp_path / "run.jsonl").records[0].cache_miss == missed.cache_miss
+    groups = Groups(read_table(tmp_path / "run.jsonl")[0], ("cache_miss",))
+    assert [group.key for group in groups.groups] == [("tools_changed",), (None,)]

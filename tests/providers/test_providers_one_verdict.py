@@ -7,6 +7,8 @@ to disagree on.
 import pytest
 from recorded import exchange_of, reading_of
 
+from lens.orchestrator.collect import first_events
+
 TEXTS = {
     "a lone high surrogate": rb'"\ud800"', "a lone low surrogate": rb'"\udc00 x"',
     "a pair turned round": rb'"\udc00\ud800"',
@@ -71,6 +73,40 @@ data: [DONE]
 
 """,
 }
+
+
+# Perplexity's full mode: each chunk has what is new, and beside it all of the message so far.
+REPEATING = b"""data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"One"},"message":{"content":"One"}}]}
+
+data: {"choices":[{"index":0,"delta":{"content":" two"},"message":{"content":"One two"}}]}
+
+data: {"choices":[{"index":0,"delta":{"content":" three"},"message":{"content":"One two three"}}]}
+
+data: {"choices":[{"index":0,"delta":DELTA,"message":{"content":"One two three"},"finish_reason":"stop"}]}
+
+data: [DONE]
+
+"""
+
+
+@pytest.mark.parametrize("keep_all", [False, True])
+@pytest.mark.parametrize("delta", [b'{"role":"assistant","content":""}', b"{}"])
+def test_text_that_every_event_repeats_counts_once(delta, keep_all):
+    body = REPEATING.replace(b"DELTA", delta)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    exchange, _ = exchange_of("oai_chat_basic_01", [head + body], keep_all=keep_all)
+    reading = reading_of("oai_chat_basic_01", exchange)
+    assert reading.category == "success"
+    assert reading.chars_per_event == (3, 4, 6, 0, 0)
+    assert reading.text == ("One two three" if keep_all else "")
+    assert first_events(exchange.events, None, reading.chars_per_event).chars.tolist() == [3, 4, 6, 0, 0]
+
+
+def test_text_that_no_event_repeats_is_counted_as_it_came():
+    body = ANSWERS["oai_chat_basic_01"].replace(b"TEXT", b'"a"').replace(b"VALUE", b"1")
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    exchange, _ = exchange_of("oai_chat_basic_01", [head + body], keep_all=False)
+    assert reading_of("oai_chat_basic_01", exchange).chars_per_event is None
 
 
 def verdict(name, data, *, keep_all):

@@ -226,6 +226,7 @@ class TableBuilder:
         connections = [record.connection for record in records]
         for name in ("reused", "peer", "tls_resumed"):
             self._put_codes(name, [None if one is None else getattr(one, name) for one in connections])
+        self._put_codes("cache_miss", [record.cache_miss and record.cache_miss.reason for record in records])
         self._put_codes("labels", [tuple(sorted(record.labels.items())) for record in records])
 
     def _timings(self, records: Sequence[Any]) -> None:

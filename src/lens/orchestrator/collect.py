@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -56,7 +57,7 @@ def record_of(
         stamps=exchange.stamps,
         status=STATUS_OF_CATEGORY.get(category, Status.SERVER_ERROR),
         category=category,
-        events=first_events(exchange.events, reading.events_read),
+        events=first_events(exchange.events, reading.events_read, reading.chars_per_event),
         connection=exchange.connection,
         target=target.info.name,
         target_index=slot.target,
@@ -92,6 +93,7 @@ def record_of(
         billing=reading.billing,
         hidden_thinking_ns=reading.hidden_thinking_ns,
         session=slot.turn,
+        cache_miss=reading.cache_miss,
     )
 
 
@@ -106,6 +108,9 @@ def read_answer(target: PlanTarget, request: WireRequest, exchange: Exchange) ->
     """
     try:
         return without_secrets(target.provider.decode(request, exchange))
+    except MemoryError:
+        what = "no memory was left to read the answer; limit it with --answer-limit, or lower the concurrency"
+        return Reading(category="protocol_error", failure=Failure(message=what, where="client"))
     except Exception as error:
         what = f"provider {target.info.provider}: the answer broke its decoder: {type(error).__name__}: {error}"
         return Reading(category="protocol_error", failure=Failure(message=mask_secrets(what), where="client"))
@@ -132,8 +137,10 @@ def _masked(value: Any) -> Any:
     return value
 
 
-def first_events(events: Events, count: int | None) -> Events:
-    """Return the first `count` events; all of them where it is None."""
+def first_events(events: Events, count: int | None, chars: Sequence[int] | None = None) -> Events:
+    """Return the first `count` events; all of them where it is None. chars: of each event, where they are others."""
+    if chars is not None:
+        events = msgspec.structs.replace(events, chars=array("I", chars))
     if count is None:
         return events
     return Events(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from lens.model import Failure, ToolCall, Usage
+from lens.model import CacheMiss, Failure, ToolCall, Usage
 from lens.providers.billing import BillingReader, cost_in_headers_usd
 from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
 from lens.providers.outcomes import (
@@ -29,7 +29,16 @@ from lens.providers.outcomes import (
 )
 from lens.providers.tool_calls import ToolCalls
 from lens.providers.unread import UnreadFields
-from lens.providers.values import NOT_JSON, as_dict, merge_counts, parse_json, parse_json_or, sum_known
+from lens.providers.values import (
+    NOT_JSON,
+    as_count,
+    as_dict,
+    as_name,
+    merge_counts,
+    parse_json,
+    parse_json_or,
+    sum_known,
+)
 from lens.wire import Exchange, Frame, Reading
 
 # What open_frame() returns for a frame that carries no event: blank data, null, another kind of frame.
@@ -62,6 +71,7 @@ class AnswerReader:
         self.timings_ms: dict[str, float] = {}
         self.reported_cost_usd: str | None = None
         self.bill = BillingReader()
+        self.cache_miss: CacheMiss | None = None
         self.tools = ToolCalls()
         self._texts: dict[int, list[str]] = {}  # pieces, by choice
         self._reasoning: list[str] = []
@@ -83,6 +93,7 @@ class AnswerReader:
             timings_ms=self.timings_ms,
             usage_raw=self.usage_raw or None,
             tokens_per_event=self.tokens_per_event(),
+            chars_per_event=self.chars_per_event(),
             finish_reason=self.finish_reason,
             served_model=self.served_model,
             text=self.text,
@@ -94,6 +105,7 @@ class AnswerReader:
             hidden_thinking_ns=self.hidden_thinking_ns,
             reported_cost_usd=self.reported_cost_usd or cost_in_headers_usd(headers),
             billing=self.bill.billing(headers),
+            cache_miss=self.cache_miss,
             events_read=self.events_read if self.events_read < len(self.exchange.events) else None,
             warnings=(*self.exchange.warnings, *self.unread.warnings(), *self._count_warnings(usage)),
         )
@@ -127,6 +139,11 @@ class AnswerReader:
     def add_usage(self, counts: Any) -> None:
         """Take counts that were reported; null and 0 never replace a count of an earlier event."""
         self.usage_raw = merge_counts(self.usage_raw, as_dict(counts))
+
+    def take_cache_miss(self, reason: Any, tokens: Any) -> None:
+        """Take why the prompt was not read from the cache; an answer that does not say why says nothing."""
+        if (told := as_name(reason)) is not None:
+            self.cache_miss = CacheMiss(reason=told, tokens=as_count(tokens))
 
     def fail(self, failure: Failure | None) -> None:
         """Keep the first failure that the body reports."""
@@ -297,6 +314,10 @@ class AnswerReader:
         content = sum(1 for bits in signals if bits & CONTENT_BITS)
         return increments(self._running) if len(self._running) == content else None
 
+    def chars_per_event(self) -> tuple[int, ...] | None:
+        """Return the characters that each event added, where events repeat what came before; else None."""
+        return None
+
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """Return the tool calls in their order."""
         return self.tools.in_order(self.exchange.events)
@@ -322,6 +343,15 @@ def increments(totals: Sequence[int]) -> tuple[int, ...] | None:
     """Return the step to each of the running totals; None where they ever fall."""
     steps = tuple([after - before for before, after in zip((0, *totals), totals, strict=False)])
     return steps if all(step >= 0 for step in steps) else None
+
+
+def new_chars(chars: Sequence[int]) -> tuple[int, ...]:
+    """Return how many characters each event added, of events that hold all of the answer so far."""
+    seen, found = 0, []
+    for count in chars:
+        found.append(count - seen if count >= seen else count)  # a shorter one holds only what is new
+        seen += found[-1]
+    return tuple(found)
 
 
 def make_reading(

@@ -231,6 +231,8 @@ class AnthropicReader(AnswerReader):
         elif kind == "message_delta":
             self.finish_reason = as_name(as_dict(event.get("delta")).get("stop_reason")) or self.finish_reason
             self._take_usage(event.get("usage"))
+            self._take_diagnostics(event)
+            self._take_diagnostics(as_dict(event.get("delta")))
             if as_count(as_dict(event.get("usage")).get("output_tokens")) == 0 and not self.has_content():
                 self.usage_raw["output_tokens"] = 0  # what message_start says of output is a placeholder
         elif kind == "message_stop":
@@ -259,6 +261,12 @@ class AnthropicReader(AnswerReader):
         self.served_model = as_name(message.get("model")) or self.served_model
         self.finish_reason = as_name(message.get("stop_reason")) or self.finish_reason
         self._take_usage(message.get("usage"))
+        self._take_diagnostics(message)
+
+    def _take_diagnostics(self, message: dict[str, Any]) -> None:
+        """Take why the prompt was not read from the cache, where the request named the one before it."""
+        missed = as_dict(as_dict(message.get("diagnostics")).get("cache_miss_reason"))
+        self.take_cache_miss(missed.get("type"), missed.get("cache_missed_input_tokens"))
 
     def _take_usage(self, usage: Any) -> None:
         """Take counts, which are running totals, and how they are billed."""

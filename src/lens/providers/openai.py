@@ -15,7 +15,7 @@ from typing import Any
 
 from lens.model import Failure, Signal, Usage
 from lens.providers import responses
-from lens.providers.answers import AnswerReader, make_usage
+from lens.providers.answers import AnswerReader, make_usage, new_chars
 from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.billing import reported_cost_usd
 from lens.providers.messages import plain_text, plain_text_with_system
@@ -180,6 +180,10 @@ class ChatReader(AnswerReader):
     event_type = object  # a chunk that is no object says nothing, and does no harm
     content_scopes = (_DELTA + "*", _MESSAGE + "*", "*")
 
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._repeats = False  # chunks hold the message so far beside what is new (Perplexity's full mode)
+
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         chunk = as_dict(event)
         self.served_model = self.served_model or as_name(chunk.get("model"))
@@ -212,6 +216,9 @@ class ChatReader(AnswerReader):
     def usage(self) -> Usage | None:
         return parse_usage(self.usage_raw)
 
+    def chars_per_event(self) -> tuple[int, ...] | None:
+        return new_chars(self.exchange.events.chars) if self._repeats else None
+
     def _take_timings(self, chunk: dict[str, Any]) -> None:
         for place, key, timing, unit_ms in _TIMINGS:
             duration = as_number(as_dict(chunk.get(place)).get(key))
@@ -228,7 +235,9 @@ class ChatReader(AnswerReader):
     def _take_choice(self, choice: dict[str, Any]) -> None:
         index = as_count(choice.get("index")) or 0
         self.finish_reason = as_name(choice.get("finish_reason")) or self.finish_reason
-        delta = as_dict(choice.get("delta")) or as_dict(choice.get("message"))
+        delta, message = choice.get("delta"), choice.get("message")
+        self._repeats |= isinstance(delta, dict) and isinstance(message, dict)
+        delta = delta if self._repeats and isinstance(delta, dict) else as_dict(delta) or as_dict(message)
         text, thinking = split_content(delta.get("content"))
         self.add_text(text or as_str(choice.get("text")), index)
         self.add_reasoning(reasoning_in(delta) or thinking)

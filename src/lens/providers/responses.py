@@ -184,6 +184,9 @@ class ResponsesReader(AnswerReader):
         if parse_usage(response.get("usage")) is not None:
             self.add_usage(response["usage"])
             self.reported_cost_usd = reported_cost_usd(response["usage"]) or self.reported_cost_usd
+        told = as_dict(response.get("prompt_cache_diagnostics"))
+        if (kind := as_name(told.get("type"))) != "cache_hit":
+            self.take_cache_miss(told.get("reason") or kind, told.get("cache_missed_tokens"))
         self._take_tool_usage(response)
 
     def _take_tool_usage(self, response: dict[str, Any]) -> None:

@@ -64,6 +64,9 @@ def outcome_facts(record: Record, error: str | None) -> Iterator[tuple[str, str]
         said.append(f"id {clean(record.provider_request_id)}")
     if said and record.status is Status.SUCCESS:
         yield "outcome", ", ".join(said)
+    if record.cache_miss:
+        tokens = f", {record.cache_miss.tokens:,} tokens" if record.cache_miss.tokens is not None else ""
+        yield "cache miss", f"{clean(record.cache_miss.reason)}{tokens}"
     if record.failure:
         yield "error", f"{record.category}: {clean(error or '')}"
         if record.failure.retry_after_s is not None:

@@ -74,6 +74,7 @@ FIELDS: dict[str, Field] = {
     "http_status": _codes("http_status"),
     "finish_reason": _codes("finish_reason"),
     "served_model": _codes("served_model"),
+    "cache_miss": _codes("cache_miss"),
     "stage": _codes("stage"),
     "prompt_id": _codes("prompt_id"),
     "prompt": _codes("prompt_id"),
