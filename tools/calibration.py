@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from simulated import PROCESSES, met, truth
 
-from lens.analysis.compare import Comparison, Shift, Sides, _corrected, shift
+from lens.analysis.compare import Comparison, Shift, _corrected, shift
+from lens.analysis.difference import Sides
 from lens.metrics.change_points import change_points
 from lens.metrics.intervals import Interval, intervals_of, mean_interval
 from lens.monitor.watch import LEAST_CHANGE, SERIES

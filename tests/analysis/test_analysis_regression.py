@@ -9,6 +9,7 @@ from lens.analysis.gates.regression import parse_tolerance, regression, regressi
 from lens.analysis.stats import t_tails
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
+from lens.metrics.distribution import percentile
 
 MS = 1_000_000
 
@@ -101,9 +102,37 @@ def test_failures_that_appear_are_a_regression():
 
 def test_a_gate_that_sees_nothing_fails_and_what_is_too_few_is_named():
     assert gate([[]], []).failed
-    few = gate([run_of(1, n=10)], run_of(2, n=10))
-    assert "ttft_ms p95" in few.not_compared
-    assert {"ttft_ms mean", "ttft_ms p50"} <= {one.name for one in few.changes}
+    few = gate([run_of(1, n=29)], run_of(2, n=29))
+    assert {"ttft_ms mean", "ttft_ms p50", "ttft_ms p95"} <= set(few.not_compared)
+    assert {one.name for one in few.changes} == {"success_rate"}
+    enough = gate([run_of(1, n=60)], run_of(2, n=60))
+    assert "ttft_ms p95" in enough.not_compared
+    assert {"ttft_ms mean", "ttft_ms p50"} <= {one.name for one in enough.changes}
+
+
+def test_few_requests_are_compared_where_the_runs_lie_wholly_apart():
+    found = gate([run_of(1, n=10)], run_of(2, n=10, effect=5.0))
+    assert "ttft_ms mean" in {one.name for one in found.regressed}
+
+
+def test_gaps_between_tokens_are_judged_all_together_as_everywhere():
+    """A stall in one of four gaps of each request: the p95 of all gaps is one, that of the requests' means is not."""
+    rng = np.random.default_rng(5)
+
+    def stalling(stall):
+        made = []
+        for i in range(250):
+            at = 100 + np.concatenate(([0], np.cumsum(rng.normal(10, 0.5, 3)), [30 + stall + rng.normal(10, 0.5)]))
+            begin = START + i * 1000 * MS
+            marks = stamps(begin, send_start=0, send_end=0, first_byte=99, end=at[-1] + 2)
+            made.append(record(tuple(at), index=i, stamps=marks))
+        return table_of(made)
+
+    before = stalling(0)
+    found = regression([before], stalling(40))
+    (p95,) = [one for one in found.changes if one.name == "itl_ms p95"]
+    assert p95.baseline == pytest.approx(percentile(np.sort(before.values("itl_ms")), 95))
+    assert p95.result == "regressed"
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.1", 0.1), (" 12.5% ", 0.125), ("0", 0)])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from simulated import PROCESSES, met, truth
 
-from lens.analysis.compare import STATISTICS, Comparison, Sides, _corrected, shift
+from lens.analysis.compare import STATISTICS, Comparison, _corrected, shift
+from lens.analysis.difference import Sides
 from lens.metrics.change_points import change_points
 from lens.metrics.intervals import Interval, intervals_of
 from lens.run.warmup import transient_length

@@ -193,7 +193,7 @@ def mean_error(series: Series, level: float) -> MeanError:
     size, t, freedom = max(_readings(centred, level), key=lambda one: one[0] * one[1])
     size = max(size, _hidden_error(series))
     skewness = float(np.mean(squares * centred)) / (spread / n) ** 1.5
-    if _alike(series):
+    if correlation_beyond_chance(series):
         skewness *= SKEWNESS_OF_SPELLS
     independent = spread / n / size**2
     return MeanError(size, t, skewness / sqrt(max(independent, 1.0)), freedom)
@@ -201,7 +201,7 @@ def mean_error(series: Series, level: float) -> MeanError:
 
 def _hidden_error(series: Series) -> float:
     """Return the standard error of the mean with the longest memory that a short run may have; 0 of a long one."""
-    n, rho = len(series), _alike(series)
+    n, rho = len(series), correlation_beyond_chance(series)
     if not rho or not _may_hide(series):
         return 0.0
     rho = min(rho + UNSURE * sqrt((1 - rho * rho) / n), MOST_ALIKE)
@@ -273,7 +273,7 @@ def correlation(centred: Series) -> float:
     return plain + (1 + 4 * plain) / len(centred)
 
 
-def _alike(series: Series) -> float:
+def correlation_beyond_chance(series: Series) -> float:
     """Return the correlation of neighbours where it is more than chance; else 0."""
     found = correlation(series - series.mean())
     return min(found, MOST_ALIKE) if found > 2 / sqrt(len(series)) else 0.0
@@ -281,7 +281,11 @@ def _alike(series: Series) -> float:
 
 def remembered(series: Series) -> int:
     """Return how many neighbours tell as much as one independent value."""
-    rho = _alike(series)
+    return memory_of(correlation_beyond_chance(series))
+
+
+def memory_of(rho: float) -> int:
+    """Return how many neighbours of an AR(1) process with this correlation tell as much as one independent value."""
     return max(round((1 + rho) / (1 - rho)), 1)
 
 
@@ -294,7 +298,7 @@ class _Resemblance(NamedTuple):
 
 def _resemblance(series: Series, level: float) -> _Resemblance:
     """Return what neighbours of a series have in common."""
-    if not _alike(series):
+    if not correlation_beyond_chance(series):
         return _Resemblance(0.0, hides=False)
     if remembered(series) * TIMES_MEMORY > len(series):
         return _Resemblance(inf, hides=True)

@@ -1,16 +1,15 @@
 """Has it become worse? A run against one baseline or several, with a noise model and a tolerance.
 
 A regression is reported only when a figure is worse by more than the tolerance AND by more than chance
-explains. Chance is what blocks of neighbouring requests, drawn again and again, do to the figure, judged
-by Student's t for as few blocks as there are; with three baselines or more, also what the figure did from
-one of them to the next. All figures are corrected together (Holm 1979). What could not have been seen is
-said, so that silence is not taken for proof.
+explains. Chance is what the figures are off by, read as `compare` reads it (`difference`), so that neighbours may
+resemble each other; with three baselines or more, also what the figure did from one of them to the next. All figures
+are corrected together (Holm 1979). What could not have been seen is said, so that silence is not taken for proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import ceil, inf, sqrt
+from collections.abc import Sequence
+from math import inf, sqrt
 from statistics import NormalDist
 from typing import Literal
 
@@ -18,17 +17,17 @@ import msgspec
 import numpy as np
 
 from lens.analysis.compare import COMPARED, LEVEL, POWER, STATISTICS
-from lens.analysis.gates.resampling import ResampledSides
-from lens.analysis.stats import Series, block_length, holm, statistic_of, t_tails
+from lens.analysis.difference import Error, Sides, run_sides, share_memory
+from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
-from lens.metrics.distribution import values_needed
 from lens.metrics.intervals import t_quantile
 from lens.metrics.table import Table
 
 Result = Literal["regressed", "improved", "within tolerance", "no change shown"]
 # So many baselines tell how much a figure moves from run to run; fewer do not.
 RUNS_FOR_SPREAD = 3
+# Requests that a baseline needs to tell it.
 FEWEST = 8
 TOLERANCE = 0.05
 
@@ -96,16 +95,12 @@ class _Difference(msgspec.Struct):
     statistic: str
     baseline: float
     current: float
-    spread: float
+    error: Error
     n: tuple[int, int]
-    freedom: float  # of the spread, which is an estimate itself
 
     @property
     def p_value(self) -> float:
-        difference = abs(self.current - self.baseline)
-        if not self.spread:
-            return 0.0 if difference else 1.0
-        return t_tails(difference / self.spread, self.freedom)
+        return self.error.tails(self.current - self.baseline)
 
 
 def regression(
@@ -114,26 +109,21 @@ def regression(
     *,
     tolerance: float = TOLERANCE,
     metrics: Sequence[str] = COMPARED,
-    seed: int = 0,
 ) -> Regression:
     """Return how a run differs from its baselines. Each baseline is one run; their requests count together."""
     runs = [run.measured().started() for run in baselines]
-    now = current.measured().started()
-    generator = np.random.default_rng(seed)
-    measured = {name: [_measured(run, name) for run in (*runs, now)] for name in metrics}
-    length = _block_length([*runs, now], measured)
+    latest = current.measured()
+    now = [run.started() for _, run in latest.by_run()] or [latest]
     found: list[_Difference] = []
     absent: list[str] = []
-    for name, (*columns, y) in measured.items():
-        x = np.concatenate(columns)
-        if not len(x) and not len(y):
-            continue
-        sides = ResampledSides(x, y, length=min(length, len(x), len(y)))
-        for statistic in STATISTICS:
-            if min(len(x), len(y)) < _fewest(statistic):
+    measured = {name: run_sides(runs, now, name) for name in metrics}
+    share_memory(list(measured.values()))
+    for name, sides in measured.items():
+        for statistic in STATISTICS if any(sides.requests) else ():
+            if min(sides.requests) < sides.fewest(statistic):
                 absent.append(f"{name} {statistic}")
             else:
-                found.append(_difference(name, statistic, sides, generator, columns, length))
+                found.append(_difference(name, statistic, sides, runs))
     failures = _success(runs, now)
     found += [failures] if failures else []
     adjusted = holm([one.p_value for one in found])
@@ -147,16 +137,14 @@ def regression(
     )
 
 
-def regression_by_target(
-    baselines: Sequence[Table], current: Table, *, tolerance: float = TOLERANCE, seed: int = 0
-) -> Regression:
+def regression_by_target(baselines: Sequence[Table], current: Table, *, tolerance: float = TOLERANCE) -> Regression:
     """Return how each target of a run differs from the same target in its baselines.
 
     One target is compared with one, whatever they are called. What no baseline has is told as not compared.
     """
     names = [run.codes("target") for run in (*baselines, current)]
     if all(len(one.used()) <= 1 for one in names):
-        return regression(baselines, current, tolerance=tolerance, seed=seed)
+        return regression(baselines, current, tolerance=tolerance)
     changes: list[Change] = []
     absent: list[str] = []
     several = False
@@ -166,7 +154,7 @@ def regression_by_target(
         if not runs:
             absent.append(f"{name} (no baseline has it)")
             continue
-        found = regression(runs, mine[-1], tolerance=tolerance, seed=seed)
+        found = regression(runs, mine[-1], tolerance=tolerance)
         changes += [msgspec.structs.replace(one, target=name) for one in found.changes]
         absent += [f"{name}: {one}" for one in found.not_compared]
         several = several or found.run_to_run
@@ -179,43 +167,20 @@ def regression_by_target(
     )
 
 
-def _measured(run: Table, name: str) -> Series:
-    values = run.counted(name)
-    measured: Series = values[~np.isnan(values)]
-    return measured
+def _difference(metric: str, statistic: str, sides: Sides, runs: Sequence[Table]) -> _Difference:
+    """Return a shift with the noise within runs, and between them where there are enough baselines to tell."""
+    error = sides.error(statistic)
+    per_run = [one for run in runs if (one := _figure(run, metric, statistic)) is not None]
+    if len(per_run) >= RUNS_FOR_SPREAD:
+        share = sides.requests[1] / sum(sides.requests)
+        error = error._replace(size=_with_runs(error.size, per_run, share))
+    return _Difference(metric, statistic, *sides.at(statistic), error, sides.requests)
 
 
-def _block_length(runs: Sequence[Table], measured: Mapping[str, Sequence[Series]]) -> int:
-    """Return how many neighbouring requests go together.
-
-    One figure of a short run often hides it; what disturbs one disturbs all, so the longest counts. The cube
-    root of n is what blocks need at least to show what they do not know of (Buehlmann and Kuensch 1999).
-    """
-    shortest = min(map(len, runs), default=0)
-    columns = [column for of_runs in measured.values() for column in of_runs]
-    found = [block_length(column) for column in columns if len(column) >= FEWEST]
-    return int(max([*found, ceil(shortest ** (1 / 3))]))
-
-
-def _fewest(statistic: str) -> int:
-    return max(FEWEST, values_needed(float(statistic[1:]))) if statistic[0] == "p" else FEWEST
-
-
-def _difference(
-    metric: str, statistic: str, sides: ResampledSides, generator: np.random.Generator, columns: Sequence[Series],
-    length: int,
-) -> _Difference:  # fmt: skip
-    """With the noise within runs, and between them where there are enough baselines to tell."""
-    sizes = (len(sides.x), len(sides.y))
-    blocks = max(min(sizes) / length, 2.0)
-    # Blocks of a short run know its mean, which the truth is not: what they scatter is too little by this.
-    spread = float(sides.resampled(statistic, generator).std(ddof=1)) * sqrt(blocks / (blocks - 1))
-    long_enough = [column for column in columns if len(column) >= FEWEST]
-    if len(long_enough) >= RUNS_FOR_SPREAD:
-        per_run = [statistic_of(np.sort(column), statistic) for column in long_enough]
-        spread = _with_runs(spread, per_run, sizes[1] / sum(sizes))
-    freedom = max(1.5 * (blocks - 1), 2.0)
-    return _Difference(metric, statistic, *sides.at(statistic), spread, sizes, freedom)
+def _figure(run: Table, metric: str, statistic: str) -> float | None:
+    """Return a figure of one baseline; None where it has few requests."""
+    values = run.values(metric)
+    return statistic_of(np.sort(values), statistic) if len(values) >= FEWEST else None
 
 
 def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
@@ -234,20 +199,20 @@ def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
     return sqrt(spread**2 + between * (1 + 1 / k) * unsure**2)
 
 
-def _success(runs: Sequence[Table], now: Table) -> _Difference | None:
+def _success(runs: Sequence[Table], now: Sequence[Table]) -> _Difference | None:
     """The share of successes; the spread is Agresti and Caffo's (2000), which holds for few failures too."""
-    sizes = (sum(map(len, runs)), len(now))
+    sizes = (sum(map(len, runs)), sum(map(len, now)))
     if not all(sizes):
         return None
-    good = (sum(int(run.success.sum()) for run in runs), int(now.success.sum()))
+    good = tuple([sum([int(run.success.sum()) for run in side]) for side in (runs, now)])
     shares = [(hit + 1) / (n + 2) for hit, n in zip(good, sizes, strict=True)]
     variance = sum(p * (1 - p) / (n + 2) for p, n in zip(shares, sizes, strict=True))
-    return _Difference("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], sqrt(variance), sizes, 1e6)
+    return _Difference("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], Error(sqrt(variance), 1e6), sizes)
 
 
 def _change(one: _Difference, p_adjusted: float, tolerance: float, figures: int) -> Change:
     difference = one.current - one.baseline
-    half = t_quantile((1 + LEVEL) / 2, one.freedom) * one.spread
+    half = one.error.half(1 - LEVEL)
     base = abs(one.baseline)
     result: Result = "no change shown"
     if p_adjusted < 1 - LEVEL:
@@ -272,8 +237,9 @@ def _change(one: _Difference, p_adjusted: float, tolerance: float, figures: int)
 
 def _smallest(one: _Difference, tolerance: float, figures: int) -> float:
     """The share by which a figure must grow to be found with 90 % power, when so many are corrected together."""
-    strict, power = t_quantile(1 - (1 - LEVEL) / 2 / figures, one.freedom), NormalDist().inv_cdf(POWER)
-    spread = one.spread / abs(one.baseline)
+    strict, power = t_upper((1 - LEVEL) / 2 / figures, one.error.freedom), t_upper(1 - POWER, one.error.freedom)
+    # What the error is known by is an estimate, here and in the run that looks again: one standard error more.
+    spread = one.error.size / abs(one.baseline) * (1 + 1 / sqrt(2 * one.error.freedom))
     share = 0.0
     for _ in range(20):
         # What grows also scatters more, in proportion.

@@ -14,7 +14,6 @@ from math import ceil
 import msgspec
 import numpy as np
 
-from lens.analysis.gates.resampling import CHUNKS, MOST_SINGLE
 from lens.analysis.gates.thresholds import Threshold, Verdict, evaluate_thresholds
 from lens.analysis.stats import Series, block_length, moving_blocks
 from lens.metrics.columns import Column
@@ -23,6 +22,9 @@ from lens.metrics.summarize import summarize
 from lens.metrics.table import Table
 from lens.model import Target
 
+# Requests of a target that are drawn one by one; more are drawn in so many chunks of neighbours.
+MOST_SINGLE = 2000
+CHUNKS = 1000
 # Figures of a whole run that are known of each request: whether it succeeded.
 OF_OUTCOMES = ("success_rate", "error_rate")
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lens.analysis.compare import Sides
+from lens.analysis.difference import Sides
 from lens.analysis.optimize.candidates import Candidate, in_turns
 from lens.analysis.optimize.presets import OBJECTIVES
 from lens.analysis.stats import Series, t_tails

@@ -1,0 +1,307 @@
+"""What the difference of two figures is off by: its standard error, with Student's t for as little as is known of it.
+
+Every request has an influence on a figure: on a mean its distance from it, on a percentile whether it lies below it,
+over the density there (Bahadur 1966); what has many values a request, as the gaps between tokens, is pooled. A
+difference of figures is off by what the mean of the influences is off by, which is read as in `metrics.intervals`, so
+that neighbours may resemble each other. A side that several runs make up is read run by run. What disturbs one metric
+disturbs all: the longest memory that one of them shows counts for the others, as far as they may have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from math import ceil, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from lens.analysis.stats import Series, chunk_means, statistic_of, t_tails, t_upper
+from lens.metrics.definitions import METRICS
+from lens.metrics.intervals import (
+    FEWEST_BEYOND_ALIKE,
+    FEWEST_COSINES,
+    MOST,
+    TIMES_MEMORY,
+    correlation,
+    correlation_beyond_chance,
+    larger_error,
+    memory_of,
+)
+from lens.metrics.table import Table
+
+# Requests that a mean or a median needs on each side, and a tail beyond it: fewer tell neither noise nor memory.
+FEWEST = 30
+FEWEST_BEYOND = 10
+# Requests from which on sides are told apart that lie wholly apart.
+FEWEST_SEPARATED = 10
+
+
+def fewest(statistic: str) -> int:
+    """Return the requests that a statistic needs on each side."""
+    return max(FEWEST, _fewest_beyond(statistic))
+
+
+def _fewest_beyond(statistic: str, beyond: int = FEWEST_BEYOND) -> int:
+    """Return the requests with so many beyond a percentile; 0 of a mean."""
+    if not statistic.startswith("p"):
+        return 0
+    share = float(statistic[1:]) / 100
+    return ceil(round(beyond / min(share, 1 - share), 6))
+
+
+def pair_sides(a: Table, b: Table, name: str) -> Sides:
+    """Return a metric of two tables whose rows are pairs, of those that have it on both sides."""
+    rows = np.flatnonzero(~(np.isnan(a.counted(name)) | np.isnan(b.counted(name))))
+    x, y = (_Measured.of([side.take(rows)], name) for side in (a, b))
+    return Sides(x.values, y.values, paired=True, pools=_pools(x, y))
+
+
+def run_sides(a: Sequence[Table], b: Sequence[Table], name: str) -> Sides:
+    """Return a metric of two sides that are not paired; each side is made of runs."""
+    x, y = _Measured.of(a, name), _Measured.of(b, name)
+    return Sides(x.values, y.values, paired=False, pools=_pools(x, y), runs=(x.runs, y.runs))
+
+
+def share_memory(metrics: Sequence[Sides]) -> None:
+    """Let the metrics of two sides reckon with the longest memory that one of them shows."""
+    longest = max([one.correlation for one in metrics], default=0.0)
+    for one in metrics:
+        one.share(longest)
+
+
+class _Measured(NamedTuple):
+    """A metric of the requests that have it, run after run."""
+
+    values: Series
+    pool: tuple[Series, Series] | None  # of a metric with many values a request: values, and the request of each
+    runs: tuple[int, ...]  # requests of each run
+
+    @classmethod
+    def of(cls, tables: Sequence[Table], name: str) -> _Measured:
+        columns = [table.counted(name) for table in tables]
+        rows = [np.flatnonzero(~np.isnan(column)) for column in columns]
+        sizes = tuple([len(some) for some in rows])
+        values = np.concatenate([column[some] for column, some in zip(columns, rows, strict=True)])
+        if METRICS[name].pooled is None:
+            return cls(values, None, sizes)
+        pools = [table.take(some).pooled(name) for table, some in zip(tables, rows, strict=True)]
+        if len(pools) == 1:
+            return cls(values, pools[0], sizes)
+        begins = np.cumsum([0, *sizes[:-1]])
+        of = [pool.of + begin for pool, begin in zip(pools, begins, strict=True)]
+        return cls(values, (np.concatenate([pool.values for pool in pools]), np.concatenate(of)), sizes)
+
+
+def _pools(x: _Measured, y: _Measured) -> tuple[tuple[Series, Series], ...] | None:
+    return None if x.pool is None or y.pool is None else (x.pool, y.pool)
+
+
+class Error(NamedTuple):
+    """What a difference is off by: its standard error, and the freedom of Student's t for it."""
+
+    size: float
+    freedom: float
+
+    def tails(self, difference: float) -> float:
+        """Return how often chance alone makes a larger difference."""
+        if not self.size:
+            return 1.0 if difference == 0 else 0.0
+        return t_tails(abs(difference) / self.size, self.freedom)
+
+    def half(self, chance: float) -> float:
+        """Return the difference that chance alone exceeds this often."""
+        return t_upper(chance / 2, self.freedom) * self.size if self.size else 0.0
+
+
+class Sides:
+    """One metric of a baseline and a candidate, and what all its statistics share."""
+
+    def __init__(
+        self,
+        x: Series,
+        y: Series,
+        *,
+        paired: bool,
+        pools: tuple[tuple[Series, Series], ...] | None = None,
+        runs: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    ) -> None:
+        """
+        x, y: a value a request, in the order in which they were measured; of pairs in their order.
+        pools: of a metric with many values a request, of each side the values and of which request each is.
+        runs: how many of the requests of each side are of each of its runs; none: all are of one.
+        """
+        self.x, self.y, self.paired = x, y, paired
+        self._ends = (_ends(runs[0]), _ends(runs[1]))
+        self._shared = 0.0  # correlation of neighbours in what disturbs all metrics
+        each = [(side, np.arange(len(side))) for side in (x, y)] if pools is None else pools
+        self._sides = [_Side(*one, len(series)) for one, series in zip(each, (x, y), strict=True)]
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        return len(self.x), len(self.y)
+
+    @cached_property
+    def above(self) -> float:
+        """In which share of pairs, or of all combinations, the candidate has more; ties half."""
+        if self.paired:
+            return float((self.y > self.x).mean() + 0.5 * (self.y == self.x).mean())
+        x, y = np.sort(self.x), np.sort(self.y)
+        below = np.searchsorted(x, y, side="left").mean() + np.searchsorted(x, y, side="right").mean()
+        return float(below / 2 / len(x))
+
+    def at(self, statistic: str) -> tuple[float, float]:
+        """Return the statistic of both."""
+        x, y = (side.at(statistic) for side in self._sides)
+        return x, y
+
+    @cached_property
+    def _series(self) -> list[Series]:
+        if self.paired:
+            return [_shortened(self.y - self.x)]
+        return [_shortened(run) for run in (*np.split(self.x, self._ends[0]), *np.split(self.y, self._ends[1]))]
+
+    @cached_property
+    def correlation(self) -> float:
+        """The correlation of neighbours where it is more than chance; else 0."""
+        return max([correlation_beyond_chance(one) if len(one) > 1 else 0.0 for one in self._series])
+
+    @property
+    def memory(self) -> int:
+        """How many neighbours tell as much as one independent value; 1: they do not resemble each other."""
+        return memory_of(self.correlation) * ceil(max(self.requests, default=0) / MOST or 1)
+
+    def share(self, correlation: float) -> None:
+        """Reckon with what disturbs all metrics, whose neighbours have this correlation."""
+        self._shared = correlation
+
+    @cached_property
+    def separated(self) -> bool:
+        """Whether the nearest values of the two sides lie farther apart than all values of either; of pairs, from 0.
+
+        Of equal sides that are AR(1) with 0.9, at most one in 10,000 is so at 30 requests.
+        """
+        if not min(self.requests):
+            return False
+        if self.paired:
+            differences = self.y - self.x
+            return bool(np.abs(differences).min() > np.ptp(differences))
+        gap = max(self.x.min() - self.y.max(), self.y.min() - self.x.max())
+        return bool(gap > max(np.ptp(self.x), np.ptp(self.y)))
+
+    def fewest(self, statistic: str) -> int:
+        """Return the requests that a statistic needs on each side.
+
+        More where neighbours resemble each other, unless the sides lie so far apart that no memory explains it.
+        """
+        if self.separated:
+            return max(FEWEST_SEPARATED, _fewest_beyond(statistic))
+        if self.memory == 1:
+            return fewest(statistic)
+        return max(FEWEST, _fewest_beyond(statistic, FEWEST_BEYOND_ALIKE), TIMES_MEMORY * self.memory)
+
+    def error(self, statistic: str) -> Error:
+        """Return what the difference of a statistic is off by."""
+        x, y = (side.influences(statistic) for side in self._sides)
+        if self.paired:
+            return _error_of_mean(y - x, self._shared)
+        sides = zip((x, y), self._ends, strict=True)
+        return _joined([_error_of_runs(influences, ends, self._shared) for influences, ends in sides])
+
+
+class _Side:
+    """The values of one side, and the influence of each request on a statistic of them."""
+
+    def __init__(self, values: Series, of: Series, requests: int) -> None:
+        self._values, self._of, self._requests = values, of, requests
+
+    @cached_property
+    def _ordered(self) -> Series:
+        return np.sort(self._values)
+
+    def at(self, statistic: str) -> float:
+        return float(self._values.mean()) if statistic == "mean" else statistic_of(self._ordered, statistic)
+
+    def influences(self, statistic: str) -> Series:
+        """Return of each request what it adds to the statistic's distance from the truth; their mean is 0."""
+        if statistic == "mean":
+            return self._of_requests(self._values - self._values.mean())
+        share = float(statistic[1:]) / 100
+        below = self._of_requests((self._values <= self.at(statistic)) - share)
+        below -= below.mean()
+        return below * -self._width(share, _error_of_mean(below).size)
+
+    def _of_requests(self, of_values: Series) -> Series:
+        """Return the sum of each request, in units in which the mean of all is the mean of the values."""
+        sums: Series = np.bincount(self._of, of_values, self._requests)
+        return sums * (self._requests / len(of_values))
+
+    def _width(self, share: float, off: float) -> float:
+        """Return by how much the values grow for a share, where the percentile lies: 1 / density."""
+        n = len(self._ordered)
+        low, high = max(share - off, 0.0), min(share + off, 1.0)
+        if high <= low:
+            return 0.0
+        ends = [self._ordered[min(max(ceil(at * n) - 1, 0), n - 1)] for at in (low, high)]
+        return float(ends[1] - ends[0]) / (high - low)
+
+
+def _shortened(series: Series) -> Series:
+    """Return a long series as the means of as many neighbours each as make it short."""
+    each = ceil(len(series) / MOST)
+    return series if each <= 1 else chunk_means(series, each)
+
+
+def _ends(runs: Sequence[int]) -> list[int]:
+    """Return where runs end that are read by themselves; one with few requests is read with the next."""
+    ends: list[int] = []
+    done, total = 0, sum(runs)
+    for size in runs:
+        done += size
+        if done - (ends[-1] if ends else 0) >= FEWEST and total - done >= FEWEST:
+            ends.append(done)
+    return ends
+
+
+def _error_of_runs(influences: Series, ends: Sequence[int], shared: float) -> Error:
+    """Return what the mean of a series of several runs is off by, whatever lies between them."""
+    n, found = len(influences), []
+    for run in np.split(influences, ends):
+        one = _error_of_mean(run, shared)
+        found.append(Error(one.size * len(run) / n, one.freedom))
+    return _joined(found)
+
+
+def _joined(errors: Sequence[Error]) -> Error:
+    """Return the error of a sum of independent parts (Welch and Satterthwaite)."""
+    variances = [one.size**2 for one in errors]
+    total = sum(variances)
+    if not total:
+        return Error(0.0, errors[0].freedom)
+    shares = sum([variance**2 / one.freedom for variance, one in zip(variances, errors, strict=True)])
+    return Error(sqrt(total), total**2 / shares)
+
+
+def _error_of_mean(series: Series, shared: float = 0.0) -> Error:
+    """Return what the mean of a series is off by.
+
+    Where neighbours do not resemble each other by more than a standard error, as of independent values, which has
+    more freedom. shared: the correlation of neighbours in what disturbs all metrics of the run.
+    """
+    series = _shortened(series)
+    n = len(series)
+    centred = series - series.mean()
+    plain = sqrt(float(np.square(centred).sum()) / (n - 1) / n)
+    rho = correlation(centred)
+    if not plain:
+        return Error(0.0, n - 1)
+    found = Error(plain, n - 1)
+    if rho > 1 / sqrt(n):
+        size, freedom = larger_error(series)
+        found = Error(max(size, plain), freedom)
+    # The share of the variance that may be of what is shared: its correlation over that of the series.
+    share = min(max(rho + 1 / sqrt(n), 0.0) / shared, 1.0) if shared else 0.0
+    with_shared = plain * sqrt(1 + share * (memory_of(shared) - 1))
+    if with_shared <= found.size:
+        return found
+    return Error(with_shared, max(min(found.freedom, n / memory_of(shared)), FEWEST_COSINES))
