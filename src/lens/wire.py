@@ -52,20 +52,22 @@ class SignalRule(msgspec.Struct, frozen=True):
 class SignalRules(msgspec.Struct, frozen=True):
     """All that a protocol's events can signal.
 
-    `done` is an event's whole data that ends the protocol ("[DONE]"), where there is one.
+    `done` is an event's whole data that ends the protocol ("[DONE]"), where there is one. `blocks` are the paths of
+    the number of the block or call that an event belongs to; of several that an event names the last counts.
     """
 
     rules: tuple[SignalRule, ...]
     done: bytes | None = None
+    blocks: tuple[str, ...] = ()
 
-    def compiled_form(self) -> tuple[list[tuple[Any, ...]], bytes]:
+    def compiled_form(self) -> tuple[list[tuple[Any, ...]], bytes, tuple[str, ...]]:
         """Plain tuples, as lens._core.signals.SignalSet takes them."""
         rows: list[tuple[Any, ...]] = []
         for r in self.rules:
             w = r.when
             guard = (w.scope, w.key, w.equals, w.negate) if w else None
             rows.append((r.path, int(r.signal), r.takes == "string", r.group, guard))
-        return rows, self.done or b""
+        return rows, self.done or b"", self.blocks
 
 
 class Secret:

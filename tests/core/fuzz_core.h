@@ -83,12 +83,13 @@ static void take_event(answer_t *a, const lens_event_t *event, lens_template_t *
     size_t type_n = kind == LENS_EVENTS_AWS ? event->name_n - event->type_at : 0;
     if (lens_rules_scan(&all_rules, event->data, event->n, type, type_n, learned, &learnt) < 0 ||
         lens_rules_scan(&all_rules, event->data, event->n, type, type_n, NULL, &alone) < 0 ||
-        lens_tape_event(tape, event->at.arrived, event->at.seen, event->at.read, alone.signals, alone.chars) < 0 ||
+        lens_tape_event(tape, event->at.arrived, event->at.seen, event->at.read, alone.signals, alone.chars,
+                        alone.block) < 0 ||
         lens_tape_keep(tape, a->events, event->name, event->name_n, event->data, event->n) < 0) {
         a->error = LENS_ERROR_MEMORY;
         return;
     }
-    if (learnt.signals != alone.signals || learnt.chars != alone.chars) {
+    if (learnt.signals != alone.signals || learnt.chars != alone.chars || learnt.block != alone.block) {
         fprintf(stderr, "the template changed an answer\n");
         abort();
     }
@@ -111,6 +112,7 @@ static void check_tape(const lens_tape_t *tape) {
     uint16_t *signals = (uint16_t *)calloc(n, sizeof *signals);
     uint32_t *counts = (uint32_t *)calloc(2 * n, sizeof *counts);
     lens_tape_columns(tape, tape->n, 0, times, times + n, signals, counts, counts + n);
+    lens_tape_blocks(tape, tape->n, signals);
     free(times), free(signals), free(counts);
 }
 
@@ -119,7 +121,7 @@ static answer_t decode(const lens_buf_t *input, int kind, int body, size_t most,
     answer_t a = {14695981039346656037ULL, 0, 0, 0};
     static lens_body_t b;
     static lens_event_splitter_t c;
-    lens_template_t learned = {{0, 0, 0}, 0, 0, 0, 0};
+    lens_template_t learned = {{0, 0, 0}, 0, 0, 0, 0, 0};
     lens_tape_t tape;
     lens_event_t event;
     size_t at = 0;

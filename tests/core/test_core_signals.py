@@ -7,7 +7,9 @@ import pytest
 import twin_signals
 from twin_signals import CHAT, DONE, ERROR, FINISH, GUARDED, MALFORMED, REASONING, REFUSAL, TEXT, TOOL, USAGE
 
+from lens._core.frames import Decoder
 from lens._core.signals import SignalSet
+from lens._core.tape import Tape
 
 
 def scan(rules, document, done=b"") -> tuple[int, int]:
@@ -184,3 +186,32 @@ def test_too_many_rules_are_refused():
         SignalSet([(f"a{i}", TEXT, True, 0, None) for i in range(257)])
     with pytest.raises(ValueError, match="at most 64"):
         SignalSet([("a", TEXT, True, i, None) for i in range(65)])
+
+
+@pytest.mark.parametrize(
+    ("data", "block"),
+    [
+        (b'{"index":0}', 0), (b'{"a":1,"index":12}', 12), (b'{"index":65534}', 65534), (b'{"index":65535}', None),
+        (b'{"index":123456}', None), (b'{"index":-1}', None), (b'{"index":1.5}', None), (b'{"index":"1"}', None),
+        (b'{"index":null}', None), (b'{"inner":{"index":3}}', None), (b'{"calls":[{"index":1},{"index":2}]}', 2),
+        (b'{"index":1', None), (b"", None), (b'{"index":true}', None),
+    ],
+)  # fmt: skip
+def test_an_event_names_its_block_by_a_whole_number(data, block):
+    signals = SignalSet([("t", TEXT, True, 0, None)], b"[DONE]", ("index", "calls[].index"))
+    assert signals.block(data) == block
+
+
+def test_the_learned_template_knows_the_block():
+    decoder = Decoder(tape := Tape())
+    decoder.begin("close", 0, "ndjson", SignalSet([("t", TEXT, True, 0, None)], b"", ("index",)))
+    for index, text in ((0, "a"), (0, "b"), (1, "c"), (1, "d"), (0, "e")):
+        decoder.feed(b'{"index":%d,"t":"%s"}\n' % (index, text.encode()), 1, 1)
+    assert tape.blocks().tolist() == [1, 1, 2, 2, 1]
+
+
+def test_events_of_tool_calls_are_kept_whole():
+    decoder = Decoder(tape := Tape())
+    decoder.begin("close", 0, "ndjson", SignalSet([("t", TEXT, True, 0, None), ("c", TOOL, True, 0, None)]))
+    decoder.feed(b'{"t":"a"}\n{"c":"{"}\n{"t":"b"}\n{"c":"}"}\n', 1, 1)
+    assert [index for index, _, _ in tape.frames()] == [1, 3]

@@ -102,3 +102,22 @@ def test_a_tape_knows_every_signal_that_an_event_had():
     for read, signals in enumerate((1, 4, 1)):
         tape.event(10, 10, read, signals, 0)
     assert tape.signals == 5
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 4, 65535]), st.integers(0, 65535)), max_size=30))
+def test_every_event_keeps_its_block(written):
+    tape, read = Tape(), 0
+    for rise, signals, block in written:
+        read += rise
+        tape.event(10, 20, read, signals, 3, block)
+    blocks = [block for _, _, block in written]
+    assert tape.blocks() is None if not any(blocks) else tape.blocks().tolist() == blocks
+    assert tape.columns(0)[2].tolist() == [signals for _, signals, _ in written]
+
+
+def test_blocks_take_no_room_while_they_stay_the_same():
+    plain, numbered = Tape(), Tape()
+    for read in range(100):
+        plain.event(10**6 * read, 10**6 * read, read, 1, 3)
+        numbered.event(10**6 * read, 10**6 * read, read, 1, 3, 7)
+    assert numbered.tape_bytes <= plain.tape_bytes + 3

@@ -5,6 +5,7 @@ The stamp of a read is its number, so a test can tell which read completed an ev
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import h11
@@ -82,8 +83,10 @@ def framing_of(request: WireRequest, headers: dict[str, str], status: int) -> tu
     return body, length, events, headers.get("content-encoding", "")
 
 
-def exchange_of(name: str, pieces: list[bytes], *, keep_all: bool) -> tuple[Exchange, Stream]:
-    """The answer through the core as the transport would read it; the stamp of a read is its number."""
+def exchange_of(
+    name: str, pieces: list[bytes], *, keep_all: bool, stamps: Sequence[int] | None = None
+) -> tuple[Exchange, Stream]:
+    """The answer through the core as the transport would read it; the stamp of a read is its number, or of `stamps`."""
     expected = EXPECTED[name]
     request = request_of(name)
     signals = SignalSet(*request.signals.compiled_form())
@@ -91,7 +94,8 @@ def exchange_of(name: str, pieces: list[bytes], *, keep_all: bool) -> tuple[Exch
     tape = stream.begin(keep_all=keep_all)
     status, headers, reason = None, (), ""
     for number, piece in enumerate(pieces):
-        stream.feed(piece, number, number)
+        at = number if stamps is None else stamps[number]
+        stream.feed(piece, at, at)
         while stream.state == "parked":
             head = head_of(stream.head)
             if isinstance(head, h11.InformationalResponse):
@@ -117,7 +121,7 @@ def exchange_of(name: str, pieces: list[bytes], *, keep_all: bool) -> tuple[Exch
         reason=reason,
         headers=headers,
         framing=framing_of(request, dict(headers), status)[2] if status else None,
-        events=Events(arrived_ns=arrived, lag_ns=lag, signals=bits, chars=chars, read=read),
+        events=Events(arrived_ns=arrived, lag_ns=lag, signals=bits, chars=chars, read=read, block=tape.blocks()),
         frames=tuple(Frame(i, n.decode(), d) for i, n, d in tape.frames()),
         document=stream.document,
         ended=stream.ended,

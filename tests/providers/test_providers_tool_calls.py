@@ -72,9 +72,10 @@ def test_parallel_calls_under_one_index_are_told_apart_by_their_ids():
 def test_an_answer_that_came_whole_has_no_times():
     calls = ToolCalls()
     calls.put(0, ToolCall(name="f"))
-    assert calls.in_order() == (ToolCall(name="f"),)
+    assert calls.in_order() == (ToolCall(name="f", valid=True),)
     call = ToolCall(name="f")
-    assert with_times(call, 3, 1, streamed(openai.RULES).events) is call
+    assert with_times(call, [3, 4], streamed(openai.RULES).events) is call
+    assert with_times(call, [], streamed(openai.RULES).events) is call
 
 
 @pytest.mark.parametrize("rules", [openai.RULES, responses.RULES])

@@ -16,6 +16,7 @@ from lens._core.signals cimport (
     LENS_SIGNAL_ERROR,
     LENS_SIGNAL_FINISH,
     LENS_SIGNAL_MALFORMED,
+    LENS_SIGNAL_TOOL,
     LENS_SIGNAL_USAGE,
     SignalSet,
     lens_found_t,
@@ -42,9 +43,11 @@ cdef extern from "eventstream.h" nogil:
     void lens_aws_end(lens_event_splitter_t *c) noexcept
 
 cdef enum:
-    # An event with one of these is kept whole, content or not.
+    # An event with one of these is kept whole, content or not. Of tool calls, because only their whole arguments
+    # say whether they are complete.
     KEPT_BITS = (
         LENS_SIGNAL_USAGE | LENS_SIGNAL_FINISH | LENS_SIGNAL_ERROR | LENS_SIGNAL_DONE | LENS_SIGNAL_MALFORMED
+        | LENS_SIGNAL_TOOL
     )
     # A stream of nothing we know must not fill the memory; what comes after is counted only.
     SILENT_KEPT = 1024
@@ -237,7 +240,7 @@ cdef class Decoder:
         cdef uint16_t bits = event.signals
         cdef const unsigned char *type = NULL
         cdef size_t type_n = 0
-        found.chars = found.over = 0
+        found.chars = found.over = found.block = 0
         if self.signals is not None:
             if self.splitter.kind == LENS_EVENTS_AWS:
                 type, type_n = event.name + event.type_at, event.name_n - event.type_at
@@ -257,7 +260,9 @@ cdef class Decoder:
         if self.most_events and self.tape.t.n >= self.most_events:
             self.c_error = LENS_ERROR_EVENTS_MANY
             return
-        if lens_tape_event(&self.tape.t, event.at.arrived, event.at.seen, event.at.read, bits, found.chars) < 0:
+        if lens_tape_event(
+            &self.tape.t, event.at.arrived, event.at.seen, event.at.read, bits, found.chars, found.block
+        ) < 0:
             self.c_error = LENS_ERROR_MEMORY
             return
         if not self.keep_all:

@@ -26,6 +26,7 @@ typedef struct {
     uint16_t first_rule, n_rules;   /* that end here, in rule_refs */
     uint16_t first_test, n_tests;   /* guards that look at this value, in test_refs */
     uint16_t first_guard, n_guards; /* guards whose scope this is, in guards */
+    uint16_t block;                 /* 1: a number here is that of the event's block */
 } lens_node_t;
 
 typedef struct {

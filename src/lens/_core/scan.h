@@ -18,10 +18,12 @@ typedef struct {
     uint16_t before, after; /* bytes of it that frame the text, its quotes included */
     uint16_t signals;
     uint16_t start; /* node the walk began at */
+    uint16_t block; /* its number stands outside the text, and so is the same */
 } lens_template_t;
 
 typedef struct {
     uint16_t signals;
+    uint16_t block; /* 1 + the number of the block it belongs to; 0: it names none */
     uint8_t over; /* the data was the protocol's end marker */
     uint32_t chars;
 } lens_found_t;
@@ -51,6 +53,7 @@ static inline int lens_template_fits(const lens_template_t *l, const unsigned ch
     if (memcmp(end, l->event.p + l->event.n - l->after, l->after) || memcmp(data, l->event.p, l->before)) return 0;
     if (lens_plain_end(text, end) != end) return 0;
     out->signals = l->signals;
+    out->block = l->block;
     out->chars = lens_as_chars(lens_count_chars(text, end));
     return 1;
 }
@@ -66,6 +69,7 @@ static inline void lens_learn_template(lens_template_t *l, const lens_walk_t *w,
     l->before = (uint16_t)(w->text - data);
     l->after = (uint16_t)(n - l->before - w->text_n);
     l->signals = found->signals;
+    l->block = found->block;
     l->start = start;
 }
 
@@ -78,7 +82,7 @@ static inline int lens_rules_scan(const lens_rules_t *rules, const unsigned char
     uint32_t s;
     uint16_t start = 0;
     int good;
-    out->signals = 0;
+    out->signals = out->block = 0;
     out->over = 0;
     out->chars = 0;
     if (n && n == rules->n_done && memcmp(data, rules->done, n) == 0) {
@@ -90,7 +94,7 @@ static inline int lens_rules_scan(const lens_rules_t *rules, const unsigned char
     if (learned && lens_template_fits(learned, data, n, start, out)) return 0;
     if (lens_is_blank(data, n)) return 0;
     w.rules = rules;
-    w.bits = 0;
+    w.bits = w.block = 0;
     w.no_memory = w.texts = 0;
     for (s = 0; s < rules->n_slots; s++) w.chars[s] = 0;
     if (type) lens_scope_open(&w, &rules->nodes[0]);
@@ -102,6 +106,7 @@ static inline int lens_rules_scan(const lens_rules_t *rules, const unsigned char
         return 0;
     }
     out->signals = w.bits;
+    out->block = w.block;
     out->chars = lens_as_chars(lens_content_chars(&w));
     if (learned) lens_learn_template(learned, &w, data, n, start, out);
     return 0;

@@ -28,7 +28,7 @@ cdef extern from "rules.h" nogil:
         LENS_GUARDS_MOST
     ctypedef struct lens_node_t:
         uint64_t first_bytes
-        uint16_t first_key, n_keys, each, inner, first_rule, n_rules, first_test, n_tests, first_guard, n_guards
+        uint16_t first_key, n_keys, each, inner, first_rule, n_rules, first_test, n_tests, first_guard, n_guards, block
     ctypedef struct lens_trie_key_t:
         uint32_t at
         uint16_t n, node
@@ -57,6 +57,7 @@ cdef extern from "scan.h" nogil:
         lens_buf_t event
     ctypedef struct lens_found_t:
         uint16_t signals
+        uint16_t block
         uint8_t over
         uint32_t chars
     # Signals of one event: 0, or -1 when there is no memory. `learned` is the caller's, one a stream, and may be NULL.

@@ -10,7 +10,7 @@ CONTENT_BITS: int
 """Those that are content."""
 
 class SignalSet:
-    """Rules compiled to a trie of keys. `rules` and `done` as wire.SignalRules.compiled_form gives them.
+    """Rules compiled to a trie of keys. `rules`, `done` and `blocks` as wire.SignalRules.compiled_form gives them.
 
     A path is keys joined by dots; "[]" stands for every element of an array, and "(base64)" after a key
     for the JSON inside that base64 string: "chunk.bytes(base64).delta.text" (Bedrock InvokeModel).
@@ -20,7 +20,10 @@ class SignalSet:
         ValueError: a path, scope or value cannot be compiled; the message says which and why.
     """
 
-    def __init__(self, rules: Sequence[tuple[Any, ...]], done: bytes = b"") -> None: ...
+    def __init__(self, rules: Sequence[tuple[Any, ...]], done: bytes = b"", blocks: Sequence[str] = ()) -> None: ...
+    def block(self, data: bytes) -> int | None:
+        """The number of the block that one event's data names, 0 to 65534; the last where it names several."""
+
     def scan(self, data: bytes) -> tuple[int, int]:
         """(Signal bits, characters of content) of one event's data.
 

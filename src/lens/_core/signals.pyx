@@ -56,6 +56,7 @@ class _Trie:
     """Nodes as they are found; each step leads from a node to its number."""
 
     def __init__(self):
+        self.blocks = set()  # nodes whose number is that of a block
         self.nodes = [{}]
         self.tests = [[]]
         self.rules = [[]]
@@ -113,7 +114,7 @@ cdef void *_room(size_t n, size_t size) except NULL:
 
 
 cdef class SignalSet:
-    def __cinit__(self, rules, bytes done=b""):
+    def __cinit__(self, rules, bytes done=b"", blocks=()):
         parsed = _parse_rules(rules)
         trie = _Trie()
         slots = sorted({(mask, group) for _, mask, _, group, _ in parsed})
@@ -127,6 +128,8 @@ cdef class SignalSet:
             trie.tests[trie.node([*guard[0], guard[1]])].append(number)
         for number, rule in enumerate(parsed):
             trie.rules[trie.node(rule[0])].append(number)
+        for path in blocks:
+            trie.blocks.add(trie.node(_steps(path, "block")))
         if len(trie.nodes) >= LENS_NO_NODE:
             raise ValueError(f"{len(trie.nodes)} keys; at most {LENS_NO_NODE - 1} can be compiled")
         self._write_rules(parsed, slots, guards)
@@ -201,6 +204,7 @@ cdef class SignalSet:
             node.first_rule, node.n_rules = rule_at, len(trie.rules[i])
             node.first_test, node.n_tests = test_at, len(trie.tests[i])
             node.first_guard, node.n_guards = trie.guards[i][0] if trie.guards[i] else 0, len(trie.guards[i])
+            node.block = i in trie.blocks
             key_at += len(own)
             rule_at += len(trie.rules[i])
             test_at += len(trie.tests[i])
@@ -210,3 +214,9 @@ cdef class SignalSet:
         if lens_rules_scan(&self.rules, data, len(data), NULL, 0, NULL, &found) < 0:
             raise MemoryError()
         return found.signals, found.chars
+
+    def block(self, bytes data):
+        cdef lens_found_t found
+        if lens_rules_scan(&self.rules, data, len(data), NULL, 0, NULL, &found) < 0:
+            raise MemoryError()
+        return found.block - 1 if found.block else None

@@ -5,7 +5,8 @@
    rise    varint, read 2 only: by how much the read number rose
    arrived zigzag varint of ns, unless read 0
    lag     zigzag varint of 128 ns units (not a difference: lags do not drift), unless read 0
-   signals varint, when bit 2 is set
+   signals varint, when bit 2 is set; its bit 16 says that the block changed too
+   block   varint, when that bit is set
    chars   varint, when bits 3-7 are 31
 
    At 20 ms gaps and 50 us of lag that is 1 + 4 + 2 bytes. Kept frames lie in a second block:
@@ -22,9 +23,10 @@ enum {
     LENS_TAPE_RISE = 2,
     LENS_TAPE_OTHER = 3,
     LENS_TAPE_SIGNALS = 4,
+    LENS_TAPE_BLOCK = 1 << 16, /* in the varint of the signals */
     LENS_TAPE_CHARS_SHIFT = 3,
     LENS_TAPE_CHARS_MANY = 31,
-    LENS_TAPE_ENTRY_MOST = 40, /* 1 + 5 + 10 + 10 + 3 + 5 and some */
+    LENS_TAPE_ENTRY_MOST = 40, /* 1 + 5 + 10 + 10 + 3 + 3 + 5 and some */
     LENS_TAPE_LAG_SHIFT = 7,   /* 128 ns: far below what a wake-up costs */
 };
 
@@ -35,6 +37,8 @@ typedef struct {
     uint32_t read;
     uint16_t signals;
     uint16_t all_signals; /* that any event had */
+    uint16_t block;       /* of the newest event: 1 + its number, 0 where it named none */
+    uint8_t has_blocks;   /* an event named one */
 } lens_tape_t;
 
 static inline void lens_tape_start(lens_tape_t *t) {
@@ -72,7 +76,7 @@ static inline int64_t lens_unzigzag(uint64_t v) { return (int64_t)((v >> 1) ^ (v
 
 /* Append one event: 0, or -1 when there is no memory. */
 static inline int lens_tape_event(lens_tape_t *t, int64_t arrived, int64_t seen, uint32_t read, uint16_t signals,
-                                  uint32_t chars) {
+                                  uint32_t chars, uint16_t block) {
     int64_t lag_ns = lens_difference(seen, arrived);
     int64_t lag = (lag_ns >> LENS_TAPE_LAG_SHIFT) + ((lag_ns >> (LENS_TAPE_LAG_SHIFT - 1)) & 1); /* nearest unit */
     uint32_t rise = t->n ? read - t->read : read + 1;
@@ -87,7 +91,12 @@ static inline int lens_tape_event(lens_tape_t *t, int64_t arrived, int64_t seen,
         at = lens_put_varint(at, lens_zigzag((int64_t)((uint64_t)arrived - (uint64_t)t->arrived)));
         at = lens_put_varint(at, lens_zigzag(lag));
     }
-    if (signals != t->signals) {
+    if (block != t->block) {
+        flags |= LENS_TAPE_SIGNALS;
+        at = lens_put_varint(lens_put_varint(at, (uint32_t)signals | LENS_TAPE_BLOCK), block);
+        t->block = block;
+        t->has_blocks = 1;
+    } else if (signals != t->signals) {
         flags |= LENS_TAPE_SIGNALS;
         at = lens_put_varint(at, signals);
     }
@@ -122,42 +131,81 @@ static inline int lens_tape_keep(lens_tape_t *t, uint64_t index, const unsigned 
     return 0;
 }
 
+/* An event as it is read back. */
+typedef struct {
+    const unsigned char *at, *end; /* what is not read yet */
+    uint64_t arrived;
+    int64_t lag_ns;
+    uint32_t read, chars;
+    uint16_t signals, block;
+} lens_tape_reader_t;
+
+static inline void lens_tape_read_start(lens_tape_reader_t *r, const lens_tape_t *t) {
+    memset(r, 0, sizeof *r);
+    r->at = r->end = t->events.p; /* NULL while there are no events */
+    if (t->n) r->end += t->events.n;
+    r->read = (uint32_t)-1; /* the first read is 0 */
+}
+
+/* Read the next event; there must be one. */
+static inline void lens_tape_read_next(lens_tape_reader_t *r) {
+    const unsigned char *at = r->at, *end = r->end;
+    unsigned char flags;
+    uint64_t v;
+    int64_t lag;
+    LENS_ASSERT(at < end);
+    flags = *at++;
+    v = (flags & 3) == LENS_TAPE_NEXT;
+    if ((flags & 3) == LENS_TAPE_RISE) at = lens_get_varint(at, end, &v);
+    r->read += (uint32_t)v;
+    if ((flags & 3) != LENS_TAPE_SAME) {
+        at = lens_get_varint(at, end, &v);
+        r->arrived += (uint64_t)lens_unzigzag(v);
+        at = lens_get_varint(at, end, &v);
+        lag = lens_unzigzag(v);
+        /* The largest lag was rounded up to one unit more than int64 holds. */
+        r->lag_ns = lag > INT64_MAX >> LENS_TAPE_LAG_SHIFT ? INT64_MAX : lag * (1 << LENS_TAPE_LAG_SHIFT);
+    }
+    if (flags & LENS_TAPE_SIGNALS) {
+        at = lens_get_varint(at, end, &v);
+        r->signals = (uint16_t)(v & 0xFFFF);
+        if (v & LENS_TAPE_BLOCK) {
+            at = lens_get_varint(at, end, &v);
+            r->block = (uint16_t)v;
+        }
+    }
+    v = flags >> LENS_TAPE_CHARS_SHIFT;
+    if (v == LENS_TAPE_CHARS_MANY) at = lens_get_varint(at, end, &v);
+    r->chars = (uint32_t)v;
+    r->at = at;
+}
+
 /* Write the first n events into columns of n places each; what int64 cannot hold becomes its largest or smallest. */
 static inline void lens_tape_columns(const lens_tape_t *t, uint64_t n, int64_t start, int64_t *arrived,
                                      int64_t *lag, uint16_t *signals, uint32_t *chars, uint32_t *read) {
-    const unsigned char *at = t->events.p, *end = t->n ? at + t->events.n : at; /* NULL while there are none */
-    uint64_t i, v, when = 0;
-    int64_t lag_ns = 0;
-    uint32_t number = (uint32_t)-1; /* the first read is 0 */
-    uint16_t bits = 0;
+    lens_tape_reader_t r;
+    uint64_t i;
+    lens_tape_read_start(&r, t);
     for (i = 0; i < n; i++) {
-        unsigned char flags;
-        LENS_ASSERT(at < end);
-        flags = *at++;
-        v = (flags & 3) == LENS_TAPE_NEXT;
-        if ((flags & 3) == LENS_TAPE_RISE) at = lens_get_varint(at, end, &v);
-        number += (uint32_t)v;
-        if ((flags & 3) != LENS_TAPE_SAME) {
-            at = lens_get_varint(at, end, &v);
-            when += (uint64_t)lens_unzigzag(v);
-            at = lens_get_varint(at, end, &v);
-            lag_ns = lens_unzigzag(v);
-            /* The largest lag was rounded up to one unit more than int64 holds. */
-            lag_ns = lag_ns > INT64_MAX >> LENS_TAPE_LAG_SHIFT ? INT64_MAX : lag_ns * (1 << LENS_TAPE_LAG_SHIFT);
-        }
-        if (flags & LENS_TAPE_SIGNALS) {
-            at = lens_get_varint(at, end, &v);
-            bits = (uint16_t)v;
-        }
-        v = flags >> LENS_TAPE_CHARS_SHIFT;
-        if (v == LENS_TAPE_CHARS_MANY) at = lens_get_varint(at, end, &v);
-        arrived[i] = lens_difference((int64_t)when, start);
-        lag[i] = lag_ns;
-        signals[i] = bits;
-        chars[i] = (uint32_t)v;
-        read[i] = number;
+        lens_tape_read_next(&r);
+        arrived[i] = lens_difference((int64_t)r.arrived, start);
+        lag[i] = r.lag_ns;
+        signals[i] = r.signals;
+        chars[i] = r.chars;
+        read[i] = r.read;
     }
-    LENS_ASSERT(n < t->n || at == end);
+    LENS_ASSERT(n < t->n || r.at == r.end);
+}
+
+/* Write the block of each of the first n events: 1 + its number, 0 where it named none. */
+static inline void lens_tape_blocks(const lens_tape_t *t, uint64_t n, uint16_t *blocks) {
+    lens_tape_reader_t r;
+    uint64_t i;
+    lens_tape_read_start(&r, t);
+    for (i = 0; i < n; i++) {
+        lens_tape_read_next(&r);
+        blocks[i] = r.block;
+    }
 }
 
 #endif

@@ -15,8 +15,8 @@ class Tape:
     """
 
     def __init__(self) -> None: ...
-    def event(self, arrived_ns: int, seen_ns: int, read: int, signals: int, chars: int) -> None:
-        """Append one event. Reads are numbered from 0 and never fall."""
+    def event(self, arrived_ns: int, seen_ns: int, read: int, signals: int, chars: int, block: int = 0) -> None:
+        """Append one event. Reads are numbered from 0 and never fall. block: 1 + its number, 0 where it named none."""
 
     def keep(self, index: int, name: bytes, data: bytes) -> None:
         """Keep event `index` whole."""
@@ -25,6 +25,12 @@ class Tape:
         """(arrived 'q' after start_ns, lag 'q', signals 'H', chars 'I', read 'I').
 
         Differences that int64 cannot hold become its largest or smallest number.
+        """
+
+    def blocks(self) -> array[int] | None:
+        """Of each event 1 + the number of the block or call it belongs to, 0 where it named none; 'H'.
+
+        None where no event named one.
         """
 
     def frames(self) -> list[tuple[int, bytes, bytes]]:

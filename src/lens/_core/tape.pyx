@@ -23,10 +23,11 @@ cdef class Tape:
     def __dealloc__(self):
         lens_tape_free(&self.t)
 
-    def event(self, int64_t arrived_ns, int64_t seen_ns, uint32_t read, uint16_t signals, uint32_t chars):
+    def event(self, int64_t arrived_ns, int64_t seen_ns, uint32_t read, uint16_t signals, uint32_t chars,
+              uint16_t block=0):
         if self.t.n and read < self.t.read:
             raise ValueError(f"read {read} comes after read {self.t.read}; reads never fall")
-        if lens_tape_event(&self.t, arrived_ns, seen_ns, read, signals, chars) < 0:
+        if lens_tape_event(&self.t, arrived_ns, seen_ns, read, signals, chars, block) < 0:
             raise MemoryError()
 
     def keep(self, uint64_t index, bytes name, bytes data):
@@ -53,6 +54,22 @@ cdef class Tape:
                 held -= 1
                 PyBuffer_Release(&views[held])
         return columns
+
+    def blocks(self):
+        cdef Py_buffer view
+        cdef lens_lock_t *lock = hold(self.lock)
+        cdef uint64_t n = self.t.n
+        cdef bint some = self.t.has_blocks
+        let_go(lock)
+        if not some:
+            return None
+        column = array("H", [0]) * n
+        PyObject_GetBuffer(column, &view, PyBUF_WRITABLE)
+        lock = hold(self.lock)
+        lens_tape_blocks(&self.t, n, <uint16_t *>view.buf)
+        let_go(lock)
+        PyBuffer_Release(&view)
+        return column
 
     def frames(self):
         cdef lens_lock_t *lock = hold(self.lock)

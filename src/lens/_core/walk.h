@@ -19,6 +19,7 @@ enum { LENS_DEPTH_MOST = 512, LENS_SCRATCH_BYTES = 1024 };
 typedef struct {
     const lens_rules_t *rules;
     uint16_t bits;
+    uint16_t block; /* 1 + the number of the block that the event names; 0: none */
     int no_memory;
     uint64_t chars[LENS_SLOTS_MOST];
     /* Of guarded rules, since their scope opened. */
@@ -177,6 +178,17 @@ static inline const unsigned char *lens_bare_end(const unsigned char *p, const u
     return p;
 }
 
+/* The number of a block, [p, end): 1 + it; 0 where it is no whole number, or one that is too large. */
+static inline uint16_t lens_block_of(const unsigned char *p, const unsigned char *end) {
+    uint32_t v = 0;
+    if (p == end || end - p > 5) return 0;
+    for (; p < end; p++) {
+        if (*p < '0' || *p > '9') return 0;
+        v = v * 10 + (uint32_t)(*p - '0');
+    }
+    return v < UINT16_MAX ? (uint16_t)(v + 1) : 0;
+}
+
 /* Walk the one JSON value that [p, end) is, `at` being its node: 1, or 0 where it is not valid. */
 static inline int lens_walk_json(lens_walk_t *w, const unsigned char *p, const unsigned char *end, uint16_t at) {
     const lens_rules_t *rules = w->rules;
@@ -215,6 +227,7 @@ value:
     } else {
         if (!(p = lens_bare_end(p, end))) return 0;
         if (node) lens_see_value(w, node, *start == 't' ? 1 : *start == 'f' ? 2 : 0, *start != 'f' && *start != 'n');
+        if (node && node->block) w->block = lens_block_of(start, p);
     }
     if (node && node->n_guards) lens_scope_close(w, node);
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from lens.model import CacheMiss, Failure, ToolCall, Usage
+from lens.model import CacheMiss, Failure, Signal, ToolCall, Usage
 from lens.providers.billing import BillingReader, cost_in_headers_usd
 from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
 from lens.providers.outcomes import (
@@ -45,6 +45,7 @@ from lens.wire import Exchange, Frame, Reading
 NO_EVENT: Final = object()
 # OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
 DONE_MARKER = b"[DONE]"
+_REASONING_BIT = int(Signal.REASONING)
 
 
 class AnswerReader:
@@ -76,6 +77,7 @@ class AnswerReader:
         self._texts: dict[int, list[str]] = {}  # pieces, by choice
         self._reasoning: list[str] = []
         self.hidden_thinking_ns: int | None = None  # time in blocks of thinking whose text was left out
+        self._thinking: dict[int, int | None] = {}  # open blocks of thinking -> the event that opened each
         self._running: list[int] = []  # output tokens after each content event that reports them
 
     # What every protocol shares.
@@ -127,6 +129,20 @@ class AnswerReader:
     def add_reasoning(self, text: str) -> None:
         """Append to the reasoning."""
         self._reasoning.append(text)
+
+    def open_thinking(self, place: int) -> None:
+        """Take the beginning of a block of thinking."""
+        self._thinking[place] = self.tools.event
+
+    def close_thinking(self, place: int) -> None:
+        """Take the time of a block of thinking that had no text: its display was omitted, or it is redacted."""
+        began, ended = self._thinking.pop(place, None), self.tools.event
+        events = self.exchange.events
+        if began is None or ended is None or not began <= ended < len(events):
+            return
+        if not any(bits & _REASONING_BIT for bits in events.signals[began:ended]):
+            took = events.arrived_ns[ended] - events.arrived_ns[began]
+            self.hidden_thinking_ns = (self.hidden_thinking_ns or 0) + took
 
     def add_refusal(self, text: str) -> None:
         """Append to the refusal."""

@@ -91,7 +91,8 @@ def rules_with_prefix(prefix: str = "") -> SignalRules:
             of("message_delta", "delta.stop_reason", Signal.FINISH),
             of("message_stop", "type", Signal.DONE),
             of("error", "error", Signal.ERROR),
-        )
+        ),
+        blocks=(f"{prefix}index",),
     )
 
 
@@ -213,10 +214,6 @@ class AnthropicReader(AnswerReader):
 
     content_scopes = ("delta.*", "content_block.*", "*")
 
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__(exchange)
-        self._thinking: dict[int, int | None] = {}  # open blocks of thinking -> the event that opened each
-
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         kind = event.get("type")
         place = as_count(event.get("index")) or 0
@@ -225,7 +222,7 @@ class AnthropicReader(AnswerReader):
         elif kind == "content_block_start":
             self._open_block(place, as_dict(event.get("content_block")))
         elif kind == "content_block_stop":
-            self._close_block(place)
+            self.close_thinking(place)
         elif kind == "content_block_delta":
             self._extend_block(place, as_dict(event.get("delta")))
         elif kind == "message_delta":
@@ -297,7 +294,7 @@ class AnthropicReader(AnswerReader):
     def _open_block(self, place: int, block: dict[str, Any]) -> None:
         kind = block.get("type")
         if kind in _THINKING_BLOCKS:
-            self._thinking[place] = self.tools.event
+            self.open_thinking(place)
         if kind in _TOOL_BLOCKS:
             arguments = json_text(block["input"]) if block.get("input") else ""
             id_ = as_name(block.get("id"))
@@ -306,16 +303,6 @@ class AnthropicReader(AnswerReader):
             self.add_text(as_str(block.get("text")))
         elif kind == "thinking":
             self.add_reasoning(as_str(block.get("thinking")))
-
-    def _close_block(self, place: int) -> None:
-        """Take the time of a block of thinking that had no text: its display was omitted, or it is redacted."""
-        began, ended = self._thinking.pop(place, None), self.tools.event
-        events = self.exchange.events
-        if began is None or ended is None or not began <= ended < len(events):
-            return
-        if not any(bits & Signal.REASONING for bits in events.signals[began:ended]):
-            took = events.arrived_ns[ended] - events.arrived_ns[began]
-            self.hidden_thinking_ns = (self.hidden_thinking_ns or 0) + took
 
     def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
         key, signal = _DELTAS.get(as_str(delta.get("type")), ("", None))

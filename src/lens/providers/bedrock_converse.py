@@ -46,7 +46,8 @@ RULES = SignalRules(
         SignalRule("metadata.usage", Signal.USAGE, takes="value"),
         SignalRule("metadata.metrics", Signal.DONE, takes="value"),
         SignalRule("metadata.usage", Signal.DONE, takes="value"),
-    )
+    ),
+    blocks=tuple([f"contentBlock{kind}.contentBlockIndex" for kind in ("Start", "Delta", "Stop")]),
 )
 # The image formats of the protocol.
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}

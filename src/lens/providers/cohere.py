@@ -33,6 +33,7 @@ RULES = SignalRules(
         SignalRule("error", Signal.ERROR, takes="value"),
     ),
     done=b"[DONE]",
+    blocks=("index",),
 )
 _BILLED_UNITS = {"search_units": "search_unit", "classifications": "classification"}
 PRESET = Preset(

@@ -32,8 +32,7 @@ class _PartialCall(msgspec.Struct):
     id: str | None
     arguments: dict[str, Any]
     will_continue: bool
-    first: int  # number of the event that began it
-    last: int
+    came_in: list[int]  # numbers of the events that brought something of it
 
 
 class FunctionCalls:
@@ -47,17 +46,15 @@ class FunctionCalls:
 
     def take(self, part: dict[str, Any], event: int | None = None) -> None:
         """Take one functionCall, of the event of this number: a new call, or more of one that goes on."""
-        at = -1 if event is None else event
         call = self._continued_by(part)
         if call is None:
-            call = _PartialCall(
-                as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True, first=at, last=at
-            )
+            call = _PartialCall(as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True, came_in=[])
             self._calls.append(call)
+        if event is not None and call.came_in[-1:] != [event]:
+            call.came_in.append(event)
         call.arguments |= as_dict(part.get("args"))
         for piece in as_list(part.get("partialArgs")):
             _put(call.arguments, as_dict(piece))
-        call.last = at
         call.will_continue = part.get("willContinue") is True
 
     def _continued_by(self, part: dict[str, Any]) -> _PartialCall | None:
@@ -73,9 +70,10 @@ class FunctionCalls:
         return tuple(
             [
                 with_times(
-                    ToolCall(name=call.name, arguments=json_text(call.arguments), id=call.id),
-                    len(events) if call.first < 0 else call.first,
-                    call.last,
+                    ToolCall(
+                        name=call.name, arguments=json_text(call.arguments), id=call.id, valid=not call.will_continue
+                    ),
+                    call.came_in,
                     events,
                 )
                 for call in self._calls

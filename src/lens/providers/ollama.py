@@ -51,7 +51,8 @@ RULES = SignalRules(
         SignalRule("eval_count", Signal.USAGE, takes="value"),
         SignalRule("done", Signal.DONE, takes="value"),
         SignalRule("error", Signal.ERROR, takes="value"),
-    )
+    ),
+    blocks=("message.tool_calls[].function.index",),
 )
 _DURATIONS = ("total", "load", "prompt_eval", "eval")
 _NS_PER_MS = 1e6

@@ -87,6 +87,7 @@ RULES = SignalRules(
         SignalRule("error", Signal.ERROR, takes="value"),
     ),
     done=b"[DONE]",
+    blocks=(_DELTA + "tool_calls[].index",),
 )
 # Durations in answers: the object, its key, the name of the timing, and milliseconds of one unit.
 _TIMINGS = (
@@ -255,8 +256,11 @@ class ChatReader(AnswerReader):
         index, id_ = as_count(call.get("index")), as_name(call.get("id"))
         function = as_dict(call.get("function")) or as_dict(call.get("custom"))
         arguments = function.get("arguments") or function.get("input") or ""
+        at = self.tools.locate((choice, place if index is None else index), id_)
+        if isinstance(call.get("custom"), dict):
+            self.tools.takes_text(at)
         self.tools.extend(
-            self.tools.locate((choice, place if index is None else index), id_),
+            at,
             name=as_str(function.get("name")),
             arguments=arguments if isinstance(arguments, str) else json_text(arguments),
             id_=id_,

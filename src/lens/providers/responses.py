@@ -29,6 +29,8 @@ _ARGUMENTS = (
     "response.shell_call_command.delta",
     "response.apply_patch_call_operation_diff.delta",
 )
+# Calls whose arguments are JSON; those of others are code, a command, or a text of the tool's own grammar.
+_JSON_CALLS = ("function_call", "mcp_call")
 _COMMAND_ADDED = "response.shell_call_command.added"
 # Tool calls of the API's own have no name; their type is one, and here stands what they are called with.
 _OWN_TOOLS = {"shell_call": "action", "local_shell_call": "action", "apply_patch_call": "operation"}
@@ -68,6 +70,7 @@ RULES = SignalRules(
         SignalRule("error", Signal.ERROR, takes="value"),
     ),
     done=b"[DONE]",  # not OpenAI's, but some servers send it after the last event
+    blocks=("output_index",),
 )
 
 
@@ -128,7 +131,7 @@ class ResponsesReader(AnswerReader):
         if kind in _LAST or kind == "response.created":
             self._take_response(as_dict(event.get("response")))
         elif kind in (_ITEM_ADDED, _ITEM_DONE):
-            self._take_tool_call(place, as_dict(event.get("item")))
+            self._take_item(place, as_dict(event.get("item")), done=kind == _ITEM_DONE)
         elif kind == _COMMAND_ADDED:
             self.tools.extend(place, arguments=as_str(event.get("command")))
         elif not isinstance(delta, str):
@@ -203,6 +206,13 @@ class ResponsesReader(AnswerReader):
             if not (tool == "web_search" and "web_search" in told):
                 self.bill.take_fee(tool, called[kind])
 
+    def _take_item(self, place: int, item: dict[str, Any], *, done: bool) -> None:
+        """Take the beginning or the end of an item of the output."""
+        if item.get("type") == "reasoning":
+            (self.close_thinking if done else self.open_thinking)(place)
+        else:
+            self._take_tool_call(place, item)
+
     def _take_tool_call(self, place: int, item: dict[str, Any]) -> None:
         kind = as_str(item.get("type"))
         name = as_name(item.get("name")) or (kind if kind in _OWN_TOOLS else None)
@@ -212,6 +222,8 @@ class ResponsesReader(AnswerReader):
         whole = item.get(_OWN_TOOLS.get(kind, "")) if item.get("status") != "in_progress" else None
         arguments = item.get("arguments") or item.get("input") or streamed or whole or ""
         text = arguments if isinstance(arguments, str) else json_text(arguments)
+        if kind not in _JSON_CALLS:
+            self.tools.takes_text(place)
         id_ = as_name(item.get("call_id")) or as_name(item.get("id"))
         self.tools.put(place, ToolCall(name=name, arguments=text, id=id_))
 

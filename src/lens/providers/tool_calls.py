@@ -5,12 +5,15 @@ What the last event repeats of a call that is known is no fragment of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from msgspec.structs import replace
 
 from lens.model import Events, ToolCall
 from lens.providers.outcomes import CONTENT_BITS
+from lens.providers.values import NOT_JSON, parse_json_or
 
 _NO_CALL = ToolCall(name="")
 NO_EVENTS = Events()  # of an answer that came whole
@@ -23,16 +26,21 @@ class ToolCalls:
         self.event: int | None = None  # number of the event that is being read; None: an answer that came whole
         self._calls: dict[Any, ToolCall] = {}
         self._newest: dict[Any, Any] = {}  # of several calls at one place
-        self._events: dict[Any, tuple[int, int]] = {}  # the first and the last that brought something of a call
+        self._events: dict[Any, list[int]] = {}  # those that brought something of a call
+        self._texts: set[Any] = set()  # places of calls whose arguments are a text of any kind, and no JSON
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def put(self, place: Any, call: ToolCall) -> None:
-        """Set the call at `place`, whatever came before."""
-        if place not in self._calls:
+        """Set the call at `place`, whatever came before; the same arguments once more are no fragment."""
+        if place not in self._calls or call.arguments != self._calls[place].arguments:
             self._came(place)
         self._calls[place] = call
+
+    def takes_text(self, place: Any) -> None:
+        """The arguments of the call at `place` are a text, which need not be JSON."""
+        self._texts.add(place)
 
     def locate(self, place: Any, id_: str | None) -> Any:
         """Return where a fragment belongs that names `place` and perhaps an id.
@@ -52,12 +60,13 @@ class ToolCalls:
         return self._calls.get(place, _NO_CALL)
 
     def extend(self, place: Any, *, name: str = "", arguments: str = "", id_: str | None = None) -> None:
-        """Append to the call at `place`; the first id stays."""
+        """Append to the call at `place`; the first id stays. What is empty is no fragment of a call that began."""
         before = self.get(place)
+        if name or arguments or place not in self._calls:
+            self._came(place)
         self._calls[place] = ToolCall(
             name=before.name + name, arguments=before.arguments + arguments, id=before.id or id_ or None
         )
-        self._came(place)
 
     def in_order(self, events: Events = NO_EVENTS) -> tuple[ToolCall, ...]:
         """Return the calls in the order of their places, with their times where `events` has them."""
@@ -65,24 +74,34 @@ class ToolCalls:
 
     def _came(self, place: Any) -> None:
         if self.event is not None:
-            self._events[place] = self._events.get(place, (self.event, 0))[0], self.event
+            came = self._events.setdefault(place, [])
+            if not came or came[-1] != self.event:
+                came.append(self.event)
 
     def _timed(self, place: Any, events: Events) -> ToolCall:
         call = self._calls[place]
-        first, last = self._events.get(place, (len(events), 0))
-        return with_times(call, first, last, events)
+        if place not in self._texts:
+            call = replace(call, valid=is_complete(call.arguments))
+        return with_times(call, self._events.get(place, ()), events)
 
 
-def with_times(call: ToolCall, first: int, last: int, events: Events) -> ToolCall:
-    """Return a call with the times of its first and last event, and of the silence before it."""
-    if not first <= last < len(events):
+def is_complete(arguments: str) -> bool:
+    """Return whether the text of arguments is one JSON value; a call without any is complete too."""
+    return not arguments.strip() or parse_json_or(arguments.encode("utf-8", "surrogatepass"), NOT_JSON) is not NOT_JSON
+
+
+def with_times(call: ToolCall, came_in: Sequence[int], events: Events) -> ToolCall:
+    """Return a call with its times. came_in: the numbers of the events that brought something of it, ascending."""
+    if not came_in or came_in[-1] >= len(events):
         return call
-    came = events.arrived_ns[first]
-    earlier = range(first - 1, -1, -1)
+    at = [events.arrived_ns[number] for number in came_in]
+    earlier = range(came_in[0] - 1, -1, -1)
     before = next((at for at in earlier if events.signals[at] & CONTENT_BITS and events.chars[at]), None)
     return replace(
         call,
-        first_ns=came,
-        last_ns=events.arrived_ns[last],
-        silence_ns=came - events.arrived_ns[before] if before is not None else None,
+        first_ns=at[0],
+        last_ns=at[-1],
+        silence_ns=at[0] - events.arrived_ns[before] if before is not None else None,
+        deltas=len(at),
+        gap_ns=max([later - one for one, later in pairwise(at)], default=None),
     )

@@ -218,9 +218,17 @@ class ExchangeBuilder:
 
 def _read_stream(stream: Stream, tape: Tape, start_ns: int) -> dict[str, Any]:
     arrived, lag, signals, chars, read = tape.columns(start_ns)
+    blocks = tape.blocks()
     field = stream.error_field
     return {
-        "events": Events(arrived_ns=arrived, lag_ns=lag, signals=signals, chars=chars, read=read),
+        "events": Events(
+            arrived_ns=arrived,
+            lag_ns=lag,
+            signals=signals,
+            chars=chars,
+            read=read,
+            block=None if blocks is None else blocks[: len(arrived)],
+        ),
         "frames": tuple([Frame(i, name.decode("utf-8", "replace"), data) for i, name, data in tape.frames()]),
         "document": stream.document,
         "ended": stream.ended,
