@@ -5,7 +5,7 @@
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(p) -c 'import sys; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
-EXTRAS := simulator,keyring,tokens,vertex,bedrock,parquet,pandas,polars,hdrhistogram,push,sql
+EXTRAS := simulator,keyring,tokens,expect,vertex,bedrock,parquet,pandas,polars,hdrhistogram,push,sql
 BIN := .venv-test/bin
 PIP := -qq --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h' -o -name '*.c')

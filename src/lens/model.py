@@ -122,10 +122,13 @@ class Events(Noun, frozen=True):
     signals: Column = _column("H")  # Signal bits
     chars: Column = _column("I")  # characters of content
     read: Column = _column("I")  # number of the read; equal numbers came together
+    # 1 + the number of the block or call that the event belongs to, 0 where it names none; None: no event names one
+    block: Column | None = None
 
     def __post_init__(self) -> None:
         n = len(self.arrived_ns)
-        if not n == len(self.lag_ns) == len(self.signals) == len(self.chars) == len(self.read):
+        blocks = n if self.block is None else len(self.block)
+        if not n == len(self.lag_ns) == len(self.signals) == len(self.chars) == len(self.read) == blocks:
             raise ValueError("the columns of events have different lengths")
 
     def __len__(self) -> int:
@@ -243,6 +246,25 @@ class ToolCall(Noun, frozen=True):
     first_ns: int | None = None  # after Stamps.start: of the event that brought its first fragment
     last_ns: int | None = None  # of the event that brought its last
     silence_ns: int | None = None  # from the content event before it to its first fragment
+    deltas: int | None = None  # events that brought a fragment of it
+    gap_ns: int | None = None  # longest time between two of them; None where there is one only
+    valid: bool | None = None  # its arguments are complete JSON; None where they are a text, or unknown
+
+
+class TextMarks(Noun, frozen=True):
+    """When the text of an answer had come so far, ns after Stamps.start; None where it never did."""
+
+    sentence_ns: int | None = None  # its first sentence was whole
+    line_ns: int | None = None  # its first line that is not blank
+    code_block_ns: int | None = None  # its first block of code between fences
+
+
+class Judgement(Noun, frozen=True):
+    """Whether an answer is what was expected of it."""
+
+    valid: bool
+    usable_ns: int | None = None  # after Stamps.start: all that was expected had come
+    reason: str | None = None  # why it is not valid; without any text of the answer
 
 
 class Limit(Noun, frozen=True):
@@ -324,6 +346,8 @@ class Record(Noun, frozen=True):
     hidden_thinking_ns: int | None = None  # from start to stop of thinking blocks whose text the server left out
     session: SessionTurn | None = None  # of a conversation or an agent's task
     cache_miss: CacheMiss | None = None  # why the prompt was not read from the cache, where the request asked
+    text_marks: TextMarks | None = None  # how far the text had come when; where the text was read
+    judged: Judgement | None = None  # where something was expected of the answer
 
 
 class Target(Noun, frozen=True):

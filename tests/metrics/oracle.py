@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lens.metrics.formulas import READING_SPEEDS, STALL_AT_LEAST_NS, STALL_TIMES_MEDIAN
 from lens.metrics.token_counts import ASSUMED, BEYOND, COUNTED, ONE_PER_EVENT, SPREAD, TOKENS_PER_CHAR, TOKENS_UNSEEN
-from lens.model import CONTENT, OUTPUT, Record, Signal, Stamps, Status
+from lens.model import CONTENT, OUTPUT, Record, Signal, Stamps, Status, ToolCall
 from lens.units import NS_PER_S, ms, us
 
 
@@ -310,6 +310,74 @@ def _usage(field: str) -> Callable[[Record], int | None]:
 output_tokens = _usage("output_tokens")
 
 
+def _longest_before(wanted: Signal, *, without: int = 0) -> Callable[[Record], float | None]:
+    """The longest gap between content events of which the later is of this kind."""
+
+    def longest(record: Record) -> float | None:
+        events = record.events
+        before, gaps = None, []
+        for at, bits, chars in zip(events.arrived_ns, events.signals, events.chars, strict=True):
+            if not (bits & int(CONTENT) and chars):
+                continue
+            if before is not None and bits & int(wanted) and not bits & without:
+                gaps.append(at - before)
+            before = at
+        return ms(max(gaps)) if gaps else None
+
+    return longest
+
+
+def _timed_calls(record: Record) -> list[ToolCall]:
+    return [call for call in record.tool_calls if call.first_ns is not None]
+
+
+def tool_first_ms(record: Record) -> float | None:
+    return min([ms(call.first_ns) for call in _timed_calls(record)], default=None)
+
+
+def _ready_ns(call: ToolCall) -> int | None:
+    """Of a call whose arguments are complete, its last event."""
+    return None if call.valid is False or call.deltas is None or call.first_ns is None else call.last_ns
+
+
+def tool_ready_ms(record: Record) -> float | None:
+    ready = [_ready_ns(call) for call in record.tool_calls]
+    return None if not ready or None in ready else ms(max(ready))
+
+
+def _calls(field: str) -> Callable[[Record], list[int]]:
+    def values(record: Record) -> list[int]:
+        told = [call for call in _timed_calls(record) if call.deltas is not None]
+        return [value for call in told if (value := getattr(call, field)) is not None]
+
+    return values
+
+
+def _longest_of_calls(field: str) -> Callable[[Record], float | None]:
+    return lambda record: max([ms(value) for value in _calls(field)(record)], default=None)
+
+
+def tool_deltas(record: Record) -> int | None:
+    return sum(_calls("deltas")(record)) if _calls("deltas")(record) else None
+
+
+def _mark(field: str) -> Callable[[Record], float | None]:
+    def at(record: Record) -> float | None:
+        value = getattr(record.text_marks, field) if record.text_marks else None
+        return None if value is None else ms(value)
+
+    return at
+
+
+def valid(record: Record) -> float | None:
+    return None if record.judged is None else float(record.judged.valid)
+
+
+def time_to_valid_ms(record: Record) -> float | None:
+    judged = record.judged
+    return ms(judged.usable_ns) if judged is not None and judged.valid and judged.usable_ns is not None else None
+
+
 FORMULAS: dict[str, Callable[[Record], float | int | None]] = {
     **{f"{phase}_ms": _span(f"{phase}_start", f"{phase}_end") for phase in ("dns", "tcp", "proxy", "tls", "send")},
     "connect_ms": connect_ms,
@@ -330,6 +398,17 @@ FORMULAS: dict[str, Callable[[Record], float | int | None]] = {
     "stall_count": stall_count,
     "stall_ms": stall_ms,
     "longest_gap_ms": longest_gap_ms,
+    "longest_gap_text_ms": _longest_before(OUTPUT, without=int(Signal.TOOL)),
+    "longest_gap_thinking_ms": _longest_before(Signal.REASONING),
+    "longest_gap_tool_ms": _longest_before(Signal.TOOL),
+    "tool_first_ms": tool_first_ms,
+    "tool_ready_ms": tool_ready_ms,
+    "tool_deltas": tool_deltas,
+    "tool_silence_before_ms": _longest_of_calls("silence_ns"),
+    "tool_silence_inside_ms": _longest_of_calls("gap_ns"),
+    **{f"first_{name}_ms": _mark(f"{name}_ns") for name in ("sentence", "line", "code_block")},
+    "valid": valid,
+    "time_to_valid_ms": time_to_valid_ms,
     **{f"reading_misses_{speed}": _reading_misses(speed) for speed in READING_SPEEDS},
     "coalescing": coalescing,
     "schedule_lag_us": schedule_lag_us,
@@ -347,7 +426,7 @@ FORMULAS: dict[str, Callable[[Record], float | int | None]] = {
 PARTIAL = {
     "dns_ms", "tcp_ms", "proxy_ms", "tls_ms", "connect_ms", "send_ms", "ttft_ms", "ttft_from_send_ms",
     "ttft_from_schedule_ms", "ttfo_ms", "thinking_ms", "schedule_lag_us", "client_lag_us", "rtt_ms", "min_rtt_ms",
-    "retransmits", "server_ms",
+    "retransmits", "server_ms", "tool_first_ms",
 }  # fmt: skip
 
 
@@ -359,6 +438,13 @@ def speaks(name: str, record: Record) -> bool:
 def pooled(name: str, record: Record) -> list[float]:
     """All gaps or lags of one record in the metric's unit."""
     line = timeline(record)
+    if name == "tool_first_ms":
+        return [ms(call.first_ns) for call in _timed_calls(record)]
+    if name == "tool_ready_ms":
+        return [ms(at) for call in record.tool_calls if (at := _ready_ns(call)) is not None]
+    if name.startswith("tool_"):
+        field = {"tool_deltas": "deltas", "tool_silence_before_ms": "silence_ns"}.get(name, "gap_ns")
+        return [value if field == "deltas" else ms(value) for value in _calls(field)(record)]
     if name == "itl_ms":
         return (line.token_gaps_ns() / 1e6).tolist()
     if name == "inter_chunk_ms":

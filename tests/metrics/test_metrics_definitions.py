@@ -39,6 +39,9 @@ FULL = {
     "stall_count": 1,
     "stall_ms": 320,
     "longest_gap_ms": 320,
+    "longest_gap_text_ms": 320,
+    "longest_gap_thinking_ms": 20,
+    "longest_gap_tool_ms": None,
     "coalescing": 0,
     "schedule_lag_us": None,
     "client_lag_us": 20,
@@ -61,7 +64,9 @@ stall_count stall_ms longest_gap_ms reading_misses_5 reading_misses_10 reading_m
 client_lag_us rtt_ms min_rtt_ms retransmits server_ms input_tokens output_tokens thinking_tokens cached_tokens
 input_cost output_cost thinking_cost total_cost success_rate error_rate goodput_rps output_tokens_per_second
 requests_per_second cost_per_token error_rate_network error_rate_rate_limit error_rate_server error_rate_auth
-error_rate_invalid_request error_rate_cancelled
+error_rate_invalid_request error_rate_cancelled longest_gap_text_ms longest_gap_thinking_ms longest_gap_tool_ms
+tool_first_ms tool_ready_ms tool_deltas tool_silence_before_ms tool_silence_inside_ms first_sentence_ms first_line_ms
+first_code_block_ms valid time_to_valid_ms valid_rate
 """
 
 

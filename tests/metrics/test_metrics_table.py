@@ -20,12 +20,18 @@ from lens.metrics.definitions import METRICS, request_metrics
 from lens.metrics.rows import values_of
 from lens.metrics.summarize import summarize
 from lens.metrics.token_counts import EVIDENCE
-from lens.model import Connection, Events, Signal, Stamps, Status, TcpInfo, Usage
+from lens.model import Connection, Events, Judgement, Signal, Stamps, Status, TcpInfo, TextMarks, ToolCall, Usage
 from lens.pricing import PriceBook, parse_price
 
 KINDS = [0, int(Signal.TEXT), int(Signal.REASONING), int(Signal.TOOL), int(Signal.USAGE), int(Signal.FINISH)]
 count = st.none() | st.integers(0, 60)
 claimed = count | st.integers(1000, 1200) | st.just(3_600_000_000)
+
+
+any_call = st.builds(
+    ToolCall, name=st.just("f"), first_ns=count, last_ns=st.integers(0, 99), silence_ns=count, deltas=count,
+    gap_ns=count, valid=st.sampled_from([True, False, None]),
+)  # fmt: skip
 
 
 @st.composite
@@ -64,6 +70,13 @@ def any_record(draw):
         tokens_per_event=None if told is None else array("q", told),
         server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
         stamp_kind=draw(st.sampled_from(["kernel", "read"])),
+        tool_calls=tuple(draw(st.lists(any_call, max_size=3))),
+        text_marks=draw(
+            st.none() | st.builds(TextMarks, sentence_ns=count, line_ns=count, code_block_ns=count),
+        ),
+        judged=draw(
+            st.none() | st.builds(Judgement, valid=st.booleans(), usable_ns=count, reason=st.sampled_from([None, "x"]))
+        ),
         hidden_thinking_ns=draw(st.none() | st.integers(0, 900 * MS)),
         reported_cost_usd=draw(st.sampled_from([None, "0.25"])),
         status=draw(st.sampled_from([Status.SUCCESS, Status.NETWORK_ERROR])),

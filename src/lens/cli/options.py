@@ -140,6 +140,9 @@ PROMPT = (
         "(default: none)."),
     _ask("--no-stream", to="target.stream", is_flag=True, stands_for=False,
         help="Request the answer in one piece (default: streamed)."),
+    _ask("--expect", to="prompts.expect", multiple=True, metavar="WHAT",
+        help="Check each answer: json, schema:FILE, tool:NAME or regex:PATTERN; gives valid_rate and time_to_valid "
+        "(default: not checked)."),
     _ask("--extra-body", to="target.extra_body", type=JSON_OBJECT, metavar="JSON|@FILE",
         aliases=["--extra-inputs"], help="JSON merged into the request body: '{\"top_p\": 0.9}', or @FILE."),
     _ask("--header", "-H", to="target.headers", type=HEADER, multiple=True, metavar="'K: V'",

@@ -150,6 +150,7 @@ class PromptConfig(Section, frozen=True):
     output_tokens: str | None = None  # completion length to request, in tokens
     shared_prefix_tokens: Count = 0  # of synthetic prompts: length of a beginning that all share
     order: Literal["in_turn", "random"] = "in_turn"  # in which prompts are sent
+    expect: tuple[str, ...] = ()  # what each answer must be: "json", "schema:FILE", "tool:NAME", "regex:PATTERN"
 
 
 class SessionConfig(Section, frozen=True):

@@ -21,7 +21,7 @@ _NAN = float("nan")
 _EMPTY = Ext(ord("q"), b"")
 # Not in a table: read from the record when it is asked for.
 _PASSED_OVER = frozenset({
-    "text", "reasoning", "tool_calls", "headers", "rate_limits", "provider_request_id", "comments", "wire_bytes",
+    "text", "reasoning", "headers", "rate_limits", "provider_request_id", "comments", "wire_bytes",
 })  # fmt: skip
 
 
@@ -33,6 +33,17 @@ class LeanConnection(Noun, frozen=True):
     tls_resumed: bool | None = None
     tcp_at_send: TcpInfo | None = None
     tcp_at_end: TcpInfo | None = None
+
+
+class LeanCall(Noun, frozen=True):
+    """What a table reads of a tool call."""
+
+    first_ns: int = MISSING
+    last_ns: int = MISSING
+    silence_ns: int = MISSING
+    deltas: int = MISSING  # of a file that does not know whether the arguments are complete
+    gap_ns: int = MISSING
+    valid: bool = True
 
 
 @cache
@@ -58,6 +69,7 @@ def _lean(name: str, numbers: Any, absent: Any) -> type:
         "connection": LeanConnection | None,
         "events": events,
         "tokens_per_event": numbers | None,
+        "tool_calls": tuple[LeanCall, ...],
         "target": str | int,  # an index up to layout 2
     }
     types = get_type_hints(Record, include_extras=True)

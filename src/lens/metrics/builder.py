@@ -27,7 +27,7 @@ from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, compact
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
-from lens.metrics.packing import EVENT_COLUMNS, event_columns, narrow, tcp_of, unpacked, wall_us
+from lens.metrics.packing import EVENT_COLUMNS, content_lists, event_columns, narrow, tcp_of, unpacked, wall_us
 from lens.metrics.table import Table
 from lens.metrics.target_names import named_targets
 from lens.metrics.token_counts import tokens_of_events
@@ -50,7 +50,8 @@ _CODED = (
 # What stands in a column where nothing was measured.
 _USUAL = {
     **dict.fromkeys(["hidden_thinking", *[name for name in _STAMPS if name != "start"]], MISSING),
-    **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", *_USAGE), float("nan")),
+    **dict.fromkeys(("sentence", "line", "code_block", "usable"), MISSING),
+    **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", "valid", *_USAGE), float("nan")),
     "tries": 0,
 }
 MOST_LISTED = 2000  # events of a request that is short
@@ -93,7 +94,7 @@ class TableBuilder:
         except ConfigError as error:
             self.warnings.append(f"{error}: left out, costs are those of today's prices")
         columns: dict[str, Any] = {}
-        lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}}
+        lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}, "calls": {}}
         if not self._parts:
             self._put_empty()
         for name in list(self._parts):
@@ -135,6 +136,7 @@ class TableBuilder:
         usage = self._scalars(records)
         self._code(records)
         self._timings(records)
+        self._contents(records)
         self._events(records, events, sizes, usage)
 
     def _put_empty(self) -> None:
@@ -238,6 +240,14 @@ class TableBuilder:
         self._put("timing.source", self._array(names, dtype=np.int32))
         self._put("timing.ms", self._array([took for one in told if one for took in one.values()], dtype=np.float64))
 
+    def _contents(self, records: Sequence[Any]) -> None:
+        """The tool calls, how far the text had come, and whether the answer is what was expected."""
+        for name, times in content_lists(records).items():
+            self._put(name, self._array(times, dtype=np.int64))
+        judged = [record.judged for record in records]
+        self._put("valid", self._array([_NAN if one is None else float(one.valid) for one in judged], dtype=np.float64))
+        self._put_codes("invalid", [None if one is None else one.reason for one in judged])
+
     def _events(
         self, records: Sequence[Any], columns: dict[str, Column], sizes: Column, usage: dict[str, Column]
     ) -> None:
@@ -248,6 +258,7 @@ class TableBuilder:
         of = np.repeat(arange_like(sizes), sizes)[content]
         kinds = signals[content]
         output, reasoning = (kinds & int(OUTPUT)) != 0, (kinds & int(Signal.REASONING)) != 0
+        tool = (kinds & int(Signal.TOOL)) != 0
         in_each = np.bincount(of, minlength=n)
         told = {
             row: self._unpacked(record.tokens_per_event)
@@ -269,7 +280,7 @@ class TableBuilder:
         self._put("events.sizes", in_each)
         self._put("events.at", narrow(columns["arrived_ns"][content]))
         self._put("events.lag", narrow(columns["lag_ns"][content]))
-        self._put("events.kind", (output + 2 * reasoning).astype(np.uint8))
+        self._put("events.kind", (output + 2 * reasoning + 4 * tool).astype(np.uint8))
         self._put("events.together", together)
         self._put("events.tokens", narrow(counted.tokens))
         self._put("streamed", counted.streamed)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from lens.metrics import content_formulas as c
 from lens.metrics import formulas as f
+from lens.units import NS_PER_MS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -212,6 +214,49 @@ define(Metric(
 ))  # fmt: skip
 _time("stall_ms", "sum of the stalls", f.stall_ms, "token_events")
 _time("longest_gap_ms", "longest gap between token events", f.longest_gap_ms, "token_events")
+for _kind in c.KINDS:
+    _time(
+        f"longest_gap_{_kind}_ms", f"longest gap before a token event of {_kind}", c.longest_gap_before(_kind),
+        "token_events",
+    )  # fmt: skip
+_time(
+    "tool_first_ms", "first event of a tool call - start; of a request that of its first call",
+    c.first_call("first"), "tool_calls", pooled=c.calls("first", NS_PER_MS), kind="pooled", partial=True,
+)  # fmt: skip
+_time(
+    "tool_ready_ms",
+    "event that completed a tool call's arguments, valid JSON, - start; of a request that of its last call",
+    c.every_call("ready"), "tool_calls", pooled=c.calls("ready", NS_PER_MS), kind="pooled",
+)  # fmt: skip
+define(Metric(
+    name="tool_deltas", unit="count", better="higher", source="stamps",
+    formula="events that brought a fragment of a tool call; of a request of all its calls",
+    column=c.call_deltas, pooled=c.calls("deltas"), kind="pooled", read_from=("tool_calls",),
+))  # fmt: skip
+_time(
+    "tool_silence_before_ms",
+    "first event of a tool call - the token event before it; of a request the longest of its calls",
+    c.worst_call("before"), "tool_calls", pooled=c.calls("before", NS_PER_MS), kind="pooled",
+)  # fmt: skip
+_time(
+    "tool_silence_inside_ms", "longest gap between events of one tool call; of a request the longest of its calls",
+    c.worst_call("inside"), "tool_calls", pooled=c.calls("inside", NS_PER_MS), kind="pooled",
+)  # fmt: skip
+for _mark, _says in (
+    ("sentence", "first sentence"), ("line", "first line that is not blank"), ("code_block", "first fenced code block"),
+):  # fmt: skip
+    _time(
+        f"first_{_mark}_ms", f"event that completed the {_says} - start; where the text is read", c.until(_mark),
+        "text_marks",
+    )  # fmt: skip
+define(Metric(
+    name="valid", unit="share", better="higher", formula="1 where the answer is what --expect says, else 0",
+    source="the answer", column=lambda t: t.column("valid"), read_from=("judgement",),
+))  # fmt: skip
+_time(
+    "time_to_valid_ms", "event that completed all that --expect wants - start; of valid answers", c.until("usable"),
+    "judgement",
+)  # fmt: skip
 for _speed in f.READING_SPEEDS:
     define(Metric(
         name=f"reading_misses_{_speed}", unit="tokens", better="lower",
@@ -274,6 +319,7 @@ for _kind, _status in f.ERROR_KINDS.items():
         f"error_rate_{_kind}", "share", "lower", f"requests that ended as {_status.value} / requests", "outcomes",
         of_run=f.error_rate_of(_status),
     )  # fmt: skip
+_of_run("valid_rate", "share", "higher", "answers that are what --expect says / answers", "the answers")
 _of_run("requests_per_second", "requests/s", "higher", "successes / window", "outcomes", aliases=("rps",))
 _of_run("output_tokens_per_second", "tokens/s", "higher", "output tokens / window", "outcomes and usage")
 _of_run("goodput_rps", "requests/s", "higher", "requests that met every SLO / window", "outcomes")

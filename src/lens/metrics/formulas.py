@@ -127,14 +127,18 @@ def mean_token_gap_ms(t: Columns) -> Column:
     return _mean(t, *t.token_gaps)
 
 
+def longest_of(t: Columns, values: Column, of: Column) -> Column:
+    """Return the largest of each request's values, NaN where it has none. of: the request of each, ascending."""
+    found = np.full_like(t.n, np.nan, dtype=np.float64)
+    if len(values):
+        begins = np.flatnonzero(np.diff(of, prepend=-1))
+        found[of[begins]] = np.maximum.reduceat(values, begins)
+    return found
+
+
 def longest_gap_ms(t: Columns) -> Column:
     """NaN where there are no gaps."""
-    gaps, of = t.gaps
-    found = np.full_like(t.n, np.nan, dtype=np.float64)
-    if len(gaps):
-        begins = np.flatnonzero(np.diff(of, prepend=-1))
-        found[of[begins]] = np.maximum.reduceat(gaps, begins)
-    return found / NS_PER_MS
+    return longest_of(t, *t.gaps) / NS_PER_MS
 
 
 def _stalls(t: Columns, weigh: Callable[[Column], Column]) -> Column:

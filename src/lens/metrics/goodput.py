@@ -19,6 +19,7 @@ from lens.metrics.table import Table
 
 _FORM = re.compile(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
 _UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_OF_CALLS = "tool_"  # of a request: of its first, its last or its slowest call
 _PACE = ("tpot_ms", "itl_ms", "inter_chunk_ms")
 EXAMPLE = "write --goodput ttft:200 tpot:50 e2el:1000 (times in ms)"
 
@@ -50,11 +51,11 @@ def parse_slos(text: str) -> tuple[Slo, ...]:
 
 
 def _parse(text: str) -> Slo:
-    parts = _FORM.fullmatch(text)
+    parts = _FORM.fullmatch(f"{text}:1" if text == "valid" else text)
     if parts is None:
         raise ConfigError(f"goodput {text!r}: expected a metric and a limit; {EXAMPLE}")
     name, limit, unit = parts.groups()
-    usable = [m.name for m in METRICS.values() if m.kind == "request" or m.name in _PACE]
+    usable = [m.name for m in METRICS.values() if m.kind == "request" or m.name.startswith((*_PACE, _OF_CALLS))]
     metric = None
     for candidate in (name, f"{name}_ms", f"{name}_us"):
         try:

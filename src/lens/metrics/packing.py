@@ -16,9 +16,13 @@ from lens.columns import COLUMN_CODES
 from lens.history.lean import MISSING
 from lens.metrics.columns import EPOCH, Column
 
+CALL_COLUMNS = ("first", "ready", "deltas", "before", "inside")
+MARK_COLUMNS = ("sentence", "line", "code_block", "usable")
 EVENT_COLUMNS = ("arrived_ns", "lag_ns", "signals", "chars", "read")
 _PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
 _NAN = float("nan")
+_NO_CALL = (MISSING,) * len(CALL_COLUMNS)
+_NO_MARKS = (MISSING,) * len(MARK_COLUMNS)
 _NO_TCP = (_NAN, _NAN, _NAN)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -99,3 +103,39 @@ def tcp_of(record: Any) -> tuple[float, float, float]:
     begin = connection.tcp_at_send if connection.reused else None
     shortest = _NAN if end.min_rtt_us is None else end.min_rtt_us
     return end.rtt_us, shortest, end.retransmits - (begin.retransmits if begin else 0)
+
+
+def content_lists(records: Sequence[Any]) -> dict[str, list[int]]:
+    """Return the columns of the tool calls of records, one record's behind the other's, and of their text's times."""
+    calls = [record.tool_calls for record in records]
+    rows = [_call_times(call) for one in calls if one for call in one]
+    found = {"calls.sizes": [len(one) for one in calls]}
+    found |= {f"calls.{name}": [row[place] for row in rows] for place, name in enumerate(CALL_COLUMNS)}
+    marks = [_marks_of(record) for record in records]
+    return found | {name: [row[place] for row in marks] for place, name in enumerate(MARK_COLUMNS)}
+
+
+def _call_times(call: Any) -> tuple[int, ...]:
+    """Return the times of a tool call by CALL_COLUMNS, MISSING where not measured; its deltas are a number of events.
+
+    Of a call whose arguments are no complete JSON, and of one of which a file does not say, no time is when it was
+    ready.
+    """
+    if call.first_ns is None or call.deltas in (None, MISSING):
+        return (_absent(call.first_ns), *_NO_CALL[1:])
+    ready = MISSING if call.valid is False else call.last_ns
+    return call.first_ns, ready, call.deltas, _absent(call.silence_ns), _absent(call.gap_ns)
+
+
+def _marks_of(record: Any) -> tuple[int, ...]:
+    """Return how far the text of a record had come when, by MARK_COLUMNS; MISSING where not measured."""
+    marks, judged = record.text_marks, record.judged
+    if marks is None and judged is None:
+        return _NO_MARKS
+    times = _NO_MARKS[1:] if marks is None else (marks.sentence_ns, marks.line_ns, marks.code_block_ns)
+    usable = None if judged is None or not judged.valid else judged.usable_ns
+    return tuple([_absent(one) for one in (*times, usable)])
+
+
+def _absent(value: int | None) -> int:
+    return MISSING if value is None else value

@@ -17,6 +17,7 @@ from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.builder import table_of, table_of_stream
 from lens.metrics.cold_start import cold_start
+from lens.metrics.columns import Column
 from lens.metrics.definitions import metric_named, request_metrics
 from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution
 from lens.metrics.formulas import coalesced_events
@@ -178,10 +179,18 @@ def _summary(
         one_piece=int(pieces.sum()),
         retransmitting=int((success & (table.column("retransmits") > 0)).sum()),
         served_models=_counts(table, "served_model"),
+        valid_rate=_mean(table.column("valid")[success]),
+        invalid=_counts(table.take(success), "invalid"),
         price_age_days=costs.stale_days,
         estimated_costs=int((costs.estimated & success).sum()),
         uncounted=tuple(map(str, costs.uncounted)),
     )
+
+
+def _mean(values: Column) -> float | None:
+    """Return the mean of the values that were measured; None where none was."""
+    known = values[~np.isnan(values)]
+    return float(known.sum()) / len(known) if len(known) else None
 
 
 def _counts(table: Table, name: str) -> dict[str, int]:

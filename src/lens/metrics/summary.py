@@ -49,6 +49,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     served_models: dict[str, int] = {}  # what the answers said they came from
     estimated_costs: int = 0  # successes whose cost is an estimate, for a tokenizer of ours counted their tokens
     uncounted: tuple[str, ...] = ()  # what the cost lacks: "2 web searches not counted"
+    valid_rate: float | None = None  # valid answers / answers; None: nothing was expected of them
+    invalid: dict[str, int] = {}  # why answers are not valid -> how many
     price_age_days: int | None = None  # of the oldest price that was used, where it is stale
     stages: tuple[StageRow, ...] = ()
     cold_start: ColdStart | None = None

@@ -15,11 +15,13 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from lens._core.clock import now_ns, realtime_ns
-from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, Try
+from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, ToolCall, Try
 from lens.orchestrator.plan import Slot
 from lens.orchestrator.plan_target import PlanTarget
+from lens.orchestrator.text_marks import text_marks
 from lens.secrets import is_known_in, mask_known, mask_secrets
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
@@ -48,6 +50,7 @@ def record_of(
     stopped = exchange.category in ("cancelled", "interrupted")
     category = exchange.category if stopped and exchange.category else reading.category
     per_event = reading.tokens_per_event
+    events = first_events(exchange.events, reading.events_read, reading.chars_per_event)
     return Record(
         request_id=make_request_id(),
         index=slot.index,
@@ -57,7 +60,7 @@ def record_of(
         stamps=exchange.stamps,
         status=STATUS_OF_CATEGORY.get(category, Status.SERVER_ERROR),
         category=category,
-        events=first_events(exchange.events, reading.events_read, reading.chars_per_event),
+        events=events,
         connection=exchange.connection,
         target=target.info.name,
         target_index=slot.target,
@@ -82,7 +85,7 @@ def record_of(
         reported_cost_usd=reading.reported_cost_usd,
         text=reading.text if keep_text else None,
         reasoning=(reading.reasoning or None) if keep_text else None,
-        tool_calls=reading.tool_calls if keep_text else (),
+        tool_calls=reading.tool_calls if keep_text else without_arguments(reading.tool_calls),
         prompt_id=prompt.id,
         tries=tries,
         labels={**target.labels, **(labels or {})},
@@ -94,6 +97,7 @@ def record_of(
         hidden_thinking_ns=reading.hidden_thinking_ns,
         session=slot.turn,
         cache_miss=reading.cache_miss,
+        text_marks=text_marks(reading.text, events) if keep_text else None,
     )
 
 
@@ -137,6 +141,11 @@ def _masked(value: Any) -> Any:
     return value
 
 
+def without_arguments(calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """Return tool calls without what they are called with, as they are recorded where no text is."""
+    return tuple([replace(call, arguments="") for call in calls]) if calls else ()
+
+
 def first_events(events: Events, count: int | None, chars: Sequence[int] | None = None) -> Events:
     """Return the first `count` events; all of them where it is None. chars: of each event, where they are others."""
     if chars is not None:
@@ -149,6 +158,7 @@ def first_events(events: Events, count: int | None, chars: Sequence[int] | None 
         signals=events.signals[:count],
         chars=events.chars[:count],
         read=events.read[:count],
+        block=None if events.block is None else events.block[:count],
     )
 
 

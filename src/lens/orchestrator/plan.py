@@ -209,7 +209,7 @@ def make_plan(
         ),
         limits=make_limits(load.answer_limits),
         retry=RetryPolicy(retries=load.retries, seed=load.seed),
-        keep_all=config.output.save_text or config.output.tokenizer is not None,
+        keep_all=reads_text(config),
         trace_ns=tuple(trace),
         sessions=sessions,
         warnings=(*[w for one in config.targets if (w := key_file_warning(one.api_key_file))], *warnings),
@@ -249,6 +249,11 @@ def _prompts_of(
     if source.file and source.whole is None:
         source = replace(source, whole=pattern_of(config.load) == "single")
     return load_prompts(source, count=wanted, seed=config.load.seed, warnings=warnings)
+
+
+def reads_text(config: RunConfig) -> bool:
+    """Return whether the texts of answers are read: to be saved, to count their tokens, or to judge them."""
+    return config.output.save_text or config.output.tokenizer is not None or bool(config.prompts.expect)
 
 
 def make_limits(said: Mapping[str, int]) -> AnswerLimits:

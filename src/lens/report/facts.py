@@ -67,6 +67,8 @@ def outcome_facts(record: Record, error: str | None) -> Iterator[tuple[str, str]
     if record.cache_miss:
         tokens = f", {record.cache_miss.tokens:,} tokens" if record.cache_miss.tokens is not None else ""
         yield "cache miss", f"{clean(record.cache_miss.reason)}{tokens}"
+    if record.judged is not None:
+        yield "valid", "yes" if record.judged.valid else f"no: {clean(record.judged.reason or '')}"
     if record.failure:
         yield "error", f"{record.category}: {clean(error or '')}"
         if record.failure.retry_after_s is not None:

@@ -20,12 +20,12 @@ ROWS = (
 )  # fmt: skip
 # Shown in a form of their own, or left to files.
 _ELSEWHERE = frozenset({
-    "dns_ms", "tcp_ms", "proxy_ms", "tls_ms", "send_ms", "ttft_from_send_ms", "inter_chunk_ms",
+    "dns_ms", "tcp_ms", "proxy_ms", "tls_ms", "send_ms", "ttft_from_send_ms", "inter_chunk_ms", "longest_gap_text_ms",
     "total_latency_from_schedule_ms", "decode_tokens_per_second", "stall_count", "stall_ms", "reading_misses_5",
     "reading_misses_10", "reading_misses_20", "coalescing", "schedule_lag_us", "min_rtt_ms", "retransmits", "server_ms",
     "input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "input_cost", "output_cost", "thinking_cost",
     "total_cost", "cost_per_token", "success_rate", "error_rate", "requests_per_second", "output_tokens_per_second",
-    "goodput_rps",
+    "goodput_rps", "valid", "valid_rate",
 })  # fmt: skip
 
 

@@ -192,6 +192,9 @@ def _print_rates(console: Console, summary: Summary) -> None:
         share = f"{summary.good / summary.requests:.1%} of all" if summary.requests else "none"
         says = f"{terminal.number(summary.goodput_rps)} requests/s kept {', '.join(summary.slos)} ({share})"
         terminal.fact(console, "goodput", says)
+    if summary.valid_rate is not None:
+        why = "".join([f"; {n} not: {terminal.clean(reason)}" for reason, n in summary.invalid.items()])
+        terminal.fact(console, "valid", f"{summary.valid_rate:.1%} of the answers{why}")
     if summary.output_tokens is not None:
         says = f"{terminal.count(summary.input_tokens)} in, {terminal.count(summary.output_tokens)} out"
         speed = summary.distributions.get("tokens_per_second")

@@ -161,7 +161,7 @@ class _DrivenRun:
             make_plan(config, prompts=options.prompts, read=recorded_sessions(config)), start_at_ns=start_at_ns
         )
         check_parts(share_of(load), self.plan.stages)
-        self.count_tokens = token_counter(config, self.plan.prompt_of)
+        self.revise = _revision(config, self.plan)
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
@@ -221,7 +221,7 @@ class _DrivenRun:
                 options.gates_of_targets,
             ),
             notes=self.notes,
-            count_tokens=self.count_tokens,
+            revise=self.revise,
             spent_nusd=self.spending.ceiling.spent_nusd if self.spending else None,
             paths=self.outputs.paths,
             unkept=self.unkept,
@@ -322,6 +322,21 @@ def _gates(config: RunConfig, options: RunOptions) -> tuple[Gate, ...]:
     from lens.analysis.gates.thresholds import parse_threshold
 
     return tuple([Gate(threshold=parse_threshold(text)) for text in config.thresholds])
+
+
+def _revision(config: RunConfig, plan: Plan) -> Callable[[Record], Record] | None:
+    """Return what a record is changed by when all is measured: tokens are counted, its answer is judged; None: nothing.
+
+    Raises:
+        ConfigError: no tokenizer of that name, or an expectation that cannot be judged.
+    """
+    count = token_counter(config, plan.prompt_of)
+    if not config.prompts.expect:
+        return count
+    from lens.run.expectations import expectations, judged
+
+    wanted = expectations(config.prompts.expect)
+    return lambda record: judged(record if count is None else count(record), wanted)
 
 
 def _stop_rule(text: str) -> Until:

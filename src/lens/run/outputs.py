@@ -22,6 +22,7 @@ from lens.errors import ConfigError, FileError, LensError
 from lens.export.formats import Export, Format, format_named, open_export
 from lens.history.write import NewFile
 from lens.model import Record, RunInfo
+from lens.orchestrator.collect import without_arguments
 from lens.pricing import PriceBook
 from lens.run.result import RunResult
 from lens.run.sink import Sink
@@ -211,7 +212,9 @@ def run_name(config: RunConfig, time: str) -> str:
 
 def without_text(record: Record) -> Record:
     """Return the record without the texts of its answer, as it goes into a file unless texts are asked for."""
-    return msgspec.structs.replace(record, text=None, reasoning=None, tool_calls=())
+    return msgspec.structs.replace(
+        record, text=None, reasoning=None, choices=None, tool_calls=without_arguments(record.tool_calls)
+    )
 
 
 def _path(
