@@ -194,6 +194,9 @@ LOAD = {
     "search_slo and sweep": load(refused="pattern 'sweep'", search_slo=["ttft_p50<5"], sweep_concurrency=[1]),
 }  # fmt: skip
 PROMPTS = {
+    "expect": Row({"prompts": {"expect": ["regex:[a-z]+"]}},
+        lambda r: all(one.judged.valid and one.judged.usable_ns for one in r.records) and r.summary.valid_rate == 1),
+    "expect refused": Row({"prompts": {"expect": ["jsn"]}}, refused="--expect 'jsn'"),
     "texts": Row({"prompts": {"texts": ["a b c d e f g h"]}}, lambda r: len(set(inputs(r))) == 1),
     "system": Row({"prompts": {"system": "be brief"}}, succeeded),
     "file": prompts(lambda r: len(set(inputs(r))) == 3, file="prompts.txt"),
