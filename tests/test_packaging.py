@@ -112,7 +112,7 @@ def test_every_import_of_the_package_is_a_declared_dependency() -> None:
     for extra, wanted in project["optional-dependencies"].items():
         declared |= set() if extra == "test" else {text.split(">")[0].split("[")[0] for text in wanted}
     # Module -> distribution, where they differ.
-    names = {"yaml": "pyyaml", "quicktok": "quicktok-v1", "google": "google-auth"}
+    names = {"yaml": "pyyaml", "quicktok": "quicktok-v1", "google": "google-auth", "jsonschema_rs": "jsonschema-rs"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lens.model import Record, Status
-from lens.report.terminal import clean, number
+from lens.report.terminal import clean, number, time_ms
+from lens.units import ms
 
 
 def connection_facts(record: Record) -> Iterator[tuple[str, str]]:
@@ -49,6 +50,18 @@ def limit_facts(record: Record) -> Iterator[tuple[str, str]]:
         of = "" if limit.limit is None else f" of {limit.limit:,}"
         resets = "" if limit.reset_s is None else f", resets in {limit.reset_s:g} s"
         yield "limit", f"{clean(name)}: {left}{of} left{resets}"
+
+
+def tool_facts(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield a line a tool call whose events are known: when it began and was ready, and its silences."""
+    for call in record.tool_calls:
+        if call.first_ns is None or call.last_ns is None:
+            continue
+        ready = "arguments incomplete" if call.valid is False else f"ready {time_ms(ms(call.last_ns))}"
+        events = "" if call.deltas is None else f", {call.deltas} event{'s' if call.deltas > 1 else ''}"
+        before = "" if call.silence_ns is None else f", {time_ms(ms(call.silence_ns))} of silence before it"
+        inside = "" if call.gap_ns is None else f", {time_ms(ms(call.gap_ns))} inside at most"
+        yield "tool", f"{clean(call.name)}: first {time_ms(ms(call.first_ns))}, {ready}{events}{before}{inside}"
 
 
 def outcome_facts(record: Record, error: str | None) -> Iterator[tuple[str, str]]:

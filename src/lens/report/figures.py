@@ -17,6 +17,12 @@ ROWS = (
     ("thinking", "thinking_ms"), ("ITL", "itl_ms"), ("TPOT", "tpot_ms"), ("total", "total_latency_ms"),
     ("TTFB", "ttfb_ms"), ("connect", "connect_ms"), ("longest gap", "longest_gap_ms"),
     ("tokens/s a request", "tokens_per_second"), ("round trip", "rtt_ms"), ("client lag", "client_lag_us"),
+    ("first sentence", "first_sentence_ms"), ("first line", "first_line_ms"),
+    ("first code block", "first_code_block_ms"),
+    ("tool call", "tool_first_ms"), ("tool ready", "tool_ready_ms"), ("events of a call", "tool_deltas"),
+    ("silence before a call", "tool_silence_before_ms"), ("silence in a call", "tool_silence_inside_ms"),
+    ("gap before thinking", "longest_gap_thinking_ms"), ("gap before tool events", "longest_gap_tool_ms"),
+    ("time to valid", "time_to_valid_ms"),
 )  # fmt: skip
 # Shown in a form of their own, or left to files.
 _ELSEWHERE = frozenset({

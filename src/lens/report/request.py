@@ -17,7 +17,7 @@ from lens.metrics.table import Table
 from lens.metrics.token_counts import EVIDENCE
 from lens.model import Record, RunInfo, Status
 from lens.report import terminal
-from lens.report.facts import connection_facts, limit_facts, outcome_facts
+from lens.report.facts import connection_facts, limit_facts, outcome_facts, tool_facts
 from lens.report.figures import other_metrics
 from lens.report.instrument import error_says
 from lens.report.phases import PHASES, phases
@@ -34,7 +34,7 @@ def print_profile(
     _print_waterfall(console, table)
     _print_latency(console, table)
     _print_tokens(console, table, record)
-    for name, says in (*connection_facts(record), *limit_facts(record)):
+    for name, says in (*tool_facts(record), *connection_facts(record), *limit_facts(record)):
         terminal.fact(console, name, says)
     if info.calibration:
         terminal.fact(console, "instrument", error_says(info))

@@ -33,6 +33,12 @@ _ROWS = (
     ("total", "total_latency_ms"),
     ("TTFB", "ttfb_ms"),
     ("connect", "connect_ms"),
+    ("tool call", "tool_first_ms"),
+    ("tool ready", "tool_ready_ms"),
+    (" silent before", "tool_silence_before_ms"),
+    (" silent inside", "tool_silence_inside_ms"),
+    ("sentence", "first_sentence_ms"),
+    ("valid", "time_to_valid_ms"),
 )
 _COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
 # On a narrower terminal the column is left out.
