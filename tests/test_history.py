@@ -137,9 +137,13 @@ def test_a_run_is_read_record_by_record(tmp_path, name):
 
 
 def test_packed_columns_keep_their_width(tmp_path):
-    write_run(tmp_path / "run.msgpack", INFO, RECORDS)
-    kept = read_run(tmp_path / "run.msgpack").records[0].events
-    assert [getattr(kept, name).typecode for name in kept.__struct_fields__] == list("qqHII")
+    came = RECORDS[0].events
+    numbered = msgspec.structs.replace(came, block=array("H", [0, 1] * (len(came) // 2)))
+    write_run(tmp_path / "run.msgpack", INFO, [msgspec.structs.replace(RECORDS[0], events=numbered), *RECORDS])
+    kept, plain, *_ = [record.events for record in read_run(tmp_path / "run.msgpack").records]
+    assert [getattr(kept, name).typecode for name in kept.__struct_fields__] == list("qqHIIH")
+    assert kept.block == numbered.block
+    assert plain.block is None
 
 
 def test_a_message_that_is_longer_than_a_block_is_read(tmp_path):

@@ -136,8 +136,7 @@ class AnswerReader:
 
     def close_thinking(self, place: int) -> None:
         """Take the time of a block of thinking that had no text: its display was omitted, or it is redacted."""
-        began, ended = self._thinking.pop(place, None), self.tools.event
-        events = self.exchange.events
+        began, ended, events = self._thinking.pop(place, None), self.tools.event, self.exchange.events
         if began is None or ended is None or not began <= ended < len(events):
             return
         if not any(bits & _REASONING_BIT for bits in events.signals[began:ended]):
