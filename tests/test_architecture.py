@@ -22,6 +22,7 @@ MOST_LINES = 400
 FLOORS = (
     {"__init__", "__main__"},
     {"cli", "analyzer", "exporters"},
+    {"ui"},
     {"monitor", "calibration", "integrations", "adapters"},
     {"profiler"},
     {"run"},
@@ -31,7 +32,7 @@ FLOORS = (
     {"analysis", "orchestrator"},
     {"transport", "metrics"},
     {"providers", "pricing", "history"},
-    {"config", "plugins"},
+    {"config", "plugins", "server"},
     {"errors", "wire"},
     {"_core", "arrays", "columns", "model", "parsing", "secrets", "units", "_version"},
     {"clocks"},

@@ -12,7 +12,7 @@ import pytest
 from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import FileError
-from lens.history.read import RunStream, read_run
+from lens.history.read import RunStream, read_header, read_run
 from lens.history.write import PARTIAL, NewFile, is_special, write_run
 from lens.metrics.summarize import summarize
 from lens.model import Usage
@@ -265,3 +265,25 @@ def test_a_folder_is_no_file_even_by_force(tmp_path):
     for force in (False, True):
         with pytest.raises(FileError, match="is a folder; name a file in it, or give --output-dir"):
             NewFile(tmp_path, force=force)
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
+def test_a_header_is_read_without_the_requests(tmp_path, name):
+    write_run(tmp_path / name, INFO, RECORDS)
+    assert read_header(tmp_path / name) == INFO
+
+
+@pytest.mark.parametrize("indent", [None, 1, 4])
+def test_the_header_of_a_json_export_is_read_however_it_is_laid_out(tmp_path, indent):
+    write_run(tmp_path / "run.jsonl", INFO, RECORDS)
+    header, *rest = map(json.loads, (tmp_path / "run.jsonl").read_text().splitlines())
+    (tmp_path / "run.json").write_text(json.dumps({"run": header, "requests": rest}, indent=indent))
+    assert read_header(tmp_path / "run.json") == INFO
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"LENSRUN1", b"LENSRUN1\xff\xff\xff\xff", b'{"a": 1}\n', b'{\n"run": 3}', b"PAR1"]
+)
+def test_what_is_no_run_has_no_header(tmp_path, data):
+    (tmp_path / "x.json").write_bytes(data)
+    assert read_header(tmp_path / "x.json") is None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens.analysis.explore.fields import FIELDS, field_named, listed
-from lens.analysis.explore.filters import compile_filter
+from lens.analysis.explore.filters import compile_filter, compile_row_filter
 from lens.analysis.explore.groups import Groups
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
@@ -105,3 +105,15 @@ def test_groups_come_in_the_order_of_their_values():
         (("b", "stop"), 1),
         (("b", None), 1),
     ]
+
+
+def test_rows_of_any_kind_are_filtered_in_the_same_language():
+    rows = [{"name": "a", "size": 3}, {"name": "b", "size": None}, {"name": "ab", "size": 9}]
+    readers = {name: lambda some, name=name: [row[name] for row in some] for name in ("name", "size")}
+    assert compile_row_filter("startswith(name, 'a') and size > 2", readers)(rows) == [True, False, True]
+    assert compile_row_filter("size is None or name in ['ab', 'x']", readers)(rows) == [False, True, True]
+    assert compile_row_filter("True", readers)([]) == []
+    with pytest.raises(ConfigError, match=r"no field 'names'; did you mean name\?"):
+        compile_row_filter("names == 1", readers)
+    with pytest.raises(ConfigError, match="not allowed"):
+        compile_row_filter("open('x')", readers)

@@ -1,6 +1,7 @@
 """What happens to files, keys, terminals and the monitor, what is expected, and which test holds it."""
 
-_HISTORY, _SERVE, _DAEMON = (f"tests/monitor/test_monitor_{name}.py" for name in ("history", "serve", "daemon"))
+_HISTORY, _DAEMON = (f"tests/monitor/test_monitor_{name}.py" for name in ("history", "daemon"))
+_SERVE = "tests/test_server.py"
 _FILES, _ECHO = "tests/test_history.py", "tests/cli/test_cli_echo.py"
 ROWS = [
     (

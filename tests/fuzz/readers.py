@@ -13,10 +13,10 @@ from lens.history.read import read_run
 from lens.metrics.goodput import parse_slos
 from lens.metrics.summarize import summarize
 from lens.monitor.burn import parse_objective
-from lens.monitor.serve import parse_listen
 from lens.orchestrator.prompts import read_prompts, read_trace_ns
 from lens.pricing import parse_price
 from lens.pricing.book import read_prices
+from lens.server import parse_listen
 from lens.simulator import make_script
 from lens.units import parse_duration_ns, parse_rate_per_s
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "monitor": ("lens.cli.commands.monitor:command", "Probe endpoints continuously; serve /metrics, push, alert."),
     "testbench": ("lens.cli.commands.testbench:command", "Report on test suites: failures, regressions, trends."),
     "report": ("lens.cli.commands.report:command", "Write saved runs as one self-contained HTML page."),
+    "ui": ("lens.cli.commands.ui:command", "Serve a folder of runs in the browser, live and afterwards."),
     "recover": ("lens.cli.commands.recover:command", "Turn the journal of a killed run into a run file."),
     "merge": ("lens.cli.commands.merge:command", "Merge the runs of several machines into one run."),
     "doctor": ("lens.cli.commands.doctor:command", "Diagnose why an endpoint is slow or does not answer."),

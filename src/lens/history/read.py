@@ -24,6 +24,8 @@ from lens.model import SCHEMA, Record, RunInfo
 # Read at a time from a MessagePack file.
 BLOCK_BYTES = 1 << 20
 PARQUET = b"PAR1"
+MOST_HEADER = 1 << 20  # bytes of a header
+MOST_DOCUMENT = 64 << 20  # bytes of a JSON document whose header is looked for
 _LENGTH = struct.Struct("<I")  # before each message
 LENGTH_BYTES, length_at = _LENGTH.size, _LENGTH.unpack_from
 
@@ -42,6 +44,12 @@ class _Layout(NamedTuple):
     record: Callable[[Any], Record]
     info: Callable[[Any], RunInfo]
     lean: Callable[[Any], Any]
+
+
+class _HeaderOfDocument(msgspec.Struct):
+    """A JSON export of which only the header is looked at."""
+
+    run: msgspec.Raw = msgspec.Raw()
 
 
 class _Document(msgspec.Struct):
@@ -294,6 +302,39 @@ class RunStream:
             self._read = place + LENGTH_BYTES + len(piece)
         if self._file.tell() > self._read:
             self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
+
+
+def read_header(path: Path) -> RunInfo | None:
+    """Return the header of a run file without reading its requests; None where it has none or is no run file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+        if head == MAGIC:
+            size = file.read(LENGTH_BYTES)
+            piece = file.read(min(length_at(size)[0], MOST_HEADER)) if len(size) == LENGTH_BYTES else b""
+            decode = _message_layout().info
+        elif not head.startswith(b"{"):
+            return None
+        else:
+            piece = head + file.readline(MOST_HEADER)
+            decode = _line_layout().info
+            if piece.rstrip() == b"{" or b'"schema"' not in piece or b'"requests"' in piece:
+                piece = _run_of_document(piece + file.read(MOST_DOCUMENT))
+    try:
+        return decode(piece)
+    except UNREADABLE:
+        return None
+
+
+def _run_of_document(data: bytes) -> bytes:
+    """Return the header that stands in a JSON export; nothing where that is none."""
+    try:
+        return bytes(msgspec.json.decode(data, type=_HeaderOfDocument).run)
+    except UNREADABLE:
+        return b""
 
 
 def split_messages(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, memoryview]]:

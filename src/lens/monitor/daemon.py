@@ -24,7 +24,6 @@ from lens.monitor.burn import Objective
 from lens.monitor.history import COMMAND, History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
-from lens.monitor.serve import Page, open_listeners, serve
 from lens.monitor.watch import Alert, Watch, Who
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.plan_target import planned_targets
@@ -38,6 +37,7 @@ from lens.run.checks import refuse_others, refuse_thresholds
 from lens.run.driver import RunOptions, run
 from lens.run.simulators import with_placeholders
 from lens.run.sink import FunctionSink
+from lens.server import Page, handler_of, open_listeners, serve
 
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
@@ -107,7 +107,7 @@ class Monitor:
                 nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, MetricsOutbox) else 0.0, self._sender)
             if listeners:
                 pages = {"/metrics": self.metrics, "/healthz": self.health}
-                nursery.start_soon(serve, list(listeners), pages)
+                nursery.start_soon(serve, list(listeners), handler_of(pages))
             with trio.move_on_after(self.settings.duration_s or float("inf")):
                 await self._rounds(stop)
             nursery.cancel_scope.cancel()

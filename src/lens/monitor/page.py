@@ -8,9 +8,9 @@ import msgspec
 
 from lens.export.prometheus import CONTENT_TYPE, PREFIX, Family, Labels, PrometheusMetrics, Sample, exposition
 from lens.monitor.outbox import Outbox
-from lens.monitor.serve import Page
 from lens.monitor.watch import BURNS, Watch, burn_rates
 from lens.secrets import one_line
+from lens.server import Page
 
 
 class Health(msgspec.Struct, kw_only=True):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import ast
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lens.analysis.explore.fields import Field, field_named, listed
-from lens.errors import ConfigError
+from lens.errors import ConfigError, did_you_mean
 from lens.metrics.columns import Column
 from lens.metrics.table import Table
 
@@ -24,18 +24,20 @@ EXAMPLE = "write like \"provider == 'openai' and ttft_ms > 500\""
 MAX_CHARS = 2000
 # An expression gives a list with a value for each request of a slice.
 Expression = Callable[["_Slice"], list[Any]]
+# Reads of some rows a value each.
+Reader = Callable[[Any], list[Any]]
 
 
 class _Slice:
-    """Some requests while an expression is evaluated: each name is read once."""
+    """Some requests, or other rows, while an expression is evaluated: each name is read once."""
 
-    def __init__(self, table: Table) -> None:
-        self.table, self._read = table, dict[str, list[Any]]()
+    def __init__(self, rows: Any) -> None:
+        self.rows, self._read = rows, dict[str, list[Any]]()
 
-    def values(self, name: str, field: Field) -> list[Any]:
+    def values(self, name: str, read: Reader) -> list[Any]:
         found = self._read.get(name)
         if found is None:
-            found = self._read[name] = listed(field(self.table))
+            found = self._read[name] = read(self.rows)
         return found
 
 
@@ -88,7 +90,12 @@ def compile_filter(text: str, table: Table | None = None) -> Callable[[Table], C
     Raises:
         ConfigError: the text is no such expression; the message says where it breaks off, or which name is near.
     """
-    wanted = _compiled(text, table)
+
+    def find(name: str) -> Reader:
+        field: Field = field_named(name, table)
+        return lambda some: listed(field(some))
+
+    wanted = _compiled(text, find)
 
     def which(some: Table) -> Column:
         parts = [np.array(list(map(bool, wanted(_Slice(part)))), dtype=bool) for part in some.slices()]
@@ -97,14 +104,32 @@ def compile_filter(text: str, table: Table | None = None) -> Callable[[Table], C
     return which
 
 
+def compile_row_filter(text: str, readers: Mapping[str, Reader]) -> Callable[[Sequence[Any]], list[bool]]:
+    """Return a function that says of rows of any kind which are meant, in the same language.
+
+    readers: of each name that the expression may use.
+
+    Raises:
+        ConfigError: the text is no such expression, or has another name.
+    """
+
+    def find(name: str) -> Reader:
+        if name not in readers:
+            raise ConfigError(f"no field {name!r}; {did_you_mean(name, readers, otherwise=', '.join(readers))}")
+        return readers[name]
+
+    wanted = _compiled(text, find)
+    return lambda rows: list(map(bool, wanted(_Slice(rows))))
+
+
 class _Source(NamedTuple):
-    """The text of an expression, and whose names it may use."""
+    """The text of an expression, and what finds the names it may use."""
 
     text: str
-    table: Table | None
+    find: Callable[[str], Reader]
 
 
-def _compiled(text: str, table: Table | None) -> Expression:
+def _compiled(text: str, find: Callable[[str], Reader]) -> Expression:
     if len(text) > MAX_CHARS:
         raise ConfigError(f"filter: longer than {MAX_CHARS} characters")
     try:
@@ -113,7 +138,7 @@ def _compiled(text: str, table: Table | None) -> Expression:
         at = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise ConfigError(f"filter {text!r}: cannot be read{at}; {EXAMPLE}") from None
     try:
-        return _node(tree.body, _Source(text, table))
+        return _node(tree.body, _Source(text, find))
     except RecursionError:
         raise ConfigError("filter: nested too deeply") from None
 
@@ -122,11 +147,11 @@ def _node(node: ast.expr, source: _Source) -> Expression:
     """Return what evaluates one part of the expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float, bool, type(None))):
         value = node.value
-        return lambda some: [value] * len(some.table)
+        return lambda some: [value] * len(some.rows)
     if isinstance(node, (ast.Name, ast.Attribute)):
         name = ast.unparse(node)
-        field = field_named(name, source.table)
-        return lambda some: some.values(name, field)
+        read = source.find(name)
+        return lambda some: some.values(name, read)
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         parts = [_node(one, source) for one in node.elts]
         return lambda some: _rows(parts, some)
@@ -155,7 +180,7 @@ def _node(node: ast.expr, source: _Source) -> Expression:
 def _rows(parts: list[Expression], some: _Slice) -> list[list[Any]]:
     """Return of each request the values of all parts."""
     if not parts:
-        return [[] for _ in range(len(some.table))]
+        return [[] for _ in range(len(some.rows))]
     return [list(row) for row in zip(*[part(some) for part in parts], strict=True)]
 
 

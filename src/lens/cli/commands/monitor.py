@@ -87,7 +87,7 @@ def settings_from(ctx: click.Context) -> Settings:
     from lens.cli.settings import settings_of
     from lens.monitor.burn import parse_objective
     from lens.monitor.daemon import Settings, check_monitor
-    from lens.monitor.serve import parse_listen
+    from lens.server import parse_listen
 
     # A probe opens a connection of its own unless somebody wants otherwise: it is to see what a newcomer sees.
     said: dict[str, Any] = {} if ctx.params.get("connection") else {"connection": "fresh"}
@@ -110,9 +110,9 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
     import trio
 
     from lens.monitor.daemon import Monitor, check_monitor, listeners_of, probe
-    from lens.monitor.serve import is_this_machine
     from lens.orchestrator.stop import Stop, stopped_by_signals
     from lens.run.simulators import Simulators
+    from lens.server import is_this_machine
 
     with Simulators() as simulators:
 

@@ -17,9 +17,6 @@ from lens.cli.echo import echo
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
-# Colours and letters beyond this are no longer told apart.
-MOST_RUNS = 8
-
 REPORT = (
     Option("--output", "-o", group="Output", metavar="FILE",
         help="Output file; - is standard output (default: the run's name, or report.html for several)."),
@@ -47,13 +44,13 @@ def command(ctx: click.Context, /, **_: object) -> int:
     from lens.cli.settings import book_of
     from lens.history.write import NewFile
     from lens.metrics.builder import read_table
-    from lens.report.html.document import report_page
+    from lens.report.html.document import MOST_RUNS, default_name, report_page
     from lens.report.html.series import Source
 
     paths = [Path(name) for name in ctx.params["runs"]]
     if len(paths) > MOST_RUNS:
         raise ConfigError(f"report: {len(paths)} runs are too many to tell apart on a page; name up to {MOST_RUNS}")
-    output = ctx.params["output"] or _default_name(paths)
+    output = ctx.params["output"] or default_name(paths)
     book = book_of(ctx)
     sources = []
     with shown_steps() as steps:
@@ -75,8 +72,3 @@ def command(ctx: click.Context, /, **_: object) -> int:
         echo("lll: report: no request was measured in these runs", err=True)
         return ExitCode.NOTHING_MEASURED
     return ExitCode.OK
-
-
-def _default_name(paths: list[Path]) -> str:
-    """In the working directory; of one run: its name."""
-    return f"{paths[0].stem}.html" if len(paths) == 1 else "report.html"

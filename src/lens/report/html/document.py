@@ -12,6 +12,7 @@ import hashlib
 import html
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,6 +36,8 @@ _SCRIPTS = (
     "page.js",
 )
 _STYLE = "page.css"
+# Runs of one page: colours and letters beyond this are no longer told apart.
+MOST_RUNS = 8
 
 
 def report_page(sources: Sequence[Source], title: str | None = None, summary: Summary | None = None) -> bytes:
@@ -42,9 +45,9 @@ def report_page(sources: Sequence[Source], title: str | None = None, summary: Su
 
     summary: of the only run, where it is known already.
     """
-    named = title or _title(sources)
+    named = title or title_of(sources)
     data = _harmless(msgspec.json.encode(page_data(sources, named, summary)).decode())
-    style, script = _asset(_STYLE), '"use strict";\n' + "\n".join(_asset(name) for name in _SCRIPTS)
+    style, script = asset(_STYLE), joined_scripts(_SCRIPTS)
     fields = {
         "@title@": html.escape(named),
         "@policy@": html.escape(_policy(style, script)),
@@ -52,7 +55,7 @@ def report_page(sources: Sequence[Source], title: str | None = None, summary: Su
         "@script@": script,
         "@data@": data,
     }
-    page = _asset("page.html")
+    page = asset("page.html")
     # One pass over the template, so that nothing which is put in is looked at again.
     parts = []
     while page:
@@ -62,7 +65,12 @@ def report_page(sources: Sequence[Source], title: str | None = None, summary: Su
     return "".join(parts).encode()
 
 
-def _title(sources: Sequence[Source]) -> str:
+def default_name(paths: Sequence[Path]) -> str:
+    """Return the name of the file of a page; of one run: the run's name."""
+    return f"{paths[0].stem}.html" if len(paths) == 1 else "report.html"
+
+
+def title_of(sources: Sequence[Source]) -> str:
     """Return what was measured: each target once."""
     targets = [t for source in sources if source.info for t in source.info.targets]
     names = list(dict.fromkeys(f"{t.provider} {t.model}" for t in targets))
@@ -87,7 +95,12 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _asset(name: str) -> str:
+def joined_scripts(names: Sequence[str]) -> str:
+    """Return scripts of the page as one."""
+    return '"use strict";\n' + "\n".join(map(asset, names))
+
+
+def asset(name: str) -> str:
     """Return a file of the page, from the package wherever it is installed."""
     return files("lens.report.html").joinpath("page", name).read_text(encoding="utf-8")
 

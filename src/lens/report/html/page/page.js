@@ -26,7 +26,7 @@ function navigation(parts) {
   const print = make("button", { type: "button" }, "Print");
   print.addEventListener("click", () => window.print());
   return make("nav", { "aria-label": "Sections" }, make("span", { class: "mark" }, mark, "llm-latency-lens"),
-    ...parts.map((part) => make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)), make("span", { class: "space" }), print, themeButton());
+    ...parts.map((part) => make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)), make("span", { class: "space" }), make("span", { class: "ends" }, print, themeButton()));
 }
 
 function head() {

@@ -1,15 +1,16 @@
-"""The monitor's own pages, /metrics and /healthz, over HTTP/1.1; by default for this machine alone.
+"""Pages over HTTP/1.1 for people and scrapers: those of the monitor and of `lll ui`; by default for this machine alone.
 
-Small on purpose: GET and HEAD, bounded in size, time and number, nothing of a request but its path is used.
+Small on purpose: a request is bounded in size, time and number, and nothing of it but its line and two headers is used.
 """
 
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 import h11
 import trio
@@ -22,8 +23,22 @@ MOST_REQUEST_BYTES = 8 * MOST_BYTES  # with a body, which nobody needs
 HEAD_S = 5.0  # until the first request of a connection is complete
 IDLE_S = 30.0  # until the next one is, and for sending an answer
 MOST_CONNECTIONS = 64
+MOST_FIELDS = 200  # of a query
 DESCRIPTORS_SHARE = 4  # and no more than this part of the descriptors that a process may have
 PATIENCE_S = 0.1
+
+
+class Asked(NamedTuple):
+    """A request."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]  # of HEADERS, by their names in small letters
+
+    def first(self, name: str, otherwise: str = "") -> str:
+        """Return the first value of a parameter."""
+        return self.query.get(name, [otherwise])[0]
 
 
 class Page(NamedTuple):
@@ -32,12 +47,34 @@ class Page(NamedTuple):
     status: int
     content_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
 
 
+class EventStream(NamedTuple):
+    """An answer that goes on: Server-Sent Events, as the client reads them, until it leaves or they end."""
+
+    events: AsyncGenerator[bytes, None]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+HEADERS = ("host", "origin")
+Handler = Callable[[Asked], Awaitable[Page | EventStream]]
 Pages = dict[str, Callable[[], Page]]
 NOT_FOUND = Page(404, "text/plain; charset=utf-8", b"there are /metrics and /healthz\n")
 BROKEN = Page(500, "text/plain; charset=utf-8", b"")
 NOT_ALLOWED = Page(405, "text/plain; charset=utf-8", b"only GET and HEAD\n")
+
+
+def handler_of(pages: Pages) -> Handler:
+    """Return what answers with the page of a path."""
+
+    async def answer(asked: Asked) -> Page:
+        if asked.method not in ("GET", "HEAD"):
+            return NOT_ALLOWED
+        made = pages.get(asked.path)
+        return made() if made is not None else NOT_FOUND
+
+    return answer
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -74,12 +111,12 @@ async def open_listeners(listen: str) -> list[trio.SocketListener]:
         raise ConfigError(f"--listen {listen}: {(error.strerror or str(error)).lower()}; take another port") from None
 
 
-async def serve(listeners: list[trio.SocketListener], pages: Pages) -> None:
-    """Serve the pages until cancelled."""
+async def serve(listeners: list[trio.SocketListener], answer: Handler) -> None:
+    """Serve what the handler answers until cancelled."""
     async with trio.open_nursery() as nursery:
         door = _Door(most_connections())
         for listener in listeners:
-            nursery.start_soon(_accept_all, listener, pages, door, nursery)
+            nursery.start_soon(_accept_all, listener, answer, door, nursery)
 
 
 def most_connections() -> int:
@@ -128,7 +165,7 @@ class _Door:
             raise trio.TooSlowError
 
 
-async def _accept_all(listener: trio.SocketListener, pages: Pages, door: _Door, nursery: trio.Nursery) -> None:
+async def _accept_all(listener: trio.SocketListener, answer: Handler, door: _Door, nursery: trio.Nursery) -> None:
     """Accept connections, each once there is a place for it."""
     async with listener:
         while True:
@@ -141,10 +178,10 @@ async def _accept_all(listener: trio.SocketListener, pages: Pages, door: _Door, 
                     raise
                 await trio.sleep(PATIENCE_S)  # no descriptor is left, or the client has gone
             else:
-                nursery.start_soon(_connection, pages, door, stream)
+                nursery.start_soon(_connection, answer, door, stream)
 
 
-async def _connection(pages: Pages, door: _Door, stream: trio.SocketStream) -> None:
+async def _connection(answer: Handler, door: _Door, stream: trio.SocketStream) -> None:
     """One client; whatever it does ends only itself."""
     try:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_BYTES)
@@ -152,8 +189,7 @@ async def _connection(pages: Pages, door: _Door, stream: trio.SocketStream) -> N
         while True:
             with door.silence(stream, seconds):
                 asked = await _request(http, stream)
-            with trio.fail_after(IDLE_S):
-                await _answer(http, asked, pages, stream)
+            await _send(http, asked, await _made(asked, answer), stream)
             if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
                 break
             http.start_next_cycle()
@@ -185,25 +221,42 @@ async def _request(http: h11.Connection, stream: trio.SocketStream) -> h11.Reque
             raise h11.RemoteProtocolError("closed")
 
 
-async def _answer(http: h11.Connection, asked: h11.Request, pages: Pages, stream: trio.SocketStream) -> None:
-    page = _page(asked, pages)
-    headers = [
-        ("Content-Type", page.content_type),
-        ("Content-Length", str(len(page.body))),
-        ("Cache-Control", "no-store"),
-    ]
-    data = http.send(h11.Response(status_code=page.status, headers=headers)) or b""
-    if asked.method != b"HEAD":
-        data += http.send(h11.Data(data=page.body)) or b""
-    data += http.send(h11.EndOfMessage()) or b""
-    await stream.send_all(data)
-
-
-def _page(asked: h11.Request, pages: Pages) -> Page:
-    if asked.method not in (b"GET", b"HEAD"):
-        return NOT_ALLOWED
-    made = pages.get(asked.target.partition(b"?")[0].decode("ascii", "replace"))
+async def _made(asked: h11.Request, answer: Handler) -> Page | EventStream:
+    """Return the answer; one that cannot be made must not end the server."""
+    path, _, query = asked.target.decode("ascii", "replace").partition("?")
+    headers = {name.decode(): value.decode("latin-1") for name, value in asked.headers if name.decode() in HEADERS}
     try:
-        return made() if made is not None else NOT_FOUND
-    except Exception as error:  # a page that cannot be made must not end the monitor
+        fields = parse_qs(query, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        return await answer(Asked(asked.method.decode(), path, fields, headers))
+    except Exception as error:
         return BROKEN._replace(body=f"this page cannot be made: {type(error).__name__}\n".encode())
+
+
+async def _send(
+    http: h11.Connection, asked: h11.Request, answer: Page | EventStream, stream: trio.SocketStream
+) -> None:
+    headers = [("Cache-Control", "no-store"), *answer.headers]
+    if isinstance(answer, EventStream):
+        head = h11.Response(status_code=200, headers=[("Content-Type", "text/event-stream"), *headers])
+        async with aclosing(answer.events) as events:
+            await _within(stream, http.send(head))
+            async for data in events:
+                await _within(stream, http.send(h11.Data(data=data)))
+    else:
+        length = ("Content-Length", str(len(answer.body)))
+        kind = ("Content-Type", answer.content_type)
+        data = http.send(h11.Response(status_code=answer.status, headers=[kind, length, *headers])) or b""
+        if asked.method != b"HEAD":
+            data += http.send(h11.Data(data=answer.body)) or b""
+        await _within(stream, data)
+    await _within(stream, http.send(h11.EndOfMessage()))
+
+
+async def _within(stream: trio.SocketStream, data: bytes | None) -> None:
+    """Send something.
+
+    Raises:
+        trio.TooSlowError: the client does not take it.
+    """
+    with trio.fail_after(IDLE_S):
+        await stream.send_all(data or b"")

@@ -1,4 +1,4 @@
-"""The page of a monitor: where it listens, what it answers, and who cannot take it down."""
+"""The server of pages: where it listens, what it answers, and who cannot take it down."""
 
 import errno
 import resource
@@ -10,11 +10,21 @@ import trio
 import trio.testing
 from waiting import HANG_S
 
+from lens import server as serving
 from lens.errors import ConfigError
-from lens.monitor import serve as serving
-from lens.monitor.serve import HEAD_S, MOST_CONNECTIONS, Page, is_this_machine, open_listeners, parse_listen, serve
+from lens.server import (
+    HEAD_S,
+    MOST_CONNECTIONS,
+    EventStream,
+    Page,
+    handler_of,
+    is_this_machine,
+    open_listeners,
+    parse_listen,
+    serve,
+)
 
-PAGES = {"/metrics": lambda: Page(200, "text/plain", b"up 1\n")}
+PAGES = handler_of({"/metrics": lambda: Page(200, "text/plain", b"up 1\n")})
 
 
 @pytest.mark.parametrize(
@@ -133,10 +143,50 @@ async def test_a_page_that_cannot_be_made_is_an_answer(nursery):
         raise RuntimeError("no figures")
 
     listeners = await open_listeners("127.0.0.1:0")
-    nursery.start_soon(serve, listeners, {"/metrics": broken})
+    nursery.start_soon(serve, listeners, handler_of({"/metrics": broken}))
     async with await trio.open_tcp_stream(*listeners[0].socket.getsockname()) as stream:
         status, _, body = await ask(stream, h11.Connection(h11.CLIENT), "GET", "/metrics")
     assert (status, body) == (500, b"this page cannot be made: RuntimeError\n")
+
+
+async def test_a_stream_of_events_goes_on_until_the_client_leaves(nursery):
+    left = trio.Event()
+
+    async def events():
+        try:
+            while True:
+                yield b"data: 1\n\n"
+                await trio.sleep(0)
+        finally:
+            left.set()
+
+    async def answer(asked):
+        assert (asked.method, asked.path, asked.query) == ("GET", "/live", {"a": ["1", "2"], "b": [""]})
+        assert asked.first("a") == "1"
+        assert asked.first("c", "otherwise") == "otherwise"
+        assert asked.headers == {"host": "x"}
+        return EventStream(events(), (("X-More", "yes"),))
+
+    listeners = await open_listeners("127.0.0.1:0")
+    nursery.start_soon(serve, listeners, answer)
+    with trio.fail_after(HANG_S):
+        async with await trio.open_tcp_stream(*listeners[0].socket.getsockname()) as stream:
+            await stream.send_all(b"GET /live?a=1&a=2&b= HTTP/1.1\r\nHost: x\r\nCookie: no\r\n\r\n")
+            data = b""
+            while data.count(b"data: 1") < 3:
+                data += await stream.receive_some()
+        await left.wait()
+    head = data.partition(b"\r\n\r\n")[0].lower()
+    assert b"content-type: text/event-stream" in head
+    assert b"x-more: yes" in head
+
+
+async def test_a_query_of_too_many_fields_is_no_page(nursery):
+    listeners = await open_listeners("127.0.0.1:0")
+    nursery.start_soon(serve, listeners, PAGES)
+    async with await trio.open_tcp_stream(*listeners[0].socket.getsockname()) as stream:
+        status, _, _ = await ask(stream, h11.Connection(h11.CLIENT), "GET", "/metrics?" + "a=1&" * 500)
+    assert status == 500
 
 
 async def test_a_listener_out_of_descriptors_waits_for_one(autojump_clock):

@@ -1,0 +1,81 @@
+// What is running now: Server-Sent Events of the journals and segments that grow, drawn slice by slice.
+const live = new Map(); // file -> {about, slices, nodes, drawings}
+const LIVE_PLOTS = [
+  ["Requests/s", "requests/s", [["requests", "requests/s"]]], ["Tokens/s", "tokens/s", [["tokens", "tokens/s"]]],
+  ["TTFT", "ms", [["ttft_p50_ms", "p50"], ["ttft_p95_ms", "p95"]]], ["ITL", "ms", [["itl_p50_ms", "p50"], ["itl_p95_ms", "p95"]]],
+];
+function follow() {
+  const source = new EventSource(address("/live"));
+  source.onmessage = (event) => {
+    const { live: found } = JSON.parse(event.data), files = new Set(found.map((run) => run.file));
+    let changed = false;
+    for (const file of [...live.keys()]) if (!files.has(file)) { forget(file); changed = true; }
+    for (const run of found) {
+      if (!live.has(run.file)) { live.set(run.file, { slices: new Map(), drawn: [] }); changed = true; }
+      const known = live.get(run.file);
+      if (run.whole) known.slices.clear();
+      known.about = run;
+      for (const [number, slice] of Object.entries(run.slices)) known.slices.set(Number(number), slice);
+      for (const number of [...known.slices.keys()].sort((a, b) => a - b).slice(0, -300)) known.slices.delete(number);
+    }
+    document.documentElement.dataset.live = String(found.length);
+    if (isList()) { showLive(); if (changed) loadList(); }
+  };
+}
+function forget(file) {
+  const known = live.get(file);
+  drop(known);
+  if (known.node) known.node.remove();
+  live.delete(file);
+}
+function drop(known) {
+  for (const one of known.drawn) drawings.splice(drawings.indexOf(one), 1);
+  known.drawn = [];
+}
+function showLive() {
+  const section = document.getElementById("live");
+  if (live.size && !section.querySelector("h2")) section.append(make("div", { class: "head" }, make("h2", {}, "Running now")));
+  if (!live.size) section.replaceChildren();
+  for (const known of live.values()) {
+    if (!known.node || !section.contains(known.node)) section.append(liveCard(known));
+    known.show();
+    for (const one of known.drawn) if (!one.canvas.contains(document.activeElement) && !one.canvas.querySelector(":hover")) paintOne(one);
+  }
+}
+function liveCard(known) {
+  drop(known);
+  const { about } = known, figures = make("div", { class: "figures", "aria-live": "off" }), before = drawings.length;
+  const plots = LIVE_PLOTS.map(([title, unit, fields]) => make("div", { class: "card" }, figure(title, fields.length > 1 ? "solid p50, dashed p95" : "", (w) => livePlot(known, title, unit, fields, w), () => liveSheet(known, fields))));
+  known.drawn = drawings.slice(before);
+  known.show = () => {
+    const a = known.about, bad = Object.entries(a.categories).filter(([name]) => name !== "success").map(([name, n]) => `${int(n)} ${name}`).join(", ");
+    figures.replaceChildren(make("span", {}, make("b", {}, int(a.requests)), " ended"), make("span", { class: a.failed ? "worse" : "" }, `${int(a.failed)} failed${bad ? `: ${bad}` : ""}`),
+      make("span", {}, `last written ${num(a.age_s)} s ago`), a.behind ? make("span", {}, "still reading what was written before") : "");
+  };
+  known.node = make("div", { class: "live-run" }, make("header", {}, make("h3", {}, make("a", { href: runsHash([about.file]) }, about.file)), make("p", { class: "sub" }, [about.target, about.url, about.load].filter(Boolean).join(" · "))), figures, make("div", { class: "grid" }, ...plots));
+  return known.node;
+}
+function livePlot(known, title, unitName, fields, width) {
+  const step = known.about.step_s, numbers = [...known.slices.keys()].sort((a, b) => a - b);
+  const values = numbers.flatMap((k) => fields.map(([f]) => known.slices.get(k)[f])).filter((v) => v !== null);
+  const most = values.some((v) => v > 0) ? round(Math.max(...values)) : 1, unit = unitName === "ms" ? timeUnit(most) : { by: 1, name: unitName };
+  const first = numbers[0] || 0, last = numbers.length ? numbers[numbers.length - 1] + 1 : 1;
+  const at = frame(width, 170, { min: first * step, max: Math.max(last, first + 10) * step, title: "seconds after the run's start" }, { min: 0, max: most, by: unit.by, title: unit.name });
+  at.svg.setAttribute("aria-label", `${title} of ${known.about.file}`);
+  fields.forEach(([f], i) => {
+    const points = [];
+    for (let k = first; k < last; k++) points.push([(k + 0.5) * step, known.slices.has(k) ? known.slices.get(k)[f] : null]);
+    at.svg.append(draw("path", { d: path(points, at.x, at.y), fill: "none", stroke: color(0), "stroke-width": 1.8, "stroke-dasharray": i ? "5 4" : "", "stroke-linejoin": "round" }));
+  });
+  for (const k of numbers) if (known.slices.get(k).failed) at.svg.append(draw("path", { d: `M${at.x((k + 0.5) * step).toFixed(1)} ${at.bottom}l-4 7h8z`, fill: "var(--bad)" }));
+  return crosshair(at, (vx) => {
+    const k = Math.floor(vx / step), slice = known.slices.get(k);
+    if (!slice) return null;
+    const rows = fields.map(([f, name]) => [color(0), name, slice[f] === null ? "–" : unitName === "ms" ? time(slice[f]) : num(slice[f])]);
+    return { title: `${int(k * step)} to ${int((k + 1) * step)} s`, x: vx, rows: slice.failed ? [...rows, ["var(--bad)", "failed", int(slice.failed)]] : rows };
+  }, numbers.map((k) => [(k + 0.5) * step, most / 2]));
+}
+function liveSheet(known, fields) {
+  const numbers = [...known.slices.keys()].sort((a, b) => a - b);
+  return { head: ["from s", ...fields.map(([f]) => f), "failed"], rows: numbers.map((k) => [k * known.about.step_s, ...fields.map(([f]) => known.slices.get(k)[f]), known.slices.get(k).failed]) };
+}
