@@ -6,7 +6,7 @@ import pytest
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
-from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url
+from lens.providers.auth.keys import find_key, key_file_warning, resolve_base_url, withheld_warning
 from lens.providers.registry import get_provider
 from lens.wire import Secret
 
@@ -86,3 +86,35 @@ def test_a_key_that_no_header_may_hold_is_named_by_its_source(value):
     assert "hidden" not in str(caught.value)
     with pytest.raises(MissingKey, match="only blanks"):
         found({"OPENAI_API_KEY": " \n"})
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "environ", "sent"),
+    [
+        ("openai", None, {}, True),
+        ("openai", "https://eu.api.openai.com/v1", {}, True),
+        ("openai", "http://localhost:4000/v1", {}, True),
+        ("openai", "https://gateway.example/v1", {}, False),
+        ("openai", "https://notapi.openai.com.example/v1", {}, False),
+        ("openai", "https://gateway.example/v1", {"OPENAI_BASE_URL": "https://gateway.example/v1"}, True),
+        ("groq", "https://api.openai.com/v1", {}, False),
+        ("anthropic", "https://gateway.example", {}, False),
+        ("azure", "https://mine.openai.azure.com", {}, True),
+        ("vertex", "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/l", {}, True),
+        ("vertex", "https://gateway.example/v1/projects/p/locations/l", {}, False),
+        ("bedrock", "https://gateway.example", {}, False),
+    ],
+)
+def test_a_key_of_the_environment_is_sent_only_to_the_host_it_belongs_to(provider, url, environ, sent):
+    codec = get_provider(provider)
+    variable = codec.key_variables[0]
+    environ = {variable: "k", "ANTHROPIC_AUTH_TOKEN": "t", **environ}
+    config = TargetConfig(provider=provider, model="m", base_url=url)
+    assert (find_key(config, codec, environ) is not None) == sent
+    warning = withheld_warning(config, codec, environ)
+    assert (warning is None) == sent
+    if warning:
+        assert f"--api-key-env {variable}" in warning
+    named = TargetConfig(provider=provider, model="m", base_url=url, api_key_env=variable)
+    assert find_key(named, codec, environ) is not None
+    assert withheld_warning(named, codec, environ) is None

@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 from lens._version import __version__
+from lens.cli.endpoint import is_address
 from lens.errors import did_you_mean
 
 # Name -> where it is, what it is for; in the order in which --help lists them.
@@ -35,6 +36,7 @@ COMMANDS = {
 }
 EXAMPLE = """\b
 Examples:
+  lll http://localhost:8000/v1
   lll profile --provider openai --model gpt-6-luna --prompt "Say hello"
   lll benchmark --base-url http://localhost:8000/v1 --model my-model -n 100 -c 8
   lll doctor http://localhost:8000/v1
@@ -57,6 +59,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and is_address(args[0]):
+            args = ["profile", *args]  # the address of an endpoint alone
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             hint = did_you_mean(args[0], COMMANDS, otherwise=f"there are {', '.join(COMMANDS)}")
             raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
@@ -79,7 +83,7 @@ class LazyGroup(click.Group):
 def lll(ctx: click.Context, config: str | None, log_level: str | None) -> None:
     """Measure streaming LLM endpoints: latency, throughput, errors and cost.
 
-    lll COMMAND --help shows the options of a command.
+    lll URL profiles the endpoint there; lll COMMAND --help shows the options of a command.
     """
     # A command may repeat these two; its own win.
     ctx.obj = {"config": config, "log_level": log_level}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from lens.cli.echo import echo
+from lens.cli.endpoint import tell_hints
 from lens.cli.errors import PROGRAM
 from lens.cli.settings import Settings
 from lens.config.secret_settings import remember_settings
@@ -41,6 +42,7 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     result = run_settings(settings)
     if result.ended_by is not None and not result.summary.successes:
         tell_troubles(result)  # there is nothing to show
+        tell_hints(settings, result)
         return result.exit_code
     console = page_console(on_stderr=uses_stdout(settings.config.output, settings.output))
     if settings.config.load.search_slo and result.notes:
@@ -51,6 +53,7 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     if result.verdicts:
         print_verdicts(console, result.verdicts)
     tell_troubles(result, "what was measured is above")
+    tell_hints(settings, result)
     return result.exit_code
 
 

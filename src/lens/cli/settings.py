@@ -63,12 +63,14 @@ def settings_of(
     targets: Sequence[dict[str, str]] = (),
     no_target: str = NO_TARGET,
     own_formats: Collection[str] = (),
+    of_url: bool = False,
     **load: Any,
 ) -> Settings:
     """Flags over environment over file over defaults; `load` is what the command itself decides.
 
     targets: of a command that asks several; the flags count for each. no_target: what to say where there is none.
     own_formats: of --export, those that the command writes itself.
+    of_url: the address was the command's argument: of the file's targets those of its host count.
 
     Raises:
         ConfigError: something cannot be.
@@ -95,7 +97,7 @@ def settings_of(
     if chosen:
         tree["targets"] = chosen
     file = config_of_folder(ctx)
-    config = make_config(tree, file=file, keep_exports=output is None)
+    config = make_config(tree, file=file, keep_exports=output is None, one_address=of_url)
     config = _in_units(config, ctx.params.get("prometheus_units"))
     _check(config, no_target)
     check_outputs(ctx, config, output)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -45,10 +46,13 @@ def make_config(
     file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     keep_exports: bool = False,
+    one_address: bool = False,
 ) -> RunConfig:
     """Flags over environment over file over defaults.
 
     keep_exports: files and backends that the file names are written to beside the exports of flags and environment.
+
+    one_address: the base URL of the flags is one target; of the file's, with their keys, the first of its host counts.
 
     `flags` is a tree of sections: {"target": {...} for every target, "targets": [...], "load": {...},
     "prompts": {...}, "output": {...}, "thresholds": [...], "labels": {...}}; None means not said.
@@ -61,6 +65,8 @@ def make_config(
     tree: Tree = {}
     if path:
         tree = read_tree(path, environ)
+    if one_address:
+        tree["targets"] = _of_host(tree.get("targets", []), (flags.get("target") or {}).get("base_url") or "")
     of_file, exports_of_file = tree.get("targets", []), tree.get("output", {}).get("exports", [])
     of_environment = from_environment(environ)
     concurrency = of_environment["load"].pop("concurrency", None)
@@ -87,6 +93,12 @@ def make_config(
     targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
     tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
     return convert(tree, str(path) if path else "")
+
+
+def _of_host(targets: Sequence[Tree], url: str) -> list[Tree]:
+    """Return the first target whose address is on the host and port of a URL, if there is one."""
+    host = urlsplit(url).netloc
+    return [one for one in targets if urlsplit(str(one.get("base_url") or "")).netloc == host][:1]
 
 
 def _with_places(asked: Sequence[Tree], of_file: Sequence[Tree]) -> list[Tree]:

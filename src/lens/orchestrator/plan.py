@@ -18,7 +18,7 @@ from lens.config.secret_settings import remember_settings
 from lens.config.settings import ConnectionPolicy, LoadConfig, RunConfig
 from lens.errors import ConfigError, did_you_mean
 from lens.model import Record, SessionTurn
-from lens.orchestrator.plan_target import PlanTarget, make_target, planned_targets
+from lens.orchestrator.plan_target import PlanTarget, key_warnings, make_target, planned_targets
 from lens.orchestrator.prompts import load_prompts, read_trace_ns
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
@@ -27,7 +27,6 @@ from lens.orchestrator.sessions.planning import plan_sessions, session_load, tra
 from lens.orchestrator.sessions.session import Session, SessionPlan
 from lens.orchestrator.sessions.sources import RUN, read_sessions
 from lens.orchestrator.shards import Share
-from lens.providers.auth.keys import key_file_warning
 from lens.transport.endpoint import (
     ANSWER_LIMITS,
     NO_TIMEOUTS,
@@ -212,7 +211,7 @@ def make_plan(
         keep_all=reads_text(config),
         trace_ns=tuple(trace),
         sessions=sessions,
-        warnings=(*[w for one in config.targets if (w := key_file_warning(one.api_key_file))], *warnings),
+        warnings=(*key_warnings(config.targets, environ), *warnings),
     )
 
 

@@ -11,7 +11,13 @@ from lens.config.settings import TargetConfig
 from lens.config.targets import with_names
 from lens.errors import ConfigError
 from lens.model import Target
-from lens.providers.auth.keys import find_key, refuse_plain_http, resolve_base_url
+from lens.providers.auth.keys import (
+    find_key,
+    key_file_warning,
+    refuse_plain_http,
+    resolve_base_url,
+    withheld_warning,
+)
 from lens.providers.base import Provider
 from lens.providers.registry import CUSTOM, get_provider
 from lens.secrets import bare_url
@@ -85,6 +91,13 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
     return PlanTarget(
         info=info, provider=provider, endpoint=endpoint, base_url=base_url, key=key, ask=ask, labels=config.labels
     )
+
+
+def key_warnings(targets: Sequence[TargetConfig], environ: Mapping[str, str]) -> list[str]:
+    """Return a warning for each key that others can read, and for each that is not sent."""
+    found = [key_file_warning(one.api_key_file) for one in targets]
+    found += [withheld_warning(one, get_provider(one.provider), environ) for one in targets]
+    return [says for says in dict.fromkeys(found) if says]
 
 
 def planned_targets(targets: Sequence[TargetConfig], environ: Mapping[str, str] = os.environ) -> tuple[Target, ...]:

@@ -19,6 +19,7 @@ from lens.providers.base import (
     bearer,
     encode_json,
     max_tokens_of,
+    owns_address,
     path_ends_with,
     path_under,
     select_api,
@@ -118,9 +119,9 @@ class Anthropic:
         """Return ANTHROPIC_BASE_URL."""
         return environ.get("ANTHROPIC_BASE_URL") or None
 
-    def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:  # noqa: ARG002
-        """Return the token in ANTHROPIC_AUTH_TOKEN."""
-        token = environ.get("ANTHROPIC_AUTH_TOKEN")
+    def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:
+        """Return the token in ANTHROPIC_AUTH_TOKEN, where it belongs to the address."""
+        token = environ.get("ANTHROPIC_AUTH_TOKEN") if owns_address(self, base_url, environ) else None
         return BearerToken(token) if token else None
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:

@@ -7,7 +7,8 @@ ended. What happens between, the core does by the provider's rules (SignalRules)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ class Provider(Protocol):
 
     It may have two methods besides: base_url_from(environ), its address as the environment names it, or None;
     and default_key(environ, base_url), a key for that address where no variable of key_variables holds one.
+    `domains` names further domains that its keys belong to (owns_address).
     """
 
     @property
@@ -163,6 +165,26 @@ def is_host_of(base_url: str, *domains: str) -> bool:
     """
     host = urlsplit(base_url).hostname or ""
     return any(host == domain or host.endswith(f".{domain}") for domain in domains)
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host name or address is of the loopback interface."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def owns_address(provider: Provider, base_url: str, environ: Mapping[str, str]) -> bool:
+    """Whether a key of the provider's own variables belongs to this address, and may be sent there.
+
+    It belongs to the provider's host and its subdomains, to the host that the environment names, and to this machine,
+    where gateways run. Where nobody knows the host, the address is that of the user's own resource (Azure).
+    """
+    from_environ = getattr(provider, "base_url_from", None)
+    addresses = (provider.base_url, from_environ(environ) if from_environ is not None else None)
+    domains = [*getattr(provider, "domains", ()), *[urlsplit(url).hostname or "" for url in addresses if url]]
+    return not domains or is_this_machine(urlsplit(base_url).hostname or "") or is_host_of(base_url, *domains)
 
 
 def select_api(provider: Provider, ask: Ask) -> str:

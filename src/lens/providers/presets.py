@@ -18,6 +18,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = True  # False where stream_options is refused or needless
     plain_chunks: bool = False  # ask for no random padding, so that chunk sizes compare
     quirks: tuple[str, ...] = ()  # what to know when reading its figures
+    owner: str | None = None  # `owned_by` of the models that such a server lists
 
 
 PRESETS: tuple[Preset, ...] = (
@@ -36,17 +37,24 @@ PRESETS: tuple[Preset, ...] = (
         aliases=("compatible", "generic"),
         quirks=("needs --base-url",),
     ),
-    Preset(name="simulator", title="the embedded simulator", quirks=("starts by itself without --base-url",)),
+    Preset(
+        name="simulator",
+        title="the embedded simulator",
+        owner="simulator",
+        quirks=("starts by itself without --base-url",),
+    ),
     Preset(
         name="vllm",
+        owner="vllm",
         title="vLLM",
         base_url="http://localhost:8000/v1",
         quirks=("several tokens a chunk under load", "reasoning may come under two names; it counts once"),
     ),
-    Preset(name="sglang", title="SGLang", base_url="http://localhost:30000/v1"),
+    Preset(name="sglang", title="SGLang", owner="sglang", base_url="http://localhost:30000/v1"),
     Preset(name="tgi", title="Text Generation Inference", base_url="http://localhost:3000/v1"),
     Preset(
         name="llamacpp",
+        owner="llamacpp",
         title="llama.cpp server",
         base_url="http://localhost:8080/v1",
         aliases=("llama.cpp", "llama-cpp"),
@@ -54,6 +62,7 @@ PRESETS: tuple[Preset, ...] = (
     ),
     Preset(
         name="ollama-openai",
+        owner="library",
         title="Ollama, under /v1",
         base_url="http://localhost:11434/v1",
         quirks=("a tool call comes whole in one chunk",),

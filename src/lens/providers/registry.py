@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from urllib.parse import urlsplit
 
 from lens import plugins
 from lens.errors import ConfigError, did_you_mean
-from lens.providers.base import Provider
+from lens.providers.base import Provider, is_this_machine
 from lens.providers.presets import PRESETS
 
 GROUP = "lens.providers"
@@ -48,6 +49,23 @@ def _aliases() -> dict[str, str]:
 def provider_names() -> tuple[str, ...]:
     """Return every name that get_provider knows, aliases left out."""
     return (*_BUILT_IN, *[name for name in plugins.names(GROUP) if name not in _BUILT_IN])
+
+
+def provider_at(url: str) -> str | None:
+    """Return the provider whose own address is on the host of a URL; None for this machine and for other hosts."""
+    host = urlsplit(url).hostname or ""
+    if not host or is_this_machine(host):
+        return None
+    for name in _BUILT_IN:
+        own = urlsplit(_built_in(name).base_url or "").hostname
+        if own and (host == own or host.endswith(f".{own}")):
+            return name
+    return None
+
+
+def provider_of_owner(owner: str) -> str | None:
+    """Return the provider whose servers list their models with this `owned_by`, or None."""
+    return next((preset.name for preset in PRESETS if preset.owner == owner), None)
 
 
 def get_provider(name: str) -> Provider:

@@ -60,6 +60,7 @@ class Vertex:
 
     name = PRESET.name
     base_url = EXPRESS_URL
+    domains = ("googleapis.com",)
     key_variables = ("GOOGLE_OAUTH_ACCESS_TOKEN",)
     apis = (google.SSE, google.ARRAY, MESSAGES)
     preset = PRESET

@@ -27,13 +27,14 @@ from lens.analysis.diagnosis.symptoms import (
 )
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.model import Record, Status
-from lens.orchestrator.plan_target import SIMULATOR, make_target
+from lens.orchestrator.plan_target import make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 from lens.run.checks import refuse_others, refuse_thresholds
+from lens.run.detect import with_model
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
-from lens.run.server_info import list_models, locate_api
+from lens.run.server_info import locate_api
 from lens.run.simulators import with_simulators
 from lens.run.sink import FunctionSink
 from lens.units import NS_PER_MS, NS_PER_S
@@ -43,8 +44,6 @@ SHORT_ANSWER_TOKENS = 16
 SHORT_PROMPT = "Say hello."
 # Any model can go on with this for long, and none has to think about it.
 LONG_TASK = "Count from 1 to 500 in words, one after the other, and write nothing else."
-# What is asked for where nobody named a model and the server lists none.
-UNNAMED = "unnamed"
 # How often the loop's own lag is looked at.
 LOOK_EVERY_NS = 10 * NS_PER_MS
 # After such a failure the same request is not asked again: the answer would be the same.
@@ -141,7 +140,8 @@ async def _examine(
     config: RunConfig, book: PriceBook, asking: Asking, on_question: Callable[[Question], None], stop: Stop
 ) -> Examination:
     named_by_server = not config.targets[0].model
-    served, config = await _with_model(config)
+    target, served = await with_model(config.targets[0])
+    config = msgspec.structs.replace(config, targets=(target,))
     records: list[Record] = []
     warnings: list[str] = []
     watch = LoopWatch()
@@ -165,23 +165,6 @@ async def _examine(
     if any(record.category == "not_found" for record in records):
         served = await locate_api(make_target(config.targets[0]), served)
     return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server)
-
-
-async def _with_model(config: RunConfig) -> tuple[Served, RunConfig]:
-    """The config with a model: the first that the server lists, where none was named."""
-    one = config.targets[0]
-    if one.provider == SIMULATOR and not one.model:
-        one = msgspec.structs.replace(one, model=SIMULATOR)
-    target = make_target(one if one.model else msgspec.structs.replace(one, model=UNNAMED))
-    served = Served(base_url=target.info.url, model=one.model)
-    if one.model:
-        return served, msgspec.structs.replace(config, targets=(one,))
-    models = await list_models(target, target.info.url)
-    named = models[0] if models else ""
-    served = msgspec.structs.replace(served, model=named, models=models)
-    # Some servers have but one model and take any name; the others say what is wrong.
-    one = msgspec.structs.replace(one, model=named or UNNAMED)
-    return served, msgspec.structs.replace(config, targets=(one,))
 
 
 def _settings(config: RunConfig, question: Question, spent_nusd: int) -> RunConfig:

@@ -34,15 +34,18 @@ async def locate_api(target: PlanTarget, served: Served) -> Served:
     """Return `served` with the models listed at its address, or with a conventional address that answers better."""
     here = await _get_models(target, served.base_url)
     models = _names(here.body) if here is not None and here.status == 200 else None
-    if models is not None or here is None:
-        return msgspec.structs.replace(served, models=models)
+    if here is None:
+        return msgspec.structs.replace(served, silent=isinstance(target.provider, OpenAI))
+    if models is not None:
+        return msgspec.structs.replace(served, models=models, owner=_owner(here.body))
     others = candidate_urls(served.base_url)
     for other in others:
         answer = await _get_models(target, other)
         if answer is None or answer.status == here.status:
             continue
         if answer.status in (401, 403) or (answer.status == 200 and _names(answer.body) is not None):
-            return msgspec.structs.replace(served, better_url=other, models=_names(answer.body))
+            names, owner = _names(answer.body), _owner(answer.body)
+            return msgspec.structs.replace(served, better_url=other, models=names, owner=owner)
     return msgspec.structs.replace(served, guessed_url=others[0] if others else None)
 
 
@@ -68,6 +71,11 @@ async def _get_models(target: PlanTarget, base_url: str) -> Answer | None:
         return await in_thread(partial(exchange, asked, TIMEOUT_S, endpoint=target.endpoint))
     except LensError:
         return None
+
+
+def _owner(body: bytes) -> str | None:
+    first = next(iter(as_list(as_dict(parse_json(body)).get("data"))), None)
+    return as_str(as_dict(first).get("owned_by"))
 
 
 def _names(body: bytes) -> tuple[str, ...] | None:

@@ -68,6 +68,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     base_url: str = ""
     model: str = ""
     models: tuple[str, ...] | None = None  # None: nobody asked, or no answer
+    owner: str | None = None  # `owned_by` of the first of them
+    silent: bool = False  # it was asked for them, and no answer came at all
     better_url: str | None = None  # an address at which it did answer
     guessed_url: str | None = None  # one that is usual, and was not seen to answer
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo
+from lens.cli.endpoint import take_url, url_argument
 from lens.errors import ConfigError, ExitCode, FileError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ NO_TARGET = "doctor needs an endpoint: give a URL, like lll doctor http://localh
     lll doctor --provider openai --model gpt-6-luna --max-cost 0.50
     """,
 )
-@click.argument("url", required=False, metavar="[URL]")
+@url_argument
 @click.pass_context
 def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     """Diagnose why an endpoint is slow or does not answer.
@@ -73,11 +73,7 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     concurrently. Each cause comes with the milliseconds it explains, its evidence, and a fix. Without --model the
     first model that the server lists is used. --timeout is 60s here, --connect-timeout 10s.
     """
-    if url is not None:
-        if ctx.params.get("base_url"):
-            raise ConfigError("doctor: the address was given twice, as an argument and with --base-url")
-        ctx.params["base_url"] = url
-        ctx.set_parameter_source("base_url", ParameterSource.COMMANDLINE)
+    take_url(ctx, url)
     output = ctx.params["output"]
     if output and Path(output).exists() and not ctx.params["force"]:
         raise FileError(f"--output {output}: it exists; --force replaces it")

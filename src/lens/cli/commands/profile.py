@@ -7,6 +7,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.echo import echo
+from lens.cli.endpoint import detected, take_url, tell_hints, url_argument
 from lens.cli.gates import GATES, print_verdicts
 from lens.errors import ExitCode
 
@@ -21,14 +22,17 @@ LINES = (
     cls=Command,
     essential=options.ESSENTIAL,
     example="""
+    lll profile http://localhost:8000/v1 --input-tokens 1000 --max-tokens 200
     lll profile --provider openai --model gpt-6-luna --prompt "Explain quantum computing"
-    lll profile --base-url http://localhost:8000/v1 --model my-model --input-tokens 1000 --max-tokens 200
     lll profile --provider simulator --export json -o profile.json
     """,
 )
+@url_argument
 @click.pass_context
-def command(ctx: click.Context, /, **_: object) -> int:
+def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     """Measure one request and show where its time went, phase by phase.
+
+    With a URL, provider, API path and model are detected where no option names them.
 
     The page goes to standard output; with --export and no --output the export goes there and the page to
     standard error. A failed request is shown and exported too (exit code 1). A text file is one prompt; with
@@ -42,7 +46,9 @@ def command(ctx: click.Context, /, **_: object) -> int:
     from lens.report.request import print_profile
     from lens.run.outputs import uses_stdout
 
-    settings = settings_of(ctx, pattern="single")._replace(ui="none")
+    given = take_url(ctx, url)
+    settings = settings_of(ctx, of_url=given, pattern="single")._replace(ui="none")
+    settings = detected(settings) if given else settings
     # The answer's beginning is shown in any case; --save-text decides whether it is written.
     result = run_settings(settings, keep_text=True, gates_of_each=True)
     on_stderr = uses_stdout(settings.config.output, settings.output)
@@ -54,4 +60,5 @@ def command(ctx: click.Context, /, **_: object) -> int:
     if result.verdicts:
         print_verdicts(console, result.verdicts)
     tell_troubles(result)
+    tell_hints(settings, result)
     return result.exit_code if len(result.records) or result.outcome.over_budget else ExitCode.INTERRUPTED

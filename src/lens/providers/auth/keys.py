@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +15,7 @@ from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
 from lens.parsing import decode_text
 from lens.providers.auth.stores import key_of_command, key_of_keyring
-from lens.providers.base import Provider
+from lens.providers.base import Provider, is_this_machine, owns_address
 from lens.secrets import bare_url
 from lens.wire import Secret
 
@@ -43,7 +42,8 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
         return _clean(key_of_command(config.api_key_command), "api_key_command")
     if config.api_key_keyring:
         return _clean(key_of_keyring(config.api_key_keyring), "api_key_keyring")
-    for variable in provider.key_variables:
+    own = config.base_url is None or owns_address(provider, config.base_url, environ)
+    for variable in provider.key_variables if own else ():
         if environ.get(variable):
             return _clean(environ[variable], f"the variable {variable}")
     default_key = getattr(provider, "default_key", None)
@@ -61,6 +61,23 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
     return None
 
 
+def withheld_warning(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> str | None:
+    """Return a warning where the provider's variable holds a key that is not sent to the target's address; else None.
+
+    A key that is named with the target goes with it.
+    """
+    named = config.api_key or config.api_key_env or config.api_key_file
+    if named or config.api_key_command or config.api_key_keyring or config.base_url is None:
+        return None
+    variable = next((variable for variable in provider.key_variables if environ.get(variable)), None)
+    if variable is None or owns_address(provider, config.base_url, environ):
+        return None
+    host = urlsplit(config.base_url).hostname
+    return (
+        f"the key in {variable} is not sent to {host}, to which it does not belong: --api-key-env {variable} sends it"
+    )
+
+
 def refuse_plain_http(config: TargetConfig, provider: Provider, base_url: str) -> None:
     """Refuse an address to which a key of this provider would leave the machine unencrypted.
 
@@ -70,18 +87,11 @@ def refuse_plain_http(config: TargetConfig, provider: Provider, base_url: str) -
     parts = urlsplit(base_url)
     if not getattr(provider, "encrypted_only", False) or parts.scheme != "http":
         return
-    if not _is_this_machine(parts.hostname or ""):
+    if not is_this_machine(parts.hostname or ""):
         raise ConfigError(
             f"provider {config.provider}: {bare_url(base_url)}: its credentials are not sent over plain http; "
             "give an https address, or one of this machine"
         )
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def resolve_base_url(config: TargetConfig, provider: Provider, environ: Mapping[str, str]) -> str | None:
