@@ -102,7 +102,7 @@ def test_a_key_that_no_header_may_hold_is_named_by_its_source(value):
         ("azure", "https://mine.openai.azure.com", {}, True),
         ("vertex", "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/l", {}, True),
         ("vertex", "https://gateway.example/v1/projects/p/locations/l", {}, False),
-        ("bedrock", "https://gateway.example", {}, False),
+        ("bedrock", "https://gateway.example", {}, True),
     ],
 )
 def test_a_key_of_the_environment_is_sent_only_to_the_host_it_belongs_to(provider, url, environ, sent):

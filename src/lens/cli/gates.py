@@ -14,9 +14,7 @@ from lens.cli.command import Option
 from lens.errors import ConfigError, FileError, did_you_mean
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lens.analysis.gates.sla import Gate, GateResult
+    from lens.analysis.gates.sla import Gate
 
 _gate = partial(Option, group="Gates")
 GATES = (
@@ -93,24 +91,6 @@ def _of_file(path: Path) -> tuple[Gate, ...]:
         raise FileError(str(error).replace("config file", "--sla", 1)) from None
     except ConfigError as error:
         raise ConfigError(f"--sla {path}: {str(error).removeprefix(f'config file {path}: ')}") from None
-
-
-def print_verdicts(console: Console, results: Sequence[GateResult]) -> None:
-    """Print a line a gate: kept or not, the figure, and whose it is."""
-    from rich.text import Text
-
-    from lens.metrics.definitions import METRICS
-    from lens.report.terminal import clean, fact
-
-    console.print()
-    for one in results:
-        verdict, threshold = one.verdict, one.gate.threshold
-        unit = METRICS[threshold.metric].unit
-        actual = "not measured" if verdict.actual is None else f"{verdict.actual:.6g} {unit}"
-        whose = f"{clean(one.whose)} " if one.whose else ""
-        why = f" ({verdict.reason})" if verdict.reason and verdict.actual is not None else ""
-        word, style = ("ok", "green") if verdict.kept else ("FAIL", "bold red") if one.failed else ("warn", "yellow")
-        fact(console, word, Text(f"{whose}{threshold}: {actual}{why}", style=style))
 
 
 def worse(measured: int, gate: int) -> int:

@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
 
 def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None] | None = None) -> int:
-    """Run, write what was asked for, and print the page; `also` prints below it, then come the gates.
+    """Run, write what was asked for, and print the page; `also` prints below it.
 
     What went wrong goes to stderr. Returns the exit code.
 
     Raises:
         LensError: nothing could be measured, or written.
     """
-    from lens.cli.gates import print_verdicts
     from lens.cli.page import page_console
     from lens.report.run import print_report
 
@@ -45,13 +44,9 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
         tell_hints(settings, result)
         return result.exit_code
     console = page_console(on_stderr=uses_stdout(settings.config.output, settings.output))
-    if settings.config.load.search_slo and result.notes:
-        console.print(result.notes[0], style="bold", markup=False)
-    print_report(console, result.summary, result.info, list(result.paths), table=result.table)
+    print_report(console, result.summary, result.info, list(result.paths), table=result.table, verdicts=result.verdicts)
     if also is not None:
         also(console, result)
-    if result.verdicts:
-        print_verdicts(console, result.verdicts)
     tell_troubles(result, "what was measured is above")
     tell_hints(settings, result)
     return result.exit_code

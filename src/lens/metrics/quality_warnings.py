@@ -14,6 +14,7 @@ from lens.metrics.token_counts import ASSUMED, BEYOND, SPREAD
 
 # From here on a disturbance is worth a sentence.
 LAG_SHARE_OF_ITL = 0.03
+OWN_LAG_SHARE = 0.25  # of the gap between two reads: a client this late makes clumps of its own
 COALESCED_SHARE = 0.05
 ONE_PIECE_SHARE = 0.05
 SCHEDULE_LAG_US = 1000
@@ -48,13 +49,17 @@ def _tail(found: Distribution, name: str) -> float:
 
 def _client_lag(summary: Summary) -> str | None:
     lag, gap = summary.distributions.get("client_lag_us"), summary.distributions.get("inter_chunk_ms")
-    if lag is None or gap is None or not gap.median:
+    share = _lag_share(summary)
+    if lag is None or gap is None or share < LAG_SHARE_OF_ITL:
         return None
-    late_ms = _tail(lag, "p95") / 1000
-    if late_ms / gap.median < LAG_SHARE_OF_ITL:
-        return None
-    sizes = f"p95 {late_ms:.2f} ms of {gap.median:.2f} ms"
-    return f"client lag is {percent(late_ms / gap.median)} of ITL ({sizes}): do not trust ITL; lower the load"
+    sizes = f"p95 {_tail(lag, 'p95') / 1000:.2f} ms of {gap.median:.2f} ms"
+    return f"client lag is {percent(share)} of ITL ({sizes}): do not trust ITL; lower the load"
+
+
+def _lag_share(summary: Summary) -> float:
+    """Return the lag of this client (p95) as a share of the gap between two reads; 0 where it is not known."""
+    lag, gap = summary.distributions.get("client_lag_us"), summary.distributions.get("inter_chunk_ms")
+    return _tail(lag, "p95") / 1000 / gap.median if lag and gap and gap.median else 0.0
 
 
 def _stamps(summary: Summary) -> str | None:
@@ -75,6 +80,8 @@ def _coalesced(summary: Summary) -> str | None:
     share = summary.coalesced_share
     if share is None or share < COALESCED_SHARE:
         return None
+    if _lag_share(summary) >= OWN_LAG_SHARE:
+        return f"{percent(share)} of tokens were read together by this client, which lagged: lower the load first"
     return f"{percent(share)} of tokens arrived coalesced: a proxy or the server buffers, and ITL shows its gaps"
 
 

@@ -34,6 +34,7 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     open_mean: float | None = None  # requests under way
     ttft_p50_ms: float | None = None
     ttft_p95_ms: float | None = None
+    itl_p50_ms: float | None = None
     output_tokens_per_s: float | None = None
     lag_p50_us: float | None = None  # of the sends behind their schedule
     lag_p99_us: float | None = None
@@ -56,6 +57,7 @@ def stage_rows(table: Table) -> tuple[StageRow, ...]:
 def _row(table: Table) -> StageRow:
     success, starts, end = table.success, table.column("start"), table.stamp("end")
     ttfts = np.sort(table.pooled("ttft_ms").values)
+    gaps = np.sort(table.pooled("itl_ms").values)
     lags = np.sort(table.pooled("schedule_lag_us").values)
     ended = end != MISSING
     window_s = (int((starts + end)[ended].max()) - int(starts[0])) / NS_PER_S if ended.any() else 0.0
@@ -74,6 +76,7 @@ def _row(table: Table) -> StageRow:
         open_mean=int(end[ended].sum()) / NS_PER_S / window_s if window_s else None,
         ttft_p50_ms=percentile(ttfts, 50) if len(ttfts) else None,
         ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= 20 else None,
+        itl_p50_ms=percentile(gaps, 50) if len(gaps) else None,
         output_tokens_per_s=float(tokens.sum()) / window_s if len(tokens) and window_s else None,
         lag_p50_us=percentile(lags, 50) if len(lags) else None,
         lag_p99_us=percentile(lags, 99) if len(lags) else None,

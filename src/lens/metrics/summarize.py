@@ -65,7 +65,7 @@ def summarize(
     warnings = (*(info.warnings if info else ()), *quality_warnings(found))
     if len(list(measured.by_run())) == 1:
         rows = stage_rows(measured)
-        warnings = (*warnings, *pacing_warnings(rows))
+        warnings = (*pacing_warnings(rows), *warnings)  # a client that was overloaded is named first
         found = msgspec.structs.replace(found, stages=rows, cold_start=cold_start(measured) or None)
     return msgspec.structs.replace(found, warnings=warnings)
 

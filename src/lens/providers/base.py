@@ -179,8 +179,11 @@ def owns_address(provider: Provider, base_url: str, environ: Mapping[str, str]) 
     """Whether a key of the provider's own variables belongs to this address, and may be sent there.
 
     It belongs to the provider's host and its subdomains, to the host that the environment names, and to this machine,
-    where gateways run. Where nobody knows the host, the address is that of the user's own resource (Azure).
+    where gateways run. Where nobody knows the host, the address is that of the user's own resource (Azure), and what is
+    only sent encrypted goes to the endpoint that is configured, as Amazon's own clients send it.
     """
+    if getattr(provider, "encrypted_only", False):
+        return True
     from_environ = getattr(provider, "base_url_from", None)
     addresses = (provider.base_url, from_environ(environ) if from_environ is not None else None)
     domains = [*getattr(provider, "domains", ()), *[urlsplit(url).hostname or "" for url in addresses if url]]

@@ -15,7 +15,7 @@ from lens.errors import ConfigError
 from lens.providers import bedrock_converse, bedrock_invoke
 from lens.providers.auth.aws import BEARER_VARIABLE, find_credentials, region_of
 from lens.providers.auth.sigv4 import AwsCredentials, signed_headers
-from lens.providers.base import bearer, encode_json, is_host_of, owns_address, path_under, select_api
+from lens.providers.base import bearer, encode_json, is_host_of, path_under, select_api
 from lens.providers.presets import Preset
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
@@ -52,7 +52,6 @@ class Bedrock:
     key_variables = (BEARER_VARIABLE,)
     apis = (CONVERSE, INVOKE)
     preset = PRESET
-    domains = _AMAZON
     encrypted_only = True  # credentials of an account are not sent over plain http
 
     def base_url_from(self, environ: Mapping[str, str]) -> str | None:
@@ -64,9 +63,6 @@ class Bedrock:
     def default_key(self, environ: Mapping[str, str], base_url: str) -> Secret | None:
         """Return credentials of variables and profiles; of the whole chain only for Amazon's or our own address."""
         own = base_url in ("", self.base_url_from(environ)) or is_host_of(base_url, *_AMAZON)
-        if not owns_address(self, base_url, environ):
-            # Credentials only sign a request; a token goes along with it.
-            environ = {name: value for name, value in environ.items() if name != BEARER_VARIABLE}
         return find_credentials(environ, whole_chain=own)
 
     def encode(self, prompt: Prompt, ask: Ask, base_url: str, key: Secret | None) -> WireRequest:

@@ -1,12 +1,10 @@
-"""A run as a page: outcomes, latency table, drawings, stages, throughput, money, cold starts, warnings.
-
-A percentile that the number of requests cannot support is a dash; one line below says how many it needs.
-"""
+"""A run as a page: what decides, then pictures, stages, tokens, money, cold starts and further warnings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -14,41 +12,26 @@ from rich.table import Table as TextTable
 from rich.text import Text
 
 from lens.metrics.cold_start import ColdStart
-from lens.metrics.distribution import Distribution
 from lens.metrics.stages import StageRow
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
 from lens.report import terminal
+from lens.report.essentials import MATTER, print_essentials
 from lens.report.figures import other_metrics, other_run_figures
 from lens.report.instrument import clocks_say, error_says
 from lens.report.plots import print_histogram, print_over_time, print_phases
 
-# Row names of the latency table; a row without values is left out.
-_ROWS = (
-    ("TTFT", "ttft_ms"),
-    ("TTFO", "ttfo_ms"),
-    ("ITL", "itl_ms"),
-    ("TPOT", "tpot_ms"),
-    ("total", "total_latency_ms"),
-    ("TTFB", "ttfb_ms"),
-    ("connect", "connect_ms"),
-    ("tool call", "tool_first_ms"),
-    ("tool ready", "tool_ready_ms"),
-    (" silent before", "tool_silence_before_ms"),
-    (" silent inside", "tool_silence_inside_ms"),
-    ("sentence", "first_sentence_ms"),
-    ("valid", "time_to_valid_ms"),
-)
-_COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
-# On a narrower terminal the column is left out.
-_WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
-_STAGE_COLUMNS = ("asked/s", "sent/s", "answered/s", "open", "TTFT p50", "p95", "tokens/s", "lag p99", "n", "failed")
-_STAGE_WIDTHS = {"lag p99": 100, "sent/s": 90, "open": 80, "p95": 60}
+if TYPE_CHECKING:
+    from lens.analysis.gates.sla import GateResult
+
+_STAGE_COLUMNS = (
+    "asked/s", "sent/s", "answered/s", "open", "TTFT p50", "p95", "ITL p50", "tokens/s", "lag p99", "n", "failed",
+)  # fmt: skip
+# Left out in this order until the table fits the terminal.
+_STAGE_DISPENSABLE = ("lag p99", "sent/s", "open", "tokens/s", "n", "asked/s", "ITL p50", "p95")
 # How long fewer requests than this took to be sent at the start says nothing.
 _WAVE = 10
-# Rows under which it is said how sure they are; for all it would be a wall of numbers.
-_SURE = ("ttft_ms", "itl_ms", "total_latency_ms")
 
 
 def print_report(
@@ -58,23 +41,33 @@ def print_report(
     files: Sequence[Path] = (),
     *,
     table: Table | None = None,
+    verdicts: Sequence[GateResult] = (),
 ) -> None:
-    """Print the whole page of a run.
+    """Print the whole page of a run: what decides first; last on a terminal that is too short for the page.
 
-    files: that were written; table: its requests, without which there are no drawings of phases and over time.
+    files: that were written; table: its requests, without which there are no drawings of phases and over time;
+    verdicts: on the thresholds of the run.
     """
-    _print_head(console, summary, info)
-    latencies = _latency_table(console, summary)
-    if latencies.row_count:
-        console.print(latencies)
-        _print_needs(console, summary)
-        _print_no_intervals(console, summary)
-        console.print()
+    with console.capture() as essentials:
+        print_essentials(console, summary, info, verdicts)
+    with console.capture() as rest:
+        _print_rest(console, summary, info, table)
+    parts = [part.get() for part in (essentials, rest)]
+    if console.is_terminal and sum(part.count("\n") for part in parts) + len(files) >= console.height:
+        parts.reverse()  # what decides stays on the screen
+    console.file.write("\n".join(filter(None, parts)))
+    for path in files:
+        terminal.fact(console, "written", str(path))
+
+
+def _print_rest(console: Console, summary: Summary, info: RunInfo, table: Table | None) -> None:
+    """Print the pictures, then a line for each further fact."""
     if table is not None:
         measured = table.measured()
         print_phases(console, measured)
         print_over_time(console, measured)
     print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
+    _print_no_intervals(console, summary)
     _print_targets(console, table, info)
     _print_stages(console, summary.stages)
     _print_rates(console, summary)
@@ -85,122 +78,15 @@ def print_report(
         terminal.fact(
             console, "GPU cost", f"{terminal.dollars(round(summary.gpu_cost['usd'], 6))} while measuring{more}"
         )
-    for note in summary.notes:
-        terminal.fact(console, "result", note, style="bold")
     terminal.fact(console, "instrument", error_says(info))
     for says in clocks_say(info):
         terminal.fact(console, "clock", terminal.clean(says, 200))
-    for warning in summary.warnings:
+    for warning in summary.warnings[MATTER:]:
         terminal.fact(console, "warning", warning, style="yellow")
-    for path in files:
-        terminal.fact(console, "written", str(path))
-
-
-def _print_head(console: Console, summary: Summary, info: RunInfo) -> None:
-    plain = [terminal.clean(f"{t.provider} {t.model}") for t in info.targets]
-    alike = len(set(plain)) < len(plain)
-    told = zip(info.targets, plain, strict=True)
-    names = [terminal.clean(one.name) if one.named or (alike and one.name) else name for one, name in told]
-    console.print(Text(", ".join(names) or "run", style="bold"))
-    took = f" in {terminal.number(summary.window_s)} s" if summary.window_s else ""
-    failed = summary.requests - summary.successes
-    line = Text(f"{summary.requests:,} request{'' if summary.requests == 1 else 's'}{took}: ")
-    line.append(f"{summary.successes:,} succeeded", style="green" if summary.successes else "")
-    line.append(", ")
-    line.append(f"{failed:,} failed", style="bold red" if failed else "")
-    if summary.interrupted:
-        line.append(f", {summary.interrupted:,} interrupted")
-    if summary.retries:
-        line.append(f", {summary.retries:,} retries")
-    console.print(line)
-    for category, count in summary.by_category.items():
-        if category == "success":
-            continue
-        why = terminal.clean(summary.examples.get(category, ""), 200)
-        terminal.fact(console, f"{count:,} x", f"{category}{': ' if why else ''}{why}", style="red")
-    console.print()
-
-
-def _latency_table(console: Console, summary: Summary) -> TextTable:
-    """Return a row a metric, and under those that people decide by how sure they are."""
-    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    table.add_column("ms", no_wrap=True, overflow="crop")
-    columns = [name for name in _COLUMNS if console.width >= _WIDTHS.get(name, 0)]
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True, overflow="crop")
-    sure = f" {'±' if terminal.blocks(console) else '+-'} 95 %"
-    for label, metric in _ROWS:
-        found = summary.distributions.get(metric)
-        if found is None or (metric == "ttfo_ms" and "thinking_ms" not in summary.distributions):
-            continue
-        style = "bold" if label == "TTFT" else ""
-        table.add_row(Text(label, style=style), *(_figure(found, name) for name in columns))
-        if metric in _SURE and found.intervals:
-            table.add_row(Text(sure, style="dim"), *(_arm(found, name) for name in columns))
-    return table
-
-
-def _figure(found: Distribution, name: str) -> Text:
-    if name == "n":
-        return Text(f"{found.n:,}", style="dim")
-    if name in ("min", "max", "mean"):
-        return Text(terminal.number(getattr(found, name)))
-    return _percentile(found, name)
-
-
-def _arm(found: Distribution, name: str) -> Text:
-    """Return how far off a figure may be, with 95 % confidence: the longer arm of its interval."""
-    interval = found.intervals.get(name)
-    value = found.mean if name == "mean" else found.percentiles.get(name)
-    if interval is None or value is None:
-        return Text("")
-    return Text(terminal.number(max(interval.high - value, value - interval.low)), style="dim")
-
-
-def _print_needs(console: Console, summary: Summary) -> None:
-    """Print how many requests the percentiles need that the table does not show."""
-    shown = [summary.distributions[metric] for _, metric in _ROWS if metric in summary.distributions]
-    needs = {name: least for found in shown for name, least in found.needs.items() if name in _COLUMNS}
-    says = ", ".join(f"{name} needs at least {needs[name]} requests" for name in _COLUMNS if name in needs)
-    if says:
-        terminal.fact(console, "-", says, style="dim")
-
-
-def _print_no_intervals(console: Console, summary: Summary) -> None:
-    """Print why values of TTFT have no confidence interval, one line per reason."""
-    found = summary.distributions.get("ttft_ms")
-    reasons: dict[str, list[str]] = {}
-    for name, reason in found.no_interval.items() if found and found.n > 1 else ():
-        reasons.setdefault(reason, []).append(name)
-    for reason, names in reasons.items():
-        terminal.fact(
-            console, "interval", f"no 95 % confidence interval of TTFT {', '.join(names)}: {reason}", style="dim"
-        )
-
-
-def _percentile(found: Distribution, name: str) -> Text:
-    """Return the value, or a dash where there are too few values."""
-    if name in found.percentiles:
-        return Text(terminal.number(found.percentiles[name]), style="bold" if name == "p50" else "")
-    return Text("-", style="dim italic")
 
 
 def _print_rates(console: Console, summary: Summary) -> None:
-    """Print throughput, tokens, connections, client lag, money."""
-    answers = summary.requests_per_second
-    rate = [f"{terminal.number(answers)} requests/s" if answers else "no answers"]
-    if summary.output_tokens_per_second is not None:
-        rate.append(f"{terminal.number(summary.output_tokens_per_second)} output tokens/s")
-    if summary.concurrency_mean is not None:
-        rate.append(f"{terminal.number(summary.concurrency_mean)} requests open on average")
-    terminal.fact(console, "throughput", ", ".join(rate))
-    if summary.goodput_rps is not None and summary.good is not None:
-        share = f"{summary.good / summary.requests:.1%} of all" if summary.requests else "none"
-        says = f"{terminal.number(summary.goodput_rps)} requests/s kept {', '.join(summary.slos)} ({share})"
-        terminal.fact(console, "goodput", says)
-    if summary.valid_rate is not None:
-        why = "".join([f"; {n} not: {terminal.clean(reason)}" for reason, n in summary.invalid.items()])
-        terminal.fact(console, "valid", f"{summary.valid_rate:.1%} of the answers{why}")
+    """Print tokens, the server's own times, client lag, connections, money."""
     if summary.output_tokens is not None:
         says = f"{terminal.count(summary.input_tokens)} in, {terminal.count(summary.output_tokens)} out"
         speed = summary.distributions.get("tokens_per_second")
@@ -225,6 +111,18 @@ def _print_rates(console: Console, summary: Summary) -> None:
         estimate = f"; an estimate for {summary.estimated_costs}" if summary.estimated_costs else ""
         lacks = "".join([f"; {one}" for one in summary.uncounted])
         terminal.fact(console, "cost", f"{terminal.dollars(summary.total_cost)}{each}{estimate}{unknown}{lacks}")
+
+
+def _print_no_intervals(console: Console, summary: Summary) -> None:
+    """Print why values of TTFT have no confidence interval, one line per reason."""
+    found = summary.distributions.get("ttft_ms")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in found.no_interval.items() if found and found.n > 1 else ():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        terminal.fact(
+            console, "interval", f"no 95 % confidence interval of TTFT {', '.join(names)}: {reason}", style="dim"
+        )
 
 
 def _print_others(console: Console, summary: Summary) -> None:
@@ -272,9 +170,13 @@ def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
 def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
     table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
-    shown = [name for name in _STAGE_COLUMNS if console.width >= _STAGE_WIDTHS.get(name, 0)]
     cells = [_stage_cells(row) for row in rows]
-    shown = [name for name in shown if any(row[name] for row in cells)]
+    shown = [name for name in _STAGE_COLUMNS if any(row[name] for row in cells)]
+    widths = {name: 2 + max(len(name), *[len(row[name]) for row in cells]) for name in shown}
+    first = 1 + max(5, *[len(terminal.clean(row.name)) for row in rows])
+    for name in _STAGE_DISPENSABLE:
+        if first + sum(widths[one] for one in shown) > console.width and name in shown:
+            shown.remove(name)
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for row, found in zip(rows, cells, strict=True):
@@ -293,15 +195,16 @@ def _stage_cells(row: StageRow) -> dict[str, str]:
         "open": shown(row.open_mean),
         "TTFT p50": shown(row.ttft_p50_ms),
         "p95": shown(row.ttft_p95_ms),
+        "ITL p50": shown(row.itl_p50_ms),
         "tokens/s": shown(row.output_tokens_per_s),
         "lag p99": "" if row.lag_p99_us is None else f"{row.lag_p99_us:.0f} us",
         "n": f"{row.requests:,}",
-        "failed": f"{row.failed:,}" if row.failed else "",
+        "failed": f"{row.failed:,}",
     }
 
 
 def _stage_cell(name: str, text: str, row: StageRow) -> Text:
-    bad = name == "failed" or (name == "sent/s" and not row.kept)
+    bad = (name == "failed" and row.failed > 0) or (name == "sent/s" and not row.kept)
     return Text(text, style="bold red" if bad else "")
 
 

@@ -103,11 +103,11 @@ def _measured(settings: Settings) -> int:
     """Measure the targets in turns, then print and write how they compare."""
     from lens.analysis.sides import compared_run
     from lens.cli.comparison_files import ComparisonFiles, without_own
-    from lens.cli.gates import print_verdicts
     from lens.cli.page import page_console
     from lens.cli.running import run_settings, tell_troubles
     from lens.report.compare import print_comparison
     from lens.report.instrument import error_says
+    from lens.report.verdicts import print_verdicts
     from lens.run.outputs import uses_stdout
 
     rest, places = without_own(settings)
@@ -138,11 +138,11 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
     """
     from lens.analysis.sides import compared_files
     from lens.cli.comparison_files import ComparisonFiles, places_of_flags
-    from lens.cli.gates import print_verdicts
     from lens.cli.page import page_console
     from lens.cli.settings import book_of
     from lens.metrics.builder import read_table
     from lens.report.compare import print_comparison
+    from lens.report.verdicts import print_verdicts
 
     ignored = [*given_options(ctx, _OF_A_RUN), *[one for one in given_options(ctx, ("Output",)) if one in _names(ctx)]]
     if ignored:

@@ -176,9 +176,10 @@ def _check_current(settings: Settings, current: str) -> None:
 
 def _measured(settings: Settings, decision: Decision) -> int:
     from lens.analysis.optimize.candidates import candidates_of
-    from lens.cli.gates import print_verdicts, worse
+    from lens.cli.gates import worse
     from lens.cli.page import page_console
     from lens.cli.running import run_settings, tell_troubles
+    from lens.report.verdicts import print_verdicts
     from lens.run.outputs import uses_stdout
 
     on_stderr = uses_stdout(settings.config.output, settings.output)

@@ -8,7 +8,7 @@ from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.echo import echo
 from lens.cli.endpoint import detected, take_url, tell_hints, url_argument
-from lens.cli.gates import GATES, print_verdicts
+from lens.cli.gates import GATES
 from lens.errors import ExitCode
 
 LINES = (
@@ -58,6 +58,8 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     for path in result.paths:
         echo(f"written      {path}", err=on_stderr)
     if result.verdicts:
+        from lens.report.verdicts import print_verdicts
+
         print_verdicts(console, result.verdicts)
     tell_troubles(result)
     tell_hints(settings, result)
