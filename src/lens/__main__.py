@@ -8,15 +8,19 @@ import sys
 # New containers before the collector looks for cycles. A start makes tens of thousands that stay, so that the usual
 # 700 cost a tenth of it; a collection this rare costs as little as one of each hundred of those.
 COLLECT_AFTER = 100_000
+INTERRUPTED = 130  # errors.ExitCode.INTERRUPTED, which is not loaded yet
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(COLLECT_AFTER)
-    from lens.cli.errors import run
-    from lens.cli.main import lll
+    try:
+        from lens.cli.errors import run
+        from lens.cli.main import lll
 
-    code = run(lll, sys.argv[1:])
+        code = run(lll, sys.argv[1:])
+    except KeyboardInterrupt:  # before or after anything that could say so
+        code = INTERRUPTED
     gc.freeze()  # what is left ends with the process
     sys.exit(code)
 

@@ -27,8 +27,8 @@ def test_the_line_says_how_far_how_fast_and_what_failed():
     for one in [record((100, 110, 120), usage=Usage(output_tokens=3))] * 5 + [failed_record()]:
         progress.on_record(one)
     assert shown(progress, state(done=6, total=24, failed=1)) == (
-        "6/24 done, 2 open  10 s, 30 s left  0.6 req/s  TTFT p50 100.0 p95 100.0 ms  ITL 10.00 ms  2 tokens/s  "
-        "lag p95 20 us  1 failed (1 rate_limited)"
+        "0.6 req/s  2 open  6/24 done  1 failed (1 rate_limited)  10 s, 30 s left  2 tokens/s  "
+        "TTFT p50 100.0 p95 100.0 ms  ITL p50 10.00 p95 10.00 ms  lag p95 20 us"
     )
 
 
@@ -38,26 +38,96 @@ def test_a_run_that_time_ends_knows_what_is_left():
 
 
 def test_a_run_without_an_end_says_only_how_far_it_is():
-    assert shown(Progress(live=False), state(done=3)) == "3 done, 2 open  10 s  0.3 req/s"
+    assert shown(Progress(live=False), state(done=3)) == "0.3 req/s  2 open  3 done  10 s"
 
 
-def test_plain_lines_come_every_five_seconds(capsys):
+def test_plain_lines_come_every_ten_seconds(capsys):
     progress = Progress(live=False)
-    for second in range(13):
+    for second in range(23):
         progress.on_progress(state(done=second, seconds=second))
-    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["5", "10"]
+    assert [line.split("  ")[3] for line in capsys.readouterr().err.splitlines()] == ["10 s", "20 s"]
+
+
+@pytest.fixture
+def busy():
+    """A run of 65 s that answers one request a second, and four a second in its last five."""
+    progress = Progress(live=True)
+    progress._fine = True
+    done = 0
+    for second in range(66):
+        done += 4 if second > 60 else 1
+        progress.on_progress(state(done=done, total=1000, seconds=second))
+    for one in [failed_record()] * 1234 + [record((100, 110, 120), usage=Usage(output_tokens=3))] * 50:
+        progress.on_record(one)
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            120,
+            [
+                "1.2 req/s  1000 open  81/1000 done  1234 failed (1234 rate_limited)",
+                "2 tokens/s  TTFT p50 100.0 p95 100.0 ms  ITL p50 10.00 p95 10.00 ms  $0.0123  lag p95 20 us",
+                "▂" * 55 + "█" * 5 + "  req/s, last 60 s",
+                "━━━" + "╌" * 37 + "  65 s, 737 s left",
+            ],
+        ),
+        (
+            80,
+            [
+                "1.2 req/s  1000 open  81/1000 done  1234 failed (1234 rate_limited)",
+                "2 tokens/s  TTFT p50 100.0 p95 100.0 ms  ITL p50 10.00 p95 10.00 ms  $0.0123",
+                "lag p95 20 us",
+                "▂" * 55 + "█" * 5 + "  req/s, last 60 s",
+                "━━━" + "╌" * 37 + "  65 s, 737 s left",
+            ],
+        ),
+        (
+            44,
+            [
+                "1.2 req/s  1000 open  81/1000 done",
+                "1234 failed (1234 rate_limited)",
+                "2 tokens/s  TTFT p50 100.0 p95 100.0 ms",
+                "ITL p50 10.00 p95 10.00 ms  $0.0123",
+                "lag p95 20 us",
+                "▂" * 21 + "█" * 5 + "  req/s, last 60 s",
+                "━━" + "╌" * 24 + "  65 s, 737 s left",
+            ],
+        ),
+    ],
+    ids=["120", "80", "44"],
+)
+def test_the_live_view_is_this_text_at_every_width(busy, width, lines):
+    at = state(done=81, total=1000, open_=1000, failed=1234, seconds=65, spent_nusd=12_300_000)
+    shown = busy.view(at, at.elapsed_ns, width)
+    assert shown == lines
+    assert max(map(len, shown)) <= width
+
+
+def test_nothing_is_cut_on_the_narrowest_terminal(busy):
+    at = state(done=81, total=1000, open_=1000, failed=1234, seconds=65)
+    shown = " ".join(busy.view(at, at.elapsed_ns, 20))
+    for word in ("1.2 req/s", "1000 open", "81/1000 done", "1234 failed", "rate_limited"):
+        assert word in shown
 
 
 @pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
-def test_the_live_line_is_written_over_and_wiped(monkeypatch, capsys, no_color, colored):
+def test_the_live_view_is_written_over_and_wiped(monkeypatch, capsys, no_color, colored):
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("COLUMNS", "70")
     progress = Progress(live=True)
     progress.on_progress(state(done=1, total=2, failed=1))
     drawn = capsys.readouterr().err
-    assert drawn.startswith("\r\x1b[K")
-    assert ("\x1b[32m" in drawn) is colored
-    assert "\n" not in drawn
+    assert drawn.startswith("\r\x1b[J")
+    assert ("\x1b[1;31m1 failed" in drawn) is colored
+    lines = drawn.count("\n") + 1
+    progress.on_progress(state(done=2, total=2, seconds=11))
+    assert capsys.readouterr().err.startswith(f"\r\x1b[{lines - 1}A\x1b[J")
     progress.on_end(None)
-    progress.on_end(None)
-    assert capsys.readouterr().err == "\r\x1b[K"
+    progress.close()
+    progress.close()
+    ended = capsys.readouterr().err
+    assert "\x1b[J" in ended
+    assert "\n" not in ended

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from waiting import wait_until
 
 from lens.cli import steps as module
-from lens.cli.steps import Steps, shown_steps
+from lens.cli.steps import Spinner, Steps, shown_steps
 
 
 @pytest.fixture
@@ -56,3 +57,27 @@ def test_the_line_is_wiped_when_the_step_fails(capsys, monkeypatch):
     with pytest.raises(ValueError, match="odd"):
         fail()
     assert capsys.readouterr().err.endswith("\r\x1b[K")
+
+
+def test_a_spinner_moves_while_a_step_takes_long_and_leaves_a_clean_line(capsys, monkeypatch):
+    monkeypatch.setattr(module, "SPIN_S", 0.001)
+    spinner = Spinner(live=True)
+    spinner.start("computing")
+    written = []
+
+    def moved():
+        written.append(capsys.readouterr().err)
+        return "".join(written).count(" computing") >= 2
+
+    wait_until(moved)
+    spinner.stop()
+    spinner.stop()
+    written.append(capsys.readouterr().err)
+    assert "".join(written).endswith("\r\x1b[K")
+
+
+def test_without_a_terminal_nothing_spins(capsys):
+    spinner = Spinner(live=False)
+    spinner.start("computing")
+    spinner.stop()
+    assert capsys.readouterr().err == ""

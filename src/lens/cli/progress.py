@@ -1,7 +1,7 @@
-"""Show the progress of a run on standard error: one line that is written over, or a plain line now and then.
+"""Show the progress of a run on standard error: a few lines that are written over, or a plain line now and then.
 
 It is drawn inside the measuring loop, so it must cost little: a few sums, figures of the newest requests only, one
-write, and no layout engine.
+write, and no layout engine. What is shown is never cut: what does not fit a line goes to the next.
 """
 
 from __future__ import annotations
@@ -10,45 +10,92 @@ import os
 import shutil
 import sys
 from collections import Counter, deque
+from collections.abc import Sequence
+from itertools import pairwise
 
+from lens.cli.steps import Spinner
 from lens.model import Record, Status
 from lens.orchestrator.run_state import RunState
 from lens.run.result import RunResult
 from lens.run.sink import Sink
 from lens.units import NS_PER_MS, NS_PER_S
 
-# The figures shown are those of the newest requests, so that a change is seen.
+# The figures shown are those of the newest requests and gaps, so that a change is seen.
 RECENT = 200
+RECENT_GAPS = 2000
 # Of the requests that ended since the last look, so many are looked at: about a millisecond.
 NEWEST = 50
 LIVE_EVERY_NS = 200 * NS_PER_MS
-PLAIN_EVERY_NS = 5 * NS_PER_S
-_BAR_CELLS = 24
+PLAIN_EVERY_NS = 10 * NS_PER_S
+MINUTE_S = 60  # that the sparkline shows, a cell a second
+BLOCKS, PLAIN_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
+LEAST_BAR, MOST_BAR = 8, 40
+KINDS = 3  # of failures that are named
+GAP = "  "
 
 
 class Progress(Sink):
-    """Shows the progress of a run; `live` writes one line over, else lines follow."""
+    """Shows the progress of a run; `live` writes a few lines over, else lines follow."""
 
     def __init__(self, *, live: bool, duration_ns: int | None = None) -> None:
         self._live, self._duration_ns = live, duration_ns
         self._every_ns = LIVE_EVERY_NS if live else PLAIN_EVERY_NS
         self._next_ns = self._every_ns if not live else 0
         self._color = live and not os.environ.get("NO_COLOR")
+        self._fine = (getattr(sys.stderr, "encoding", "") or "").lower().startswith("utf")
         self._ttft_ms: deque[float] = deque(maxlen=RECENT)
-        self._tpot_ms: deque[float] = deque(maxlen=RECENT)
+        self._itl_ms: deque[float] = deque(maxlen=RECENT_GAPS)
         self._lag_us: deque[float] = deque(maxlen=RECENT)
         self._ended: deque[Record] = deque(maxlen=NEWEST)  # since the last look
         self._errors: Counter[str] = Counter()
         self._tokens = 0
-        self._drawn = False
+        self._done_by_second: dict[int, int] = {}
+        self._drawn = 0  # lines
+        self._spinner = Spinner(live=live)
 
     def on_record(self, record: Record) -> None:
-        """Take from one record what the line shows."""
+        """Take from one record what is shown."""
         self._ended.append(record)
         if record.status is not Status.SUCCESS:
             self._errors[record.category] += 1
         elif record.usage and record.usage.output_tokens is not None:
             self._tokens += record.usage.output_tokens
+
+    def on_progress(self, state: RunState) -> None:
+        """Draw when it is time."""
+        elapsed_ns = state.elapsed_ns
+        second = elapsed_ns // NS_PER_S
+        self._done_by_second[second] = state.done
+        self._done_by_second.pop(second - MINUTE_S - 1, None)
+        if elapsed_ns < self._next_ns:
+            return
+        self._next_ns = elapsed_ns + self._every_ns
+        if self._live:
+            columns, rows = shutil.get_terminal_size()
+            self._draw(self.view(state, elapsed_ns, columns - 1)[: max(rows - 1, 1)])
+        else:
+            sys.stderr.write(f"lll: {self.line(state, elapsed_ns)}\n")
+            sys.stderr.flush()
+
+    def line(self, state: RunState, elapsed_ns: int) -> str:
+        """Return everything in one line, the most wanted first."""
+        self._look()
+        return GAP.join(
+            [*self._counts(state, elapsed_ns), self._times(state, elapsed_ns), *self._figures(state, elapsed_ns)]
+        )
+
+    def view(self, state: RunState, elapsed_ns: int, width: int) -> list[str]:
+        """Return the lines of the live view: counts and failures, latencies, the last minute, how far it is."""
+        self._look()
+        lines = [*_flow(self._counts(state, elapsed_ns), width), *_flow(self._figures(state, elapsed_ns), width)]
+        lines += self._sparkline(elapsed_ns // NS_PER_S, width)
+        times = self._times(state, elapsed_ns)
+        share, room = self._share(state, elapsed_ns), min(width - len(times) - len(GAP), MOST_BAR)
+        if share is None or room < LEAST_BAR:
+            return [*lines, times]
+        full = int(share * room)
+        marks = "━╌" if self._fine else "#-"
+        return [*lines, f"{marks[0] * full}{marks[1] * (room - full)}{GAP}{times}"]
 
     def _look(self) -> None:
         """Evaluate the requests that ended since the last look."""
@@ -58,53 +105,57 @@ class Progress(Sink):
 
         table = table_of(self._ended)
         self._ended.clear()
-        for values, name in ((self._ttft_ms, "ttft_ms"), (self._tpot_ms, "tpot_ms"), (self._lag_us, "client_lag_us")):
+        for values, name in ((self._ttft_ms, "ttft_ms"), (self._lag_us, "client_lag_us")):
             values.extend(value for value in table.counted(name).tolist() if value == value)
+        self._itl_ms.extend(table.pooled("itl_ms").values[-RECENT_GAPS:].tolist())
 
-    def on_progress(self, state: RunState) -> None:
-        """Draw the line when it is time."""
-        elapsed_ns = state.elapsed_ns
-        if elapsed_ns < self._next_ns:
-            return
-        self._next_ns = elapsed_ns + self._every_ns
-        text = self.line(state, elapsed_ns)
-        if self._live:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r\x1b[K{self._colored(text[:width])}")
-            self._drawn = True
-        else:
-            sys.stderr.write(f"lll: {text}\n")
-        sys.stderr.flush()
-
-    def line(self, state: RunState, elapsed_ns: int) -> str:
-        """Return everything in one line, the most wanted first."""
-        self._look()
-        seconds = elapsed_ns / NS_PER_S
-        share = self._share(state, elapsed_ns)
+    def _counts(self, state: RunState, elapsed_ns: int) -> list[str]:
+        """Return rate, open, done and failures."""
         total = f"/{state.total}" if state.total else ""
+        rate = [f"{state.done * NS_PER_S / elapsed_ns:.1f} req/s"] if elapsed_ns and state.done else []
+        failed = [self._failures(state)] if state.failed else []
+        return [*rate, f"{state.in_flight} open", f"{state.done}{total} done", *failed]
+
+    def _failures(self, state: RunState) -> str:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self._errors.most_common(KINDS))
+        return f"{state.failed} failed" + (f" ({kinds})" if kinds else "")
+
+    def _times(self, state: RunState, elapsed_ns: int) -> str:
+        seconds, share = elapsed_ns / NS_PER_S, self._share(state, elapsed_ns)
+        return f"{seconds:.0f} s" + (f", {seconds / share - seconds:.0f} s left" if share else "")
+
+    def _figures(self, state: RunState, elapsed_ns: int) -> list[str]:
+        """Return tokens a second, latencies, spend and the lag of this client."""
         parts = []
-        if share is not None and self._live:
-            full = int(share * _BAR_CELLS)
-            parts.append("#" * full + "-" * (_BAR_CELLS - full))
-        parts.append(f"{state.done}{total} done, {state.in_flight} open")
-        left = seconds / share - seconds if share else None
-        parts.append(f"{seconds:.0f} s" + (f", {left:.0f} s left" if left is not None else ""))
-        if seconds and state.done:
-            parts.append(f"{state.done / seconds:.1f} req/s")
-        if self._ttft_ms:
-            parts.append(f"TTFT p50 {_rank(self._ttft_ms, 50):.1f} p95 {_rank(self._ttft_ms, 95):.1f} ms")
-        if self._tpot_ms:
-            parts.append(f"ITL {_rank(self._tpot_ms, 50):.2f} ms")
-        if self._tokens and seconds:
-            parts.append(f"{self._tokens / seconds:.0f} tokens/s")
+        if self._tokens and elapsed_ns:
+            parts.append(f"{self._tokens * NS_PER_S / elapsed_ns:.0f} tokens/s")
+        for name, values, digits in (("TTFT", self._ttft_ms, 1), ("ITL", self._itl_ms, 2)):
+            if values:
+                p50, p95 = _rank(values, 50), _rank(values, 95)
+                parts.append(f"{name} p50 {p50:.{digits}f} p95 {p95:.{digits}f} ms")
         if state.spent_nusd is not None:
             parts.append(f"${state.spent_nusd / 1e9:.4f}")
         if self._lag_us:
             parts.append(f"lag p95 {_rank(self._lag_us, 95):.0f} us")
-        if state.failed:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in self._errors.most_common(3))
-            parts.append(f"{state.failed} failed" + (f" ({kinds})" if kinds else ""))
-        return "  ".join(parts)
+        return parts
+
+    def _sparkline(self, now_s: int, width: int) -> list[str]:
+        """Return the requests of each of the last seconds as a line; none before there are a few."""
+        says = f"req/s, last {MINUTE_S} s"
+        seconds = min(now_s, MINUTE_S, width - len(says) - len(GAP))
+        if seconds < 2:
+            return []
+        ends = [self._done_by(now_s - seconds + i) for i in range(seconds + 1)]
+        counts = [late - early for early, late in pairwise(ends)]
+        top, levels = max(counts), BLOCKS if self._fine else PLAIN_BLOCKS
+        cells = [levels[-(-count * (len(levels) - 1) // top)] if top else levels[0] for count in counts]
+        return [f"{''.join(cells)}{GAP}{says}"]
+
+    def _done_by(self, second: int) -> int:
+        """Return how many requests had ended by the end of a second; of one without a look what the one before had."""
+        while second >= 0 and second not in self._done_by_second:
+            second -= 1
+        return self._done_by_second.get(second, 0)
 
     def _share(self, state: RunState, elapsed_ns: int) -> float | None:
         """How much is done, by number or by time; None where neither is known."""
@@ -112,20 +163,59 @@ class Progress(Sink):
             return min(state.done / state.total, 1.0)
         return min(elapsed_ns / self._duration_ns, 1.0) if self._duration_ns else None
 
+    def _draw(self, lines: Sequence[str]) -> None:
+        """Write the lines over those of the last time."""
+        text = "\n".join(self._colored(line) for line in lines)
+        sys.stderr.write(f"{self._back()}{text}")
+        sys.stderr.flush()
+        self._drawn = len(lines)
+
+    def _back(self) -> str:
+        """Return what leads to the first of the drawn lines and wipes them."""
+        up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
+        return f"\r{up}\x1b[J"
+
     def _colored(self, text: str) -> str:
         if not self._color:
             return text
-        full = len(text) - len(text.lstrip("#"))
-        shown = f"\x1b[32m{'━' * full}\x1b[0m{text[full:]}" if full else text
-        words, mark, rest = shown.rpartition("  ")
-        return f"{words}{mark}\x1b[31m{rest}\x1b[0m" if " failed" in rest else shown
+        full = len(text) - len(text.lstrip("━#"))
+        if full:
+            return f"\x1b[32m{text[:full]}\x1b[0m{text[full:]}"
+        before, mark, after = text.partition(" failed")
+        if not mark:
+            return text
+        words, space, count = before.rpartition(GAP)
+        return f"{words}{space}\x1b[1;31m{count}{mark}{after}\x1b[0m"
 
-    def on_end(self, result: RunResult) -> None:  # noqa: ARG002
+    def on_end(self, result: RunResult) -> None:
+        """Wipe what is drawn; what is computed until `close` is said beside a spinner."""
+        if self._drawn:
+            sys.stderr.write(self._back())
+            sys.stderr.flush()
+            self._drawn = 0
+            self._spinner.start(f"computing the figures of {len(result.listed):,} requests" if result else "computing")
+
+    def close(self) -> None:
         """Leave a clean line to what follows."""
         if self._drawn:
-            sys.stderr.write("\r\x1b[K")
+            sys.stderr.write(self._back())
             sys.stderr.flush()
-            self._drawn = False
+            self._drawn = 0
+        self._spinner.stop()
+
+
+def _flow(parts: Sequence[str], width: int) -> list[str]:
+    """Return the parts on lines of at most this width; one that is wider is broken at its blanks."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(GAP) + len(part) <= width:
+            lines[-1] += f"{GAP}{part}"
+        elif len(part) <= width or " " not in part:
+            lines.append(part)
+        else:
+            head, _, tail = part.rpartition(" ")
+            lines += [*_flow([head], width), *_flow([tail], width)]
+    return lines
 
 
 def _rank(values: deque[float], percent: int) -> float:

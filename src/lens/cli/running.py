@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     from lens.cli.page import page_console
     from lens.report.run import print_report
 
-    result = run_settings(settings)
+    result = run_settings(settings, prepare=lambda found: found.summary)
     if result.ended_by is not None and not result.summary.successes:
         tell_troubles(result)  # there is nothing to show
         tell_hints(settings, result)
@@ -59,10 +60,12 @@ def run_settings(
     gates_of_each: bool = False,
     gates_of_targets: bool = False,
     journal: Path | None = None,
+    prepare: Callable[[RunResult], object] | None = None,
 ) -> RunResult:
     """Carry out a run with the progress line that the settings ask for; SIGINT and SIGTERM stop it.
 
     journal: an output that the command writes itself when the run is over.
+    prepare: what is computed of the result before it is shown; the progress says so meanwhile.
 
     Raises:
         LensError: nothing could be measured, or written.
@@ -84,16 +87,26 @@ def run_settings(
         signals=True,
         end_if_refused=True,
     )
-    return trio.run(partial(driver.run, settings.config, *_progress(settings), options=options))
+    with _shown_progress(settings) as sinks:
+        result = trio.run(partial(driver.run, settings.config, *sinks, options=options))
+        if prepare is not None:
+            prepare(result)
+        return result
 
 
-def _progress(settings: Settings) -> list[Sink]:
-    """Return the progress line that the settings ask for, if any."""
+@contextmanager
+def _shown_progress(settings: Settings) -> Iterator[Sequence[Sink]]:
+    """Yield the progress that the settings ask for, if any; what it draws is wiped at the end."""
     if settings.ui == "none":
-        return []
+        yield ()
+        return
     from lens.cli.progress import Progress
 
-    return [Progress(live=settings.ui == "live", duration_ns=settings.config.load.duration_ns)]
+    progress = Progress(live=settings.ui == "live", duration_ns=settings.config.load.duration_ns)
+    try:
+        yield (progress,)
+    finally:
+        progress.close()
 
 
 def tell_troubles(result: RunResult, measured: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 PATIENCE_S = 1.0
 # How often a share is written anew.
 EVERY_S = 0.2
+SPIN_S = 0.1
+FRAMES, PLAIN_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 
 
 class Steps:
@@ -53,3 +56,39 @@ def shown_steps() -> Iterator[Steps]:
         yield steps
     finally:
         steps.clear()
+
+
+class Spinner:
+    """A line that moves while a long step is under way; drawn by a thread of its own, so that the step need not."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, text: str) -> None:
+        """Begin to say what is being done; a step that is over in a moment is not said."""
+        if not self._live or self._thread is not None:
+            return
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._spin, args=(text,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wipe the line."""
+        if self._thread is None:
+            return
+        self._ended.set()
+        self._thread.join()
+        self._thread = None
+
+    def _spin(self, text: str) -> None:
+        frames = FRAMES if (getattr(sys.stderr, "encoding", "") or "").lower().startswith("utf") else PLAIN_FRAMES
+        turn = 0
+        while not self._ended.wait(SPIN_S):
+            sys.stderr.write(f"\r\x1b[K{frames[turn % len(frames)]} {text}")
+            sys.stderr.flush()
+            turn += 1
+        if turn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
