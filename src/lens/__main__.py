@@ -20,6 +20,7 @@ def main() -> None:
 
         code = run(lll, sys.argv[1:])
     except KeyboardInterrupt:  # before or after anything that could say so
+        sys.stderr.write("lll: interrupted\n")
         code = INTERRUPTED
     gc.freeze()  # what is left ends with the process
     sys.exit(code)
