@@ -147,8 +147,17 @@ def test_a_client_that_wakes_late_takes_the_queue_for_nobodys():
     waits = [asked(8 + i, CONCURRENT, 250) for i in range(5)]
     found = diagnose(healthy(at_once=waits), client=Client(loop_lag_ms=150.0))
     assert any(sentence.startswith("queue: ") and "this client itself" in sentence for sentence in found.untold)
-    assert found.findings[-1].cause == "client"
-    assert found.findings[-1].kind == "warning"
+    # It is named before anybody else is blamed.
+    assert found.findings[0].cause == "client"
+    assert found.findings[0].kind == "warning"
+    assert found.findings[0].says.startswith("this client is overloaded")
+
+
+def test_a_busy_machine_is_told_from_the_endpoint_and_from_this_client():
+    found = diagnose(healthy(), client=Client(load_per_cpu=7.5, loop_lag_ms=1.0))
+    assert found.findings[0].cause != "client"
+    (busy,) = [one for one in found.findings if one.cause == "client"]
+    assert busy.says.startswith("this machine is busy: 7.5 processes")
 
 
 def test_decode_is_the_time_after_the_first_token():
@@ -238,7 +247,7 @@ def test_a_limit_that_is_nearly_used_up_is_a_warning():
     ],
 )
 def test_a_client_that_disturbs_its_figures_says_so(client, says):
-    found = diagnose(healthy(), client=client).findings[-1]
+    (found,) = [one for one in diagnose(healthy(), client=client).findings if one.cause == "client"]
     assert (found.cause, found.kind) == ("client", "warning")
     assert says in found.says
 

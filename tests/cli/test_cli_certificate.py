@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from cli_program import lll
 
-from lens.calibration import Calibration, Case, Spread
+from lens.calibration import Calibration, Case, Condition, Spread, Verdict
+from lens.calibration.verdicts import BUSY
 from lens.history.read import read_run
 from lens.model import Machine
 from lens.orchestrator.run_info import machine
@@ -50,6 +51,24 @@ def test_a_self_test_that_measured_nothing_does_not_replace_one_that_did(cache):
     remember(found())
     remember(found(tokens=None))
     assert recall(HERE) is not None
+
+
+@pytest.mark.parametrize(
+    ("why", "holds", "load", "kept"),
+    [
+        (f"{BUSY}: the simulator itself was late", False, "", False),
+        ("this machine cannot reach it now", False, "others work on this machine now", False),
+        ("this machine cannot reach it now", False, "", True),
+        ("", True, "others work on this machine now", True),
+    ],
+)
+def test_errors_that_a_busy_machine_made_are_not_kept_as_the_instruments(cache, why, holds, load, kept):
+    verdict = Verdict(claim="stamps within 100 us", holds=holds, figure_us=900.0, why=why)
+    condition = Condition(name="load", value="9 on 2 processors", doubt=load)
+    one = msgspec.structs.replace(found(), verdicts=(verdict,), conditions=(condition,))
+    remember(one)
+    assert (recall(HERE) is not None) == kept
+    assert (one.disturbed == "") == kept
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"machine": 3}', b"\xff"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import socket
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from cli_program import lll
+from served import served
 
 from lens.simulator import make_script, start
 from lens.simulator.proxy import ProxyScript, start_proxy
@@ -113,6 +115,36 @@ def test_without_a_model_the_first_that_is_listed_is_asked(strict):
     assert ended.returncode == 0
     assert "none was named; the server lists small first, and 1 more" in " ".join(ended.stdout.split())
     assert strict.log(last=1)[0]["model"] == "small"
+
+
+class Short(BaseHTTPRequestHandler):
+    """A model with a context of 100 words."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        words = sum(len(message["content"].split()) for message in asked["messages"])
+        error = {"error": {"message": "maximum context length is 100 tokens", "code": "context_length_exceeded"}}
+        chunk = {"choices": [{"index": 0, "delta": {"content": "so"}, "finish_reason": "stop"}]}
+        fits = words <= 100
+        body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n" if fits else json.dumps(error)
+        self.send_response(200 if fits else 400)
+        self.send_header("content-type", "text/event-stream" if fits else "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_probe_that_is_too_long_for_the_model_is_shortened_and_asked_again():
+    with served(Short) as url:
+        told, code = doctor(f"{url}/v1", "-m", "x", "-n", "1", "-c", "2", "--input-tokens", "400")
+    assert code == 0
+    assert told["answered"] == told["asked"]
+    assert not any(one["kind"] == "failure" for one in told["findings"])
+    (note,) = told["notes"]
+    assert re.match(r"long prompt: shortened to (100|50) tokens", note)
 
 
 def test_a_port_where_nobody_listens_and_a_name_that_is_none():

@@ -13,7 +13,7 @@ from lens._core.clock import now_ns, sample_offset
 from lens.calibration.audit import Condition, conditions
 from lens.calibration.capacity import Capacity, capacity
 from lens.calibration.cases import Case, Scheme, Spread, case_of, measured, spread_of
-from lens.calibration.verdicts import Verdict, verdicts_of
+from lens.calibration.verdicts import BUSY, Verdict, verdicts_of
 from lens.model import Machine
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.run_info import machine
@@ -46,6 +46,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def holds(self) -> bool:
         return all(verdict.holds for verdict in self.verdicts)
+
+    @property
+    def disturbed(self) -> str:
+        """What disturbed the self-test, so that its errors are not the instrument's alone; "" where nothing did."""
+        if self.holds:
+            return ""
+        busy = [verdict.why for verdict in self.verdicts if verdict.why.startswith(BUSY)]
+        load = [f"{BUSY}: {one.name} {one.value}" for one in self.conditions if one.name == "load" and one.doubt]
+        return next(iter([*busy, *load]), "")
 
 
 async def selftest(

@@ -13,6 +13,7 @@ from lens.units import us
 # What is promised (README, Precision), and for how many streams of 50 tokens a second.
 TOKEN_P99_US = 100.0
 TTFT_BIAS_US = 50.0
+BUSY = "the machine is busy"
 # The share of a figure that its measuring may be.
 OVERHEAD = 0.01
 
@@ -82,7 +83,7 @@ def _in_the_way(case: Case, here: Machine) -> str:
         return "one processor is shared by the instrument and the simulator"
     late = case.simulator_late
     if late is not None and late.p99_us > TOKEN_P99_US:
-        return f"the machine is busy: the simulator itself was up to {late.p99_us:.0f} us late (p99)"
+        return f"{BUSY}: the simulator itself was up to {late.p99_us:.0f} us late (p99)"
     return "this machine cannot reach it now"
 
 

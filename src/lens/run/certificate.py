@@ -27,8 +27,11 @@ def _file() -> Path:
 
 
 def remember(certificate: Any) -> None:
-    """Keep the certificate of a self-test (a Calibration) for later runs, if it measured anything."""
-    if not any(case.tokens for case in certificate.cases):
+    """Keep the certificate of a self-test (a Calibration) for later runs, if it measured the instrument.
+
+    Errors that a busy machine made are not the instrument's: of such a self-test nothing is kept.
+    """
+    if certificate.disturbed or not any(case.tokens for case in certificate.cases):
         return
     path = _file()
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: a user without a home

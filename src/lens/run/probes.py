@@ -44,6 +44,8 @@ SHORT_ANSWER_TOKENS = 16
 SHORT_PROMPT = "Say hello."
 # Any model can go on with this for long, and none has to think about it.
 LONG_TASK = "Count from 1 to 500 in words, one after the other, and write nothing else."
+# A question that is too long for the model is halved, down to this many tokens.
+LEAST_TOKENS = 32
 # How often the loop's own lag is looked at.
 LOOK_EVERY_NS = 10 * NS_PER_MS
 # After such a failure the same request is not asked again: the answer would be the same.
@@ -84,6 +86,12 @@ class Question(NamedTuple):
     prompts: PromptConfig
     load: dict[str, Any]
 
+    @property
+    def tokens(self) -> int:
+        """The length that makes it what it is: of the long prompt, of the long answer; 0 of a short one."""
+        said = {LONG_PROMPT: self.prompts.input_tokens, LONG_ANSWER: self.prompts.output_tokens}.get(self.name)
+        return int(said or 0)
+
 
 class Examination(NamedTuple):
     """All that was seen."""
@@ -94,6 +102,7 @@ class Examination(NamedTuple):
     over_budget: str | None = None
     stopped_by: str | None = None
     named_by_server: bool = False  # the model
+    notes: tuple[str, ...] = ()  # what was asked otherwise than wanted, in words
 
 
 def questions(asking: Asking) -> list[Question]:
@@ -144,6 +153,7 @@ async def _examine(
     config = msgspec.structs.replace(config, targets=(target,))
     records: list[Record] = []
     warnings: list[str] = []
+    notes: dict[str, str] = {}
     watch = LoopWatch()
     over_budget: str | None = None
     async with trio.open_nursery() as beside:
@@ -152,6 +162,12 @@ async def _examine(
         for question in questions(asking):
             on_question(question)
             found = await _ask(_settings(config, question, spent_nusd), book, stop)
+            while _too_long(found) and (shorter := shortened(question)) is not None and not stop.asked:
+                spent_nusd += found.spent_nusd or 0
+                notes[question.name] = f"{question.name}: shortened to {shorter.tokens} tokens: the model takes no more"
+                question = shorter
+                on_question(question)
+                found = await _ask(_settings(config, question, spent_nusd), book, stop)
             records += [
                 msgspec.structs.replace(record, index=len(records) + i, stage=question.name)
                 for i, record in enumerate(found.records)
@@ -164,7 +180,22 @@ async def _examine(
         beside.cancel_scope.cancel()
     if any(record.category == "not_found" for record in records):
         served = await locate_api(make_target(config.targets[0]), served)
-    return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server)
+    told = tuple(notes.values())
+    return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server, told)
+
+
+def _too_long(found: RunResult) -> bool:
+    """Whether the model refused every request of a question for its length."""
+    return bool(found.records) and all(record.category == "context_length" for record in found.records)
+
+
+def shortened(question: Question) -> Question | None:
+    """Return a question of half its length; None where it is short already, or of a fixed length."""
+    prompts, half = question.prompts, question.tokens // 2
+    if half < LEAST_TOKENS:
+        return None
+    field = "input_tokens" if question.name == LONG_PROMPT else "output_tokens"
+    return question._replace(prompts=msgspec.structs.replace(prompts, **{field: str(half)}))
 
 
 def _settings(config: RunConfig, question: Question, spent_nusd: int) -> RunConfig:

@@ -21,6 +21,8 @@ from lens.model import Record
 WORTH_SHARE = 0.03
 # And nobody feels less than this.
 WORTH_MS = 1.0
+# A loop that woke this late, as a share of the largest cause, may have made it.
+OWN_SHARE = 0.25
 CAUSES = (*FIRST_TOKEN, decode, buffering, limits, client)
 
 
@@ -54,8 +56,12 @@ def diagnose(
     large = [f for f in timed if (f.ms or 0) >= WORTH_MS and (f.share or 0) >= WORTH_SHARE]
     if not large and not failures:
         large = timed[:1]
+    warned = sorted((f for f in found if f.kind == "warning"), key=lambda one: one.cause != "client")
+    disturbed = client is not None and bool(timed) and (client.loop_lag_ms or 0) > OWN_SHARE * (timed[0].ms or 0)
+    # A client that is as late as what it found is named before anybody else is blamed.
+    first = [f for f in warned if f.cause == "client"] if disturbed else []
     return Diagnosis(
-        findings=(*failures, *large, *[f for f in found if f.kind == "warning"]),
+        findings=(*failures, *first, *large, *[f for f in warned if f not in first]),
         fine=(*[f for f in timed if f not in large], *[f for f in found if f.kind == "fine"]),
         untold=tuple([one for one in told if isinstance(one, str)]),
         asked=len(records),

@@ -13,6 +13,7 @@ import numpy as np
 from lens.analysis.diagnosis.symptoms import (
     FEWEST_EVENTS,
     LONG_ANSWER,
+    Client,
     Finding,
     Found,
     Stream,
@@ -221,7 +222,7 @@ def client(view: View) -> Found:
         return Finding(
             cause="client",
             kind="warning",
-            says=f"this client: {'; '.join(trouble)}",
+            says=f"{_subject(here)}: {'; '.join(trouble)}",
             ms=own,
             evidence=tuple(evidence),
             try_next="ask from a machine with less to do; `lll selftest` tells this instrument's own error here",
@@ -234,3 +235,11 @@ def client(view: View) -> Found:
         evidence=tuple(evidence),
         try_next="`lll selftest` tells this instrument's own error on this machine",
     )
+
+
+def _subject(here: Client | None) -> str:
+    """Return who disturbs: this process, others on this machine, or something else about this client."""
+    if here is not None and ((here.loop_lag_ms or 0) > LOOP_LAG_MS or (here.cpu_share or 0) > CPU_SHARE):
+        return "this client is overloaded"
+    busy = here is not None and (here.load_per_cpu or 0) > LOAD_PER_CPU
+    return "this machine is busy" if busy else "this client"

@@ -189,6 +189,7 @@ def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:
         "model": found.served.model,
         "url": found.served.base_url,
         "questions": _questions(found),
+        **({"notes": found.notes} if found.notes else {}),
         **msgspec.to_builtins(diagnosis),
     }
     return clean_json(mask_secrets(msgspec.json.format(msgspec.json.encode(told)).decode())) + "\n"
@@ -223,6 +224,8 @@ def print_diagnosis(
         line("model", f"none was named; the server lists {lists}")
     asked = "; ".join(f"{name}: {requests(numbers)}" for name, numbers in _questions(found).items())
     line("asked", f"{diagnosis.asked} requests, {diagnosis.answered} answered" + (f" ({asked})" if asked else ""))
+    for note in found.notes:
+        line("note", note)
     if diagnosis.total_ms is not None:
         whole = "a request over a new connection, with long prompt and long answer, while the others ask too"
         line("total", f"{figure(diagnosis.total_ms)} ms: {whole}")

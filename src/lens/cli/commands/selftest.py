@@ -56,7 +56,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
     """Measure this instrument's own error on this machine.
 
     The simulator runs in another process and logs when each of its writes happened; the error is this instrument's
-    timestamp minus that log. About 3 s per line. The result is recorded in every later run on this machine.
+    timestamp minus that log. About 3 s per line. The result is recorded in every later run on this machine, unless
+    other processes disturbed it.
     """
     import msgspec
     import trio
@@ -90,6 +91,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
         click.echo(certificate)
     else:
         print_calibration(console_for(), found)
+    if found.disturbed:
+        echo(f"lll: not recorded for later runs, {found.disturbed}; run it again when the machine is idle", err=True)
     if not any(case.tokens for case in found.cases):
         return ExitCode.NOTHING_MEASURED
     return ExitCode.THRESHOLD if ctx.params["check"] and not found.holds else ExitCode.OK
