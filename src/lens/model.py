@@ -87,6 +87,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 # What a clock can say; anything else in a file is no stamp.
 Ns = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Place = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class Stamps(Noun, frozen=True):
@@ -290,11 +291,11 @@ class SessionTurn(Noun, frozen=True):
     """Which turn of which session a request is, and what it waited for."""
 
     session_id: str
-    turn: int  # place within its session, from 0
-    turns: int  # of the session
-    after: tuple[int, ...] = ()  # turns that had to end before it
-    think_ns: int = 0  # pause of the person before it, once these had ended
-    tool_ns: int = 0  # time that tools took before it, likewise
+    turn: Place  # within its session, from 0
+    turns: Place  # of the session
+    after: tuple[Place, ...] = ()  # turns that had to end before it
+    think_ns: Ns = 0  # pause of the person before it, once these had ended
+    tool_ns: Ns = 0  # time that tools took before it, likewise
     planned_ns: Ns | None = None  # when the schedule wanted the session to start; None: when a lane was free
 
 

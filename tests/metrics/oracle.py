@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -378,6 +378,84 @@ def time_to_valid_ms(record: Record) -> float | None:
     return ms(judged.usable_ns) if judged is not None and judged.valid and judged.usable_ns is not None else None
 
 
+def uncached_tokens(record: Record) -> int | None:
+    prompt, cached = _usage("input_tokens")(record), _usage("cache_read_tokens")(record)
+    return None if prompt is None or cached is None or cached > prompt else prompt - cached
+
+
+def cached_share(record: Record) -> float | None:
+    prompt, cached = _usage("input_tokens")(record), _usage("cache_read_tokens")(record)
+    return cached / prompt if prompt and cached is not None else None
+
+
+# Of metrics that need the other turns of a session; see session_figures.
+OF_SESSIONS = {
+    "task_ms", "task_from_schedule_ms", "task_model_ms", "task_tool_ms", "task_think_ms", "task_client_ms",
+    "critical_ms", "cache_missed_tokens",
+}  # fmt: skip
+
+
+def session_figures(records: Sequence[Record]) -> dict[str, list[float | None]]:
+    """The metrics of sessions and of turns beside each other; None where they are not measured."""
+    found: dict[str, list[float | None]] = {name: [None] * len(records) for name in OF_SESSIONS}
+    sessions: dict[str, dict[int, int]] = {}
+    for place, one in enumerate(records):
+        if one.session:
+            sessions.setdefault(one.session.session_id, {})[one.session.turn] = place
+    least = min([n for one in records if one.session and (n := _usage("cache_read_tokens")(one))], default=None)
+    for places in sessions.values():
+        turns = {turn: records[place] for turn, place in places.items()}
+        for turn, one in turns.items():
+            found["cache_missed_tokens"][places[turn]] = _missed(one, turns, least)
+        whole = all(one.status is Status.SUCCESS and one.stamps.end is not None for one in turns.values())
+        if whole and len(turns) == next(iter(turns.values())).session.turns:
+            _add_task(found, turns, places)
+    return found
+
+
+def _missed(one: Record, turns: dict[int, Record], least: int | None) -> int | None:
+    before = [turns[turn] for turn in one.session.after if turn in turns and _begin(turns[turn]) < _begin(one)]
+    prompts = [n for each in before if (n := _usage("input_tokens")(each)) is not None]
+    own, cached = _usage("input_tokens")(one), _usage("cache_read_tokens")(one)
+    if not prompts or own is None or cached is None or least is None:
+        return None
+    expected = min(*prompts, own)
+    if expected < least:
+        return None
+    return 0 if cached >= expected / 2 else expected - cached
+
+
+def _begin(one: Record) -> int:
+    return one.tries[0].start_ns if one.tries else one.stamps.start
+
+
+def _add_task(found: dict[str, list[float | None]], turns: dict[int, Record], places: dict[int, int]) -> None:
+    last = max(turns, key=lambda turn: (turns[turn].stamps.end, turn))
+    first = min(map(_begin, turns.values()))
+    parts = dict.fromkeys(("model", "tool", "think", "client"), 0)
+    for place in places.values():
+        found["critical_ms"][place] = 0
+    at: int | None = last
+    while at is not None:
+        one = turns[at]
+        before = [turn for turn in one.session.after if turn in turns and _begin(turns[turn]) < _begin(one)]
+        at_before = max(before, key=lambda turn: (turns[turn].stamps.end, turn), default=None)
+        since = first if at_before is None else turns[at_before].stamps.end
+        begin = max(_begin(one), since)
+        tool = min(one.session.tool_ns, begin - since)
+        think = min(one.session.think_ns, begin - since - tool)
+        adds = {"model": one.stamps.end - begin, "tool": tool, "think": think, "client": begin - since - tool - think}
+        parts = {name: parts[name] + adds[name] for name in parts}
+        found["critical_ms"][places[at]] = ms(sum(adds.values()))
+        at = at_before
+    place, took = places[last], turns[last].stamps.end - first
+    found["task_ms"][place] = ms(took)
+    planned = [one.session.planned_ns for one in turns.values() if one.session.planned_ns is not None]
+    found["task_from_schedule_ms"][place] = ms(turns[last].stamps.end - planned[0]) if planned else None
+    for name, part in parts.items():
+        found[f"task_{name}_ms"][place] = ms(part)
+
+
 FORMULAS: dict[str, Callable[[Record], float | int | None]] = {
     **{f"{phase}_ms": _span(f"{phase}_start", f"{phase}_end") for phase in ("dns", "tcp", "proxy", "tls", "send")},
     "connect_ms": connect_ms,
@@ -421,6 +499,8 @@ FORMULAS: dict[str, Callable[[Record], float | int | None]] = {
     "output_tokens": output_tokens,
     "thinking_tokens": _usage("reasoning_tokens"),
     "cached_tokens": _usage("cache_read_tokens"),
+    "uncached_tokens": uncached_tokens,
+    "cached_share": cached_share,
 }
 # Of those that stay valid when the request fails after them.
 PARTIAL = {

@@ -53,6 +53,9 @@ FULL = {
     "output_tokens": 6,
     "thinking_tokens": 2,
     "cached_tokens": None,
+    "uncached_tokens": None,
+    "cached_share": None,
+    "task_ms": None,
 }
 
 
@@ -67,6 +70,8 @@ requests_per_second cost_per_token error_rate_network error_rate_rate_limit erro
 error_rate_invalid_request error_rate_cancelled longest_gap_text_ms longest_gap_thinking_ms longest_gap_tool_ms
 tool_first_ms tool_ready_ms tool_deltas tool_silence_before_ms tool_silence_inside_ms first_sentence_ms first_line_ms
 first_code_block_ms valid time_to_valid_ms valid_rate
+uncached_tokens cached_share cache_missed_tokens task_ms task_from_schedule_ms task_model_ms task_tool_ms task_think_ms
+task_client_ms critical_ms cache_read_share sessions_per_second session_success_rate goodput_sessions_per_second
 """
 
 
@@ -197,7 +202,7 @@ def test_every_metric_says_all_there_is_to_know():
     for metric in METRICS.values():
         assert metric.formula
         assert metric.source
-        assert metric.unit in ("ms", "us", "tokens", "tokens/s", "requests/s", "count", "share", "USD")
+        assert metric.unit in ("ms", "us", "tokens", "tokens/s", "requests/s", "sessions/s", "count", "share", "USD")
         if metric.unit in ("ms", "us"):
             assert metric.name.endswith(f"_{metric.unit}")
 

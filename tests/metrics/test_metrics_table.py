@@ -66,7 +66,12 @@ def any_record(draw):
     return record(
         events=events,
         stamps=draw(any_stamps()),
-        usage=draw(st.none() | st.builds(Usage, input_tokens=count, output_tokens=claimed, reasoning_tokens=count)),
+        usage=draw(
+            st.none()
+            | st.builds(
+                Usage, input_tokens=count, output_tokens=claimed, reasoning_tokens=count, cache_read_tokens=count
+            )
+        ),
         tokens_per_event=None if told is None else array("q", told),
         server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
         stamp_kind=draw(st.sampled_from(["kernel", "read"])),
@@ -94,7 +99,7 @@ def absent_as_none(column):
 
 
 def test_every_metric_of_a_request_is_held_to_a_formula_over_one_record():
-    assert set(oracle.FORMULAS) == {m.name for m in request_metrics() if m.kind != "cost"}
+    assert {*oracle.FORMULAS, *oracle.OF_SESSIONS} == {m.name for m in request_metrics() if m.kind != "cost"}
     assert {m.name for m in request_metrics() if m.partial} == oracle.PARTIAL
 
 

@@ -214,6 +214,21 @@ def _hidden_thinking(request: Request, _: Metric) -> Sequence[Used]:
     )
 
 
+def _session(request: Request, metric: Metric) -> Sequence[Used]:
+    """Return which turn of which session it is; of a metric of sessions what each turn of the critical path adds."""
+    at = request.record.session
+    if at is None:
+        return [Used("session", None, "none")]
+    before = f", after {', '.join(map(str, at.after))}" if at.after else ""
+    found = [Used("session", None, f"{at.session_id}, turn {at.turn} of {at.turns}{before}")]
+    if metric.of_session:
+        row = int(request.table.of_whole(lambda whole: np.arange(len(whole)))[0])
+        for turn, parts in request.table.sessions.path(row):
+            adds = [f"{name} {ns / NS_PER_MS:.3f}" for name, ns in parts.items() if ns]
+            found.append(Used(f"turn {turn}", None, f"{sum(parts.values()) / NS_PER_MS:.3f} ms: {', '.join(adds)}"))
+    return found
+
+
 _READERS: dict[str, Reader] = {
     "first_token": _edge(CONTENT, 0),
     "first_output_token": _edge(OUTPUT, 0),
@@ -226,6 +241,7 @@ _READERS: dict[str, Reader] = {
     "server_timing": _server_timing,
     "hidden_thinking": _hidden_thinking,
     "usage": _counts,
+    "session": _session,
     "price": _price,
 }
 

@@ -39,6 +39,12 @@ class _Function:
     def reduceat(self) -> _Function:
         return _Function(f"{self._name}.reduceat", functions.REDUCE_AT[self._name])
 
+    @property
+    def at(self) -> Callable[..., None]:
+        """numpy's own, which changes an array of numpy."""
+        found: Callable[..., None] = _of_numpy(f"{self._name}.at")
+        return found
+
 
 class _Numpy:
     """Stands for the module numpy."""

@@ -93,6 +93,7 @@ def _readers(pa: Any) -> Readers:
         "http_status": coded("http_status", whole),
         "index": plain("index", whole),
         "target_index": plain("target_index", whole),
+        "turn": (whole, lambda table: pa.array(table.column("turn").astype(np.int64), mask=table.column("turn") < 0)),
         "retries": (whole, lambda table: pa.array(table.column("tries"), type=whole)),
         "stream": plain("stream", yes),
         "warmup": plain("warmup", yes),

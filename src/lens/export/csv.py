@@ -38,11 +38,12 @@ FIRST_COLUMNS = (
 _REQUEST_COLUMNS = (
     "request_id", "index", "target", "target_index", "category", "http_status", "error", "finish_reason",
     "served_model", "stamp_kind", "retries", "stream", "warmup", "stage", "token_source",
+    "session_id", "turn", "cache_miss",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CODED = (
     "provider", "model", "target", "status", "category", "http_status", "finish_reason", "served_model", "stage",
-    "token_source",
+    "token_source", "session_id", "cache_miss",
 )  # fmt: skip
 # Characters for which RFC 4180 wants quotes.
 _SPECIAL = re.compile('[,"\r\n]')
@@ -121,6 +122,7 @@ _READ: dict[str, Callable[[Table], list[Any]]] = {
     "stamp_kind": lambda table: _texts(Codes(table.kernel.astype(np.int8), ("read", "kernel"))),
     "retries": _numbers("tries"),
     **{name: _numbers(name) for name in ("index", "target_index")},
+    "turn": lambda table: [number if number >= 0 else _EMPTY for number in table.column("turn").tolist()],
     **{name: _flags(name) for name in ("stream", "warmup")},
     **{name: _coded(name) for name in _CODED},
 }

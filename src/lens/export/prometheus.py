@@ -21,6 +21,7 @@ from lens.export.buckets import (
     GAP_MS,
     LATENCY_MS,
     SHARE,
+    TASK_MS,
     Buckets,
     fill_buckets,
     first_seen,
@@ -61,6 +62,7 @@ _HISTOGRAMS = {
     "itl_ms": Histogram("itl_ms", "Inter-token latency", GAP_MS),
     "tpot_ms": Histogram("tpot_ms", "Time per output token after the first, of a request", GAP_MS),
     "connect_ms": Histogram("connect_ms", "Lookup, connect and handshake of a new connection", CONNECT_MS),
+    "task_ms": Histogram("task_ms", "Time of a session, from its first start to its last end", TASK_MS),
     "cost_per_request": Histogram("total_cost", "Cost per request in USD", COST_USD),
 }
 # Of metrics that were added, by their unit.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lens.arrays.dispatch import np
@@ -77,3 +80,15 @@ def compact(column: NDArray[Any], usual: Any) -> NDArray[Any] | Sparse:
     if len(places) >= SPARSE_SHARE * len(column):
         return column
     return Sparse(places.astype(np.int32 if len(column) < 2**31 else np.int64), column[places], usual, len(column))
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Records know nothing that knows them, so looking for cycles among millions of them is time for nothing."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

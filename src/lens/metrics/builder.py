@@ -7,10 +7,8 @@ never lies in memory as objects.
 
 from __future__ import annotations
 
-import gc
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,10 +22,11 @@ from lens.arrays.lists import ListArray
 from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
-from lens.metrics.buffer import Buffer, compact
+from lens.metrics.buffer import Buffer, compact, gc_paused
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
 from lens.metrics.packing import EVENT_COLUMNS, content_lists, event_columns, narrow, tcp_of, unpacked, wall_us
+from lens.metrics.session_columns import session_columns, session_ids
 from lens.metrics.table import Table
 from lens.metrics.target_names import named_targets
 from lens.metrics.token_counts import tokens_of_events
@@ -94,7 +93,7 @@ class TableBuilder:
         except ConfigError as error:
             self.warnings.append(f"{error}: left out, costs are those of today's prices")
         columns: dict[str, Any] = {}
-        lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}, "calls": {}}
+        lists: dict[str, dict[str, Column]] = {"events": {}, "timing": {}, "calls": {}, "after": {}}
         if not self._parts:
             self._put_empty()
         for name in list(self._parts):
@@ -229,6 +228,9 @@ class TableBuilder:
         for name in ("reused", "peer", "tls_resumed"):
             self._put_codes(name, [None if one is None else getattr(one, name) for one in connections])
         self._put_codes("cache_miss", [record.cache_miss and record.cache_miss.reason for record in records])
+        self._put_codes("session_id", session_ids(records))
+        for name, column in session_columns(records, self._array).items():
+            self._put(name, column)
         self._put_codes("labels", [tuple(sorted(record.labels.items())) for record in records])
 
     def _timings(self, records: Sequence[Any]) -> None:
@@ -383,15 +385,3 @@ def read_tables(
 
 def _tell_of_several(on_progress: OnProgress, number: int, files: int, share: float) -> None:
     on_progress((number + share) / files)
-
-
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """Records know nothing that knows them, so looking for cycles among millions of them is time for nothing."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -101,6 +101,7 @@ class Columns:
         self._parent, self._rows = parent, rows
         self._places: dict[str, Column | slice] = {}
         self.runs = tuple(runs)
+        self.whole = parent is None  # of a session all turns are in here, or nowhere
 
     def __len__(self) -> int:
         rows = self._rows
@@ -374,6 +375,7 @@ class Columns:
         """Return the same requests with other marks of warm-up."""
         made = self.take(slice(0, len(self)))
         made._columns["warmup"] = warmup
+        made.whole = True
         return made
 
     def with_records(self, change: Callable[[Record], Record]) -> Self:

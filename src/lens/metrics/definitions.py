@@ -15,6 +15,7 @@ import msgspec
 
 from lens.metrics import content_formulas as c
 from lens.metrics import formulas as f
+from lens.metrics.sessions import session_column
 from lens.units import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     Column = NDArray[Any]
 
-Unit = Literal["ms", "us", "tokens", "tokens/s", "requests/s", "count", "share", "USD"]
+Unit = Literal["ms", "us", "tokens", "tokens/s", "requests/s", "sessions/s", "count", "share", "USD"]
 Better = Literal["lower", "higher"] | None  # None: neither
 Kind = Literal["request", "pooled", "cost", "run"]
 
@@ -42,6 +43,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind = "request"
     partial: bool = False  # stays valid when the request fails after it
     by_slice: bool = True  # may be evaluated a slice of requests at a time
+    of_session: bool = False  # of a session; it stands at the turn that ended last
     aliases: tuple[str, ...] = ()  # as people type it in a threshold
 
     def per_request(self, table: Any) -> Any:
@@ -142,6 +144,24 @@ def _cost(name: str, formula: str, **more: Any) -> None:
             kind="cost",
             by_slice=False,
             read_from=("usage", "price"),
+            **more,
+        )
+    )
+
+
+def _session(name: str, column: str, formula: str, better: Better = "lower", **more: Any) -> None:
+    """Define a time of a session in ms, or of a turn beside the others of its session."""
+    define(
+        Metric(
+            name=name,
+            unit="ms",
+            better=better,
+            formula=formula,
+            source="stamps, and the turns of the session",
+            column=lambda t: session_column(t, column) / NS_PER_MS,
+            by_slice=False,
+            read_from=("start", "end", "session"),
+            of_session=name.startswith("task_"),
             **more,
         )
     )
@@ -296,6 +316,27 @@ _usage("input_tokens", "input_tokens", "all of the prompt, cached or not")
 _usage("output_tokens", "output_tokens", "all billed as output, thinking too")
 _usage("thinking_tokens", "reasoning_tokens", "a part of output_tokens")
 _usage("cached_tokens", "cache_read_tokens", "a part of input_tokens")
+define(Metric(
+    name="uncached_tokens", unit="tokens", better="lower", formula="input_tokens - cached_tokens",
+    source="server usage", column=f.uncached_tokens, read_from=("usage.input_tokens", "usage.cache_read_tokens"),
+))  # fmt: skip
+define(Metric(
+    name="cached_share", unit="share", better="higher", formula="cached_tokens / input_tokens of a request",
+    source="server usage", column=f.cached_share, read_from=("usage.input_tokens", "usage.cache_read_tokens"),
+))  # fmt: skip
+define(Metric(
+    name="cache_missed_tokens", unit="tokens", better="lower",
+    formula="prompt of the turn before - cached_tokens; 0 where half of that prompt or more was cached",
+    source="server usage, and the turns of the session", column=lambda t: session_column(t, "missed_tokens"),
+    by_slice=False, read_from=("usage.input_tokens", "usage.cache_read_tokens", "session"),
+))  # fmt: skip
+_session("task_ms", "task_ns", "last end - first start of a session; at its last turn", aliases=("task",))
+_session("task_from_schedule_ms", "task_from_schedule_ns", "last end - planned start of a session; at its last turn")
+_session("task_model_ms", "model_ns", "part of task_ms: requests on the critical path")
+_session("task_tool_ms", "tool_ns", "part of task_ms: tools on the critical path", None)
+_session("task_think_ms", "think_ns", "part of task_ms: pauses of the person on the critical path", None)
+_session("task_client_ms", "client_ns", "part of task_ms: turns on the critical path started late")
+_session("critical_ms", "critical_ns", "what a turn adds to task_ms; 0 beside the critical path")
 _cost("input_cost", "input tokens x price")
 _cost("output_cost", "output tokens x price")
 _cost("thinking_cost", "thinking tokens x price; a part of output_cost")
@@ -322,5 +363,14 @@ for _kind, _status in f.ERROR_KINDS.items():
 _of_run("valid_rate", "share", "higher", "answers that are what --expect says / answers", "the answers")
 _of_run("requests_per_second", "requests/s", "higher", "successes / window", "outcomes", aliases=("rps",))
 _of_run("output_tokens_per_second", "tokens/s", "higher", "output tokens / window", "outcomes and usage")
+_of_run(
+    "cache_read_share", "share", "higher", "cached_tokens / input_tokens, of all requests together", "server usage",
+)  # fmt: skip
+_of_run("session_success_rate", "share", "higher", "complete sessions / complete and failed ones", "outcomes")
+_of_run("sessions_per_second", "sessions/s", "higher", "complete sessions / window", "outcomes")
+_of_run(
+    "goodput_sessions_per_second", "sessions/s", "higher", "sessions of which every turn met every SLO / window",
+    "outcomes",
+)  # fmt: skip
 _of_run("goodput_rps", "requests/s", "higher", "requests that met every SLO / window", "outcomes")
 _BUILT_IN = frozenset(METRICS)

@@ -233,6 +233,17 @@ def server_ms(t: Columns) -> Column:
     return found
 
 
+def uncached_tokens(t: Columns) -> Column:
+    found: Column = t.usage("input_tokens") - t.usage("cache_read_tokens")
+    return np.where(found < 0, np.nan, found)
+
+
+def cached_share(t: Columns) -> Column:
+    prompt = t.usage("input_tokens")
+    found: Column = t.usage("cache_read_tokens") / np.where(prompt > 0, prompt, np.nan)
+    return found
+
+
 def cost_per_token(t: Any) -> Column:
     """Return the cost over all tokens, of the prompt and of the answer; of a Table."""
     tokens = t.usage("input_tokens") + t.usage("output_tokens")

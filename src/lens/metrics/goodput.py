@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -76,11 +77,18 @@ def _parse(text: str) -> Slo:
     return Slo(metric.name, value)
 
 
+def _of_session(name: str, whole: Table) -> Column:
+    """Return a metric of sessions at each of their turns."""
+    return whole.sessions.everywhere(whole.metric(name))
+
+
 def keep_slos(table: Table, slos: Sequence[Slo]) -> Column:
     """Return which requests of a table kept every SLO, as bool."""
     good = np.ones_like(table.success, dtype=bool)
     for slo in slos:
         column = table.metric(slo.metric)
+        if METRICS[slo.metric].of_session and table.has_sessions:
+            column = table.of_whole(partial(_of_session, slo.metric))
         kept = column >= slo.limit if slo.at_least else column <= slo.limit
         # Nothing came after an answer in one piece, whose pace is good.
         good &= kept | ((table.n == 1) if slo.metric in _PACE else False)

@@ -23,7 +23,7 @@ def join_tables(tables: Sequence[Table]) -> Table:
         else:
             columns[name] = np.concatenate([table.column(name) for table in tables])
     columns["run"] = np.concatenate([table.column("run") + begin for table, begin in zip(tables, begins, strict=False)])
-    for name in ("events", "timing", "calls"):
+    for name in ("events", "timing", "calls", "after"):
         sizes = np.concatenate([np.diff(table.firsts(name)) for table in tables])
         fields = {
             field: np.concatenate([table.listed(name, field) for table in tables])

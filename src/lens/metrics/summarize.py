@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,7 +22,9 @@ from lens.metrics.definitions import metric_named, request_metrics
 from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution
 from lens.metrics.formulas import coalesced_events
 from lens.metrics.goodput import Slo, keep_slos
+from lens.metrics.prefill import LEAST_REQUESTS, PrefillFit, fit_prefill
 from lens.metrics.quality_warnings import quality_warnings
+from lens.metrics.session_summary import SessionSummary, cache_read_share, session_summary
 from lens.metrics.stages import pacing_warnings, stage_rows
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
@@ -141,6 +143,7 @@ def _summary(
     window_s, busy_s = window_of(table)
     costs = table.costs
     output = _total(table, "output_tokens")
+    sessions = session_summary(table, slos)
     good = int((keep_slos(table, slos) & success).sum()) if slos else None
     content = int(table.n[success].sum())
     reused = table.codes("reused")
@@ -174,6 +177,9 @@ def _summary(
         good=good,
         slos=tuple([str(slo) for slo in slos]),
         cached_tokens=_total(table, "cache_read_tokens"),
+        cache_read_share=cache_read_share(table),
+        prefill=prefill_fit(table),
+        **_session_figures(sessions, window_s),
         clock_stepped=int(table.column("clock_stepped").sum()),
         compressed=int(((encodings.codes >= 0) & ~encodings.equal("identity")).sum()),
         one_piece=int(pieces.sum()),
@@ -191,6 +197,29 @@ def _mean(values: Column) -> float | None:
     """Return the mean of the values that were measured; None where none was."""
     known = values[~np.isnan(values)]
     return float(known.sum()) / len(known) if len(known) else None
+
+
+def _session_figures(sessions: SessionSummary | None, window_s: float | None) -> dict[str, Any]:
+    """Return the fields of a summary that are about sessions."""
+    if sessions is None:
+        return {}
+    complete, ended = sessions.complete, sessions.complete + sessions.failed
+    return {
+        "sessions": sessions,
+        "sessions_per_second": complete / window_s if window_s else None,
+        "session_success_rate": complete / ended if ended else None,
+        "goodput_sessions_per_second": sessions.good / window_s if sessions.good is not None and window_s else None,
+    }
+
+
+def prefill_fit(table: Table) -> PrefillFit | None:
+    """Return what tokens of the prompt cost of one target; None where the counts or the stamps do not tell it."""
+    if len(table) < LEAST_REQUESTS or len(table.codes("target").used()) != 1:
+        return None
+    uncached, cached = table.counted("uncached_tokens"), table.counted("cached_tokens")
+    if np.isnan(cached).all():  # what is not told was not cached
+        uncached, cached = table.counted("input_tokens"), np.zeros_like(cached)
+    return fit_prefill(table.counted("ttft_from_send_ms"), uncached, cached, table.codes("session_id").codes)
 
 
 def _counts(table: Table, name: str) -> dict[str, int]:

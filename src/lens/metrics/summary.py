@@ -8,6 +8,8 @@ import msgspec
 
 from lens.metrics.cold_start import ColdStart
 from lens.metrics.distribution import Distribution
+from lens.metrics.prefill import PrefillFit
+from lens.metrics.session_summary import SessionSummary
 from lens.metrics.stages import StageRow
 
 
@@ -55,5 +57,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[StageRow, ...] = ()
     cold_start: ColdStart | None = None
     gpu_cost: dict[str, Decimal] = {}  # of a server of one's own, by the hour: "usd", "usd_per_million_output_tokens"
+    cache_read_share: float | None = None  # cached tokens / input tokens, where both are told; of successes
+    sessions: SessionSummary | None = None  # None: no request is a turn of a session
+    sessions_per_second: float | None = None
+    session_success_rate: float | None = None
+    goodput_sessions_per_second: float | None = None  # None: no SLO was given
+    prefill: PrefillFit | None = None
     notes: tuple[str, ...] = ()  # what the run's own goals came to, in words
     warnings: tuple[str, ...] = ()

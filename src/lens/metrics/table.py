@@ -7,7 +7,7 @@ of one row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +16,7 @@ from lens.errors import ConfigError
 from lens.metrics.buffer import Buffer
 from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
 from lens.metrics.definitions import Metric, metric_named
+from lens.metrics.sessions import Sessions
 from lens.model import Usage
 from lens.pricing import PriceBook
 from lens.pricing.bill import Bill, bill_of
@@ -122,6 +123,25 @@ class Table(Columns):
                     values, of = values[speak], of[speak]
             yield values, (of + at).astype(np.int32)
             at += len(part)
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether any request of the whole table is a turn of a session."""
+        return bool(self.codes("session_id").values)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The sessions of the whole table that this is a part of."""
+        if self._parent is not None and not self.whole:
+            return self._parent.sessions
+        return Sessions(self)
+
+    def of_whole(self, read: Callable[[Table], Column]) -> Column:
+        """Return what is read of the whole table that this is a part of, of these requests."""
+        if self._parent is not None and not self.whole:
+            found: Column = self._parent.of_whole(read)[self._rows]
+            return found
+        return read(self)
 
     @cached_property
     def costs(self) -> Costs:

@@ -17,6 +17,7 @@ from lens.metrics.distribution import Distribution
 from lens.metrics.summary import Summary
 from lens.model import RunInfo
 from lens.report import terminal
+from lens.report.sessions import print_session_counts
 from lens.report.verdicts import print_verdicts
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _ROWS = (
     ("ITL", "itl_ms"),
     ("TPOT", "tpot_ms"),
     ("total", "total_latency_ms"),
+    ("task", "task_ms"),
     ("TTFB", "ttfb_ms"),
     ("connect", "connect_ms"),
     ("tool call", "tool_first_ms"),
@@ -57,6 +59,7 @@ def print_essentials(console: Console, summary: Summary, info: RunInfo, verdicts
     for warning in summary.warnings[:MATTER]:
         terminal.fact(console, "warning", warning, style="yellow")
     _print_throughput(console, summary)
+    print_session_counts(console, summary)
     _print_failures(console, summary)
     latencies = _latency_table(console, summary)
     if latencies.row_count:

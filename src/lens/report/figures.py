@@ -15,6 +15,7 @@ from lens.metrics.summary import Summary
 ROWS = (
     ("TTFT", "ttft_ms"), ("TTFT from schedule", "ttft_from_schedule_ms"), ("TTFO", "ttfo_ms"),
     ("thinking", "thinking_ms"), ("ITL", "itl_ms"), ("TPOT", "tpot_ms"), ("total", "total_latency_ms"),
+    ("task", "task_ms"), ("task from schedule", "task_from_schedule_ms"),
     ("TTFB", "ttfb_ms"), ("connect", "connect_ms"), ("longest gap", "longest_gap_ms"),
     ("tokens/s a request", "tokens_per_second"), ("round trip", "rtt_ms"), ("client lag", "client_lag_us"),
     ("first sentence", "first_sentence_ms"), ("first line", "first_line_ms"),
@@ -31,7 +32,9 @@ _ELSEWHERE = frozenset({
     "reading_misses_10", "reading_misses_20", "coalescing", "schedule_lag_us", "min_rtt_ms", "retransmits", "server_ms",
     "input_tokens", "output_tokens", "thinking_tokens", "cached_tokens", "input_cost", "output_cost", "thinking_cost",
     "total_cost", "cost_per_token", "success_rate", "error_rate", "requests_per_second", "output_tokens_per_second",
-    "goodput_rps", "valid", "valid_rate",
+    "goodput_rps", "valid", "valid_rate", "uncached_tokens", "cached_share", "cache_missed_tokens", "task_model_ms",
+    "task_tool_ms", "task_think_ms", "task_client_ms", "critical_ms", "cache_read_share", "sessions_per_second",
+    "session_success_rate", "goodput_sessions_per_second",
 })  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from lens.report.essentials import MATTER, print_essentials
 from lens.report.figures import other_metrics, other_run_figures
 from lens.report.instrument import clocks_say, error_says
 from lens.report.plots import print_histogram, print_over_time, print_phases
+from lens.report.sessions import print_sessions
 
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import GateResult
@@ -71,6 +72,7 @@ def _print_rest(console: Console, summary: Summary, info: RunInfo, table: Table 
     _print_targets(console, table, info)
     _print_stages(console, summary.stages)
     _print_rates(console, summary)
+    print_sessions(console, summary)
     _print_cold_start(console, summary.cold_start)
     if summary.gpu_cost:
         each = summary.gpu_cost.get("usd_per_million_output_tokens")

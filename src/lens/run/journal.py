@@ -19,7 +19,8 @@ from lens.errors import FileError
 from lens.history.lean import packed_decoder
 from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
 from lens.history.write import MAGIC, PARTIAL, create_beside, message, write_run
-from lens.metrics.builder import TableBuilder, gc_paused
+from lens.metrics.buffer import gc_paused
+from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Run
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo

@@ -64,6 +64,19 @@ def _timestamp(table: Table) -> Codes:
     return numbered(np.where(known, np.arange(len(texts)), -1), texts)
 
 
+def _places(name: str) -> Field:
+    """Return the reader of a number that only turns of sessions have."""
+
+    def read(table: Table) -> Codes:
+        found = np.full(len(table), -1, dtype=np.int32)
+        turns = np.flatnonzero(table.column("turn") >= 0)
+        different, codes = np.unique(table.column(name)[turns], return_inverse=True)
+        found[turns] = codes.reshape(-1)
+        return Codes(found, tuple(different.tolist()))
+
+    return read
+
+
 FIELDS: dict[str, Field] = {
     "provider": _codes("provider"),
     "model": _codes("model"),
@@ -81,6 +94,10 @@ FIELDS: dict[str, Field] = {
     "stream": _column("stream"),
     "reused": _codes("reused"),
     "peer": _codes("peer"),
+    "session_id": _codes("session_id"),
+    "session": _codes("session_id"),
+    "turn": _places("turn"),
+    "turns": _places("turns"),
     "index": _column("index"),
     "tries": _column("tries"),
     "timestamp": _timestamp,

@@ -91,7 +91,7 @@ class Groups:
         """
         self.table, self.by = table, tuple(by)
         keys, rows = _grouped(table, by)
-        order = sorted(range(len(keys)), key=lambda i: [(part is None, str(part)) for part in keys[i]])
+        order = sorted(range(len(keys)), key=lambda i: [*map(_order, keys[i])])
         self._rows = [rows[i] for i in order]
         self.groups = [
             Group(keys[i], table.take(rows[i]) if len(rows) > 1 else table, slos=slos, percents=percents) for i in order
@@ -139,6 +139,12 @@ class Groups:
         for number, rows in enumerate(self._rows):
             numbers[rows] = number
         return numbers
+
+
+def _order(part: Any) -> tuple[bool, bool, float, str]:
+    """Return what a value of a field is sorted by: numbers by their size, then texts, and at last what has none."""
+    number = isinstance(part, int | float)
+    return part is None, not number, part if number else 0, str(part)
 
 
 def _grouped(table: Table, by: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[Column]]:

@@ -36,7 +36,7 @@ _SETTINGS = {
 _READS = {"SELECT", "EXPLAIN"}
 # Fields that are no text; of the others None is NULL and anything else is written out.
 _TYPES = {
-    **dict.fromkeys(("target_index", "http_status", "index", "tries", "hour_of_day"), "BIGINT"),
+    **dict.fromkeys(("target_index", "http_status", "index", "tries", "hour_of_day", "turn", "turns"), "BIGINT"),
     **dict.fromkeys(("stream", "reused"), "BOOLEAN"),
 }
 # Rows beyond this are not what a terminal, or a document of ours, is for.

@@ -1,0 +1,121 @@
+"""Sessions as text: how many there were, where the time of a task went, turn by turn, prefill, and the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as TextTable
+from rich.text import Text
+
+from lens.metrics.prefill import Estimate, PrefillFit
+from lens.metrics.session_summary import CacheMisses, SessionSummary, TurnRow
+from lens.metrics.summary import Summary
+from lens.report import terminal
+
+_PARTS = {"model": "model", "tool": "tools", "think": "think time", "client": "this client"}
+_COLUMNS = ("prompt", "cached", "TTFT p50", "p95", "total p50", "critical", "on path", "broke", "n", "failed")
+# On a narrower terminal the column is left out.
+_WIDTHS = {"on path": 90, "total p50": 70, "p95": 60}
+
+
+def print_session_counts(console: Console, summary: Summary) -> None:
+    """Print how many sessions there were, how many of them were good, and where their time went."""
+    found = summary.sessions
+    if found is None:
+        return
+    terminal.fact(console, "sessions", _counts(found, summary.sessions_per_second))
+    if found.good is not None and summary.goodput_sessions_per_second is not None:
+        rate = terminal.number(summary.goodput_sessions_per_second)
+        says = f"{rate} sessions/s kept {', '.join(summary.slos)} in every turn ({found.good:,} sessions)"
+        terminal.fact(console, "goodput", says)
+    if found.parts:
+        shares = ", ".join([f"{_PARTS[name]} {share:.1%}" for name, share in found.parts.items()])
+        terminal.fact(console, "task time", f"{shares}; along the critical path")
+
+
+def print_sessions(console: Console, summary: Summary) -> None:
+    """Print sessions turn by turn and by length of the prompt, the cache, and what tokens of the prompt cost."""
+    found = summary.sessions
+    if found is not None:
+        for name, rows in (("turn", found.turns), ("prompt tokens", found.contexts)):
+            if len(rows) > 1:
+                console.print(_table(console, name, rows))
+                console.print()
+        if summary.cache_read_share is not None:
+            terminal.fact(
+                console, "cache", f"{summary.cache_read_share:.1%} of all tokens of prompts were read from it"
+            )
+        if found.misses is not None:
+            terminal.fact(console, "cache broke", _misses(found.misses))
+    if summary.prefill is not None:
+        terminal.fact(console, "prefill", _prefill(summary.prefill))
+
+
+def _counts(found: SessionSummary, per_second: float | None) -> str:
+    turns = f" of {terminal.number(found.turns_mean)} turns (mean)" if found.turns_mean is not None else ""
+    others = [f"{n:,} {what}" for n, what in ((found.failed, "failed"), (found.unfinished, "unfinished")) if n]
+    rate = [f"{terminal.number(per_second)} sessions/s"] if per_second else []
+    return ", ".join([f"{found.complete:,} complete{turns}", *others, *rate])
+
+
+def _misses(found: CacheMisses) -> str:
+    many = (
+        f"in {found.sessions:,} session{'s' if found.sessions > 1 else ''}, first at turn {found.turn_p50:g} (median)"
+    )
+    if found.tokens:
+        many += f"; {found.tokens:,} tokens were computed again"
+    if found.pause_missed_ms is not None and found.pause_held_ms is not None:
+        missed, held = terminal.time_ms(found.pause_missed_ms), terminal.time_ms(found.pause_held_ms)
+        many += f"; pause before it {missed}, where the cache held {held} (medians)"
+    reasons = [f"{terminal.clean(reason, 60)} {n:,}" for reason, n in found.reasons.items()]
+    return f"{many}; the server says {', '.join(reasons)}" if reasons else many
+
+
+def _prefill(found: PrefillFit) -> str:
+    parts = [f"{terminal.number(found.base_ms.value)} ms{_range(found.base_ms)}"]
+    for one, what in ((found.uncached_us, "uncached token"), (found.cached_us, "cached token")):
+        if one is not None:
+            parts.append(f"{terminal.number(one.value)} us{_range(one)} per {what}")
+    return f"TTFT from send = {' + '.join(parts)}; explains {found.explained:.1%} of its variance"
+
+
+def _range(one: Estimate) -> str:
+    return f" ({terminal.number(one.low)} to {terminal.number(one.high)})"
+
+
+def _table(console: Console, name: str, rows: Sequence[TurnRow]) -> TextTable:
+    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    table.add_column(name, no_wrap=True)
+    cells = [_cells(row) for row in rows]
+    shown = [
+        column for column in _COLUMNS if console.width >= _WIDTHS.get(column, 0) and any(row[column] for row in cells)
+    ]
+    for column in shown:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row, found in zip(rows, cells, strict=True):
+        table.add_row(row.label, *[Text(found[column], style=_style(column)) for column in shown])
+    return table
+
+
+def _style(column: str) -> str:
+    return {"failed": "bold red", "broke": "yellow", "TTFT p50": "bold"}.get(column, "")
+
+
+def _cells(row: TurnRow) -> dict[str, str]:
+    def shown(value: float | None) -> str:
+        return "" if value is None else terminal.number(value)
+
+    return {
+        "prompt": "" if row.input_tokens is None else f"{row.input_tokens:,.0f}",
+        "cached": "" if row.cached_share is None else f"{row.cached_share:.0%}",
+        "TTFT p50": shown(row.ttft_p50_ms),
+        "p95": shown(row.ttft_p95_ms),
+        "total p50": shown(row.total_p50_ms),
+        "critical": shown(row.critical_ms),
+        "on path": "" if row.on_path is None else f"{row.on_path:.0%}",
+        "broke": f"{row.missed:,}" if row.missed else "",
+        "n": f"{row.requests:,}",
+        "failed": f"{row.failed:,}" if row.failed else "",
+    }
