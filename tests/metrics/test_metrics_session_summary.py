@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from handmade import INFO, MS, failed_record, record
-from test_metrics_sessions import BROKEN, DAG, turn
+from handmade import INFO, MS, record
+from handmade_sessions import BROKEN, DAG, FEW, turn
 
 from lens.metrics.builder import table_of
 from lens.metrics.goodput import parse_slos
 from lens.metrics.session_summary import good_sessions, session_summary
 from lens.metrics.summarize import summarize
-from lens.model import CacheMiss, SessionTurn, Usage
-
-# Two sessions of two turns and one whose second turn failed; 1 s from the first start to the last end.
-FAILED = msgspec.structs.replace(
-    failed_record(), session=SessionTurn(session_id="z", turn=1, turns=2, after=(0,)), request_id="z.1"
-)
-FEW = [
-    turn(0, 0, 100, of=2, session="x"),
-    turn(1, 150, 400, of=2, session="x", tool=50),
-    turn(0, 500, 700, of=2, session="y"),
-    turn(1, 900, 1000, of=2, session="y", think=180),
-    turn(0, 0, 100, of=2, session="z"),
-    FAILED,
-]
+from lens.model import CacheMiss, Usage
 
 
 def test_sessions_are_counted_by_how_they_ended():

@@ -7,6 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from handmade import INFO, MS, START, failed_record, record
+from handmade_sessions import BROKEN, DAG, prompts, turn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,32 +15,8 @@ from lens.history.write import write_run
 from lens.metrics.builder import read_table, read_tables, table_of
 from lens.metrics.rows import plain_values
 from lens.metrics.sessions import COMPLETE, FAILED, UNFINISHED, WARMUP, session_column
-from lens.model import CacheMiss, SessionTurn, Stamps, Status, Try, Usage
+from lens.model import Status, Try, Usage
 
-
-def turn(number, begin_ms, end_ms, *, of=1, session="s", after=None, think=0, tool=0, planned=None, **more):
-    """A turn from one time to another, in ms after START; it waits for the one before where nothing is said."""
-    before = ((number - 1,) if number else ()) if after is None else after
-    at = SessionTurn(
-        session_id=session,
-        turn=number,
-        turns=of,
-        after=before,
-        think_ns=think * MS,
-        tool_ns=tool * MS,
-        planned_ns=None if planned is None else START + planned * MS,
-    )
-    stamps = Stamps(start=START + begin_ms * MS, end=START + end_ms * MS)
-    return record(session=at, stamps=stamps, request_id=f"{session}.{number}", **more)
-
-
-# a: 0 to 100. b and c fork from it after a tool of 50; c is the slow branch. d joins both after a pause of 200.
-DAG = [
-    turn(0, 0, 100, of=4),
-    turn(1, 150, 250, of=4, after=(0,), tool=50),
-    turn(2, 151, 400, of=4, after=(0,), tool=50),
-    turn(3, 604, 700, of=4, after=(1, 2), think=200),
-]
 # Along a, c, d: requests 100 + 249 + 96; 1 ms late at c, 4 at d.
 DAG_MS = {"task": 700, "task_model": 445, "task_tool": 50, "task_think": 200, "task_client": 5}
 
@@ -146,25 +123,6 @@ def test_turns_that_wait_for_each_other_do_not_end_the_reading():
 
 def test_a_turn_among_requests_of_no_session_is_found():
     assert values([record(), *DAG, record()], "task_ms") == [None, None, None, None, 700, None]
-
-
-def prompts(*counts, reason=None):
-    """The turns of a session with these (tokens of the prompt, cached tokens); reason: the server's, at the last."""
-    made = [
-        turn(
-            k,
-            10 * k,
-            10 * k + 5,
-            of=len(counts),
-            usage=Usage(input_tokens=n, output_tokens=1, cache_read_tokens=cached),
-        )
-        for k, (n, cached) in enumerate(counts)
-    ]
-    return [*made[:-1], msgspec.structs.replace(made[-1], cache_miss=reason and CacheMiss(reason=reason))]
-
-
-# Each turn holds the prompt before it; the third turn finds nothing of its 1,500 tokens, the fifth a part of 2,500.
-BROKEN = prompts((1000, 0), (1500, 1000), (2000, 0), (2500, 2000), (3000, 1024))
 
 
 def test_the_cache_broke_where_less_than_half_of_the_prompt_before_was_read():

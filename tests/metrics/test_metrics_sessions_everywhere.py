@@ -7,9 +7,8 @@ import json
 
 import pytest
 from handmade import INFO
+from handmade_sessions import BROKEN, DAG, FEW
 from needs import need_module
-from test_metrics_session_summary import FEW
-from test_metrics_sessions import BROKEN, DAG
 
 from lens.cli.errors import run as run_program
 from lens.cli.main import lll

@@ -29,6 +29,7 @@ from lens.report.html.load_curve import by_load, knee, point_of
 from lens.report.html.plots import dots, histograms, over_time, slice_s, steps
 from lens.report.html.requests import requests
 from lens.report.html.series import CONNECTIONS, DRAWN, Series, Source, split
+from lens.report.html.sessions import sessions_on_page
 from lens.report.instrument import clock_says, error_rows, error_says
 from lens.report.phases import PHASES
 from lens.report.terminal import clean, dollars, number
@@ -137,6 +138,7 @@ def _series(series: Series, summary: Summary, *, info: RunInfo | None, letter: s
         "stage_phases": series.stage_phase_rows() if stages else [],
         "knee": knee(points),
         "cost": _cost(series, summary),
+        "sessions": sessions_on_page(series, summary),
     }
 
 

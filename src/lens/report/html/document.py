@@ -32,6 +32,7 @@ _SCRIPTS = (
     "distributions.js",
     "timeplots.js",
     "requests.js",
+    "sessions.js",
     "sections.js",
     "page.js",
 )

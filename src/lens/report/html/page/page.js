@@ -58,6 +58,7 @@ function build() {
     section("time", "Over time", "", [legendOf(), ...timeCards()]),
     section("phases", "Phases", "Where the time of a successful request goes, phase by phase.", phaseCards()),
     section("connections", "Cold and warm", "", connectionCards()),
+    section("sessions", "Sessions", "Conversations and tasks of several turns. A turn waits for those before it, then for pauses and tools; the longest way through is the critical path.", sessionCards()),
     section("requests", "Requests", "", requestCards()),
     section("outcomes", "Outcomes", "", outcomeCards()),
     section("cost", "Cost", "", costCards()),
