@@ -16,7 +16,15 @@ import lens
 from lens.cli.commands.benchmark import command
 from lens.cli.running import run_settings
 from lens.cli.settings import settings_of
-from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
+from lens.config.settings import (
+    CompareConfig,
+    LoadConfig,
+    OutputConfig,
+    PromptConfig,
+    RunConfig,
+    SessionConfig,
+    TargetConfig,
+)
 from lens.errors import ConfigError
 from lens.model import Status
 from lens.simulator import make_script, start
@@ -238,6 +246,8 @@ TARGET = {
     "temperature": target(succeeded, temperature=0.5),
     "seed": target(succeeded, seed=3),
     "extra_body": target(succeeded, extra_body={"top_p": 0.5}),
+    "connection": target(lambda r: all(not one.connection.reused for one in r.records), connection="fresh"),
+    "novel": target(succeeded, novel="schema", extra_body={"format": {"type": "object"}}),
     "headers": target(lambda r: {one.usage.output_tokens for one in r.records} == {4},
         headers={"x-lens-script": "tokens=4"}),
     "custom": target(lambda r: succeeded(r) and r.records[0].provider == "custom", provider="custom", custom={
@@ -313,11 +323,28 @@ SESSIONS = {
         turns="2", tools="1:3ms", file=None),
     "tools refused": sessions(refused="--tools '5'", turns="2", tools="5", file=None),
 }  # fmt: skip
+COMPARE = {
+    "variants": Row(
+        {"compare": {"variants": ["plain", 'hot:{"temperature": 1}']}},
+        lambda r: {(one.target, one.labels["variant"]) for one in r.records} == {("plain", "plain"), ("hot", "hot")},
+    ),
+    "factors": Row(
+        {"compare": {"factors": ["stream"]}},
+        lambda r: {(one.target, one.stream) for one in r.records} == {("streamed", True), ("whole", False)},
+    ),
+    "factors refused": Row({"compare": {"factors": ["speed"]}}, refused="'speed': write stream"),
+    "novel": Row(
+        {"compare": {"novel": "schema"}, "targets": [{"extra_body": {"format": {"type": "object"}}}]},
+        lambda r: sum(one.labels.get("novel") == "schema" for one in r.records) == 3,
+    ),
+    "novel refused": Row({"compare": {"novel": "tool"}}, refused="no body has tools"),
+}
 RUN = {
     "targets": Row({"targets": [{"model": "a"}, {"model": "b"}]},
         lambda r: len(r.records) == 6 and {one.model for one in r.records} == {"a", "b"}),
     "load": LOAD["iterations"],
     "prompts": PROMPTS["texts"],
+    "compare": COMPARE["factors"],
     "sessions": SESSIONS["file"],
     "output": OUTPUT["save_text"],
     # When the rounds of a monitor come; of one run it says nothing.
@@ -336,6 +363,7 @@ TABLE = {
         ("load", LOAD),
         ("prompts", PROMPTS),
         ("sessions", SESSIONS),
+        ("compare", COMPARE),
         ("output", OUTPUT),
         ("target", TARGET),
     )
@@ -484,6 +512,7 @@ def test_a_field_does_the_same_from_the_command_line_and_the_library(name, file_
         ("load", LoadConfig),
         ("prompts", PromptConfig),
         ("sessions", SessionConfig),
+        ("compare", CompareConfig),
         ("output", OutputConfig),
         ("target", TargetConfig),
     ],

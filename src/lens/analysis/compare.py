@@ -23,7 +23,9 @@ from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.metrics.table import Table
 
-COMPARED = ("ttft_ms", "itl_ms", "total_latency_ms", "tokens_per_second", "total_cost")
+COMPARED = (
+    "ttft_ms", "itl_ms", "tool_ready_ms", "time_to_valid_ms", "total_latency_ms", "tokens_per_second", "total_cost",
+)  # fmt: skip
 STATISTICS = ("mean", "p50", "p95")
 LEVEL = 0.95
 POWER = 0.90

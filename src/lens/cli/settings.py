@@ -27,6 +27,7 @@ from lens.cli.pushes import configured_pushes
 from lens.config.load import VARIABLES, config_file, make_config
 from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
+from lens.orchestrator.variants import with_ways
 from lens.parsing import decode_text
 from lens.pricing import PriceBook, parse_price, standard_book
 from lens.secrets import remember_secret
@@ -97,7 +98,7 @@ def settings_of(
     if chosen:
         tree["targets"] = chosen
     file = config_of_folder(ctx)
-    config = make_config(tree, file=file, keep_exports=output is None, one_address=of_url)
+    config = with_ways(make_config(tree, file=file, keep_exports=output is None, one_address=of_url))
     config = _in_units(config, ctx.params.get("prometheus_units"))
     _check(config, no_target)
     check_outputs(ctx, config, output)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lens.config.settings import (
+    CompareConfig,
     CustomConfig,
     ExportConfig,
     LoadConfig,
@@ -46,7 +47,8 @@ LOAD_NAMES = {
 }
 PROMPT_NAMES = {"prompt": "texts", "prompts": "texts", "prompts_file": "file", "system": "system"}
 SECTIONS: dict[str, type[Section]] = {
-    "load": LoadConfig, "prompts": PromptConfig, "sessions": SessionConfig, "output": OutputConfig,
+    "load": LoadConfig, "prompts": PromptConfig, "sessions": SessionConfig, "compare": CompareConfig,
+    "output": OutputConfig,
 }  # fmt: skip
 FILE_SECTIONS = (*SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
                   "labels", "custom")  # fmt: skip

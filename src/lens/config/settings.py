@@ -92,6 +92,8 @@ class TargetConfig(Section, frozen=True):
     extra_body: dict[str, Any] = {}  # merged into the request body
     headers: tuple[tuple[str, str], ...] = ()  # extra request headers; override the default of that name
     custom: CustomConfig | None = None  # the protocol of the provider "custom"
+    connection: Literal["reuse", "fresh"] | None = None  # of this target alone; None: as the load says
+    novel: Literal["schema", "tool"] | None = None  # a schema in each request that none had before; None: the same
 
 
 class LoadConfig(Section, frozen=True):
@@ -174,6 +176,14 @@ class SessionConfig(Section, frozen=True):
         return self.file is not None or self.turns is not None
 
 
+class CompareConfig(Section, frozen=True):
+    """Several ways to ask each target, which become targets that take turns."""
+
+    variants: tuple[str, ...] = ()  # request bodies: "plain", 'json:{"response_format": ...}', "low:@low.json"
+    factors: tuple[str, ...] = ()  # "stream", "connection", "tier", "tier=A,B", "gateway=URL", "lora=NAME"
+    novel: Literal["schema", "tool"] | None = None  # each body with such a schema also with new ones; None: not
+
+
 class ExportConfig(Section, frozen=True):
     """One export: a file to write, or a backend to push to."""
 
@@ -223,6 +233,7 @@ class RunConfig(Section, frozen=True):
     load: LoadConfig = LoadConfig()
     prompts: PromptConfig = PromptConfig()
     sessions: SessionConfig = SessionConfig()
+    compare: CompareConfig = CompareConfig()
     output: OutputConfig = OutputConfig()
     monitor: MonitorConfig | None = None  # of `lll monitor` alone
     thresholds: tuple[str, ...] = ()  # gates: "ttft_p95<1000"

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from lens.config.settings import (
+    CompareConfig,
     LoadConfig,
     MonitorConfig,
     OutputConfig,
@@ -38,7 +39,7 @@ _OPTION = re.compile(
 _MAY_BE_SECRET = ("api_key", "base_url", "proxy", "headers", "extra_body")
 _SECTIONS: dict[type[Section], str] = {
     TargetConfig: "", LoadConfig: "", PromptConfig: "prompts.", OutputConfig: "output.", SessionConfig: "sessions.",
-    MonitorConfig: "", RunConfig: "",
+    CompareConfig: "compare.", MonitorConfig: "", RunConfig: "",
 }  # fmt: skip
 # Options that are not called like a field, and the argument that does the same.
 ARGUMENTS = {
@@ -49,6 +50,7 @@ ARGUMENTS = {
     "concurrent": "concurrency",
     "disable-keepalive": "connection='fresh'",
     "export": "output.exports",
+    "factor": "compare.factors",
     "force": "force=True",
     "header": "headers",
     "insecure": "insecure=True",
@@ -69,6 +71,7 @@ ARGUMENTS = {
     "slo": "slos",
     "target": "targets",
     "threshold": "thresholds",
+    "variant": "compare.variants",
     "warn-cost": "warn_cost_usd",
 }
 

@@ -27,6 +27,7 @@ from lens.orchestrator.sessions.planning import plan_sessions, session_load, tra
 from lens.orchestrator.sessions.session import Session, SessionPlan
 from lens.orchestrator.sessions.sources import RUN, read_sessions
 from lens.orchestrator.shards import Share
+from lens.orchestrator.variants import as_novel
 from lens.transport.endpoint import (
     ANSWER_LIMITS,
     NO_TIMEOUTS,
@@ -81,7 +82,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         turn, place = divmod(index, len(self.targets))
         target = self._order_of(turn)[place]
         fresh = self.connection == "fresh"
-        if self.connection == "both":
+        own = self.config.targets[target].connection
+        if own is not None:
+            fresh = own == "fresh"
+        elif self.connection == "both":
             turn, fresh = turn // 2, turn % 2 == 0
         if self.config.prompts.order == "random" and self.units > 1:
             turn = random.Random(self.config.load.seed * 1_000_003 + turn).randrange(self.units)
@@ -109,7 +113,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def request_of(self, slot: Slot) -> WireRequest:
         """Return what is sent."""
-        return slot.request or self.requests[slot.target][slot.prompt]
+        request = slot.request or self.requests[slot.target][slot.prompt]
+        return as_novel(request) if self.config.targets[slot.target].novel else request
 
     def asked_by(self, slot: Slot) -> Prompt:
         """Return what is asked."""

@@ -11,6 +11,7 @@ from lens.config.settings import TargetConfig
 from lens.config.targets import with_names
 from lens.errors import ConfigError
 from lens.model import Target
+from lens.orchestrator.variants import with_placeholder
 from lens.providers.auth.keys import (
     find_key,
     key_file_warning,
@@ -85,7 +86,7 @@ def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -
         max_tokens=config.max_tokens,
         temperature=config.temperature,
         seed=config.seed,
-        extra_body=config.extra_body,
+        extra_body=with_placeholder(config.extra_body, config.novel) if config.novel else config.extra_body,
         headers=config.headers,
     )
     return PlanTarget(

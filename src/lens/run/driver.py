@@ -29,6 +29,7 @@ from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
 from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
+from lens.orchestrator.variants import with_ways
 from lens.pricing import PriceBook, standard_book
 from lens.pricing.run_prices import packed_prices
 from lens.run.budget import CostWarning, Spending
@@ -88,7 +89,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
         FileError: an output cannot be opened.
         LensError: what a sink raised, or no worker could do its share.
     """
-    with with_simulators(config) as hosted:
+    with with_simulators(with_ways(config)) as hosted:
         run = _DrivenRun(hosted, options, sinks, stop or Stop())
         with run.outputs, _spool(run.outputs, options.journal) as journal:
             info = calibrated(run_info(run.plan, command=options.command, prices=run.prices()))

@@ -24,11 +24,17 @@ WHO = (
         help="Providers to compare, paired with --models; the first is the baseline."),
     Option("--models", group="Targets", metavar="X,Y",
         help="Models to compare; a single provider or model is used for all."),
+    Option("--variant", group="Targets", to="compare.variants", multiple=True, metavar="NAME[:JSON|:@FILE]",
+        help="Ask each target with this JSON merged into the request body, too: plain, json:'{...}', low:@low.json."),
+    Option("--factor", group="Targets", to="compare.factors", multiple=True, metavar="FACTOR",
+        help="Ask each target in these ways: stream, connection, tier, tier=A,B, gateway=URL or lora=NAME."),
+    Option("--novel", group="Targets", to="compare.novel", type=click.Choice(["schema", "tool"]), metavar="schema|tool",
+        help="Ask with a new schema in each request, too: what the first use of a schema costs (default: not)."),
 )  # fmt: skip
 
 TOO_FEW = (
     "compare needs two targets or two run files: give --target NAME=provider:model@URL twice, or --providers a,b "
-    "--models x,y, or a --config with several targets, or two run files"
+    "--models x,y, or one target with --variant or --factor, or a --config with several targets, or two run files"
 )
 
 
@@ -56,10 +62,11 @@ _OF_ITS_OUTPUT = (
 )
 @click.command(
     cls=Command,
-    essential=options.ESSENTIAL | {"targets", "providers", "models"},
+    essential=options.ESSENTIAL | {"targets", "providers", "models", "variant", "factor"},
     example="""
     lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1
     lll compare --providers openai,anthropic --models gpt-6-luna,claude-sonnet-5-5 -n 200
+    lll compare --provider openai --model gpt-6-luna --variant plain --variant json:@json.json --expect json
     lll compare before.jsonl after.jsonl
     """,
 )
