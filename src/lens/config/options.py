@@ -93,6 +93,12 @@ class TargetOptions(TypedDict, total=False):
     custom: CustomConfig | None
     """The protocol of the provider 'custom'."""
 
+    connection: Literal["reuse", "fresh"] | None
+    """Of this target alone; None: as the load says."""
+
+    novel: Literal["schema", "tool"] | None
+    """A schema in each request that none had before; None: the same."""
+
 
 class LoadOptions(TypedDict, total=False):
     """How many requests are sent, when, and how long they are waited for."""
@@ -262,3 +268,6 @@ class PromptOptions(TypedDict, total=False):
 
     order: Literal["in_turn", "random"]
     """In which prompts are sent."""
+
+    expect: tuple[str, ...] | list[str]
+    """What each answer must be: 'json', 'schema:FILE', 'tool:NAME', 'regex:PATTERN'."""

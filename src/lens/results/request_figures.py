@@ -101,6 +101,50 @@ class RequestFigures:
     longest_gap_ms: float | None
     """In ms: longest gap between token events."""
 
+    longest_gap_text_ms: float | None
+    """In ms: longest gap before a token event of text."""
+
+    longest_gap_thinking_ms: float | None
+    """In ms: longest gap before a token event of thinking."""
+
+    longest_gap_tool_ms: float | None
+    """In ms: longest gap before a token event of tool."""
+
+    tool_first_ms: float | None
+    """In ms, the mean over the request: first event of a tool call - start;
+    of a request that of its first call."""
+
+    tool_ready_ms: float | None
+    """In ms, the mean over the request: event that completed a tool call's arguments, valid JSON, - start;
+    of a request that of its last call."""
+
+    tool_deltas: float | None
+    """A count, the mean over the request: events that brought a fragment of a tool call;
+    of a request of all its calls."""
+
+    tool_silence_before_ms: float | None
+    """In ms, the mean over the request: first event of a tool call - the token event before it;
+    of a request the longest of its calls."""
+
+    tool_silence_inside_ms: float | None
+    """In ms, the mean over the request: longest gap between events of one tool call;
+    of a request the longest of its calls."""
+
+    first_sentence_ms: float | None
+    """In ms: event that completed the first sentence - start; where the text is read."""
+
+    first_line_ms: float | None
+    """In ms: event that completed the first line that is not blank - start; where the text is read."""
+
+    first_code_block_ms: float | None
+    """In ms: event that completed the first fenced code block - start; where the text is read."""
+
+    valid: float | None
+    """A share: 1 where the answer is what --expect says, else 0."""
+
+    time_to_valid_ms: float | None
+    """In ms: event that completed all that --expect wants - start; of valid answers."""
+
     reading_misses_5: int | None
     """In tokens: tokens later than a reader of 5 tokens a second wanted them."""
 

@@ -65,7 +65,6 @@ _OF_ITS_OUTPUT = (
     essential=options.ESSENTIAL | {"targets", "providers", "models", "variant", "factor"},
     example="""
     lll compare --target a=vllm:m@http://gpu1:8000/v1 --target b=vllm:m@http://gpu2:8000/v1
-    lll compare --providers openai,anthropic --models gpt-6-luna,claude-sonnet-5-5 -n 200
     lll compare --provider openai --model gpt-6-luna --variant plain --variant json:@json.json --expect json
     lll compare before.jsonl after.jsonl
     """,
