@@ -187,6 +187,39 @@ class RequestFigures:
     cached_tokens: int | None
     """In tokens: a part of input_tokens."""
 
+    uncached_tokens: int | None
+    """In tokens: input_tokens - cached_tokens."""
+
+    cached_share: float | None
+    """A share: cached_tokens / input_tokens of a request."""
+
+    cache_missed_tokens: int | None
+    """In tokens: prompt of the turn before - cached_tokens;
+    0 where half of that prompt or more was cached."""
+
+    task_ms: float | None
+    """In ms: last end - first start of a session; at its last turn."""
+    task: float | None
+    """The same as `task_ms`."""
+
+    task_from_schedule_ms: float | None
+    """In ms: last end - planned start of a session; at its last turn."""
+
+    task_model_ms: float | None
+    """In ms: part of task_ms: requests on the critical path."""
+
+    task_tool_ms: float | None
+    """In ms: part of task_ms: tools on the critical path."""
+
+    task_think_ms: float | None
+    """In ms: part of task_ms: pauses of the person on the critical path."""
+
+    task_client_ms: float | None
+    """In ms: part of task_ms: turns on the critical path started late."""
+
+    critical_ms: float | None
+    """In ms: what a turn adds to task_ms; 0 beside the critical path."""
+
     input_cost: Decimal | None
     """In USD: input tokens x price."""
 
