@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from lens.calibration import Calibration, selftest
     from lens.config.load import load_config
     from lens.config.profile import OutputFormat, ProfileConfig, RequestConfig, TestPattern
-    from lens.config.settings import ExportConfig, LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+    from lens.config.settings import (
+        ExportConfig,
+        LoadConfig,
+        OutputConfig,
+        PromptConfig,
+        RunConfig,
+        SessionConfig,
+        TargetConfig,
+    )
     from lens.errors import LensError
     from lens.export.benchmark_summary import BenchmarkSummary, LatencyStats
     from lens.metrics.summarize import summarize
@@ -67,6 +75,7 @@ _HOME = {
     "RequestConfig": "lens.config.profile",
     "RequestMetrics": "lens.results.request_metrics",
     "RunConfig": "lens.config.settings",
+    "SessionConfig": "lens.config.settings",
     "RunInfo": "lens.model",
     "RunResult": "lens.run.result",
     "SavedRun": "lens.results.saved_run",
@@ -114,6 +123,7 @@ __all__ = [
     "RunInfo",
     "RunResult",
     "SavedRun",
+    "SessionConfig",
     "Sink",
     "Status",
     "Summary",

@@ -14,7 +14,7 @@ import msgspec
 
 from lens.config.options import LoadOptions, PromptOptions, TargetOptions
 from lens.config.profile import ProfileConfig, RequestConfig
-from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
 from lens.config.spelling import python_errors, section_of
 from lens.errors import BudgetError, ConfigError, LensError
 from lens.model import Record, RunInfo
@@ -159,11 +159,17 @@ class Profiler:
         return blocking(self._single(prompt, config, save_text, prompt_options))
 
     async def run(
-        self, *prompts: str, on_record: OnRecord | None = None, stop: Stop | None = None, **load: Unpack[LoadOptions]
+        self,
+        *prompts: str,
+        sessions: SessionConfig | None = None,
+        on_record: OnRecord | None = None,
+        stop: Stop | None = None,
+        **load: Unpack[LoadOptions],
     ) -> RunResult:
         """Run under load; return a result that unpacks as (info, records).
 
         prompts: sent in turn; none: a short default prompt.
+        sessions: conversations in place of prompts: SessionConfig(file="talks.jsonl"); `iterations` counts them.
         load: the load pattern: iterations=50, concurrency=4, or rate=10, duration="60s".
         on_record: is called with each request as it ends; stop: ends the run when asked.
 
@@ -172,21 +178,29 @@ class Profiler:
         Raises:
             ConfigError: an argument is unknown, or cannot be obeyed; nothing was sent. Whatever `on_record` raised.
         """
-        return await anywhere(self._many(prompts, on_record, load), stop)
+        return await anywhere(self._many(prompts, sessions, on_record, load), stop)
 
-    def run_blocking(self, *prompts: str, on_record: OnRecord | None = None, **load: Unpack[LoadOptions]) -> RunResult:
+    def run_blocking(
+        self,
+        *prompts: str,
+        sessions: SessionConfig | None = None,
+        on_record: OnRecord | None = None,
+        **load: Unpack[LoadOptions],
+    ) -> RunResult:
         """Run under load and wait for the end: `run` for code that does not await."""
-        return blocking(self._many(prompts, on_record, load))
+        return blocking(self._many(prompts, sessions, on_record, load))
 
-    def stream_metrics(self, *prompts: str, **load: Unpack[LoadOptions]) -> Streamed[RequestMetrics, RunResult]:
-        """Return the requests of a run one by one as they end, for `for` and `async for`; `load` as for run.
+    def stream_metrics(
+        self, *prompts: str, sessions: SessionConfig | None = None, **load: Unpack[LoadOptions]
+    ) -> Streamed[RequestMetrics, RunResult]:
+        """Return the requests of a run one by one as they end, for `for` and `async for`; arguments as for run.
 
         Once it has ended, its `result` is that of run.
 
         Raises:
             ConfigError: a field is unknown, or what it marks is known only when the run is over.
         """
-        config = self._config(prompts, load)
+        config = self._config(prompts, sessions, load)
         marks = {"warmup": config.load.warmup.strip().lower() == AUTO, "cooldown": config.load.cooldown != "0"}
         for name, later in marks.items():
             if later:
@@ -227,12 +241,22 @@ class Profiler:
 
         return work
 
-    def _many(self, prompts: tuple[str, ...], on_record: OnRecord | None, load: LoadOptions) -> Work[RunResult]:
-        return _work(self._config(prompts, load), (FunctionSink(on_record),), self.book)
+    def _many(
+        self,
+        prompts: tuple[str, ...],
+        sessions: SessionConfig | None,
+        on_record: OnRecord | None,
+        load: LoadOptions,
+    ) -> Work[RunResult]:
+        return _work(self._config(prompts, sessions, load), (FunctionSink(on_record),), self.book)
 
-    def _config(self, prompts: tuple[str, ...], load: LoadOptions) -> RunConfig:
-        asked = section_of(LoadConfig, load, "run()", over=self.load)
-        return RunConfig(targets=(self.target,), load=asked, prompts=PromptConfig(texts=prompts))
+    def _config(self, prompts: tuple[str, ...], sessions: SessionConfig | None, load: LoadOptions) -> RunConfig:
+        return RunConfig(
+            targets=(self.target,),
+            load=section_of(LoadConfig, load, "run()", over=self.load),
+            prompts=PromptConfig(texts=prompts),
+            sessions=sessions or SessionConfig(),
+        )
 
 
 class ProfilerBuilder:

@@ -1,5 +1,7 @@
 """Every reader of files and of words: how it is run on bytes, and seeds that it reads well."""
 
+from pathlib import Path
+
 from made_run import made_run
 
 from lens.analysis.explore.filters import compile_filter
@@ -13,13 +15,17 @@ from lens.history.read import read_run
 from lens.metrics.goodput import parse_slos
 from lens.metrics.summarize import summarize
 from lens.monitor.burn import parse_objective
-from lens.orchestrator.prompts import read_prompts, read_trace_ns
+from lens.orchestrator.prompts import read_prompts
+from lens.orchestrator.sessions.history import turn_prompt
+from lens.orchestrator.sessions.sources import read_sessions
+from lens.orchestrator.traces import read_trace_ns
 from lens.pricing import parse_price
 from lens.pricing.book import read_prices
 from lens.server import parse_listen
 from lens.simulator import make_script
 from lens.units import parse_duration_ns, parse_rate_per_s
 
+FILES = Path(__file__).parent.parent / "fixtures" / "sessions"
 CONFIG = b"""
 [providers.openai]
 model = "gpt-4"
@@ -52,6 +58,8 @@ TRACE = (
 JSON = b'{"providers": [{"name": "vllm", "model": "m"}], "load": {"iterations": 3}}'
 SLA = b"thresholds: [ttft_p95<1000]\ntargets: {openai: [itl<5]}"
 SHAREGPT = b'[{"id": "a", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}]'
+AZURE = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,374,44\n"
+SESSIONS = [path.read_bytes() for path in sorted(FILES.iterdir()) if path.suffix in (".json", ".jsonl")]
 PRICES = b'[{"provider": "openai", "model": "gpt-5*", "input": "1.25", "output": "10", "cache_read": "0.3"}]'
 
 
@@ -75,6 +83,12 @@ def script_of(text):
     make_script(**dict(part.partition("=")[::2] for part in text.split(",")))
 
 
+def read_conversations(path):
+    for session in read_sessions(path, "auto", [])[0]:
+        for number in range(len(session.turns)):
+            turn_prompt(session, number)
+
+
 def read_summed(path):
     run = read_run(path)
     summarize(run.records, run.info)
@@ -95,6 +109,8 @@ TARGETS = {
     "prompts.json": file_of(".json", read_prompts, SHAREGPT, b'[{"id": "a", "prompt": "Hi"}]'),
     "prompts.csv": file_of(".csv", read_prompts, b'id,prompt,max_tokens\na,"Hi, you",5\n'),
     "trace": file_of(".jsonl", read_trace_ns, TRACE),
+    "trace.csv": file_of(".csv", read_trace_ns, AZURE),
+    "sessions": file_of(".jsonl", read_conversations, TRACE, SHAREGPT, *SESSIONS),
     "prices": file_of(".json", read_prices, PRICES),
     "thresholds": words_of(parse_threshold, "ttft_p95<1000", "p99.9_ttft_ms=<=1s", "success_rate>=99%"),
     "filters": words_of(compile_filter, "provider == 'openai' and ttft_ms > 500", "not (model in ('a', 'b')) or index"),

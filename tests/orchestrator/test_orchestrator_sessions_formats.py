@@ -6,6 +6,8 @@ tests/fixtures/sessions holds rows written for these tests, and beside each file
 from __future__ import annotations
 
 import json
+import random
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -22,9 +24,10 @@ FILES = sorted(path for path in FIXTURES.iterdir() if not path.name.endswith(".e
 
 def said(message):
     """A message in one word or two."""
-    if message.get("tool_calls"):
-        return f"{message['role']} calls {[call['id'] for call in message['tool_calls']]}"
-    return f"{message['role']}: {message['content']}"
+    calls = message.get("tool_calls")
+    if isinstance(calls, list) and calls:
+        return f"{message['role']} calls {[call['id'] for call in calls if isinstance(call, dict) and 'id' in call]}"
+    return f"{message['role']}: {message.get('content')}"
 
 
 def told(path, format_name="auto"):
@@ -119,3 +122,41 @@ def test_sessions_of_one_name_get_names_of_their_own(tmp_path):
     path.write_bytes(row + b"\n" + row)
     sessions, _ = read_sessions(path, "auto", [])
     assert [session.id for session in sessions] == ["x", "x-1"]
+
+
+ODD = (None, True, 0, -1, 1.5, 2**70, "", "x", "9" * 30, [], [[]], [1], ["x"], {}, {"a": 1}, [{}])
+
+
+def places(value, path=()):
+    """The place of every value in a JSON document."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*path, key))
+
+
+def with_odd(value, path, odd):
+    """A document with another value at one place."""
+    if not path:
+        return odd
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_odd(value[path[0]], path[1:], odd)
+    return copy
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix != ".csv"], ids=lambda path: path.name)
+def test_a_value_of_another_kind_is_refused_or_read_but_breaks_nothing(path, tmp_path):
+    text = path.read_text()
+    rows = [json.loads(text)] if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
+    rows = rows[0] if isinstance(rows[0], list) else rows
+    name = told(path)["format"]
+    generator = random.Random(path.name)
+    spots = [(number, place) for number, row in enumerate(rows) for place in places(row)]
+    for number, place in generator.sample(spots, min(len(spots), 25)):
+        for odd in generator.sample(ODD, 3):
+            changed = [with_odd(row, place, odd) if n == number else row for n, row in enumerate(rows)]
+            other = tmp_path / "changed.jsonl"
+            other.write_text("\n".join(json.dumps(row) for row in changed))
+            for said_name in ("auto", name):
+                with suppress(FileError):
+                    told(other, said_name)

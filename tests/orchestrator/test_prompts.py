@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, ExitCode, FileError
-from lens.orchestrator.prompts import load_prompts, read_prompts, read_trace_ns
+from lens.orchestrator.prompts import load_prompts, read_prompts
 from lens.orchestrator.synthetic import lengths, made_up
+from lens.orchestrator.traces import read_trace_ns
 
 
 def write(tmp_path, name, text):

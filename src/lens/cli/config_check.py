@@ -131,8 +131,12 @@ def check_values(config: RunConfig) -> None:
 def check_whole(config: RunConfig, environ: Mapping[str, str]) -> list[Problem]:
     """What only shows together: addresses, models, patterns with their numbers, files that are named."""
     from lens.orchestrator.plan_target import SIMULATOR, make_target
-    from lens.orchestrator.prompts import load_prompts, read_trace_ns
+    from lens.orchestrator.prompts import load_prompts
     from lens.orchestrator.schedule import stages
+    from lens.orchestrator.sessions.planning import check_sessions, session_load, trace_of
+    from lens.orchestrator.sessions.sources import read_sessions
+    from lens.orchestrator.traces import read_trace_ns
+    from lens.run.recorded_sessions import recorded_sessions
 
     def of_target(target: TargetConfig) -> Callable[[], object]:
         # A key that is absent is no mistake of the file, and what is there is not to be read for this.
@@ -142,8 +146,15 @@ def check_whole(config: RunConfig, environ: Mapping[str, str]) -> list[Problem]:
         return lambda: make_target(whole, environ)
 
     def of_load() -> object:
-        trace = read_trace_ns(Path(config.load.trace)) if config.load.trace else ()
-        return stages(config.load, trace_ns=trace)
+        check_sessions(config)
+        warnings: list[str] = []
+        file = config.sessions.file
+        found = recorded_sessions(config) or (
+            read_sessions(Path(file), config.sessions.format, warnings)[0] if file else ()
+        )
+        path = Path(config.load.trace) if config.load.trace else None
+        trace = () if path is None else trace_of(found, path) if found else read_trace_ns(path)
+        return stages(session_load(config, len(found)), trace_ns=trace)
 
     checks: list[Callable[[], object]] = [
         *map(of_target, config.targets),

@@ -204,7 +204,7 @@ LOAD = (
         aliases=["--request-rate-mode"],
         help="Distribution of the arrivals of --rate: constant, poisson or gamma; or trace (default: constant)."),
     _load("--trace", to="load.trace", metavar="FILE",
-        help="Replay the timestamps of this trace (JSON Lines; Mooncake format too)."),
+        help="Replay the timestamps of this trace: JSON Lines, Mooncake, or the CSV of Azure and BurstGPT."),
     _load("--speedup", to="load.speedup", type=float, metavar="X", help="Speed-up factor of a trace (default: 1)."),
     _load("--ramp-to", to="load.ramp_to_per_s", type=RATE, metavar="R",
         help="Ramp the rate linearly from --rate to this over --duration."),

@@ -170,9 +170,11 @@ def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
     load, prompts = tree.setdefault("load", {}), tree.setdefault("prompts", {})
     if load.get("arrival") == "trace":
         del load["arrival"]
-        load["trace"] = load.get("trace") or prompts.get("file")
+        load["trace"] = load.get("trace") or tree.get("sessions", {}).get("file") or prompts.get("file")
         if not load["trace"]:
-            raise ConfigError("--arrival trace needs a trace: give --trace FILE, or --prompt-file with timestamps")
+            raise ConfigError(
+                "--arrival trace needs a trace: give --trace FILE, or --prompt-file or --sessions with timestamps"
+            )
     if ctx.params.get("scenario") == "standard":
         prompts.setdefault("input_tokens", "550")
         prompts.setdefault("output_tokens", "150")

@@ -48,6 +48,7 @@ def lay_flags(tree: Tree, flags: Mapping[str, Any]) -> tuple[str, ...]:
     """Lay flags over the settings of environment and file; return what a pattern of the flags replaced."""
     replaced = _replace_pattern(tree.get("load", {}), flags.get("load") or {})
     _replace_source(tree.get("prompts", {}), flags.get("prompts") or {}, flags.get("target") or {})
+    _replace_sessions(tree, flags)
     said = flags.get("target") or {}
     if any(said.get(key) for key in KEYS):
         for target in (tree.get("target", {}), *tree.get("targets", [])):
@@ -88,6 +89,20 @@ def _replace_source(under: Tree, over: Mapping[str, Any], target: Mapping[str, A
                     under.pop(name, None)
     if target.get("max_tokens") and not over.get("output_tokens"):
         under.pop("output_tokens", None)
+
+
+def _replace_sessions(tree: Tree, flags: Mapping[str, Any]) -> None:
+    """Take out of the settings below what sessions of the flags replace; prompts of the flags replace sessions."""
+    over, under = flags.get("sessions") or {}, tree.get("sessions", {})
+    if over.get("rate_per_s"):
+        tree.get("load", {}).pop("rate_per_s", None)
+    if over.get("file") or over.get("turns"):
+        for name in ("turns", "turn_tokens", "tools") if over.get("file") else ("file", "format"):
+            under.pop(name, None)
+        for name in (*_SOURCES, "whole"):
+            tree.get("prompts", {}).pop(name, None)
+    elif any((flags.get("prompts") or {}).get(field) for field in _SOURCES):
+        tree.pop("sessions", None)
 
 
 def check_effective(load: LoadConfig) -> None:

@@ -33,7 +33,7 @@ from lens.pricing import PriceBook
 from lens.pricing.run_prices import packed_prices
 from lens.push.http import in_thread
 from lens.push.push import Push, open_push
-from lens.run.checks import refuse_others, refuse_thresholds
+from lens.run.checks import refuse_others, refuse_sessions, refuse_thresholds
 from lens.run.driver import RunOptions, run
 from lens.run.simulators import with_placeholders
 from lens.run.sink import FunctionSink
@@ -239,6 +239,7 @@ def check_monitor(config: RunConfig, book: PriceBook | None = None) -> RunInfo:
     """
     refuse_others("monitor", config.load, OBEYED, "each round asks every target with every prompt once")
     refuse_others("monitor", config.output, OBEYED_OUTPUT, "a monitor writes its history, and pushes")
+    refuse_sessions("monitor", config, "each round asks every target with every prompt once; give prompts")
     refuse_thresholds("monitor", config, "give monitor.slos (--slo), whose error budgets are watched")
     files = [export.file for export in config.output.exports if export.endpoint is None and export.file]
     if files:

@@ -19,7 +19,7 @@ from lens.config.settings import ConnectionPolicy, LoadConfig, RunConfig
 from lens.errors import ConfigError, did_you_mean
 from lens.model import Record, SessionTurn
 from lens.orchestrator.plan_target import PlanTarget, key_warnings, make_target, planned_targets
-from lens.orchestrator.prompts import load_prompts, read_trace_ns
+from lens.orchestrator.prompts import load_prompts
 from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
 from lens.orchestrator.sessions.history import turn_prompt
@@ -28,6 +28,7 @@ from lens.orchestrator.sessions.session import Session, SessionPlan
 from lens.orchestrator.sessions.sources import RUN, read_sessions
 from lens.orchestrator.shards import Share
 from lens.orchestrator.variants import as_novel
+from lens.orchestrator.traces import read_trace_ns
 from lens.transport.endpoint import (
     ANSWER_LIMITS,
     NO_TIMEOUTS,
@@ -179,7 +180,7 @@ def make_plan(
     named = planned_targets(config.targets, environ)
     made = [make_target(one, environ) for one in config.targets]
     targets = tuple([replace(one, info=info) for one, info in zip(made, named, strict=True)])
-    trace = tuple(trace_ns) if trace_ns else _trace_of(config, found)
+    trace = tuple(trace_ns) if trace_ns else _trace_of(config, found, warnings)
     counted = requests_of(load, load.duration_ns)
     if pattern_of(load) == "iterations" and counted is not None:
         # Iterations are counted for each target, as `lll compare` documents.
@@ -230,11 +231,11 @@ def _sessions_of_file(
     return read_sessions(Path(said.file), said.format, warnings) if said.file else ((), "")
 
 
-def _trace_of(config: RunConfig, sessions: tuple[Session, ...]) -> tuple[int, ...]:
+def _trace_of(config: RunConfig, sessions: tuple[Session, ...], warnings: list[str]) -> tuple[int, ...]:
     path = config.load.trace
     if path is None:
         return ()
-    return trace_of(sessions, Path(path)) if sessions else tuple(read_trace_ns(Path(path)))
+    return trace_of(sessions, Path(path)) if sessions else tuple(read_trace_ns(Path(path), warnings))
 
 
 def _is_trace(config: RunConfig) -> bool:

@@ -17,13 +17,14 @@ import msgspec
 
 from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
+from lens.orchestrator.sessions.blocks import Blocks, block_text
 from lens.orchestrator.synthetic import MOST_WORDS, lengths, made_up
+from lens.orchestrator.traces import is_table, table_rows
 from lens.parsing import decode_text, parse_json, text_lines
 from lens.wire import Prompt
 
 DEFAULT_TEXT = "Write a short story about a lighthouse."
 # Where the text of one prompt may stand in an object, first found first.
-MOST_NS = 2**62
 # csv refuses longer fields than this; its own limit of 131,072 characters is less than a model reads.
 MOST_FIELD = 2**31 - 1
 # Files whose layout the name tells; any other may be one prompt as a whole.
@@ -92,7 +93,7 @@ def read_prompts(path: Path, *, whole: bool = False, warnings: list[str] | None 
         raise FileError(f"prompt file {path}: cannot read: {error.strerror}") from error
     except ValueError as error:
         raise FileError(f"prompt file {path}: {error}") from error
-    found = list(_prompts_of(text, path, whole))
+    found = list(_prompts_of(text, path, whole, warnings))
     prompts = [one for one in found if isinstance(one, Prompt)]
     skipped = [one for one in found if isinstance(one, _NothingAsked)]
     if skipped and not prompts:
@@ -104,43 +105,17 @@ def read_prompts(path: Path, *, whole: bool = False, warnings: list[str] | None 
     return prompts
 
 
-def read_trace_ns(path: Path) -> list[int]:
-    """Timestamps of a trace, ns: JSON Lines with `timestamp` in milliseconds (Mooncake) or `timestamp_s`.
-
-    Raises:
-        FileError: it cannot be read, or a line holds no timestamp.
-    """
-    try:
-        lines = text_lines(decode_text(path.read_bytes()))
-    except OSError as error:
-        raise FileError(f"trace {path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise FileError(f"trace {path}: {error}") from error
-    times = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        item = _decoded(line.encode(), f"trace {path}: line {number}")
-        at = item.get("timestamp"), item.get("timestamp_s")
-        found = [(value, unit) for value, unit in zip(at, (1e6, 1e9), strict=True) if isinstance(value, int | float)]
-        if not found:
-            raise FileError(f"trace {path}: line {number} has no timestamp (ms) or timestamp_s")
-        value, unit = found[0]
-        if not 0 <= value < MOST_NS / unit:
-            raise FileError(f"trace {path}: line {number}: its timestamp is no time of a trace")
-        times.append(round(value * unit))
-    if not times:
-        raise FileError(f"trace {path}: it is empty")
-    return times
-
-
-def _prompts_of(text: str, path: Path, whole: bool) -> Iterator[Prompt | _NothingAsked]:
+def _prompts_of(
+    text: str, path: Path, whole: bool, warnings: list[str] | None = None
+) -> Iterator[Prompt | _NothingAsked]:
     """The prompts of a file, and why a conversation cannot be asked."""
     where = f"prompt file {path}"
     head = text.lstrip()[:1]
     if whole and path.suffix not in _LAYOUTS:
         if text.strip():
             yield Prompt(text=text.strip("\r\n"))
+    elif path.suffix == ".csv" and is_table(text.partition("\n")[0].strip().split(",")):
+        yield from _trace_prompts(text, path, warnings)
     elif path.suffix == ".csv":
         yield from _rows(text, where)
     elif head == "[" and path.suffix in (".json", ""):
@@ -185,6 +160,13 @@ def _document(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
     if not isinstance(items, list):
         raise FileError(f"{where}: a list of prompts is wanted")
     yield from _array(items, where)
+
+
+def _trace_prompts(text: str, path: Path, warnings: list[str] | None) -> Iterator[Prompt]:
+    """A prompt of made-up words for each request of a trace's table."""
+    for row in table_rows(text, path, warnings):
+        words = block_text(Blocks(ids=(), words=row.asked, scope=f"row{row.number}"))
+        yield Prompt(text=words, id=f"row-{row.number}", max_tokens=row.answered or None)
 
 
 def _rows(text: str, where: str) -> Iterator[Prompt]:

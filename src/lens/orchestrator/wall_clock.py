@@ -45,7 +45,11 @@ def shift_record(record: Record, offset_ns: int) -> Record:
     tries = tuple(
         [replace(one, start_ns=one.start_ns - offset_ns, end_ns=one.end_ns - offset_ns) for one in record.tries]
     )
-    return replace(record, stamps=replace(record.stamps, **named), connection=connection, tries=tries)
+    session = record.session
+    if session is not None and session.planned_ns is not None:
+        session = replace(session, planned_ns=session.planned_ns - offset_ns)
+    stamps = replace(record.stamps, **named)
+    return replace(record, stamps=stamps, connection=connection, tries=tries, session=session)
 
 
 def _boot_id() -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from lens.config.layers import check_effective
-from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, SessionConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import AUTO, parse_cooldown, pattern_of
 from lens.orchestrator.sessions.planning import check_sessions, session_load
@@ -128,6 +128,16 @@ def refuse_others(
     for field in kind.__struct_fields__:
         if field not in obeyed and getattr(section, field) != getattr(kind(), field):
             raise ConfigError(f"{who}: {name}.{field} cannot be obeyed: {why}")
+
+
+def refuse_sessions(who: str, config: RunConfig, why: str) -> None:
+    """Refuse sessions.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if config.sessions != SessionConfig():
+        raise ConfigError(f"{who}: [sessions] cannot be obeyed: {why}")
 
 
 def refuse_thresholds(who: str, config: RunConfig, why: str) -> None:

@@ -27,6 +27,7 @@ from lens.orchestrator.plan import Plan, make_plan
 from lens.orchestrator.run_info import run_info, with_end
 from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.schedule import pattern_of
+from lens.orchestrator.sessions.sent import SentPrompts
 from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
 from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
 from lens.orchestrator.variants import with_ways
@@ -162,7 +163,9 @@ class _DrivenRun:
             make_plan(config, prompts=options.prompts, read=recorded_sessions(config)), start_at_ns=start_at_ns
         )
         check_parts(share_of(load), self.plan.stages)
-        self.revise = _revision(config, self.plan)
+        system = config.prompts.system
+        self.sent = SentPrompts(self.plan.sessions, system=system) if self.plan.sessions is not None else None
+        self.revise = _revision(config, self.sent.prompt_of if self.sent is not None else self.plan.prompt_of)
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
@@ -296,6 +299,8 @@ class _DrivenRun:
             self.until.add(record)
         if self.costly:
             self.costly.add(record)
+        if self.sent is not None and self.config.output.tokenizer is not None:
+            self.sent.add(record)
         self.journal.add(record)
         why = self.early.add(record) if not self.stop.asked else None
         if why is not None:
@@ -325,13 +330,13 @@ def _gates(config: RunConfig, options: RunOptions) -> tuple[Gate, ...]:
     return tuple([Gate(threshold=parse_threshold(text)) for text in config.thresholds])
 
 
-def _revision(config: RunConfig, plan: Plan) -> Callable[[Record], Record] | None:
+def _revision(config: RunConfig, prompt_of: Callable[[Record], Prompt]) -> Callable[[Record], Record] | None:
     """Return what a record is changed by when all is measured: tokens are counted, its answer is judged; None: nothing.
 
     Raises:
         ConfigError: no tokenizer of that name, or an expectation that cannot be judged.
     """
-    count = token_counter(config, plan.prompt_of)
+    count = token_counter(config, prompt_of)
     if not config.prompts.expect:
         return count
     from lens.run.expectations import expectations, judged

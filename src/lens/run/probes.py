@@ -30,7 +30,7 @@ from lens.model import Record, Status
 from lens.orchestrator.plan_target import make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
-from lens.run.checks import refuse_others, refuse_thresholds
+from lens.run.checks import refuse_others, refuse_sessions, refuse_thresholds
 from lens.run.detect import with_model
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
@@ -129,6 +129,7 @@ def check_doctor(config: RunConfig) -> None:
     refuse_others("doctor", config.load, OBEYED, "the questions decide what is sent")
     refuse_others("doctor", config.prompts, (), "the questions decide what is sent")
     refuse_others("doctor", config.output, OBEYED_OUTPUT, "its findings are all that it writes")
+    refuse_sessions("doctor", config, "the questions decide what is sent")
     refuse_thresholds("doctor", config, "its questions are not a load; give them to `lll benchmark`")
 
 

@@ -87,6 +87,11 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW, own_formats=OWN_FORMATS)
     if len(settings.config.targets) < 2:
         raise ConfigError(TOO_FEW)
+    from lens.run.checks import refuse_sessions
+
+    refuse_sessions(
+        "compare", settings.config, "it compares single requests; run each by `lll benchmark`, and compare the files"
+    )
     settings = _with_enough_requests(settings)
     if ctx.params["dry_run"]:
         from lens.cli.dry_run import print_plan

@@ -18,8 +18,13 @@ from msgspec.structs import replace
 from lens.orchestrator.sessions.conversations import session_name
 from lens.orchestrator.sessions.rows import Row, UnusableRow, count_in, messages_in, pause_ns, time_ns
 from lens.orchestrator.sessions.session import Message, Session, Turn, linear_session
+from lens.providers.values import as_dict, as_list
 from lens.units import NS_PER_MS
 
+# Rounds of an orchestrator; each is sent as many times as its branches have turns.
+MOST_ROUNDS = 10_000
+# Conversations that start each other may double at each level.
+MOST_LEVELS, MOST_TURNS = 100, 100_000
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 # Contexts in which each turn brings its whole history along.
 _WHOLE = ("message_array_with_responses", "message_array_without_responses")
@@ -61,7 +66,7 @@ def _text_turn(turn: Any, where: str) -> Turn:
         raise UnusableRow(f"{where}: an object is wanted")
     if media := [name for name in _MEDIA if turn.get(name)]:
         raise UnusableRow(f"{where}: {media[0]} is not supported here; texts only")
-    texts = [turn["text"]] if "text" in turn else turn.get("texts") or []
+    texts = [turn["text"]] if "text" in turn else as_list(turn.get("texts"))
     texts = [one.get("contents", "") if isinstance(one, dict) else one for one in texts]
     flat = [part for one in texts for part in (one if isinstance(one, list) else [one])]
     if not flat or not all(isinstance(one, str) for one in flat):
@@ -104,13 +109,13 @@ def read_dag(rows: Sequence[Row]) -> Iterator[Session | UnusableRow]:
 def _branches_of(row: dict[str, Any]) -> Iterator[str]:
     """Yield the conversations that one starts."""
     for name in ("pre_session_spawns", "spawns"):
-        yield from [one for one in row.get(name) or [] if isinstance(one, str)]
+        yield from [one for one in as_list(row.get(name)) if isinstance(one, str)]
     rounds = row.get("rounds")
     for one in rounds if isinstance(rounds, list) else []:
-        yield from [child for child in one.get("spawns") or [] if isinstance(child, str)]
-    for turn in row.get("turns") or []:
+        yield from [child for child in as_list(as_dict(one).get("spawns")) if isinstance(child, str)]
+    for turn in as_list(row.get("turns")):
         if isinstance(turn, dict):
-            for entry in [*(turn.get("forks") or []), *(turn.get("spawns") or [])]:
+            for entry in [*as_list(turn.get("forks")), *as_list(turn.get("spawns"))]:
                 yield from _names_in(entry)
 
 
@@ -118,7 +123,7 @@ def _names_in(entry: Any) -> list[str]:
     if isinstance(entry, str):
         return [entry]
     if isinstance(entry, dict):
-        found = entry.get("children") or [entry.get("child")]
+        found = as_list(entry.get("children")) or [entry.get("child")]
         return [one for one in found if isinstance(one, str)]
     return []
 
@@ -139,10 +144,12 @@ class _Tree:
         """
         where, row = self._row(name, path)
         path = (*path, name)
+        if len(path) > MOST_LEVELS:
+            raise UnusableRow(f"{where}: branches are nested more than {MOST_LEVELS} levels")
         turns = row.get("turns")
         if not isinstance(turns, list) or not turns:
             raise UnusableRow(f"{where}: no turns")
-        for child in row.get("pre_session_spawns") or []:
+        for child in as_list(row.get("pre_session_spawns")):
             self.add(str(child), after, (), path)
         whole = row.get("context_mode") in _WHOLE
         joins: dict[int, list[int]] = {}  # turn of this conversation -> turns of branches that it waits for
@@ -153,6 +160,8 @@ class _Tree:
             extra_ns = delay_ns if place == 0 else 0
             waits = (last,) if place else after
             last = len(self.turns)
+            if last >= MOST_TURNS:
+                raise UnusableRow(f"{where}: its branches have more than {MOST_TURNS:,} turns in all")
             self.turns.append(
                 replace(
                     made,
@@ -177,10 +186,10 @@ class _Tree:
         where: str,
     ) -> None:
         """Add what a turn forks and spawns; note which later turn waits for it."""
-        for entry in turn.get("forks") or []:
+        for entry in as_list(turn.get("forks")):
             for name in _names_in(entry):
                 self.add(name, (number,), history, path)
-        for entry in turn.get("spawns") or []:
+        for entry in as_list(turn.get("spawns")):
             join = entry.get("join_at") if isinstance(entry, dict) else None
             join = place + 1 if join is None else join
             if not isinstance(join, int) or join <= place or (join >= many and isinstance(entry, dict) and many > 1):
@@ -191,11 +200,14 @@ class _Tree:
     def add_rounds(self, row: dict[str, Any], where: str) -> None:
         """Add an orchestrator, which sends nothing itself: its rounds follow each other, each with its branches."""
         rounds = row.get("rounds")
-        shared = [str(one) for one in row.get("spawns") or []]
+        shared = [str(one) for one in as_list(row.get("spawns"))]
         if isinstance(rounds, list):
-            planned = [(one.get("spawns") or [], one.get("think_time_ms", row.get("think_time_ms"))) for one in rounds]
+            planned = [
+                (as_list(as_dict(one).get("spawns")), as_dict(one).get("think_time_ms", row.get("think_time_ms")))
+                for one in rounds
+            ]
         else:
-            planned = [(shared, row.get("think_time_ms"))] * (count_in(rounds) or 1)
+            planned = [(shared, row.get("think_time_ms"))] * min(count_in(rounds) or 1, MOST_ROUNDS)
         after: tuple[int, ...] = ()
         delay_ns = 0
         for spawns, think_ms in planned:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from functools import cache, lru_cache
+from itertools import cycle, islice
 
 import msgspec
 
@@ -15,6 +16,8 @@ from lens.orchestrator.synthetic import MOST_WORDS, WORDS
 
 # Tokens of a block where a file does not say: https://github.com/kvcache-ai/Mooncake (FAST25 traces).
 BLOCK_WORDS = 512
+# Blocks of so many words are remembered: the same come in every turn of a trace.
+_CACHED_WORDS = 1024
 _LONGEST = max(map(len, WORDS)) + 1  # with the blank behind it
 # Words of which each block takes a stretch, from a place of its own on.
 _POOL_WORDS = 1 << 13
@@ -32,11 +35,12 @@ class Blocks(msgspec.Struct, frozen=True, kw_only=True):
 def block_text(blocks: Blocks) -> str:
     """Return the text, as many words as are asked for."""
     ids = blocks.ids or (0,)
-    size = max(blocks.size, -(-blocks.words // len(ids)))
-    whole, rest = divmod(min(blocks.words, MOST_WORDS), size)
+    words = min(blocks.words, MOST_WORDS)
+    size = max(min(blocks.size, MOST_WORDS), -(-words // len(ids)))
+    whole, rest = divmod(words, size)
     found = [_words(blocks.scope, block, size) for block in ids[:whole]]
     if rest:
-        found.append(" ".join(_words(blocks.scope, ids[min(whole, len(ids) - 1)], size).split(" ")[:rest]))
+        found.append(_words(blocks.scope, ids[min(whole, len(ids) - 1)], rest))
     return " ".join(found)
 
 
@@ -46,15 +50,21 @@ def most_bytes(blocks: Blocks) -> int:
     return blocks.words * _LONGEST + named
 
 
-@lru_cache(maxsize=1 << 15)
 def _words(scope: str, block: int, count: int) -> str:
-    """Return the words of a block; the first names it, so that no two blocks begin alike."""
+    """Return the first words of a block; the first of all names it, so that no two blocks begin alike."""
+    return _few_words(scope, block, count) if count <= _CACHED_WORDS else _make_words(scope, block, count)
+
+
+@lru_cache(maxsize=1 << 14)
+def _few_words(scope: str, block: int, count: int) -> str:
+    return _make_words(scope, block, count)
+
+
+def _make_words(scope: str, block: int, count: int) -> str:
     pool = _pool()
     at = random.Random(f"{scope} {block}").randrange(len(pool))
-    found = pool[at : at + count - 1]
-    while len(found) < count - 1:
-        found = [*found, *pool[: count - 1 - len(found)]]
-    return " ".join([f"{scope}b{block}".replace(" ", ""), *found])
+    round_and_round = islice(cycle(pool), at, at + count - 1)
+    return " ".join([f"{scope}b{block}".replace(" ", ""), *round_and_round])
 
 
 @cache

@@ -18,6 +18,7 @@ from lens.orchestrator.prompts import ROLES
 from lens.orchestrator.sessions.dependencies import with_history
 from lens.orchestrator.sessions.rows import Row, UnusableRow, count_in, messages_in, pause_ns, time_ns
 from lens.orchestrator.sessions.session import Message, Session, Turn, linear_session
+from lens.providers.values import as_list
 from lens.units import NS_PER_MS
 
 
@@ -52,7 +53,7 @@ def read_sharegpt(rows: Sequence[Row]) -> Iterator[Session | UnusableRow]:
     """Yield a session for each row with `conversations`, with all its turns."""
     for number, (where, row) in enumerate(rows):
         try:
-            messages = [_said(item, where) for item in row.get("conversations") or []]
+            messages = [_said(item, where) for item in as_list(row.get("conversations"))]
             yield conversation(messages, row, number, where)
         except UnusableRow as error:
             yield error

@@ -24,6 +24,7 @@ from lens.orchestrator.sessions.conversations import of_rows
 from lens.orchestrator.sessions.rows import MOST_PAUSE_NS, Row, UnusableRow, count_in, messages_in, pause_ns, time_ns
 from lens.orchestrator.sessions.session import Session, Turn, linear_session
 from lens.orchestrator.synthetic import MOST_WORDS
+from lens.providers.values import as_list
 from lens.units import NS_PER_MS, NS_PER_S
 
 _INPUTS = ("input_length", "text_input", "payload")
@@ -71,8 +72,8 @@ def _turn(name: str, row: dict[str, Any], where: str) -> Turn:
         kept = ("messages", "prompt", "model", "stream", "stream_options")
         extra = {**{key: value for key, value in payload.items() if key not in kept}, **extra}
     elif isinstance(length, int) and 0 < length <= MOST_WORDS:
-        ids = row.get("hash_ids") or []
-        if not isinstance(ids, list) or not all(isinstance(one, int) for one in ids):
+        ids = as_list(row.get("hash_ids"))
+        if not all(isinstance(one, int) for one in ids):
             raise UnusableRow(f"{where}: hash_ids has something else than numbers")
         # Without hashes its words are its own.
         more["messages"] = ()
@@ -91,7 +92,7 @@ def _are_whole(rows: Sequence[Row]) -> bool:
     """Return whether each row is the whole prompt of its turn, not what is new in it."""
     if any(row.get("context_mode") in _WHOLE or "payload" in row for _, row in rows):
         return True
-    ids = [row.get("hash_ids") or [] for _, row in rows]
+    ids = [as_list(row.get("hash_ids")) for _, row in rows]
     return all(before and after[: len(before)] == before for before, after in pairwise(ids))
 
 

@@ -20,9 +20,11 @@ from lens.orchestrator.sessions.dependencies import predecessors, with_history
 from lens.orchestrator.sessions.rows import MOST_PAUSE_NS, Row, UnusableRow, count_in
 from lens.orchestrator.sessions.session import Message, Session, Turn
 from lens.parsing import parse_json
+from lens.providers.values import as_dict, as_list
 from lens.units import NS_PER_S, NS_PER_US
 
 _OPERATIONS = ("chat", "generate_content", "text_completion")
+_PLAIN = ("content", "tool_calls", "tool_call_id")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,15 +66,21 @@ def read_otel(rows: Sequence[Row]) -> Iterator[Session | UnusableRow]:
 
 def _spans_in(row: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield (span, what it belongs to)."""
-    for resource in row.get("resourceSpans") or row.get("resource_spans") or []:
-        for scope in resource.get("scopeSpans") or resource.get("scope_spans") or []:
-            for span in scope.get("spans") or []:
+    for resource in as_list(row.get("resourceSpans") or row.get("resource_spans")):
+        for scope in _lists_in(resource, "scopeSpans", "scope_spans"):
+            for span in _lists_in(scope, "spans"):
                 yield span, _trace_of(span)
-    for span in row.get("spans") or []:
+    for span in as_list(row.get("spans")):
         if isinstance(span, dict):
             yield span, str(row.get("session_id") or row.get("trace_id") or _trace_of(span))
     if "attributes" in row:
         yield row, _trace_of(row)
+
+
+def _lists_in(value: Any, *names: str) -> list[dict[str, Any]]:
+    """Return the objects of a list that is called one of these."""
+    found = next((as_dict(value)[name] for name in names if as_dict(value).get(name)), None)
+    return [one for one in as_list(found) if isinstance(one, dict)]
 
 
 def _trace_of(span: dict[str, Any]) -> str:
@@ -153,7 +161,7 @@ def _attributes_of(value: Any) -> dict[str, Any]:
     """Return attributes as a table: OTLP writes a list of keys with typed values."""
     if isinstance(value, dict):
         return value
-    return {str(one.get("key")): _plain(one.get("value")) for one in value or [] if isinstance(one, dict)}
+    return {str(one.get("key")): _plain(one.get("value")) for one in as_list(value) if isinstance(one, dict)}
 
 
 def _plain(value: Any) -> Any:
@@ -162,9 +170,9 @@ def _plain(value: Any) -> Any:
         return value
     kind, inner = next(iter(value.items()))
     if kind == "arrayValue":
-        return [_plain(one) for one in (inner or {}).get("values") or []]
+        return [_plain(one) for one in as_list(as_dict(inner).get("values"))]
     if kind == "kvlistValue":
-        return _attributes_of((inner or {}).get("values"))
+        return _attributes_of(as_dict(inner).get("values"))
     return _number(inner) if kind == "intValue" else inner
 
 
@@ -191,7 +199,7 @@ def _messages_of(value: Any, role: str | None = None) -> Iterator[Message]:
             value = parse_json(value)
         except ValueError:
             value = [{"type": "text", "content": value}] if role else []
-    if role is not None and isinstance(value, list) and value and "parts" not in value[0]:
+    if role is not None and isinstance(value, list) and value and "parts" not in as_dict(value[0]):
         value = [{"role": role, "parts": value}]
     for message in value if isinstance(value, list) else []:
         if isinstance(message, dict):
@@ -203,7 +211,7 @@ def _chat_messages(message: dict[str, Any]) -> Iterator[Message]:
     role = str(message.get("role") or "user")
     parts = message.get("parts")
     if not isinstance(parts, list):
-        yield {key: value for key, value in message.items() if key in ("role", "content", "tool_calls", "tool_call_id")}
+        yield {"role": role, **{name: message[name] for name in _PLAIN if name in message}}
         return
     texts, calls = [], []
     for part in parts:

@@ -18,6 +18,7 @@ from lens.orchestrator.sessions.dependencies import predecessors
 from lens.orchestrator.sessions.rows import MOST_PAUSE_NS, Row, UnusableRow, count_in, pause_ns, time_ns
 from lens.orchestrator.sessions.session import Session, Turn
 from lens.orchestrator.synthetic import MOST_WORDS
+from lens.providers.values import as_list
 from lens.units import NS_PER_S
 
 _CALLS = ("n", "s")
@@ -49,11 +50,12 @@ class _Trace:
     def session(self) -> Session:
         """Return the session of the trace."""
         last: tuple[int, ...] = ()  # what the next call of the conversation waits for
-        parents = self._calls(self.row["requests"])
+        requests = as_list(self.row.get("requests"))
+        parents = self._calls(requests)
         waits = iter(self._after(parents))
         numbers: list[int] = []  # of the parents' calls among all turns
         joined: list[int] = []  # ends of subagents since the call before
-        for place, entry in enumerate(self.row["requests"]):
+        for place, entry in enumerate(requests):
             if not isinstance(entry, dict):
                 raise UnusableRow(f"{self.where}: request {place} is no object")
             if entry.get("type") == "subagent":
@@ -92,7 +94,7 @@ class _Trace:
 
     def _subagent(self, entry: dict[str, Any], after: tuple[int, ...], place: int) -> int | None:
         """Add the calls of a subagent, one after the other; return the last, None where it has none."""
-        calls = self._calls(entry.get("requests") or [])
+        calls = self._calls(as_list(entry.get("requests")))
         last: int | None = None
         for call, (_, gap_ns, tool) in zip(calls, self._after(calls), strict=True):
             waits, pause = (after, 0) if last is None else ((last,), gap_ns)
@@ -100,7 +102,7 @@ class _Trace:
         return last
 
     def _add(self, call: dict[str, Any], after: tuple[int, ...], gap_ns: int, *, tool: bool, place: int) -> int:
-        words, ids = count_in(call.get("in")), call.get("hash_ids") or []
+        words, ids = count_in(call.get("in")), as_list(call.get("hash_ids"))
         if words is None or words > MOST_WORDS or not all(isinstance(one, int) for one in ids):
             raise UnusableRow(f"{self.where}: request {place} has no input length that can be sent")
         scope = self.name if ids else f"{self.name}:{len(self.turns)}"
