@@ -25,6 +25,7 @@ from lens.config.settings import (
     SessionConfig,
     TargetConfig,
 )
+from lens.config.spelling import in_python
 from lens.errors import ConfigError
 from lens.model import Status
 from lens.simulator import make_script, start
@@ -489,9 +490,11 @@ def test_a_field_does_the_same_from_the_command_line_and_the_library(name, file_
     if name == "output.tokenizer":
         pytest.importorskip("quicktok", reason="the extra `tokens` is not installed")
     if row.refused is not None:
-        for way in (by_command_line, by_library):
-            with pytest.raises(ConfigError, match=row.refused):
-                way(file_of(row, way.__name__))
+        with pytest.raises(ConfigError, match=row.refused) as typed:
+            by_command_line(file_of(row, "typed"))
+        with pytest.raises(ConfigError) as called:
+            by_library(file_of(row, "called"))
+        assert plain(str(called.value)) == plain(in_python(str(typed.value)))  # the same, in the words of a program
         return
     said = {}
     for way in (by_command_line, by_library):

@@ -27,8 +27,8 @@ from lens.orchestrator.sessions.planning import plan_sessions, session_load, tra
 from lens.orchestrator.sessions.session import Session, SessionPlan
 from lens.orchestrator.sessions.sources import RUN, read_sessions
 from lens.orchestrator.shards import Share
-from lens.orchestrator.variants import as_novel
 from lens.orchestrator.traces import read_trace_ns
+from lens.orchestrator.variants import as_novel
 from lens.transport.endpoint import (
     ANSWER_LIMITS,
     NO_TIMEOUTS,
