@@ -269,8 +269,9 @@ def test_a_folder_is_no_file_even_by_force(tmp_path):
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
 def test_a_header_is_read_without_the_requests(tmp_path, name):
-    write_run(tmp_path / name, INFO, RECORDS)
-    assert read_header(tmp_path / name) == INFO
+    info = msgspec.structs.replace(INFO, config={"requests": 3, "run": {"schema": 1}})
+    write_run(tmp_path / name, info, RECORDS)
+    assert read_header(tmp_path / name) == info
 
 
 @pytest.mark.parametrize("indent", [None, 1, 4])

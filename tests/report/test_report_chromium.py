@@ -111,7 +111,7 @@ def test_no_column_is_cut_on_a_desk(browser, tmp_path, name):
     for width in (1400, 1024):
         browser("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         browser.run("new Promise(requestAnimationFrame)")
-        cut = """[...document.querySelectorAll(".scroll")]
+        cut = """[...document.querySelectorAll(".scroll, nav")]
             .filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth)
             .map((one) => one.textContent.slice(0, 60))"""
         assert browser.run(cut) == []

@@ -122,6 +122,12 @@ def test_a_link_that_leads_out_of_the_folder_has_no_entry(root, tmp_path_factory
         Folder(other).entry("link.jsonl")
 
 
+def test_a_journal_whose_run_has_ended_is_the_run(root):
+    assert Folder(root).entry("one.jsonl.journal.msgpack").file == "one.jsonl"
+    with pytest.raises(FileError, match="absent"):
+        Folder(root).entry("absent.jsonl.journal.msgpack")
+
+
 def test_what_is_no_folder_is_refused(root):
     with pytest.raises(FileError, match="no folder"):
         Folder(root / "one.jsonl")

@@ -41,6 +41,7 @@ def test_the_sums_are_those_of_the_records(root):
     for number, row in slices.items():
         ended = [one for one in records if (one.stamps.end - START) // S == number]
         assert row["requests"] == len(ended)
+        assert row["tokens"] == sum(one.usage.output_tokens for one in ended if one.usage)
         values = [one.stamps.start for one in ended if one.category == "success"]
         assert (row["ttft_p50_ms"] is None) == (not values)
 

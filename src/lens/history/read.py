@@ -6,6 +6,7 @@ What was cut off can be read up to the cut; what cannot be read is told in a war
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
@@ -26,6 +27,7 @@ BLOCK_BYTES = 1 << 20
 PARQUET = b"PAR1"
 MOST_HEADER = 1 << 20  # bytes of a header
 MOST_DOCUMENT = 64 << 20  # bytes of a JSON document whose header is looked for
+_DOCUMENT = re.compile(rb'\{\s*"run"\s*:')  # how a JSON export begins
 _LENGTH = struct.Struct("<I")  # before each message
 LENGTH_BYTES, length_at = _LENGTH.size, _LENGTH.unpack_from
 
@@ -321,7 +323,9 @@ def read_header(path: Path) -> RunInfo | None:
         else:
             piece = head + file.readline(MOST_HEADER)
             decode = _line_layout().info
-            if piece.rstrip() == b"{" or b'"schema"' not in piece or b'"requests"' in piece:
+            if piece.rstrip() == b"{":
+                piece += file.readline(MOST_HEADER)
+            if _DOCUMENT.match(piece):
                 piece = _run_of_document(piece + file.read(MOST_DOCUMENT))
     try:
         return decode(piece)

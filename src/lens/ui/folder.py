@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A run file as it was found."""
 
     file: str  # relative to the folder, with /
-    path: Path
+    place: str  # its whole path
     size: int
     mtime_ns: int
     info: RunInfo
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place)
 
     @property
     def kind(self) -> str:
@@ -98,9 +103,8 @@ class Folder:
     def scan(self) -> list[Entry]:
         """Return all run files, the newest first. Headers are read of what is new or has changed."""
         found, seen = [], {}
-        for file, state in self._files():
+        for file, place, state in self._files():
             size, mtime_ns = state.st_size, state.st_mtime_ns
-            path = self.root / file
             known = self._headers.get(file)
             if known is None or known[:2] != (size, mtime_ns):
                 info = None
@@ -108,11 +112,11 @@ class Folder:
                     info = known[2]  # it has grown: its header stands
                 else:
                     with suppress(OSError):
-                        info = read_header(path)
+                        info = read_header(Path(place))
                 known = (size, mtime_ns, info)
             seen[file] = known
             if known[2] is not None:
-                found.append(Entry(file=file, path=path, size=size, mtime_ns=mtime_ns, info=known[2]))
+                found.append(Entry(file=file, place=place, size=size, mtime_ns=mtime_ns, info=known[2]))
         self._headers = seen
         found.sort(key=lambda one: (one.info.started_at, one.file), reverse=True)
         return found
@@ -129,7 +133,7 @@ class Folder:
     def _again(self, entry: Entry) -> Entry | None:
         """Return a run file as it is now; None where it is gone."""
         try:
-            state = entry.path.stat()
+            state = os.stat(entry.place)
         except OSError:
             return None
         return msgspec.structs.replace(entry, size=state.st_size, mtime_ns=state.st_mtime_ns)
@@ -141,30 +145,33 @@ class Folder:
             FileError: there is none of that name.
         """
         path = self.root / file
+        if file.endswith(JOURNAL) and not path.exists():  # the run has ended, and is in the file that it was for
+            return self.entry(file.removesuffix(JOURNAL))
         with suppress(OSError, ValueError):
             inside = path.resolve().is_relative_to(self.root)
             state = path.stat()
             info = read_header(path) if inside and file.endswith(SUFFIXES) else None
             if info is not None:
-                return Entry(file=file, path=path, size=state.st_size, mtime_ns=state.st_mtime_ns, info=info)
+                return Entry(file=file, place=str(path), size=state.st_size, mtime_ns=state.st_mtime_ns, info=info)
         raise FileError(f"{clean(file, 200)} is no run file of this folder")
 
-    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield what may be run files, in this folder and below; what begins with a dot is passed over."""
-        folders, number = [self.root], 0
+    def _files(self) -> Iterator[tuple[str, str, os.stat_result]]:
+        """Yield name and path of what may be run files, here and below; what begins with a dot is passed over."""
+        folders, number = [str(self.root)], 0
+        begins = len(os.path.join(self.root, ""))
         while folders:
             with suppress(OSError), os.scandir(folders.pop()) as entries:
                 for one in entries:
                     if one.name.startswith("."):
                         continue
                     if one.is_dir(follow_symlinks=False):
-                        folders.append(Path(one.path))
+                        folders.append(one.path)
                     elif one.name.endswith(SUFFIXES):
                         number += 1
                         if number > MOST_FILES:
                             return
                         with suppress(OSError):
-                            yield os.path.relpath(one.path, self.root).replace(os.sep, "/"), one.stat()
+                            yield one.path[begins:].replace(os.sep, "/"), one.path, one.stat()
 
     @property
     def baseline(self) -> str | None:
@@ -218,15 +225,15 @@ def row_of(entry: Entry, figures: Mapping[str, float | None] | None, now_s: floa
         "file": entry.file,
         "kind": entry.kind,
         "live": entry.is_live(now_s),
-        "started": clean(info.started_at, 40),
+        "started": _clean(info.started_at, 40),
         "duration_s": None if ended is None else (ended - info.started_ns) / NS_PER_S,
         "provider": _joined(target.provider for target in info.targets),
         "model": _joined(target.model for target in info.targets),
         "url": _joined(target.url for target in info.targets),
         "target": _joined(target.name or f"{target.provider} {target.model}" for target in info.targets),
         "load": load_text(info),
-        "command": clean(info.command, 2000),
-        "labels": {clean(name, 80): clean(value, 200) for name, value in info.labels.items()},
+        "command": _clean(info.command, 2000),
+        "labels": {_clean(name, 80): _clean(value, 200) for name, value in info.labels.items()},
         "size": entry.size,
         "warnings": len(info.warnings),
         "figures": None if figures is None else dict(figures),
@@ -234,7 +241,13 @@ def row_of(entry: Entry, figures: Mapping[str, float | None] | None, now_s: floa
 
 
 def _joined(texts: Iterator[str]) -> str:
-    return clean(", ".join(dict.fromkeys(texts)), 400)
+    return _clean(", ".join(dict.fromkeys(texts)), 400)
+
+
+@lru_cache(maxsize=50_000)
+def _clean(text: str, most: int) -> str:
+    """Return a text cleaned; those of ten thousand runs are few."""
+    return clean(text, most)
 
 
 _PLAIN = (

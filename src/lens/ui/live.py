@@ -31,7 +31,7 @@ PERCENTILES = (50, 95)
 
 
 class _Slice:
-    """What ended, or arrived, in one slice of time."""
+    """What ended in one slice of time."""
 
     def __init__(self) -> None:
         self.requests = self.failed = 0
@@ -117,15 +117,16 @@ class LiveRun:
             self.by_category[name] = self.by_category.get(name, 0) + int(count)
         start, end = table.column("start") - self._info.started_ns, table.stamp("end")
         ends = self._slice_of(start + np.where(end == MISSING, 0, end))
-        arrived = self._slice_of(table.at + start[table.of])
-        for number in np.unique(np.concatenate((ends, arrived))).tolist():
+        # Tokens count where their request ends: by their arrival the last slices would lack those of open requests.
+        tokens = np.bincount(table.of, table.tokens, len(table))
+        for number in np.unique(ends).tolist():
             self._slices.setdefault(number, _Slice())
             self._changed.add(number)
         for number, count, failed in _counted(ends, ~good):
             self._slices[number].requests += count
             self._slices[number].failed += failed
-        for number, _, tokens in _counted(arrived, table.tokens):
-            self._slices[number].tokens += tokens
+        for number, _, total in _counted(ends, tokens):
+            self._slices[number].tokens += total
         self._add_values("ttft_ms", table.counted("ttft_ms"), ends)
         values, of = table.pooled("itl_ms")
         self._add_values("itl_ms", values, ends[of])

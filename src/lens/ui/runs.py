@@ -25,7 +25,7 @@ from lens.metrics.summarize import summarize
 from lens.metrics.table import Table
 from lens.pricing import PriceBook
 from lens.report.html.document import MOST_RUNS, default_name, report_page, title_of
-from lens.report.html.series import Source
+from lens.report.html.series import Source, split
 from lens.ui.folder import FIGURES, Entry
 
 # Bytes of the files whose tables stay in memory, the last that was read always.
@@ -84,7 +84,10 @@ class Runs:
         known = self._kept.pop(entry.file, None)
         if known is None or known[:2] != (entry.size, entry.mtime_ns):
             table, warnings = read_table(entry.path, self._book)
-            known = (entry.size, entry.mtime_ns, Source(entry.path.name, table, table.info, warnings))
+            source = Source(entry.path.name, table, table.info, warnings)
+            # What costs most of a page is made when a run is read: it may be chosen long before the page is asked for.
+            summaries = tuple(summarize(series.table) for series in split([source]))
+            known = (entry.size, entry.mtime_ns, source._replace(summaries=summaries))
         self._kept[entry.file] = known
         while len(self._kept) > 1 and sum(size for size, _, _ in self._kept.values()) > MOST_KEPT:
             self._kept.popitem(last=False)
@@ -103,7 +106,9 @@ class Runs:
             return self._page[1]
         sources = [self.source(entry) for entry in entries]
         title = f"{title_of(sources)}: {of[1].says}" if of[1].says else None
-        page = report_page([source._replace(table=of[1].of(source.table)) for source in sources], title)
+        if of[1].says:
+            sources = [source._replace(table=of[1].of(source.table), summaries=()) for source in sources]
+        page = report_page(sources, title)
         self._page = (of, page)
         return page
 
@@ -119,8 +124,8 @@ class Runs:
 
     def figures(self, entry: Entry) -> dict[str, float | None]:
         """Return the figures of a run that the list shows."""
-        metrics = tuple(dict.fromkeys(metric for _, metric, _ in FIGURES))
-        summary = summarize(self.source(entry).table, metrics=metrics)
+        source = self.source(entry)
+        summary = source.summaries[0] if len(source.summaries) == 1 else summarize(source.table)
         found: dict[str, float | None] = {
             "requests": summary.requests,
             "failed": summary.requests - summary.successes,

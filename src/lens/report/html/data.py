@@ -44,8 +44,10 @@ def page_data(sources: Sequence[Source], title: str, summary: Summary | None = N
     found = split(sources)
     step_s = slice_s(found)
     summaries, drawn, values = [], [], []
+    known = {number: iter(source.summaries) for number, source in enumerate(sources)}
     for i, series in enumerate(found):
-        one = summary if summary is not None and len(found) == 1 else summarize(series.table)
+        told = next(known[series.source], summary if len(found) == 1 else None)
+        one = told if told is not None else summarize(series.table)
         summaries.append(one)
         drawn.append(_series(series, one, info=sources[series.source].info, letter=_letter(i), step_s=step_s))
         values.append({name: series.drawn_values(name) for name in DRAWN})

@@ -13,6 +13,7 @@ import numpy as np
 
 from lens.metrics.columns import Column
 from lens.metrics.definitions import metric_named
+from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
 from lens.report.phases import PhaseTotals, phase_totals
@@ -34,6 +35,7 @@ class Source(NamedTuple):
     table: Table
     info: RunInfo | None
     warnings: tuple[str, ...] = ()  # of what of its file could not be read
+    summaries: tuple[Summary, ...] = ()  # of each of its series, where they are known already
 
 
 class Series:

@@ -18,7 +18,7 @@ function button(text, act, attributes = {}) {
 const runsHash = (files) => `#${new URLSearchParams(files.map((file) => ["run", file]))}`;
 
 const COLUMNS = [
-  ["started", "started", (r) => r.started.replace("T", " ").slice(0, 19)], ["duration_s", "duration", (r) => (r.duration_s === null ? "–" : time(r.duration_s * 1000))],
+  ["started", "started", (r) => r.started.replace("T", " ").slice(0, 16)], ["duration_s", "duration", (r) => (r.duration_s === null ? "–" : time(r.duration_s * 1000))],
   ["requests", "requests", (r, f) => int(f.requests)], ["failed", "failed", (r, f) => int(f.failed)],
   ["ttft_p50", "TTFT p50", (r, f) => time(f.ttft_p50)], ["ttft_p95", "TTFT p95", (r, f) => time(f.ttft_p95)], ["itl_p50", "ITL p50", (r, f) => time(f.itl_p50)],
   ["total_p50", "total p50", (r, f) => time(f.total_p50)], ["output_tokens_per_second", "output tokens/s", (r, f) => num(f.output_tokens_per_second)],

@@ -1,7 +1,7 @@
 // What is running now: Server-Sent Events of the journals and segments that grow, drawn slice by slice.
 const live = new Map(); // file -> {about, slices, nodes, drawings}
 const LIVE_PLOTS = [
-  ["Requests/s", "requests/s", [["requests", "requests/s"]]], ["Tokens/s", "tokens/s", [["tokens", "tokens/s"]]],
+  ["Requests/s", "requests/s", [["requests", "requests/s"]]], ["Tokens/s", "tokens/s", [["tokens", "tokens/s"]], "of the requests that ended"],
   ["TTFT", "ms", [["ttft_p50_ms", "p50"], ["ttft_p95_ms", "p95"]]], ["ITL", "ms", [["itl_p50_ms", "p50"], ["itl_p95_ms", "p95"]]],
 ];
 function follow() {
@@ -45,7 +45,7 @@ function showLive() {
 function liveCard(known) {
   drop(known);
   const { about } = known, figures = make("div", { class: "figures", "aria-live": "off" }), before = drawings.length;
-  const plots = LIVE_PLOTS.map(([title, unit, fields]) => make("div", { class: "card" }, figure(title, fields.length > 1 ? "solid p50, dashed p95" : "", (w) => livePlot(known, title, unit, fields, w), () => liveSheet(known, fields))));
+  const plots = LIVE_PLOTS.map(([title, unit, fields, note]) => make("div", { class: "card" }, figure(title, fields.length > 1 ? "solid p50, dashed p95" : note || "", (w) => livePlot(known, title, unit, fields, w), () => liveSheet(known, fields))));
   known.drawn = drawings.slice(before);
   known.show = () => {
     const a = known.about, bad = Object.entries(a.categories).filter(([name]) => name !== "success").map(([name, n]) => `${int(n)} ${name}`).join(", ");
@@ -56,7 +56,8 @@ function liveCard(known) {
   return known.node;
 }
 function livePlot(known, title, unitName, fields, width) {
-  const step = known.about.step_s, numbers = [...known.slices.keys()].sort((a, b) => a - b);
+  // The last slice is not over yet: a part of a second would look like a fall.
+  const step = known.about.step_s, every = [...known.slices.keys()].sort((a, b) => a - b), numbers = every.length > 1 ? every.slice(0, -1) : every;
   const values = numbers.flatMap((k) => fields.map(([f]) => known.slices.get(k)[f])).filter((v) => v !== null);
   const most = values.some((v) => v > 0) ? round(Math.max(...values)) : 1, unit = unitName === "ms" ? timeUnit(most) : { by: 1, name: unitName };
   const first = numbers[0] || 0, last = numbers.length ? numbers[numbers.length - 1] + 1 : 1;

@@ -42,6 +42,7 @@ async function loadFrame(frame, url, says, problem) {
   } else {
     says.textContent = "";
     problem.textContent = (await answer.text()).trim();
+    frame.hidden = true;
   }
 }
 function commandCard(command) {

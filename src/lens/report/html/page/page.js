@@ -25,7 +25,7 @@ function navigation(parts) {
     draw("path", { d: "M1 12h4l2-9 3 12 3-10 2 7h6", fill: "none", stroke: "currentColor", "stroke-width": 2, "stroke-linejoin": "round", "stroke-linecap": "round" }));
   const print = make("button", { type: "button" }, "Print");
   print.addEventListener("click", () => window.print());
-  return make("nav", { "aria-label": "Sections" }, make("span", { class: "mark" }, mark, "llm-latency-lens"),
+  return make("nav", { "aria-label": "Sections" }, make("span", { class: "mark" }, mark, make("span", {}, "llm-latency-lens")),
     ...parts.map((part) => make("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)), make("span", { class: "space" }), make("span", { class: "ends" }, print, themeButton()));
 }
 
