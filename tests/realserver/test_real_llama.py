@@ -115,3 +115,31 @@ def test_an_unknown_path_of_a_real_server_is_one_clear_line(llama: str, lll) -> 
     assert done.returncode == 1
     assert "404" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_conversation_finds_its_earlier_turns_in_the_cache(llama: str, lll, tmp_path) -> None:
+    sessions, turns = 3, 4
+    talks = []
+    for k in range(sessions):
+        asked = [f"say {k} and {n} " * (40 if n == 0 else 3) for n in range(turns)]
+        said = [[{"role": "user", "content": one}, {"role": "assistant", "content": "as you say"}] for one in asked]
+        talks.append({"messages": [message for pair in said for message in pair]})
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(one) + "\n" for one in talks))
+    words = ["--provider", "llamacpp", "--base-url", llama, "--model", "tiny", "--max-tokens", 8, "-c", 1]
+    words += ["--sessions", "talks.jsonl", "--history", "live", "-e", "json", "-o", "talks.json"]
+    done = lll("benchmark", *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "talks.json").read_text())
+    assert (found["sessions"]["complete"], found["sessions"]["failed"]) == (sessions, 0)
+    rows = {(one["session"]["session_id"], one["session"]["turn"]): one for one in found["requests"]}
+    for name in {session for session, _ in rows}:
+        cached = [rows[name, turn]["cached_tokens"] for turn in range(turns)]
+        assert sorted(set(cached)) == cached, "each turn finds more than the one before"
+        prompts = [rows[name, turn]["input_tokens"] for turn in range(turns)]
+        assert all(held >= prompt / 2 for held, prompt in zip(cached[1:], prompts, strict=False))
+    # The least of each turn is nearest to what the server had to do: 800 tokens, then 110.
+    least = [min(one["ttft_ms"] for (_, turn), one in rows.items() if turn == wanted) for wanted in (0, 1)]
+    assert least[1] < least[0]
+    first, second = found["sessions"]["turns"][:2]
+    assert second["cached_share"] > first["cached_share"]
+    assert found["sessions"]["misses"] is None

@@ -115,5 +115,13 @@ def test_prefill_is_told_with_its_intervals():
     assert "per cached" not in shown
 
 
+def test_prefill_that_noise_hides_is_not_told():
+    tokens = np.linspace(100, 4000, 50)
+    noise = np.random.default_rng(1).normal(0, 50, 50)
+    fitted = msgspec.structs.replace(RUN, sessions=None, prefill=fit_prefill(50 + noise, tokens, np.zeros(50)))
+    assert fitted.prefill is not None
+    assert page(fitted) == ""
+
+
 def test_a_run_without_sessions_says_nothing_of_them():
     assert page(summarize(table_of([record(usage=Usage(input_tokens=9, cache_read_tokens=3))], INFO))) == ""

@@ -49,7 +49,7 @@ def print_sessions(console: Console, summary: Summary) -> None:
             )
         if found.misses is not None:
             terminal.fact(console, "cache broke", _misses(found.misses))
-    if summary.prefill is not None:
+    if summary.prefill is not None and _tells(summary.prefill):
         terminal.fact(console, "prefill", _prefill(summary.prefill))
 
 
@@ -71,6 +71,11 @@ def _misses(found: CacheMisses) -> str:
         many += f"; pause before it {missed}, where the cache held {held} (medians)"
     reasons = [f"{terminal.clean(reason, 60)} {n:,}" for reason, n in found.reasons.items()]
     return f"{many}; the server says {', '.join(reasons)}" if reasons else many
+
+
+def _tells(found: PrefillFit) -> bool:
+    """Whether tokens of the prompt are known to cost time."""
+    return any(one is not None and one.low > 0 for one in (found.uncached_us, found.cached_us))
 
 
 def _prefill(found: PrefillFit) -> str:
