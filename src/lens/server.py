@@ -5,7 +5,6 @@ Small on purpose: a request is bounded in size, time and number, and nothing of 
 
 from __future__ import annotations
 
-import resource
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from ipaddress import ip_address
@@ -121,6 +120,10 @@ async def serve(listeners: list[trio.SocketListener], answer: Handler) -> None:
 
 def most_connections() -> int:
     """Return how many connections are open at most: probes need descriptors too."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_CONNECTIONS
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if allowed < 0 else max(min(MOST_CONNECTIONS, allowed // DESCRIPTORS_SHARE), 1)
 

@@ -9,9 +9,9 @@ the monitor.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,6 +36,8 @@ LOCK = ".lll-monitor.lock"
 _NAME = re.compile(r"\d{8}T\d{6}(-\d+)?\.jsonl")  # of a segment: when it was begun, UTC
 # File systems without locks say so like this; there the user sees to it that one monitor writes.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
+# Windows has neither, and no links that could lead astray by a name alone.
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _MOST_HEADER = 1 << 20  # bytes of a header that are looked at
 
 
@@ -189,8 +191,8 @@ def _locked(folder: Path) -> int | None:
     path = folder / LOCK
     lock = None
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o644)
+        _take_lock(lock)
     except BlockingIOError:
         os.close(lock or -1)
         raise FileError(
@@ -201,3 +203,22 @@ def _locked(folder: Path) -> int | None:
             return lock
         raise FileError(f"history {folder}: cannot be written: {(error.strerror or str(error)).lower()}") from None
     return lock
+
+
+def _take_lock(lock: int) -> None:
+    """Lock an open file for this process alone, until it is closed.
+
+    Raises:
+        BlockingIOError: another process has it. OSError: the file system has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from None
+    else:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -92,8 +92,8 @@ class Journal:
             if place < 0:
                 yield self._kept[~place]
             else:
-                length = length_at(os.pread(self._file, LENGTH_BYTES, place))[0]
-                yield decode_message(os.pread(self._file, length, place + LENGTH_BYTES))
+                length = length_at(_read_at(self._file, LENGTH_BYTES, place))[0]
+                yield decode_message(_read_at(self._file, length, place + LENGTH_BYTES))
 
     def records(self) -> Iterator[Record]:
         """Yield the records in the order in which they ended; only once the journal is finished."""
@@ -117,7 +117,7 @@ class Journal:
         """Yield the whole messages that are on disk, so many bytes at a time."""
         at = self._records_at
         while at < self._whole:
-            block = os.pread(self._file, min(BLOCK_BYTES, self._whole - at), at)
+            block = _read_at(self._file, min(BLOCK_BYTES, self._whole - at), at)
             at += len(block)
             yield block
 
@@ -153,12 +153,11 @@ def _open(beside: Path | None) -> tuple[int, Path | None]:
             created, path = create_beside(beside, SUFFIX)
             with created:
                 return os.dup(created.fileno()), path
-        file, name = tempfile.mkstemp(prefix="lll-spool-")
-        os.unlink(name)
+        with tempfile.TemporaryFile(prefix="lll-spool-") as unnamed:
+            return os.dup(unnamed.fileno()), None
     except OSError as error:
         where = beside.with_name(beside.name + SUFFIX) if beside is not None else "a temporary file"
         raise FileError(f"cannot write {where}: {error.strerror}") from error
-    return file, None
 
 
 def rescue(info: RunInfo, records: list[Record]) -> Path | None:
@@ -173,3 +172,11 @@ def rescue(info: RunInfo, records: list[Record]) -> Path | None:
             left.unlink(missing_ok=True)
         return None
     return path
+
+
+def _read_at(file: int, size: int, place: int) -> bytes:
+    """Return so many bytes of an open file from a place on; only once nobody writes to it any more."""
+    if hasattr(os, "pread"):
+        return os.pread(file, size, place)
+    os.lseek(file, place, os.SEEK_SET)  # Windows
+    return os.read(file, size)

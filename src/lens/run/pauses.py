@@ -93,6 +93,8 @@ class PauseWatch:
 
 def _clocks() -> tuple[int, int]:
     """Return CLOCK_MONOTONIC and, where the system has it, CLOCK_BOOTTIME."""
+    if not hasattr(time, "clock_gettime_ns"):  # Windows
+        return time.monotonic_ns(), time.monotonic_ns()
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return now, time.clock_gettime_ns(boot) if boot is not None else now

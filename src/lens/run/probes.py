@@ -254,6 +254,6 @@ class LoopWatch:
         return Client(
             loop_lag_ms=late[int(0.95 * (len(late) - 1))] / NS_PER_MS if late else None,
             cpu_share=(time.process_time() - self._cpu_s) / elapsed_s if elapsed_s > 0 else None,
-            load_per_cpu=os.getloadavg()[0] / (os.cpu_count() or 1),
+            load_per_cpu=os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else None,
             warnings=tuple(dict.fromkeys(warnings)),
         )

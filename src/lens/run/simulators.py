@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Self
@@ -43,6 +44,10 @@ class Simulators:
 
     def _url(self, number: int) -> str:
         if number == len(self._urls):
+            if not hasattr(select, "epoll"):
+                raise LensError(
+                    f"provider {SIMULATOR}: it needs Linux; measure an endpoint, or use the container image"
+                )
             from lens.simulator import start
 
             try:
