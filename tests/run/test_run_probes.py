@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from lens.analysis.diagnosis.diagnose import diagnose
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
+from lens.model import Status
 from lens.orchestrator.stop import Stop
 from lens.pricing import parse_price, standard_book
 from lens.run.probes import Asking, examine
@@ -21,9 +24,35 @@ async def examined(load):
 
 async def test_every_question_is_asked_and_numbered_through():
     found = await examined(LoadConfig())
-    assert [one.index for one in found.records] == list(range(6))
-    assert len({one.stage for one in found.records}) == 5
+    assert [one.index for one in found.records] == list(range(7))
+    assert len({one.stage for one in found.records}) == 6
     assert found.over_budget is None
+
+
+async def diagnosed(script):
+    target = msgspec.structs.replace(TARGETS[0], headers=(("x-lens-script", script),))
+    config = RunConfig(targets=(target,))
+    found = await examine(config, BOOK, SHORT, on_question=lambda _: None, stop=Stop())
+    diagnosis = diagnose(found.records)
+    return found, {one.cause: one for one in (*diagnosis.findings, *diagnosis.fine)}
+
+
+async def test_a_server_that_holds_tool_arguments_back_is_found():
+    _, found = await diagnosed("ttft=5ms,itl=10ms,tokens=10,tool=100,tool-buffered")
+    assert found["tool arguments"].kind == "warning"
+    assert "holds tool arguments back until they are complete" in found["tool arguments"].says
+
+
+async def test_a_server_that_streams_tool_arguments_is_not_blamed():
+    _, found = await diagnosed("ttft=5ms,itl=10ms,tokens=10,tool=100")
+    assert "tool arguments" not in found or found["tool arguments"].kind == "fine"
+
+
+async def test_a_server_that_knows_no_tools_has_no_failure_for_it(monkeypatch):
+    monkeypatch.setattr("lens.run.probes.tool_body", lambda _: {"model": ""})  # refused by any server
+    found, _ = await diagnosed("ttft=5ms,itl=1ms,tokens=10,models=m")
+    assert {one.status for one in found.records} == {Status.SUCCESS}
+    assert found.notes == ("tool call: not answered (not_found); it may know no tools",)
 
 
 async def test_a_ceiling_counts_for_all_questions_together():

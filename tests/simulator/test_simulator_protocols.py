@@ -324,3 +324,13 @@ def test_a_tool_call_in_one_piece_has_all_its_arguments(simulator, protocol, too
 def test_azure_says_why_it_filtered(simulator):
     answer = stream(simulator, PROTOCOLS["azure"], "status=400,error=content_filter")
     assert json.loads(answer.body)["error"]["innererror"]["code"] == "ResponsibleAIPolicyViolation"
+
+
+@pytest.mark.parametrize("name", ["chat", "anthropic", "cohere"])
+def test_a_tool_call_that_is_held_back_comes_at_once_when_it_is_complete(simulator, name):
+    pieces, held = (
+        stream(simulator, PROTOCOLS[name], f"ttft=1ms,itl=2ms,tokens=1,tool=9{more}") for more in ("", ",tool-buffered")
+    )
+    arguments = json.dumps(make_script(tool=9).expected_arguments(), ensure_ascii=False)[1:-1].encode()
+    assert arguments in wire.plain(held)
+    assert arguments not in wire.plain(pieces)

@@ -22,6 +22,7 @@ from lens.analysis.diagnosis.symptoms import (
     LONG_PROMPT,
     NEW_CONNECTION,
     REUSED_CONNECTION,
+    TOOL_CALL,
     Client,
     Served,
 )
@@ -30,6 +31,7 @@ from lens.model import Record, Status
 from lens.orchestrator.plan_target import make_target
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
+from lens.providers.base import merge
 from lens.run.checks import refuse_others, refuse_sessions, refuse_thresholds
 from lens.run.detect import with_model
 from lens.run.driver import RunOptions, run
@@ -37,6 +39,7 @@ from lens.run.result import RunResult
 from lens.run.server_info import locate_api
 from lens.run.simulators import with_simulators
 from lens.run.sink import FunctionSink
+from lens.run.tool_probe import TASK, tool_body
 from lens.units import NS_PER_MS, NS_PER_S
 
 # Answers of this length end soon, and still have a first token where a model thinks a little.
@@ -85,6 +88,7 @@ class Question(NamedTuple):
     requests: int
     prompts: PromptConfig
     load: dict[str, Any]
+    body: dict[str, Any] = {}  # over the target's extra body  # noqa: RUF012 - never changed
 
     @property
     def tokens(self) -> int:
@@ -105,17 +109,22 @@ class Examination(NamedTuple):
     notes: tuple[str, ...] = ()  # what was asked otherwise than wanted, in words
 
 
-def questions(asking: Asking) -> list[Question]:
-    """In this order: the first of all may be cold, the last may use a limit up."""
+def questions(asking: Asking, tools: dict[str, Any] | None = None) -> list[Question]:
+    """In this order: the first of all may be cold, the last may use a limit up.
+
+    tools: what a request holds to have a tool called; None: it is not asked.
+    """
     short = PromptConfig(texts=(SHORT_PROMPT,), output_tokens=str(SHORT_ANSWER_TOKENS))
     long = PromptConfig(input_tokens=str(asking.prompt_tokens), output_tokens=str(SHORT_ANSWER_TOKENS))
     task = PromptConfig(texts=(LONG_TASK,), output_tokens=str(asking.answer_tokens))
     kept = {"connection": "reuse", "concurrency": 1}
+    call = PromptConfig(texts=(TASK,), output_tokens=str(asking.answer_tokens))
     return [
         Question(NEW_CONNECTION, asking.times, short, {"connection": "fresh", "concurrency": 1}),
         Question(REUSED_CONNECTION, asking.times, short, kept),
         Question(LONG_PROMPT, asking.times, long, kept),
         Question(LONG_ANSWER, asking.times, task, kept),
+        *([Question(TOOL_CALL, asking.times, call, kept, tools)] if tools is not None else []),
         Question(CONCURRENT, asking.at_once, short, {"connection": "reuse", "concurrency": asking.at_once}),
     ]
 
@@ -160,7 +169,7 @@ async def _examine(
     async with trio.open_nursery() as beside:
         beside.start_soon(watch.look)
         spent_nusd = 0
-        for question in questions(asking):
+        for question in questions(asking, tool_body(target)):
             on_question(question)
             found = await _ask(_settings(config, question, spent_nusd), book, stop)
             while _too_long(found) and (shorter := shortened(question)) is not None and not stop.asked:
@@ -169,6 +178,13 @@ async def _examine(
                 question = shorter
                 on_question(question)
                 found = await _ask(_settings(config, question, spent_nusd), book, stop)
+            answered = any(record.status is Status.SUCCESS for record in found.records)
+            if question.name == TOOL_CALL and not answered and found.records:
+                # Many servers know no tools: that is no failure of the endpoint, and ends nothing.
+                notes[TOOL_CALL] = f"{TOOL_CALL}: not answered ({found.records[0].category}); it may know no tools"
+                spent_nusd += found.spent_nusd or 0
+                if found.outcome.over_budget is None and not stop.asked:
+                    continue
             records += [
                 msgspec.structs.replace(record, index=len(records) + i, stage=question.name)
                 for i, record in enumerate(found.records)
@@ -176,7 +192,7 @@ async def _examine(
             warnings += [one for one in found.warnings if one.startswith("garbage")]
             over_budget = found.outcome.over_budget
             spent_nusd += found.spent_nusd or 0
-            if over_budget or stop.asked or not any(record.status is Status.SUCCESS for record in found.records):
+            if over_budget or stop.asked or not answered:
                 break
         beside.cancel_scope.cancel()
     if any(record.category == "not_found" for record in records):
@@ -213,9 +229,14 @@ def _settings(config: RunConfig, question: Question, spent_nusd: int) -> RunConf
         seed=load.seed or int(time.time()),  # prompts that no cache knows from the last time
         max_cost_usd=None if limit is None else _usd_left(limit, spent_nusd),
     )
+    targets = [
+        msgspec.structs.replace(one, extra_body=merge(one.extra_body, question.body)) if question.body else one
+        for one in config.targets
+    ]
     return msgspec.structs.replace(
-        config, load=load, prompts=question.prompts, output=OutputConfig(), monitor=None, thresholds=()
-    )
+        config, targets=tuple(targets), load=load, prompts=question.prompts, output=OutputConfig(), monitor=None,
+        thresholds=(),
+    )  # fmt: skip
 
 
 def _usd_left(limit: str, spent_nusd: int) -> str:

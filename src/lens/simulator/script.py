@@ -43,6 +43,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_chunk: int = 1
     reasoning_tokens: int = 0  # sent before the text
     tool_tokens: int = 0  # fragments of one tool call's arguments, after the text
+    tool_buffered: bool = False  # the call is held back until its arguments are complete
     cached_tokens: int = 0  # prompt tokens reported as read from a cache
     cache_tokens: int = 0  # size of the prefix cache, which then says how many were; 0: there is none
     cache_ttl_ns: int = 0  # a cached block is dropped when it was not used for so long; 0: never
@@ -234,6 +235,9 @@ OPTIONS: dict[str, Option] = {
     "per-chunk": Option(("tokens_per_chunk",), _parse_count, "tokens per event (default: 1)"),
     "reasoning": Option(("reasoning_tokens",), _parse_count, "reasoning tokens before the text (default: 0)"),
     "tool": Option(("tool_tokens",), _parse_count, "fragments of a tool call's arguments after the text (default: 0)"),
+    "tool-buffered": Option(
+        ("tool_buffered",), _parse_switch, "hold a tool call back until its arguments are complete"
+    ),
     "cached": Option(("cached_tokens",), _parse_count, "prompt tokens reported as cached (default: 0)"),
     "cache": Option(("cache_tokens",), _parse_count, "size of a prefix cache in words of prompts (default: no cache)"),
     "cache-ttl": Option(

@@ -15,6 +15,7 @@ from lens.analysis.diagnosis.causes import FIRST_TOKEN
 from lens.analysis.diagnosis.failures import refusals
 from lens.analysis.diagnosis.streaming import buffering, client, decode, limits
 from lens.analysis.diagnosis.symptoms import Client, Finding, Served, View
+from lens.analysis.diagnosis.tools import tool_arguments
 from lens.model import Record
 
 # What explains less than this share of the whole is told in a line at the end: nobody gains by it.
@@ -23,7 +24,7 @@ WORTH_SHARE = 0.03
 WORTH_MS = 1.0
 # A loop that woke this late, as a share of the largest cause, may have made it.
 OWN_SHARE = 0.25
-CAUSES = (*FIRST_TOKEN, decode, buffering, limits, client)
+CAUSES = (*FIRST_TOKEN, decode, buffering, tool_arguments, limits, client)
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,6 +24,7 @@ NEW_CONNECTION = "new connection"
 REUSED_CONNECTION = "kept connection"
 LONG_PROMPT = "long prompt"
 LONG_ANSWER = "long answer"
+TOOL_CALL = "tool call"
 CONCURRENT = "at once"
 
 # A growth counts when it is larger than all of these: the base's own scatter so many times, a share of the

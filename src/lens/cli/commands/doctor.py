@@ -69,8 +69,8 @@ NO_TARGET = "doctor needs an endpoint: give a URL, like lll doctor http://localh
 def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     """Diagnose why an endpoint is slow or does not answer.
 
-    Probes it over new and reused connections, with short and long prompts and completions, sequentially and
-    concurrently. Each cause comes with the milliseconds it explains, its evidence, and a fix. Without --model the
+    Probes it over new and reused connections, with short and long prompts and completions and a tool call, one by one
+    and concurrently. Each cause comes with the milliseconds it explains, its evidence, and a fix. Without --model the
     first model that the server lists is used. --timeout is 60s here, --connect-timeout 10s.
     """
     take_url(ctx, url)

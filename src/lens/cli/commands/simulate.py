@@ -46,7 +46,7 @@ def _script_options() -> tuple[Option, ...]:
     made, group = [], ""
     for name, option in OPTIONS.items():
         group = GROUPS.get(name, group)
-        flag = name in ("gzip", "trickle", "crlf", "flood", "close", "html")
+        flag = name in ("gzip", "trickle", "crlf", "flood", "close", "html", "tool-buffered")
         more: dict[str, Any] = {"is_flag": True} if flag else {"metavar": "VALUE"}
         made.append(
             Option(

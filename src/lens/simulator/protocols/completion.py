@@ -162,11 +162,13 @@ def make_deltas(script: Script, max_tokens: int | None) -> tuple[Delta, ...]:
         ("tool", make_arguments(script.seed, script.tool_tokens)),
     )
     size = script.tokens_per_chunk
+    whole = max(script.tool_tokens, 1) if script.tool_buffered else size
     blocks = enumerate((kind, tokens) for kind, tokens in parts if tokens)
     cut = [
-        (block, kind, tokens[a : a + size], a == 0, a + size >= len(tokens))
+        (block, kind, tokens[a : a + n], a == 0, a + n >= len(tokens))
         for block, (kind, tokens) in blocks
-        for a in range(0, len(tokens), size)
+        for n in (whole if kind == "tool" else size,)
+        for a in range(0, len(tokens), n)
     ]
     return tuple(
         Delta(k, block, kind, "".join(tokens), len(tokens), first, last, k == len(cut) - 1)
