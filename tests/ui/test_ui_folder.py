@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 import ui_folder
 from report_runs import loaded
 
 from lens.errors import ConfigError, FileError
+from lens.history.write import write_run
 from lens.ui.folder import STATE, Folder, asks_for_figures, figure_names, filtered, now, row_of
 
 
@@ -120,6 +122,16 @@ def test_a_link_that_leads_out_of_the_folder_has_no_entry(root, tmp_path_factory
     (other / "link.jsonl").symlink_to(root / "one.jsonl")
     with pytest.raises(FileError):
         Folder(other).entry("link.jsonl")
+
+
+def test_the_newest_segment_of_a_monitor_is_live(root):
+    header = msgspec.structs.replace(ui_folder.info("fast-1", 4), ended_ns=None, command="lll monitor")
+    path = root / "nightly" / "20260304T100000.jsonl"
+    write_run(path, header, loaded(5))
+    (live,) = Folder(root).live(now())
+    assert (live.kind, live.file) == ("monitor", "nightly/20260304T100000.jsonl")
+    ui_folder.long_ago(path)
+    assert Folder(root).live(now()) == []
 
 
 def test_a_journal_whose_run_has_ended_is_the_run(root):
