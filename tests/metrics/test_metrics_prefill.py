@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lens.metrics.prefill import LEAST_REQUESTS, LEAST_SESSIONS, fit_prefill
+from lens.metrics.prefill import LEAST_REQUESTS, LEAST_SESSIONS, MOST_CLUSTERS, fit_prefill
 
 BASE_MS, UNCACHED_US, CACHED_US = 80.0, 120.0, 9.0
 TRUTH = {"base_ms": BASE_MS, "uncached_us": UNCACHED_US, "cached_us": CACHED_US}
@@ -71,6 +71,14 @@ def test_with_few_sessions_requests_are_left_out_one_by_one():
     ttft = exact(uncached, cached)
     assert fit_prefill(ttft, uncached, cached, session).clusters == len(ttft)
     assert fit_prefill(ttft, uncached, cached).clusters == len(ttft)
+
+
+def test_of_very_many_sessions_neighbours_are_left_out_together():
+    uncached, cached, session = prompts(np.random.default_rng(1), 2 * MOST_CLUSTERS)
+    noise = np.random.default_rng(2).normal(0, 5, len(uncached))
+    found = fit_prefill(exact(uncached, cached) + noise, uncached, cached, session)
+    assert found.clusters == MOST_CLUSTERS
+    assert {name: getattr(found, name).value for name in TRUTH} == pytest.approx(TRUTH, rel=0.01)
 
 
 def test_what_never_varied_has_no_coefficient():

@@ -17,6 +17,8 @@ LEVEL = 0.95
 # Fewer requests say nothing; of fewer sessions it is requests that are left out one by one.
 LEAST_REQUESTS = 20
 LEAST_SESSIONS = 12
+# Of more sessions or requests than this, neighbours are left out together.
+MOST_CLUSTERS = 1000
 # Columns that vary by a smaller share than this, or that tell each other but for it, say nothing.
 LEAST_SPREAD = 1e-3
 
@@ -33,7 +35,7 @@ class PrefillFit(msgspec.Struct, frozen=True, kw_only=True):
     """TTFT from send by the tokens of the prompt; a coefficient is None where its tokens hardly differ."""
 
     requests: int
-    clusters: int  # sessions, or requests, that were left out one by one
+    clusters: int  # sessions or requests, or groups of them, that were left out one by one
     base_ms: Estimate
     uncached_us: Estimate | None  # a token that is not cached, microseconds
     cached_us: Estimate | None  # a cached token
@@ -92,10 +94,12 @@ def _alike(a: Column, b: Column) -> bool:
 
 def _clusters(session: Column | None, n: int) -> Column:
     """Return the number of each request's cluster: its session, where all have one and there are enough."""
-    if session is None or (session < 0).any():
-        return np.arange(n)
-    different, of = np.unique(session, return_inverse=True)
-    return of.reshape(-1) if len(different) >= LEAST_SESSIONS else np.arange(n)
+    of, clusters = np.arange(n), n
+    if session is not None and not (session < 0).any():
+        different, sessions = np.unique(session, return_inverse=True)
+        if len(different) >= LEAST_SESSIONS:
+            of, clusters = sessions.reshape(-1), len(different)
+    return of if clusters <= MOST_CLUSTERS else of * MOST_CLUSTERS // clusters
 
 
 def _jackknife(x: Column, y: Column, of: Column) -> tuple[Column, Column, int] | None:

@@ -45,13 +45,16 @@ def _lanes(series: Series) -> list[dict[str, Any]]:
     table = series.table
     codes = np.where(table.column("turn") >= 0, table.codes("session_id").codes, -1)
     turns = np.flatnonzero(codes >= 0)
-    order = turns[np.lexsort((table.column("start")[turns], codes[turns]))]
-    lanes = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    lanes.sort(key=lambda rows: int(table.column("start")[rows[0]]))
-    took = table.metric("task_ms")
-    slow = np.argsort([-float(np.nan_to_num(took[rows]).max()) for rows in lanes], kind="stable")[:SLOWEST]
-    picked = np.unique(np.concatenate((evenly(np.arange(len(lanes)), LANES - len(slow)), slow)))
-    return [_lane(series, table.take(lanes[place])) for place in picked.tolist()]
+    start, took = table.column("start"), np.nan_to_num(table.metric("task_ms"))
+    order = turns[np.lexsort((start[turns], codes[turns]))]
+    if not len(order):
+        return []
+    begins = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    ends = np.append(begins[1:], len(order))
+    by_start = np.argsort(start[order[begins]], kind="stable")
+    slow = np.argsort(-np.maximum.reduceat(took[order], begins)[by_start], kind="stable")[:SLOWEST]
+    picked = by_start[np.unique(np.concatenate((evenly(np.arange(len(begins)), LANES - len(slow)), slow)))]
+    return [_lane(series, table.take(order[begins[place] : ends[place]])) for place in picked.tolist()]
 
 
 def _lane(series: Series, table: Table) -> dict[str, Any]:
