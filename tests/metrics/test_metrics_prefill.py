@@ -50,20 +50,34 @@ def test_without_noise_the_coefficients_are_exact():
     assert found.residual_ms == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("noise", [even, larger_for_long_prompts, alike_within_a_session, skewed])
-def test_the_intervals_hold_the_truth_as_often_as_they_say(noise):
+# Of a skewed noise the typical request has less than the mean: that is in the base.
+EACH = tuple(TRUTH)
+PROCESSES = [(even, EACH), (larger_for_long_prompts, EACH), (alike_within_a_session, EACH), (skewed, EACH[1:])]
+
+
+@pytest.mark.parametrize(("noise", "names"), PROCESSES, ids=[noise.__name__ for noise, _ in PROCESSES])
+def test_the_intervals_hold_the_truth_as_often_as_they_say(noise, names):
     random = np.random.default_rng(7)
     held, values = dict.fromkeys(TRUTH, 0), {name: [] for name in TRUTH}
     for _ in range(RUNS):
         uncached, cached, session = prompts(random, 60)
         ttft = exact(uncached, cached)
         found = fit_prefill(ttft + noise(random, ttft, session), uncached, cached, session)
-        for name, true in TRUTH.items():
+        for name in names:
             one = getattr(found, name)
-            held[name] += one.low <= true <= one.high
+            held[name] += one.low <= TRUTH[name] <= one.high
             values[name].append(one.value)
-    assert {name: n / RUNS >= 0.93 for name, n in held.items()} == dict.fromkeys(TRUTH, True), held
-    assert {name: float(np.mean(each)) for name, each in values.items()} == pytest.approx(TRUTH, rel=0.01)
+    assert {name: held[name] / RUNS >= 0.93 for name in names} == dict.fromkeys(names, True), held
+    assert [float(np.mean(values[name])) for name in names] == pytest.approx([TRUTH[name] for name in names], rel=0.01)
+
+
+def test_a_few_requests_that_waited_long_move_nothing():
+    random = np.random.default_rng(3)
+    uncached, cached, session = prompts(random, 60)
+    ttft = exact(uncached, cached) + random.normal(0, 2, len(uncached))
+    ttft[random.permutation(len(ttft))[:18]] += 2000
+    found = fit_prefill(ttft, uncached, cached, session)
+    assert {name: getattr(found, name).value for name in TRUTH} == pytest.approx(TRUTH, rel=0.02)
 
 
 def test_with_few_sessions_requests_are_left_out_one_by_one():
