@@ -120,7 +120,10 @@ def test_tool_calls_grow_at_their_places_and_keep_their_first_id():
     calls.extend(2, name="b", arguments="{", id_="x")
     calls.extend(0, name="a")
     calls.extend(2, arguments="}", id_="y")
-    assert calls.in_order() == (ToolCall(name="a"), ToolCall(name="b", arguments="{}", id="x"))
+    assert calls.in_order() == (
+        ToolCall(name="a", valid=True),
+        ToolCall(name="b", arguments="{}", id="x", valid=True),
+    )
     calls.put(0, ToolCall(name="c"))
     assert (calls.get(0).name, calls.get(7).name, len(calls)) == ("c", "", 2)
 

@@ -1,5 +1,6 @@
 """The times of tool calls are those of the events that brought them, however the network cuts the bytes."""
 
+import time
 from functools import cache
 from itertools import pairwise
 
@@ -161,3 +162,61 @@ def test_reasoning_of_the_responses_api_has_a_duration_where_its_text_is_not_sen
         {"type": "response.output_text.delta", "output_index": 1, "delta": "hi"},
     )
     assert codec.decode(request, streamed(request.signals, *events)).hidden_thinking_ns == 2
+
+
+def many_fragments(n):
+    return [fragment(0, "x", id="a"), *[fragment(0, "x")] * n]
+
+
+def many_ids(n):
+    return [fragment(0, "{}", id=f"call-{i}") for i in range(n)]
+
+
+def many_at_once(n):
+    call = {"function": {"name": "f", "arguments": "{}"}}
+    calls = [{**call, "index": i, "id": f"c{i}"} for i in range(n)]
+    return [*[{"choices": []}] * n, {"choices": [{"index": 0, "delta": {"tool_calls": calls}}]}]
+
+
+def gemini_pieces(n):
+    def part(**call):
+        return {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]}
+
+    piece = part(partialArgs=[{"jsonPath": "$.t", "stringValue": "x"}], willContinue=True)
+    return [part(name="f", id="a", willContinue=True), *[piece] * n]
+
+
+def gemini_calls(n):
+    def part(**call):
+        return {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]}
+
+    return [part(name="f", id=f"c{i}", args={}) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("provider", "made"),
+    [
+        ("openai", many_fragments), ("openai", many_ids), ("openai", many_at_once), ("google", gemini_pieces),
+        ("google", gemini_calls),
+    ],
+)  # fmt: skip
+def test_ten_times_the_fragments_do_not_take_a_hundred_times_as_long(provider, made):
+    codec = get_provider(provider)
+    request = codec.encode(Prompt(text="hi"), Ask(model="m"), "https://a.example", Secret("k"))
+
+    def took_s(n):
+        answer = streamed(request.signals, *made(n))
+        return min(_timed(lambda: codec.decode(request, answer)) for _ in range(2))
+
+    assert took_s(3_000) < 50 * max(took_s(300), 1e-3)
+
+
+def _timed(work):
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def test_a_gemini_string_that_comes_in_pieces_is_whole():
+    calls = calls_of("google", *gemini_pieces(3))
+    assert (calls[0].arguments, calls[0].valid) == ('{"t":"xxx"}', False)

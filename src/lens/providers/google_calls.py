@@ -35,46 +35,77 @@ class _PartialCall(msgspec.Struct):
     came_in: list[int]  # numbers of the events that brought something of it
 
 
+class _Text:
+    """A string as far as it came, in pieces."""
+
+    def __init__(self, begun: str = "") -> None:
+        self.pieces = [begun]
+
+
+def _joined(value: Any) -> Any:
+    """Return arguments with their strings put together."""
+    if isinstance(value, _Text):
+        return "".join(value.pieces)
+    if isinstance(value, dict):
+        return {key: _joined(one) for key, one in value.items()}
+    return [_joined(one) for one in value] if isinstance(value, list) else value
+
+
 class FunctionCalls:
     """The calls of one answer, in the order in which they began."""
 
     def __init__(self) -> None:
         self._calls: list[_PartialCall] = []
+        self._open: dict[int, _PartialCall] = {}  # those that go on, by their numbers
+        self._open_ids: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
     def take(self, part: dict[str, Any], event: int | None = None) -> None:
         """Take one functionCall, of the event of this number: a new call, or more of one that goes on."""
-        call = self._continued_by(part)
-        if call is None:
+        number = self._continued_by(part)
+        if number is None:
+            number = len(self._calls)
             call = _PartialCall(as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True, came_in=[])
             self._calls.append(call)
+            self._open[number] = call
+            if call.id is not None:
+                self._open_ids[call.id] = number
+        call = self._calls[number]
         if event is not None and call.came_in[-1:] != [event]:
             call.came_in.append(event)
         call.arguments |= as_dict(part.get("args"))
         for piece in as_list(part.get("partialArgs")):
             _put(call.arguments, as_dict(piece))
         call.will_continue = part.get("willContinue") is True
+        if not call.will_continue:
+            self._open.pop(number, None)
+            if call.id is not None and self._open_ids.get(call.id) == number:
+                del self._open_ids[call.id]
 
-    def _continued_by(self, part: dict[str, Any]) -> _PartialCall | None:
-        """Return the call that `part` continues: the one of its id, or without name and id the last that goes on."""
+    def _continued_by(self, part: dict[str, Any]) -> int | None:
+        """Return which call `part` continues: that of its id, or without name and id the last that goes on."""
         id_, name = as_name(part.get("id")), as_name(part.get("name"))
-        for call in reversed(self._calls):
-            if call.will_continue and (call.id == id_ if id_ else name is None):
-                return call
-        return None
+        if id_:
+            return self._open_ids.get(id_)
+        return next(reversed(self._open), None) if name is None else None
 
     def in_order(self, events: Events = NO_EVENTS) -> tuple[ToolCall, ...]:
         """Return the calls as far as they came, with their times where `events` has them."""
+        before: dict[int, int | None] = {}
         return tuple(
             [
                 with_times(
                     ToolCall(
-                        name=call.name, arguments=json_text(call.arguments), id=call.id, valid=not call.will_continue
+                        name=call.name,
+                        arguments=json_text(_joined(call.arguments)),
+                        id=call.id,
+                        valid=not call.will_continue,
                     ),
                     call.came_in,
                     events,
+                    before,
                 )
                 for call in self._calls
             ]
@@ -100,9 +131,12 @@ def _put(arguments: dict[str, Any], piece: dict[str, Any]) -> None:
     for step, after in pairwise(steps):
         at = _inside(at, step, [] if isinstance(after, int) else {})
     if "stringValue" in piece:
-        before = _inside(at, steps[-1], "")
+        before = _inside(at, steps[-1], _Text())
         if isinstance(before, str):
-            _set(at, steps[-1], before + as_str(piece["stringValue"]))
+            before = _Text(before)
+            _set(at, steps[-1], before)
+        if isinstance(before, _Text):
+            before.pieces.append(as_str(piece["stringValue"]))
     elif "nullValue" in piece:
         _set(at, steps[-1], None)
     else:

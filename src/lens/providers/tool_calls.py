@@ -19,13 +19,28 @@ _NO_CALL = ToolCall(name="")
 NO_EVENTS = Events()  # of an answer that came whole
 
 
+class _Pieces:
+    """A call as far as it came; pieces are joined when they are read, so that many of them take no longer."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self, call: ToolCall = _NO_CALL) -> None:
+        self.name, self.arguments, self.id = [call.name], [call.arguments], call.id
+
+    def joined(self) -> ToolCall:
+        """Return the call; its pieces are one piece then."""
+        self.name, self.arguments = ["".join(self.name)], ["".join(self.arguments)]
+        return ToolCall(name=self.name[0], arguments=self.arguments[0], id=self.id)
+
+
 class ToolCalls:
     """The tool calls of one answer, each at its place, as far as they came."""
 
     def __init__(self) -> None:
         self.event: int | None = None  # number of the event that is being read; None: an answer that came whole
-        self._calls: dict[Any, ToolCall] = {}
+        self._calls: dict[Any, _Pieces] = {}
         self._newest: dict[Any, Any] = {}  # of several calls at one place
+        self._with_id: dict[Any, Any] = {}  # a place and an id -> where that call is
         self._events: dict[Any, list[int]] = {}  # those that brought something of a call
         self._texts: set[Any] = set()  # places of calls whose arguments are a text of any kind, and no JSON
 
@@ -34,9 +49,9 @@ class ToolCalls:
 
     def put(self, place: Any, call: ToolCall) -> None:
         """Set the call at `place`, whatever came before; the same arguments once more are no fragment."""
-        if place not in self._calls or call.arguments != self._calls[place].arguments:
+        if place not in self._calls or call.arguments != self.get(place).arguments:
             self._came(place)
-        self._calls[place] = call
+        self._calls[place] = _Pieces(call)
 
     def takes_text(self, place: Any) -> None:
         """The arguments of the call at `place` are a text, which need not be JSON."""
@@ -49,28 +64,33 @@ class ToolCalls:
         id belongs to the newest.
         """
         newest = self._newest.get(place, place)
-        if id_ is None or self.get(newest).id in (None, id_):
+        if id_ is None:
             return newest
-        same = [at for at in self._calls if at[: len(place)] == place and self._calls[at].id == id_]
-        self._newest[place] = same[0] if same else (*place, len(self._calls))
-        return self._newest[place]
+        known = self._calls.get(newest)
+        if known is not None and known.id not in (None, id_):
+            newest = self._with_id.get((place, id_), (*place, len(self._calls)))
+            self._newest[place] = newest
+        self._with_id[place, id_] = newest
+        return newest
 
     def get(self, place: Any) -> ToolCall:
         """Return the call at `place`, an empty one where none began."""
-        return self._calls.get(place, _NO_CALL)
+        found = self._calls.get(place)
+        return _NO_CALL if found is None else found.joined()
 
     def extend(self, place: Any, *, name: str = "", arguments: str = "", id_: str | None = None) -> None:
         """Append to the call at `place`; the first id stays. What is empty is no fragment of a call that began."""
-        before = self.get(place)
         if name or arguments or place not in self._calls:
             self._came(place)
-        self._calls[place] = ToolCall(
-            name=before.name + name, arguments=before.arguments + arguments, id=before.id or id_ or None
-        )
+        call = self._calls.setdefault(place, _Pieces())
+        call.name.append(name)
+        call.arguments.append(arguments)
+        call.id = call.id or id_ or None
 
     def in_order(self, events: Events = NO_EVENTS) -> tuple[ToolCall, ...]:
         """Return the calls in the order of their places, with their times where `events` has them."""
-        return tuple([self._timed(place, events) for place in sorted(self._calls)])
+        before: dict[int, int | None] = {}
+        return tuple([self._timed(place, events, before) for place in sorted(self._calls)])
 
     def _came(self, place: Any) -> None:
         if self.event is not None:
@@ -78,11 +98,11 @@ class ToolCalls:
             if not came or came[-1] != self.event:
                 came.append(self.event)
 
-    def _timed(self, place: Any, events: Events) -> ToolCall:
-        call = self._calls[place]
+    def _timed(self, place: Any, events: Events, before: dict[int, int | None]) -> ToolCall:
+        call = self._calls[place].joined()
         if place not in self._texts:
             call = replace(call, valid=is_complete(call.arguments))
-        return with_times(call, self._events.get(place, ()), events)
+        return with_times(call, self._events.get(place, ()), events, before)
 
 
 def is_complete(arguments: str) -> bool:
@@ -90,18 +110,31 @@ def is_complete(arguments: str) -> bool:
     return not arguments.strip() or parse_json_or(arguments.encode("utf-8", "surrogatepass"), NOT_JSON) is not NOT_JSON
 
 
-def with_times(call: ToolCall, came_in: Sequence[int], events: Events) -> ToolCall:
-    """Return a call with its times. came_in: the numbers of the events that brought something of it, ascending."""
+def with_times(
+    call: ToolCall, came_in: Sequence[int], events: Events, before: dict[int, int | None] | None = None
+) -> ToolCall:
+    """Return a call with its times. came_in: the numbers of the events that brought something of it, ascending.
+
+    before: what was found before of the content events before others; calls of one event share it.
+    """
     if not came_in or came_in[-1] >= len(events):
         return call
     at = [events.arrived_ns[number] for number in came_in]
-    earlier = range(came_in[0] - 1, -1, -1)
-    before = next((at for at in earlier if events.signals[at] & CONTENT_BITS and events.chars[at]), None)
+    known = {} if before is None else before
+    if came_in[0] not in known:
+        known[came_in[0]] = _content_before(came_in[0], events)
+    earlier = known[came_in[0]]
     return replace(
         call,
         first_ns=at[0],
         last_ns=at[-1],
-        silence_ns=at[0] - events.arrived_ns[before] if before is not None else None,
+        silence_ns=at[0] - events.arrived_ns[earlier] if earlier is not None else None,
         deltas=len(at),
         gap_ns=max([later - one for one, later in pairwise(at)], default=None),
     )
+
+
+def _content_before(number: int, events: Events) -> int | None:
+    """Return the number of the last content event before one; None where there is none."""
+    earlier = range(number - 1, -1, -1)
+    return next((at for at in earlier if events.signals[at] & CONTENT_BITS and events.chars[at]), None)
