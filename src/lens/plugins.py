@@ -19,7 +19,7 @@ def names(group: str) -> list[str]:
 
 
 def load(group: str, name: str) -> Any:
-    """What the plugin of this name provides.
+    """Return what the plugin of this name provides.
 
     Raises:
         ConfigError: there is none of this name, or importing it failed.

@@ -193,7 +193,7 @@ def bare_url(url: str) -> str:
 
 
 def _user_info(url: str) -> str:
-    """What stands before the @ of a URL's authority; a password may hold a slash that is not escaped."""
+    """Return what stands before the @ of a URL's authority; a password may hold a slash that is not escaped."""
     rest = url.partition("://")[2] or url
     authority = rest.partition("/")[0]
     whole = "@" in authority or _HOST_AND_PORT.fullmatch(authority)

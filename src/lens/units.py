@@ -22,22 +22,22 @@ _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)")
 
 
 def ms(ns: int | float) -> float:
-    """Nanoseconds as milliseconds."""
+    """Return nanoseconds as milliseconds."""
     return ns / NS_PER_MS
 
 
 def us(ns: int | float) -> float:
-    """Nanoseconds as microseconds."""
+    """Return nanoseconds as microseconds."""
     return ns / NS_PER_US
 
 
 def seconds(ns: int | float) -> float:
-    """Nanoseconds as seconds."""
+    """Return nanoseconds as seconds."""
     return ns / NS_PER_S
 
 
 def parse_duration_ns(text: str) -> int:
-    """A duration as people write it: "60" (seconds), "60s", "1m30s", "500ms", "1.5h".
+    """Return a duration in ns from how people write it: "60" (seconds), "60s", "1m30s", "500ms", "1.5h".
 
     Raises:
         ValueError: it is not a duration; the message says what would be one.
@@ -55,7 +55,7 @@ def parse_duration_ns(text: str) -> int:
 
 
 def parse_count(text: str) -> int | None:
-    """A whole number in the digits 0 to 9, at most 18 of them; None where it is anything else, like "\u00b3"."""
+    """Return a whole number of at most 18 digits 0 to 9; None where the text is anything else, like "\u00b3"."""
     said = text.strip()
     return int(said) if re.fullmatch(r"[0-9]{1,18}", said) else None
 
@@ -77,7 +77,7 @@ def parse_rate_per_s(text: str) -> float:
 
 
 def human_duration(ns: int | float) -> str:
-    """A duration in the unit that leaves one to three digits before the point."""
+    """Return a duration in the unit that leaves one to three digits before the point."""
     for unit, size in (("s", NS_PER_S), ("ms", NS_PER_MS), ("us", NS_PER_US)):
         if abs(ns) >= size:
             return f"{ns / size:.2f} {unit}"

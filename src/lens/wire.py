@@ -105,7 +105,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     extra_body: dict[str, Any] = {}  # of this prompt; over Ask.extra_body
 
     def as_messages(self) -> list[dict[str, Any]]:
-        """The prompt as OpenAI-style messages."""
+        """Return the prompt as OpenAI-style messages."""
         if self.messages:
             return [dict(m) for m in self.messages]
         head = [{"role": "system", "content": self.system}] if self.system else []

@@ -1,4 +1,4 @@
-"""Targets side by side: by how much they differ, how sure that is, and what was too small to see.
+"""Compare targets: differences with confidence intervals, and the smallest difference that would be detected.
 
 Targets that were asked in turns are compared pair by pair, which holds whatever the drift. Runs that were not
 interleaved are compared without pairs, and drift between them cannot be excluded. All comparisons of one table are

@@ -93,7 +93,7 @@ def moving_blocks(n: int, length: int, many: int, generator: np.random.Generator
     return found
 
 
-# Figures, and how sure they are.
+# Figures and their confidence intervals.
 
 
 def statistic_of(ordered: Series, statistic: str) -> float:

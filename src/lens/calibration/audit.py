@@ -132,7 +132,7 @@ _LOOKS: tuple[Callable[[Path, Path], Condition | None], ...] = (
 
 
 def _read(path: Path) -> str:
-    """A small file of the system; "" where there is none."""
+    """Return a small file of the system; "" where there is none."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

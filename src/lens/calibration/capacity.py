@@ -66,7 +66,7 @@ def capacity_of(cases: list[Case]) -> Capacity:
 
 
 def _ends_by(case: Case) -> str:
-    """Who no longer keeps up; "" where both do."""
+    """Return who no longer keeps up; "" where both do."""
     most_us = us(ITL_NS) * MOST_SHARE
     if case.tokens is not None and not case.failed and case.tokens.p99_us <= most_us:
         return ""

@@ -63,7 +63,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measured(scheme: Scheme, streams: int, *, kernel_stamps: bool = True) -> Case:
-    """One case, against a simulator of its own; some 3 s.
+    """Measure one case against a simulator of its own; takes some 3 s.
 
     Raises:
         LensError: the simulator did not start.

@@ -34,7 +34,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verdicts_of(cases: Sequence[Case], here: Machine) -> list[Verdict]:
-    """The promises, held to the busiest case of each scheme for the stamps and to all for the TTFT."""
+    """Return the promises, held to the busiest case of each scheme for the stamps and to all for the TTFT."""
     found = []
     for scheme in dict.fromkeys(case.scheme for case in cases):
         mine = [case for case in cases if case.scheme == scheme]
@@ -58,7 +58,7 @@ def verdicts_of(cases: Sequence[Case], here: Machine) -> list[Verdict]:
 
 
 def _overhead(case: Case, here: Machine) -> list[Verdict]:
-    """What measuring adds to what is measured, of the script's own times."""
+    """Return what measuring adds to what is measured, of the script's own times."""
     bias = abs(case.ttft.bias_us) if case.ttft else None
     gaps = case.itl.p99_us if case.itl else None
     claim = f"{case.scheme}: less than {OVERHEAD:.0%} of {{}} at {_streams(case.streams)}"
@@ -74,7 +74,7 @@ def _verdict(claim: str, figure_us: float | None, limit_us: float, case: Case, h
 
 
 def _in_the_way(case: Case, here: Machine) -> str:
-    """What this machine lacks, as far as it shows."""
+    """Return what this machine lacks, as far as it shows."""
     if case.failed:
         return f"{case.failed} of {case.requests} requests failed"
     if case.stamp_kind != "kernel":

@@ -53,7 +53,7 @@ class Option(click.Option):
         self.aliases, self.greedy = frozenset(aliases), greedy
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The help without the aliases."""
+        """Return the help without the aliases."""
         shown, self.opts = self.opts, [o for o in self.opts if o not in self.aliases]
         try:
             record = super().get_help_record(ctx)
@@ -185,7 +185,7 @@ def given_options(ctx: click.Context, groups: Collection[str], but: Collection[s
 
 
 def said(ctx: click.Context) -> dict[str, Any]:
-    """What the command line says, as the tree of sections that lens.config.settings takes.
+    """Return what the command line says, as the tree of sections that lens.config.settings takes.
 
     An option that was left out is absent; the environment and the config file speak for it.
 

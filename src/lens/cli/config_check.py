@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What became of one file."""
+    """The result of the check of one file."""
 
     problems: tuple[Problem, ...]
     tree: Tree  # of the keys that can be read, in our own names
@@ -77,7 +77,7 @@ def check_file(path: Path, environ: Mapping[str, str]) -> Checked:
 
 
 def check_environment(environ: Mapping[str, str]) -> list[Problem]:
-    """The variables of ours, each for itself."""
+    """Return the variables of ours, each for itself."""
     problems = []
     for name, setting in VARIABLES.items():
         if environ.get(name):
@@ -129,7 +129,7 @@ def check_values(config: RunConfig) -> None:
 
 
 def check_whole(config: RunConfig, environ: Mapping[str, str]) -> list[Problem]:
-    """What only shows together: addresses, models, patterns with their numbers, files that are named."""
+    """Return what only shows together: addresses, models, patterns with their numbers, files that are named."""
     from lens.orchestrator.plan_target import SIMULATOR, make_target
     from lens.orchestrator.prompts import load_prompts
     from lens.orchestrator.schedule import stages
@@ -201,7 +201,7 @@ def _keys(table: Any, named: bool) -> Iterator[tuple[Place, Any]]:
 
 
 def _without(tree: Any, place: Place) -> Any:
-    """A copy without what stands at the place."""
+    """Return a copy without what stands at the place."""
     if not place:
         return tree
     first, rest = place[0], place[1:]
@@ -232,7 +232,7 @@ def _settings(tree: Tree, number: int) -> Iterator[str]:
 
 
 def _bare(message: str, path: Path, place: Place) -> str:
-    """The message without the file's name, which stands in front of all of them."""
+    """Return the message without the file's name, which stands in front of all of them."""
     bare = message.removeprefix(f"config file {path}: ").removeprefix(f"config file {path}")
     if len(place) > 2:
         bare = bare.replace("targets[0].", f"[{place[0]}] {place[1]}: ")

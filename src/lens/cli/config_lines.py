@@ -28,7 +28,7 @@ class Lines:
         self._found = _of_toml(text) if path.suffix not in (".yaml", ".yml", ".json") else _of_yaml(text)
 
     def of(self, place: Place) -> int | None:
-        """The line of a place, or of the nearest table around it; None when none is known."""
+        """Return the line of a place, or of the nearest table around it; None when none is known."""
         for size in range(len(place), 0, -1):
             if place[:size] in self._found:
                 return self._found[place[:size]]

@@ -44,7 +44,7 @@ class Sources:
         self._variables = {setting: name for name, setting in VARIABLES.items()}
 
     def of(self, section: str, field: str) -> dict[str, Any]:
-        """Who said section.field."""
+        """Return who said section.field."""
         name = f"{section}.{field}"
         if field in _table(self._flags.get(section)):
             return {"source": "flag", "by": self._options.get(name)}
@@ -55,7 +55,7 @@ class Sources:
         return {"source": "default"}
 
     def of_target(self, target: TargetConfig, field: str) -> dict[str, Any]:
-        """Who said a field of a target; a flag counts for all of them."""
+        """Return who said a field of a target; a flag counts for all of them."""
         if field in _table(self._flags.get("target")):
             return {"source": "flag", "by": self._options.get(f"target.{field}")}
         mine = (target.provider, target.model)
@@ -67,7 +67,7 @@ class Sources:
         return {"source": "default"}
 
     def of_whole(self, field: str) -> dict[str, Any]:
-        """Who said something that is no table of fields."""
+        """Return who said something that is no table of fields."""
         if field in self._flags:
             return {"source": "flag", "by": self._options.get(field)}
         return {"source": "file", "line": self._lines.get(field)}
@@ -103,7 +103,7 @@ def _has_key(target: TargetConfig) -> bool:
 
 
 def missing_keys(config: RunConfig, environ: Mapping[str, str]) -> list[str]:
-    """What a run would want besides: no mistake of the file, since keys live elsewhere."""
+    """Return what a run would want besides: no mistake of the file, since keys live elsewhere."""
     wanted = []
     for target in config.targets:
         if _has_key(target):
@@ -128,7 +128,7 @@ def _key(number: int, target: TargetConfig, environ: Mapping[str, str]) -> Itera
 
 
 def shown(field: str, value: Any) -> str | None:
-    """A value as people write it; None where nothing is set."""
+    """Return a value as people write it; None where nothing is set."""
     if value is None or value in ((), {}, ""):
         return None
     if isinstance(value, Secret):
@@ -165,7 +165,7 @@ def _duration(value: int) -> str:
 
 
 def _plain(field: str) -> str:
-    """The name as a file has it: without the unit that its value bears."""
+    """Return the name as a file has it: without the unit that its value bears."""
     return field.removesuffix("_ns").removesuffix("_per_s")
 
 

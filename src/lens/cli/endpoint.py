@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"https?://.*|(\[[0-9a-fA-F:.]+\]|[\w-]+(\.[\w-]+)*):\d+(/
 
 
 def is_address(word: str) -> bool:
-    """Whether a word of the command line is the address of an endpoint, with or without its scheme."""
+    """Return whether a word of the command line is the address of an endpoint, with or without its scheme."""
     return _ADDRESS.fullmatch(word) is not None
 
 

@@ -94,7 +94,7 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def _discard_output() -> None:
-    """Let go of what is still buffered for standard output; it must not raise again at exit."""
+    """Drop what is still buffered for standard output, so that it does not raise again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -111,7 +111,7 @@ def _say(text: str, code: int) -> int:
 
 
 def wants_debug(arguments: Sequence[str]) -> bool:
-    """Whether the command line or the environment asks for debug or trace."""
+    """Return whether the command line or the environment asks for debug or trace."""
     levels = {"debug", "trace"}
     pairs = pairwise(arguments)
     if any(name == "--log-level" and value.lower() in levels for name, value in pairs):

@@ -32,7 +32,7 @@ FIGURES = (
 
 
 def slos_of(ctx: click.Context) -> tuple[Slo, ...]:
-    """What --goodput asks for.
+    """Return what --goodput asks for.
 
     Raises:
         ConfigError: one is no SLO.

@@ -94,5 +94,5 @@ def _of_file(path: Path) -> tuple[Gate, ...]:
 
 
 def worse(measured: int, gate: int) -> int:
-    """One exit code: that nothing was measured, or the run was broken off, says more than a gate that failed."""
+    """Return one exit code: that nothing was measured, or the run was broken off, says more than a gate that failed."""
     return measured or gate

@@ -158,7 +158,7 @@ class Progress(Sink):
         return self._done_by_second.get(second, 0)
 
     def _share(self, state: RunState, elapsed_ns: int) -> float | None:
-        """How much is done, by number or by time; None where neither is known."""
+        """Return how much is done, by number or by time; None where neither is known."""
         if state.total:
             return min(state.done / state.total, 1.0)
         return min(elapsed_ns / self._duration_ns, 1.0) if self._duration_ns else None

@@ -67,7 +67,7 @@ def settings_of(
     of_url: bool = False,
     **load: Any,
 ) -> Settings:
-    """Flags over environment over file over defaults; `load` is what the command itself decides.
+    """Return the settings: flags over environment over file over defaults; `load` is what the command decides.
 
     targets: of a command that asks several; the flags count for each. no_target: what to say where there is none.
     own_formats: of --export, those that the command writes itself.
@@ -206,7 +206,7 @@ def book_of(ctx: click.Context) -> PriceBook:
 
 
 def _prompt(text: str) -> str:
-    """The text, or standard input for "-"."""
+    """Return the text, or standard input for "-"."""
     if text != "-":
         return text
     try:

@@ -58,7 +58,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def read_tree(path: Path, environ: Mapping[str, str]) -> Tree:
-    """A TOML, YAML or JSON file as a tree in our own names.
+    """Return a TOML, YAML or JSON file as a tree in our own names.
 
     Raises:
         FileError: it cannot be read or is not well-formed.
@@ -68,7 +68,7 @@ def read_tree(path: Path, environ: Mapping[str, str]) -> Tree:
 
 
 def tree_of(raw: Any, environ: Mapping[str, str], path: Path) -> Tree:
-    """What a file held, in our own names.
+    """Return what a file held, in our own names.
 
     Raises:
         FileError: it is no table of sections.
@@ -90,7 +90,7 @@ def tree_of(raw: Any, environ: Mapping[str, str], path: Path) -> Tree:
 
 
 def parsed(path: Path) -> Any:
-    """A file as plain values, with its own names.
+    """Return a file as plain values, with its own names.
 
     Raises:
         FileError: it cannot be read, is not well-formed, or nested more than MAX_DEPTH levels.
@@ -109,7 +109,7 @@ def parsed(path: Path) -> Any:
 
 
 def _text_keys(value: Any) -> Any:
-    """What YAML held, where each key is text; YAML alone has keys of other kinds (1, on, null).
+    """Return what YAML held, where each key is text; YAML alone has keys of other kinds (1, on, null).
 
     Raises:
         ValueError: a key is none; it says how to write it.
@@ -151,7 +151,7 @@ def _profile(value: Any, where: str) -> Tree:
 
 
 def _providers(value: Any, where: str) -> Tree:
-    """A table by name (TOML) or a list with `name` (YAML); the name is the provider where none is given."""
+    """Return a table by name (TOML) or a list with `name` (YAML); the name is the provider where none is given."""
     items = [({"name": k, **_table(v, f"{where} {k}")}) for k, v in value.items()] if isinstance(value, dict) else value
     if not isinstance(items, list):
         raise ConfigError(f"{where}: write a table a provider")
@@ -195,7 +195,7 @@ def _test_pattern(value: Any, where: str) -> Tree:
 
 
 def _export(value: Any, where: str) -> Tree:
-    """One table, or a list of tables with `type`."""
+    """Return one table, or a list of tables with `type`."""
     exports, real_time = [], None
     for item in value if isinstance(value, list) else [value]:
         one = dict(_table(item, where))
@@ -206,7 +206,7 @@ def _export(value: Any, where: str) -> Tree:
 
 
 def _thresholds(value: Any, where: str) -> Tree:
-    """A table of limits: NAME_min wants at least, NAME_max at most, NAME what is better; or a list as typed."""
+    """Return a table of limits: NAME_min wants at least, NAME_max at most, NAME what is better; or a list as typed."""
     if isinstance(value, list):
         return {"thresholds": value}
     limits = []

@@ -27,12 +27,12 @@ RATE: Schema = {"description": 'A second, or with a unit: 10, "10/s", "600/m".',
 
 
 def schema_text() -> str:
-    """The schema as it is printed and published."""
+    """Return the schema as it is printed and published."""
     return msgspec.json.format(msgspec.json.encode(schema())).decode() + "\n"
 
 
 def schema() -> Schema:
-    """The whole of it."""
+    """Return the whole schema."""
     made = {name: _section(name) for name in FILE_SECTIONS}
     return {
         "$schema": DIALECT,
@@ -45,7 +45,7 @@ def schema() -> Schema:
 
 
 def _section(name: str) -> Schema:
-    """One section of a file. What is read by a struct of its own needs nothing here."""
+    """Return one section of a file. What is read by a struct of its own needs nothing here."""
     if name in SECTIONS:
         return of_struct(SECTIONS[name])
     made: dict[str, Callable[[], Schema]] = {
@@ -63,7 +63,7 @@ def _section(name: str) -> Schema:
 
 
 def of_struct(kind: type[Section], **also: Schema) -> Schema:
-    """A struct as a table of a file, under the names that a file may use for its fields."""
+    """Return a struct as a table of a file, under the names that a file may use for its fields."""
     (found,), parts = msgspec.json.schema_components([kind], schema_hook=_hook, ref_template="{name}")
     body = _resolved(parts[found["$ref"]] if "$ref" in found else found, parts)
     says = (kind.__doc__ or "").split("\n\n", 1)[0].strip()

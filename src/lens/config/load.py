@@ -48,7 +48,7 @@ def make_config(
     keep_exports: bool = False,
     one_address: bool = False,
 ) -> RunConfig:
-    """Flags over environment over file over defaults.
+    """Return the settings: flags over environment over file over defaults.
 
     keep_exports: files and backends that the file names are written to beside the exports of flags and environment.
 
@@ -157,7 +157,7 @@ VARIABLES = {
 
 
 def from_environment(environ: Mapping[str, str]) -> Tree:
-    """What VARIABLES say; keys stay where they are until a target asks for one.
+    """Return what VARIABLES say; keys stay where they are until a target asks for one.
 
     Raises:
         ConfigError: a number is none.
@@ -194,7 +194,7 @@ def _shard_of(environ: Mapping[str, str]) -> str:
 
 
 def _said(flags: Mapping[str, Any]) -> Tree:
-    """The flags without those that were not given."""
+    """Return the flags without those that were not given."""
     sections = {
         k: {f: v for f, v in s.items() if v is not None} if isinstance(s, dict) else s for k, s in flags.items()
     }
@@ -202,7 +202,7 @@ def _said(flags: Mapping[str, Any]) -> Tree:
 
 
 def convert(tree: Tree, source: str = "") -> RunConfig:
-    """The typed settings of a tree in our own names.
+    """Return the typed settings of a tree in our own names.
 
     Raises:
         ConfigError: a value does not fit; the message begins with the source and its place.

@@ -27,7 +27,7 @@ _BARE_ADDRESS = re.compile(r"@(\[[^\]]+\]|[\w.-]+)(:\d+|/)")
 
 
 def is_address(text: str) -> bool:
-    """Whether an option holds a URL alone, as other tools take it under the same name."""
+    """Return whether an option holds a URL alone, as other tools take it under the same name."""
     return re.match(r"\s*https?://", text, re.IGNORECASE) is not None
 
 

@@ -9,7 +9,7 @@ from lens.errors import ConfigError
 
 
 def need(module: str, extra: str, what: str) -> Any:
-    """The module, or an error that says how to get it.
+    """Import a module and return it.
 
     Raises:
         ConfigError: it is not installed.

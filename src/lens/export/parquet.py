@@ -38,7 +38,7 @@ class _Sink:
         self.closed = True
 
     def take(self) -> bytes:
-        """What has come since the last time."""
+        """Return what has come since the last time."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 

@@ -186,12 +186,12 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def json_line(value: object) -> bytes:
-    """One line of a JSON Lines run file."""
+    """Return one line of a JSON Lines run file."""
     return encode_json(value) + b"\n"
 
 
 def message(value: object) -> bytes:
-    """One message of a MessagePack run file, behind its length."""
+    """Return one message of a MessagePack run file, behind its length."""
     data = _pack.encode(value)
     return len(data).to_bytes(4, "little") + data
 

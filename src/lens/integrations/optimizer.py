@@ -88,7 +88,7 @@ class ComparisonResults:
     def optimal_by_criteria(
         self, criteria: Criteria | None = None, *, by: str = DEFAULT_CRITERIA, current: str | None = None
     ) -> OptimizationRecommendation:
-        """The best of those that keep the criteria; `by` says what is best, like "latency=2,cost=1".
+        """Return the best of those that keep the criteria; `by` says what is best, like "latency=2,cost=1".
 
         Raises:
             ConfigError: `by` is no list of criteria, or `current` was not measured.
@@ -96,7 +96,7 @@ class ComparisonResults:
         return recommend(self._candidates(), weights=parse_criteria(by), constraints=criteria, current=current)
 
     def optimal_for(self, requirements: Requirements) -> OptimizationRecommendation:
-        """The best for a purpose."""
+        """Return the best for a purpose."""
         return _for(self._candidates(), requirements, None)
 
     def get_metrics(self) -> MeasuredTargets:
@@ -194,7 +194,9 @@ class AutoOptimizer:
     def recommend(
         self, requirements: Requirements, constraints: Criteria | None = None, *, current: str | None = None
     ) -> OptimizationRecommendation:
-        """What to use for a purpose, how sure that is, and why; `constraints` come on top of its own.
+        """Return the target to use for a purpose, with its confidence and the reasons.
+
+        constraints: limits beside those of the purpose.
 
         Raises:
             ConfigError: nothing was measured lately.
@@ -202,7 +204,7 @@ class AutoOptimizer:
         return _for(self.recent.candidates(self.book), requirements, constraints, current)
 
     def select_provider(self, requirements: Requirements, constraints: Criteria | None = None) -> Target:
-        """The target alone.
+        """Return the target alone.
 
         Raises:
             ThresholdError: none keeps the constraints.

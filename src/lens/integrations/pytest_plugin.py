@@ -48,7 +48,7 @@ class LatencyLens:
         return self._kept(self.profiler.profile(prompt, **options))
 
     async def profile_request(self, prompt: str, **options: Any) -> RequestMetrics:
-        """The same for a test that awaits, under trio or asyncio."""
+        """Return the same for a test that awaits, under trio or asyncio."""
         return self._kept(await self.profiler.profile_request(prompt, **options))
 
     def _kept(self, metrics: RequestMetrics) -> RequestMetrics:

@@ -90,7 +90,7 @@ class RecentMetrics:
             self.add(record)
 
     def records(self) -> list[Record]:
-        """All that are in the window."""
+        """Return all that are in the window."""
         with self._lock:
             kept = [record for records in self._kept.values() for record in records]
         if self.within_s is None:

@@ -4,7 +4,7 @@
     name = router.choose()
     router.report(metrics)
 
-Neither sends anything: they are told what became of requests and say what to do next. With a seed and the same
+Neither sends anything: they are given the outcomes of requests and return what to do next. With a seed and the same
 reports a router chooses the same.
 """
 
@@ -72,7 +72,7 @@ class Router:
         self._ranked_at = -1
 
     def choose(self) -> str:
-        """The target of the next request: one that is unknown yet, then the cheapest that keeps the SLO."""
+        """Return the target of the next request: one that is unknown yet, then the cheapest that keeps the SLO."""
         healthy = self._healthy()
         seen = Counter([self._name(one.target, one.provider, one.model) for one in self.recent.records()])
         fewest = min(FEWEST, self.recent.most)  # a smaller window never holds more
@@ -87,7 +87,7 @@ class Router:
         return chosen
 
     def report(self, metrics: Metrics) -> None:
-        """What became of a request; one to a target that is not routed to is ignored."""
+        """Take the outcome of a request into account; one to a target that is not routed to is ignored."""
         record = record_of(metrics)
         name = self._name(name_of(record), record.provider, record.model)
         if name is None:
@@ -126,7 +126,7 @@ class Router:
         return self._ranked
 
     def _order(self, candidate: Candidate) -> tuple[bool, float, float, float]:
-        """Who keeps the SLO, the cheapest first; of the others, and of equals, the most reliable and the fastest."""
+        """Return targets in order: those that keep the SLO, the cheapest first; then the most reliable and fastest."""
         keeps = self._keeps(candidate)
         cost, _ = figure_of(candidate, "total_cost", "mean")
         ttft, _ = figure_of(candidate, "ttft_ms", "p50")
@@ -188,7 +188,7 @@ class AdaptiveRate:
         self._next_ns = 0
 
     def observe(self, metrics: Metrics) -> float:
-        """What became of a request; gives the rate that follows from it."""
+        """Take the outcome of a request into account; return the rate that follows from it."""
         record = record_of(metrics)
         if record.status is Status.RATE_LIMITED:
             self._refused(record)
@@ -202,7 +202,7 @@ class AdaptiveRate:
         return float(table_of([record]).metric(self.metric)[0])
 
     def delay_s(self, now_ns: int | None = None) -> float:
-        """How long to wait before the next request is sent; asking takes that place in the schedule."""
+        """Return how long to wait before the next request is sent; asking takes that place in the schedule."""
         now = monotonic_ns() if now_ns is None else now_ns
         at = max(now, self._next_ns, self._held_until_ns)
         self._next_ns = at + round(NS_PER_S / self.rate_per_s)

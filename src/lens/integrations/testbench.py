@@ -115,7 +115,7 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def read(path: Path | str) -> TestBenchReport:
-        """What write wrote.
+        """Return what write wrote.
 
         Raises:
             FileError: it cannot be read, or is no report.
@@ -268,7 +268,7 @@ def _case(said: TestCase | str | Mapping[str, Any], number: int) -> TestCase:
 
 
 def case_done(case: TestCase, metrics: RequestMetrics) -> TestCase:
-    """The case with what came of it."""
+    """Return the case with its result."""
     kept = {name: _number(metrics.figures.get(name)) for name in FIGURES}
     return msgspec.structs.replace(case, status=metrics.status, error=metrics.error, metrics=kept)
 
@@ -298,7 +298,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def regressions(before: TestBenchReport, after: TestBenchReport, tolerance: float = TOLERANCE) -> list[Change]:
-    """What got worse by more than the tolerance, worst first; cases that only one of them has are left out.
+    """Return what got worse by more than the tolerance, worst first; cases that only one of them has are left out.
 
     One request a case tells no noise from a change: for that, compare runs (`lll compare`, `lll analyze --baseline`).
     """

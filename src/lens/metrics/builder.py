@@ -308,7 +308,7 @@ def table_of(
 
 
 def is_short(record: Record) -> bool:
-    """Whether a request has so few events that its figures are made on lists sooner than numpy is loaded."""
+    """Return whether a request has so few events that its figures are made on lists sooner than numpy is loaded."""
     return len(record.events.arrived_ns) <= MOST_LISTED
 
 

@@ -1,4 +1,4 @@
-"""The values of one metric: percentiles, spread, histogram, and how sure they are.
+"""The distribution of one metric: percentiles, standard deviation, histogram, confidence intervals.
 
 Percentiles are nearest rank (Hyndman and Fan 1996, definition 1): a value that was measured, never
 one between two. One that so few values cannot tell is not given; how many it needs is.
@@ -55,7 +55,7 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 def percentile(ordered: Sequence[float] | NDArray[Any], percent: float) -> float:
-    """The smallest value that at least this percentage of all values does not exceed.
+    """Return the smallest value that at least this percentage of all values does not exceed.
 
     Raises:
         ValueError: there are no values, or percent is outside 0..100.
@@ -74,7 +74,7 @@ def _exact(percent: float) -> Fraction:
 
 @cache
 def values_needed(percent: float) -> int:
-    """How many values a percentile needs so that one of them may lie beyond it: 100 for p99."""
+    """Return how many values a percentile needs so that one of them may lie beyond it: 100 for p99."""
     beyond = 100 - _exact(percent)
     return ceil(100 / beyond) if percent > 50 and beyond else 1
 

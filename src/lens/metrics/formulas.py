@@ -210,7 +210,7 @@ def lags_us(t: Columns) -> tuple[Column, Column]:
 
 
 def worst_lag_us(t: Columns) -> Column:
-    """The longest that a content event of each request lay in the kernel before this client read it."""
+    """Return the longest that a content event of each request lay in the kernel before this client read it."""
     found = np.full_like(t.n, np.nan, dtype=np.float64)
     begins = np.flatnonzero(t.n > 0)
     if len(begins):
@@ -224,7 +224,7 @@ def scaled(column: str, per: int) -> Formula:
 
 
 def server_ms(t: Columns) -> Column:
-    """The longest time that the server names for each request."""
+    """Return the longest time that the server names for each request."""
     first, took = t.firsts("timing"), t.listed("timing", "ms")
     found = np.full_like(t.n, np.nan, dtype=np.float64)
     some = np.flatnonzero(np.diff(first) > 0)

@@ -1,4 +1,4 @@
-"""How sure a mean or a percentile is, when neighbours resemble each other.
+"""Confidence intervals of means and percentiles, where neighbouring requests are correlated.
 
 Requests of one run are not independent: a slow moment makes several slow. What the mean of n of them varies by is
 n times smaller than the spectrum of the series at frequency 0, which is read from its lowest cosines (Lazarus, Lewis,
@@ -307,7 +307,7 @@ def _resemblance(series: Series, level: float) -> _Resemblance:
 
 
 def batch_length(series: NDArray[Any]) -> int:
-    """How many neighbours belong together: 1 for independent values.
+    """Return how many neighbours belong together: 1 for independent values.
 
     Politis and White 2004, with the correction of Patton, Politis and White 2009.
     """

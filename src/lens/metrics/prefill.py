@@ -91,7 +91,7 @@ def _spread(column: Column) -> float:
 
 
 def _alike(a: Column, b: Column) -> bool:
-    """Whether one column tells the other but for LEAST_SPREAD of its variance."""
+    """Return whether one column tells the other but for LEAST_SPREAD of its variance."""
     a, b = a - a.mean(), b - b.mean()
     together = float((a * b).sum()) ** 2
     return 1 - together / float(np.square(a).sum() * np.square(b).sum()) < LEAST_SPREAD

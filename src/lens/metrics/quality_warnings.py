@@ -43,7 +43,7 @@ def _of(n: int, noun: str, one: str = "", more: str = "") -> str:
 
 
 def _tail(found: Distribution, name: str) -> float:
-    """A percentile, or the greatest value where there are too few for it."""
+    """Return a percentile, or the greatest value where there are too few for it."""
     return found.percentiles.get(name, found.max)
 
 
@@ -147,7 +147,7 @@ def _loss(summary: Summary) -> str | None:
 
 
 def _connections(summary: Summary) -> str | None:
-    """All fresh or all kept is a choice; a mixture makes two distributions look like one."""
+    """Return a warning of a mixture of new and reused connections, which makes two distributions look like one."""
     opened = summary.connections_opened
     if not 0 < opened < summary.requests:
         return None
@@ -191,7 +191,7 @@ def _price(summary: Summary) -> str | None:
 
 
 def _unpriced(summary: Summary) -> str | None:
-    """Where nothing has a price, nobody asked for costs; where some have, the sum is too small."""
+    """Return a warning where only some requests have a price, so that the sum is too small."""
     if not summary.unpriced or summary.total_cost is None:
         return None
     unknown = _of(summary.unpriced, "answer", "has no known cost and is", "have no known cost and are")

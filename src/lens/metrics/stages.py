@@ -110,7 +110,7 @@ def _rate(table: Table, name: str) -> float | None:
 
 
 def pacing_warnings(rows: Sequence[StageRow]) -> tuple[str, ...]:
-    """What to say of a schedule that this client did not keep."""
+    """Return what to say of a schedule that this client did not keep."""
     said = []
     for row in rows:
         if row.asked_per_s is None or row.lag_p99_us is None:

@@ -1,4 +1,4 @@
-"""The monitor: a round of probes each interval, and what becomes of their records.
+"""The monitor: a round of probes each interval, and where their records go.
 
 A round asks every target with every prompt; targets at the same time, the prompts of one after another. A
 round that takes longer than the interval makes the next one late, never two at once. Nothing grows for ever:
@@ -281,7 +281,7 @@ def _history(monitor: MonitorConfig, info: RunInfo, book: PriceBook) -> History 
 
 
 async def listeners_of(settings: Settings) -> list[trio.SocketListener]:
-    """Where the pages are; none where it was not wanted.
+    """Return where the pages are; none where it was not wanted.
 
     Raises:
         ConfigError: the address cannot be listened on.

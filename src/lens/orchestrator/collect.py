@@ -45,7 +45,7 @@ def record_of(
     keep_text: bool = False,
     labels: dict[str, str] | None = None,
 ) -> Record:
-    """The Record of one request, from its last attempt; `tries` are the earlier ones."""
+    """Return the Record of one request, from its last attempt; `tries` are the earlier ones."""
     # A request that we stopped ourselves is cancelled, whatever its half of an answer looks like.
     stopped = exchange.category in ("cancelled", "interrupted")
     category = exchange.category if stopped and exchange.category else reading.category
@@ -184,7 +184,7 @@ class AnswerWarnings:
 
 
 def try_of(record: Record, wait_ns: int) -> Try:
-    """What stays of an attempt that is followed by another."""
+    """Return what stays of an attempt that is followed by another."""
     return Try(
         start_ns=record.stamps.start,
         end_ns=record.stamps.end if record.stamps.end is not None else record.stamps.start,

@@ -232,21 +232,21 @@ class _PlanRun:
         return self.stop.asked or self.over_budget is not None or (self.enough is not None and self.enough())
 
     def _slot(self, stage: Stage, intended_ns: int | None = None, *, warmup: bool = False) -> Slot:
-        """The next place in the schedule: of a request, or of a session."""
+        """Return the next place in the schedule: of a request, or of a session."""
         number = self.sessions.begin() if self.sessions is not None else self.begin()
         return self.plan.slot(number, stage, intended_ns, warmup=warmup)
 
     async def _carry_out(self, slot: Slot) -> Record | None:
-        """What the schedule has at this place; returns its last record."""
+        """Send what the schedule has at this place; return its last record."""
         return await (self.request(slot) if self.sessions is None else self.sessions.carry_out(slot))
 
     def begin(self) -> int:
-        """The number of the next request, among those of all workers."""
+        """Return the number of the next request, among those of all workers."""
         self.state.begun += 1
         return (self.state.begun - 1) * self.share.of + self.share.worker
 
     async def request(self, slot: Slot, on_reading: Callable[[Reading], None] | None = None) -> Record | None:
-        """One request with its retries, to its Record; None when the money did not allow it.
+        """Send one request with its retries; return its Record, None when the budget did not allow it.
 
         on_reading: takes what each attempt's answer means.
         """

@@ -25,7 +25,7 @@ MOST_USD = 10**12
 
 
 def nusd_of(usd: str | Decimal, what: str = "--max-cost") -> int:
-    """An exact decimal of dollars in nano-dollars, rounded up.
+    """Return an exact decimal of dollars in nano-dollars, rounded up.
 
     Raises:
         ConfigError: it is no amount of zero or more, or one that nobody has.
@@ -103,7 +103,7 @@ class LimitsSeen:
                 self.longest_wait_s = max(wait, self.longest_wait_s or 0.0)
 
     def warnings(self) -> tuple[str, ...]:
-        """What a reader of the results should know."""
+        """Return what a reader of the results should know."""
         if not self.refused:
             return ()
         told = ", ".join(f"{name} {limit.limit}" for name, limit in sorted(self.by_name.items()) if limit.limit)

@@ -143,7 +143,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.sessions is not None and self.sessions.history == "live"
 
     def requests_of_share(self, share: Share) -> int | None:
-        """How many requests of the run are one worker's; None where only time ends it."""
+        """Return how many requests of the run are one worker's; None where only time ends it."""
         many = share.total(self.stages)
         return None if many is None else self.requests_of(range(share.worker, share.worker + many * share.of, share.of))
 
@@ -275,7 +275,7 @@ def make_limits(said: Mapping[str, int]) -> AnswerLimits:
 
 
 def count_of(stage: Stage) -> int | None:
-    """How many starts a stage has; None where only time ends it."""
+    """Return how many starts a stage has; None where only time ends it."""
     if stage.times_ns is not None:
         return len(stage.times_ns)
     if not stage.open_loop or stage.rate_per_s is None:

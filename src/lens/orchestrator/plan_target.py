@@ -50,7 +50,7 @@ class PlanTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_target(config: TargetConfig, environ: Mapping[str, str] = os.environ) -> PlanTarget:
-    """Where requests of this target go, by which way and with which key.
+    """Return where requests of this target go, by which way and with which key.
 
     Raises:
         ConfigError: a part cannot be.

@@ -43,7 +43,7 @@ class _NothingAsked(FileError):
 def load_prompts(
     config: PromptConfig, *, count: int, seed: int = 0, warnings: list[str] | None = None
 ) -> tuple[Prompt, ...]:
-    """The prompts of a run, at least one; `count` is how many different ones made-up prompts need.
+    """Return the prompts of a run, at least one; `count` is how many different ones made-up prompts need.
 
     What was left out of a file is added to `warnings`.
 
@@ -79,7 +79,7 @@ def load_prompts(
 
 
 def read_prompts(path: Path, *, whole: bool = False, warnings: list[str] | None = None) -> list[Prompt]:
-    """The prompts of a file: JSON Lines, a JSON array (ShareGPT too), CSV, or text with one a line.
+    """Return the prompts of a file: JSON Lines, a JSON array (ShareGPT too), CSV, or text with one a line.
 
     whole: a text file is one prompt. Conversations in which nobody asks anything are left out, and counted in
     `warnings`.
@@ -192,7 +192,7 @@ def _rows(text: str, where: str) -> Iterator[Prompt]:
 
 
 def prompt_of(item: Any, where: str) -> Prompt:
-    """A prompt from one item: a text, or an object with prompt, text, messages or conversations.
+    """Return a prompt from one item: a text, or an object with prompt, text, messages or conversations.
 
     Raises:
         FileError: it holds none of them.
@@ -229,7 +229,7 @@ def prompt_of(item: Any, where: str) -> Prompt:
 
 
 def _alpaca(item: dict[str, Any]) -> str | None:
-    """The instruction, and what it is about, as Alpaca's rows have them; None where it is another row."""
+    """Return the instruction, and what it is about, as Alpaca's rows have them; None where it is another row."""
     instruction, about = item.get("instruction"), item.get("input") or ""
     if not isinstance(instruction, str) or not isinstance(about, str) or any(item.get(k) for k in _TEXT_KEYS[:4]):
         return None
@@ -237,7 +237,7 @@ def _alpaca(item: dict[str, Any]) -> str | None:
 
 
 def _words_of(item: dict[str, Any], where: str) -> str:
-    """A made-up text of the length that a trace gives; equal hash_ids at the beginning are equal words."""
+    """Return a made-up text of the length that a trace gives; equal hash_ids at the beginning are equal words."""
     length = max(item["input_length"], 1)
     if length > MOST_WORDS:
         raise FileError(f"{where}: input_length {length:,} is more than any model reads (at most {MOST_WORDS:,})")

@@ -37,7 +37,7 @@ NO_RETRIES = RetryPolicy()
 
 
 def retry_wait_ns(policy: RetryPolicy, record: Record, attempt: int) -> int | None:
-    """How long to wait before attempt `attempt` + 1 (the first is 0); None when there shall be none."""
+    """Return how long to wait before attempt `attempt` + 1 (the first is 0); None when there shall be none."""
     failure = record.failure
     if attempt >= policy.retries or failure is None or not failure.retryable or record.status is Status.CANCELLED:
         return None
@@ -50,7 +50,7 @@ def retry_wait_ns(policy: RetryPolicy, record: Record, attempt: int) -> int | No
 
 
 def backoff_ns(policy: RetryPolicy, attempt: int, index: int) -> int:
-    """The delay after failed attempt `attempt` of request `index`: doubled each time, less up to a quarter."""
+    """Return the delay after failed attempt `attempt` of request `index`: doubled each time, less up to a quarter."""
     whole = min(policy.first_delay_ns << min(attempt, 40), policy.max_delay_ns)
     spread = random.Random(f"{policy.seed} {index} {attempt}").random()
     return round(whole * (1 - JITTER * spread))

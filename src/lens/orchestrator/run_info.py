@@ -72,7 +72,7 @@ def with_end(info: RunInfo, *, started_ns: int, ended_ns: int, warnings: tuple[s
 
 
 def machine() -> Machine:
-    """Where this runs, and what its clock can do."""
+    """Return where this runs, and what its clock can do."""
     system = platform.uname()
     return Machine(
         hostname=system.node,
@@ -92,7 +92,7 @@ def usable_cpus() -> int:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The settings as plain data without secrets; what was left at its default is left out."""
+    """Return the settings as plain data without secrets; what was left at its default is left out."""
     plain = msgspec.to_builtins(config, enc_hook=_hide)
     bare = msgspec.to_builtins(RunConfig(), enc_hook=_hide)
     kept = {k: v for k, v in plain.items() if v != bare[k]}

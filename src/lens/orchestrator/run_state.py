@@ -1,4 +1,4 @@
-"""How far a run is while it goes on, and what became of it as a whole."""
+"""The state of a run while it goes on, and its outcome as a whole."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunState:
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a run as a whole."""
+    """The outcome of a run: why it ended, and what it left undone."""
 
     started_ns: int
     ended_ns: int

@@ -65,7 +65,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ...]:
-    """What the load asks for, stage by stage, warm-up first.
+    """Return what the load asks for, stage by stage, warm-up first.
 
     Raises:
         ConfigError: numbers that the pattern needs are missing or contradict each other.
@@ -83,7 +83,7 @@ def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ..
 
 
 def pattern_of(load: LoadConfig) -> Pattern:
-    """The pattern that was named, or the one that the given numbers mean."""
+    """Return the pattern that was named, or the one that the given numbers mean."""
     if load.pattern is not None:
         return load.pattern
     if load.trace is not None:
@@ -98,7 +98,7 @@ def pattern_of(load: LoadConfig) -> Pattern:
 
 
 def times_ns(stage: Stage) -> Times:
-    """When each request of an open-loop stage is to start, after the stage's start.
+    """Return when each request of an open-loop stage is to start, after the stage's start.
 
     Raises:
         ValueError: the stage is a closed loop: its starts depend on the answers.
@@ -149,7 +149,7 @@ def gamma(rate_per_s: float, duration_ns: int | None, count: int | None = None, 
 
 
 def ramp(from_per_s: float, to_per_s: float, duration_ns: int) -> Times:
-    """The rate goes linearly from one to the other; start k comes where the expected number of starts is k.
+    """Return the starts of a linear ramp: start k comes where the expected number of starts is k.
 
     With rate r(t) = a + b t the number of starts until t is a t + b t^2 / 2; solved for t.
     """
@@ -188,7 +188,7 @@ def sweep_rates(low: float, high: float, step: float) -> tuple[float, ...]:
 
 
 def starts_within(rate_per_s: float, duration_ns: int | None, count: int | None) -> int:
-    """How many starts a constant rate has; the end of the duration is not part of it."""
+    """Return how many starts a constant rate has; the end of the duration is not part of it."""
     n = count
     if duration_ns is not None:
         # 10/s for 1 s are 10 starts, at 0 to 0.9 s; the small number forgives the rounding of the division.
@@ -299,7 +299,7 @@ def _sweep(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
 
 
 def _idle(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
-    """A warm baseline, then one request after each gap; the ladder is climbed IDLE_ROUNDS times."""
+    """Return the stages of a cold-start probe: warm requests, then one after each gap, IDLE_ROUNDS times."""
     if load.iterations is not None and load.iterations < IDLE_BASELINE:
         raise ConfigError(f"--idle-gaps compares with {IDLE_BASELINE} warm requests or more: raise --iterations")
     warm = Stage(name="warm", concurrency=1, count=load.iterations or DEFAULT_REQUESTS)

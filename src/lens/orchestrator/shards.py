@@ -43,14 +43,14 @@ class Share(msgspec.Struct, frozen=True):
         return Share(self.worker + self.of * worker, self.of * of)
 
     def expected(self, stage: Stage) -> int | None:
-        """How many requests of a stage are this worker's; None where only time ends it."""
+        """Return how many requests of a stage are this worker's; None where only time ends it."""
         if stage.open_loop:
             return len(times_ns(stage)[self.worker :: self.of])
         # Who has no request at a time of its own has no requests: the others do them all.
         return None if stage.count is None else self.part(stage.count, stage.concurrency or 1)
 
     def total(self, stages: Iterable[Stage]) -> int | None:
-        """How many requests of all stages are this worker's; None where only time ends one."""
+        """Return how many requests of all stages are this worker's; None where only time ends one."""
         counts = [self.expected(stage) for stage in stages]
         return None if None in counts else sum(count for count in counts if count is not None)
 

@@ -52,7 +52,7 @@ def lengths(spec: str, count: int, seed: int = 0) -> list[int]:
 
 
 def made_up(sizes: list[int], *, seed: int = 0, prefix_tokens: int = 0) -> list[str]:
-    """A text for each size, in words. The first `prefix_tokens` words are the same in all of them."""
+    """Return a text for each size, in words. The first `prefix_tokens` words are the same in all of them."""
     shared = _words(random.Random(f"{seed} prefix"), prefix_tokens)
     texts = []
     for i, size in enumerate(sizes):

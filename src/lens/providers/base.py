@@ -168,7 +168,7 @@ def is_host_of(base_url: str, *domains: str) -> bool:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host name or address is of the loopback interface."""
+    """Return whether a host name or address is of the loopback interface."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -176,7 +176,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def owns_address(provider: Provider, base_url: str, environ: Mapping[str, str]) -> bool:
-    """Whether a key of the provider's own variables belongs to this address, and may be sent there.
+    """Return whether a key of the provider's own variables belongs to this address, and may be sent there.
 
     It belongs to the provider's host and its subdomains, to the host that the environment names, and to this machine,
     where gateways run. Where nobody knows the host, the address is that of the user's own resource (Azure), and what is

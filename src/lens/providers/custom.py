@@ -170,7 +170,7 @@ class CustomReader(AnswerReader):
         return found or Failure(message=mask_secrets(_as_text(error))[:MESSAGE_CHARS])
 
     def is_done(self) -> bool:
-        """Where nothing is configured that ends a stream, the end of the body does."""
+        """Return whether the end of the body ends a stream: where nothing else is configured to."""
         has_end = self.config.done or self.config.done_path or self.config.finish
         return super().is_done() or (not has_end and self.exchange.ended)
 

@@ -151,7 +151,7 @@ def basic_credentials(user_and_password: str, header: str = "Authorization") -> 
 
 
 def _first_hop(endpoint: Endpoint) -> Endpoint:
-    """Where the socket goes to, without what is spoken over it."""
+    """Return where the socket goes to, without what is spoken over it."""
     if endpoint.proxy is None or endpoint.unix_socket is not None:
         return msgspec.structs.replace(endpoint, scheme="http", proxy=None)
     proxy = endpoint.proxy

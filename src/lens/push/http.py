@@ -146,7 +146,7 @@ def send(request: Request, *, budget_s: float = BUDGET_S, timeout_s: float = TIM
 
 
 def _address(url: str, endpoint: Endpoint | None) -> tuple[SplitResult, Endpoint]:
-    """The parts of a URL, and its endpoint; user and password are no part of that."""
+    """Return the parts of a URL, and its endpoint; user and password are no part of that."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -211,7 +211,7 @@ def _failure(error: Exception, doing: str, endpoint: Endpoint, deadline: Deadlin
 
 
 def _pause_s(retries: urllib3.Retry, answer: Answer | None) -> float:
-    """How long to wait before the next attempt: as long as the receiver asks, or longer each time."""
+    """Return how long to wait before the next attempt: as long as the receiver asks, or longer each time."""
     try:
         asked_s = retries.parse_retry_after(answer.retry_after) if answer and answer.retry_after else 0.0
     except InvalidHeader:
@@ -220,7 +220,7 @@ def _pause_s(retries: urllib3.Retry, answer: Answer | None) -> float:
 
 
 def _refusal(answer: Answer) -> str:
-    """The receiver's words, and what would work where they say it well enough."""
+    """Return the receiver's words, and what would work where they say it well enough."""
     words = one_line(answer.body.decode("utf-8", "replace"), _WORDS_CHARS)
     said = f"HTTP {answer.status}{': ' + words if words else ''}"
     if answer.status in (401, 403):

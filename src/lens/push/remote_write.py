@@ -47,14 +47,14 @@ def write_request(families: Iterable[Family], at_ms: int, also: Mapping[str, str
 
 
 def _series(labels: Mapping[str, str], value: float, at_ms: int) -> bytes:
-    """A TimeSeries of one sample; labels are sorted by name, and those without a value left out."""
+    """Return a TimeSeries of one sample; labels are sorted by name, and those without a value left out."""
     named = b"".join(_field(1, _field(1, k.encode()) + _field(2, v.encode())) for k, v in sorted(labels.items()) if v)
     sample = b"\x09" + struct.pack("<d", value) + b"\x10" + _varint(at_ms)
     return named + _field(2, sample)
 
 
 def _field(number: int, data: bytes) -> bytes:
-    """A length-delimited field."""
+    """Return a length-delimited field."""
     return _varint(number << 3 | 2) + _varint(len(data)) + data
 
 

@@ -20,7 +20,7 @@ _MARKS = {"passed": "ok", "failed": "FAILED", "warned": "warning", "skipped": "n
 
 
 def csv_of(found: Findings) -> bytes:
-    """The sheet, as RFC 4180 quotes it, with plain line ends."""
+    """Return the sheet, as RFC 4180 quotes it, with plain line ends."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(found.sheet.columns)
@@ -81,7 +81,7 @@ def over_time(found: Findings, most: int) -> list[tuple[str, str]]:
 
 
 def notes(found: Findings) -> list[str]:
-    """What is to be known of the figures, in sentences."""
+    """Return what is to be known of the figures, in sentences."""
     says = list(found.warnings)
     compared = found.regression
     if compared is not None and not compared.run_to_run:
@@ -101,7 +101,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A cell for people: enough digits to tell values apart, nothing where nothing was measured."""
+    """Return a cell for people: enough digits to tell values apart, nothing where nothing was measured."""
     from lens.report.terminal import number
 
     if value is None:

@@ -19,7 +19,7 @@ _LEVELS = {"failed": "error", "warned": "warning"}
 
 
 def junit(checks: Sequence[Check], name: str, timestamp: str, *, by: str = "lll analyze") -> bytes:
-    """A testsuite a kind of check, a testcase a check; as Jenkins, GitLab and GitHub's actions read it.
+    """Return a testsuite a kind of check, a testcase a check; as Jenkins, GitLab and GitHub's actions read it.
 
     timestamp: ISO 8601 without a zone, in UTC. by: the command that checked.
     """
@@ -66,7 +66,7 @@ def _plain(text: str) -> str:
 
 
 def github_lines(checks: Sequence[Check]) -> list[str]:
-    """A line for each check that failed or warns, as GitHub's runner reads them from standard output."""
+    """Return a line for each check that failed or warns, as GitHub's runner reads them from standard output."""
     return [
         f"::{_LEVELS[check.state]} title={_property(f'{check.suite}: {check.name}')}::{_message(check.says)}"
         for check in checks

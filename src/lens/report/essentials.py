@@ -45,7 +45,7 @@ _COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
 _WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
 # So many warnings stand above the figures, the ones that take the most from them; the others stand below.
 MATTER = 2
-# Rows under which it is said how sure they are; for all it would be a wall of numbers.
+# Rows that are followed by their confidence intervals; for all it would be a wall of numbers.
 _SURE = ("ttft_ms", "itl_ms", "total_latency_ms")
 
 
@@ -97,7 +97,7 @@ def _print_failures(console: Console, summary: Summary) -> None:
 
 
 def _latency_table(console: Console, summary: Summary) -> TextTable:
-    """Return a row a metric, and under those that people decide by how sure they are."""
+    """Return a row for each metric; those that people decide by are followed by their confidence intervals."""
     table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     table.add_column("ms", no_wrap=True, overflow="crop")
     columns = [name for name in _COLUMNS if console.width >= _WIDTHS.get(name, 0)]

@@ -52,13 +52,13 @@ class _Calibration(msgspec.Struct):
 
 
 def error_rows(calibration: Mapping[str, Any] | None) -> list[ErrorRow]:
-    """A row a case; none when the header holds no self-test, or one of a layout that is not known."""
+    """Return a row a case; none when the header holds no self-test, or one of a layout that is not known."""
     found = _read(calibration)
     return [_row(case) for case in found.cases] if found else []
 
 
 def error_says(info: RunInfo) -> str:
-    """The error in one sentence: the case closest to a busy run, and when it was measured."""
+    """Return the error in one sentence: the case closest to a busy run, and when it was measured."""
     found = _read(info.calibration)
     measured = [case for case in found.cases if case.tokens] if found else []
     if found is None or not measured:
@@ -71,7 +71,7 @@ def error_says(info: RunInfo) -> str:
 
 
 def clock_says(info: RunInfo) -> str | None:
-    """The clock of the machine."""
+    """Return the clock of the machine."""
     here = info.machine
     if here is None:
         return None

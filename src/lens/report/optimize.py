@@ -65,7 +65,7 @@ def _gain(value: float, share: float | None, interval: tuple[float, float] | Non
 
 
 def _table(console: Console, found: OptimizationRecommendation) -> Table:
-    """A row a target: its figures, whether it is on the front, how often it is the best."""
+    """Return a row a target: its figures, whether it is on the front, how often it is the best."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

@@ -74,7 +74,7 @@ def _misses(found: CacheMisses) -> str:
 
 
 def _tells(found: PrefillFit) -> bool:
-    """Whether tokens of the prompt are known to cost time."""
+    """Return whether tokens of the prompt are known to cost time."""
     return any(one is not None and one.low > 0 for one in (found.uncached_us, found.cached_us))
 
 

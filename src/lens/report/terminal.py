@@ -37,7 +37,7 @@ class CleanConsole(Console):
 
 
 def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
-    """A console that honours NO_COLOR, and draws no colour into a file or a pipe."""
+    """Return a console that honours NO_COLOR, and draws no colour into a file or a pipe."""
     out = out or sys.stdout
     console = CleanConsole(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
     if console.width < NARROWEST:
@@ -47,7 +47,7 @@ def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
 
 
 def blocks(console: Console) -> bool:
-    """Whether block characters can be shown."""
+    """Return whether block characters can be shown."""
     return console.encoding.lower().replace("-", "").startswith("utf")
 
 
@@ -57,7 +57,7 @@ def clean(text: str, limit: int = 400) -> str:
 
 
 def number(value: float | None) -> str:
-    """Enough digits to tell values apart, no more: 0.083, 12.31, 342.7, 28471."""
+    """Return a number with enough digits to tell values apart, no more: 0.083, 12.31, 342.7, 28471."""
     if value is None:
         return "-"
     size = abs(value)
@@ -89,7 +89,7 @@ def dollars(value: Decimal | None) -> str:
 
 
 def bar(start: float, end: float, width: int, *, fine: bool) -> str:
-    """A bar from start to end (shares of the width), to an eighth of a cell; never invisible."""
+    """Return a bar from start to end (shares of the width), to an eighth of a cell; never invisible."""
     first = min(int(start * width), width - 1)
     cells = end * width - first
     if not fine:
@@ -101,7 +101,7 @@ def bar(start: float, end: float, width: int, *, fine: bool) -> str:
 
 
 def sparkline(counts: Sequence[float], *, fine: bool) -> str:
-    """One cell a value; nothing where nothing was."""
+    """Return one cell a value; nothing where nothing was."""
     levels = _LEVELS if fine else _PLAIN_LEVELS
     top = max(counts, default=0)
     return "".join(" " if not c else levels[min(int(c / top * len(levels)), len(levels) - 1)] for c in counts)

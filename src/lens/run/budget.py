@@ -235,7 +235,7 @@ def _session_usd(plan: Plan, target: int, session: Session, book: PriceBook) -> 
 
 
 def gpu_cost(window_s: float | None, output_tokens: int | None, usd_per_hour: Decimal) -> dict[str, Decimal]:
-    """What a server of one's own cost while it was measured, by the price of its hour."""
+    """Return what a server of one's own cost while it was measured, by the price of its hour."""
     if not window_s:
         return {}
     found = {"usd": usd_per_hour * Decimal(str(window_s)) / 3600}

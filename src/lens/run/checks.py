@@ -111,7 +111,7 @@ def check_workers(load: LoadConfig) -> None:
 
 
 def is_shared(load: LoadConfig) -> bool:
-    """Whether other processes measure, not this one."""
+    """Return whether other processes measure, not this one."""
     return load.workers > 1 or load.engine == "ray"
 
 

@@ -232,7 +232,7 @@ class _DrivenRun:
         )
 
     def _warn_cost_usd(self) -> str | None:
-        """The amount to warn at when all is counted; None where the run has warned."""
+        """Return the amount to warn at when all is counted; None where the run has warned."""
         return None if self.costly is None or self.costly.warning else self.config.load.warn_cost_usd
 
     async def push(self, result: RunResult) -> None:
@@ -244,7 +244,7 @@ class _DrivenRun:
         result.trouble = "; ".join([*_if_any(result.trouble), *troubles]) or None
 
     def _plan(self) -> Plan:
-        """The plan as it is carried out: it keeps texts where the caller wants them."""
+        """Return the plan as it is carried out: it keeps texts where the caller wants them."""
         if not self.options.keep_text:
             return self.plan
         config = replace(self.config, output=replace(self.config.output, save_text=True))
@@ -274,7 +274,7 @@ class _DrivenRun:
         )
 
     def _enough(self) -> Callable[[], bool] | None:
-        """Whether nothing more is to be started; None where nobody wants to say so."""
+        """Return whether nothing more is to be started; None where nobody wants to say so."""
         rules = [rule for rule in (self.options.enough, self.until.enough if self.until else None) if rule is not None]
         return (lambda: any(rule() for rule in rules)) if rules else None
 

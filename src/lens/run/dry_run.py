@@ -42,7 +42,7 @@ def dry_run(config: RunConfig, book: PriceBook) -> dict[str, Any]:
 
 
 def described(plan: Plan) -> dict[str, Any]:
-    """The plan: targets with one request of each in full, stages with their numbers, limits."""
+    """Return the plan: targets with one request of each in full, stages with their numbers, limits."""
     limits = {
         name: seconds(value)
         for name, value in (
@@ -92,7 +92,7 @@ def _request(request: WireRequest) -> dict[str, Any]:
 
 
 def _sessions(plan: SessionPlan) -> dict[str, Any]:
-    """The sessions of a run, with the turns of the first."""
+    """Return the sessions of a run, with the turns of the first."""
     turns = sorted(len(session.turns) for session in plan.sessions)
     first = plan.sessions[0]
     found: dict[str, Any] = {

@@ -132,7 +132,7 @@ class Journal:
                 self._kept.append(item)
 
     def _write(self, data: bytes) -> bool:
-        """Whether all of it is in the file."""
+        """Return whether all of it is in the file."""
         if self.warning is not None:
             return False
         try:

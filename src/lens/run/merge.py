@@ -136,7 +136,7 @@ def _difference(one: RunInfo, other: RunInfo) -> str | None:
 
 
 def _settings(info: RunInfo) -> dict[str, Any]:
-    """The settings that all parts of a run have in common, by section and name."""
+    """Return the settings that all parts of a run have in common, by section and name."""
     found: dict[str, Any] = {"targets": _places(info), "prices": info.prices}
     for section in ("load", "prompts"):
         fields = info.config.get(section, {}).items()
@@ -186,7 +186,7 @@ def _relate(parts: Sequence[Part], *, trusted: bool) -> tuple[list[WorkerClock],
 
 
 def _one_clock(one: RunInfo, other: RunInfo) -> bool:
-    """Whether both were measured on the monotonic clock of one boot of one machine."""
+    """Return whether both were measured on the monotonic clock of one boot of one machine."""
     boots = [info.wall_clock.boot_id if info.wall_clock else None for info in (one, other)]
     return one is other or (boots[0] is not None and boots[0] == boots[1])
 
@@ -197,7 +197,7 @@ def _wall_offset_ns(info: RunInfo) -> int:
 
 
 def _error_ns(info: RunInfo) -> int | None:
-    """How far the wall clock may have been off during the run; None where nobody knows."""
+    """Return how far the wall clock may have been off during the run; None where nobody knows."""
     clock = info.wall_clock
     if clock is None or not clock.synchronized or clock.max_error_ns is None:
         return None

@@ -191,12 +191,12 @@ def destinations(
 
 
 def uses_stdout(output: OutputConfig, file: str | None = None) -> bool:
-    """Whether standard output belongs to an export or to the real-time lines."""
+    """Return whether standard output belongs to an export or to the real-time lines."""
     return output.real_time or exports_to_stdout(output, file)
 
 
 def exports_to_stdout(output: OutputConfig, file: str | None = None) -> bool:
-    """Whether standard output belongs to an export."""
+    """Return whether standard output belongs to an export."""
     to_files = file not in (None, "-") or output.dir is not None
     return any(e.endpoint is None and (file == "-" or not (to_files or e.file)) for e in output.exports)
 

@@ -202,7 +202,7 @@ async def _examine(
 
 
 def _too_long(found: RunResult) -> bool:
-    """Whether the model refused every request of a question for its length."""
+    """Return whether the model refused every request of a question for its length."""
     return bool(found.records) and all(record.category == "context_length" for record in found.records)
 
 
@@ -216,7 +216,7 @@ def shortened(question: Question) -> Question | None:
 
 
 def _settings(config: RunConfig, question: Question, spent_nusd: int) -> RunConfig:
-    """The run of one question: the user's limits, and what the question decides."""
+    """Return the run of one question: the user's limits, and what the question decides."""
     limit = config.load.max_cost_usd
     load = LoadConfig(
         pattern="iterations",
@@ -240,7 +240,7 @@ def _settings(config: RunConfig, question: Question, spent_nusd: int) -> RunConf
 
 
 def _usd_left(limit: str, spent_nusd: int) -> str:
-    """The rest of a limit; what is no amount is left for the driver to refuse."""
+    """Return the rest of a limit; what is no amount is left for the driver to refuse."""
     try:
         return str(max(Decimal(limit) - Decimal(spent_nusd) / 10**9, Decimal(0)) if spent_nusd else limit)
     except InvalidOperation:

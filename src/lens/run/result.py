@@ -72,7 +72,7 @@ def finish_table(table: Table, load: LoadConfig) -> Finished:
 
 
 def _is_marked(load: LoadConfig) -> bool:
-    """Whether the post-run steps mark requests."""
+    """Return whether the post-run steps mark requests."""
     return load.warmup.strip().lower() == AUTO or load.cooldown != "0"
 
 

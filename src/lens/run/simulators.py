@@ -92,5 +92,5 @@ def _named(targets: Sequence[TargetConfig]) -> list[TargetConfig]:
 
 
 def needs_simulator(target: TargetConfig) -> bool:
-    """Whether a simulator has to be started for this target."""
+    """Return whether a simulator has to be started for this target."""
     return target.provider == SIMULATOR and target.base_url is None

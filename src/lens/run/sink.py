@@ -53,5 +53,5 @@ class FunctionSink(Sink):
 
 
 def wants_progress(sink: Sink) -> bool:
-    """Whether the sink does anything with progress; if none does, nothing wakes up to report it."""
+    """Return whether the sink does anything with progress; if none does, nothing wakes up to report it."""
     return getattr(sink.on_progress, "__func__", sink.on_progress) is not Sink.on_progress

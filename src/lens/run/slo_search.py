@@ -76,7 +76,7 @@ class LoadSearch:
         self._again = 0
 
     def next_load(self) -> float | None:
-        """The load to try; None when the answer is known."""
+        """Return the load to try; None when the answer is known."""
         return self._load
 
     def add_verdict(self, verdict: Verdict, *, plainly_kept: bool) -> None:
@@ -197,7 +197,7 @@ async def search(
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """One outcome of all tries."""
+    """Return one outcome of all tries."""
     return replace(
         outcomes[-1],
         started_ns=outcomes[0].started_ns,

@@ -57,7 +57,7 @@ def token_counter(config: RunConfig, prompt_of: Callable[[Record], Prompt]) -> C
 
 
 def load_tokenizer(name: str, model: str = "") -> Tokenizer:
-    """The tokenizer of this name; "auto" takes that of the model, or o200k_base where none is known.
+    """Return the tokenizer of this name; "auto" takes that of the model, or o200k_base where none is known.
 
     Raises:
         ConfigError: there is none of this name, or the extra `tokens` is not installed.
@@ -74,7 +74,7 @@ def load_tokenizer(name: str, model: str = "") -> Tokenizer:
 
 
 def encoding_of(model: str) -> str:
-    """The encoding of a model's name; the last part of a path counts."""
+    """Return the encoding of a model's name; the last part of a path counts."""
     plain = model.rpartition("/")[2].lower()
     return next((encoding for start, encoding in _ENCODINGS.items() if plain.startswith(start)), NAMES[0])
 

@@ -115,7 +115,7 @@ class RequestReader:
         return body
 
     def _read_chunks(self) -> bytes | None:
-        """The whole chunked body, read again from its start until it is complete."""
+        """Return the whole chunked body, read again from its start until it is complete."""
         body, at = bytearray(), 0
         while True:
             line_end = self.data.find(b"\r\n", at)

@@ -83,7 +83,7 @@ def dns(view: View) -> Found:
 
 
 def tls(view: View) -> Found:
-    """What a handshake takes beyond its round trips."""
+    """Return what a handshake takes beyond its round trips."""
     full = [r for r in view.fresh if r.connection and not r.connection.tls_resumed]
     took = series(full, view.metric("tls_ms"))
     if took is None:
@@ -148,7 +148,7 @@ def dead_address(view: View) -> Found:
 
 
 def keep_alive(view: View) -> Found:
-    """Whether connections are kept, where we would keep them."""
+    """Return whether connections are kept, where we would keep them."""
     one_by_one = view.of(REUSED_CONNECTION, LONG_PROMPT, LONG_ANSWER)
     closed = [r for r in one_by_one if r.headers.get("connection", "").lower() == "close"]
     again = [r for r in one_by_one if r.connection is not None and not r.connection.reused]
@@ -189,7 +189,7 @@ def cold_start(view: View) -> Found:
 
 
 def queue(view: View) -> Found:
-    """How much longer the first token takes when several ask at once."""
+    """Return how much longer the first token takes when several requests are sent at once."""
     together, base = series(view.of(CONCURRENT), view.metric("ttft_from_send_ms")), view.base
     if together is None or base is None:
         return "queue: no answer came of those that were asked at once"
@@ -214,12 +214,12 @@ def queue(view: View) -> Found:
 
 
 def _queue_times(view: View) -> list[str]:
-    """What the server itself says of its queue."""
+    """Return what the server itself says of its queue."""
     return _server_times(view.good, lambda name: "queue" in name)
 
 
 def _server_times(records: list[Record], wanted: Callable[[str], bool] = bool) -> list[str]:
-    """The times that the server itself names."""
+    """Return the times that the server itself names."""
     named = sorted({name for record in records for name in record.server_timing_ms if wanted(name)})
     told = []
     for name in named:
@@ -233,7 +233,7 @@ def _server_time(name: str, record: Record) -> float | None:
 
 
 def prefill(view: View) -> Found:
-    """How much longer the first token takes after a long prompt."""
+    """Return how much longer the first token takes after a long prompt."""
     asked = view.of(LONG_PROMPT)
     long, base = series(asked, view.metric("ttft_from_send_ms")), view.base
     if long is None or base is None:
@@ -270,7 +270,7 @@ def _input_tokens(records: list[Record]) -> int | None:
 
 
 def wait(view: View) -> Found:
-    """What is left before the first token of a short question, asked alone, without the round trip."""
+    """Return what is left before the first token of a short question, asked alone, without the round trip."""
     base = view.base
     if base is None:
         return "first token: none came, so nothing is known of the phases before and after it"

@@ -44,7 +44,7 @@ def diagnose(
     client: Client | None = None,
     served: Served | None = None,
 ) -> Diagnosis:
-    """What these records say."""
+    """Return what these records say."""
     view = View(records, client)
     failures = refusals(view.records, served or Served())
     if not view.good:

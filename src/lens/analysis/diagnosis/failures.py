@@ -23,7 +23,7 @@ Told = tuple[str, str, str]  # cause, what it means, what to try next
 
 
 def refusals(records: Sequence[Record], served: Served) -> list[Finding]:
-    """A finding for each way in which requests failed, the most frequent first."""
+    """Return a finding for each way in which requests failed, the most frequent first."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.status not in (Status.SUCCESS, Status.CANCELLED):

@@ -1,4 +1,4 @@
-"""What becomes of an answer after its first token, and what limits and this client have to do with it.
+"""Diagnose answers after their first token: coalescing, stalls, limits, and the part of this client.
 
 A gap before k events that came in one read is split: one k-th is the making of a token, the rest is time
 in which tokens that were there already were held back by somebody between.
@@ -44,7 +44,7 @@ LOAD_PER_CPU = 2.0
 
 
 def decode(view: View) -> Found:
-    """The time from the first to the last token of a long answer, without what was held back."""
+    """Return the time from the first to the last token of a long answer, without what was held back."""
     streams = [r for r in view.of(LONG_ANSWER) if len(view.stream(r).at_ns) >= FEWEST_EVENTS]
     if not streams:
         events = [len(view.stream(r).at_ns) for r in view.of(LONG_ANSWER)]
@@ -74,7 +74,7 @@ def decode(view: View) -> Found:
 
 
 def buffering(view: View) -> Found:
-    """Tokens that arrive in clumps or all at the end though a stream was asked for."""
+    """Return the finding that tokens arrive in clumps, or all at the end, though a stream was asked for."""
     streams = [r for r in view.of(LONG_ANSWER) if r.stream and len(view.stream(r).at_ns)]
     if in_one_piece(view):
         return _whole(view, [r for r in streams if one_piece(view, r)])
@@ -121,7 +121,7 @@ UNBUFFER = (
 
 
 def _whole(view: View, whole: list[Record]) -> Found:
-    """Everything at the end: what the making of the answer took is waited for without seeing a token."""
+    """Return the finding that all tokens come at the end: the answer is waited for without seeing one."""
     late, base = series(whole, view.metric("ttft_from_send_ms")), view.base
     if late is None or base is None:
         return None
@@ -171,7 +171,7 @@ def _clump_gap_ms(stream: Stream) -> float:
 
 
 def limits(view: View) -> Found:
-    """What the headers say is left of the provider's limits."""
+    """Return what the headers say is left of the provider's limits."""
     lowest: dict[str, tuple[float, str, int]] = {}
     for record in view.records:
         for name, limit in record.rate_limits.items():
@@ -195,7 +195,7 @@ def limits(view: View) -> Found:
 
 
 def client(view: View) -> Found:
-    """What this instrument and this machine add themselves."""
+    """Return what this instrument and this machine add themselves."""
     kept = [r for r in view.good if r.connection is not None and r.connection.reused]
     before = series(kept, view.time_between("start", "send_start"))
     lag = series(view.good, view.metric("client_lag_us"))

@@ -99,7 +99,7 @@ class Series(NamedTuple):
 
 
 def series(records: Iterable[Record], of: Callable[[Record], float | None]) -> Series | None:
-    """The figure of those that have it; None when none has."""
+    """Return the figure of those that have it; None when none has."""
     found = [(value, record.index) for record in records if (value := of(record)) is not None]
     return Series(tuple([v for v, _ in found]), tuple([n for _, n in found])) if found else None
 
@@ -112,7 +112,7 @@ def grew_ms(more: Series, base: Series) -> float | None:
 
 
 def figure(ms: float) -> str:
-    """Enough digits to tell values apart."""
+    """Return a number with enough digits to tell values apart."""
     return f"{ms:.3f}" if abs(ms) < 1 else f"{ms:.1f}" if abs(ms) < 100 else f"{ms:,.0f}"
 
 

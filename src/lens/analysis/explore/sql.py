@@ -139,7 +139,7 @@ def _columns(table: Table, fields: dict[str, Field], types: dict[str, str]) -> d
 
 
 def _cell(value: Any) -> Any:
-    """A value as every format can write it."""
+    """Return a value as every format can write it."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return float(value) if isinstance(value, Decimal) else str(value)

@@ -140,7 +140,7 @@ def regression(
 def regression_by_target(baselines: Sequence[Table], current: Table, *, tolerance: float = TOLERANCE) -> Regression:
     """Return how each target of a run differs from the same target in its baselines.
 
-    One target is compared with one, whatever they are called. What no baseline has is told as not compared.
+    One target is compared with one, whatever they are called. What no baseline has is listed as not compared.
     """
     names = [run.codes("target") for run in (*baselines, current)]
     if all(len(one.used()) <= 1 for one in names):
@@ -184,7 +184,7 @@ def _figure(run: Table, metric: str, statistic: str) -> float | None:
 
 
 def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
-    """The spread of a difference, when figures also move from run to run.
+    """Return the spread of a difference, when figures also move from run to run.
 
     share: of all requests, those of the run; its own figure is as noisy as one baseline's.
     """
@@ -200,7 +200,7 @@ def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
 
 
 def _success(runs: Sequence[Table], now: Sequence[Table]) -> _Difference | None:
-    """The share of successes; the spread is Agresti and Caffo's (2000), which holds for few failures too."""
+    """Return the share of successes; the spread is Agresti and Caffo's (2000), which holds for few failures too."""
     sizes = (sum(map(len, runs)), sum(map(len, now)))
     if not all(sizes):
         return None
@@ -236,7 +236,7 @@ def _change(one: _Difference, p_adjusted: float, tolerance: float, figures: int)
 
 
 def _smallest(one: _Difference, tolerance: float, figures: int) -> float:
-    """The share by which a figure must grow to be found with 90 % power, when so many are corrected together."""
+    """Return the share by which a figure must grow to be found with 90 % power, when so many are corrected together."""
     strict, power = t_upper((1 - LEVEL) / 2 / figures, one.error.freedom), t_upper(1 - POWER, one.error.freedom)
     # What the error is known by is an estimate, here and in the run that looks again: one standard error more.
     spread = one.error.size / abs(one.baseline) * (1 + 1 / sqrt(2 * one.error.freedom))

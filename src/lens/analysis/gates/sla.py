@@ -81,7 +81,7 @@ def _known(tree: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
 
 
 def _gates(said: Any, kind: str, target: str | None = None) -> list[Gate]:
-    """A list of texts, a table, or for a target a table with both kinds."""
+    """Return a list of texts, a table, or for a target a table with both kinds."""
     severity: Literal["error", "warning"] = "warning" if kind == "warnings" else "error"
     if target is not None and isinstance(said, Mapping) and set(said) & {"thresholds", "warnings"}:
         _known(said, ("thresholds", "warnings"), f"targets: {target}: ")

@@ -1,4 +1,4 @@
-"""How sure a choice is where requests resemble each other for longer than the blocks that are drawn.
+"""The confidence of a choice where requests are correlated for longer than the blocks that are drawn.
 
 Runs that are drawn again in blocks scatter too little when there are few blocks. So where the values of two targets
 have a memory, the draws' distance between them is told in units of what the figures are really off by (`compare`),

@@ -22,11 +22,11 @@ class Criteria:
     """Base of all: they are joined by and_, or_, not_, or by &, |, ~."""
 
     def truth(self, of: Asked) -> Truth:  # noqa: ARG002
-        """Whether it holds for a target, of which `of` answers for one bound; None: not known."""
+        """Return whether it holds for a target, of which `of` answers for one bound; None: not known."""
         return True
 
     def bounds(self) -> tuple[Threshold, ...]:
-        """All bounds within, from left to right."""
+        """Return all bounds within, from left to right."""
         return ()
 
     @staticmethod
@@ -167,7 +167,7 @@ class Opposite(Criteria):
 
 
 def conjuncts(criteria: Criteria | None) -> tuple[Criteria, ...]:
-    """The parts that must each hold, so that a page can tell what each of them excludes."""
+    """Return the parts that must each hold, so that a page can tell what each of them excludes."""
     if criteria is None:
         return ()
     if isinstance(criteria, Both):
@@ -176,7 +176,7 @@ def conjuncts(criteria: Criteria | None) -> tuple[Criteria, ...]:
 
 
 def all_of(parts: list[Criteria]) -> Criteria | None:
-    """All of these together; None where there is none."""
+    """Return all of these together; None where there is none."""
     found: Criteria | None = None
     for part in parts:
         found = part if found is None else found.and_(part)

@@ -72,7 +72,7 @@ def _gains(found: OptimizationRecommendation) -> list[str]:
 
 
 def _gain(value: float, share: float | None, interval: tuple[float, float] | None, verbs: str, unit: str) -> str:
-    """A gain, or the loss that it is when it is negative, with its interval."""
+    """Return a gain, or the loss that it is when it is negative, with its interval."""
     good, bad = verbs.split("/")
     sign = 1 if value >= 0 else -1
     said = f"{good if sign > 0 else bad} {abs(value):.4g} {unit}"
@@ -109,7 +109,7 @@ def _more(found: OptimizationRecommendation, chosen: Standing) -> str:
 
 
 def _caveats(found: OptimizationRecommendation, chosen: Standing) -> list[str]:
-    """What the reader should know before he acts."""
+    """Return what to know before acting on the recommendation."""
     said = []
     for one in found.standings:
         if one.unranked:

@@ -1,4 +1,4 @@
-"""Which target to use, and how sure that is: from what was measured of several to a recommendation.
+"""Recommend one of several targets from measured runs, with the confidence of that choice.
 
 Targets that keep every constraint are ranked by the weighted product of their figures, so that a tenth slower
 weighs as much as a tenth dearer, whatever the units. The same is done for runs drawn again from this one: the
@@ -192,7 +192,7 @@ def _deciding(
     optional: frozenset[str],
     figures: Mapping[str, Sequence[Figure]],
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """The criteria that can be used, with weights that sum up to 1; and what had to be left out."""
+    """Return the criteria that can be used, with weights that sum up to 1; and what had to be left out."""
     kept, notes = {}, []
     for name, weight in weights.items():
         lacking = [c.name for c, f in zip(candidates, figures[name], strict=True) if f.value is None and c.successes]
@@ -327,7 +327,7 @@ def _confidence(
     candidates: Sequence[Candidate], chosen: int, share: float | None, fits: Sequence[bool],
     deciding: Mapping[str, float], drawn: _Drawn, *, by_provider: bool,
 ) -> float | None:  # fmt: skip
-    """Return how sure the choice is among the targets that could be chosen in its place."""
+    """Return the confidence of the choice among the targets that could be chosen in its place."""
     if share is None:
         return None
     mine = candidates[chosen].target.provider
@@ -359,7 +359,7 @@ def _with_intervals(figures: Mapping[str, Sequence[Figure]], drawn: _Drawn) -> d
 def _with_gains(
     found: OptimizationRecommendation, figures: Mapping[str, Sequence[Figure]], drawn: _Drawn, now: int, chosen: int
 ) -> OptimizationRecommendation:
-    """What changing over saves; a saving that is negative is a price."""
+    """Return what changing over saves; a saving that is negative is a price."""
     changes: dict[str, Any] = {}
     for name, scale, value, share, interval in (
         ("cost", 1000, "expected_cost_savings", "cost_savings_share", "cost_savings_interval"),

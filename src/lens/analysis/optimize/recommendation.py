@@ -1,4 +1,4 @@
-"""The nouns of a recommendation: what is advised, how sure that is, and how each target stands.
+"""The data of a recommendation: the advice, its confidence, and the score of each target.
 
 Frozen structs and nothing else. None is not known, never 0.
 """

@@ -124,7 +124,7 @@ def _check(ctx: click.Context, gates: Sequence[Any]) -> None:
 
 
 def _meant(table: Table, where: str | None) -> Table:
-    """The requests of the measured windows of which --where is true."""
+    """Return the requests of the measured windows of which --where is true."""
     from lens.analysis.explore.filters import compile_filter
 
     measured = table.measured()
@@ -194,7 +194,7 @@ def _fields(text: str | None, *, many: bool) -> tuple[str, ...]:
 
 
 def _compared(ctx: click.Context, table: Table) -> Regression | None:
-    """The runs against their baselines, of which --where means the same requests."""
+    """Return the runs against their baselines, of which --where means the same requests."""
     if not ctx.params["baseline"]:
         return None
     from lens.analysis.gates.regression import parse_tolerance, regression_by_target

@@ -192,7 +192,7 @@ def _gates(ctx: click.Context) -> tuple[Gate, ...]:
 
 
 def pairs_of(params: dict[str, Any]) -> list[dict[str, str]]:
-    """Targets as provider and model.
+    """Return targets as provider and model.
 
     Raises:
         ConfigError: the lists have unequal lengths, or a spec is none.

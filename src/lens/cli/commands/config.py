@@ -93,7 +93,7 @@ def example() -> None:
 
 
 def example_text() -> str:
-    """The example that ships."""
+    """Return the example that ships."""
     from importlib.resources import files
 
     return files("lens.config").joinpath("example.toml").read_text(encoding="utf-8")

@@ -79,7 +79,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
 
 def settings_from(ctx: click.Context) -> Settings:
-    """What the flags, the environment and the file say now.
+    """Return what the flags, the environment and the file say now.
 
     Raises:
         ConfigError: something cannot be.

@@ -16,7 +16,7 @@ EXAMPLE = """
 
 
 def facts() -> list[dict[str, Any]]:
-    """One row a provider."""
+    """Return one row a provider."""
     from lens.providers.registry import get_provider, provider_names
 
     rows = []

@@ -42,7 +42,7 @@ SERVER = (
 
 
 def _script_options() -> tuple[Option, ...]:
-    """An option for each line of the script's table."""
+    """Return an option for each line of the script's table."""
     made, group = [], ""
     for name, option in OPTIONS.items():
         group = GROUPS.get(name, group)
@@ -100,7 +100,7 @@ def _on_the_line(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _written(path: str | None) -> dict[str, Any]:
-    """The script file's options."""
+    """Return the script file's options."""
     if path is None:
         return {}
     from lens.parsing import parse_json, parse_toml
@@ -133,7 +133,7 @@ def _punctuality(stats: dict[str, Any]) -> str:
 
 
 def _run_proxy(given: dict[str, Any]) -> int:
-    """A proxy until a signal or its time."""
+    """Run a proxy until a signal or its time."""
     import signal
     import threading
 

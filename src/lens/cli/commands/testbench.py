@@ -141,7 +141,7 @@ def _read(ctx: click.Context, path: Path, *, judged: bool) -> TestBenchReport:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file begins as a report does; one that cannot be read is told by who reads it."""
+    """Return whether a file begins as a report does; one that cannot be read is told by who reads it."""
     try:
         with path.open("rb") as file:
             return b'"test_suite_id"' in file.read(200)

@@ -17,7 +17,7 @@ _CAP = re.compile(r"cap\s*=\s*(.+)")
 
 
 class Pauses(msgspec.Struct, frozen=True):
-    """What becomes of the pauses of a recording."""
+    """How the pauses of a recording are replayed."""
 
     people: bool = True  # False: no pauses of people; the time of tools stays
     cap_ns: int | None = None  # no pause is longer, of people or of tools

@@ -47,7 +47,7 @@ class Channel:
         self._writer.join()
 
     def read(self) -> tuple[bytes, Any] | None:
-        """The next message; None when the other side is gone."""
+        """Return the next message; None when the other side is gone."""
         while not self._waiting:
             data = os.read(0, 1 << 16)
             if not data:
@@ -84,7 +84,7 @@ class _Orders:
 
 
 def main() -> int:
-    """The process from its first byte to its last."""
+    """Return the process from its first byte to its last."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel()
     said = channel.read()

@@ -40,7 +40,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def order_of(plan: Plan, worker: int, of: int, cpu: int | None = None) -> Order:
-    """The plan as a worker can make it again: with keys, addresses and prompts found."""
+    """Return the plan as a worker can make it again: with keys, addresses and prompts found."""
     targets = [
         msgspec.structs.replace(
             said,

@@ -52,16 +52,16 @@ class Link(Protocol):
         """Some bytes; none at the end."""
 
     async def end(self) -> str | None:
-        """How it ended, once it has said all; None: as it should."""
+        """Return how it ended, once it has said all; None: as it should."""
 
     def to_theirs(self, at_ns: int) -> int:
-        """An instant of our clock on its clock."""
+        """Return an instant of our clock on its clock."""
 
     def to_ours(self, record: Record) -> Record:
         """Its record by our clock."""
 
     def clock(self) -> WorkerClock | None:
-        """How its clock and ours are related; None where they are one."""
+        """Return how its clock and ours are related; None where they are one."""
 
 
 class _Worker:
@@ -205,7 +205,7 @@ class _SharedRun:
             await trio.sleep(TICK_S)
 
     def outcome(self) -> Outcome:
-        """One outcome of all."""
+        """Return one outcome of all."""
         done = [worker.outcome for worker in self.workers if worker.outcome is not None]
         errors = [worker.error for worker in self.workers if worker.error is not None]
         if errors and not done:
@@ -242,7 +242,7 @@ class _SharedRun:
 
 
 def _core(number: int, many: int) -> int | None:
-    """A core of its own, where there is one for each and one for us."""
+    """Return a core of its own, where there is one for each and one for us."""
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return usable[number + 1] if len(usable) > many else None
 

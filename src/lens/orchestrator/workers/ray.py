@@ -80,7 +80,7 @@ class Actor:
         Thread(target=self._listen, name="lens-relay", daemon=True).start()
 
     def about(self) -> tuple[str, str]:
-        """The machine, and the version that is installed on it."""
+        """Return the machine, and the version that is installed on it."""
         from lens._version import __version__
 
         return socket.gethostname(), __version__
@@ -97,7 +97,7 @@ class Actor:
             return
 
     def take(self) -> bytes | None:
-        """What was said since, after a while also nothing; None at the end."""
+        """Return what was said since, after a while also nothing; None at the end."""
         try:
             found = self._said.get(timeout=TAKE_S)
         except Empty:
@@ -167,7 +167,7 @@ class _Remote:
         )
 
     async def _ask(self, name: str, *args: Any) -> Any:
-        """What the actor answers; None when it, or its machine, is gone."""
+        """Return what the actor answers; None when it, or its machine, is gone."""
         if self._gone is not None:
             return None
         try:

@@ -68,7 +68,7 @@ class Ollama(WireProtocol):
 
     @abstractmethod
     def _content(self, kind: str, text: str) -> dict[str, Any]:
-        """The part of a line that holds text; /api/generate says it flat."""
+        """Return the part of a line that holds text; /api/generate says it flat."""
 
     @staticmethod
     def _line(completion: Completion, content: dict[str, Any]) -> dict[str, Any]:

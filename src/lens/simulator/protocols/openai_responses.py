@@ -114,7 +114,7 @@ class Responses(OpenAI):
 
     @staticmethod
     def _writer() -> Callable[..., Event]:
-        """A maker of events, each with the next sequence number."""
+        """Return a maker of events, each with the next sequence number."""
         sequence = iter(range(1 << 30))
 
         def write(at: int, kind: str, name: str, body: dict[str, Any], tokens: int = 0) -> Event:
