@@ -24,7 +24,7 @@ ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=h
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs prices faults calibration fuzz mutants audit clean
+.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -41,7 +41,8 @@ help:
 	@echo "make fuzz      mangled bytes into every reader and the core, FUZZ_SECONDS each (30)"
 	@echo "make mutants   a few lines broken on purpose; the tests must notice"
 	@echo "make audit     known weaknesses of what is installed with this, as PyPI tells them"
-	@echo "make docs      the pages of docs/, into build/site"
+	@echo "make docs      the pages of docs/, served on http://127.0.0.1:8000 and renewed as they change"
+	@echo "make site      the same pages into build/site; a broken link is an error"
 	@echo "make clean     remove what these made"
 
 demo: .venv/installed
@@ -75,6 +76,7 @@ build/release/wheel: $(SOURCES) | $(BIN)/python
 lint: .venv-test/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src packaging deploy tools
 
 # The library as its users check it too, by both checkers.
 types: .venv-test/installed
@@ -100,6 +102,9 @@ report:
 	$(BIN)/python tools/coverage_report.py build/coverage/cmake
 
 docs: .venv-test/installed
+	$(BIN)/mkdocs serve
+
+site: .venv-test/installed
 	$(BIN)/mkdocs build --strict
 
 faults: .venv-test/installed

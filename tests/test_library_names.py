@@ -1,8 +1,11 @@
 """The two names under which programs look for exporters and for the analyzer."""
 
 import importlib
+import inspect
 
 import pytest
+
+import lens
 
 
 @pytest.mark.parametrize("module", ["lens.exporters", "lens.analyzer"])
@@ -18,3 +21,15 @@ def test_they_are_the_things_themselves():
 
     assert PrometheusExporter is observatory.PrometheusExporter
     assert (Criteria, ModelComparator) == (optimizer.Criteria, optimizer.ModelComparator)
+
+
+@pytest.mark.parametrize("name", [name for name in lens.__all__ if name[0].isalpha()])
+def test_every_public_name_and_what_it_has_is_documented(name):
+    found = getattr(lens, name)
+    if not inspect.isclass(found):
+        assert not callable(found) or found.__doc__
+        return
+    assert found.__doc__
+    for own, value in vars(found).items():
+        function = getattr(value, "fget", None) or getattr(value, "func", None) or getattr(value, "__func__", value)
+        assert own.startswith("_") or not inspect.isfunction(function) or function.__doc__, f"{name}.{own}"

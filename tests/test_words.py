@@ -17,7 +17,8 @@ TEXTS = sorted(
 ) + sorted(ROOT.glob("*.md"))
 BANNED = re.compile(
     r"\b(PLAN|WIRE|METRICS) ?§?\d|\bPLAN\.md|\bWIRE\.md|\bMETRICS\.md|\b[Tt]he plan's|\bas planned|"
-    r"come what may|[Pp]robes? for ever|asked again, by|Run files asked again|\bis wanted, not|Ask run files"
+    r"come what may|[Pp]robes? for ever|asked again, by|Run files asked again|\bis wanted, not|Ask run files|"
+    r"\b[Ww]hat (has |have )?(become|becomes|became) of\b|\bhow sure\b"
 )
 
 

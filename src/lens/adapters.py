@@ -59,6 +59,7 @@ class ProviderAdapter:
 
     @property
     def target(self) -> TargetConfig:
+        """What is asked, and how it is reached."""
         return self.profiler.target
 
     @property

@@ -45,6 +45,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
+        """Whether the instrument kept every promise."""
         return all(verdict.holds for verdict in self.verdicts)
 
     @property
