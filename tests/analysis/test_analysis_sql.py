@@ -1,6 +1,7 @@
 """SQL over runs: what it gives, what it says of mistakes, and that it reaches nothing but the table."""
 
 import msgspec
+import numpy as np
 import pytest
 from handmade import INFO, failed_record, record
 from needs import need_module
@@ -8,6 +9,7 @@ from needs import need_module
 from lens.analysis.explore.sql import query
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
+from lens.metrics.distribution import percentile
 from lens.pricing import PriceBook, parse_price
 
 need_module("duckdb", "pip install 'llm-latency-lens[sql]'")
@@ -53,9 +55,24 @@ def test_the_table_describes_itself(table):
     assert names["reused"] == "BOOLEAN"
 
 
+def test_a_percentile_of_gaps_is_that_of_all_of_them_as_on_every_page():
+    at = [(100.0, 110.0, 120.0, 130.0, 190.0), (100.0, 112.0), (100.0, 105.0, 145.0)]
+    table = table_of([record(one, request_id=f"r{i}", index=i, model="ab"[i % 2]) for i, one in enumerate(at)])
+    gaps = sorted(table.values("itl_ms").tolist())
+    assert ask(table, "select count(*), quantile_disc(itl_ms, 0.95), avg(itl_ms) from itl_ms").rows == [
+        (len(gaps), percentile(np.array(gaps), 95), pytest.approx(sum(gaps) / len(gaps)))
+    ]
+    of_models = "select model, max(itl_ms) from itl_ms join runs on request = runs.rowid group by 1 order by 1"
+    assert ask(table, of_models).rows == [("a", pytest.approx(60)), ("b", pytest.approx(12))]
+    assert ask(table, "select itl_ms_mean from runs order by index").rows == [
+        (pytest.approx(value),) for value in table.metric("itl_ms").tolist()
+    ]
+
+
 @pytest.mark.parametrize(
     ("sql", "says"),
     [
+        ("select quantile_cont(itl_ms, 0.95) from runs", "itl_ms is a table of all values .from itl_ms., itl_ms_mean"),
         ("select tfft_ms from runs", "tfft_ms -> ttft_ms"),
         ("selec 1", "syntax error"),
         ("", "expected one statement, not 0"),

@@ -1,8 +1,11 @@
 """`--sql`: the requests as a table, asked in SQL through DuckDB.
 
-The database lies in memory and knows nothing but the table `runs`: it opens no file, no network, no
+The database lies in memory and knows nothing but the table `runs`, a row a request: it opens no file, no network, no
 extension, and only statements that read are taken. A metric that was not measured is NULL. Requests are handed
 over a slice at a time.
+
+A metric with many values a request, like `itl_ms`, is a table of its own, a row a value, made where a statement names
+it; so its percentiles are those that every other page shows. `runs` has the mean of each request: `itl_ms_mean`.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ _SETTINGS = {
     "temp_directory": "",
 }
 _READS = {"SELECT", "EXPLAIN"}
+MEAN = "_mean"  # behind the name of a metric with many values a request, of which a request has the mean
 # Fields that are no text; of the others None is NULL and anything else is written out.
 _TYPES = {
     **dict.fromkeys(("target_index", "http_status", "index", "tries", "hour_of_day", "turn", "turns"), "BIGINT"),
@@ -52,6 +56,7 @@ def query(sql: str, table: Table) -> Sheet:
     duckdb = _duckdb()
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         _fill(connection, table)
+        _fill_pooled(connection, table, sql)
         connection.execute("set lock_configuration = true")
         try:
             statements = connection.extract_statements(sql)
@@ -92,13 +97,32 @@ def _fill(connection: Any, table: Table) -> None:
     fields = {name: field for name, field in (FIELDS | labels).items() if name != "timestamp"}
     types = {"request_id": "VARCHAR", "time": "TIMESTAMP"}
     types |= {name: "VARCHAR" if name in labels else _TYPES.get(name, "VARCHAR") for name in fields}
-    types |= {metric.name: "DOUBLE" for metric in request_metrics()}
+    types |= dict.fromkeys(_columns_of_metrics(), "DOUBLE")
     named = ", ".join(f"{name} {types[one]}" for one, name in _quoted(types).items())
     connection.execute(f"create table {TABLE} ({named})")
     for part in table.slices():
         connection.register("given", _columns(part, fields, types))
         connection.execute(f"insert into {TABLE} select * from given")  # noqa: S608 - a constant
         connection.unregister("given")
+
+
+def _columns_of_metrics() -> dict[str, str]:
+    """Return the column of each metric in `runs`, and the metric."""
+    return {f"{one.name}{MEAN}" if one.pooled is not None else one.name: one.name for one in request_metrics()}
+
+
+def _fill_pooled(connection: Any, table: Table, sql: str) -> None:
+    """Make a table of each metric with many values a request that the statement names."""
+    named = set(re.findall(r"\w+", sql.lower()))
+    for metric in [one for one in request_metrics() if one.pooled is not None and one.name in named]:
+        connection.execute(f"create table {metric.name} (request BIGINT, {metric.name} DOUBLE)")
+        begin = 0
+        for part in table.slices():
+            values, of = part.pooled(metric.name)
+            connection.register("given", {"request": of.astype(np.int64) + begin, metric.name: values})
+            connection.execute(f"insert into {metric.name} select * from given")  # noqa: S608 - a name of ours
+            connection.unregister("given")
+            begin += len(part)
 
 
 def _quoted(names: Any) -> dict[str, str]:
@@ -117,6 +141,7 @@ def _quoted(names: Any) -> dict[str, str]:
 
 def _columns(table: Table, fields: dict[str, Field], types: dict[str, str]) -> dict[str, Column]:
     made: dict[str, Any] = {}
+    metrics = _columns_of_metrics()
     for name, kind in types.items():
         if name == "request_id":
             ids = [one.decode(errors="replace") for one in table.column("request_id").tolist()]
@@ -125,7 +150,7 @@ def _columns(table: Table, fields: dict[str, Field], types: dict[str, str]) -> d
             wall = table.column("wall_us")
             made[name] = np.where(wall == MISSING, np.datetime64("NaT", "us"), wall.astype("datetime64[us]"))
         elif name not in fields or kind == "DOUBLE":
-            column = table.counted(name)
+            column = table.counted(metrics[name])
             made[name] = np.ma.masked_array(column, mask=np.isnan(column))
         elif kind == "VARCHAR":
             values = listed(fields[name](table))
@@ -153,7 +178,14 @@ def _first_line(text: str) -> str:
 
 def _near(sql: str) -> str:
     """Return fields and metrics that the statement may have meant, so that an error need not list all of them."""
-    known = [*FIELDS, *[metric.name for metric in request_metrics()]]
+    known = [*FIELDS, *_columns_of_metrics()]
     words = dict.fromkeys(word for word in re.findall(r"[A-Za-z_]\w*", sql) if "_" in word and word not in known)
-    near = [f"{word} -> {found}" for word in words if (found := nearest(word, known))]
+    pooled = [one.name for one in request_metrics() if one.pooled is not None]
+    near = [
+        f"{word} is a table of all values (from {word}), {word}{MEAN} the mean of a request"
+        if word in pooled
+        else f"{word} -> {found}"
+        for word in words
+        if (found := nearest(word, known))
+    ]
     return ", ".join(near) if near else f'--sql "describe {TABLE}" lists them'
