@@ -14,19 +14,32 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from handmade import START, record, stamps
 from simulated import PROCESSES, met, truth
 
 from lens.analysis.compare import Comparison, Shift, _corrected, shift
 from lens.analysis.difference import Sides
+from lens.analysis.gates.regression import TOLERANCE, Change, _changes, _difference, _figure
+from lens.analysis.optimize.candidates import Candidate, candidates_of
+from lens.analysis.optimize.recommend import recommend
+from lens.metrics.builder import table_of
 from lens.metrics.change_points import change_points
 from lens.metrics.intervals import Interval, intervals_of, mean_interval
+from lens.monitor.burn import WINDOWS, ErrorBudget, parse_objective
 from lens.monitor.watch import LEAST_CHANGE, SERIES
 from lens.run.stop_rule import FEWEST, GROWTH, LOOKS
 from lens.run.warmup import transient_length
 
 SIZES = (30, 100, 300, 1000)
+LONGEST = 3000  # where a p99 is known well
 STATISTICS = ("mean", "p50", "p95")
 LEAST_COVERAGE, MOST_WRONG, MOST_ALARMS, LEAST_POWER = 0.92, 0.08, 0.06, 0.85
+# Where fewer runs than this show an interval, it counts how many show a wrong one.
+SELDOM = 0.1
+# Runs of equal targets in which `optimize` is sure of one: 5 % for either.
+MOST_SURE = 0.10
+# Urgent alerts in a month in which at most half of the error budget is used.
+MOST_URGENT = 1
 # Standard errors by which a simulated share may miss its bound.
 SLACK = 2.0
 broken: list[str] = []
@@ -62,28 +75,30 @@ def alarm(what: str, hits: int, runs: int, bound: float = MOST_ALARMS) -> str:
 
 
 def coverage(runs: int = 300) -> Iterator[str]:
-    yield from table("process", "statistic", *[f"n = {n}" for n in SIZES])
+    sizes = (*SIZES, LONGEST)
+    yield from table("process", "statistic", *[f"n = {n}" for n in sizes])
     for process in PROCESSES:
-        cells: dict[float | None, list[str]] = {None: [], 50: [], 95: []}
-        for n in SIZES:
+        cells: dict[float | None, list[str]] = {None: [], 50: [], 95: [], 99: []}
+        for n in sizes:
             series = met(process, simulated(process, runs, n, 1))
-            found = [intervals_of(one, np.sort(one), [50, 95]) for one in series]
+            found = [intervals_of(one, np.sort(one), [50, 95, 99]) for one in series]
             for percent, made in cells.items():
                 shown = [one[percent] for one in found if isinstance(one[percent], Interval)]
                 true = truth(process, percent)
                 held = sum(one.low <= true <= one.high for one in shown)
-                made.append(
-                    _covered(f"interval, {process}, {percent or 'mean'}, n = {n}", held, len(shown), len(series))
-                )
+                what = f"interval, {process}, {percent or 'mean'}, n = {n}"
+                made.append(_covered(what, held, len(shown), len(series), spells="spells" in process))
         for percent, made in cells.items():
             yield row(process, f"p{percent}" if percent else "mean", *made)
 
 
-def _covered(what: str, held: int, shown: int, runs: int) -> str:
+def _covered(what: str, held: int, shown: int, runs: int, *, spells: bool) -> str:
     if not shown:
         return "none"
-    often = shown >= runs / 2
-    bad = below(held / shown, LEAST_COVERAGE, shown) if often else above((shown - held) / runs, MOST_WRONG, runs)
+    if shown < runs * SELDOM or spells:
+        bad = above((shown - held) / runs, MOST_WRONG, runs)
+    else:
+        bad = below(held / shown, LEAST_COVERAGE, shown)
     if bad:
         broken.append(f"{what}: {held / shown:.1%} of {shown} shown")
     return f"{held / shown:.1%}{'' if shown == runs else f' ({shown / runs:.0%} shown)'}"
@@ -132,6 +147,123 @@ def _found(process: str, how: str, n: int, runs: int, *, paired: bool) -> str:
 
 def _mean(made: tuple[Shift, ...]) -> Shift | None:
     return next((one for one in made if one.statistic == "mean"), None)
+
+
+def changes(baselines: np.ndarray, now: np.ndarray, tolerance: float) -> tuple[Change, ...]:
+    """Return what the gate says of a run against baselines, a row each."""
+    runs = ([baselines.shape[1]] * len(baselines), [len(now)])
+    sides = Sides(baselines.ravel(), now, paired=False, runs=runs)
+    found = []
+    for statistic in STATISTICS:
+        if len(now) >= sides.fewest(statistic):
+            of_runs = [_figure(np.sort(one), statistic) for one in baselines]
+            found.append(_difference("ttft_ms", statistic, sides, [one for one in of_runs if one is not None]))
+    return _changes(found, tolerance)
+
+
+def gates(runs: int = 120) -> Iterator[str]:
+    """False alarms, without any tolerance; "moving": each run as a whole is off by 5 % (a standard deviation)."""
+    yield from table("process", "baselines", *[f"n = {n}" for n in SIZES])
+    for process in PROCESSES:
+        for many, moving, how in ((1, 0.0, "1"), (4, 0.0, "4"), (4, 0.05, "4, moving")):
+            cells = []
+            for n in SIZES:
+                levels = np.exp(moving * np.random.default_rng(n).standard_normal((runs, many + 1, 1)))
+                all_runs = simulated(process, runs * (many + 1), n, 12).reshape(runs, many + 1, n) * levels
+                found = [changes(run[:-1], run[-1], 0.0) for run in all_runs]
+                hits = sum([any(one.p_adjusted < 0.05 for one in made) for made in found])
+                cells.append(alarm(f"--baseline, {process}, {how}, n = {n}", hits, runs))
+            yield row(process, how, *cells)
+
+
+def gate_power(runs: int = 150) -> Iterator[str]:
+    yield from table("process", *[f"n = {n}" for n in SIZES])
+    for process in ("normal", "lognormal 1", "AR(1) 0.5", "AR(1) 0.9"):
+        yield row(process, *[_regressed(process, n, runs) for n in SIZES])
+
+
+def _regressed(process: str, n: int, runs: int) -> str:
+    """Return how often a growth by what one run says it could see is told of another."""
+    found = []
+    for a, b, c, d in zip(*[simulated(process, runs, n, seed) for seed in (13, 14, 15, 16)], strict=True):
+        first = [one for one in changes(a[None], b, TOLERANCE) if one.statistic == "mean"]
+        if first and first[0].smallest is not None:
+            again = changes(c[None], d * (1 + first[0].smallest), TOLERANCE)
+            found += [one.result == "regressed" for one in again if one.statistic == "mean"]
+    if len(found) < runs / 4:
+        return "too few to tell"
+    share = sum(found) / len(found)
+    if below(share, LEAST_POWER, len(found)):
+        broken.append(f"seen from, {process}, n = {n}: found in {share:.1%} of {len(found)}")
+    return f"{share:.1%}"
+
+
+def candidates(x: np.ndarray, y: np.ndarray) -> list[Candidate]:
+    """Return two targets that took turns, with these times to the first token."""
+    records = []
+    for turn, pair in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+        for target, ttft in enumerate(pair):
+            index = 2 * turn + target
+            at = stamps(START + index * 1_000_000_000, send_start=0, send_end=0, first_byte=ttft - 1, end=ttft + 12)
+            records.append(record((ttft, ttft + 10), index=index, target_index=target, model=f"m{target}", stamps=at))
+    return candidates_of(table_of(records))
+
+
+def choices(runs: int = 40) -> Iterator[str]:
+    sizes, better = (40, 100), 0.8
+    heads = [f"equal, n = {n}" for n in sizes] + [f"20 % faster, n = {n}" for n in sizes]
+    yield from table("process", *heads)
+    for process in ("normal", "lognormal 1", "AR(1) 0.5", "AR(1) 0.9", "cold spells"):
+        cells = []
+        for faster in (1.0, better):
+            for n in sizes:
+                pairs = zip(*[np.maximum(simulated(process, runs, n, seed), 1.0) for seed in (17, 18)], strict=True)
+                found = [recommend(candidates(x, y * faster), weights={"latency": 1.0}).confidence for x, y in pairs]
+                sure = sum([one is not None and one >= 0.95 for one in found])
+                what = f"optimize, {process}, n = {n}"
+                cells.append(alarm(what, sure, runs, MOST_SURE) if faster == 1.0 else f"{sure / runs:.1%}")
+        yield row(process, *cells)
+
+
+def burns(months: int = 1, days: int = 10) -> Iterator[str]:
+    """Alerts of a monitor that asks once a minute, and how soon it tells an outage."""
+    yield from table("objective", "failures", "fast or medium", "slow", "a 100 % outage is told after")
+    for share, part in (("99", 0.1), ("99", 0.5), ("99.9", 0.5), ("95", 0.5)):
+        for spell in (1, 5):
+            told = {"urgent": 0, "slow": 0}
+            for seed in range(3 * months):
+                for name in burned(share, part, spell, days, seed):
+                    told["slow" if name == "slow" else "urgent"] += 1
+            if told["urgent"] > months * MOST_URGENT:
+                broken.append(f"burn rates, {share} %, {part:g} of the budget: {told['urgent']} in {months} months")
+            failures = f"{part:.0%} of the budget" + (f", {spell} in a row" if spell > 1 else "")
+            rates = [f"{told[kind] / months:g} a month" for kind in ("urgent", "slow")]
+            yield row(f"success {share}%", failures, *rates, f"{outage_probes(share)} probes")
+
+
+def burned(share: str, part: float, spell: int, days: int, seed: int) -> list[str]:
+    """Return the windows that fire in so many days when this part of the error budget is used, in the order of time."""
+    n, chance = days * 1440, (1 - float(share) / 100) * part
+    rng = np.random.default_rng([19, seed, spell])
+    begins = np.flatnonzero(rng.random(n) < chance / spell)
+    failing = set((begins[:, None] + np.arange(spell)).ravel().tolist())
+    budget, found, before = ErrorBudget(parse_objective(f"success {share}%")), [], None
+    for minute in range(n):
+        budget.count(minute * 60.0, broken=minute in failing)
+        window = budget.burning(minute * 60.0, WINDOWS)
+        if window is not None and window is not before:
+            found.append(window.name)
+        before = window
+    return found
+
+
+def outage_probes(share: str) -> int:
+    """Return how many probes of an outage it takes, after a day without a failure."""
+    budget, minute = ErrorBudget(parse_objective(f"success {share}%")), 0
+    while minute < 1440 or budget.burning(minute * 60.0) is None:
+        minute += 1
+        budget.count(minute * 60.0, broken=minute > 1440)
+    return minute - 1440
 
 
 def steps(runs: int = 200) -> Iterator[str]:
@@ -197,22 +329,47 @@ def stop(series: np.ndarray, wanted: float) -> tuple[int, float] | None:
 PARTS = (
     (
         "Coverage of 95 % intervals",
-        "How often an interval holds the truth, of those that are shown. An interval speaks for what a run met: runs "
-        "that met no cold start are left out of the rows with cold starts. Where less than half of the runs show one, "
-        "the share of all runs that show a wrong one counts (8 % at most).",
+        """How often an interval holds the truth, of those that are shown. An interval speaks for what a run met: runs
+that met no cold start are left out of the rows with cold starts. Where fewer than a tenth of the runs show one, the
+share of all runs that show a wrong one counts (8 % at most). So it does for cold spells: a run of 300 meets three of
+them, and one that met a short one cannot know how long they are.""",
         coverage,
     ),
     (
         "False alarms of `compare`",
-        "How often two equal sides are told to differ in any of mean, median and p95 (from 200 requests on); 5 % is "
-        "what is said.",
+        """How often two equal sides are told to differ in any of mean, median and p95 (from 200 requests on); 5 % is
+what is said.""",
         families,
     ),
     ("Power at `could see`", "How often a difference of that size is found in the mean; 90 % is what is said.", power),
     (
+        "False alarms of `--baseline`",
+        """How often an equal run is told to be better or worse than its baselines in any of mean, median and p95,
+without any tolerance; 5 % is what is said. Moving: each run as a whole is off by 5 % (a standard deviation).""",
+        gates,
+    ),
+    (
+        "Power at `seen from`",
+        "How often a growth of that size is told to be a regression of the mean; 90 % is what is said.",
+        gate_power,
+    ),
+    (
+        "Confidence of `optimize`",
+        """How often it is 95 % or more of one of two equal targets that took turns, 5 % for either is what is said; and
+of one of two when the other is slower.""",
+        choices,
+    ),
+    (
+        "Burn rates of `monitor`",
+        """Alerts in a month of one probe a minute while failures use up a part of the error budget, one by one or
+several in a row; and the probes that a total outage takes to be told after a day without failures. The slow pair fires
+where three days use more than their share.""",
+        burns,
+    ),
+    (
         "False changes of level",
-        "How often a run without a change is told to have one, on the page; and how often `monitor` tells "
-        "`level_changed` per 1,000 probes of a steady endpoint.",
+        """How often a run without a change is told to have one, on the page; and how often `monitor` tells
+`level_changed` per 1,000 probes of a steady endpoint.""",
         steps,
     ),
     (

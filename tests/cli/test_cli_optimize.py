@@ -1,6 +1,7 @@
 """`lll optimize` in a process of its own: targets of known speed, run files, JSON, exit codes, what cannot be."""
 
 import json
+import re
 
 import pytest
 from cli_program import lll
@@ -52,7 +53,7 @@ def test_the_faster_of_two_targets_asked_in_turns_is_recommended(two_speeds):
     )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "recommended  vllm, with vllm/quick" in ended.stdout
-    assert "confidence   100.0%" in ended.stdout
+    assert re.search(r"confidence   (9[5-9]|100)\.\d%", ended.stdout)
     assert "against sglang/slow (the first; --current names another)" in " ".join(ended.stdout.split())
 
 
@@ -74,7 +75,7 @@ def test_a_run_file_becomes_json_with_savings_and_intervals(run_file, prices):
     assert found["cost_savings_share"] == pytest.approx(0.9)
     low, high = found["latency_interval"]
     assert low <= found["expected_latency_improvement"] <= high < 0, "it is slower, and that is said"
-    assert found["confidence"] == 1.0
+    assert found["confidence"] > 0.95, "of 20 that chance lets resemble their neighbours it may be less than 1"
     assert [one["front"] for one in found["standings"]] == [True, True]
     assert found["in_turns"] is True
 

@@ -9,6 +9,7 @@ from handmade import INFO, TEXT, events, failed_record, record, stamps
 
 from lens.export.formats import format_named, open_export
 from lens.metrics.builder import table_of
+from lens.metrics.goodput import parse_slos
 from lens.metrics.summarize import summarize
 from lens.metrics.tool_definitions import definitions_of, tool_figures
 from lens.model import Signal, Usage
@@ -25,10 +26,10 @@ ONE = record(
 RUN = [ONE, failed_record("no, not now", index=1)]
 
 
-def exported(name, made=RUN):
+def exported(name, made=RUN, slos=()):
     export = open_export(format_named(name), INFO, PriceBook())
     table = table_of(made, INFO)
-    return json.loads(b"".join(export.write(table, INFO, summarize(table, INFO))))
+    return json.loads(b"".join(export.write(table, INFO, summarize(table, INFO, slos=slos))))
 
 
 def test_a_file_of_vllm_bench_serve():
@@ -51,6 +52,13 @@ def test_a_file_of_vllm_bench_serve():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("limit", "good"), [("ttft:1000", 1), ("ttft:1", 0)])
+def test_goodput_of_vllm_is_that_of_the_slos_which_were_given(limit, good):
+    found = exported("vllm-json", slos=parse_slos(limit))
+    assert found["request_goodput"] == pytest.approx(good / found["duration"])
+    assert exported("vllm-json")["request_goodput"] is None
+
+
 def test_a_file_of_aiperf():
     found = exported("aiperf-json")
     assert found["time_to_first_token"]["avg"] == pytest.approx(100)
@@ -60,7 +68,7 @@ def test_a_file_of_aiperf():
     assert found["time_to_second_token"]["avg"] == pytest.approx(10)
     gaps = found["inter_chunk_latency"]
     assert (gaps.pop("unit"), gaps["count"]) == ("ms", 2)
-    figures = {"avg": 15, "p1": 10.1, "p50": 15, "p99": 19.9, "min": 10, "max": 20, "std": 50**0.5, "sum": 30}
+    figures = {"avg": 15, "p1": 10.1, "p50": 15, "p99": 19.9, "min": 10, "max": 20, "std": 5, "sum": 30}
     assert {name: gaps[name] for name in figures} == pytest.approx(figures)
     assert found["request_count"] == {"unit": "requests", "avg": 1}
     assert found["error_request_count"]["avg"] == 1

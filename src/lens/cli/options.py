@@ -181,8 +181,8 @@ _load = partial(Option, group="Load")
 LOAD = (
     _load("--iterations", "-n", to="load.iterations", type=click.IntRange(min=1), metavar="N",
         aliases=["--requests", "--num-prompts", "--request-count", "--num-requests", "--number", "--max-requests"],
-        help="Number of requests (default: 10; compare: 50 of each target; no limit where --duration or a trace ends "
-        "the run)."),
+        help="Number of requests (default: 10; compare, optimize: 50 of each target; no limit where --duration or a "
+        "trace ends the run)."),
     _load("--concurrent", "-c", to="load.concurrency", type=click.IntRange(min=1), metavar="N",
         aliases=["--concurrency", "--max-concurrency", "--parallel", "--vus", "--users"],
         help="Concurrency: requests in flight; with --rate the most allowed (default: 1, with --rate no limit; "

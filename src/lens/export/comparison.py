@@ -42,14 +42,21 @@ def json_document(found: Compared, *, table: Table | None = None, info: RunInfo 
     fields: dict[str, Any] = {
         "verdict": [verdict_of(one) for one in found.comparisons],
         "failed": found.failed,
-        "targets": [_block(one, found) for one in found.sides],
-        "comparisons": [_comparison(one) for one in found.comparisons],
+        **comparison_fields(found),
         "thresholds": [_threshold(one) for one in found.verdicts],
     }
     if info is not None:
         of_run = {"test_config": info.config, "start_time": info.started_at, "end_time": info.ended_at}
         fields = {**of_run, **fields, "run": info}
     yield from document_pieces(fields, None if table is None else encode_requests(table, timings=True))
+
+
+def comparison_fields(found: Compared) -> dict[str, Any]:
+    """Return the figures of each side, and how they differ."""
+    return {
+        "targets": [_block(one, found) for one in found.sides],
+        "comparisons": [_comparison(one) for one in found.comparisons],
+    }
 
 
 def _block(side: Side, found: Compared) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class JsonDocument:
             yield b"{\n" + b"".join([_field(name, bytes(value)) + b",\n" for name, value in fields.items()])
             yield _field("run", encode_json(info)) + b"\n}\n"
             return
-        yield from document_pieces(document_of_run(info, summary), rows)
+        yield from document_pieces(document_of_run(info, summary, table), rows)
 
 
 def document_pieces(fields: Mapping[str, Any], rows: Iterator[bytes] | None) -> Iterator[bytes]:
@@ -52,10 +52,21 @@ def _field(name: str, value: bytes) -> bytes:
     return b" %s: %s" % (encode_json(name), value)
 
 
-def document_of_run(info: RunInfo, summary: Summary) -> dict[str, Any]:
-    """Return what a run comes to, by the names in the document: totals, then statistics, then the run's header."""
+def document_of_run(info: RunInfo, summary: Summary, table: Table | None = None) -> dict[str, Any]:
+    """Return what a run comes to, by the names in the document: totals, then statistics, then the run's header.
+
+    table: its requests; of a run of several targets each has its figures then, and how it compares with the first.
+    """
     of_run = {"test_config": info.config, "start_time": info.started_at, "end_time": info.ended_at}
-    return {**of_run, **summary_fields(summary), "run": info}
+    several = {} if table is None or len(info.targets) < 2 else _targets(table, len(info.targets))
+    return {**of_run, **summary_fields(summary), **several, "run": info}
+
+
+def _targets(table: Table, targets: int) -> dict[str, Any]:
+    from lens.analysis.sides import compared_run
+    from lens.export.comparison import comparison_fields
+
+    return comparison_fields(compared_run(table, targets=targets))
 
 
 def summary_fields(summary: Summary) -> dict[str, Any]:
@@ -66,6 +77,13 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
     named = ("ttft_ms", "itl_ms", "total_latency_ms")
     return {
         **totals,
+        "interrupted_requests": summary.interrupted,
+        "window_s": summary.window_s,
+        "concurrency_mean": summary.concurrency_mean,
+        "retries": summary.retries,
+        "connections_opened": summary.connections_opened,
+        "goodput": _goodput(summary),
+        "total_cached_tokens": summary.cached_tokens,
         **{f"{name.removesuffix('_ms')}_stats": _stats(summary.distributions.get(name)) for name in named},
         "estimated_costs": summary.estimated_costs,
         "uncounted": summary.uncounted,
@@ -80,11 +98,22 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
         "sessions_per_second": summary.sessions_per_second,
         "session_success_rate": summary.session_success_rate,
         "goodput_sessions_per_second": summary.goodput_sessions_per_second,
-        "stages": summary.stages,
+        "stages": summary.stages,  # the statistics are those of all of them together
         "cold_start": summary.cold_start,
         "gpu_cost": summary.gpu_cost or None,
         "notes": summary.notes,
         "warnings": summary.warnings,
+    }
+
+
+def _goodput(summary: Summary) -> dict[str, Any] | None:
+    if summary.good is None:
+        return None
+    return {
+        "slos": summary.slos,
+        "good_requests": summary.good,
+        "share": summary.good / summary.requests if summary.requests else None,
+        "requests_per_second": summary.goodput_rps,
     }
 
 
@@ -96,4 +125,5 @@ def _stats(found: Distribution | None) -> dict[str, Any] | None:
     stats = msgspec.structs.asdict(made)
     few = stats.pop("too_few")
     stats.update({name: value for name, value in found.percentiles.items() if name not in stats})
-    return {**stats, "too_few": few} if few else stats
+    more = {"too_few": few, "intervals": found.intervals, "no_interval": found.no_interval}
+    return {**stats, **{name: value for name, value in more.items() if value}}

@@ -7,7 +7,7 @@ and cool-down are not part of the figures. Rates of several runs are over the su
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -37,6 +37,8 @@ from lens.units import NS_PER_S
 PIECE_TOKENS = 5
 # Starts of a constant rate are rounded to nanoseconds; gaps that differ more are no constant rate.
 EVEN_NS = 1000
+# Digits of a cost per request, which is a quotient; more are noise.
+_EACH = Context(prec=12)
 # What people decide by: these get intervals.
 SURE = ("ttft_ms", "ttft_from_schedule_ms", "ttfo_ms", "itl_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
 
@@ -163,7 +165,7 @@ def _summary(
         input_tokens=_total(table, "input_tokens"),
         output_tokens=output,
         total_cost=costs.total,
-        cost_per_request=costs.total / Decimal(costs.priced) if costs.total is not None else None,
+        cost_per_request=_EACH.divide(costs.total, Decimal(costs.priced)) if costs.total is not None else None,
         unpriced=costs.unpriced,
         unpriced_reason=costs.reason,
         distributions=spread,

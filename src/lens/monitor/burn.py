@@ -130,7 +130,10 @@ class ErrorBudget:
 
     def add(self, at_s: float, request: Table) -> None:
         """Count a request, a table of one row."""
-        broken = not self.objective.kept(request)
+        self.count(at_s, broken=not self.objective.kept(request))
+
+    def count(self, at_s: float, *, broken: bool) -> None:
+        """Count a request that kept the objective or broke it."""
         for counter in self._counters:
             counter.add(at_s, broken=broken)
 

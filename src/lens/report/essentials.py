@@ -65,6 +65,9 @@ def print_essentials(console: Console, summary: Summary, info: RunInfo, verdicts
     if latencies.row_count:
         console.print()
         console.print(latencies)
+        if len(summary.stages) > 1:
+            says = f"the values above are of all {len(summary.stages)} together; each has a row below"
+            terminal.fact(console, "stages", says, style="dim")
         _print_needs(console, summary)
 
 

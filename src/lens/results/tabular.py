@@ -106,7 +106,9 @@ class RunView(Tabular):
         from lens.export.request_json import encode_requests
         from lens.history.write import encode_json
 
-        fields = summary_fields(self.summary) if self.info is None else document_of_run(self.info, self.summary)
+        fields = (
+            summary_fields(self.summary) if self.info is None else document_of_run(self.info, self.summary, self.table)
+        )
         found: dict[str, Any] = msgspec.json.decode(encode_json(fields))
         return {**found, "requests": [*map(msgspec.json.decode, encode_requests(self.table, timings=True))]}
 

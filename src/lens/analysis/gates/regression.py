@@ -18,7 +18,7 @@ import numpy as np
 
 from lens.analysis.compare import COMPARED, LEVEL, POWER, STATISTICS
 from lens.analysis.difference import Error, Sides, run_sides, share_memory
-from lens.analysis.stats import holm, statistic_of, t_upper
+from lens.analysis.stats import Series, holm, statistic_of, t_upper
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
 from lens.metrics.intervals import t_quantile
@@ -123,13 +123,13 @@ def regression(
             if min(sides.requests) < sides.fewest(statistic):
                 absent.append(f"{name} {statistic}")
             else:
-                found.append(_difference(name, statistic, sides, runs))
+                of_runs = [one for run in runs if (one := _figure(run.values(name), statistic)) is not None]
+                found.append(_difference(name, statistic, sides, of_runs))
     failures = _success(runs, now)
     found += [failures] if failures else []
-    adjusted = holm([one.p_value for one in found])
     several = len(runs) >= RUNS_FOR_SPREAD
     return Regression(
-        changes=tuple(_change(one, p, tolerance, len(found)) for one, p in zip(found, adjusted, strict=True)),
+        changes=_changes(found, tolerance),
         tolerance=tolerance,
         baselines=len(runs),
         run_to_run=several,
@@ -167,19 +167,20 @@ def regression_by_target(baselines: Sequence[Table], current: Table, *, toleranc
     )
 
 
-def _difference(metric: str, statistic: str, sides: Sides, runs: Sequence[Table]) -> _Difference:
-    """Return a shift with the noise within runs, and between them where there are enough baselines to tell."""
+def _difference(metric: str, statistic: str, sides: Sides, per_run: Sequence[float]) -> _Difference:
+    """Return a shift with the noise within runs, and between them where there are enough baselines to tell.
+
+    per_run: the statistic of each baseline.
+    """
     error = sides.error(statistic)
-    per_run = [one for run in runs if (one := _figure(run, metric, statistic)) is not None]
     if len(per_run) >= RUNS_FOR_SPREAD:
         share = sides.requests[1] / sum(sides.requests)
         error = error._replace(size=_with_runs(error.size, per_run, share))
     return _Difference(metric, statistic, *sides.at(statistic), error, sides.requests)
 
 
-def _figure(run: Table, metric: str, statistic: str) -> float | None:
-    """Return a figure of one baseline; None where it has few requests."""
-    values = run.values(metric)
+def _figure(values: Series, statistic: str) -> float | None:
+    """Return a statistic of one baseline; None where it has few values."""
     return statistic_of(np.sort(values), statistic) if len(values) >= FEWEST else None
 
 
@@ -208,6 +209,12 @@ def _success(runs: Sequence[Table], now: Sequence[Table]) -> _Difference | None:
     shares = [(hit + 1) / (n + 2) for hit, n in zip(good, sizes, strict=True)]
     variance = sum(p * (1 - p) / (n + 2) for p, n in zip(shares, sizes, strict=True))
     return _Difference("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], Error(sqrt(variance), 1e6), sizes)
+
+
+def _changes(found: Sequence[_Difference], tolerance: float) -> tuple[Change, ...]:
+    """Return the verdicts on all figures, corrected together."""
+    adjusted = holm([one.p_value for one in found])
+    return tuple([_change(one, p, tolerance, len(found)) for one, p in zip(found, adjusted, strict=True)])
 
 
 def _change(one: _Difference, p_adjusted: float, tolerance: float, figures: int) -> Change:

@@ -92,7 +92,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     refuse_sessions(
         "compare", settings.config, "it compares single requests; run each by `lll benchmark`, and compare the files"
     )
-    settings = _with_enough_requests(settings)
+    settings = with_enough_requests(settings)
     if ctx.params["dry_run"]:
         from lens.cli.dry_run import print_plan
 
@@ -100,7 +100,7 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     return _measured(settings)
 
 
-def _with_enough_requests(settings: Settings) -> Settings:
+def with_enough_requests(settings: Settings) -> Settings:
     """Return the settings with as many requests of each target as a comparison needs, where no number was given."""
     from msgspec.structs import replace
 

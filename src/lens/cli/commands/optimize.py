@@ -14,7 +14,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
-from lens.cli.commands.compare import WHO, pairs_of
+from lens.cli.commands.compare import WHO, pairs_of, with_enough_requests
 from lens.cli.echo import echo, echo_json
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
@@ -92,6 +92,7 @@ class Decision(NamedTuple):
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     """Recommend one of several targets, from saved runs (FILES) or from an interleaved run made now.
 
+    A run made now sends 50 requests to each target unless -n says otherwise.
     Shows which targets meet the constraints, which are on the Pareto front, what a change saves, and the confidence
     of the recommendation. The quality of the answers is not evaluated. Exit code 3: no target meets the constraints.
     """
@@ -148,6 +149,7 @@ def _fresh(ctx: click.Context, decision: Decision) -> int:
     settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW)
     if len(settings.config.targets) < 2:
         raise ConfigError(TOO_FEW)
+    settings = with_enough_requests(settings)
     if decision.current is not None:
         _check_current(settings, decision.current)
     if ctx.params["dry_run"]:

@@ -1,7 +1,7 @@
 """`profile_export_aiperf.json` as aiperf writes it: a block of statistics a metric, from its definitions.
 
 Schema 1.3: a record metric has avg, min, max, percentiles, std, count and sum; a figure of the
-whole run has avg alone; what was not measured is left out.
+whole run has avg alone; what was not measured is left out. std is the population's.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _stats(unit: str, column: Column) -> Block | None:
         **{f"p{p}": float(np.percentile(column, p)) for p in PERCENTILES},
         "min": float(column.min()),
         "max": float(column.max()),
-        "std": float(column.std(ddof=1)) if len(column) > 1 else 0.0,
+        "std": float(column.std()),
         "count": len(column),
         "sum": float(column.sum()),
     }

@@ -35,10 +35,10 @@ class VllmJson:
     def __init__(self, info: RunInfo, book: PriceBook, *, single: bool = False) -> None:
         """Takes what every export takes."""
 
-    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - its own sums
+    def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:
         seen = seen_by(_TOOL, table)
         done = seen.done
-        found = {**_settings(info, len(seen.ok)), **_totals(seen, done)}
+        found = {**_settings(info, len(seen.ok)), **_totals(seen, done, summary.good)}
         for name, column in {
             "ttft": done.ttft_s,
             "tpot": done.tpot_s,
@@ -89,7 +89,8 @@ def _settings(info: RunInfo, requests: int) -> dict[str, Any]:
     }
 
 
-def _totals(seen: ToolRequests, done: ToolRequests) -> dict[str, Any]:
+def _totals(seen: ToolRequests, done: ToolRequests, good: int | None) -> dict[str, Any]:
+    """Return the totals; good: requests that met every SLO, None where none was given."""
     duration_s = seen.span_s
     came, went = total(done.output_tokens), total(done.input_tokens)
     successes = len(done.ok)
@@ -100,7 +101,7 @@ def _totals(seen: ToolRequests, done: ToolRequests) -> dict[str, Any]:
         "failed": len(seen.ok) - successes,
         "total_input_tokens": went,
         "total_output_tokens": came,
-        "request_goodput": None,
+        "request_goodput": good / duration_s if good is not None and duration_s else None,
         **{name: amount / duration_s if duration_s else None for name, amount in rates.items()},
         "max_concurrent_requests": _peak(done),
     }
