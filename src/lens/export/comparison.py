@@ -16,7 +16,7 @@ from lens.analysis.compare import Comparison, Shift
 from lens.analysis.gates.checks import Check, checks_of
 from lens.analysis.gates.sla import GateResult
 from lens.analysis.sides import Compared, Side, shift_verdict, too_few_says, verdict_of
-from lens.export.json import document_pieces, summary_fields
+from lens.export.document import document_pieces, summary_fields
 from lens.export.request_json import encode_requests
 from lens.metrics.table import Table
 from lens.model import RunInfo

@@ -5,15 +5,14 @@ Requests hold their raw record too, so that `lll analyze` reads this file like a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from lens.export.benchmark_summary import benchmark_summary, latency_stats
+from lens.export.document import document_field, document_pieces, summary_fields
 from lens.export.request_json import encode_requests
 from lens.history.write import encode_json
-from lens.metrics.distribution import Distribution
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
@@ -30,26 +29,10 @@ class JsonDocument:
         rows = encode_requests(table, timings=True)
         if self._single and len(table) == 1:
             fields = msgspec.json.decode(next(rows), type=dict[str, msgspec.Raw])
-            yield b"{\n" + b"".join([_field(name, bytes(value)) + b",\n" for name, value in fields.items()])
-            yield _field("run", encode_json(info)) + b"\n}\n"
+            yield b"{\n" + b"".join([document_field(name, bytes(value)) + b",\n" for name, value in fields.items()])
+            yield document_field("run", encode_json(info)) + b"\n}\n"
             return
         yield from document_pieces(document_of_run(info, summary, table), rows)
-
-
-def document_pieces(fields: Mapping[str, Any], rows: Iterator[bytes] | None) -> Iterator[bytes]:
-    """Yield a document of these fields, and of requests as `encode_requests` gives them; None: it has none."""
-    yield b"{\n" + b",\n".join([_field(name, encode_json(value)) for name, value in fields.items()])
-    if rows is None:
-        yield b"\n}\n"
-        return
-    yield b',\n "requests": [\n  ' + next(rows, b"")
-    for row in rows:
-        yield b",\n  " + row
-    yield b"\n ]\n}\n"
-
-
-def _field(name: str, value: bytes) -> bytes:
-    return b" %s: %s" % (encode_json(name), value)
 
 
 def document_of_run(info: RunInfo, summary: Summary, table: Table | None = None) -> dict[str, Any]:
@@ -67,63 +50,3 @@ def _targets(table: Table, targets: int) -> dict[str, Any]:
     from lens.export.comparison import comparison_fields
 
     return comparison_fields(compared_run(table, targets=targets))
-
-
-def summary_fields(summary: Summary) -> dict[str, Any]:
-    """Return the figures of a summary, by the names in the document."""
-    totals = msgspec.structs.asdict(benchmark_summary(None, summary))
-    for name in ("test_config", "start_time", "end_time", "requests"):  # of a run; each request is written by itself
-        del totals[name]
-    named = ("ttft_ms", "itl_ms", "total_latency_ms")
-    return {
-        **totals,
-        "interrupted_requests": summary.interrupted,
-        "window_s": summary.window_s,
-        "concurrency_mean": summary.concurrency_mean,
-        "retries": summary.retries,
-        "connections_opened": summary.connections_opened,
-        "goodput": _goodput(summary),
-        "total_cached_tokens": summary.cached_tokens,
-        **{f"{name.removesuffix('_ms')}_stats": _stats(summary.distributions.get(name)) for name in named},
-        "estimated_costs": summary.estimated_costs,
-        "uncounted": summary.uncounted,
-        "examples": summary.examples,
-        "stats": {name: _stats(d) for name, d in summary.distributions.items()},
-        "server_timing_stats": {name: _stats(d) for name, d in summary.server_timing_ms.items()},
-        "coalesced_share": summary.coalesced_share,
-        "token_evidence": summary.token_evidence,
-        "cache_read_share": summary.cache_read_share,
-        "prefill": summary.prefill,
-        "sessions": summary.sessions,
-        "sessions_per_second": summary.sessions_per_second,
-        "session_success_rate": summary.session_success_rate,
-        "goodput_sessions_per_second": summary.goodput_sessions_per_second,
-        "stages": summary.stages,  # the statistics are those of all of them together
-        "cold_start": summary.cold_start,
-        "gpu_cost": summary.gpu_cost or None,
-        "notes": summary.notes,
-        "warnings": summary.warnings,
-    }
-
-
-def _goodput(summary: Summary) -> dict[str, Any] | None:
-    if summary.good is None:
-        return None
-    return {
-        "slos": summary.slos,
-        "good_requests": summary.good,
-        "share": summary.good / summary.requests if summary.requests else None,
-        "requests_per_second": summary.goodput_rps,
-    }
-
-
-def _stats(found: Distribution | None) -> dict[str, Any] | None:
-    """Return statistics as a JSON object, with every percentile that has enough values."""
-    made = latency_stats(found)
-    if made is None or found is None:
-        return None
-    stats = msgspec.structs.asdict(made)
-    few = stats.pop("too_few")
-    stats.update({name: value for name, value in found.percentiles.items() if name not in stats})
-    more = {"too_few": few, "intervals": found.intervals, "no_interval": found.no_interval}
-    return {**stats, **{name: value for name, value in more.items() if value}}

@@ -102,7 +102,8 @@ class RunView(Tabular):
 
         Costs are floats; for exact ones read `summary.total_cost`.
         """
-        from lens.export.json import document_of_run, summary_fields
+        from lens.export.document import summary_fields
+        from lens.export.json import document_of_run
         from lens.export.request_json import encode_requests
         from lens.history.write import encode_json
 
