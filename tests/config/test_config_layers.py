@@ -6,9 +6,27 @@ import pytest
 
 from lens.config.layers import check_effective
 from lens.config.load import make_config
-from lens.config.settings import LoadConfig, PromptConfig
+from lens.config.settings import LoadConfig, PromptConfig, SessionConfig
 from lens.errors import ConfigError
 from lens.units import NS_PER_S
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "sessions", "prompts"),
+    [
+        ("[prompts]\ntexts = ['a']", {"sessions": {"file": "f"}}, {"file": "f"}, {}),
+        ("[sessions]\nturns = '3'\ntools = '1:1s'", {"sessions": {"file": "f"}}, {"file": "f"}, {}),
+        ("[sessions]\nfile = 'f'\nsalt = 'run'", {"sessions": {"turns": "3"}}, {"turns": "3", "salt": "run"}, {}),
+        ("[sessions]\nfile = 'f'\nrate = 2", {"sessions": {"salt": "run"}}, {"file": "f", "rate_per_s": 2.0,
+            "salt": "run"}, {}),
+        ("[sessions]\nfile = 'f'", {"prompts": {"texts": ["b"]}}, {}, {"texts": ("b",)}),
+        ("[sessions]\nfile = 'f'", {"prompts": {"system": "s"}}, {"file": "f"}, {"system": "s"}),
+    ],
+)  # fmt: skip
+def test_sessions_of_flags_replace_prompts_and_prompts_replace_sessions(tmp_path, text, flags, sessions, prompts):
+    config = make_config(flags, file=write(tmp_path, "c.toml", text), environ={})
+    assert config.sessions == SessionConfig(**sessions)
+    assert config.prompts == PromptConfig(**prompts)
 
 
 def write(tmp_path, name, text):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
@@ -143,3 +144,24 @@ def test_a_conversation_finds_its_earlier_turns_in_the_cache(llama: str, lll, tm
     first, second = found["sessions"]["turns"][:2]
     assert second["cached_share"] > first["cached_share"]
     assert found["sessions"]["misses"] is None
+
+
+def test_a_live_conversation_finds_its_own_words_in_the_servers_cache(llama: str, lll, tmp_path) -> None:
+    words = [f"tell me of number {number} in as many words as you like, and leave nothing out" for number in range(4)]
+    (tmp_path / "talk.jsonl").write_text(json.dumps({"session_id": "talk", "turns": [{"text": one} for one in words]}))
+    target = ["--provider", "llamacpp", "--base-url", llama, "--model", "tiny", "--max-tokens", TOKENS]
+    more = ["--sessions", "talk.jsonl", "--history", "live", "--salt", "run", "--save-text", "-o", "run.jsonl"]
+    done = lll("benchmark", *target, *more)
+    assert done.returncode == 0, done.stderr
+    lines = map(json.loads, (tmp_path / "run.jsonl").read_text().splitlines())
+    records = sorted((line for line in lines if "request_id" in line), key=lambda one: one["session"]["turn"])
+    assert [one["status"] for one in records] == ["Success"] * 4
+    given = [one["usage"]["input_tokens"] for one in records]
+    cached = [one["usage"].get("cache_read_tokens") or 0 for one in records]
+    # Each turn sends what the model had said before, as the server counts it, and finds all of that in the cache.
+    for before, after in pairwise(given):
+        assert after >= before + TOKENS
+    assert cached[0] < given[0]
+    assert sorted(cached) == cached
+    for turn in range(1, 4):
+        assert cached[turn] >= given[turn - 1]

@@ -19,7 +19,8 @@ from lens.orchestrator.sessions.session import Message, Session, Turn
 from lens.orchestrator.sessions.sources import AUTO, RUN
 from lens.orchestrator.synthetic import MOST_WORDS, made_up
 
-# A header stands within so many bytes.
+# What the first bytes of a run hold: JSON Lines, and a JSON document.
+_HEADS = ((b'"run_id"', b'"schema"'), (b'"test_config"', b'"targets"'))
 _HEAD_BYTES = 4096
 
 
@@ -48,7 +49,7 @@ def is_run_file(path: Path) -> bool:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return False
-    return head.startswith(MAGIC) or (b'"run_id"' in head and b'"schema"' in head)
+    return head.startswith(MAGIC) or any(all(name in head for name in names) for names in _HEADS)
 
 
 def sessions_of(records: Iterable[Record]) -> tuple[Session, ...]:
