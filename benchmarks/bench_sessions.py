@@ -72,7 +72,7 @@ def main() -> None:
         baseline_figure=late_us,
         ratio=late_us / found["p99_us"],
         holds=found["p99_us"] <= MOST_US and not found["failed"] and found["turns"] == SESSIONS * TURNS,
-        also=f"p50 {found['p50_us']:.0f} us, max {found['max_us']:.0f} us; up to {found['at_a_time']} sessions at a time, "
+        also=f"p50 {found['p50_us']:.0f} us, max {found['max_us']:.0f} us; up to {found['at_a_time']} at a time, "
         f"{found['turns']:,} turns in {found['took_s']:.1f} s, {found['cpu_ms']:.2f} ms of CPU each",
     )
 
