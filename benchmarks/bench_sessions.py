@@ -3,8 +3,8 @@
 The time of a turn is the last byte of the answer before it, as the kernel stamped it, plus the pause of a person; so
 the error holds all that this client needs in between: to read the answer, to write the history, and to wake. Client on
 the first core, simulator on the last, whose own lateness is the baseline. Pauses are exponential with a mean of one
-second, answers have ten tokens 20 ms apart. Sessions start within two seconds and last longer than that, so that all of them
-go on at a time. Prints one line of JSON.
+second, answers have ten tokens 20 ms apart. Sessions start within two seconds and last longer than that, so that all of
+them go on at a time. Prints one line of JSON.
 """
 
 import json

@@ -19,6 +19,7 @@ from lens.cli.main import COMMANDS, lll
 from lens.config.load import VARIABLES
 from lens.errors import ExitCode
 from lens.metrics.definitions import METRICS
+from lens.orchestrator.sessions.sources import NAMES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -32,7 +33,7 @@ def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=place)
 
 
-@pytest.mark.parametrize("page", ["library.md", "test-bench.md", "auto-optimizer.md"])
+@pytest.mark.parametrize("page", ["library.md", "test-bench.md", "auto-optimizer.md", "sessions.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     codes = [code for code in blocks(page, "python") if "print(" in code]
     with ThreadPoolExecutor(len(codes)) as side_by_side:
@@ -56,6 +57,27 @@ def test_the_config_of_the_page_on_keys_is_one(tmp_path: Path) -> None:
         "pass show openai",
         "anthropic/me",
     ]
+
+
+def test_the_example_of_the_page_on_sessions_runs(tmp_path: Path) -> None:
+    (rows,) = blocks("sessions.md", "jsonl")
+    (tmp_path / "talks.jsonl").write_text(rows)
+    (toml,) = blocks("sessions.md", "toml")
+    (tmp_path / "config.toml").write_text(toml)
+    assert lens.load_config(tmp_path / "config.toml", {}).sessions.rate_per_s == 2
+    lines = [line for block in blocks("sessions.md", "bash") for line in block.splitlines() if line.startswith("lll ")]
+    script = ["-H", "x-lens-script: ttft=5ms,itl=1ms,tokens=5"]
+    for line in lines:
+        done = run([sys.executable, "-m", "lens", *shlex.split(line)[1:], *script], tmp_path)
+        assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    assert '"turn":2' in (tmp_path / "run.jsonl").read_text()
+
+
+def test_the_page_on_sessions_names_every_format() -> None:
+    named = set(
+        re.findall(r"^\| `([\w-]+)` \|", (DOCS / "sessions.md").read_text().partition("## Formats")[2], re.MULTILINE)
+    )
+    assert named == set(NAMES)
 
 
 def test_the_commands_of_the_command_line_page_run(tmp_path: Path) -> None:
