@@ -14,6 +14,7 @@ from handmade import INFO, failed_record, full_record, record
 from lens.errors import FileError
 from lens.history.read import RunStream, read_header, read_run
 from lens.history.write import PARTIAL, NewFile, is_special, write_run
+from lens.metrics.builder import read_table
 from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price, standard_book
@@ -288,3 +289,16 @@ def test_the_header_of_a_json_export_is_read_however_it_is_laid_out(tmp_path, in
 def test_what_is_no_run_has_no_header(tmp_path, data):
     (tmp_path / "x.json").write_bytes(data)
     assert read_header(tmp_path / "x.json") is None
+
+
+@pytest.mark.parametrize("name", ["index", "target_index", "hidden_thinking_ns"])
+def test_a_number_that_no_record_can_have_costs_that_record(tmp_path, name):
+    write_run(tmp_path / "run.jsonl", INFO, [RECORDS[1], msgspec.structs.replace(RECORDS[2], **{name: 2**70})])
+    table, warnings = read_table(tmp_path / "run.jsonl")
+    assert len(table) == 1
+    assert warnings
+
+
+def test_a_cost_beyond_any_bill_is_no_cost(tmp_path):
+    write_run(tmp_path / "run.jsonl", INFO, [msgspec.structs.replace(RECORDS[2], reported_cost_usd="1e999999")])
+    assert read_table(tmp_path / "run.jsonl")[0].costs.total is None

@@ -173,6 +173,11 @@ class Connection(Noun, frozen=True):
     tcp_at_send: TcpInfo | None = None
     tcp_at_end: TcpInfo | None = None
 
+    @property
+    def resent(self) -> int:
+        """How often the request was sent before, over connections that ended: the server may have billed that too."""
+        return sum(one.resent for one in self.attempts)
+
 
 class Usage(Noun, frozen=True):
     """Token counts, in the same fields for every provider. A count that is absent is None, never zero or a guess."""
@@ -303,7 +308,7 @@ class Record(Noun, frozen=True):
     """Everything that was measured of one request, whatever became of it."""
 
     request_id: str  # UUID
-    index: int  # place in the schedule
+    index: Ns  # place in the schedule
     provider: str
     model: str
     timestamp: str  # RFC 3339, UTC, of Stamps.start
@@ -313,7 +318,7 @@ class Record(Noun, frozen=True):
     events: Events = msgspec.field(default_factory=Events)
     connection: Connection | None = None
     target: str = ""  # name of its target; "" in files that had none
-    target_index: int = 0  # into RunInfo.targets
+    target_index: Place = 0  # into RunInfo.targets
     http_status: int | None = None
     failure: Failure | None = None
     usage: Usage | None = None
@@ -344,7 +349,7 @@ class Record(Noun, frozen=True):
     choices: tuple[str, ...] | None = None  # text by choice, where n > 1; saved with the text
     warnings: tuple[str, ...] = ()  # why a figure of this request may be wrong
     billing: Billing | None = None  # how it is billed, where the answer says
-    hidden_thinking_ns: int | None = None  # from start to stop of thinking blocks whose text the server left out
+    hidden_thinking_ns: Ns | None = None  # from start to stop of thinking blocks whose text the server left out
     session: SessionTurn | None = None  # of a conversation or an agent's task
     cache_miss: CacheMiss | None = None  # why the prompt was not read from the cache, where the request asked
     text_marks: TextMarks | None = None  # how far the text had come when; where the text was read

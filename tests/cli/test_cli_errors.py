@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import subprocess
 import sys
@@ -35,6 +36,22 @@ def ended(error, arguments=()):
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "lll: interrupted\n"),
         (ExceptionGroup("x", [ExceptionGroup("y", [ConfigError("inner")])]), ExitCode.USAGE, "lll: inner\n"),
         (BaseExceptionGroup("x", [KeyboardInterrupt()]), ExitCode.INTERRUPTED, "lll: interrupted\n"),
+        (
+            MemoryError(),
+            ExitCode.NOTHING_MEASURED,
+            "lll: no memory is left; raise the limit of this process (ulimit -v), or lower --concurrent\n",
+        ),
+        (
+            ImportError("libx.so: failed to map segment"),
+            ExitCode.NOTHING_MEASURED,
+            "lll: no memory is left; raise the limit of this process (ulimit -v), or lower --concurrent\n",
+        ),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            ExitCode.NOTHING_MEASURED,
+            "lll: no file can be opened: the "
+            "limit of open files is reached; raise it (ulimit -n 4096), or lower --concurrent\n",
+        ),
         (click.UsageError("no such thing"), ExitCode.USAGE, "lll: no such thing; see lll --help\n"),
     ],
 )

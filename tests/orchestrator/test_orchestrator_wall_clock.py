@@ -1,5 +1,8 @@
 """What is known of the wall clock, and stamps on another clock."""
 
+import gc
+import tracemalloc
+
 import msgspec
 from handmade import full_record
 
@@ -17,6 +20,22 @@ def test_the_kernel_tells_how_well_the_clock_is_kept():
     assert clock.max_error_ns >= 0
     assert clock.estimated_error_ns >= 0
     assert abs(with_moved(clock).moved_ns) < S
+
+
+def test_reading_it_again_leaves_nothing_for_the_collector():
+    """A monitor reads it each round, and the collector is off while a round measures."""
+    read_wall_clock()
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            read_wall_clock()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 20_000
 
 
 def test_a_machine_that_does_not_tell_is_not_known(monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lens.metrics.builder import table_of
-from lens.model import Billing, Status, ToolFee, Usage, UsageItem
+from lens.model import Attempt, Billing, Connection, Status, ToolFee, Usage, UsageItem
 from lens.pricing import Price, PriceBook, standard_book
 from lens.pricing.columns import COSTS
 from lens.pricing.rates import RATE_NAMES, Above
@@ -51,6 +51,9 @@ prices = st.builds(
     .map(lambda steps: tuple(sorted(steps, key=lambda step: step.input_tokens)))
     .filter(lambda steps: len({step.input_tokens for step in steps}) == len(steps)),
 )  # fmt: skip
+AWAY = Attempt(address="a", family="ipv4", start_ns=0, end_ns=1, error="reset", resent=True)
+CONNECTED = Connection(reused=False, attempts=(msgspec.structs.replace(AWAY, error=None, resent=False),))
+RESENT = Connection(reused=False, attempts=(AWAY, AWAY, *CONNECTED.attempts))
 records = st.lists(
     st.builds(
         record,
@@ -59,6 +62,7 @@ records = st.lists(
         billing=billings,
         reported_cost_usd=st.sampled_from([None, None, "0.25", "?"]),
         token_source=st.sampled_from(["usage", "estimated:x"]),
+        connection=st.sampled_from([None, CONNECTED, RESENT]),
     ),
     max_size=8,
 )
@@ -86,9 +90,12 @@ def test_the_costs_of_many_are_those_of_each(several, book, mask):
     assert (found.reason is None) == (found.unpriced == 0)
     lacks = Counter()
     for cost, wanted in zip(alone, counts, strict=True):
-        for one in cost.uncounted if wanted else ():
+        for one in cost.uncounted if wanted and cost.total_cost is not None else ():
             lacks[one.what] += one.number
     assert {one.what: one.number for one in found.uncounted} == +lacks
+    told = [cost.total_cost is not None or one.connection is RESENT for cost, one in zip(alone, several, strict=True)]
+    said = [cost.uncounted if tells else () for cost, tells in zip(alone, told, strict=True)]
+    assert found.lack_of.texts_of_each() == ["; ".join(map(str, one)) or None for one in said]
 
 
 def test_a_price_is_looked_up_at_the_minute_of_the_request():

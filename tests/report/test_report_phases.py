@@ -19,6 +19,7 @@ from lens.metrics import columns
 from lens.metrics.builder import table_of
 from lens.model import CONTENT, OUTPUT, Signal
 from lens.report.phases import PHASES, phase_totals, phases
+from lens.report.terminal import bar
 
 STAMPED = {
     "queue": ("intended", "start"),
@@ -119,3 +120,10 @@ def test_no_successes_have_no_means():
     totals = phase_totals(table_of([failed_record(stamps=stamps(START, first_byte=1, end=2 * MS))]))
     assert totals.n.tolist() == [0]
     assert not totals.had.any()
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 4e18), (-4e18, 1), (2, 3), (0.5, 0.2), (0, 0)])
+@pytest.mark.parametrize("fine", [True, False])
+def test_a_bar_is_never_wider_than_its_place(start, end, fine):
+    """Whatever the stamps of a file say."""
+    assert 1 <= len(bar(start, end, 20, fine=fine)) <= 20

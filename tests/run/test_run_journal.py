@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from handmade import INFO, failed_record, full_record, record
 from waiting import HANG_S
@@ -137,3 +138,19 @@ def test_a_run_is_rescued_into_the_folder_for_temporary_files(tmp_path, monkeypa
     path = rescue(INFO, RECORDS)
     assert path.parent == tmp_path
     assert read_run(path).records == RECORDS
+
+
+class Unwritable:
+    """What no file can hold."""
+
+
+def test_a_record_that_cannot_be_encoded_is_kept_and_the_others_are_written(tmp_path):
+    """As where the memory for it is lacking: the thread that writes goes on."""
+    odd = msgspec.structs.replace(RECORDS[0], labels={"a": Unwritable()})
+    journal = Journal(tmp_path / "run.json")
+    for item in (INFO, RECORDS[0], odd, RECORDS[1]):
+        journal.add(item)
+    journal.close(complete=False)
+    assert list(journal.records()) == [RECORDS[0], RECORDS[1], odd]
+    assert read_run(tmp_path / f"run.json{SUFFIX}").records == RECORDS[:2]
+    assert journal.warning is None

@@ -46,7 +46,8 @@ def test_an_unknown_option_names_the_known_ones():
 @pytest.mark.parametrize(
     "options",
     [{"framing": "morse"}, {"tokens": "-3"}, {"fail_rate": "1.5"}, {"stall": "10"}, {"per_chunk": 0}, {"gzip": "maybe"},
-     {"rate_limit": "x"}, {"usage": "sometimes"}],
+     {"rate_limit": "x"}, {"usage": "sometimes"}, {"tokens": 10**9}, {"tool": 10**6}, {"reasoning": 10**6},
+     {"ttft": "99999999h"}, {"ttft": 1e12}, {"status": 99999}, {"status": 7}],
 )  # fmt: skip
 def test_a_value_that_does_not_fit_is_refused(options):
     with pytest.raises(ScriptError):

@@ -25,12 +25,19 @@ _PASSED_OVER = frozenset({
 })  # fmt: skip
 
 
+class LeanAttempt(Noun, frozen=True):
+    """What a table reads of an attempt to connect."""
+
+    resent: bool = False
+
+
 class LeanConnection(Noun, frozen=True):
     """What a table reads of a connection."""
 
     reused: bool
     peer: str | None = None
     tls_resumed: bool | None = None
+    attempts: tuple[LeanAttempt, ...] = ()
     tcp_at_send: TcpInfo | None = None
     tcp_at_end: TcpInfo | None = None
 

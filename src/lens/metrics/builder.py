@@ -52,6 +52,7 @@ _USUAL = {
     **dict.fromkeys(("sentence", "line", "code_block", "usable"), MISSING),
     **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", "valid", *_USAGE), float("nan")),
     "tries": 0,
+    "resent": 0,
 }
 MOST_LISTED = 2000  # events of a request that is short
 LONGEST_ID = 64  # bytes of a request's id that are kept
@@ -192,6 +193,8 @@ class TableBuilder:
         self._put_codes("target", [one if isinstance(one, str) and one else None for one in targets])
         self._put("tries", self._array([len(record.tries) for record in records], dtype=np.int32))
         self._put("wall_us", self._array([wall_us(record.timestamp) for record in records], dtype=np.int64))
+        sent = [0 if one is None else sum(last.resent for last in one.attempts) for one in _connections(records)]
+        self._put("resent", self._array(sent, dtype=np.int32))
         hidden = [MISSING if record.hidden_thinking_ns is None else record.hidden_thinking_ns for record in records]
         self._put("hidden_thinking", self._array(hidden, dtype=np.int64))
         self._put("kernel", self._array([record.stamp_kind == "kernel" for record in records], dtype=bool))
@@ -224,7 +227,7 @@ class TableBuilder:
             self._put_codes(name, [getattr(record, name) for record in records])
         self._put_codes("status", [record.status.value for record in records])
         self._put_codes("failure", [record.failure and record.failure.message for record in records])
-        connections = [record.connection for record in records]
+        connections = _connections(records)
         for name in ("reused", "peer", "tls_resumed"):
             self._put_codes(name, [None if one is None else getattr(one, name) for one in connections])
         self._put_codes("cache_miss", [record.cache_miss and record.cache_miss.reason for record in records])
@@ -287,6 +290,10 @@ class TableBuilder:
         self._put("events.tokens", narrow(counted.tokens))
         self._put("streamed", counted.streamed)
         self._put("evidence", counted.evidence.astype(np.int8))
+
+
+def _connections(records: Sequence[Any]) -> list[Any]:
+    return [record.connection for record in records]
 
 
 def table_of(

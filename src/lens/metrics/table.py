@@ -192,6 +192,7 @@ class Table(Columns):
             keys,
             {int(row): reported.values[reported.codes[row]] for row in np.flatnonzero(reported.codes >= 0)},
             self.estimated,
+            self.column("resent"),
         )
 
 

@@ -116,6 +116,7 @@ class _PlanRun:
         self.share = ALONE
         self.on_stage: Callable[[], Awaitable[int]] | None = None
         self.throttle = AdaptiveThrottle() if plan.config.load.adaptive else None
+        self.end_ns: int | None = None  # of the stage: nothing that a rate limit holds back is sent after it
         self.sessions: SessionRunner | None = None
         self.broken: Exception | None = None  # ends the run, and is raised when everything has ended
         self.over_budget: str | None = None
@@ -181,7 +182,7 @@ class _PlanRun:
     async def _closed_loop(self, stage: Stage, start_ns: int | None) -> None:
         if start_ns is not None:
             await trio.sleep(max(start_ns - now_ns(), 0) / NS_PER_S)
-        until = now_ns() + stage.duration_ns if stage.duration_ns is not None else None
+        until = self.end_ns = now_ns() + stage.duration_ns if stage.duration_ns is not None else None
         left = self.share.expected(stage)
 
         async def worker() -> None:
@@ -208,6 +209,7 @@ class _PlanRun:
     async def _open_loop(self, stage: Stage, start_ns: int | None) -> None:
         planned = times_ns(stage)[self.share.worker :: self.share.of]
         zero = start_ns if start_ns is not None else now_ns() + LEAD_NS
+        self.end_ns = zero + stage.duration_ns if stage.duration_ns is not None else None
         places = trio.CapacityLimiter(self.share.part(stage.limit)) if stage.limit is not None else None
         with Starts(planned + zero) as starts:
             async with trio.open_nursery() as nursery:
@@ -260,8 +262,11 @@ class _PlanRun:
         builder = ExchangeBuilder()
         try:
             while True:
-                if self.throttle is not None:
-                    await self.throttle.wait()
+                if self.throttle is not None and not await self.throttle.wait(self.end_ns):
+                    if record is None:
+                        self._give_up(worst)
+                        return None
+                    break
                 record, builder = None, ExchangeBuilder()
                 log_request(slot.index, request, target.endpoint.label, target.key.reveal() if target.key else None)
                 exchange = await self._attempt(slot, target, request, builder)
@@ -284,6 +289,14 @@ class _PlanRun:
             return None
         self._hand_out(record, worst)
         return record
+
+    def _give_up(self, worst_nusd: int) -> None:
+        """A rate limit held a request back until its stage was over: it is not sent."""
+        self.state.begun -= 1
+        if self.throttle is not None:
+            self.throttle.unsent += 1
+        if self.ceiling is not None:
+            self.ceiling.release(worst_nusd)
 
     async def _attempt(
         self, slot: Slot, target: PlanTarget, request: WireRequest, builder: ExchangeBuilder

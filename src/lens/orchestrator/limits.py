@@ -62,6 +62,10 @@ class SpendCeiling:
             )
         self._reserved_nusd += worst_nusd
 
+    def release(self, worst_nusd: int) -> None:
+        """In place of it: it was never sent."""
+        self._reserved_nusd -= worst_nusd
+
     def settle(self, worst_nusd: int, record: Record) -> None:
         """After it: the real cost where it is known, nothing where it never reached the model, else the worst."""
         self._reserved_nusd -= worst_nusd
@@ -69,7 +73,7 @@ class SpendCeiling:
         if cost is None:
             cost = 0 if record.status is not Status.SUCCESS and not len(record.events) else worst_nusd
         # What was sent before, over a connection that ended, may have been answered and is paid for then.
-        resent = sum(one.resent for one in record.connection.attempts) if record.connection is not None else 0
+        resent = record.connection.resent if record.connection is not None else 0
         self.spent_nusd += cost + resent * worst_nusd
 
 

@@ -2,7 +2,7 @@
 
 A 429 stops new starts for as long as the provider says, or else for a time that doubles with each one
 and shrinks with each success; a header that says nothing is left stops them until it is filled again.
-In an open loop that breaks the schedule: the lag shows it, and the run says how long it was held.
+In an open loop that breaks the schedule: the lag shows it, and the run says what was not sent for it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class AdaptiveThrottle:
         self.until_ns = 0
         self.held_ns = 0
         self.times = 0
+        self.unsent = 0  # requests that it held back until the end
         self._wait_s = FIRST_WAIT_S
 
     def observe(self, record: Record, at_ns: int) -> None:
@@ -57,4 +58,6 @@ class AdaptiveThrottle:
         if not self.times:
             return ()
         times = "once" if self.times == 1 else f"{self.times} times"
-        return (f"held back {times} to stay under the provider's rate limit",)
+        whose = f"{self.unsent} request{'s were' if self.unsent > 1 else ' was'}"
+        unsent = f"; {whose} held until the end of the duration and not sent" if self.unsent else ""
+        return (f"held back {times} to stay under the provider's rate limit{unsent}",)

@@ -6,6 +6,7 @@ Durations are of one clock and never change; only absolute stamps are moved.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,9 @@ def _boot_id() -> str | None:
         return None
 
 
-def _kernel_says() -> dict[str, Any]:
-    """Return what adjtimex(2) says of the clock's error; nothing where there is no such call."""
-    if sys.platform != "linux":
-        return {}
+@cache
+def _timex() -> type[Any]:
+    """Return the C struct that adjtimex(2) fills; made once: a class is a cycle, which waits for the collector."""
     import ctypes
 
     class Timex(ctypes.Structure):
@@ -78,9 +78,25 @@ def _kernel_says() -> dict[str, Any]:
             ("rest", ctypes.c_char * 512),
         )
 
-    timex = Timex()  # modes 0: nothing is set, so no privilege is needed
+    return Timex
+
+
+@cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _kernel_says() -> dict[str, Any]:
+    """Return what adjtimex(2) says of the clock's error; nothing where there is no such call."""
+    if sys.platform != "linux":
+        return {}
+    from ctypes import byref
+
+    timex = _timex()()  # modes 0: nothing is set, so no privilege is needed
     try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+        state = _libc().adjtimex(byref(timex))
     except (OSError, AttributeError):
         return {}
     if state < 0:

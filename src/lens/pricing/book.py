@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from lens.columns import UNREADABLE
 from lens.errors import ConfigError, FileError
 from lens.model import Billing, Record, Usage
-from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line
+from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line, uncounted_resends
 from lens.pricing.run_prices import RunPrices, check_prices
 from lens.pricing.table import TIERS, PriceTable, Terms, shipped
 
@@ -29,6 +30,8 @@ STALE_DAYS = 120
 REMEMBERED = 10_000
 # Name of the fixed list of November 2025, for costs that must stay comparable.
 FIXED_SET = "plan"
+# No request costs more; a report of that is a fault, and would swallow every sum.
+MOST_REPORTED_USD = 1_000_000
 # Models that have a price in that list alone.
 _ONLY_FIXED = "claude-4.1*"
 # Tiers that cost what the list says, and those that do not say what served.
@@ -179,9 +182,10 @@ class PriceBook:
         key = price_key(record)
         counted = self.cost_at(key, record.usage)
         reported = parse_reported_cost(record.reported_cost_usd)
-        if reported is None:
-            return counted
-        return msgspec.structs.replace(counted, total_cost=reported, source="reported", reason=None, uncounted=())
+        resent = uncounted_resends(record.connection.resent if record.connection is not None else 0)
+        if reported is not None:
+            return replace(counted, total_cost=reported, source="reported", reason=None, uncounted=resent)
+        return replace(counted, uncounted=(*counted.uncounted, *resent)) if resent else counted
 
     def cost_at(self, key: PriceKey, usage: Usage | None) -> Cost:
         """Return what a request of this usage costs, or why that is not known."""
@@ -190,12 +194,12 @@ class PriceBook:
             usage = _NOTHING
         found = cost_of(usage, price, f"{key.provider}/{key.model}")
         if price is None:
-            return msgspec.structs.replace(found, reason=self.missing(key))
+            return replace(found, reason=self.missing(key))
         extras = self.extras(key, price)
         if extras is NO_EXTRAS or found.input_cost is None or found.output_cost is None:
             return found
         input_cost, output_cost = found.input_cost + extras.input_cost, found.output_cost + extras.output_cost
-        return msgspec.structs.replace(
+        return replace(
             found,
             input_cost=input_cost,
             output_cost=output_cost,
@@ -221,7 +225,7 @@ class PriceBook:
                 continue
             input_cost, output_cost = input_cost + cost.input_cost, output_cost + cost.output_cost
             step = "" if item.kind in ("message", "fallback_message") else f"{item.kind.replace('_', ' ')}: "
-            lines += [msgspec.structs.replace(one, what=step + one.what, model=item.model) for one in cost.lines]
+            lines += [replace(one, what=step + one.what, model=item.model) for one in cost.lines]
         for fee in billing.fees:
             line = fee_line(fee.tool, fee.count, price)
             if isinstance(line, Uncounted):
@@ -317,7 +321,7 @@ def read_prices(path: Path) -> tuple[Price, ...]:
     except OSError as error:
         raise FileError(f"--prices {path}: cannot read: {error.strerror}") from error
     prices = _decoded(data, f"--prices {path}")
-    return tuple([price if price.checked else msgspec.structs.replace(price, source=str(path)) for price in prices])
+    return tuple([price if price.checked else replace(price, source=str(path)) for price in prices])
 
 
 def _decoded(data: bytes, what: str) -> tuple[Price, ...]:
@@ -336,4 +340,4 @@ def parse_reported_cost(text: str | None) -> Decimal | None:
         value = Decimal(text) if text is not None else None
     except InvalidOperation:
         return None
-    return value if value is not None and value.is_finite() else None
+    return value if value is not None and value.is_finite() and abs(value) < MOST_REPORTED_USD else None

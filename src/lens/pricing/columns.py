@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lens.arrays.dispatch import array_like, np
 from lens.model import Usage
 from lens.pricing.book import NO_EXTRAS, Extras, PriceBook, PriceKey, parse_reported_cost
-from lens.pricing.rates import MILLION, Price, Rates, TokenLine, Uncounted, contradicts, token_lines
+from lens.pricing.rates import (
+    MILLION,
+    Price,
+    Rates,
+    TokenLine,
+    Uncounted,
+    contradicts,
+    token_lines,
+    uncounted_resends,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +51,7 @@ class PriceKeys(NamedTuple):
     keys: Sequence[PriceKey]
     reported: Mapping[int, str]  # request -> USD, where the provider said what it billed
     estimated: Column  # bool: whose tokens a tokenizer of ours counted, not the server
+    resent: Column  # int: how often each was sent before, and may have been billed
 
 
 class Listed(NamedTuple):
@@ -109,11 +119,13 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
         NO_EXTRAS if price is None else book.extras(key, price) for key, price in zip(asked.keys, each, strict=True)
     ]
     beside = _add_extras(extras, asked.of, counted, columns, pico)
+    lacks = _lacks(extras, asked.of, np.isnan(columns["total_cost"]), reported)
     total += beside.total
     for row, cost in reported.items():
         columns["total_cost"][row] = float(cost)
         if count[row]:
             total += cost
+    known = count & ~np.isnan(columns["total_cost"])
     sources = _sources(prices, of, columns["total_cost"], reported)
     lacking = count & np.isnan(columns["total_cost"])
     unpriced = int(lacking.sum())
@@ -132,9 +144,9 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
         reported=reported,
         sources=_counted_sources(sources),
         estimated=estimated,
-        uncounted=beside.uncounted,
+        uncounted=(*beside.uncounted, *uncounted_resends(int(asked.resent[known].sum()))),
         source_of=sources,
-        lack_of=_lacks(extras, asked.of, np.isnan(columns["total_cost"]), reported),
+        lack_of=_with_resends(lacks, asked.resent),
         reason_of=_reasons(book, asked, usage, np.isnan(columns["total_cost"])),
         fees=beside.fees,
     )
@@ -230,6 +242,21 @@ def _lacks(extras: Sequence[Extras], of: Column, unknown: Column, reported: Mapp
     codes[unknown] = -1
     codes[list(reported)] = -1
     return Listed(codes, tuple(["; ".join(map(str, one.uncounted)) for one in extras]))
+
+
+def _with_resends(lacks: Listed, resent: Column) -> Listed:
+    """Return what could not be counted, with what was sent before."""
+    rows = np.flatnonzero(resent).tolist()
+    if not rows:
+        return lacks
+    texts = dict.fromkeys(lacks.texts)
+    numbers = {text: number for number, text in enumerate(texts)}
+    codes = [numbers[lacks.texts[code]] if code >= 0 else -1 for code in lacks.codes.tolist()]
+    for row in rows:
+        before = [lacks.texts[lacks.codes[row]]] if lacks.codes[row] >= 0 else []
+        text = "; ".join([*before, *map(str, uncounted_resends(int(resent[row])))])
+        codes[row] = numbers.setdefault(text, len(numbers))
+    return Listed(array_like(lacks.codes, codes, dtype=np.int64), tuple(numbers))
 
 
 def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Mapping[int, Decimal]) -> Listed:

@@ -105,6 +105,11 @@ class Uncounted(NamedTuple):
         return f"{self.number:,} {head}{ending}{of}{rest} not counted"
 
 
+def uncounted_resends(number: int) -> tuple[Uncounted, ...]:
+    """Return what a bill lacks of requests that were sent before, over connections that ended."""
+    return (Uncounted("resend of a request", number),) if number else ()
+
+
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """The cost of one request in USD. thinking_cost is a part of output_cost, never added to it.
 

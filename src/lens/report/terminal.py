@@ -89,9 +89,12 @@ def dollars(value: Decimal | None) -> str:
 
 
 def bar(start: float, end: float, width: int, *, fine: bool) -> str:
-    """Return a bar from start to end (shares of the width), to an eighth of a cell; never invisible."""
-    first = min(int(start * width), width - 1)
-    cells = end * width - first
+    """Return a bar from start to end (shares of the width), to an eighth of a cell; never invisible, never wider.
+
+    Stamps of a file need not make sense: shares below 0 or above 1 are drawn as those.
+    """
+    first = min(int(max(start, 0) * width), width - 1)
+    cells = min(max(end * width - first, 0), width - first)
     if not fine:
         return " " * first + "#" * max(1, round(cells))
     whole = int(cells)

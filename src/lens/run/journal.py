@@ -125,7 +125,10 @@ class Journal:
         self._write(MAGIC)
         self._records_at = self._whole
         while (item := self._queue.get()) is not None:
-            written = self._write(message(item))
+            try:
+                written = self._write(message(item))
+            except Exception:  # no memory to encode it, or nothing that a file can hold: the others still go to disk
+                written = False
             if isinstance(item, RunInfo):
                 self._records_at = self._whole
             elif not written:
@@ -136,9 +139,9 @@ class Journal:
         if self.warning is not None:
             return False
         try:
-            done = 0
+            done, view = 0, memoryview(data)
             while done < len(data):
-                done += os.write(self._file, data[done:])
+                done += os.pwrite(self._file, view[done:], self._whole + done)
         except OSError as error:
             self.warning = f"the journal {self.path or ''} stopped: {error.strerror}; records are kept in memory"
             return False

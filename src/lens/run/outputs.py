@@ -96,9 +96,12 @@ def write_piece(file: NewFile | None, piece: bytes) -> None:
     """Write to a file, or to standard output at once."""
     if file is not None:
         file.write(piece)
-    else:
+        return
+    try:
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
+    except OSError as error:
+        raise FileError(f"cannot write to standard output: {error.strerror}") from error
 
 
 class Outputs(Sink):
@@ -158,8 +161,16 @@ class Outputs(Sink):
             self._open.close()
         except Exception as error:  # also a lack of memory, and an export of a plugin: what was measured is rescued
             self._open.__exit__(type(error), error, error.__traceback__)
-            ours = isinstance(error, LensError)
-            self.trouble = str(error) if ours else f"an output cannot be made: {type(error).__name__}: {error}"
+            self.trouble = _trouble_of(error)
+
+
+def _trouble_of(error: Exception) -> str:
+    """Return why an output is not complete, in words."""
+    if isinstance(error, LensError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "no memory is left to make the outputs; lll recover or lll report can make them where there is more"
+    return f"an output cannot be made: {type(error).__name__}: {error}"
 
 
 def destinations(

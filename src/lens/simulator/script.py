@@ -109,7 +109,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
     def token_count(self, max_tokens: int | None = None) -> int:
         """Return how many tokens of text an answer has."""
-        return max_tokens if self.from_request and max_tokens is not None else self.tokens
+        return min(max_tokens, MOST_TOKENS) if self.from_request and max_tokens is not None else self.tokens
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|min|s|m|h)")
@@ -117,6 +117,9 @@ _UNIT_NS = {"ns": 1, "us": 1000, "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PE
 _UNIT_NS["h"] = 3600 * NS_PER_S
 
 
+# An answer is made before it is sent: more than this is no answer of a model, and would keep others waiting.
+MOST_TOKENS = 100_000
+MOST_DURATION_NS = 31 * 24 * 3600 * NS_PER_S
 # Longer texts are a slip of the hand, or no duration at all.
 MAX_DURATION_CHARACTERS = 40
 
@@ -131,11 +134,17 @@ def parse_duration_ns(text: str) -> int:
     if len(compact) > MAX_DURATION_CHARACTERS:
         raise ValueError(f"{compact[:20]!r}... is not a valid duration")
     if re.fullmatch(r"\d+(\.\d*)?|\.\d+", compact):
-        return round(float(compact) * NS_PER_S)
+        return _bounded_ns(float(compact) * NS_PER_S, text)
     parts = _DURATION.findall(compact)
     if not parts or "".join(n + u for n, u in parts) != compact:
         raise ValueError(f"{text!r} is not a duration; write 50ms, 1.5s or 2 (seconds)")
-    return round(sum(float(n) * _UNIT_NS[u] for n, u in parts))
+    return _bounded_ns(sum(float(n) * _UNIT_NS[u] for n, u in parts), text)
+
+
+def _bounded_ns(duration_ns: float, text: str) -> int:
+    if duration_ns > MOST_DURATION_NS:
+        raise ValueError(f"{text!r} is longer than 31 days")
+    return round(duration_ns)
 
 
 def parse_count(text: str) -> int | None:
@@ -149,6 +158,20 @@ def _parse_count(text: str) -> int:
     if count is None:
         raise ValueError(f"{text!r} is not a count; write 0, 1, 2, ...")
     return count
+
+
+def _parse_tokens(text: str) -> int:
+    count = _parse_count(text)
+    if count > MOST_TOKENS:
+        raise ValueError(f"{text!r} is too many for one answer; write up to {MOST_TOKENS:,}")
+    return count
+
+
+def _parse_status(text: str) -> int:
+    status = _parse_count(text)
+    if not 200 <= status <= 599:
+        raise ValueError(f"{text!r} is not a status of an answer; write 200 to 599")
+    return status
 
 
 def _parse_switch(text: str) -> bool:
@@ -229,12 +252,12 @@ OPTIONS: dict[str, Option] = {
     ),
     "tokens": Option(
         ("tokens", "from_request"),
-        lambda t: (100, True) if t == "request" else (_parse_count(t), False),
+        lambda t: (100, True) if t == "request" else (_parse_tokens(t), False),
         "tokens of text, or 'request' for the limit of the request (default: 100)",
     ),
     "per-chunk": Option(("tokens_per_chunk",), _parse_count, "tokens per event (default: 1)"),
-    "reasoning": Option(("reasoning_tokens",), _parse_count, "reasoning tokens before the text (default: 0)"),
-    "tool": Option(("tool_tokens",), _parse_count, "fragments of a tool call's arguments after the text (default: 0)"),
+    "reasoning": Option(("reasoning_tokens",), _parse_tokens, "reasoning tokens before the text (default: 0)"),
+    "tool": Option(("tool_tokens",), _parse_tokens, "fragments of a tool call's arguments after the text (default: 0)"),
     "tool-buffered": Option(
         ("tool_buffered",), _parse_switch, "hold a tool call back until its arguments are complete"
     ),
@@ -264,7 +287,7 @@ OPTIONS: dict[str, Option] = {
     "close": Option(("close",), _parse_switch, "close the connection after each answer"),
     "keep-alive": Option(("keep_alive_ns",), parse_duration_ns, "close an idle connection after this (default: never)"),
     "tls-delay": Option(("tls_delay_ns",), parse_duration_ns, "wait between ClientHello and ServerHello (default: 0)"),
-    "status": Option(("status",), _parse_count, "HTTP status of the answer (default: 200)"),
+    "status": Option(("status",), _parse_status, "HTTP status of the answer (default: 200)"),
     "retry-after": Option(
         ("retry_after_s",), _parse_number, "Retry-After of a failed answer, in seconds (default: none)"
     ),
