@@ -173,11 +173,6 @@ class Connection(Noun, frozen=True):
     tcp_at_send: TcpInfo | None = None
     tcp_at_end: TcpInfo | None = None
 
-    @property
-    def resent(self) -> int:
-        """How often the request was sent before, over connections that ended: the server may have billed that too."""
-        return sum(one.resent for one in self.attempts)
-
 
 class Usage(Noun, frozen=True):
     """Token counts, in the same fields for every provider. A count that is absent is None, never zero or a guess."""

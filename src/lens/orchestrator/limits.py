@@ -73,7 +73,7 @@ class SpendCeiling:
         if cost is None:
             cost = 0 if record.status is not Status.SUCCESS and not len(record.events) else worst_nusd
         # What was sent before, over a connection that ended, may have been answered and is paid for then.
-        resent = record.connection.resent if record.connection is not None else 0
+        resent = sum(one.resent for one in record.connection.attempts) if record.connection is not None else 0
         self.spent_nusd += cost + resent * worst_nusd
 
 

@@ -182,7 +182,8 @@ class PriceBook:
         key = price_key(record)
         counted = self.cost_at(key, record.usage)
         reported = parse_reported_cost(record.reported_cost_usd)
-        resent = uncounted_resends(record.connection.resent if record.connection is not None else 0)
+        attempts = record.connection.attempts if record.connection is not None else ()
+        resent = uncounted_resends(sum(one.resent for one in attempts))
         if reported is not None:
             return replace(counted, total_cost=reported, source="reported", reason=None, uncounted=resent)
         return replace(counted, uncounted=(*counted.uncounted, *resent)) if resent else counted
