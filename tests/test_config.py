@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from plan_blocks import CONFIG as PLAN_TOML
+from specified import CONFIG as SPECIFIED_TOML
 
 from lens.config.load import load_config, make_config
 from lens.config.settings import ExportConfig, LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, ExitCode, FileError
 from lens.units import NS_PER_MS, NS_PER_S
 
-PLAN_YAML = """
+SPECIFIED_YAML = """
 providers:
   - name: openai
     model: gpt-4
@@ -41,8 +41,8 @@ def write(tmp_path, name, text):
     return path
 
 
-def test_the_plans_own_toml_file_is_understood(tmp_path):
-    config = load_config(write(tmp_path, "c.toml", PLAN_TOML), {})
+def test_the_specified_toml_file_is_understood(tmp_path):
+    config = load_config(write(tmp_path, "c.toml", SPECIFIED_TOML), {})
     openai, anthropic = config.targets
     assert (openai.provider, openai.model, openai.api_key_env, openai.temperature, openai.max_tokens) == (
         "openai",
@@ -66,9 +66,9 @@ def test_the_plans_own_toml_file_is_understood(tmp_path):
     assert config.name == "production-baseline"
 
 
-def test_the_plans_own_yaml_file_is_understood(tmp_path):
+def test_the_specified_yaml_file_is_understood(tmp_path):
     keys = {"OPENAI_API_KEY": "sk-one", "ANTHROPIC_API_KEY": "sk-two"}
-    config = load_config(write(tmp_path, "m.yaml", PLAN_YAML), keys)
+    config = load_config(write(tmp_path, "m.yaml", SPECIFIED_YAML), keys)
     assert [t.api_key.reveal() for t in config.targets] == ["sk-one", "sk-two"]
     assert config.monitor.interval_ns == 60 * NS_PER_S
     assert config.prompts.texts == ("Hello, how are you?", "Explain photosynthesis briefly.")
@@ -80,7 +80,7 @@ def test_the_plans_own_yaml_file_is_understood(tmp_path):
 
 def test_a_variable_that_is_not_set_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"\$\{OPENAI_API_KEY\} is not set"):
-        load_config(write(tmp_path, "m.yaml", PLAN_YAML), {})
+        load_config(write(tmp_path, "m.yaml", SPECIFIED_YAML), {})
 
 
 def test_a_variable_may_have_a_default(tmp_path):
@@ -116,7 +116,7 @@ def test_the_environment_names_the_config_file_and_the_outputs(tmp_path):
 
 
 def test_a_provider_flag_chooses_among_the_files_targets_and_overrides_it(tmp_path):
-    path = write(tmp_path, "c.toml", PLAN_TOML)
+    path = write(tmp_path, "c.toml", SPECIFIED_TOML)
     (target,) = make_config({"target": {"provider": "anthropic", "model": "new"}}, file=path, environ={}).targets
     assert (target.provider, target.model, target.api_key_env) == ("anthropic", "new", "ANTHROPIC_API_KEY")
     (other,) = make_config({"target": {"provider": "ollama", "model": "m"}}, file=path, environ={}).targets
@@ -124,7 +124,7 @@ def test_a_provider_flag_chooses_among_the_files_targets_and_overrides_it(tmp_pa
 
 
 def test_without_a_provider_flag_every_target_of_the_file_is_meant(tmp_path):
-    path = write(tmp_path, "c.toml", PLAN_TOML)
+    path = write(tmp_path, "c.toml", SPECIFIED_TOML)
     config = make_config({"target": {"max_tokens": 9}}, file=path, environ={})
     assert [(t.provider, t.max_tokens) for t in config.targets] == [("openai", 9), ("anthropic", 9)]
 
@@ -218,7 +218,7 @@ def test_a_key_never_shows(tmp_path):
         msgspec.json.encode(config)
 
 
-def test_the_plans_patterns_have_their_numbers(tmp_path):
+def test_the_specified_patterns_have_their_numbers(tmp_path):
     sweep = '[test_pattern]\ntype = "sweep"\nprompt = "hi"\nmin_rps = 1\nmax_rps = 9\nstep = 2\nduration_per_step = 5\n'
     config = load_config(write(tmp_path, "s.toml", sweep), {})
     assert config.load == LoadConfig(

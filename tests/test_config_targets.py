@@ -54,7 +54,7 @@ def test_a_target_is_read_as_it_is_typed(text, found):
         ("a=openai:m region", "'region' is not a label"),
     ],
 )
-def test_what_is_no_target_is_told(text, says):
+def test_what_is_no_target_is_reported(text, says):
     with pytest.raises(ConfigError, match=says.replace("(", r"\(")):
         parse_target(text)
 

@@ -119,7 +119,7 @@ def test_a_layout_from_the_future_is_refused(tmp_path):
         read_run(path)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(FileError, match="No such file"):
         NewFile(tmp_path / "absent" / "run.jsonl")
 
@@ -153,7 +153,7 @@ def test_a_message_that_is_longer_than_a_block_is_read(tmp_path):
     assert read_run(tmp_path / "run.msgpack").records == [long, *RECORDS]
 
 
-def test_a_column_of_an_unknown_kind_is_told(tmp_path):
+def test_a_column_of_an_unknown_kind_is_reported(tmp_path):
     path = tmp_path / "run.msgpack"
     write_run(path, INFO, RECORDS)
     column = b"q" + RECORDS[0].events.arrived_ns.tobytes()
@@ -232,7 +232,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path, force):
     assert list(tmp_path.iterdir()) == [pipe]
 
 
-def test_a_device_is_written_to_and_a_full_one_is_told():
+def test_a_device_is_written_to_and_a_full_one_is_reported():
     with NewFile(Path("/dev/null"), force=True) as file:
         file.write(b"away")
     assert Path("/dev/null").is_char_device()

@@ -43,6 +43,6 @@ def test_a_plugin_that_cannot_be_loaded_is_named_with_its_reason():
         plugins.load("lens.exporters", "broken")
 
 
-def test_an_absent_plugin_is_told():
+def test_an_absent_plugin_is_reported():
     with pytest.raises(ConfigError, match=r"no plugin 'shout' in lens\.exporters; installed are none"):
         plugins.load("lens.exporters", "shout")

@@ -82,7 +82,7 @@ def test_cancelling_an_asyncio_task_stops_the_run(profiler, simulator):
     assert [r.status for r in records] == [Status.CANCELLED]
 
 
-def test_the_plans_example_runs_as_printed(simulator):
+def test_the_specified_example_runs_as_printed(simulator):
     profiler = (
         Profiler.builder()
         .provider(ProviderConfig.openai("gpt-4"))
@@ -128,6 +128,11 @@ def test_every_metric_is_an_attribute_and_a_wrong_name_says_what_there_is(profil
     with pytest.raises(AttributeError, match="there are"):
         _ = metrics.time_to_first_tokin
     assert "ttft_ms" in dir(metrics)
+
+
+def test_a_ramp_without_its_first_rate_is_refused(profiler):
+    with pytest.raises(ConfigError, match="a ramp needs two rates: rate=1 ramp_to=10"):
+        profiler.run_blocking("hi", ramp_to=10, duration="1s")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_what_is_no_address_is_refused_with_an_example(text):
         parse_listen(text)
 
 
-async def test_an_address_that_is_taken_is_told():
+async def test_an_address_that_is_taken_is_reported():
     (taken,) = await open_listeners("127.0.0.1:0")
     async with taken:
         port = taken.socket.getsockname()[1]

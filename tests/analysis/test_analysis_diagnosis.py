@@ -252,7 +252,7 @@ def test_a_client_that_disturbs_its_figures_says_so(client, says):
     assert says in found.says
 
 
-def test_a_clock_that_was_set_is_told():
+def test_a_clock_that_was_set_is_reported():
     assert (
         "the wall clock was set"
         in named(healthy(kept_connection=[asked(2, REUSED_CONNECTION, 50, clock_stepped=True)]), "client").says

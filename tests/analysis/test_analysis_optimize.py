@@ -99,7 +99,7 @@ def test_the_target_that_is_faster_and_cheaper_is_recommended_with_what_it_saves
     assert [one.front for one in found.standings] == [False, True]
 
 
-def test_the_plans_struct_has_the_plans_fields():
+def test_the_specified_struct_has_the_plans_fields():
     found = advice(asked("dear", 200), asked("cheap", 100))
     assert isinstance(found.current_config, Target)
     assert (found.current_config.provider, found.recommended_config.provider) == ("dear", "cheap")
@@ -306,13 +306,13 @@ def test_criteria_are_read_with_their_weights(text, weights):
 
 
 @pytest.mark.parametrize("text", ["", "latency,beauty", "latency=0", "cost=-1", "cost=x", "cost=nan", "cost=inf"])
-def test_criteria_that_are_none_are_told(text):
+def test_criteria_that_are_none_are_reported(text):
     with pytest.raises(ConfigError, match="criteria"):
         parse_criteria(text)
 
 
 @pytest.mark.parametrize("name", ["BatchHighThroughput", "batch-high-throughput", "batch_high_throughput"])
-def test_presets_have_the_plans_names_and_dashed_ones(name):
+def test_presets_have_the_specified_names_and_dashed_ones(name):
     assert preset_named(name).weights == {"throughput": 1}
 
 
@@ -321,7 +321,7 @@ def test_an_unknown_preset_names_those_that_are():
         preset_named("Fast")
 
 
-def test_the_plans_criteria_are_joined_as_the_plan_writes_them():
+def test_the_specified_criteria_are_joined_as_the_plan_writes_them():
     found = LatencyUnder(500.0).and_(CostBelow(0.01)).and_(ThroughputAbove(20.0))
     assert str(found) == "ttft_ms p95 < 500 and total_cost mean < 0.01 and tokens_per_second mean > 20"
     assert [str(one) for one in conjuncts(found)] == str(found).split(" and ")

@@ -61,7 +61,7 @@ def test_what_is_worse_by_less_than_the_tolerance_does_not_fail():
     assert "within tolerance" in {one.result for one in result.changes}
 
 
-def test_what_became_better_does_not_fail_and_is_told():
+def test_what_became_better_does_not_fail_and_is_reported():
     result = gate([run_of(1, n=150)], run_of(2, n=150, effect=0.8))
     assert not result.failed
     assert {one.name: one.result for one in result.changes}["ttft_ms mean"] == "improved"

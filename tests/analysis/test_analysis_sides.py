@@ -75,7 +75,7 @@ def test_gates_of_one_target_are_for_its_sides_alone():
     assert (found.whose, found.verdict.kept) == ("nobody: ", False)
 
 
-def test_too_few_answers_are_told():
+def test_too_few_answers_are_reported():
     found = compared_run(table_of([failed_record(target="near"), failed_record(target="far", target_index=1, index=1)],
                                   INFO2), targets=2)  # fmt: skip
     (comparison,) = found.comparisons

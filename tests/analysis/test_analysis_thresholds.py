@@ -60,7 +60,7 @@ def test_what_is_no_threshold_is_told_what_would_be(text, says):
         parse_threshold(text)
 
 
-def test_the_plans_section_of_thresholds():
+def test_the_specified_section_of_thresholds():
     section = {
         "ttft_p95_ms": 1000.0,
         "ttft_p99_ms": 2000.0,

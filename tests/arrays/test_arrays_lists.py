@@ -89,7 +89,7 @@ def test_values_are_taken_and_put_as_numpy_does(values, data):
     assert (few[0], len(few), next(iter(few))) == (3, n, 3)
 
 
-def test_an_array_changes_its_kind_as_it_is_told():
+def test_an_array_changes_its_kind_as_it_is_reported():
     assert same(ListArray([1.9, -1.9]).astype("int64"), np.array([1.9, -1.9]).astype("int64"))
     assert ListArray([0, 2]).astype(bool).tolist() == [False, True]
     assert ListArray([1]).astype("float64", copy=False).tolist() == [1.0]

@@ -114,7 +114,7 @@ def test_thresholds_kept_are_0_and_broken_are_3(runs):
     assert len(failing(broken)) == 2
 
 
-def test_the_plans_own_commands_work_with_their_flags(runs, tmp_path):
+def test_the_specified_commands_work_with_their_flags(runs, tmp_path):
     (tmp_path / "sla-config.yaml").write_text(SLA)
     ended = scripted(
         "benchmark", "-n", 25, "-c", 5, "--export", "json", "--output", tmp_path / "baseline.json", *PRICES,

@@ -165,7 +165,7 @@ def test_without_a_number_each_target_is_asked_as_often_as_a_comparison_needs(wo
         (("--providers", "ollama,anthropc", "--models", "a,b"), "anthropic"),
     ],
 )
-def test_what_cannot_be_compared_is_told(words, says, tmp_path):
+def test_what_cannot_be_compared_is_reported(words, says, tmp_path):
     ended = lll("compare", *words, cwd=tmp_path)
     assert ended.returncode == 2
     assert says in ended.stderr

@@ -181,7 +181,7 @@ def test_the_line_is_that_of_the_key(tmp_path, name, text, line):
         ('[prompts]\ntexts = ["x"]\ninput_tokens = "5"\n', "--input-tokens"),
     ],
 )
-def test_what_cannot_be_together_is_told(tmp_path, text, says):
+def test_what_cannot_be_together_is_reported(tmp_path, text, says):
     path = tmp_path / "c.toml"
     path.write_text(text)
     assert check_file(path, {}).problems == ()
@@ -200,7 +200,7 @@ def test_what_cannot_be_together_is_told(tmp_path, text, says):
         ('[providers.opnai]\nmodel = "x"\n', "did you mean openai"),
     ],
 )
-def test_a_value_that_means_nothing_is_told(tmp_path, text, says):
+def test_a_value_that_means_nothing_is_reported(tmp_path, text, says):
     path = tmp_path / "c.toml"
     path.write_text(text)
     (problem,) = check_file(path, {}).problems

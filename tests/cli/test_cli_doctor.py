@@ -63,7 +63,7 @@ def test_a_slow_proxy_is_told_from_what_lies_behind_it():
     assert told["findings"][0]["ms"] >= 290
 
 
-def test_connections_that_are_not_kept_are_told():
+def test_connections_that_are_not_kept_are_reported():
     with start(make_script(**HEALTHY, close=True)) as simulator:
         told, _ = doctor(f"{simulator.url}/v1", *FEW)
     (found,) = [finding for finding in told["findings"] if finding["cause"] == "keep-alive"]
@@ -99,7 +99,7 @@ def strict():
         ("/v1", ["-k", "sk-good-key", "-m", "medium"], "model", "small, large"),
     ],
 )
-def test_what_is_wrong_with_an_address_a_key_or_a_model_is_told(strict, path, arguments, cause, advice):
+def test_what_is_wrong_with_an_address_a_key_or_a_model_is_reported(strict, path, arguments, cause, advice):
     strict.reset()
     told, code = doctor(f"{strict.url}{path}", *arguments)
     (finding,) = told["findings"]

@@ -70,7 +70,7 @@ def test_a_figure_of_a_run_is_led_back_to_its_parts(run_file):
         (["ttft", "absent.jsonl"], "cannot read"),
     ],
 )
-def test_what_cannot_be_explained_is_told(run_file, arguments, says):
+def test_what_cannot_be_explained_is_reported(run_file, arguments, says):
     ended = lll("explain", *[run_file.parent / a if a.endswith(".jsonl") else a for a in arguments])
     assert ended.returncode == 2
     assert says in ended.stderr

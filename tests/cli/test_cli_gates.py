@@ -136,7 +136,7 @@ def test_an_agreement_that_is_built_in_has_a_name():
     assert "FAIL request 1: ttft_ms p95 < 500" in " ".join(slow.stdout.split())
 
 
-def test_an_agreement_that_is_neither_a_name_nor_a_file_is_told(tmp_path):
+def test_an_agreement_that_is_neither_a_name_nor_a_file_is_reported(tmp_path):
     ended = lll("benchmark", "--base-url", "http://127.0.0.1:9/v1", "-m", "m", "--sla", "interactiv", cwd=tmp_path)
     assert ended.returncode == 2
     assert "did you mean interactive" in ended.stderr

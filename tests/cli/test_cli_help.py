@@ -198,7 +198,7 @@ def test_without_a_command_the_help_is_shown():
     assert "Commands:" in ended.stderr
 
 
-def test_the_version_is_told():
+def test_the_version_is_reported():
     assert program("-V").stdout.startswith("llm-latency-lens ")
 
 

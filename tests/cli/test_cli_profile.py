@@ -125,7 +125,7 @@ def test_a_stream_cut_in_the_middle_keeps_what_had_come(fault, status):
     assert found["error"]
 
 
-def test_an_unknown_host_and_a_closed_port_are_told():
+def test_an_unknown_host_and_a_closed_port_are_reported():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

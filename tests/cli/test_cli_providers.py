@@ -14,7 +14,7 @@ def test_every_provider_has_a_line():
     assert [name for name in provider_names() if f"\n{name} " not in "\n" + done.output] == []
 
 
-def test_what_may_be_chosen_is_told():
+def test_what_may_be_chosen_is_reported():
     told = CliRunner().invoke(lll, ["providers"]).output
     assert "also gemini" in told
     assert "--api messages" not in told, "one API is no choice"

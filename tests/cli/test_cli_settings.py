@@ -149,7 +149,7 @@ def test_a_live_drawing_needs_a_terminal(words, ui):
     assert settings(*words).ui == ui
 
 
-def test_a_config_file_of_the_folder_is_found_and_told(tmp_path, monkeypatch, capsys):
+def test_a_config_file_of_the_folder_is_found_and_reported(tmp_path, monkeypatch, capsys):
     (tmp_path / "llm-latency-lens.toml").write_text("[load]\nconcurrency = 3\n")
     monkeypatch.chdir(tmp_path)
     assert settings().config.load.concurrency == 3

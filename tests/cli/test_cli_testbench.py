@@ -85,7 +85,7 @@ def test_the_json_goes_to_standard_output_alone(runs):
         (("report", "first.jsonl", "--tolerance", "much"), "--tolerance"),
     ],
 )
-def test_what_cannot_be_is_told(runs, words, says, monkeypatch):
+def test_what_cannot_be_is_reported(runs, words, says, monkeypatch):
     monkeypatch.chdir(runs)
     run("report", "first.jsonl", "-o", "report.json")
     done = run(*words)

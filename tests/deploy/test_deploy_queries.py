@@ -72,7 +72,7 @@ def test_what_is_grouped_by_is_a_label_of_what_is_grouped(exposition):
         assert labels <= known | {"provider", "model"}, query
 
 
-def test_the_bounds_that_a_promise_may_have_are_told():
+def test_the_bounds_that_an_slo_may_have_are_reported():
     text = (DEPLOY / "prometheus" / "recording.yml").read_text()
     assert " ".join(f"{bound:g}" for bound in LATENCY_MS) in text
 

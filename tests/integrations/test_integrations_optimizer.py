@@ -60,7 +60,7 @@ def targets():
         ]
 
 
-async def test_models_are_compared_and_the_plans_criteria_choose(targets):
+async def test_models_are_compared_and_the_specified_criteria_choose(targets):
     results = await ModelComparator(iterations=12, book=BOOK).compare_models(targets, ["Say hello"])
     assert len(results.records) == 24
     assert results.optimal_by_criteria(CRITERIA, by="latency").recommended == "vllm/quick"
@@ -95,7 +95,7 @@ def test_well_known_names_need_no_provider(name, provider, model):
     assert (found.provider, found.model) == (provider, model)
 
 
-def test_what_cannot_be_compared_is_told():
+def test_what_cannot_be_compared_is_reported():
     comparator = ModelComparator()
     with pytest.raises(ConfigError, match="unknown provider"):
         comparator.compare_models_blocking(["gpt-4", "mystery"], ["x"])
@@ -113,7 +113,7 @@ def fed(*records, **more):
     return recent
 
 
-def test_a_purpose_selects_as_the_plans_matrix_does():
+def test_a_purpose_selects_as_the_specified_matrix_does():
     recent = fed(
         *[answered("dear", 100, at_s=i) for i in range(20)], *[answered("cheap", 400, at_s=i) for i in range(20)]
     )

@@ -54,7 +54,7 @@ def test_a_case_that_fails_fails_the_suite():
 
 
 @pytest.mark.parametrize("cases", [[], [{"id": "a"}], [{"prompt": 7}]])
-def test_what_is_no_suite_is_told(profiler, cases):
+def test_what_is_no_suite_is_reported(profiler, cases):
     with pytest.raises(ConfigError):
         run_suite(profiler, cases)
 
@@ -135,7 +135,7 @@ def test_a_slow_server_fails_a_test_with_a_report_that_can_be_read(suite):
     assert report.threshold_violations[0].metric == "ttft_ms"
 
 
-def test_ini_settings_name_the_endpoint_and_a_wrong_mark_is_told(tmp_path):
+def test_ini_settings_name_the_endpoint_and_a_wrong_mark_is_reported(tmp_path):
     (tmp_path / "test_it.py").write_text(
         "import pytest\n"
         "@pytest.mark.latency_lens(tft_ms=5)\n"

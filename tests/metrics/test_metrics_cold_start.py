@@ -112,7 +112,7 @@ def test_a_cache_that_warms_up_is_seen():
     assert (found.cache_hit_from, found.cache_saves_ms) == (4, pytest.approx(80))
 
 
-def test_the_servers_own_load_time_is_told():
+def test_the_servers_own_load_time_is_reported():
     loaded = msgspec.structs.replace(asked(0, 8000), server_timing_ms={"ollama_load": 7900.0})
     assert cold_start(table_of([loaded, asked(1, 90)])).load_ms == 7900
 

@@ -43,7 +43,7 @@ def good(*records, slos):
     return summarize(records, slos=parse_slos(slos)).good
 
 
-def test_a_request_is_good_when_it_kept_every_promise():
+def test_a_request_is_good_when_it_met_every_slo():
     quick, slow_start, slow_pace = record((100, 110)), record((300, 310)), record((100, 180))
     assert good(quick, slow_start, slow_pace, slos="ttft:200 tpot:50") == 1
     assert good(quick, slow_start, slow_pace, slos="ttft:200") == 2

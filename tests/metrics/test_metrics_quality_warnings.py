@@ -89,7 +89,7 @@ def test_a_client_that_lags_is_named_before_a_proxy_is_blamed():
 
 
 @pytest.mark.parametrize("change", QUIET)
-def test_what_is_too_small_to_matter_is_not_told(change):
+def test_what_is_too_small_to_matter_is_not_reported(change):
     assert quality_warnings(msgspec.structs.replace(CLEAN, **change)) == []
 
 

@@ -80,6 +80,6 @@ def test_failures_are_counted():
         ({"asked_per_s": 10.0, "sent_per_s": 10.0, "lag_p99_us": 15_000.0}, "up to 15 ms late"),
     ],
 )
-def test_a_schedule_that_was_not_kept_is_told(row, says):
+def test_a_schedule_that_was_not_kept_is_reported(row, says):
     (said,) = pacing_warnings([StageRow(name="x", requests=9, failed=0, **row)])
     assert says in said

@@ -82,7 +82,7 @@ def test_gaps_are_pooled_over_requests():
     assert found.distributions["inter_chunk_ms"].max == 30
 
 
-def test_costs_add_up_exactly_and_unknown_ones_are_told():
+def test_costs_add_up_exactly_and_unknown_ones_are_reported():
     book = PriceBook([parse_price("in=0.1,out=0.2")])
     one = record(usage=Usage(input_tokens=1, output_tokens=1))
     found = summarize([one] * 3, book=book)
@@ -118,7 +118,7 @@ def test_buffering_is_suspected_when_tokens_come_together():
     assert says([record(events=stream)], "50 % of tokens arrived coalesced")
 
 
-def test_stamps_of_the_reader_and_guessed_tokens_are_told():
+def test_stamps_of_the_reader_and_guessed_tokens_are_reported():
     assert says([record(stamp_kind="read")], "no kernel timestamps")
     assert says([record(usage=None)], "no token counts")
     assert says([record(tokens=20)], "distributes")

@@ -1,4 +1,4 @@
-"""`lll monitor` in a process of its own: its pages, its signals, its webhook, and the plan's configurations."""
+"""`lll monitor` in a process of its own: its pages, its signals, its webhook, and the specified configurations."""
 
 import contextlib
 import json
@@ -179,7 +179,7 @@ export:
 """
 
 
-def test_the_plans_configuration_works_as_printed(url, tmp_path):
+def test_the_specified_configuration_works_as_printed(url, tmp_path):
     import os
 
     config = tmp_path / "monitor-config.yaml"
@@ -217,7 +217,7 @@ def test_a_mistake_is_told_before_anything_is_asked(url, more, says):
     assert says in done.stderr
 
 
-def test_a_port_that_is_taken_is_told(url):
+def test_a_port_that_is_taken_is_reported(url):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(

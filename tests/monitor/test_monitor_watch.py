@@ -21,7 +21,7 @@ def test_a_promise_is_read_as_it_is_typed(text, metric, objective):
 
 
 @pytest.mark.parametrize("text", ["ttft<1000", "ttft 99%", "ttft<1000 100%", "tft<1 99%", "success", "itl<5 99%", ""])
-def test_what_is_no_promise_is_told(text):
+def test_what_is_no_slo_is_reported(text):
     with pytest.raises(ConfigError):
         parse_objective(text)
 

@@ -185,7 +185,7 @@ def test_a_handshake_costs_its_round_trip(tmp_path):
         check_charged(measure, tcp=RTT_MS, tls=RTT_MS)  # TLS 1.3: one round trip
 
 
-def test_what_the_wire_loses_is_sent_again_and_told():
+def test_what_the_wire_loses_is_sent_again_and_reported():
     with network(loss_percent=12) as made, made.server():
         done = made.lll(
             "benchmark", "--base-url", f"http://{FAR}:8080/v1", "-m", "m", "-n", 24, "-c", 8,

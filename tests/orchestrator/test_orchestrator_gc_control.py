@@ -27,7 +27,7 @@ def test_nothing_is_collected_while_it_is_quiet():
     assert Cycle.gone == 3000
 
 
-def test_too_much_that_waits_is_collected_once_and_told():
+def test_too_much_that_waits_is_collected_once_and_reported():
     with gc_disabled() as watch:
         watch.look()
         assert watch.warnings() == ()

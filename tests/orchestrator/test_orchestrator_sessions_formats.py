@@ -65,7 +65,7 @@ def test_every_format_has_a_file():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_a_format_that_is_named_is_the_one_that_is_told(path):
+def test_a_format_that_is_named_is_the_one_that_is_reported(path):
     found = told(path)
     assert told(path, found["format"]) == found
 

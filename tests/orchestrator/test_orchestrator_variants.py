@@ -121,7 +121,7 @@ def test_a_provider_without_service_tiers_is_named():
         ways(replace(TARGET, provider="ollama"), factors=("tier",))
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path):
     with pytest.raises(FileError, match="absent"):
         parse_variant(f"a:@{tmp_path}/absent")
 

@@ -133,7 +133,7 @@ def test_a_file_that_is_not_there_is_named():
         standard_book(source="/nowhere")
 
 
-def test_the_plans_own_prices_are_kept_under_a_name():
+def test_the_specified_prices_are_kept_under_a_name():
     book = standard_book(source=FIXED_SET)
     assert (book.find("openai", "gpt-5").input, book.find("openai", "gpt-5").output) == (30, 60)
     assert book.find("anthropic", "claude-3-7-sonnet-20250219").output == 15

@@ -94,7 +94,7 @@ def test_a_key_is_read_out_of_the_keyring(keyring):
         found(api_key_keyring="openai")
 
 
-def test_a_keyring_that_cannot_be_opened_is_told(monkeypatch, keyring):
+def test_a_keyring_that_cannot_be_opened_is_reported(monkeypatch, keyring):
     from keyring.backends.fail import Keyring
 
     keyring.set_keyring(Keyring())

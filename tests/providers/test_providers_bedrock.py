@@ -172,7 +172,7 @@ def test_a_whole_conversation_turn_holds_all_of_it_at_once():
         (b"<html>", "protocol_error"),
     ],
 )
-def test_a_whole_answer_that_is_none_is_told(document, category):
+def test_a_whole_answer_that_is_none_is_reported(document, category):
     assert ConverseReader(whole(document)).read().category == category
 
 

@@ -76,7 +76,7 @@ def test_a_stream_of_messages_is_read_as_one_of_deltas():
     assert reading_of(chat(message)).text == "Hi"
 
 
-def test_text_under_an_unknown_name_is_told():
+def test_text_under_an_unknown_name_is_reported():
     found = reading_of(chat(*[delta(musings=f"part {i}") for i in range(3)], delta(content="a")))
     (warning,) = found.warnings
     assert warning.startswith("3 events held text under `choices[].delta.musings`, which is not read")

@@ -147,7 +147,7 @@ def test_a_document_is_one_chunk_or_a_list_of_them(packed):
         ({"error": {"message": "it broke"}}, "stream_error", "it broke"),
     ],
 )
-def test_a_document_that_is_no_answer_is_told(document, category, says):
+def test_a_document_that_is_no_answer_is_reported(document, category, says):
     found = reading_of(whole(document))
     assert found.category == category
     assert says in found.failure.message

@@ -180,7 +180,7 @@ def test_a_document_holds_all_of_it_at_once():
         ({"error": {"message": "it broke"}, "status": "failed"}, "stream_error", "it broke"),
     ],
 )
-def test_a_document_that_is_no_answer_is_told(document, category, says):
+def test_a_document_that_is_no_answer_is_reported(document, category, says):
     found = reading_of(whole(document))
     assert found.category == category
     assert says in found.failure.message

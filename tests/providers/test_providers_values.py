@@ -19,7 +19,7 @@ from lens.providers.values import (
 )
 
 
-def test_token_counts_are_those_that_were_told():
+def test_token_counts_are_those_that_were_reported():
     assert parse_usage({"prompt_tokens": None}) is None
     assert parse_usage({"prompt_tokens": True, "completion_tokens": 3}).input_tokens is None
     assert sum_known(None, None) is None

@@ -131,7 +131,7 @@ def test_a_redirect_is_not_followed_because_credentials_would_go_along():
     assert other.got == []
 
 
-def test_an_answer_that_drips_does_not_hold_a_push_for_ever():
+def test_an_answer_that_drips_does_not_hold_a_push_without_end():
     with backend(*[Answer(400, b"x" * 200, drip_s=2.0)] * 3) as found:
         began = time.monotonic()
         with pytest.raises(TransportError):

@@ -118,7 +118,7 @@ def test_no_column_is_cut_on_a_desk(browser, tmp_path, name):
     browser("Emulation.clearDeviceMetricsOverride")
 
 
-def test_the_head_says_what_was_measured_how_and_what_came_of_it(browser, tmp_path):
+def test_the_head_says_what_was_measured_how_and_the_outcome(browser, tmp_path):
     show(browser, tmp_path, PAGES["two"]())
     head = browser.run("document.querySelector('header').textContent")
     assert "https://api.example/v1/chat/completions" in head

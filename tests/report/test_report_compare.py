@@ -43,5 +43,5 @@ def test_a_wide_page_says_how_sure_it_is():
     assert "-60.00 to -40.00" not in page(SHIFT)
 
 
-def test_what_could_not_be_compared_is_told():
+def test_what_could_not_be_compared_is_reported():
     assert "too few requests succeeded on both sides to compare them" in page()

@@ -115,7 +115,7 @@ def test_prefill_is_told_with_its_intervals():
     assert "per cached" not in shown
 
 
-def test_prefill_that_noise_hides_is_not_told():
+def test_prefill_that_noise_hides_is_not_reported():
     tokens = np.linspace(100, 4000, 50)
     noise = np.random.default_rng(1).normal(0, 50, 50)
     fitted = msgspec.structs.replace(RUN, sessions=None, prefill=fit_prefill(50 + noise, tokens, np.zeros(50)))

@@ -12,7 +12,7 @@ from lens.results.request_metrics import RequestMetrics
 PRICED = RequestMetrics(full_record(), PriceBook((parse_price("in=3,out=15"),)))
 
 
-def test_it_says_what_was_asked_and_what_came_of_it():
+def test_it_says_what_was_asked_and_the_outcome():
     metrics = RequestMetrics(record(text="hello"))
     assert (metrics.provider, metrics.model, metrics.status, metrics.ok) == ("openai", "gpt-4", "Success", True)
     assert (metrics.text, metrics.error, metrics.info) == ("hello", None, None)

@@ -33,7 +33,7 @@ def test_costs_are_at_the_prices_that_were_given(tmp_path):
     assert saved.summary.total_cost == 84 == sum(one.total_cost for one in saved.requests)
 
 
-def test_what_is_cut_off_is_told(tmp_path):
+def test_what_is_cut_off_is_reported(tmp_path):
     path = tmp_path / "run.jsonl"
     lens.write_run(path, INFO, RECORDS)
     path.write_bytes(path.read_bytes()[:-20])

@@ -55,6 +55,6 @@ def test_limits_that_are_off_are_not_shown():
 
 
 @pytest.mark.parametrize(("scheme", "told"), [("https", "not checked"), ("http", None)])
-def test_certificates_that_are_not_checked_are_told(scheme, told):
+def test_certificates_that_are_not_checked_are_reported(scheme, told):
     found = shown(base_url=f"{scheme}://api.example/v1", insecure=True)
     assert found["targets"][0].get("certificates") == told

@@ -200,7 +200,7 @@ def test_what_is_not_one_run_is_refused(tmp_path, changes, why):
     assert not (tmp_path / "all.jsonl").exists()
 
 
-def test_shards_that_began_apart_are_told(tmp_path):
+def test_shards_that_began_apart_are_reported(tmp_path):
     paths = [
         made(tmp_path, "0.jsonl", shard="0/2", wall_clock=clock()),
         made(tmp_path, "1.jsonl", shard="1/2", wall_clock=clock(), records=[record(index=1)],

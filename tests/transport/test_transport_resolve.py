@@ -41,7 +41,7 @@ async def test_a_name_is_looked_up_once_and_the_lookup_is_timed():
         ("a" * 70 + ".example", "any", (), "that is not a host name"),
     ],
 )
-async def test_an_address_that_is_none_is_told(host, family, pinned, says):
+async def test_an_address_that_is_none_is_reported(host, family, pinned, says):
     with pytest.raises(ResolveError, match=says):
         await resolve(host, 80, family, pinned)
 

@@ -51,7 +51,7 @@ PATHS = (
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("token", [None, "", "the-toke", "the-token2", "ümlaut"])
-async def test_without_the_token_nothing_is_told(app, path, token):
+async def test_without_the_token_nothing_is_reported(app, path, token):
     page = await get(app, path, ("run", "one.jsonl"), token=token)
     assert page.status == 403
     assert b"fast-1" not in page.body

@@ -97,7 +97,7 @@ def test_figures_and_the_baseline_are_kept_in_the_folder_until_the_file_changes(
     assert Folder(root).baseline is None
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(root):
+def test_a_folder_that_cannot_be_written_to_is_reported(root):
     folder = Folder(root)
     (root / STATE).mkdir()
     folder.star("one.jsonl")

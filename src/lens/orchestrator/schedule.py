@@ -92,9 +92,9 @@ def pattern_of(load: LoadConfig) -> Pattern:
         return "sweep"
     if load.idle_gaps_ns:
         return "idle"
-    if load.rate_per_s is not None:
-        return "rate" if load.ramp_to_per_s is None else "ramp"
-    return "iterations"
+    if load.ramp_to_per_s is not None:
+        return "ramp"
+    return "iterations" if load.rate_per_s is None else "rate"
 
 
 def times_ns(stage: Stage) -> Times:

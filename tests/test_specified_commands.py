@@ -1,4 +1,4 @@
-"""The plan's code blocks as they are printed, nothing added and nothing left out, in a world where they can run.
+"""Code blocks of the specification as printed, nothing added and nothing left out, in a world where they can run.
 
 A proxy stands between the program and the world: the providers' names lead to a simulator with a certificate for them,
 the names of backends to one that takes what is pushed. Commands that last for minutes are ended by Ctrl-C once they
@@ -20,8 +20,8 @@ import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import plan_blocks
 import pytest
+import specified
 from waiting import HANG_S, wait_until
 
 from lens.simulator import make_script, start_thread
@@ -119,9 +119,9 @@ def world(tmp_path_factory):
         (folder / name).write_text("Hello\nHow are you?\n")
     (folder / "tests" / "prompts.json").write_text(json.dumps([{"id": "greet", "prompt": "Hello"}]))
     (folder / "sla-config.yaml").write_text(SLA)
-    (folder / "production-baseline.toml").write_text(plan_blocks.CONFIG)
-    (folder / "optimizer" / "llm-latency-lens.toml").write_text(plan_blocks.CONFIG)
-    (folder / "monitor.yaml").write_text(plan_blocks.MONITOR_CONFIG)
+    (folder / "production-baseline.toml").write_text(specified.CONFIG)
+    (folder / "optimizer" / "llm-latency-lens.toml").write_text(specified.CONFIG)
+    (folder / "monitor.yaml").write_text(specified.MONITOR_CONFIG)
     script = make_script(ttft="10ms", itl="1ms", tokens=20, usage="always")
     with (
         start_thread(script, tls=True, names=PROVIDERS) as simulator,
@@ -135,11 +135,11 @@ def world(tmp_path_factory):
         yield made
 
 
-@pytest.mark.parametrize("name", plan_blocks.COMMANDS)
+@pytest.mark.parametrize("name", specified.COMMANDS)
 def test_a_command_runs_as_printed(name, world):
     if name == "performance thresholds" and not (world.folder / "baseline.json").exists():
-        world.run(plan_blocks.COMMANDS["performance baseline"])
-    done = world.run(plan_blocks.COMMANDS[name])
+        world.run(specified.COMMANDS["performance baseline"])
+    done = world.run(specified.COMMANDS[name])
     assert done.returncode == 0, f"{done.stdout[-800:]}{done.stderr}"
     if name == "provider comparison":
         assert "claude-4.1-sonnet" in done.stdout
@@ -151,13 +151,13 @@ def test_a_command_runs_as_printed(name, world):
 
 
 def test_a_constant_rate_is_sent_and_written(world):
-    done = world.ended_by(signal.SIGINT, plan_blocks.LONG_COMMANDS["constant rate test"])
+    done = world.ended_by(signal.SIGINT, specified.LONG_COMMANDS["constant rate test"])
     assert done.returncode == (0 if LONG else 130), done.stderr
     assert "llm_latency_lens_ttft_ms_bucket" in (world.folder / "results.prom").read_text()
 
 
 def test_a_config_file_is_obeyed_written_where_it_says_and_pushed(world):
-    done = world.ended_by(signal.SIGINT, plan_blocks.LONG_COMMANDS["beta benchmark"])
+    done = world.ended_by(signal.SIGINT, specified.LONG_COMMANDS["beta benchmark"])
     assert done.returncode == (0 if LONG else 130), done.stderr
     assert 'provider="anthropic"' in (world.folder / "metrics.prom").read_text()
     assert any("//observatory:9091/metrics/job/" in path for _, path in world.got)
@@ -165,7 +165,7 @@ def test_a_config_file_is_obeyed_written_where_it_says_and_pushed(world):
 
 
 def test_a_provider_is_recommended_by_the_config_of_the_folder(world):
-    command, folder = plan_blocks.LONG_COMMANDS["v1 optimize"], world.folder / "optimizer"
+    command, folder = specified.LONG_COMMANDS["v1 optimize"], world.folder / "optimizer"
     done = world.ended_by(signal.SIGINT, command, folder, answers=20)
     assert done.returncode == (0 if LONG else 130), done.stderr
     assert "settings from llm-latency-lens.toml" in done.stderr
@@ -173,27 +173,27 @@ def test_a_provider_is_recommended_by_the_config_of_the_folder(world):
 
 
 def test_without_a_config_file_optimize_says_what_to_give(world, tmp_path):
-    done = world.run(plan_blocks.LONG_COMMANDS["v1 optimize"], tmp_path)
+    done = world.run(specified.LONG_COMMANDS["v1 optimize"], tmp_path)
     assert done.returncode == 2
     assert "llm-latency-lens.toml of this folder is found" in done.stderr
 
 
 def test_the_monitor_probes_and_pushes_until_it_is_ended(world):
     del world.got[:]
-    done = world.ended_by(signal.SIGTERM, plan_blocks.MONITOR + " --listen ''", answers=4)
+    done = world.ended_by(signal.SIGTERM, specified.MONITOR + " --listen ''", answers=4)
     assert done.returncode == 0, done.stderr
     assert {path.split("/")[2] for _, path in world.got} == {"prometheus:9090", "influxdb:8086"}
     assert any("db=llm_metrics" in path for _, path in world.got)
 
 
 def test_the_arguments_of_the_deployment_are_those_of_the_monitor(world):
-    words = [word.replace("/config/monitor-config.yaml", "monitor.yaml") for word in plan_blocks.MONITOR_OF_KUBERNETES]
+    words = [word.replace("/config/monitor-config.yaml", "monitor.yaml") for word in specified.MONITOR_OF_KUBERNETES]
     done = world.run([*words, "--once", "--listen="])
     assert done.returncode == 0, done.stderr
 
 
 def test_the_variables_of_the_environment_are_obeyed(world, tmp_path):
-    named = dict(re.findall(r'^export (\w+)="?([^"\n]*)"?$', plan_blocks.ENVIRONMENT, re.MULTILINE))
+    named = dict(re.findall(r'^export (\w+)="?([^"\n]*)"?$', specified.ENVIRONMENT, re.MULTILINE))
     assert named.pop("LLL_CONFIG_FILE") == "/path/to/config.toml"
     (tmp_path / "config.toml").write_text('[providers.openai]\nmodel = "gpt-4"\n[load]\niterations = 30\n')
     done = world.run("llm-latency-lens benchmark", tmp_path, **named, LLL_CONFIG_FILE="config.toml")
@@ -202,36 +202,36 @@ def test_the_variables_of_the_environment_are_obeyed(world, tmp_path):
     assert 'le="+Inf"} 30' in written.read_text()
 
 
-@pytest.mark.parametrize("name", plan_blocks.PROGRAMS)
+@pytest.mark.parametrize("name", specified.PROGRAMS)
 def test_a_program_runs(name, world):
-    running = world.start(["-c", plan_blocks.PROGRAMS[name]])
+    running = world.start(["-c", specified.PROGRAMS[name]])
     out, err = running.communicate(timeout=HANG_S)
     assert (running.returncode, err) == (0, "")
     if name == "library integration":
         assert re.fullmatch(r"TTFT: \d+\.\d\dms\nThroughput: \d+\.\d\d tokens/sec\nCost: \$\d\.\d{4}\n", out)
 
 
-@pytest.mark.parametrize("command", plan_blocks.REFERENCE)
+@pytest.mark.parametrize("command", specified.REFERENCE)
 def test_a_command_has_the_options_of_the_reference(command, world):
     flag = "--help-all" if command in ("profile", "benchmark") else "--help"
     shown = world.run(f"llm-latency-lens {command} {flag}").stdout
-    for option in plan_blocks.REFERENCE[command].split():
+    for option in specified.REFERENCE[command].split():
         assert re.search(rf"{option}\b", shown), option
 
 
 def test_outputs_have_the_fields_of_the_examples_in_their_order(world):
     profile = f"llm-latency-lens profile {TARGET} --prompt Hello --export "
     fields = list(json.loads(world.run(profile + "json").stdout))
-    wanted = list(json.loads(plan_blocks.REQUEST_JSON))
+    wanted = list(json.loads(specified.REQUEST_JSON))
     assert [name for name in fields if name in wanted] == wanted
-    assert world.run(profile + "csv").stdout.startswith(plan_blocks.CSV_HEAD)
+    assert world.run(profile + "csv").stdout.startswith(specified.CSV_HEAD)
 
 
 def test_the_exposition_has_the_names_kinds_and_labels_of_the_examples(world):
     shown = world.run(
         "llm-latency-lens profile --provider openai --model gpt-4 --prompt Hello --export prometheus"
     ).stdout
-    for line in plan_blocks.PROMETHEUS.splitlines():
+    for line in specified.PROMETHEUS.splitlines():
         if line.startswith("# TYPE"):
             assert line in shown
         elif not line.startswith("#"):
@@ -244,7 +244,7 @@ def test_a_point_has_the_tags_and_fields_of_the_example(world):
     shown = world.run(
         "llm-latency-lens profile --provider openai --model gpt-4 --prompt Hello --export influxdb"
     ).stdout
-    series, fields, at = plan_blocks.INFLUX.split(" ")
+    series, fields, at = specified.INFLUX.split(" ")
     point = next(line for line in shown.splitlines() if line.startswith(series))
     assert {one.split("=")[0] for one in fields.split(",")} <= {
         one.split("=")[0] for one in point.split(" ")[1].split(",")

@@ -1,6 +1,6 @@
-"""The code blocks of the project's plan: commands, configurations and outputs as they are printed there.
+"""The code blocks of the specification: commands, configurations and outputs as they are printed there.
 
-Programs are those of the plan, which has them in Rust, written in Python name by name.
+Programs are those of the specification, which has them in Rust, written in Python name by name.
 """
 
 COMMANDS = {
