@@ -11,6 +11,7 @@ from handmade import TEXT, events, record
 
 from lens.metrics.distribution import distribution
 from lens.metrics.quality_warnings import CHECKS, quality_warnings
+from lens.metrics.session_summary import SessionSummary
 from lens.metrics.summarize import summarize
 from lens.model import Connection, TcpInfo, Usage
 from lens.pricing import Price, PriceBook
@@ -29,6 +30,11 @@ def lag(us, gap_ms):
     return {"distributions": having(client_lag_us=[us] * 100, inter_chunk_ms=[gap_ms] * 100)}
 
 
+def slow_client(share):
+    parts = {"model": 1 - share, "tool": 0.0, "think": 0.0, "client": share}
+    return {"sessions": SessionSummary(complete=9, failed=0, unfinished=0, parts=parts)}
+
+
 TABLE = [
     (lag(600, 20.0), "client lag is 3 % of ITL (p95 0.60 ms of 20.00 ms): do not trust ITL"),
     ({"stamp_kinds": {"read": 1000}}, "all requests have no kernel timestamps"),
@@ -41,6 +47,7 @@ TABLE = [
     ({"token_evidence": {"assumed_beyond_what_came": 4}}, "more tokens are claimed for 4 answers than came"),
     ({"token_evidence": {"spread": 4}}, "ITL of 4 requests distributes"),
     ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.5 ms (p99) after their time"),
+    (slow_client(0.05), "5 % of the time of sessions is this client's, whose turns started late"),
     ({"successes": 880}, "12 % of requests failed"),
     ({"retries": 3}, "3 attempts were repeated"),
     ({"retries": 1}, "1 attempt was repeated"),
@@ -56,6 +63,7 @@ TABLE = [
     ({"unpriced": 2, "total_cost": Decimal(1), "unpriced_reason": "no usage"}, "2 answers have no known cost"),
 ]
 QUIET = [
+    slow_client(0.01),
     lag(600, 40.0),
     {"distributions": having(schedule_lag_us=[900.0] * 100)},
     {"coalesced_share": None},

@@ -21,6 +21,7 @@ SCHEDULE_LAG_US = 1000
 FAILED_SHARE = 0.01
 RETRANSMIT_SHARE = 0.01
 CACHED_SHARE = 0.5
+CLIENT_SHARE_OF_TASK = 0.02
 SHORTEST_S = 1.0
 FEWEST_REQUESTS = 20  # for a p95
 READ_FROM = ("client_lag_us", "inter_chunk_ms", "schedule_lag_us")  # metrics whose distributions are looked at
@@ -178,6 +179,14 @@ def _few(summary: Summary) -> str | None:
     return f"{few} too few for a tail: a p95 needs {FEWEST_REQUESTS}, a p99 100"
 
 
+def _late_turns(summary: Summary) -> str | None:
+    share = summary.sessions.parts.get("client", 0.0) if summary.sessions else 0.0
+    if share < CLIENT_SHARE_OF_TASK:
+        return None
+    late = f"{percent(share)} of the time of sessions is this client's, whose turns started late"
+    return f"{late}: lower -c or --session-rate"
+
+
 def _short(summary: Summary) -> str | None:
     if summary.window_s is None or summary.requests < 2 or summary.window_s >= SHORTEST_S:
         return None
@@ -222,6 +231,7 @@ CHECKS: tuple[Callable[[Summary], str | None], ...] = (
     _beyond,
     _tokens,
     _schedule,
+    _late_turns,
     _failed,
     _retries,
     _loss,

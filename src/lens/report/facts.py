@@ -66,6 +66,8 @@ def tool_facts(record: Record) -> Iterator[tuple[str, str]]:
 
 def outcome_facts(record: Record, error: str | None) -> Iterator[tuple[str, str]]:
     """Yield how it ended, and what went wrong. error: of metrics.rows.error_texts."""
+    if record.session is not None:
+        yield "session", f"{clean(record.session.session_id)}, turn {record.session.turn} of {record.session.turns}"
     for attempt in record.tries:
         status = f"HTTP {attempt.http_status} " if attempt.http_status else ""
         why = clean(attempt.message or "")

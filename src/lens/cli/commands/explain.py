@@ -27,6 +27,8 @@ PERCENTS = (50.0, 95.0)
 _NAME = 12  # width of the names at the left
 # Fields of a definition that say how it is computed, which is no text.
 _CODE = ("column", "pooled", "of_run", "by_slice")
+# Of these --goodput names the promises.
+_GOODPUTS = ("goodput_rps", "goodput_sessions_per_second")
 
 
 @with_options(EXPLAIN, SLOS, PRICES)
@@ -74,7 +76,7 @@ def _check(ctx: click.Context, metric: str | None, file: Path | None) -> None:
         return
     name = metric_and_statistic(metric)[0].name
     goodput, prices = given_options(ctx, ("Metrics",)), given_options(ctx, ("Output",), but=("as_json",))
-    idle = [*([] if name == "goodput_rps" else goodput), *([] if "cost" in name else prices)]
+    idle = [*([] if name in _GOODPUTS else goodput), *([] if "cost" in name else prices)]
     if idle:
         raise ConfigError(f"explain {name}: {', '.join(idle)} has no effect on it")
 
@@ -88,7 +90,8 @@ def _print_json(metrics: list[Metric]) -> None:
 def _print_definition(metric: Metric) -> None:
     echo(metric.name)
     better = f"{metric.better} is better" if metric.better else "neither more nor less is better"
-    per = {"pooled": "many a request, pooled over all", "run": "of a whole run"}.get(metric.kind, "one a request")
+    one = "one a session, at the turn that ended last" if metric.of_session else "one a request"
+    per = {"pooled": "many a request, pooled over all", "run": "of a whole run"}.get(metric.kind, one)
     failed = "of a request that failed too, where it was measured" if metric.partial else "of successes only"
     _line("formula", metric.formula)
     _line("unit", f"{metric.unit}; {better}")
@@ -146,7 +149,7 @@ def _usd(amount: Decimal) -> str:
 def _print_whole(metric: Metric, value: float | None, summary: Summary) -> None:
     """The parts of a figure of a whole run."""
     if value is None:
-        hint = "; name the promises: --goodput ttft:200 tpot:50" if metric.name == "goodput_rps" else ""
+        hint = "; name the promises: --goodput ttft:200 tpot:50" if metric.name in _GOODPUTS else ""
         raise ConfigError(f"explain {metric.name}: it was not measured in this run{hint}")
     _line("value", f"{value:.6g} {metric.unit}")
     _line("requests", f"{summary.requests}, of which {summary.successes} succeeded")
@@ -154,6 +157,8 @@ def _print_whole(metric: Metric, value: float | None, summary: Summary) -> None:
         _line("window", f"{summary.window_s:.6f} s, from the first start to the last end")
     if metric.name == "output_tokens_per_second":
         _line("tokens", f"{summary.output_tokens} of output")
+    if metric.name in _GOODPUTS and summary.sessions is not None:
+        _line("sessions", f"{summary.sessions.good} kept {', '.join(summary.slos)} in every turn")
     if metric.name == "goodput_rps":
         _line("good", f"{summary.good} kept {', '.join(summary.slos)}")
     if metric.name == "error_rate":
