@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from handmade import TEXT, events, failed_record, full_record, record
+from handmade import MS, TEXT, events, failed_record, full_record, record
 
-from lens.analysis.evidence import examples
+from lens.analysis.evidence import Request, examples, used
 from lens.metrics import definitions
 from lens.metrics.builder import table_of
 from lens.metrics.definitions import METRICS, Metric
+from lens.model import Judgement, TextMarks, ToolCall
 from lens.pricing import PriceBook, parse_price
 
 BOOK = PriceBook([parse_price("in=1,out=1")])
@@ -100,3 +101,21 @@ def test_a_metric_defined_at_run_time_is_explained_from_what_it_says_it_reads():
     assert used[3][0] == "TCP_INFO"
     assert used[4] == ("weather", None, "")
     assert used_of("one", record())[2] == [("formula", None, "1")]
+
+
+def lines_of(name, **more):
+    request = Request(table_of([record(**more)]))
+    return [(one.what, one.at_ns, one.says) for one in used(METRICS[name], request)]
+
+
+def test_tool_calls_marks_and_verdicts_are_told():
+    call = ToolCall(name="f", first_ns=3 * MS, last_ns=9 * MS, deltas=2, valid=True)
+    assert lines_of("tool_ready_ms", tool_calls=(call,)) == [
+        ("f: first event", 3 * MS, "2 events, arguments complete"), ("f: last event", 9 * MS, "")
+    ]  # fmt: skip
+    assert lines_of("tool_ready_ms")[0][2] == "none"
+    marks = TextMarks(sentence_ns=3 * MS, line_ns=4 * MS)
+    assert [name for name, _, _ in lines_of("first_line_ms", text_marks=marks)] == ["first sentence", "first line"]
+    assert lines_of("first_line_ms")[0][2].startswith("not read")
+    assert lines_of("valid", judged=Judgement(valid=False, reason="why")) == [("not valid", None, "why")]
+    assert lines_of("valid")[0][2] == "nothing: give --expect"

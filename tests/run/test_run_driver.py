@@ -205,6 +205,8 @@ LOAD = {
 PROMPTS = {
     "expect": Row({"prompts": {"expect": ["regex:[a-z]+"]}},
         lambda r: all(one.judged.valid and one.judged.usable_ns for one in r.records) and r.summary.valid_rate == 1),
+    "expect with abort": Row({"prompts": {"expect": ["json"]}, "thresholds": ["valid_rate>0.9 abort"],
+        "load": {"iterations": 40}}, lambda r: len(r.records) < 40 and r.summary.valid_rate == 0),
     "expect refused": Row({"prompts": {"expect": ["jsn"]}}, refused="--expect 'jsn'"),
     "texts": Row({"prompts": {"texts": ["a b c d e f g h"]}}, lambda r: len(set(inputs(r))) == 1),
     "system": Row({"prompts": {"system": "be brief"}}, succeeded),
@@ -352,6 +354,7 @@ RUN = {
     "monitor": Row({"monitoring": {"interval": "5s"}}, count(3)),
     "thresholds": Row({"thresholds": ["ttft_p50<0.001", "ttft_p50<60000"]},
         lambda r: [one.failed for one in r.verdicts] == [True, False] and r.exit_code == 3),
+    "thresholds of what is not expected": Row({"thresholds": ["valid_rate>0.5"]}, refused="valid_rate is measured of"),
     "thresholds refused": Row({"thresholds": ["ttfx_p50<1"]}, refused="ttfx_p50"),
     "labels": Row({"labels": {"site": "here"}}, lambda r: r.info.labels == {"site": "here"}),
     "name": Row({"profile": {"name": "nightly"}}, lambda r: r.info.config["name"] == "nightly"),

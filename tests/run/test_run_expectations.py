@@ -8,9 +8,11 @@ import pytest
 from handmade import MS, TEXT, events, failed_record, record, stamps
 from waiting import HANG_S
 
+from lens.config.settings import PromptConfig, RunConfig
 from lens.errors import ConfigError, FileError
+from lens.metrics.goodput import parse_slos
 from lens.model import Events, ToolCall
-from lens.run.expectations import expectations, judged
+from lens.run.expectations import check_expected, expectations, judge_of, judged
 
 SCHEMA = {
     "type": "object", "required": ["city"], "properties": {"city": {"type": "string", "pattern": "^[A-Z]"}},
@@ -136,3 +138,17 @@ def test_a_schema_that_cannot_be_used_is_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(FileError, match="cannot read"):
         expectations([f"schema:{path}"])
+
+
+def test_what_nobody_expects_is_judged_by_nobody():
+    assert judge_of(()) is None
+    assert judge_of(("json",))(answer("[1]")).judged.valid
+
+
+def test_an_slo_about_valid_answers_needs_an_expectation():
+    slos = parse_slos("ttft:100 valid")
+    assert [str(one) for one in slos] == ["ttft_ms <= 100", "valid >= 1"]
+    with pytest.raises(ConfigError, match="valid is measured of what is expected"):
+        check_expected(RunConfig(), (), slos)
+    check_expected(RunConfig(), (), slos[:1])
+    check_expected(RunConfig(prompts=PromptConfig(expect=("json",))), (), slos)

@@ -229,6 +229,33 @@ def _session(request: Request, metric: Metric) -> Sequence[Used]:
     return found
 
 
+def _tool_calls(request: Request, _: Metric) -> Sequence[Used]:
+    """Return the events that a tool call began and ended with."""
+    found = []
+    for call in request.record.tool_calls:
+        events = "" if call.deltas is None else f"{call.deltas} events, "
+        valid = {True: "arguments complete", False: "arguments incomplete", None: "arguments are a text"}[call.valid]
+        found.append(Used(f"{call.name}: first event", call.first_ns, f"{events}{valid}"))
+        if call.last_ns != call.first_ns:
+            found.append(Used(f"{call.name}: last event", call.last_ns))
+    return found or [Used("tool calls", None, "none")]
+
+
+def _text_marks(request: Request, _: Metric) -> Sequence[Used]:
+    marks = request.record.text_marks
+    if marks is None:
+        return [Used("text", None, "not read: profile, --save-text and --expect read it")]
+    times = (("first sentence", marks.sentence_ns), ("first line", marks.line_ns), ("code block", marks.code_block_ns))
+    return [Used(name, at) for name, at in times if at is not None]
+
+
+def _judgement(request: Request, _: Metric) -> Sequence[Used]:
+    judged = request.record.judged
+    if judged is None:
+        return [Used("expected", None, "nothing: give --expect")]
+    return [Used("valid" if judged.valid else "not valid", judged.usable_ns, judged.reason or "")]
+
+
 _READERS: dict[str, Reader] = {
     "first_token": _edge(CONTENT, 0),
     "first_output_token": _edge(OUTPUT, 0),
@@ -240,6 +267,9 @@ _READERS: dict[str, Reader] = {
     "lags": _lags,
     "server_timing": _server_timing,
     "hidden_thinking": _hidden_thinking,
+    "tool_calls": _tool_calls,
+    "text_marks": _text_marks,
+    "judgement": _judgement,
     "usage": _counts,
     "session": _session,
     "price": _price,

@@ -33,6 +33,7 @@ class _PartialCall(msgspec.Struct):
     arguments: dict[str, Any]
     will_continue: bool
     came_in: list[int]  # numbers of the events that brought something of it
+    texts: list[tuple[Any, str | int]]  # where strings stand that came in pieces
 
 
 class _Text:
@@ -40,15 +41,6 @@ class _Text:
 
     def __init__(self, begun: str = "") -> None:
         self.pieces = [begun]
-
-
-def _joined(value: Any) -> Any:
-    """Return arguments with their strings put together."""
-    if isinstance(value, _Text):
-        return "".join(value.pieces)
-    if isinstance(value, dict):
-        return {key: _joined(one) for key, one in value.items()}
-    return [_joined(one) for one in value] if isinstance(value, list) else value
 
 
 class FunctionCalls:
@@ -67,7 +59,9 @@ class FunctionCalls:
         number = self._continued_by(part)
         if number is None:
             number = len(self._calls)
-            call = _PartialCall(as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True, came_in=[])
+            call = _PartialCall(
+                as_str(part.get("name")), as_name(part.get("id")), {}, will_continue=True, came_in=[], texts=[]
+            )
             self._calls.append(call)
             self._open[number] = call
             if call.id is not None:
@@ -77,7 +71,7 @@ class FunctionCalls:
             call.came_in.append(event)
         call.arguments |= as_dict(part.get("args"))
         for piece in as_list(part.get("partialArgs")):
-            _put(call.arguments, as_dict(piece))
+            _put(call, as_dict(piece))
         call.will_continue = part.get("willContinue") is True
         if not call.will_continue:
             self._open.pop(number, None)
@@ -99,7 +93,7 @@ class FunctionCalls:
                 with_times(
                     ToolCall(
                         name=call.name,
-                        arguments=json_text(_joined(call.arguments)),
+                        arguments=json_text(_joined_arguments(call)),
                         id=call.id,
                         valid=not call.will_continue,
                     ),
@@ -122,19 +116,28 @@ def parse_path(path: Any) -> list[str | int] | None:
     return steps if len(steps) <= MAX_STEPS else None
 
 
-def _put(arguments: dict[str, Any], piece: dict[str, Any]) -> None:
+def _joined_arguments(call: _PartialCall) -> dict[str, Any]:
+    """Return the arguments of a call with their strings put together."""
+    for at, step in call.texts:
+        if isinstance(at[step], _Text):
+            at[step] = "".join(at[step].pieces)
+    return call.arguments
+
+
+def _put(call: _PartialCall, piece: dict[str, Any]) -> None:
     """Set the value of one partialArgs piece at its path, or append it where it is a string."""
     steps = parse_path(piece.get("jsonPath"))
     if steps is None:
         return
-    at: Any = arguments
+    at: Any = call.arguments
     for step, after in pairwise(steps):
         at = _inside(at, step, [] if isinstance(after, int) else {})
     if "stringValue" in piece:
-        before = _inside(at, steps[-1], _Text())
+        before = _inside(at, steps[-1], "")
         if isinstance(before, str):
             before = _Text(before)
             _set(at, steps[-1], before)
+            call.texts.append((at, steps[-1]))
         if isinstance(before, _Text):
             before.pieces.append(as_str(piece["stringValue"]))
     elif "nullValue" in piece:

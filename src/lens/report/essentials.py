@@ -38,7 +38,7 @@ _ROWS = (
     (" silent before", "tool_silence_before_ms"),
     (" silent inside", "tool_silence_inside_ms"),
     ("sentence", "first_sentence_ms"),
-    ("valid", "time_to_valid_ms"),
+    ("to valid", "time_to_valid_ms"),
 )
 _COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
 # On a narrower terminal the column is left out.

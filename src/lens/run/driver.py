@@ -37,6 +37,7 @@ from lens.run.budget import CostWarning, Spending
 from lens.run.certificate import calibrated
 from lens.run.checks import check_config, is_shared
 from lens.run.early_end import EarlyEnd
+from lens.run.expectations import check_expected, judge_of
 from lens.run.journal import Journal, rescue
 from lens.run.log import log_outcome, log_plan
 from lens.run.outputs import Outputs, destinations
@@ -165,7 +166,9 @@ class _DrivenRun:
         check_parts(share_of(load), self.plan.stages)
         system = config.prompts.system
         self.sent = SentPrompts(self.plan.sessions, system=system) if self.plan.sessions is not None else None
-        self.revise = _revision(config, self.sent.prompt_of if self.sent is not None else self.plan.prompt_of)
+        self.count_tokens = token_counter(config, self.sent.prompt_of if self.sent is not None else self.plan.prompt_of)
+        self.judge = judge_of(config.prompts.expect)
+        check_expected(config, self.gates, options.slos)
         limit = load.max_cost_usd
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
@@ -225,7 +228,7 @@ class _DrivenRun:
                 options.gates_of_targets,
             ),
             notes=self.notes,
-            revise=self.revise,
+            count_tokens=self.count_tokens,
             spent_nusd=self.spending.ceiling.spent_nusd if self.spending else None,
             paths=self.outputs.paths,
             unkept=self.unkept,
@@ -252,6 +255,8 @@ class _DrivenRun:
 
     async def _measure(self, plan: Plan, on_record: OnRecord) -> Outcome:
         """Carry out a plan in this process, or in those that share it."""
+        if (judge := self.judge) is not None:
+            on_record = partial(_take_judged, on_record, judge)
         on_progress = self._show if any(map(wants_progress, self.sinks)) else None
         if is_shared(self.config.load):
             share = _processes() if self.config.load.engine == "processes" else _ray()
@@ -330,19 +335,8 @@ def _gates(config: RunConfig, options: RunOptions) -> tuple[Gate, ...]:
     return tuple([Gate(threshold=parse_threshold(text)) for text in config.thresholds])
 
 
-def _revision(config: RunConfig, prompt_of: Callable[[Record], Prompt]) -> Callable[[Record], Record] | None:
-    """Return what a record is changed by when all is measured: tokens are counted, its answer is judged; None: nothing.
-
-    Raises:
-        ConfigError: no tokenizer of that name, or an expectation that cannot be judged.
-    """
-    count = token_counter(config, prompt_of)
-    if not config.prompts.expect:
-        return count
-    from lens.run.expectations import expectations, judged
-
-    wanted = expectations(config.prompts.expect)
-    return lambda record: judged(record if count is None else count(record), wanted)
+def _take_judged(on_record: OnRecord, judge: Callable[[Record], Record], record: Record) -> None:
+    on_record(judge(record))
 
 
 def _stop_rule(text: str) -> Until:

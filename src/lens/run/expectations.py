@@ -1,4 +1,4 @@
-"""What answers are expected to be (--expect), and whether an answer is that; judged when the run is over.
+"""What answers are expected to be (--expect), and whether an answer is that; judged as soon as it has come.
 
 No expectation can hang: the patterns of a schema are matched in linear time, a regular expression has a time limit.
 Why an answer is not valid is told without any of its text, which files hold only where --save-text asks for it.
@@ -7,20 +7,27 @@ Why an answer is not valid is told without any of its text, which files hold onl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
 from lens.model import Judgement, Record, Status, ToolCall
 from lens.orchestrator.text_marks import TextTimes
 from lens.parsing import parse_json
 
+if TYPE_CHECKING:
+    from lens.analysis.gates.sla import Gate
+    from lens.metrics.goodput import Slo
+
 FORMS = "json, schema:FILE, tool:NAME or regex:PATTERN"
 # What a regular expression may take on one answer; it is written for short work.
 REGEX_SECONDS = 0.25
+# Metrics that nothing is known of where nothing is expected.
+JUDGED = ("valid", "valid_rate", "time_to_valid_ms")
 
 
 class Answer:
@@ -84,6 +91,29 @@ def expectations(texts: Sequence[str]) -> tuple[Expectation, ...]:
         ConfigError: one is no expectation, or its library is missing. FileError: a schema cannot be read.
     """
     return tuple([_parse(text) for text in texts])
+
+
+def judge_of(texts: Sequence[str]) -> Callable[[Record], Record] | None:
+    """Return what judges the answer of a record; None where nothing is expected.
+
+    Raises:
+        ConfigError: one is no expectation, or its library is missing. FileError: a schema cannot be read.
+    """
+    wanted = expectations(texts)
+    return partial(judged, wanted=wanted) if wanted else None
+
+
+def check_expected(config: RunConfig, gates: Sequence[Gate], slos: Sequence[Slo]) -> None:
+    """Check that something is expected of the answers where a threshold or an SLO is about that.
+
+    Raises:
+        ConfigError: nothing is.
+    """
+    if config.prompts.expect:
+        return
+    named = [gate.threshold.metric for gate in gates] + [slo.metric for slo in slos]
+    if wrong := [name for name in named if name in JUDGED]:
+        raise ConfigError(f"{wrong[0]} is measured of what is expected of the answers alone: add --expect ({FORMS})")
 
 
 def _parse(text: str) -> Expectation:

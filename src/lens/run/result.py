@@ -95,31 +95,30 @@ class RunResult(RunView):
         load: LoadConfig,
         judging: Judging,
         notes: tuple[str, ...] = (),
-        revise: Callable[[Record], Record] | None = None,
+        count_tokens: Callable[[Record], Record] | None = None,
         spent_nusd: int | None = None,
         paths: tuple[Path, ...] = (),
         unkept: bool = False,
     ) -> None:
         """
         notes: what the run's own goals came to. spent_nusd: nano-dollars under a spend ceiling.
-        revise: what a record is changed by when all is measured.
         unkept: an SLO that was searched for is kept at no load.
         """
         self.unkept = unkept
         self.info, self.outcome, self.spent_nusd, self.paths = info, outcome, spent_nusd, paths
         self.trouble: str | None = None  # an output could not be written, or a push failed
         self._journal, self._load, self._judging = journal, load, judging
-        self._notes, self._revise = notes, revise
+        self._notes, self._count_tokens = notes, count_tokens
 
     @cached_property
     def _finished(self) -> Finished:
-        if self._revise is not None:
-            self._journal, self._revise = self._journal.rewritten(self._revise), None
+        if self._count_tokens is not None:
+            self._journal, self._count_tokens = self._journal.rewritten(self._count_tokens), None
         return finish_table(self._journal.table(self.info, self._judging.book), self._load)
 
     @property
     def table(self) -> Table:
-        """All requests in the order of their numbers, tokens counted, answers judged, warm-up and cool-down marked."""
+        """All requests in the order of their numbers, with tokens counted and warm-up and cool-down marked."""
         return self._finished.table
 
     @cached_property
@@ -128,7 +127,7 @@ class RunResult(RunView):
         only = self._short_request()
         if only is None:
             return self.table
-        counted = self._revise(only) if self._revise is not None else only
+        counted = self._count_tokens(only) if self._count_tokens is not None else only
         return table_of([counted], self.info, self._judging.book, few=True)
 
     def _short_request(self) -> Record | None:
