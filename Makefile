@@ -24,7 +24,7 @@ ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=h
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
 
-.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit clean
+.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit man clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -43,6 +43,7 @@ help:
 	@echo "make audit     known weaknesses of what is installed with this, as PyPI tells them"
 	@echo "make docs      the pages of docs/, served on http://127.0.0.1:8000 and renewed as they change"
 	@echo "make site      the same pages into build/site; a broken link is an error"
+	@echo "make man       the manual page of lll, from its help"
 	@echo "make clean     remove what these made"
 
 demo: .venv/installed
@@ -106,6 +107,9 @@ docs: .venv-test/installed
 
 site: .venv-test/installed
 	$(BIN)/mkdocs build --strict
+
+man: .venv-test/installed
+	$(BIN)/python tools/man_page.py share/man/man1
 
 faults: .venv-test/installed
 	$(BIN)/python tests/faults/fault_table.py > docs/faults.md

@@ -23,8 +23,7 @@ Usage: lll [OPTIONS] COMMAND [ARGS]...
 
   Measure streaming LLM endpoints: latency, throughput, errors and cost.
 
-  lll URL profiles the endpoint there; lll COMMAND --help shows the options of a
-  command.
+  lll URL profiles an endpoint; lll COMMAND --help shows a command's options.
 
 Options:
   -V, --version      Show the version and exit.

@@ -11,13 +11,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from lens.errors import ConfigError
 from lens.secrets import remember_secret
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # ttft:200, e2el:1s
 _LIMIT = re.compile(r"[A-Za-z_]\w*(?::|<=|>=|=)[\d.]+\w*")
@@ -112,6 +115,11 @@ class Command(click.Command):
                 taking = name if name in greedy else None
             spread.append(arg)
         return super().parse_args(ctx, spread)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete options as click does, without other tools' names for them."""
+        aliases = {name for one in self.get_params(ctx) if isinstance(one, Option) for name in one.aliases}
+        return [one for one in super().shell_complete(ctx, incomplete) if one.value not in aliases]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section per group, in the order in which the groups first appear; of --help the essential ones."""

@@ -16,11 +16,12 @@ from itertools import pairwise
 
 import click
 
+from lens.cli.clash import clash_warning
 from lens.cli.echo import echo
 from lens.errors import ExitCode, LensError, causes
 from lens.secrets import one_line
 
-PROGRAM = "lll"
+PROGRAM, LONG_PROGRAM = "lll", "llm-latency-lens"
 # What a write to a device that takes no more raises.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -29,12 +30,14 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; every way it can end comes back as an exit code."""
     _replace_closed()
     _replace_unprintable()
+    if (clash := clash_warning(__file__.rpartition(os.sep)[0])) is not None:
+        echo(f"{PROGRAM}: {clash}", err=True)
     odd = next((word for word in arguments if any("\ud800" <= c <= "\udfff" for c in word)), None)
     if odd is not None:
         shown = odd.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         return _say(f"the argument {shown!r} is not UTF-8 text; write it in UTF-8, or in a file", ExitCode.USAGE)
     try:
-        code = group.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        code = group.main(list(arguments), prog_name=_called(), standalone_mode=False)
     except BaseException as error:
         return _ended_by(error, arguments)
     try:
@@ -42,6 +45,11 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     except OSError as error:
         return _ended_by(error, arguments)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _called() -> str:
+    """Return the name of the program; the long one only where a shell asks that one how to complete its words."""
+    return LONG_PROGRAM if f"_{LONG_PROGRAM.replace('-', '_').upper()}_COMPLETE" in os.environ else PROGRAM
 
 
 def _replace_closed() -> None:

@@ -6,12 +6,16 @@ The table below holds a command's line of help too, so that `lll --help` reads n
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from lens._version import __version__
 from lens.cli.endpoint import is_address
 from lens.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Name -> where it is, what it is for; in the order in which --help lists them.
 COMMANDS = {
@@ -30,6 +34,7 @@ COMMANDS = {
     "explain": ("lens.cli.commands.explain:command", "Define a metric; show the events behind its value."),
     "selftest": ("lens.cli.commands.selftest:command", "Measure this instrument's own error on this machine."),
     "simulate": ("lens.cli.commands.simulate:command", "Serve a loopback endpoint with scripted timing."),
+    "init": ("lens.cli.commands.init:command", "Write a config file by asking five questions."),
     "config": ("lens.cli.commands.config:command", "Check a config file, print its schema or an example."),
     "prices": ("lens.cli.commands.prices:command", "Show token prices and their sources."),
     "providers": ("lens.cli.commands.providers:command", "List the built-in providers."),
@@ -66,6 +71,14 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands from the table, and options as click does."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name, help=says) for name, (_, says) in COMMANDS.items() if name.startswith(incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, says) in COMMANDS.items()])
@@ -83,7 +96,7 @@ class LazyGroup(click.Group):
 def lll(ctx: click.Context, config: str | None, log_level: str | None) -> None:
     """Measure streaming LLM endpoints: latency, throughput, errors and cost.
 
-    lll URL profiles the endpoint there; lll COMMAND --help shows the options of a command.
+    lll URL profiles an endpoint; lll COMMAND --help shows a command's options.
     """
     # A command may repeat these two; its own win.
     ctx.obj = {"config": config, "log_level": log_level}

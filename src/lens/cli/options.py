@@ -85,6 +85,12 @@ def _gaps(text: str) -> tuple[int, ...]:
     return tuple([parse_duration_ns(part.strip()) for part in text.split(",")])
 
 
+def _complete_provider(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from lens.providers.registry import provider_names
+
+    return [name for name in provider_names() if name.startswith(incomplete)]
+
+
 NUMBERS = Parsed("N,N", _numbers)
 GAPS = Parsed("T,T", _gaps)
 DURATION = Parsed("DURATION", parse_duration_ns)
@@ -98,7 +104,8 @@ _target = partial(Option, group="Target")
 TARGET = (
     _target("--target", "targets", multiple=True, metavar="NAME=P:MODEL@URL", aliases=["--target-spec"],
         help="A named target, repeatable: fast=vllm:llama@http://gpu1:8000/v1; or the NAME of one in the config."),
-    _target("--provider", to="target.provider", once=True, metavar="NAME", aliases=["--endpoint-type", "--backend"],
+    _target("--provider", to="target.provider", once=True, metavar="NAME",
+        shell_complete=_complete_provider, aliases=["--endpoint-type", "--backend"],
         help="Provider: openai, anthropic, vllm, ... (`lll providers` lists them); `simulator` needs no server "
         "(default with --base-url: openai-compatible)."),
     _target("--model", "-m", to="target.model", once=True, metavar="NAME", aliases=["--served-model-name"],
