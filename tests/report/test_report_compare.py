@@ -31,16 +31,28 @@ def test_the_verdict_comes_first_then_each_target():
     text = page(SHIFT, notes=["enough"], warnings=["stopped early"], instrument="2 us")
     first, *_ = text.splitlines()
     assert first.split() == ["verdict", "far", "against", "near:", "better", "in", "ttft_ms", "mean", "-50.0%"]
-    (far,) = [line for line in text.splitlines() if line.startswith("far  ")]
-    assert "1 of 2" in far
+    assert text.splitlines()[2].split() == ["near", "far"]
+    failed, *_ = [line for line in text.splitlines() if line.startswith("failed ")]
+    assert failed.split() == ["failed", "0", "of", "1", "1", "of", "2"]
     assert "1 x          far: rate_limited: Rate limit reached" in text
     for says in ("result       enough", "warning      stopped early", "instrument   2 us"):
         assert says in text
 
 
-def test_a_wide_page_says_how_sure_it_is():
+def test_a_page_says_how_sure_it_is_also_on_80_columns():
     assert "-60.00 to -40.00" in page(SHIFT, width=120)
-    assert "-60.00 to -40.00" not in page(SHIFT)
+    shown = page(SHIFT)
+    assert "-60.00 to -40.00" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "-60.00 to -40.00" not in page(SHIFT, width=60)
+
+
+def test_targets_that_have_no_room_side_by_side_have_a_row_each():
+    table = table_of([record(target=f"a rather long name {i}", target_index=i) for i in range(5)])
+    out = io.StringIO()
+    print_comparison(console_for(out, width=80), Compared(sides=tuple(sides_of(table)), comparisons=()))
+    assert out.getvalue().count("0 of 1\n") + out.getvalue().count("0 of 1 ") == 5
+    assert any(line.startswith("target") for line in out.getvalue().splitlines())
 
 
 def test_what_could_not_be_compared_is_reported():

@@ -72,7 +72,7 @@ def make_config(
     concurrency = of_environment["load"].pop("concurrency", None)
     lay(tree, of_environment)
     replaced = lay_flags(tree, _said(flags))
-    if replaced and path:
+    if replaced and path and pattern_named(flags.get("load") or {}) != "single":  # one request needs no load
         names = ", ".join(f"load.{name}" for name in replaced)
         LOG.warning("the command line asks for another pattern than %s: %s of it is not used", path, names)
     load = tree.setdefault("load", {})

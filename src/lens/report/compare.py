@@ -1,4 +1,4 @@
-"""A comparison as a page: the verdict first, then each target's own figures, then shift by shift how they differ."""
+"""A comparison as a page: the verdict first, then a column per target, then shift by shift how they differ."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from lens.analysis.compare import Comparison, Shift
+from lens.analysis.compare import Comparison
 from lens.analysis.explore.groups import figure_of
 from lens.analysis.sides import Compared, Side, shift_verdict, too_few_says, verdict_of
 from lens.report import terminal
@@ -29,6 +30,8 @@ _FIGURES = (
     ("tokens/s", "tokens_per_second", "p50", 90),
 )
 WIDE = 110
+NARROW = 78  # there is no room for intervals below
+SHORT_NAME = 8  # a longer one is "base" or "cand." at the head of a column
 
 
 def print_comparison(
@@ -39,7 +42,10 @@ def print_comparison(
     for one in found.comparisons:
         terminal.fact(console, "verdict", Text(terminal.clean(verdict_of(one)), style=_style(one)))
     console.print()
-    console.print(side_table(console, found.sides))
+    columns = side_columns(found.sides)
+    wanted = Measurement.get(console, console.options.update(max_width=10 * WIDE), columns).maximum
+    fits = wanted <= console.width
+    console.print(columns if fits else side_table(console, found.sides))
     if any(shift.paired for one in found.comparisons for shift in one.shifts):
         terminal.fact(console, "requests/s", "of each target while they took turns", style="dim")
     for side in found.sides:
@@ -68,6 +74,26 @@ def _style(one: Comparison) -> str:
     return "bold red" if "worse" in said else "bold green" if "better" in said else "bold"
 
 
+def side_columns(sides: Sequence[Side]) -> Table:
+    """Return a column per target: its throughput, its errors, its percentiles."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for side in sides:
+        table.add_column(Text(terminal.clean(side.name)), justify="right", no_wrap=True)
+    table.add_row("requests/s", *[terminal.number(side.summary.requests_per_second) for side in sides])
+    table.add_row("failed", *[_failed(side) for side in sides])
+    for title, metric, statistic, _ in _FIGURES:
+        cells = [figure_of(side.summary, metric, statistic) for side in sides]
+        if any(cell is not None for cell in cells):
+            table.add_row(title, *map(terminal.number, cells))
+    return table
+
+
+def _failed(side: Side) -> Text:
+    failed = side.summary.requests - side.summary.successes
+    return Text(f"{failed:,} of {side.summary.requests:,}", style="bold red" if failed else "")
+
+
 def side_table(console: Console, sides: Sequence[Side]) -> Table:
     """Return a row a target: its throughput, its errors, its percentiles."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
@@ -77,11 +103,10 @@ def side_table(console: Console, sides: Sequence[Side]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for side in sides:
         summary = side.summary
-        failed = summary.requests - summary.successes
         table.add_row(
             Text(terminal.clean(side.name)),
             terminal.number(summary.requests_per_second),
-            Text(f"{failed:,} of {summary.requests:,}", style="bold red" if failed else ""),
+            _failed(side),
             *[terminal.number(figure_of(summary, metric, statistic)) for _, metric, statistic, _ in shown],
         )
     return table
@@ -101,25 +126,30 @@ def _print_shifts(console: Console, one: Comparison) -> None:
     title = f"{terminal.clean(one.candidate)} against {terminal.clean(one.baseline)}, {how}"
     console.print(Text(title, style="bold"))
     if one.shifts:
-        console.print(_shift_table(console, one.shifts))
+        console.print(_shift_table(console, one))
     if one.too_few or not one.shifts:
         terminal.fact(console, "not compared", too_few_says(one), style="dim")
     if any(one.failed):
         terminal.fact(console, "failed", f"{one.failed[0]} of the baseline, {one.failed[1]} of the candidate")
 
 
-def _shift_table(console: Console, shifts: Sequence[Shift]) -> Table:
-    """Return a row a figure: both values, by how much they differ, and what that is worth."""
+def _shift_table(console: Console, one: Comparison) -> Table:
+    """Return a row per statistic: both values, by how much they differ and how sure that is, and the verdict."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    wide = console.width >= WIDE
-    for name in ("", "base", "cand.", "shift", *(["95 %", "p", "could see"] if wide else ["p"]), "verdict"):
-        table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=True)
-    for shift in shifts:
+    wide, narrow = console.width >= WIDE, console.width < NARROW
+    sure = ["95 %", "p", "could see"] if wide else ["p"] if narrow else ["95 %"]
+    short = all(len(terminal.clean(name)) <= SHORT_NAME for name in (one.baseline, one.candidate))
+    both = [terminal.clean(one.baseline), terminal.clean(one.candidate)] if short else ["base", "cand."]
+    for name in ("", *both, "shift", *sure, "verdict"):
+        table.add_column(Text(name), justify="left" if name in ("", "verdict") else "right", no_wrap=True)
+    for shift in one.shifts:
         verdict = shift_verdict(shift)
         by = f"{shift.relative:+.1%}" if shift.relative is not None else f"{shift.difference:+.3g}"
-        p_value = f"{shift.p_adjusted:.3f}"
-        sure = [f"{terminal.number(shift.low)} to {terminal.number(shift.high)}", p_value]
-        sure.append(terminal.number(shift.smallest_seen))
-        cells = [terminal.number(shift.baseline), terminal.number(shift.candidate), by, *(sure if wide else [p_value])]
+        known = {
+            "95 %": f"{terminal.number(shift.low)} to {terminal.number(shift.high)}",
+            "p": f"{shift.p_adjusted:.3f}",
+            "could see": terminal.number(shift.smallest_seen),
+        }
+        cells = [terminal.number(shift.baseline), terminal.number(shift.candidate), by, *[known[name] for name in sure]]
         table.add_row(f"{shift.metric} {shift.statistic}", *cells, Text(verdict, style=_STYLES[verdict]))
     return table
