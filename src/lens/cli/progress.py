@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import pairwise
 
+from lens.cli.redraw import Redrawn, bars, has_blocks
 from lens.cli.steps import Spinner
 from lens.model import Record, Status
 from lens.orchestrator.run_state import RunState
@@ -28,7 +29,6 @@ NEWEST = 50
 LIVE_EVERY_NS = 200 * NS_PER_MS
 PLAIN_EVERY_NS = 10 * NS_PER_S
 MINUTE_S = 60  # that the sparkline shows, a cell a second
-BLOCKS, PLAIN_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 LEAST_BAR, MOST_BAR = 8, 40
 KINDS = 3  # of failures that are named
 GAP = "  "
@@ -42,7 +42,7 @@ class Progress(Sink):
         self._every_ns = LIVE_EVERY_NS if live else PLAIN_EVERY_NS
         self._next_ns = self._every_ns if not live else 0
         self._color = live and not os.environ.get("NO_COLOR")
-        self._fine = (getattr(sys.stderr, "encoding", "") or "").lower().startswith("utf")
+        self._fine = has_blocks()
         self._ttft_ms: deque[float] = deque(maxlen=RECENT)
         self._itl_ms: deque[float] = deque(maxlen=RECENT_GAPS)
         self._lag_us: deque[float] = deque(maxlen=RECENT)
@@ -50,7 +50,7 @@ class Progress(Sink):
         self._errors: Counter[str] = Counter()
         self._tokens = 0
         self._done_by_second: dict[int, int] = {}
-        self._drawn = 0  # lines
+        self._drawn = Redrawn()
         self._spinner = Spinner(live=live)
 
     def on_record(self, record: Record) -> None:
@@ -71,8 +71,8 @@ class Progress(Sink):
             return
         self._next_ns = elapsed_ns + self._every_ns
         if self._live:
-            columns, rows = shutil.get_terminal_size()
-            self._draw(self.view(state, elapsed_ns, columns - 1)[: max(rows - 1, 1)])
+            lines = self.view(state, elapsed_ns, shutil.get_terminal_size().columns - 1)
+            self._drawn.draw([self._colored(line) for line in lines])
         else:
             sys.stderr.write(f"lll: {self.line(state, elapsed_ns)}\n")
             sys.stderr.flush()
@@ -147,9 +147,7 @@ class Progress(Sink):
             return []
         ends = [self._done_by(now_s - seconds + i) for i in range(seconds + 1)]
         counts = [late - early for early, late in pairwise(ends)]
-        top, levels = max(counts), BLOCKS if self._fine else PLAIN_BLOCKS
-        cells = [levels[-(-count * (len(levels) - 1) // top)] if top else levels[0] for count in counts]
-        return [f"{''.join(cells)}{GAP}{says}"]
+        return [f"{bars(counts, fine=self._fine)}{GAP}{says}"]
 
     def _done_by(self, second: int) -> int:
         """Return how many requests had ended by the end of a second; of one without a look what the one before had."""
@@ -162,18 +160,6 @@ class Progress(Sink):
         if state.total:
             return min(state.done / state.total, 1.0)
         return min(elapsed_ns / self._duration_ns, 1.0) if self._duration_ns else None
-
-    def _draw(self, lines: Sequence[str]) -> None:
-        """Write the lines over those of the last time."""
-        text = "\n".join(self._colored(line) for line in lines)
-        sys.stderr.write(f"{self._back()}{text}")
-        sys.stderr.flush()
-        self._drawn = len(lines)
-
-    def _back(self) -> str:
-        """Return what leads to the first of the drawn lines and wipes them."""
-        up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
-        return f"\r{up}\x1b[J"
 
     def _colored(self, text: str) -> str:
         if not self._color:
@@ -189,18 +175,13 @@ class Progress(Sink):
 
     def on_end(self, result: RunResult) -> None:
         """Wipe what is drawn; what is computed until `close` is said beside a spinner."""
-        if self._drawn:
-            sys.stderr.write(self._back())
-            sys.stderr.flush()
-            self._drawn = 0
+        if self._drawn.lines:
+            self._drawn.clear()
             self._spinner.start(f"computing the figures of {len(result.listed):,} requests" if result else "computing")
 
     def close(self) -> None:
         """Leave a clean line to what follows."""
-        if self._drawn:
-            sys.stderr.write(self._back())
-            sys.stderr.flush()
-            self._drawn = 0
+        self._drawn.clear()
         self._spinner.stop()
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lens.cli.redraw import has_blocks
+
 # Nothing is said of steps that are over by then.
 PATIENCE_S = 1.0
 # How often a share is written anew.
@@ -83,7 +85,7 @@ class Spinner:
         self._thread = None
 
     def _spin(self, text: str) -> None:
-        frames = FRAMES if (getattr(sys.stderr, "encoding", "") or "").lower().startswith("utf") else PLAIN_FRAMES
+        frames = FRAMES if has_blocks() else PLAIN_FRAMES
         turn = 0
         while not self._ended.wait(SPIN_S):
             sys.stderr.write(f"\r\x1b[K{frames[turn % len(frames)]} {text}")

@@ -98,6 +98,7 @@ class Monitor:
         self.history = _history(monitor, info, settings.book)
         self.rounds = self.late = 0
         self._round_at_s: float | None = None
+        self._due_s: float | None = None  # of the next round, while it is waited for
         self._jitter = random.Random(seed)
         self._told: set[str] = set()
         self.failed_rounds: str | None = None
@@ -131,8 +132,15 @@ class Monitor:
                 return
             due_s += interval_s
             spread_s = interval_s * self.settings.monitor.jitter * self._jitter.random()
-            with trio.move_on_after(max(due_s + spread_s - trio.current_time(), 0)):
+            self._due_s = due_s + spread_s
+            with trio.move_on_after(max(self._due_s - trio.current_time(), 0)):
                 await stop.wait()
+            self._due_s = None
+
+    @property
+    def next_round_s(self) -> float | None:
+        """Time until the next round; None while one is under way."""
+        return None if self._due_s is None else max(self._due_s - trio.current_time(), 0)
 
     async def _round(self, stop: Stop) -> None:
         try:

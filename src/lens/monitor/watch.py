@@ -59,15 +59,22 @@ class Watch:
         self.who = who
         self.budgets = [ErrorBudget(objective) for objective in objectives]
         self._series: dict[str, deque[float]] = {name: deque(maxlen=SERIES) for name in WATCHED}
-        self._failed = 0
+        self.requests = self.failures = 0  # since the start
+        self._failed = 0  # one after another
         self._firing: dict[str, Alert] = {}
 
     @property
     def firing(self) -> tuple[Alert, ...]:
         return tuple(self._firing.values())
 
+    def values(self, name: str) -> tuple[float, ...]:
+        """Return the last values of a watched metric, the newest last; since its level changed."""
+        return tuple(self._series[name])
+
     def add(self, record: Record, at_s: float) -> Iterator[Alert]:
         """Take a request; what began or ended with it."""
+        self.requests += 1
+        self.failures += record.status is not Status.SUCCESS
         request = table_of([record])
         for budget in self.budgets:
             budget.add(at_s, request)

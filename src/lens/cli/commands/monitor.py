@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +63,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
     """Probe endpoints continuously: every target with every prompt, once per interval.
 
     Serves /metrics and /healthz, pushes to backends (and buffers while one is unreachable), alerts on error budget
-    burn rate, change points and failing targets. SIGHUP reloads the config; SIGTERM flushes what is buffered and
-    exits (exit code 0).
+    burn rate, change points and failing targets. On a terminal a live table shows every target. SIGHUP reloads the
+    config; SIGTERM flushes what is buffered and exits (exit code 0).
     """
     settings = settings_from(ctx)
     import trio
@@ -109,10 +111,18 @@ def settings_from(ctx: click.Context) -> Settings:
 async def _main(ctx: click.Context, settings: Settings) -> int:
     import trio
 
+    from lens.cli.monitor_table import MonitorTable
     from lens.monitor.daemon import Monitor, check_monitor, listeners_of, probe
     from lens.orchestrator.stop import Stop, stopped_by_signals
     from lens.run.simulators import Simulators
     from lens.server import is_this_machine
+
+    table: MonitorTable | None = None
+
+    def tell(text: str) -> None:
+        if table is not None:
+            table.clear()
+        say(text)
 
     with Simulators() as simulators:
 
@@ -120,17 +130,21 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
             return wanted._replace(config=simulators.host(wanted.config))
 
         settings = ready(settings)
-        monitor = Monitor(settings, check_monitor(settings.config, settings.book), probe, say)
-        listeners = await listeners_of(settings)
+        monitor = Monitor(settings, check_monitor(settings.config, settings.book), probe, tell)
+        listeners, address = await listeners_of(settings), ""
         for listener in listeners:
             host, port = listener.socket.getsockname()[:2]
-            say(f"http://{host}:{port}/metrics, {len(settings.config.targets)} targets every "
+            address = f"http://{host}:{port}/metrics"
+            say(f"{address}, {len(settings.config.targets)} targets every "
                 f"{settings.monitor.interval_ns / 1e9:g} s")  # fmt: skip
             if not is_this_machine(host):
                 say(f"warning: whoever reaches {host}:{port} can read the targets and their figures; listen on "
                     "127.0.0.1, or let a proxy that asks for credentials stand before it")  # fmt: skip
         async with stopped_by_signals(Stop()) as stop, trio.open_nursery() as nursery:
-            nursery.start_soon(_reload_on_hangup, ctx, monitor, ready)
+            nursery.start_soon(_reload_on_hangup, ctx, monitor, ready, tell)
+            if not settings.once and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+                table = MonitorTable(monitor, address)
+                nursery.start_soon(table.run)
             await monitor.run(stop, listeners)
             nursery.cancel_scope.cancel()
     if stop.why == "SIGINT":
@@ -138,7 +152,9 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
     return ExitCode.NOTHING_MEASURED if settings.once and not monitor.succeeded else ExitCode.OK
 
 
-async def _reload_on_hangup(ctx: click.Context, monitor: Monitor, ready: Callable[[Settings], Settings]) -> None:
+async def _reload_on_hangup(
+    ctx: click.Context, monitor: Monitor, ready: Callable[[Settings], Settings], say: Callable[[str], None]
+) -> None:
     import trio
 
     hangup = getattr(signal, "SIGHUP", None)
