@@ -49,6 +49,13 @@ def loaded():
     return found
 
 
+class Terminal(io.StringIO):
+    """What a terminal says of itself."""
+
+    def isatty(self):
+        return True
+
+
 def sure_to_2_percent(found):
     """The distribution with intervals made by hand, so that no statistics are in the text."""
     known = {name: found.percentiles[name] for name in ("p50", "p90", "p95") if name in found.percentiles}
@@ -64,7 +71,7 @@ def page(width, *, height=25, terminal=False, records=None):
     )
     console = console_for(io.StringIO(), width)
     if terminal:
-        console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system=None)
+        console = Console(file=Terminal(), width=width, height=height, color_system=None)
     print_report(console, summary, INFO_OF_RUN, (), table=table, verdicts=evaluate_gates(GATES, table, summary))
     return console.file.getvalue(), summary
 

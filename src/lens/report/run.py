@@ -54,7 +54,7 @@ def print_report(
     with console.capture() as rest:
         _print_rest(console, summary, info, table)
     parts = [part.get() for part in (essentials, rest)]
-    if console.is_terminal and sum(part.count("\n") for part in parts) + len(files) >= console.height:
+    if console.file.isatty() and sum(part.count("\n") for part in parts) + len(files) >= console.height:
         parts.reverse()  # what decides stays on the screen
     console.file.write("\n".join(filter(None, parts)))
     for path in files:
