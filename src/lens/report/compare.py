@@ -134,7 +134,7 @@ def _print_shifts(console: Console, one: Comparison) -> None:
 
 
 def _shift_table(console: Console, one: Comparison) -> Table:
-    """Return a row per statistic: both values, by how much they differ and how sure that is, and the verdict."""
+    """Return a row per statistic: both values, their difference with its confidence interval, and the verdict."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     wide, narrow = console.width >= WIDE, console.width < NARROW
     sure = ["95 %", "p", "could see"] if wide else ["p"] if narrow else ["95 %"]
