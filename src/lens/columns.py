@@ -12,7 +12,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what r
 
 
 def encode_hook(value: object) -> object:
-    """For msgspec encoders: columns become lists."""
+    """Return a column as a list, for msgspec encoders."""
     if not isinstance(value, array):
         raise TypeError(f"cannot encode {type(value).__name__}")
     return value.tolist()
@@ -23,7 +23,7 @@ COLUMN_CODES = {ord(code): code for code in "BHIq"}
 
 
 def pack_hook(value: object) -> object:
-    """For MessagePack encoders: a column becomes an extension numbered by its typecode; little endian."""
+    """Return a column as a MessagePack extension numbered by its typecode; little endian."""
     if not isinstance(value, array):
         raise TypeError(f"cannot encode {type(value).__name__}")
     if sys.byteorder == "big":
@@ -33,7 +33,7 @@ def pack_hook(value: object) -> object:
 
 
 def decode_hook(kind: type, value: object) -> object:
-    """For msgspec decoders: extensions become the columns they were, lists become columns of int64."""
+    """Return an extension as the column it was, a list as a column of int64, for msgspec decoders."""
     if kind is not array:
         raise TypeError(f"cannot decode {kind}")
     if not isinstance(value, msgspec.msgpack.Ext):

@@ -118,7 +118,7 @@ def did_you_mean(name: str, known: Iterable[str], *, then: str = "", otherwise: 
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The errors themselves; a nursery wraps them in groups."""
+    """Yield the errors themselves; a nursery wraps them in groups."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from causes(inner)

@@ -185,7 +185,7 @@ async def _accept_all(listener: trio.SocketListener, answer: Handler, door: _Doo
 
 
 async def _connection(answer: Handler, door: _Door, stream: trio.SocketStream) -> None:
-    """One client; whatever it does ends only itself."""
+    """Serve one client; whatever it does ends only itself."""
     try:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=MOST_BYTES)
         seconds = HEAD_S

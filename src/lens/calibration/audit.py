@@ -30,7 +30,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def conditions(proc: Path = Path("/proc"), system: Path = Path("/sys")) -> Iterator[Condition]:
-    """All that can be found; the folders are those of the system."""
+    """Yield every condition that can be found; the folders are those of the system."""
     for look in _LOOKS:
         found = look(proc, system)
         if found is not None:

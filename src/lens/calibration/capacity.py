@@ -54,7 +54,7 @@ async def capacity(*, kernel_stamps: bool = True, on_case: Callable[[Case], None
 
 
 def capacity_of(cases: list[Case]) -> Capacity:
-    """From cases with more streams each time."""
+    """Return the capacity that cases with more streams each time show."""
     good = [case for case in cases if not _ends_by(case)]
     streams = good[-1].streams if good else 0
     return Capacity(

@@ -90,7 +90,7 @@ def check_environment(environ: Mapping[str, str]) -> list[Problem]:
 
 
 def check_values(config: RunConfig) -> None:
-    """What a value alone says: names, formats and amounts that nothing here knows.
+    """Check each value alone: names, formats and amounts.
 
     Raises:
         ConfigError: the first that cannot be.
@@ -221,7 +221,7 @@ def _number(raw: dict[str, Any], place: Place) -> int:
 
 
 def _settings(tree: Tree, number: int) -> Iterator[str]:
-    """The settings that a tree of one key sets."""
+    """Yield the settings that a tree of one key sets."""
     for section, value in tree.items():
         if section == "targets":
             yield from (f"targets.{number}.{field}" for target in value for field in target)

@@ -74,7 +74,7 @@ class Sources:
 
 
 def settings(config: RunConfig, sources: Sources, environ: Mapping[str, str]) -> Iterator[Setting]:
-    """Everything that is set, the targets first."""
+    """Yield everything that is set, the targets first."""
     for number, target in enumerate(config.targets):
         for field in target.__struct_fields__:
             value = shown(field, getattr(target, field))
@@ -118,7 +118,7 @@ def missing_keys(config: RunConfig, environ: Mapping[str, str]) -> list[str]:
 
 
 def _key(number: int, target: TargetConfig, environ: Mapping[str, str]) -> Iterator[Setting]:
-    """The key that a variable gives, where the settings hold none."""
+    """Yield the key that a variable gives, where the settings hold none."""
     if _has_key(target):
         return
     names = (target.api_key_env,) if target.api_key_env else get_provider(target.provider).key_variables

@@ -31,7 +31,7 @@ GATES = (
 
 
 def gates_said(ctx: click.Context, also: Sequence[str] = (), *, saved: bool = False) -> tuple[Gate, ...]:
-    """What the flags ask for; `also` are thresholds of the config file. saved: the run is over, and cannot be ended.
+    """Return the gates of the flags and of `also`, from the config file. saved: the run is over and cannot be ended.
 
     Raises:
         ConfigError: one is none, or would end a run that is over. FileError: the SLA file cannot be read.

@@ -200,6 +200,6 @@ def _flow(parts: Sequence[str], width: int) -> list[str]:
 
 
 def _rank(values: deque[float], percent: int) -> float:
-    """By nearest rank."""
+    """Return a percentile by nearest rank."""
     ordered = sorted(values)
     return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]

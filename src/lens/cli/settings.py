@@ -162,7 +162,7 @@ def _targets(ctx: click.Context, shared: dict[str, Any], pairs: Sequence[dict[st
 
 
 def _patterns(ctx: click.Context, tree: dict[str, Any]) -> None:
-    """What several options say together of a load.
+    """Set what several options say together of a load.
 
     Raises:
         ConfigError: a trace is wanted and none is named.

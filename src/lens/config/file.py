@@ -238,7 +238,7 @@ READERS: dict[str, Callable[[Any, str], Tree]] = {
 
 
 def _fields(value: Any, kind: type[Section], where: str, also: tuple[str, ...] = ()) -> Tree:
-    """A section in our own names: "60s" for a _ns field, "600/m" for a _per_s field; the unit may be left out."""
+    """Return a section in our names: "60s" for a _ns field, "600/m" for a _per_s field, also without a unit."""
     known = kind.__struct_fields__
     found: Tree = {}
     for key, said in _table(value, where).items():

@@ -32,7 +32,7 @@ class _Sink:
         return self._written
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: nothing is held back."""
 
     def close(self) -> None:
         self.closed = True

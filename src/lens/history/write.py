@@ -94,7 +94,7 @@ class NewFile:
             raise FileError(f"cannot write {self.path}: {error.strerror}") from error
 
     def finish(self) -> None:
-        """Everything is written: give the file its name.
+        """Give the file its name once everything is written.
 
         Raises:
             FileError: the rest cannot be written, or another run took the name.

@@ -160,7 +160,7 @@ class Exporter:
             self._changed.wait_for(lambda: not self._crowded())
 
     def _send_what_waits(self) -> None:
-        """The thread: batch after batch, until nothing waits any more or the program exits."""
+        """Send batch after batch, until nothing waits any more or the program exits; runs in the thread."""
         while True:
             self._wait_for_batch()
             last = not threading.main_thread().is_alive()
@@ -174,7 +174,7 @@ class Exporter:
             log.warning("%d requests were never pushed: %s", self._held, self.trouble)
 
     def _wait_for_batch(self) -> None:
-        """Until a batch is full, the first of it has waited long enough, or the program exits; a flush took all."""
+        """Wait until a batch is full, its first has waited long enough, the program exits, or a flush took all."""
         until = time.monotonic() + self._every_s
         with self._changed:
             while (left_s := until - time.monotonic()) > 0 and threading.main_thread().is_alive():

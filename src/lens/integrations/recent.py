@@ -75,7 +75,7 @@ class RecentMetrics:
             self.add(metrics)
 
     async def follow_async(self, stream: AsyncIterable[Metrics]) -> None:
-        """The same under trio or asyncio."""
+        """Take all of a stream under trio or asyncio; returns when it ends."""
         async for metrics in stream:
             self.add(metrics)
 

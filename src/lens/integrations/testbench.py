@@ -88,7 +88,7 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
         return broken or any(case.status != "Success" for case in self.test_cases)
 
     def text(self) -> str:
-        """For people: what failed, a line each; what was measured at the end."""
+        """Return the report for people: a line for each failure, then what was measured."""
         lines = [f"{c.id}: {c.status}: {c.error}" for c in self.test_cases if c.status != "Success"]
         lines += [str(violation) for violation in self.threshold_violations]
         ttft = self.performance_metrics.ttft_stats
@@ -232,7 +232,7 @@ def report_of(
 
 
 def violations_of(results: Iterable[GateResult]) -> list[ThresholdViolation]:
-    """Of each gate that was not kept."""
+    """Return a violation for each gate that was not met."""
     return [
         ThresholdViolation(
             test_case_id=one.case or "all",

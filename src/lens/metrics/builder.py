@@ -237,7 +237,7 @@ class TableBuilder:
         self._put_codes("labels", [tuple(sorted(record.labels.items())) for record in records])
 
     def _timings(self, records: Sequence[Any]) -> None:
-        """The times that servers told, each under its source."""
+        """Add the times that servers told, each under its source."""
         told = [record.server_timing_ms for record in records]
         self._put("timing.sizes", self._array([len(one) for one in told], dtype=np.int64))
         known = self._values.setdefault("timing.source", {})
@@ -246,7 +246,7 @@ class TableBuilder:
         self._put("timing.ms", self._array([took for one in told if one for took in one.values()], dtype=np.float64))
 
     def _contents(self, records: Sequence[Any]) -> None:
-        """The tool calls, how far the text had come, and whether the answer is what was expected."""
+        """Add the tool calls, how far the text had come, and whether the answer is what was expected."""
         for name, times in content_lists(records).items():
             self._put(name, self._array(times, dtype=np.int64))
         judged = [record.judged for record in records]
@@ -256,7 +256,7 @@ class TableBuilder:
     def _events(
         self, records: Sequence[Any], columns: dict[str, Column], sizes: Column, usage: dict[str, Column]
     ) -> None:
-        """The content events, how many tokens each brought, and who says so."""
+        """Add the content events, how many tokens each brought, and who says so."""
         n = len(records)
         signals, chars = columns["signals"], columns["chars"]
         content = np.flatnonzero(((signals & int(CONTENT)) != 0) & (chars > 0))

@@ -140,7 +140,7 @@ def _name(percent: float | None) -> str:
 
 
 def _std_dev(values: NDArray[Any], mean: float) -> float:
-    """Of a sample; a piece at a time, so that millions of values need no copy."""
+    """Return the deviation of a sample, a piece at a time, so that millions of values need no copy."""
     pieces = (values[at : at + LONG] - mean for at in range(0, len(values), LONG))
     # Not piece @ piece: BLAS would start threads that wait by spinning.
     return float((sum([float(np.square(piece).sum()) for piece in pieces]) / (len(values) - 1)) ** 0.5)

@@ -337,7 +337,7 @@ def batch_length(series: NDArray[Any]) -> int:
 
 
 def _autocovariance(centred: NDArray[Any], most: int) -> NDArray[Any]:
-    """At lags 0..most, by the Fourier transform."""
+    """Return the autocovariance at lags 0..most, by the Fourier transform."""
     n = len(centred)
     size = 1 << (2 * n - 1).bit_length()
     transformed = np.fft.rfft(centred, size)

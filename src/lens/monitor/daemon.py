@@ -105,7 +105,7 @@ class Monitor:
         self.succeeded = 0
 
     async def run(self, stop: Stop, listeners: Sequence[trio.SocketListener] = ()) -> None:
-        """Until stopped, or until the duration is over."""
+        """Run until stopped, or until the duration is over."""
         async with trio.open_nursery() as nursery:
             for box in self.outboxes:
                 nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, MetricsOutbox) else 0.0, self._sender)
@@ -154,7 +154,7 @@ class Monitor:
         self.failed_rounds = None
 
     def take(self, record: Record) -> None:
-        """A probe has ended."""
+        """Take the record of a probe that has ended."""
         if record.category in ("cancelled", "interrupted"):
             return
         self.succeeded += record.status is Status.SUCCESS
@@ -200,7 +200,7 @@ class Monitor:
         self.settings = settings._replace(pushes=self.settings.pushes)
 
     async def _last(self) -> None:
-        """What waits is sent; a receiver that does not take it now never gets it, and that is told."""
+        """Send what waits; a receiver that does not take it now never gets it, and that is told."""
         with trio.move_on_after(LAST_S, shield=True):
             for box in self.outboxes:
                 if box.waiting:

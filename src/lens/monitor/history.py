@@ -108,7 +108,7 @@ class History:
         self._written += len(data)
 
     def _segment(self) -> None:
-        """The file to write to: a new one when there is none, or the last is full or old."""
+        """Open the file to write to: a new one when there is none, or the last is full or old."""
         now = self._clock()
         if self._file is not None and self._written < self._segment_bytes and now - self._began_s < SEGMENT_S:
             return

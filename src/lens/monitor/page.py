@@ -41,7 +41,7 @@ def health_page(health: Health) -> Page:
 
 
 def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, now_s: float) -> Iterator[Family]:
-    """The monitor's own families."""
+    """Yield the monitor's own families."""
     yield _family("monitor_up", "The monitor runs", "gauge", [((), 1)])
     yield _family("monitor_rounds_total", "Rounds of probes that were begun", "counter", [((), health.rounds)])
     late = "Rounds that began late, because the one before took too long"

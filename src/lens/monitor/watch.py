@@ -105,7 +105,7 @@ class Watch:
         yield from self._state("failing", "", failing, record, says, float(self._failed), float(FAILURES))
 
     def _changed(self, name: str, series: deque[float], record: Record) -> Iterator[Alert]:
-        """A change of level fires once; then what came before it is forgotten, and the new level is the level."""
+        """Yield an alert once at a change of level; what came before is forgotten, and the new level is the level."""
         found = change_points(series, least=LEAST_CHANGE)
         if not found:
             return
@@ -124,7 +124,7 @@ class Watch:
     def _state(
         self, alert: str, of: str, on: bool, record: Record, says: str, value: float | None, limit: float | None
     ) -> Iterator[Alert]:
-        """The alert when its state is another than before."""
+        """Yield the alert when its state is another than before."""
         key = f"{alert} {of}"
         if on == (key in self._firing):
             return
@@ -161,7 +161,7 @@ class Gauge(NamedTuple):
 
 
 def burn_rates(watches: Sequence[Watch], now_s: float) -> Iterator[Gauge]:
-    """Of every objective and window in which something was asked."""
+    """Yield the burn rate of every objective and window in which something was asked."""
     for watch in watches:
         for budget in watch.budgets:
             for window in WINDOWS:

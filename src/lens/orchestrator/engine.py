@@ -158,7 +158,7 @@ class _PlanRun:
         scope.cancel()
 
     def _prepare(self) -> None:
-        """What requests share is made before the first, so that none of them pays for it within its stamps.
+        """Make what requests share before the first, so that none of them pays for it within its stamps.
 
         Certificates alone take 30 ms to load.
         """
@@ -221,7 +221,7 @@ class _PlanRun:
                         nursery.start_soon(self._carry_out if places is None else partial(self._wait_for, places), slot)
 
     async def _wait_for(self, places: trio.CapacityLimiter, slot: Slot) -> None:
-        """One request, once there is a place for it; its latency from the schedule contains the wait."""
+        """Send a request once there is a place for it; its latency from the schedule contains the wait."""
         async with places:
             if not self.over:
                 await self._carry_out(slot)
@@ -291,7 +291,7 @@ class _PlanRun:
         return record
 
     def _give_up(self, worst_nusd: int) -> None:
-        """A rate limit held a request back until its stage was over: it is not sent."""
+        """Record a request that a rate limit held back until its stage was over; it is not sent."""
         self.state.begun -= 1
         if self.throttle is not None:
             self.throttle.unsent += 1
@@ -341,7 +341,7 @@ class _PlanRun:
         return True
 
     def _hand_out(self, record: Record, worst_nusd: int) -> None:
-        """The request is over: count it, learn from it, give it away."""
+        """Count a request that is over, learn from it, give it away."""
         log_outcome(record)
         self.state.done += 1
         self.state.failed += record.status not in (Status.SUCCESS, Status.CANCELLED)

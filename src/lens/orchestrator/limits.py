@@ -63,7 +63,7 @@ class SpendCeiling:
         self._reserved_nusd += worst_nusd
 
     def release(self, worst_nusd: int) -> None:
-        """In place of it: it was never sent."""
+        """Release the amount that was held for a request which was never sent."""
         self._reserved_nusd -= worst_nusd
 
     def settle(self, worst_nusd: int, record: Record) -> None:

@@ -32,7 +32,7 @@ class Starts:
         self._timer = pacer.Pacer(absolute_ns.data, early_ns=EARLY_NS) if native and len(absolute_ns) else None
 
     async def next(self) -> range | None:
-        """The numbers of the starts that have come since the last call, as soon as there is one; None at the end."""
+        """Return the numbers of the starts since the last call, as soon as there is one; None at the end."""
         if self._at >= len(self._times):
             return None
         first = self._at

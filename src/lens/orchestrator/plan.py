@@ -106,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.sessions.sessions) if self.sessions is not None else len(self.prompts)
 
     def _order_of(self, block: int) -> Sequence[int]:
-        """In which order a block asks the targets: drawn anew for each, so that no target always comes first."""
+        """Return the order in which a block asks the targets, drawn anew so that no target always comes first."""
         order = list(range(len(self.targets)))
         if len(order) > 1:
             random.Random(self.config.load.seed * 1_000_003 + block).shuffle(order)

@@ -108,7 +108,7 @@ def read_prompts(path: Path, *, whole: bool = False, warnings: list[str] | None 
 def _prompts_of(
     text: str, path: Path, whole: bool, warnings: list[str] | None = None
 ) -> Iterator[Prompt | _NothingAsked]:
-    """The prompts of a file, and why a conversation cannot be asked."""
+    """Yield the prompts of a file, and why a conversation cannot be asked."""
     where = f"prompt file {path}"
     head = text.lstrip()[:1]
     if whole and path.suffix not in _LAYOUTS:
@@ -150,7 +150,7 @@ def _askable(item: Any, where: str) -> Prompt | _NothingAsked:
 
 
 def _document(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
-    """One object: a test file with a list under a name of its own, or JSON Lines under another suffix."""
+    """Yield the prompts of one object: a test file with a list under its own name, or JSON Lines."""
     try:
         document = parse_json(text)
     except ValueError:
@@ -163,7 +163,7 @@ def _document(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
 
 
 def _trace_prompts(text: str, path: Path, warnings: list[str] | None) -> Iterator[Prompt]:
-    """A prompt of made-up words for each request of a trace's table."""
+    """Yield a prompt of made-up words for each request of a trace's table."""
     for row in table_rows(text, path, warnings):
         words = block_text(Blocks(ids=(), words=row.asked, scope=f"row{row.number}"))
         yield Prompt(text=words, id=f"row-{row.number}", max_tokens=row.answered or None)
@@ -250,7 +250,7 @@ def _words_of(item: dict[str, Any], where: str) -> str:
 
 
 def _turns(conversation: Any, where: str) -> Iterator[dict[str, Any]]:
-    """A ShareGPT conversation up to the last thing the user says: what follows is the answer to measure."""
+    """Yield a ShareGPT conversation up to the user's last turn; what follows is the answer to measure."""
     turns = []
     for turn in conversation if isinstance(conversation, list) else []:
         role = ROLES.get(str(turn.get("from", turn.get("role"))).lower()) if isinstance(turn, dict) else None

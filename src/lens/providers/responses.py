@@ -160,7 +160,7 @@ class ResponsesReader(AnswerReader):
         return None if as_list(document["output"]) else "output"
 
     def failure_in(self, event: Any) -> Failure | None:
-        """Of an `error` event, which is flat, or of a response that failed."""
+        """Return the failure of an `error` event, which is flat, or of a response that failed."""
         if event.get("type") == "error" and not event.get("error"):
             return parse_error({"error": event}) or Failure(message="")
         response = event.get("response")

@@ -54,7 +54,7 @@ class ToolCalls:
         self._calls[place] = _Pieces(call)
 
     def takes_text(self, place: Any) -> None:
-        """The arguments of the call at `place` are a text, which need not be JSON."""
+        """Note that the arguments of the call at `place` are a text, which need not be JSON."""
         self._texts.add(place)
 
     def locate(self, place: Any, id_: str | None) -> Any:

@@ -118,7 +118,7 @@ def _print_checks(console: Console, checks: Sequence[Check]) -> None:
 
 
 def _print_regression(console: Console, found: Regression) -> None:
-    """A row a figure; below it what was worse, in a sentence."""
+    """Print a row for each figure; below it what was worse, in a sentence."""
     console.print()
     many = f"{found.baselines} baselines" if found.baselines > 1 else "the baseline"
     console.print(Text(f"against {many}, tolerance {found.tolerance * 100:g} %", style="bold"))

@@ -49,7 +49,7 @@ def _counts(checks: Sequence[Check]) -> dict[str, str]:
 
 
 def _result(case: ElementTree.Element, check: Check) -> None:
-    """What a testcase has inside; the text of a check that passed is its output."""
+    """Add what a testcase has inside; the text of a check that passed is its output."""
     says = _plain(check.says)
     if check.state == "failed":
         ElementTree.SubElement(case, "failure", message=says, type=check.suite).text = says

@@ -79,7 +79,7 @@ def clock_says(info: RunInfo) -> str | None:
 
 
 def clocks_say(info: RunInfo) -> list[str]:
-    """Of each worker on another machine, how its clock was related to ours."""
+    """Return how the clock of each worker on another machine was related to ours."""
     return [_clock_says(clock) for clock in info.worker_clocks]
 
 

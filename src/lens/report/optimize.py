@@ -17,7 +17,7 @@ WIDE = 110
 
 
 def print_recommendation(console: Console, found: OptimizationRecommendation) -> None:
-    """The table of targets, then what follows from it."""
+    """Print the table of targets, then what follows from it."""
     from rich.text import Text
 
     console.print(_table(console, found))

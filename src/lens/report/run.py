@@ -153,7 +153,7 @@ def _print_targets(console: Console, table: Table | None, info: RunInfo) -> None
 
 
 def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
-    """A row a stage, where there are several; the pace of an open loop in any case."""
+    """Print a row for each stage, where there are several; the pace of an open loop in any case."""
     if len(rows) > 1:
         console.print(_stage_table(console, rows))
         console.print()
@@ -211,7 +211,7 @@ def _stage_cell(name: str, text: str, row: StageRow) -> Text:
 
 
 def _print_cold_start(console: Console, found: ColdStart | None) -> None:
-    """A line for each thing that was found; nothing where nothing was."""
+    """Print a line for each thing that was found; nothing where nothing was."""
     if not found:
         return
     for penalty in found.penalties:

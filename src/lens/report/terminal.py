@@ -111,7 +111,7 @@ def sparkline(counts: Sequence[float], *, fine: bool) -> str:
 
 
 def fact(console: Console, name: str, says: str | Text, *, style: str = "") -> None:
-    """A named line, its text wrapped under itself and not under its name."""
+    """Print a named line, its text wrapped under itself and not under its name."""
     text = says if isinstance(says, Text) else Text(says, style=style)
     for i, part in enumerate(text.wrap(console, max(console.width - NAME_WIDTH - 2, 20))):
         part.rstrip()

@@ -69,7 +69,7 @@ class Threaded(Generic[T]):
         return trio.run(self._main)
 
     def run_kept(self) -> None:
-        """For a thread: keeps the result or the error for result()."""
+        """Run in a thread, and keep the result or the error for result()."""
         try:
             self._answer.append(self.run())
         except BaseException as error:
@@ -82,7 +82,7 @@ class Threaded(Generic[T]):
         return answer
 
     def ask_to_stop(self, why: str) -> None:
-        """From another thread."""
+        """Ask the run to stop, from another thread."""
         if self._token is None:
             self._stop.why = self._stop.why or why  # it has not begun: it will not start anything
             return

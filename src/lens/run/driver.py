@@ -122,7 +122,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
 
 @contextmanager
 def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
-    """The spool of a run; a file beside its outputs stays until they are complete, if it holds a record."""
+    """Open the spool of a run; a file beside its outputs stays until they are complete, if it holds a record."""
     journal = Journal(next((path for path in (*outputs.paths, beside) if path and not is_special(path)), None))
     try:
         yield journal

@@ -110,7 +110,7 @@ class Examination(NamedTuple):
 
 
 def questions(asking: Asking, tools: dict[str, Any] | None = None) -> list[Question]:
-    """In this order: the first of all may be cold, the last may use a limit up.
+    """Return the questions in their order: the first of all may be cold, the last may use a limit up.
 
     tools: what a request holds to have a tool called; None: it is not asked.
     """
@@ -263,7 +263,7 @@ class LoopWatch:
         self._began_ns, self._cpu_s = now_ns(), time.process_time()
 
     async def look(self) -> None:
-        """Until cancelled."""
+        """Note how late the loop wakes, until cancelled."""
         while True:
             due = now_ns() + LOOK_EVERY_NS
             await trio.sleep(LOOK_EVERY_NS / NS_PER_S)

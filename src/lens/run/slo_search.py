@@ -251,7 +251,7 @@ def judge(slos: Sequence[Threshold], records: Sequence[Record]) -> tuple[Verdict
 
 
 def _by_number(slo: Threshold, values: Column) -> Verdict:
-    """Of values too few for an interval: so many on one side of the limit leave little doubt (5 %) by themselves."""
+    """Judge too few values for an interval: so many on one side of the limit leave little doubt (5 %)."""
     share = float(slo.statistic[1:]) / 100 if slo.statistic.startswith("p") else 0.5
     kept = [slo.kept(value) for value in values]
     if all(kept) and share ** len(values) < 0.05:

@@ -85,7 +85,7 @@ class Until:
         return self.reached
 
     def says(self) -> str:
-        """For the page: how far it came."""
+        """Return how far it came, for the page."""
         name = f"{self.metric.name} {self.statistic}"
         if self.width is None:
             return f"{name}: too few values ({len(self._values)}) for a confidence interval"

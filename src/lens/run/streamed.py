@@ -98,7 +98,7 @@ class Streamed(Generic[T, R]):
             self._thread.start()
 
     def _end(self) -> None:
-        """All is taken: an error of the run itself is the reader's to know."""
+        """End once all is taken: an error of the run itself is raised to the reader."""
         if not self._ended:
             self._ended = True
             self._run.runner.result()

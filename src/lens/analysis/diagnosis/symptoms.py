@@ -105,7 +105,7 @@ def series(records: Iterable[Record], of: Callable[[Record], float | None]) -> S
 
 
 def grew_ms(more: Series, base: Series) -> float | None:
-    """By how much the middle grew; None where that is within the noise."""
+    """Return by how much the middle grew; None where that is within the noise."""
     by = more.middle - base.middle
     noise = max(NOISE_TIMES_SCATTER * base.scatter, NOISE_SHARE * base.middle, NOISE_MS)
     return by if by > noise else None

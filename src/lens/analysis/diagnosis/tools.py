@@ -44,7 +44,7 @@ class _Call(NamedTuple):
 
 
 def tool_arguments(view: View) -> Found:
-    """Whether arguments of tool calls come piece by piece."""
+    """Return the finding whether arguments of tool calls come piece by piece."""
     answers = [record for record in view.of(TOOL_CALL) if record.stream]
     calls = [call for record in answers if (call := _call(view, record)) is not None]
     if not answers or in_one_piece(view):

@@ -78,7 +78,7 @@ def _duckdb() -> Any:
 
 
 def _check(sql: str, kinds: Sequence[str]) -> None:
-    """One statement, and one that only reads.
+    """Refuse what is not one statement that only reads.
 
     Raises:
         ConfigError: it is not.

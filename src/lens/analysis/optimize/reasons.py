@@ -98,7 +98,7 @@ def _sureness(found: OptimizationRecommendation, chosen: Standing) -> str:
 
 
 def _more(found: OptimizationRecommendation, chosen: Standing) -> str:
-    """How many requests would settle it, if the figures stay as they are; a share of draws grows as a normal's does."""
+    """Return how many requests would settle it, if figures stay: a share of draws grows as a normal's does."""
     sure = found.confidence or 0
     if sure <= 0.5 or found.by_provider:
         return ""

@@ -219,7 +219,7 @@ def _unranked(
 
 
 def _kept(candidate: Candidate, parts: Sequence[Criteria]) -> Kept:
-    """Of each constraint whether it is known to be kept, and with which figures."""
+    """Return for each constraint whether it is known to be met, and with which figures."""
     verdicts = verdicts_of(candidate, [bound for part in parts for bound in part.bounds()])
     found = []
     for part in parts:
@@ -236,7 +236,7 @@ def _kept(candidate: Candidate, parts: Sequence[Criteria]) -> Kept:
 def _losses(
     values: Mapping[str, Sequence[float | None]], deciding: Mapping[str, float], ranked: Sequence[bool]
 ) -> Series:
-    """Of each target the weighted sum of the logarithms of its figures, the lower the better; NaN: not ranked."""
+    """Return each target's weighted sum of the logarithms of its figures; lower is better, NaN: not ranked."""
     loss = np.zeros(len(ranked))
     for name, weight in deciding.items():
         column = np.array([np.nan if v is None else v for v in values[name]], dtype=np.float64)
@@ -313,7 +313,7 @@ def _drawn(
 
 
 def _shares(candidates: Sequence[Candidate], drawn: _Drawn, *, by_provider: bool) -> list[float | None]:
-    """Of how many draws each was the best; of a provider, with any of its models."""
+    """Return in how many draws each was the best; of a provider, with any of its models."""
     if not drawn.many:
         return [None] * len(candidates)
     each = [float((drawn.best == i).mean()) for i in range(len(candidates))]

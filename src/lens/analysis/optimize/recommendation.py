@@ -68,7 +68,7 @@ class OptimizationRecommendation(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def standing(self, name: str) -> Standing:
-        """Of one target.
+        """Return the standing of one target.
 
         Raises:
             KeyError: there is none of this name.

@@ -102,7 +102,7 @@ def _read(ctx: click.Context, files: Sequence[str]) -> tuple[Table, tuple[str, .
 
 
 def _check(ctx: click.Context, gates: Sequence[Any]) -> None:
-    """What cannot go together, or has no effect.
+    """Refuse options that cannot go together, or have no effect.
 
     Raises:
         ConfigError: it was asked for.
@@ -210,7 +210,7 @@ def _compared(ctx: click.Context, table: Table) -> Regression | None:
 
 
 def _write(ctx: click.Context, found: Findings, table: Table) -> None:
-    """The page or document to its place, then what CI asked for."""
+    """Write the page or document to its place, then what CI asked for."""
     from lens.analysis.explore.findings import document
     from lens.report.analyze_text import csv_of, markdown_of
 

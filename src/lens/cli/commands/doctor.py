@@ -154,7 +154,7 @@ def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, D
 def _deliver(
     found: Examination, diagnosis: Diagnosis, settings: Settings, given: dict[str, Any], *, more: bool
 ) -> None:
-    """To standard output or into the file that was named; more: behind what stands there already.
+    """Write to standard output or the file that was named; more: behind what stands there already.
 
     Raises:
         FileError: it cannot be written.

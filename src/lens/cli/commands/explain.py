@@ -147,7 +147,7 @@ def _usd(amount: Decimal) -> str:
 
 
 def _print_whole(metric: Metric, value: float | None, summary: Summary) -> None:
-    """The parts of a figure of a whole run."""
+    """Print the parts of a figure of a whole run."""
     if value is None:
         hint = "; name the promises: --goodput ttft:200 tpot:50" if metric.name in _GOODPUTS else ""
         raise ConfigError(f"explain {metric.name}: it was not measured in this run{hint}")

@@ -172,7 +172,7 @@ async def _reload_on_hangup(
 
 
 def say(text: str) -> None:
-    """A line on standard error, for a log."""
+    """Print a line on standard error, for a log."""
     from lens.secrets import one_line
 
     echo(f"lll: {one_line(text)}", err=True)

@@ -106,7 +106,7 @@ def _write(path: Path, certificate: bytes) -> None:
 
 
 def print_calibration(console: Console, found: Calibration) -> None:
-    """The table of errors and, under it, which promises hold here."""
+    """Print the table of errors and, under it, which promises hold here."""
     from rich.text import Text
 
     from lens.report.terminal import fact

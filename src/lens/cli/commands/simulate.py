@@ -116,7 +116,7 @@ def _written(path: str | None) -> dict[str, Any]:
 
 
 def _show_address(facts: dict[str, Any]) -> None:
-    """Where it is, and how to use it; also when nobody is at a terminal."""
+    """Print where it is, and how to use it; also when nobody is at a terminal."""
     base = f"{facts['url']}/v1"
     more = f" --cacert {facts['ca_file']}" if facts["ca_file"] else ""
     more += f" --unix-socket {facts['unix']}" if facts.get("unix") else ""

@@ -73,7 +73,7 @@ class _Orders:
         self._send, self.starts = trio.open_memory_channel[int](1)
 
     def hear(self, said: tuple[bytes, Any] | None) -> None:
-        """In the loop's thread; None is the end of whoever gave the order."""
+        """Take an order, in the loop's thread; None is the end of whoever gave it."""
         kind, value = said or (handover.STOP, None)
         if kind == handover.START and value is not None:
             self._send.send_nowait(value)

@@ -46,7 +46,7 @@ class Link(Protocol):
     cpu: int | None  # the core that is its own
 
     async def send(self, data: bytes) -> None:
-        """Nothing happens when it is gone."""
+        """Send an order; nothing happens when the worker is gone."""
 
     async def receive(self) -> bytes:
         """Some bytes; none at the end."""
@@ -124,7 +124,7 @@ class _SharedRun:
         self.began = False
 
     async def listen(self, worker: _Worker) -> None:
-        """From its order to its end."""
+        """Listen to a worker from its order to its end."""
         number, many = worker.share.worker, worker.share.of
         order = handover.order_of(self.plan, number, many, worker.link.cpu)
         await worker.link.send(handover.packed(handover.ORDER, handover.encoded(order)))
@@ -165,7 +165,7 @@ class _SharedRun:
                 self.stop.ask(str(error))
 
     async def _start_stage(self) -> None:
-        """When the last worker is ready for a stage, all are told when it begins."""
+        """Tell all workers when a stage begins, once the last is ready for it."""
         alive = [worker for worker in self.workers if not worker.ended]
         if not alive or not all(worker.ready for worker in alive):
             return
@@ -181,14 +181,14 @@ class _SharedRun:
             await worker.link.send(handover.packed(handover.START, said))
 
     async def drain(self, scope: trio.CancelScope) -> None:
-        """When asked to stop, workers are told to end what is under way and hand it back."""
+        """Tell workers to end what is under way and hand it back, when asked to stop."""
         await self.stop.wait()
         await self._say_all(handover.STOP)
         await trio.sleep(DRAIN_S)
         scope.cancel()
 
     async def end_when(self, enough: Callable[[], bool]) -> None:
-        """When it is enough, nothing more is started."""
+        """Start nothing more once it is enough."""
         while not enough():
             await trio.sleep(TICK_S)
         await self._say_all(handover.ENOUGH)
@@ -286,7 +286,7 @@ class _Pipes:
 
 @asynccontextmanager
 async def processes(many: int) -> AsyncIterator[list[Link]]:
-    """So many workers on this machine; those that are left at the end are killed."""
+    """Start so many workers on this machine; those that are left at the end are killed."""
     words = [sys.executable, "-m", "lens.orchestrator.workers.child"]
     opened: list[trio.Process] = []
     try:

@@ -53,7 +53,7 @@ class Offset(NamedTuple):
 
 
 def offset_of(ping: Callable[[], int], times: int = PINGS, *, now: Callable[[], int] = now_ns) -> Offset:
-    """From pings that each answer with the other machine's monotonic clock."""
+    """Return the offset of a clock, from pings that answer with the other machine's monotonic clock."""
     best: Offset | None = None
     for _ in range(times):
         before = now()
@@ -211,7 +211,7 @@ def _dashboard(address: str | None) -> bool | None:
 
 @asynccontextmanager
 async def actors(ray: Any, many: int) -> AsyncIterator[list[Link]]:
-    """So many workers, spread over the cluster; gone afterwards.
+    """Start so many workers, spread over the cluster; gone afterwards.
 
     Raises:
         LensError: the cluster has no room for them, or not this version of the program.
