@@ -83,6 +83,7 @@ class Secret:
         remember_secret(value)
 
     def reveal(self) -> str:
+        """Return the text itself; for sending alone."""
         return self._value
 
     def __repr__(self) -> str:

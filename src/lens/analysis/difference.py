@@ -139,6 +139,7 @@ class Sides:
 
     @property
     def requests(self) -> tuple[int, int]:
+        """How many requests each side has."""
         return len(self.x), len(self.y)
 
     @cached_property

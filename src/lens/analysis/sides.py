@@ -42,6 +42,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> bool:
+        """Whether a threshold failed."""
         return any(one.failed for one in self.verdicts)
 
 

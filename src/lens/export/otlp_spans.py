@@ -82,6 +82,7 @@ def resource_of(info: RunInfo) -> dict[str, Any]:
 
 
 def scope_of(info: RunInfo) -> dict[str, str]:
+    """Return the instrumentation scope of a run."""
     return {"name": "lens", "version": info.version}
 
 

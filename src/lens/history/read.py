@@ -186,6 +186,7 @@ class RunStream:
         return self._read / self._size if self._size else 1.0
 
     def close(self) -> None:
+        """Close the file; nothing is read any more."""
         self._pieces = iter(())
         self._file.close()
 

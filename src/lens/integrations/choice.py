@@ -34,10 +34,12 @@ class MeasuredTarget:
 
     @property
     def provider(self) -> str:
+        """The provider of the target."""
         return self.target.provider
 
     @property
     def model(self) -> str:
+        """The model of the target."""
         return self.target.model
 
     def __getattr__(self, name: str) -> Any:

@@ -57,6 +57,7 @@ class LatencyLens:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the plugin's options and ini settings."""
     group = parser.getgroup("latency-lens", "LLM latency")
     for name, what in SETTINGS.items():
         group.addoption(f"--latency-lens-{name.replace('_', '-')}", metavar=name.upper(), help=what)
@@ -65,6 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker with limits."""
     config.addinivalue_line(
         "markers",
         f"{MARK}(*thresholds, **limits): fail when a request of the test breaks one, "
@@ -100,6 +102,7 @@ def _setting(config: pytest.Config, name: str) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Check the requests of a test against its limits once it has passed."""
     result = yield
     lens = item.stash.get(_asked, None)
     if lens is not None:
@@ -150,6 +153,7 @@ def _gates(item: pytest.Item) -> list[Gate]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured, and write the report where one is wanted."""
     report = _report(
         [r for found in terminalreporter.stats.values() for r in found if getattr(r, "when", "") == "call"]
     )

@@ -37,6 +37,7 @@ def name_of(record: Record) -> str:
 
 
 def record_of(metrics: Metrics) -> Record:
+    """Return the record of a request, also as a Profiler gives it."""
     return metrics.record if isinstance(metrics, RequestMetrics) else metrics
 
 

@@ -29,6 +29,7 @@ class Buffer:
         self._n = 0
 
     def append(self, values: NDArray[Any]) -> None:
+        """Add values behind those that are there."""
         if not self._n:
             # The first is taken as it is: most tables are one batch.
             self._data = values if self._dtype is None else values.astype(self._dtype, copy=False)

@@ -81,6 +81,7 @@ class TableBuilder:
             self._take()
 
     def extend(self, records: Iterable[Any]) -> None:
+        """Add several records."""
         for record in records:
             self.add(record)
 

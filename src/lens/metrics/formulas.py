@@ -63,10 +63,12 @@ def connect_span(t: Columns) -> tuple[Column, Column]:
 
 
 def connect_ms(t: Columns) -> Column:
+    """Return the time from the first phase of connecting to its end."""
     return since(*connect_span(t))
 
 
 def ttfo_ms(t: Columns) -> Column:
+    """Return the time from the start to the first token that is not reasoning."""
     return since(0, t.first_of(t.output))
 
 
@@ -89,23 +91,27 @@ def tpot_ms(t: Columns) -> Column:
 
 
 def decode_tokens_per_second(t: Columns) -> Column:
+    """Return tokens per second after the first token."""
     tpot = tpot_ms(t)
     found: Column = 1000 / np.where(tpot > 0, tpot, np.nan)
     return found
 
 
 def tokens_per_second(t: Columns) -> Column:
+    """Return output tokens by the latency of the whole request."""
     total_ms = since(0, t.stamp("end"))
     found: Column = t.usage("output_tokens") / (np.where(total_ms != 0, total_ms, np.nan) / 1000)
     return found
 
 
 def gaps_ms(t: Columns) -> tuple[Column, Column]:
+    """Return all gaps between content events, and the request of each."""
     gaps, of = t.gaps
     return gaps / NS_PER_MS, of
 
 
 def token_gaps_ms(t: Columns) -> tuple[Column, Column]:
+    """Return all gaps between tokens, and the request of each."""
     gaps, tokens, of = t.token_gaps
     if (tokens == 1).all():
         return gaps / NS_PER_MS, of
@@ -119,11 +125,13 @@ def _mean(t: Columns, gaps: Column, tokens: Column | None, of: Column) -> Column
 
 
 def mean_gap_ms(t: Columns) -> Column:
+    """Return the mean gap between content events of each request."""
     gaps, of = t.gaps
     return _mean(t, gaps, None, of)
 
 
 def mean_token_gap_ms(t: Columns) -> Column:
+    """Return the mean gap between tokens of each request."""
     return _mean(t, *t.token_gaps)
 
 
@@ -163,10 +171,12 @@ def _stalls(t: Columns, weigh: Callable[[Column], Column]) -> Column:
 
 
 def stall_count(t: Columns) -> Column:
+    """Return how many gaps of each request are stalls."""
     return _stalls(t, np.ones_like)
 
 
 def stall_ms(t: Columns) -> Column:
+    """Return the sum of the stalls of each request."""
     return _stalls(t, lambda gaps: gaps) / NS_PER_MS
 
 
@@ -200,11 +210,13 @@ def coalesced_events(t: Columns) -> Column:
 
 
 def coalescing(t: Columns) -> Column:
+    """Return the share of content events that came in the same read as the one before."""
     found: Column = coalesced_events(t) / np.where(t.n > 0, t.n, np.nan)
     return found
 
 
 def lags_us(t: Columns) -> tuple[Column, Column]:
+    """Return how long events lay in the kernel before they were read, and the request of each."""
     which = t.kernel[t.of]
     return t.lag[which] / NS_PER_US, t.of[which]
 
@@ -234,11 +246,13 @@ def server_ms(t: Columns) -> Column:
 
 
 def uncached_tokens(t: Columns) -> Column:
+    """Return the tokens of the prompt that were not read from a cache."""
     found: Column = t.usage("input_tokens") - t.usage("cache_read_tokens")
     return np.where(found < 0, np.nan, found)
 
 
 def cached_share(t: Columns) -> Column:
+    """Return the share of the prompt that was read from a cache."""
     prompt = t.usage("input_tokens")
     found: Column = t.usage("cache_read_tokens") / np.where(prompt > 0, prompt, np.nan)
     return found

@@ -33,6 +33,7 @@ class Slo(msgspec.Struct, frozen=True):
 
     @property
     def at_least(self) -> bool:
+        """Whether the limit is the least that is good."""
         return METRICS[self.metric].better == "higher"
 
     def __str__(self) -> str:

@@ -41,6 +41,7 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
+        """The turns of the row: "3", or "4-7"."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 

@@ -200,6 +200,7 @@ class Sessions:
 
     @cached_property
     def task_ns(self) -> Column:
+        """The time from the start of each complete session to its last answer."""
         ended = self.end_ns[self.last[self.complete]]
         took = ended - self._begin_of_session[self.complete]
         return self._spread(took, self.last[self.complete])
@@ -219,18 +220,22 @@ class Sessions:
 
     @cached_property
     def model_ns(self) -> Column:
+        """The part of the model in it, along the critical path."""
         return self._path_sum(self.parts_ns["model"])
 
     @cached_property
     def tool_ns(self) -> Column:
+        """The part of tools in it, along the critical path."""
         return self._path_sum(self.parts_ns["tool"])
 
     @cached_property
     def think_ns(self) -> Column:
+        """The part of think time in it, along the critical path."""
         return self._path_sum(self.parts_ns["think"])
 
     @cached_property
     def client_ns(self) -> Column:
+        """The part of this client in it, along the critical path."""
         return self._path_sum(self.parts_ns["client"])
 
     @cached_property

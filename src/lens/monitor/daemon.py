@@ -71,6 +71,7 @@ class Settings(NamedTuple):
 
     @property
     def monitor(self) -> MonitorConfig:
+        """The settings of the monitor, defaults where there are none."""
         return self.config.monitor or MonitorConfig()
 
 
@@ -217,12 +218,14 @@ class Monitor:
         self._exposed.add(table_of(records, self.info, self.settings.book))
 
     def metrics(self) -> Page:
+        """Return the page of /metrics."""
         self._count()
         return metrics_page(
             self._exposed, tuple(self.watches.values()), self.outboxes, self._health(), trio.current_time()
         )
 
     def health(self) -> Page:
+        """Return the page of /healthz."""
         return health_page(self._health())
 
     def _health(self) -> Health:

@@ -90,6 +90,7 @@ class MetricsOutbox(Outbox):
         self._handed_over = 0  # to the pusher, and not accepted by the backend yet
 
     def add(self, record: Record) -> None:
+        """Queue a record for the backends."""
         self._records.append(record)
         self._count()
 
@@ -111,6 +112,7 @@ class WebhookOutbox(Outbox):
         self._alerts: deque[Alert] = deque(maxlen=most)
 
     def add(self, alert: Alert) -> None:
+        """Queue an alert for the webhook."""
         self._alerts.append(alert)
         self._count()
 

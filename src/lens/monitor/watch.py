@@ -65,6 +65,7 @@ class Watch:
 
     @property
     def firing(self) -> tuple[Alert, ...]:
+        """The alerts that fire now."""
         return tuple(self._firing.values())
 
     def values(self, name: str) -> tuple[float, ...]:

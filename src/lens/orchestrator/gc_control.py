@@ -34,6 +34,7 @@ class GarbageWatch:
         self.pauses_ns.append(now_ns() - began)
 
     def warnings(self) -> tuple[str, ...]:
+        """Return a warning where collections paused the run."""
         if not self.pauses_ns:
             return ()
         longest = human_duration(max(self.pauses_ns))

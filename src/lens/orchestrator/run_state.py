@@ -30,10 +30,12 @@ class RunState:
 
     @property
     def in_flight(self) -> int:
+        """How many requests are in flight."""
         return self.begun - self.done
 
     @property
     def elapsed_ns(self) -> int:
+        """The time since the start, ns."""
         return now_ns() - self.started_ns
 
 

@@ -61,6 +61,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def open_loop(self) -> bool:
+        """Whether starts follow a schedule instead of the answers."""
         return self.concurrency is None
 
 

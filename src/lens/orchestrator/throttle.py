@@ -55,6 +55,7 @@ class AdaptiveThrottle:
         return True
 
     def warnings(self) -> tuple[str, ...]:
+        """Return a warning where requests were held back."""
         if not self.times:
             return ()
         times = "once" if self.times == 1 else f"{self.times} times"

@@ -66,6 +66,7 @@ def number(value: float | None) -> str:
 
 
 def time_ms(value: float | None) -> str:
+    """Return a time in ms with its unit; "-" where it is None."""
     return "-" if value is None else f"{number(value)} ms"
 
 
@@ -75,6 +76,7 @@ def in_unit(value: float, unit: str) -> str:
 
 
 def count(value: int | None) -> str:
+    """Return a count with separators of thousands; "-" where it is None."""
     return "-" if value is None else f"{value:,}"
 
 

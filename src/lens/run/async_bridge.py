@@ -66,6 +66,7 @@ class Threaded(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self) -> T:
+        """Run the work under trio and return its result."""
         return trio.run(self._main)
 
     def run_kept(self) -> None:
@@ -76,6 +77,7 @@ class Threaded(Generic[T]):
             self._error = error
 
     def result(self) -> T:
+        """Return the result of run_kept, or raise its error."""
         if self._error is not None:
             raise self._error
         answer: T = self._answer[0]

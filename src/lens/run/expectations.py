@@ -50,6 +50,7 @@ class Answer:
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the answer."""
         return self.record.tool_calls
 
     def calls_ready(self, calls: Sequence[ToolCall]) -> int | None:

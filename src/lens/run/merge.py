@@ -43,6 +43,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """The name of the file."""
         return self.stream.path.name
 
 

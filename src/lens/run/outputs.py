@@ -60,6 +60,7 @@ class OpenPlaces:
 
     @property
     def formats(self) -> tuple[Format, ...]:
+        """The formats that are written."""
         return tuple([place.format for place in self._places])
 
     @property

@@ -270,6 +270,7 @@ class LoopWatch:
             self._late_ns.append(max(now_ns() - due, 0))
 
     def client(self, warnings: list[str]) -> Client:
+        """Return how this client fared, with the warnings of the run."""
         late = sorted(self._late_ns)
         elapsed_s = (now_ns() - self._began_ns) / NS_PER_S
         return Client(

@@ -82,6 +82,7 @@ class Until:
             self._narrow = 0
 
     def enough(self) -> bool:
+        """Return whether the interval is narrow enough."""
         return self.reached
 
     def says(self) -> str:

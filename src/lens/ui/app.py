@@ -63,6 +63,7 @@ class App:
 
     @property
     def handler(self) -> Handler:
+        """What answers the requests of the server."""
         return self._answer
 
     async def _answer(self, asked: Asked) -> Page | EventStream:

@@ -50,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> Path:
+        """Where the file is."""
         return Path(self.place)
 
     @property

@@ -69,6 +69,7 @@ def tls_trips(view: View) -> int:
 
 
 def dns(view: View) -> Found:
+    """Return what the lookup of the host's name takes."""
     took = series(view.fresh, view.metric("dns_ms"))
     if took is None:
         return "DNS: nothing was looked up (an address, a socket or a proxy took its place)"
@@ -109,6 +110,7 @@ def tls(view: View) -> Found:
 
 
 def proxy(view: View) -> Found:
+    """Return what the way through a proxy takes."""
     took = series(view.fresh, view.metric("proxy_ms"))
     if took is None:
         return None
@@ -167,6 +169,7 @@ def keep_alive(view: View) -> Found:
 
 
 def cold_start(view: View) -> Found:
+    """Return how much longer the first request of all took."""
     first, base = view.first, view.base
     waited = view.metric("ttft_from_send_ms")(first) if first is not None else None
     if first is None or base is None or waited is None or base.numbers == (first.index,):

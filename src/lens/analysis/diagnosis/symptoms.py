@@ -83,6 +83,7 @@ class Series(NamedTuple):
 
     @property
     def middle(self) -> float:
+        """The median."""
         return median(self.values)
 
     @property
@@ -139,6 +140,7 @@ class Stream(NamedTuple):
 
     @property
     def reads(self) -> int:
+        """How many reads brought the events."""
         return int(self.read[-1]) + 1 if len(self.read) else 0
 
 

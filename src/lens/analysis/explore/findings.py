@@ -55,6 +55,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> bool:
+        """Whether a check failed."""
         return any(check.state == "failed" for check in self.checks)
 
 

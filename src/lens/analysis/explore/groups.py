@@ -61,6 +61,7 @@ class Group:
 
     @cached_property
     def summary(self) -> Summary:
+        """The figures of the group."""
         return summarize(self.table, slos=self._slos, percents=self._percents)
 
     @cached_property

@@ -55,6 +55,7 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def each(self) -> str:
+        """The period of the slope, for people: "an hour"."""
         return "an hour" if self.per == "hour" else f"a {self.per}"
 
     def __str__(self) -> str:

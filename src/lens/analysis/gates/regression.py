@@ -50,6 +50,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        """The metric and statistic, with the target where there are several."""
         return f"{f'{self.target}: ' if self.target else ''}{self.metric} {self.statistic}".strip()
 
 
@@ -64,6 +65,7 @@ class Regression(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def regressed(self) -> tuple[Change, ...]:
+        """The changes that are regressions."""
         return tuple(one for one in self.changes if one.result == "regressed")
 
     @property

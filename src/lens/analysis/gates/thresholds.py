@@ -46,6 +46,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
         return f"{name} {self.operator} {self.limit:g}"
 
     def kept(self, actual: float) -> bool:
+        """Return whether a value meets the threshold."""
         return {
             "<": actual < self.limit,
             "<=": actual <= self.limit,

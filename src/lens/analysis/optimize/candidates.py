@@ -39,6 +39,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def successes(self) -> int:
+        """How many of its requests succeeded."""
         return int(self.table.success.sum())
 
 

@@ -50,12 +50,15 @@ class Criteria:
         return ReliabilityAbove(share)
 
     def and_(self, other: Criteria) -> Criteria:
+        """Return criteria that both must hold."""
         return Both(self, other)
 
     def or_(self, other: Criteria) -> Criteria:
+        """Return criteria of which one must hold."""
         return Either(self, other)
 
     def not_(self) -> Criteria:
+        """Return criteria that hold where these do not."""
         return Opposite(self)
 
     __and__, __or__, __invert__ = and_, or_, not_

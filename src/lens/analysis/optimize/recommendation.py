@@ -33,6 +33,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def eligible(self) -> bool:
+        """Whether the target meets every constraint and could be ranked."""
         return not self.excluded and self.unranked is None
 
 

@@ -59,10 +59,12 @@ def order_of(plan: Plan, worker: int, of: int, cpu: int | None = None) -> Order:
 
 
 def packed(kind: bytes, data: bytes = b"") -> bytes:
+    """Return a message: its kind, its length, its data."""
     return kind + len(data).to_bytes(4, "little") + data
 
 
 def encoded(value: Any) -> bytes:
+    """Return a value as the data of a message."""
     return _encoder.encode(value)
 
 
