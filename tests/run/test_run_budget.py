@@ -2,15 +2,26 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from handmade import record
 
-from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
 from lens.errors import BudgetError, ConfigError
 from lens.model import Usage
 from lens.orchestrator.plan import Slot, make_plan
+from lens.orchestrator.sessions.history import LiveAnswer, turn_prompt
 from lens.pricing import PriceBook, parse_price, standard_book
-from lens.run.budget import CostWarning, Spending, cost_warning, gpu_cost, parse_gpu_hour, quote, worst_usd
+from lens.run.budget import (
+    CostWarning,
+    Spending,
+    cost_warning,
+    gpu_cost,
+    parse_gpu_hour,
+    quote,
+    session_costs,
+    worst_usd,
+)
 from lens.wire import Secret
 
 MILLION = 1_000_000
@@ -185,3 +196,52 @@ def test_a_run_warns_once_when_it_has_cost_more():
 def test_a_cost_that_is_known_at_the_end_is_warned_of_too(total, limit, warns):
     assert (cost_warning(Decimal(total) if total else None, limit) is not None) is warns
     assert cost_warning(Decimal(2), None) is None
+
+
+def session_plan(*, history="recorded", max_tokens=50, turns=3, **load):
+    target = TargetConfig(
+        provider="openai", model="gpt-4", base_url="http://127.0.0.1:9/v1", max_tokens=max_tokens, proxy=""
+    )
+    sessions = SessionConfig(turns=str(turns), turn_tokens="20", history=history)
+    return make_plan(RunConfig(targets=(target,), load=LoadConfig(iterations=2, **load), sessions=sessions), {})
+
+
+def turn_slots(plan):
+    """The turns of the first session as they will be sent; live answers are as long as is allowed."""
+    session = plan.sessions.sessions[0]
+    live = {n: LiveAnswer("x" * 50) for n in range(len(session.turns))} if plan.is_live else None
+    for number in range(len(session.turns)):
+        prompt = turn_prompt(session, number, answers=live)
+        yield Slot(index=number, stage=plan.stages[0], target=0, prompt=0, asked=prompt,
+                   request=plan.targets[0].encode(prompt))  # fmt: skip
+
+
+@pytest.mark.parametrize("history", ["recorded", "live"])
+def test_a_turn_costs_at_most_its_bytes_and_its_answer_and_a_session_no_less(history):
+    plan = session_plan(history=history)
+    spending = Spending(plan, PRICE, "1")
+    each = [spending.worst_nusd(slot) for slot in turn_slots(plan)]
+    by_bytes = [Decimal(len(slot.request.body) * 3 + 50 * 15) / MILLION for slot in turn_slots(plan)]
+    assert each == [int(one * 10**9) for one in by_bytes]
+    assert each == sorted(each)  # a history only grows
+    (costs,) = session_costs(plan, PRICE)
+    assert sum(by_bytes) <= costs[0] <= 3 * sum(by_bytes)
+    told = quote(plan, PRICE)
+    assert told["known"]
+    assert Decimal(told["worst_usd"]) == sum(costs)
+    assert Decimal(told["worst_usd_a_session"]) == max(costs)
+
+
+def test_a_session_whose_answers_nothing_bounds_is_refused_before_anything_is_sent():
+    plan = session_plan(max_tokens=None)
+    with pytest.raises(ConfigError, match="nothing bounds what an answer may cost"):
+        Spending(plan, PRICE, "1")
+    assert "nothing bounds" in quote(plan, PRICE)["why"]
+
+
+def test_a_quote_of_sessions_without_an_end_says_so():
+    plan = session_plan(duration_ns=10**9)
+    plan = msgspec.structs.replace(plan, stages=(msgspec.structs.replace(plan.stages[0], count=None),))
+    told = quote(plan, PRICE)
+    assert told["worst_usd"] is None
+    assert "--max-cost bounds it" in told["why"]

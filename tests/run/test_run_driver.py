@@ -302,6 +302,7 @@ SESSIONS = {
     "file and trace": sessions(refused="give that file for both", load={"trace": "trace.jsonl", "iterations": None}),
     "file and single": sessions(refused="single requests", load={"pattern": "single"}),
     "file and sweep of rates": sessions(refused="--sweep-max", load={"sweep_max_per_s": 5}),
+    "file and shards of one salt": sessions(refused="--seed", salt="run", load={"shard": "0/2", "concurrency": 2}),
     "file that is absent": sessions(refused="session file none.jsonl: cannot read", file="none.jsonl"),
     "file of prompts": sessions(refused="session file prompts.txt: no row of JSON", file="prompts.txt"),
     "format": sessions(turns("a0", "a1", "b0", "b1", "b2"), format="messages"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
+from lens.config.settings import LoadConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
 from lens.orchestrator.plan import make_plan
 from lens.run.dry_run import described
 from lens.units import NS_PER_S
@@ -58,3 +58,28 @@ def test_limits_that_are_off_are_not_shown():
 def test_certificates_that_are_not_checked_are_reported(scheme, told):
     found = shown(base_url=f"{scheme}://api.example/v1", insecure=True)
     assert found["targets"][0].get("certificates") == told
+
+
+def test_sessions_are_told_with_the_turns_of_the_first():
+    target = TargetConfig(provider="openai", model="m", base_url="https://api.example/v1", proxy="")
+    config = RunConfig(
+        targets=(target,),
+        load=LoadConfig(iterations=4, seed=1),
+        sessions=SessionConfig(turns="3", turn_tokens="5", think="2s", tools="1:1s", header="X-Session-ID"),
+    )
+    found = described(make_plan(config, {}))
+    assert found["requests"] == 12
+    assert "prompts" not in found
+    assert found["stages"] == [{"name": "iterations", "requests": 4, "at_a_time": 1}]
+    sessions = found["sessions"]
+    assert sessions["turns"] == {"all": 12, "fewest": 3, "median": 3, "most": 3}
+    assert (sessions["source"], sessions["different"], sessions["history"]) == ("synthetic", 4, "recorded")
+    assert (sessions["think_s"], sessions["tool_s"], sessions["header"]) == (0, 8, "X-Session-ID")
+    assert sessions["first"] == {
+        "id": "session-0",
+        "turns": [
+            {"after": [], "history": 0, "messages": ["user"]},
+            {"after": [0], "history": 1, "messages": ["user"], "tool_s": 1.0},
+            {"after": [1], "history": 2, "messages": ["user"], "tool_s": 1.0},
+        ],
+    }

@@ -192,8 +192,8 @@ LOAD = (
         "trace ends the run)."),
     _load("--concurrent", "-c", to="load.concurrency", type=click.IntRange(min=1), metavar="N",
         aliases=["--concurrency", "--max-concurrency", "--parallel", "--vus", "--users"],
-        help="Concurrency: requests in flight; with --rate the most allowed (default: 1, with --rate no limit; "
-        "LLL_CONCURRENCY)."),
+        help="Concurrency: requests, or sessions, in flight; with --rate the most allowed (default: 1, with --rate no "
+        "limit; LLL_CONCURRENCY)."),
     _load("--rate", "-r", to="load.rate_per_s", type=RATE, metavar="R",
         aliases=["--request-rate", "--target-qps", "--qps"],
         help="Open-loop arrival rate in requests per second: 10, 600/m (default: closed loop)."),

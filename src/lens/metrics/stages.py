@@ -64,7 +64,8 @@ def _row(table: Table) -> StageRow:
     tokens = table.usage("output_tokens")[success]
     tokens = tokens[~np.isnan(tokens)]
     stage = table.codes("stage")
-    asked_per_s = _rate(table, "intended")
+    # In a closed loop of sessions only later turns have a time of their own: that of answers and pauses, no rate.
+    asked_per_s = _rate(table, "intended") if (table.stamp("intended") != MISSING).all() else None
     wave, wave_ms = _first_wave(table) if asked_per_s is None else (None, None)
     return StageRow(
         name=stage.values[stage.codes[0]] if stage.codes[0] >= 0 else "",

@@ -25,7 +25,7 @@ from lens.cli.gates import GATES
 )
 @click.command(
     cls=Command,
-    essential=options.ESSENTIAL,
+    essential=options.ESSENTIAL | {"sessions"},
     example="""
     lll benchmark --provider openai --model gpt-6-luna -n 100 -c 8 -o run.json
     lll benchmark http://localhost:8000/v1 --rate 10 --duration 60s

@@ -96,6 +96,8 @@ def _check_pattern(config: RunConfig) -> None:
         raise ConfigError("--trace with sessions starts them at the times of their own file: give that file for both")
     if load.trace and sessions.rate_per_s is not None:
         raise ConfigError("--session-rate and --trace both say when sessions start: leave one out")
+    if load.shard is not None and sessions.salt == "run" and not load.seed:
+        raise ConfigError("--salt run with --shard needs one salt for all shards: give --seed N to each")
     if sessions.until == "lane" and (sessions.rate_per_s is not None or load.trace or pattern_of(load) == "burst"):
         raise ConfigError("--session-until lane is for a closed loop (-c N): an open loop has no lanes")
     if any(target.api == "embeddings" for target in config.targets):
