@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from lens.model import CacheMiss, Failure, Signal, ToolCall, Usage
 from lens.providers.billing import BillingReader, cost_in_headers_usd
+from lens.providers.fragments import ReadFragment
 from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
 from lens.providers.outcomes import (
     CONTENT_BITS,
@@ -38,6 +39,7 @@ from lens.providers.values import (
     parse_json,
     parse_json_or,
     sum_known,
+    without_done,
 )
 from lens.wire import Exchange, Frame, Reading
 
@@ -45,7 +47,7 @@ from lens.wire import Exchange, Frame, Reading
 NO_EVENT: Final = object()
 # OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
 DONE_MARKER = b"[DONE]"
-_REASONING_BIT = int(Signal.REASONING)
+_REASONING_BIT, _TOOL_BIT = int(Signal.REASONING), int(Signal.TOOL)
 
 
 class AnswerReader:
@@ -56,6 +58,7 @@ class AnswerReader:
 
     done_marker: bytes | None = DONE_MARKER  # an event's whole data that ends the stream, blanks around it aside
     event_type: type = dict  # the type of JSON value that an event must be
+    read_fragment: ReadFragment | None = None  # of an event of nothing but tool arguments, where there are many
     content_scopes: tuple[str, ...] = ()  # paths of the objects whose strings are content, also under unknown names
 
     def __init__(self, exchange: Exchange) -> None:
@@ -178,7 +181,7 @@ class AnswerReader:
             return self._classify_stream()
         if not self.exchange.ended:
             return self.exchange.category or "truncated", self.exchange.failure
-        return self._classify_document(parse_json(_without_done(self.exchange.document)))
+        return self._classify_document(parse_json(without_done(self.exchange.document)))
 
     def _classify_stream(self) -> Outcome:
         malformed = self._take_frames()
@@ -220,6 +223,9 @@ class AnswerReader:
         """Take one event; return False where it is malformed."""
         if frame.name == "error":
             self.fail(parse_error_event(frame.data))
+        read = self.read_fragment if bits == _TOOL_BIT and frame.name != "error" else None
+        if read is not None and self.tools.take_fragment(read(frame.data)):
+            return True
         event = self.open_frame(frame)
         if event is NO_EVENT:
             return True
@@ -236,7 +242,7 @@ class AnswerReader:
 
     def _unframed_document(self) -> Any:
         """Return an answer that came whole though it was labelled an event stream; None where there is none."""
-        data = _without_done(self.exchange.document) or (self.exchange.error_field or "").encode()
+        data = without_done(self.exchange.document) or (self.exchange.error_field or "").encode()
         if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content():
             return None
         document = parse_json(data)
@@ -391,10 +397,3 @@ def make_reading(
         **header_fields(headers),
         **fields,
     )
-
-
-def _without_done(document: bytes) -> bytes:
-    """Return a document without the `data: [DONE]` that some servers put behind an answer that came whole."""
-    whole = document.rstrip()
-    start = whole.removesuffix(b"[DONE]").rstrip()
-    return start.removesuffix(b"data:").rstrip() if len(start) < len(whole) and start.endswith(b"data:") else document

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage, UsageItem
+from lens.providers import fragments
 from lens.providers.answers import AnswerReader, make_usage_beside_cache
 from lens.providers.base import (
     Body,
@@ -213,6 +214,7 @@ def _block(part: dict[str, Any]) -> Body:
 class AnthropicReader(AnswerReader):
     """Read a message, event by event or whole."""
 
+    read_fragment = staticmethod(fragments.read_messages)
     content_scopes = ("delta.*", "content_block.*", "*")
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lens.model import Failure, Signal, Usage
-from lens.providers import responses
+from lens.providers import fragments, responses
 from lens.providers.answers import AnswerReader, make_usage, new_chars
 from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.billing import reported_cost_usd
@@ -178,6 +178,7 @@ class OpenAI:
 class ChatReader(AnswerReader):
     """Read chat completions, completions and embeddings, chunk by chunk or whole."""
 
+    read_fragment = staticmethod(fragments.read_chat)
     event_type = object  # a chunk that is no object says nothing, and does no harm
     content_scopes = (_DELTA + "*", _MESSAGE + "*", "*")
 

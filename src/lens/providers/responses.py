@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
+from lens.providers import fragments
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body
 from lens.providers.billing import reported_cost_usd, tool_tokens
@@ -122,6 +123,7 @@ def _content(content: Any, role: str) -> Any:
 class ResponsesReader(AnswerReader):
     """Read a response, event by event or whole."""
 
+    read_fragment = staticmethod(fragments.read_responses)
     content_scopes = ("delta",)
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002

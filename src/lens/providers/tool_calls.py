@@ -87,6 +87,13 @@ class ToolCalls:
         call.arguments.append(arguments)
         call.id = call.id or id_ or None
 
+    def take_fragment(self, fragment: tuple[Any, str] | None) -> bool:
+        """Append a piece of arguments to the call at its place; return whether there is one, of a call that began."""
+        if fragment is None or (place := self.locate(fragment[0], None)) not in self._calls:
+            return False
+        self.extend(place, arguments=fragment[1])
+        return True
+
     def in_order(self, events: Events = NO_EVENTS) -> tuple[ToolCall, ...]:
         """Return the calls in the order of their places, with their times where `events` has them."""
         before: dict[int, int | None] = {}

@@ -161,3 +161,10 @@ def text_at(data: Any, *paths: str) -> str:
 def first_at(data: Any, path: str) -> Any:
     """Return the first value at the path, or None."""
     return next(iter(values_at(data, path)), None)
+
+
+def without_done(document: bytes) -> bytes:
+    """Return a document without the `data: [DONE]` that some servers put behind an answer that came whole."""
+    whole = document.rstrip()
+    start = whole.removesuffix(b"[DONE]").rstrip()
+    return start.removesuffix(b"data:").rstrip() if len(start) < len(whole) and start.endswith(b"data:") else document
