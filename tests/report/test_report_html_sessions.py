@@ -53,6 +53,13 @@ def test_the_rows_are_those_of_the_summary():
     assert [row["label"] for row in found["contexts"]] == ["0-42"]
 
 
+def test_what_sessions_came_to_is_said_in_the_words_of_the_terminal():
+    facts = dict(sessions(FEW)["facts"])
+    assert facts["sessions"] == "2 complete of 2.000 turns (mean), 1 failed, 2.000 sessions/s"
+    assert facts["task time"].startswith("model 72.2%, tools 5.6%, think time 20.0%, this client 2.2%")
+    assert "first at turn 2" in dict(sessions(BROKEN)["facts"])["cache broke"]
+
+
 def test_so_many_lanes_and_turns_are_drawn_and_the_slowest_is_among_them():
     many = [turn(0, k, k + (999 if k == 77 else 5), session=f"s{k}") for k in range(200)]
     long = [turn(k, 1000 + 10 * k, 1005 + 10 * k, of=300, session="long") for k in range(300)]

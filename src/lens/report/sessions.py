@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -22,35 +22,44 @@ _WIDTHS = {"on path": 90, "total p50": 70, "p95": 60}
 
 def print_session_counts(console: Console, summary: Summary) -> None:
     """Print how many sessions there were, how many of them were good, and where their time went."""
+    for name, says in session_facts(summary):
+        terminal.fact(console, name, says)
+
+
+def session_facts(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Yield how many sessions there were, how many of them were good, and where their time went."""
     found = summary.sessions
     if found is None:
         return
-    terminal.fact(console, "sessions", _counts(found, summary.sessions_per_second))
+    yield "sessions", _counts(found, summary.sessions_per_second)
     if found.good is not None and summary.goodput_sessions_per_second is not None:
         rate = terminal.number(summary.goodput_sessions_per_second)
-        says = f"{rate} sessions/s kept {', '.join(summary.slos)} in every turn ({found.good:,} sessions)"
-        terminal.fact(console, "goodput", says)
+        yield "goodput", f"{rate} sessions/s kept {', '.join(summary.slos)} in every turn ({found.good:,} sessions)"
     if found.parts:
         shares = ", ".join([f"{_PARTS[name]} {share:.1%}" for name, share in found.parts.items()])
-        terminal.fact(console, "task time", f"{shares}; along the critical path")
+        yield "task time", f"{shares}; along the critical path"
 
 
 def print_sessions(console: Console, summary: Summary) -> None:
     """Print sessions turn by turn and by length of the prompt, the cache, and what tokens of the prompt cost."""
     found = summary.sessions
-    if found is not None:
-        for name, rows in (("turn", found.turns), ("prompt tokens", found.contexts)):
-            if len(rows) > 1:
-                console.print(_table(console, name, rows))
-                console.print()
-        if summary.cache_read_share is not None:
-            terminal.fact(
-                console, "cache", f"{summary.cache_read_share:.1%} of all tokens of prompts were read from it"
-            )
-        if found.misses is not None:
-            terminal.fact(console, "cache broke", _misses(found.misses))
+    for name, rows in (("turn", found.turns), ("prompt tokens", found.contexts)) if found is not None else ():
+        if len(rows) > 1:
+            console.print(_table(console, name, rows))
+            console.print()
+    for name, says in prompt_facts(summary):
+        terminal.fact(console, name, says)
+
+
+def prompt_facts(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Yield what share of prompts was cached, where the cache broke, and what tokens of the prompt cost."""
+    found = summary.sessions
+    if found is not None and summary.cache_read_share is not None:
+        yield "cache", f"{summary.cache_read_share:.1%} of all tokens of prompts were read from it"
+    if found is not None and found.misses is not None:
+        yield "cache broke", _misses(found.misses)
     if summary.prefill is not None and _tells(summary.prefill):
-        terminal.fact(console, "prefill", _prefill(summary.prefill))
+        yield "prefill", _prefill(summary.prefill)
 
 
 def _counts(found: SessionSummary, per_second: float | None) -> str:

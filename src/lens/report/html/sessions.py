@@ -19,6 +19,7 @@ from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.report.html.plots import evenly
 from lens.report.html.series import Series
+from lens.report.sessions import prompt_facts, session_facts
 from lens.report.terminal import clean
 from lens.units import NS_PER_MS, NS_PER_S
 
@@ -33,7 +34,13 @@ def sessions_on_page(series: Series, summary: Summary) -> dict[str, Any] | None:
     found = summary.sessions
     if found is None:
         return None
-    return {"lanes": _lanes(series), "turns": _rows(found, "turns"), "contexts": _rows(found, "contexts")}
+    facts = [*session_facts(summary), *prompt_facts(summary)]
+    return {
+        "facts": [list(fact) for fact in facts],
+        "lanes": _lanes(series),
+        "turns": _rows(found, "turns"),
+        "contexts": _rows(found, "contexts"),
+    }
 
 
 def _rows(found: SessionSummary, name: str) -> list[dict[str, Any]]:

@@ -66,10 +66,11 @@ function sessionCards() {
   const known = DATA.series.map((s, i) => [s, i]).filter(([s]) => s.sessions);
   if (!known.length) return null;
   return known.flatMap(([s, i]) => {
-    const { lanes, turns, contexts } = s.sessions, title = several ? make("h3", {}, letter(i), s.name) : null;
+    const { facts, lanes, turns, contexts } = s.sessions, title = several ? make("h3", {}, letter(i), s.name) : null;
     const drawn = lanes.length ? card(title, figure("Swim lanes", `${lanes.length} sessions: some over the whole run, and the slowest; pale: beside the critical path`, (w) => swimLanes(lanes, w), () => laneSheet(s, lanes),
       choice(["from its own start", "on the run’s clock"], fromSessionStart ? 0 : 1, (k) => { fromSessionStart = k === 0; })), legend(SESSION_PARTS)) : null;
-    return [drawn, card(several ? make("h3", {}, letter(i), s.name) : null, make("h3", {}, "Turn by turn"), turnRows("turn", turns)),
+    const says = card(make("dl", { class: "facts" }, ...facts.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)])));
+    return [drawn, says, card(several ? make("h3", {}, letter(i), s.name) : null, make("h3", {}, "Turn by turn"), turnRows("turn", turns)),
       contexts.length > 1 ? card(make("h3", {}, "By length of the prompt"), turnRows("prompt tokens", contexts)) : null];
   }).filter(Boolean);
 }
