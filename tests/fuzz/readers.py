@@ -59,7 +59,7 @@ JSON = b'{"providers": [{"name": "vllm", "model": "m"}], "load": {"iterations": 
 SLA = b"thresholds: [ttft_p95<1000]\ntargets: {openai: [itl<5]}"
 SHAREGPT = b'[{"id": "a", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}]'
 AZURE = b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,374,44\n"
-SESSIONS = [path.read_bytes() for path in sorted(FILES.iterdir()) if path.suffix in (".json", ".jsonl")]
+SESSIONS = [path.read_bytes() for path in sorted(FILES.glob("*.json*")) if ".expected" not in path.name]
 PRICES = b'[{"provider": "openai", "model": "gpt-5*", "input": "1.25", "output": "10", "cache_read": "0.3"}]'
 
 
