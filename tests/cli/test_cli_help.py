@@ -72,7 +72,7 @@ def test_the_help_of_benchmark_is_the_options_most_people_need():
     names = re.findall(r"^  (?:-\w, )?--([\w-]+)", shown, re.MULTILINE)
     assert names == [
         "provider", "model", "base-url", "iterations", "concurrent", "rate", "duration", "warmup", "prompt",
-        "max-tokens", "timeout", "threshold", "export", "output", "config", "help-all", "help",
+        "max-tokens", "sessions", "timeout", "threshold", "export", "output", "config", "help-all", "help",
     ]  # fmt: skip
 
 
