@@ -71,7 +71,7 @@ async def test_models_are_compared_and_the_specified_criteria_choose(targets):
     assert found.in_turns
     assert found.confidence == 1.0
     assert found.expected_latency_improvement == pytest.approx(400, rel=0.5)
-    assert results.comparisons()[0].too_few["ttft_ms mean"] >= 30, "so few tell no difference"
+    assert results.comparisons()[0].too_few["ttft_ms p95"] > 12, "so few say nothing of a tail"
 
 
 def test_the_same_from_asyncio_and_from_plain_code(targets):
