@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound=Callable[..., object] | click.Command)
 # http://host, host:8000/v1, 10.0.0.7:8000: what is no command's name and no file's.
 _ADDRESS = re.compile(r"https?://.*|(\[[0-9a-fA-F:.]+\]|[\w-]+(\.[\w-]+)*):\d+(/.*)?", re.IGNORECASE)
+
+
+# How long an address that has given no answer yet may take to connect, where nobody says it.
+SILENT_CONNECT_NS = 10 * 10**9
 
 
 def is_address(word: str) -> bool:
@@ -57,10 +62,18 @@ def detected(settings: Settings) -> Settings:
     import trio
     from msgspec.structs import replace
 
+    from lens.cli.steps import Spinner
+    from lens.config.settings import LoadConfig
     from lens.run.detect import UNNAMED, detect
+    from lens.secrets import bare_url
 
     said = settings.config.targets[0]
-    one, served = trio.run(detect, said)
+    spinner = Spinner(live=sys.stderr.isatty())
+    spinner.start(f"asking {bare_url(said.base_url or said.provider)} for its models")
+    try:
+        one, served = trio.run(detect, said)
+    finally:
+        spinner.stop()
     others = len(served.models or ()) - 1
     model = f"model {one.model}" + (f" (first of {others + 1} listed)" if others > 0 else "")
     found = [
@@ -70,7 +83,10 @@ def detected(settings: Settings) -> Settings:
     ]
     if any(found):
         echo(f"lll: detected {', '.join(filter(None, found))}", err=True)
-    return settings._replace(config=replace(settings.config, targets=(one, *settings.config.targets[1:])))
+    config = replace(settings.config, targets=(one, *settings.config.targets[1:]))
+    if served.silent and config.load.connect_timeout_ns == LoadConfig().connect_timeout_ns:
+        config = replace(config, load=replace(config.load, connect_timeout_ns=SILENT_CONNECT_NS))
+    return settings._replace(config=config)
 
 
 def tell_hints(settings: Settings, result: RunResult) -> None:

@@ -23,6 +23,8 @@ from lens.run.server_info import list_models, locate_api
 
 # What is asked for where nobody named a model and the server lists none.
 UNNAMED = "unnamed"
+# Somebody waits for the first measurement: how long the address, and that of the other scheme, may take to answer.
+ASK_S, OTHER_S = 5.0, 3.0
 # So many failed requests tell how a run failed.
 MOST_HINTED = 100
 
@@ -63,9 +65,9 @@ async def detect(one: TargetConfig) -> Detected:
         # At the root of a provider's host its own address is meant.
         bare = urlsplit(one.base_url or "").path in ("", "/")
         one, guessed = replace(one, provider=known, base_url=None if bare else one.base_url), False
-    served = await _located(one)
+    served = await _located(one, ASK_S)
     if served.silent and (other := _other_scheme(one)) is not None:
-        found = await _located(other)
+        found = await _located(other, OTHER_S)
         one, served = (one, served) if found.silent else (other, found)
     if guessed and served.owner is not None:
         one = replace(one, provider=provider_of_owner(served.owner) or one.provider)
@@ -75,9 +77,9 @@ async def detect(one: TargetConfig) -> Detected:
     return Detected(replace(one, base_url=url, model=named or UNNAMED), served)
 
 
-async def _located(one: TargetConfig) -> Served:
+async def _located(one: TargetConfig, timeout_s: float) -> Served:
     target = make_target(one if one.model else replace(one, model=UNNAMED))
-    return await locate_api(target, Served(base_url=target.info.url, model=one.model))
+    return await locate_api(target, Served(base_url=target.info.url, model=one.model), timeout_s)
 
 
 def _other_scheme(one: TargetConfig) -> TargetConfig | None:

@@ -30,9 +30,9 @@ async def list_models(target: PlanTarget, base_url: str) -> tuple[str, ...] | No
     return None if answer is None or answer.status != 200 else _names(answer.body)
 
 
-async def locate_api(target: PlanTarget, served: Served) -> Served:
+async def locate_api(target: PlanTarget, served: Served, timeout_s: float = TIMEOUT_S) -> Served:
     """Return `served` with the models listed at its address, or with a conventional address that answers better."""
-    here = await _get_models(target, served.base_url)
+    here = await _get_models(target, served.base_url, timeout_s)
     models = _names(here.body) if here is not None and here.status == 200 else None
     if here is None:
         return msgspec.structs.replace(served, silent=isinstance(target.provider, OpenAI))
@@ -40,7 +40,7 @@ async def locate_api(target: PlanTarget, served: Served) -> Served:
         return msgspec.structs.replace(served, models=models, owner=_owner(here.body))
     others = candidate_urls(served.base_url)
     for other in others:
-        answer = await _get_models(target, other)
+        answer = await _get_models(target, other, timeout_s)
         if answer is None or answer.status == here.status:
             continue
         if answer.status in (401, 403) or (answer.status == 200 and _names(answer.body) is not None):
@@ -60,7 +60,7 @@ def candidate_urls(base_url: str) -> list[str]:
     return [url for url in found if url != base_url.rstrip("/")]
 
 
-async def _get_models(target: PlanTarget, base_url: str) -> Answer | None:
+async def _get_models(target: PlanTarget, base_url: str, timeout_s: float = TIMEOUT_S) -> Answer | None:
     if not isinstance(target.provider, OpenAI):
         return None
     headers = {"accept": "application/json"}
@@ -68,7 +68,7 @@ async def _get_models(target: PlanTarget, base_url: str) -> Answer | None:
         headers["authorization"] = f"Bearer {target.key.reveal()}"
     asked = Request("GET", f"{base_url.rstrip('/')}/models", headers)
     try:
-        return await in_thread(partial(exchange, asked, TIMEOUT_S, endpoint=target.endpoint))
+        return await in_thread(partial(exchange, asked, timeout_s, endpoint=target.endpoint))
     except LensError:
         return None
 
