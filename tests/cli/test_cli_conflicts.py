@@ -20,7 +20,7 @@ from lens.cli.main import COMMANDS
 from lens.cli.settings import settings_of
 from lens.errors import LensError
 from lens.orchestrator.plan import make_plan
-from lens.run.checks import check_load
+from lens.run.checks import check_config
 from lens.run.outputs import destinations
 
 ENVIRON = {"MINE": "sk-of-mine", "OPENAI_API_KEY": "sk-of-openai"}
@@ -47,9 +47,12 @@ VALUES = {
     "--idle-timeout": "2s", "--ui": "none", "--prometheus-units": "seconds", "--interval": "5s",
     "--listen": "127.0.0.1:1", "--slo": "ttft<1000 99%", "--webhook": "http://w:1", "--history": "{folder}/h",
     "--keep": "5h", "--jitter": "0.5", "--seed": "5", "--max-tokens": "40", "--max-errors": "5%",
+    "--sessions": "{sessions}", "--session-format": "messages", "--session-rate": "2", "--think": "2s",
+    "--session-header": "X-Session-ID", "--session-until": "lane", "--turns": "2-3", "--turn-tokens": "30",
+    "--tools": "0.5:1s",
 }  # fmt: skip
 # Where another value is needed.
-VALUES_OF = {"doctor": {"--input-tokens": "200"}}
+VALUES_OF = {"doctor": {"--input-tokens": "200"}, "benchmark": {"--history": "live"}}
 # What doctor reads itself: how much it asks, and how it tells what it found.
 OF_DOCTOR = ("iterations", "concurrent", "input_tokens", "output_tokens", "as_json", "export", "output", "force")
 # Settings of a load that a plan is made from.
@@ -83,6 +86,8 @@ def options_of(name):
 def places(tmp_path_factory):
     folder = tmp_path_factory.mktemp("walk")
     texts = {"key": "sk-of-file", "prompts": "one\ntwo\n", "sla": json.dumps({"ttft_p95_max": 900}),
+             "sessions": '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, '
+             '{"role": "user", "content": "c"}]}',
              "trace": "".join(json.dumps({"timestamp": i * 1000}) + "\n" for i in range(30))}  # fmt: skip
     for name, text in texts.items():
         (folder / name).with_suffix(".json" if name == "sla" else ".txt").write_text(text)
@@ -117,7 +122,7 @@ def run_of(command, options, words):
     try:
         with small.make_context("x", [*BASE, *words], obj={}) as ctx:
             settings = settings_by(ctx, command)
-            check_load(settings.config.load)
+            check_config(settings.config)
             plan = make_plan(settings.config, ENVIRON)
             written = destinations(settings.config, settings.output)
             shown = [
@@ -132,6 +137,8 @@ def run_of(command, options, words):
         [msgspec.structs.replace(stage, name="") for stage in plan.stages] if not load.search_slo else [],
         [(t.info, t.endpoint, t.base_url, t.key and t.key.reveal()) for t in plan.targets],
         [(r.path, dict(r.headers), r.body, r.framing) for requests in plan.requests for r in requests],
+        plan.sessions and msgspec.structs.replace(plan.sessions, salt_seed=""), settings.config.sessions,
+        settings.config.prompts.expect,
         plan.connection, plan.timeouts, plan.retry, plan.keep_all, written,
         {f: getattr(load, f) for f in sorted(beside)}, settings.config.output, settings.config.monitor,
         settings.config.labels, settings.config.thresholds, settings.force, settings.ui, settings.pushes,
@@ -145,6 +152,8 @@ PARTNERS = {
     "--speedup": "--trace", "--ramp-to": "--rate", "--burstiness": "--arrival", "--arrival": "--rate",
     "--sweep-step": "--sweep-max", "--sweep-min": "--sweep-max", "--search-max": "--search-slo",
     "--ray-address": "--engine", "--client-key": "--cert", "--force": "--output", "--output-dir": "--export",
+    **dict.fromkeys(("--session-format", "--session-rate", "--history", "--think", "--salt", "--session-header",
+                     "--session-until"), "--sessions"), "--turn-tokens": "--turns", "--tools": "--turns",
     "--prometheus-units": "--push-gateway", "--lines": "--prompt-file", "--max-cost": "--max-tokens",
 }  # fmt: skip
 SHARED = [name_of(o) for o in options_of("benchmark")]
