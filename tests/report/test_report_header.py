@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from lens.metrics.builder import table_of
 from lens.metrics.summarize import summarize
-from lens.report.html.header import heads, load_text, verdict
+from lens.report.html.header import gate_lines, heads, load_text, verdict
 from lens.report.html.series import Source
 
 
@@ -52,6 +52,25 @@ def test_the_verdict_of_one_run_is_how_its_requests_ended():
     assert line["level"] == "bad"
     assert line["says"].startswith("1 of 2 requests failed: 1 ")
     assert verdict([], []) == []
+
+
+def judged(*texts, names=("a",)):
+    header = replace(INFO, config={"thresholds": list(texts)})
+    return gate_lines([Source(name, table_of([record((100, 200))] * 20, header), header) for name in names])
+
+
+def test_thresholds_of_the_run_stand_in_its_verdict():
+    (kept,) = judged("ttft_p50<200", "success_rate>0.5")
+    assert kept == {
+        "level": "good",
+        "says": "thresholds kept: openai/gpt-4: ttft_ms p50 < 200, openai/gpt-4: success_rate > 0.5",
+    }
+    (missed,) = judged("ttft_p50<50", "success_rate>0.5")
+    assert missed["level"] == "bad"
+    assert missed["says"] == "threshold not kept: openai/gpt-4: ttft_ms p50 < 50: 100 ms"
+    assert [line["says"][:3] for line in judged("ttft_p50<50", names=("a", "b"))] == ["a: ", "b: "]
+    assert judged() == judged("of a later version", "ttft") == []
+    assert gate_lines([Source("r", table_of([]), None)]) == []
 
 
 @pytest.mark.parametrize(

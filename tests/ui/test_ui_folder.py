@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import msgspec
 import pytest
@@ -122,6 +123,15 @@ def test_a_link_that_leads_out_of_the_folder_has_no_entry(root, tmp_path_factory
     (other / "link.jsonl").symlink_to(root / "one.jsonl")
     with pytest.raises(FileError):
         Folder(other).entry("link.jsonl")
+    assert Folder(other).scan() == []
+
+
+def test_what_is_no_file_is_not_waited_for(root):
+    os.mkfifo(root / "pipe.jsonl")
+    folder = Folder(root)
+    assert "pipe.jsonl" not in {entry.file for entry in folder.scan()}
+    with pytest.raises(FileError):
+        folder.entry("pipe.jsonl")
 
 
 def test_the_newest_segment_of_a_monitor_is_live(root):

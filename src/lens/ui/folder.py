@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ SUFFIXES = (".jsonl", ".msgpack", ".json")
 STATE = ".lll-ui.json"
 # A journal or a segment of a monitor that has not grown for so long belongs to nobody who still measures.
 JOURNAL_LIVE_S, MONITOR_LIVE_S = 120.0, 900.0
-MOST_FILES = 100_000
+MOST_FILES, MOST_FOLDERS = 100_000, 10_000
 SCAN_S = 3.0  # between looks for new files while what is live is followed
 # Figures of a run that a list shows and a filter may ask for: name, metric and statistic of the summary.
 FIGURES = (
@@ -151,23 +152,25 @@ class Folder:
         with suppress(OSError, ValueError):
             inside = path.resolve().is_relative_to(self.root)
             state = path.stat()
-            info = read_header(path) if inside and file.endswith(SUFFIXES) else None
+            is_file = inside and file.endswith(SUFFIXES) and S_ISREG(state.st_mode)
+            info = read_header(path) if is_file else None
             if info is not None:
                 return Entry(file=file, place=str(path), size=state.st_size, mtime_ns=state.st_mtime_ns, info=info)
         raise FileError(f"{clean(file, 200)} is no run file of this folder")
 
     def _files(self) -> Iterator[tuple[str, str, os.stat_result]]:
-        """Yield name and path of what may be run files, here and below; what begins with a dot is passed over."""
-        folders, number = [str(self.root)], 0
+        """Yield name and path of what may be run files, here and below; links and what begins with a dot are not."""
+        folders, number, looked = [str(self.root)], 0, 0
         begins = len(os.path.join(self.root, ""))
-        while folders:
+        while folders and looked < MOST_FOLDERS:
+            looked += 1
             with suppress(OSError), os.scandir(folders.pop()) as entries:
                 for one in entries:
                     if one.name.startswith("."):
                         continue
                     if one.is_dir(follow_symlinks=False):
                         folders.append(one.path)
-                    elif one.name.endswith(SUFFIXES):
+                    elif one.name.endswith(SUFFIXES) and one.is_file(follow_symlinks=False):
                         number += 1
                         if number > MOST_FILES:
                             return

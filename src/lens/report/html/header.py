@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from lens.analysis.gates.checks import checks_of
+from lens.analysis.gates.sla import Gate, evaluate_targets
+from lens.analysis.gates.thresholds import parse_threshold
 from lens.config.settings import LoadConfig
+from lens.errors import LensError
 from lens.metrics.summary import Summary
 from lens.model import RunInfo
 from lens.report.html.series import Source
@@ -78,12 +83,38 @@ def _limits(load: LoadConfig) -> list[str]:
     return found
 
 
-def verdict(summaries: Sequence[Summary], compared: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def gate_lines(sources: Sequence[Source]) -> list[dict[str, str]]:
+    """Return what came of the thresholds in the configuration of each run: a line each that was not kept."""
+    lines = []
+    for source in sources:
+        gates = _gates(source.info)
+        results = evaluate_targets(gates, source.table.measured()) if gates and len(source.table) else ()
+        of = f"{source.name}: " if len(sources) > 1 else ""
+        checks = checks_of(results, None)
+        failed = [one for one in checks if one.state != "passed"]
+        lines += [{"level": "bad", "says": f"{of}threshold not kept: {one.name}: {one.says}"} for one in failed]
+        if checks and not failed:
+            lines.append({"level": "good", "says": f"{of}thresholds kept: {', '.join(one.name for one in checks)}"})
+    return [line | {"says": clean(line["says"], 600)} for line in lines]
+
+
+def _gates(info: RunInfo | None) -> list[Gate]:
+    """Return the thresholds of a run's configuration that this version can read."""
+    found = []
+    for text in (info.config.get("thresholds") or ()) if info else ():
+        with suppress(LensError):
+            found.append(Gate(threshold=parse_threshold(str(text))))
+    return found
+
+
+def verdict(
+    summaries: Sequence[Summary], compared: Sequence[dict[str, Any]], gates: Sequence[dict[str, str]] = ()
+) -> list[dict[str, str]]:
     """Return what came of it, a line each with its level: good, warn or bad; what matters most first.
 
-    Of several series how they differ from the first; of one how its requests ended.
+    Its thresholds (of `gate_lines`); of several series how they differ from the first; how the requests ended.
     """
-    lines = [{"level": _level(one), "says": one["says"]} for one in compared]
+    lines = [*gates, *[{"level": _level(one), "says": one["says"]} for one in compared]]
     failed = sum(summary.requests - summary.successes for summary in summaries)
     asked = sum(summary.requests for summary in summaries)
     if asked:
