@@ -15,6 +15,7 @@ from lens.errors import ConfigError
 from lens.server import (
     HEAD_S,
     MOST_CONNECTIONS,
+    Asked,
     EventStream,
     Page,
     handler_of,
@@ -228,3 +229,22 @@ def test_probes_keep_most_descriptors(monkeypatch):
 )
 def test_an_address_that_others_reach_is_known(host, only_here):
     assert is_this_machine(host) is only_here
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/metrics", {}, 401),
+        ("/metrics", {"authorization": "Bearer wrong"}, 401),
+        ("/metrics", {"authorization": "Basic t0ken"}, 401),
+        ("/metrics", {"authorization": "Bearer t\xf6ken"}, 401),
+        ("/metrics", {"authorization": "bearer t0ken"}, 200),
+        ("/none", {}, 401),
+        ("/healthz", {}, 200),
+    ],
+)
+async def test_a_token_is_asked_for_but_of_the_page_for_probes(path, headers, status):
+    pages = dict.fromkeys(["/metrics", "/healthz"], lambda: Page(200, "text/plain", b"up 1\n"))
+    page = await handler_of(pages, token="t0ken", without=["/healthz"])(Asked("GET", path, {}, headers))
+    assert page.status == status
+    assert b"t0ken" not in page.body

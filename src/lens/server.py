@@ -1,12 +1,13 @@
 """Pages over HTTP/1.1 for people and scrapers: those of the monitor and of `lll ui`; by default for this machine alone.
 
-Small on purpose: a request is bounded in size, time and number, and nothing of it but its line and two headers is used.
+Small on purpose: a request is bounded in size, time and number, and nothing of it but its line and three headers is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import aclosing, contextmanager
+from hmac import compare_digest
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -56,24 +57,40 @@ class EventStream(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-HEADERS = ("host", "origin")
+HEADERS = ("host", "origin", "authorization")
 Handler = Callable[[Asked], Awaitable[Page | EventStream]]
 Pages = dict[str, Callable[[], Page]]
 NOT_FOUND = Page(404, "text/plain; charset=utf-8", b"there are /metrics and /healthz\n")
 BROKEN = Page(500, "text/plain; charset=utf-8", b"")
+UNKNOWN = Page(
+    401,
+    "text/plain; charset=utf-8",
+    b"send the token: Authorization: Bearer TOKEN\n",
+    (("WWW-Authenticate", "Bearer"),),
+)
 NOT_ALLOWED = Page(405, "text/plain; charset=utf-8", b"only GET and HEAD\n")
 
 
-def handler_of(pages: Pages) -> Handler:
-    """Return what answers with the page of a path."""
+def handler_of(pages: Pages, *, token: str | None = None, without: Collection[str] = ()) -> Handler:
+    """Return what answers with the page of a path.
+
+    token: who asks shows it ("Authorization: Bearer TOKEN"), but for the paths in `without`.
+    """
 
     async def answer(asked: Asked) -> Page:
         if asked.method not in ("GET", "HEAD"):
             return NOT_ALLOWED
+        if token is not None and asked.path not in without and not _shows(asked, token):
+            return UNKNOWN
         made = pages.get(asked.path)
         return made() if made is not None else NOT_FOUND
 
     return answer
+
+
+def _shows(asked: Asked, token: str) -> bool:
+    kind, _, shown = asked.headers.get("authorization", "").partition(" ")
+    return kind.lower() == "bearer" and compare_digest(shown.strip().encode(), token.encode())
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -9,10 +9,10 @@ import trio
 from probes import answer
 
 from lens.config.settings import ExportConfig, LoadConfig, MonitorConfig, OutputConfig, RunConfig, TargetConfig
-from lens.errors import ConfigError, TransportError
+from lens.errors import ConfigError, FileError, TransportError
 from lens.model import RunInfo
 from lens.monitor.burn import parse_objective
-from lens.monitor.daemon import Monitor, Settings, check_monitor
+from lens.monitor.daemon import Monitor, Settings, check_monitor, read_token
 from lens.monitor.outbox import MetricsOutbox, Outbox
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
@@ -253,3 +253,18 @@ async def test_no_receiver_ends_the_monitor(clock):
     await made.run(Stop())
     assert probes.count == 2 * 10
     assert any("RuntimeError: a backend's library" in line for line in said)
+
+
+@pytest.mark.parametrize(("text", "token"), [("t0ken\n", "t0ken"), (None, None)])
+def test_the_token_of_metrics_is_read_from_its_file(tmp_path, text, token):
+    if text is not None:
+        (tmp_path / "token").write_text(text)
+    assert read_token(MonitorConfig(listen_token_file=str(tmp_path / "token") if text else None)) == token
+
+
+def test_a_token_that_is_none_is_refused(tmp_path):
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(ConfigError, match="--listen-token-file .*it is empty"):
+        read_token(MonitorConfig(listen_token_file=str(tmp_path / "token")))
+    with pytest.raises(FileError, match="--listen-token-file .*cannot read"):
+        read_token(MonitorConfig(listen_token_file=str(tmp_path / "none")))

@@ -219,6 +219,7 @@ class MonitorConfig(Section, frozen=True):
     interval_ns: PositiveNs = 60 * NS_PER_S
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1  # the share of an interval by which rounds are spread
     listen: str = "127.0.0.1:9464"  # of /metrics and /healthz; "": nowhere
+    listen_token_file: str | None = None  # file with the token that /metrics asks for; None: anybody may read it
     slos: tuple[str, ...] = ()  # "ttft<1000 99%"
     webhook: str | None = None  # a URL that alerts are posted to
     history: str | None = None  # a folder of run files

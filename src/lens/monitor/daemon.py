@@ -32,6 +32,7 @@ from lens.orchestrator.run_info import run_info
 from lens.orchestrator.stop import Stop
 from lens.pricing import PriceBook
 from lens.pricing.run_prices import packed_prices
+from lens.providers.auth.keys import read_key_file
 from lens.push.http import in_thread
 from lens.push.push import Push, open_push
 from lens.run.checks import refuse_others, refuse_sessions, refuse_thresholds
@@ -85,6 +86,7 @@ class Monitor:
         Raises:
             ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
         """
+        self._token = read_token(settings.monitor)
         self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
         self._exposed = PrometheusMetrics()
         self._uncounted: list[Record] = []  # that are not in it yet
@@ -112,7 +114,7 @@ class Monitor:
                 nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, MetricsOutbox) else 0.0, self._sender)
             if listeners:
                 pages = {"/metrics": self.metrics, "/healthz": self.health}
-                nursery.start_soon(serve, list(listeners), handler_of(pages))
+                nursery.start_soon(serve, list(listeners), handler_of(pages, token=self._token, without=["/healthz"]))
             with trio.move_on_after(self.settings.duration_s or float("inf")):
                 await self._rounds(stop)
             nursery.cancel_scope.cancel()
@@ -294,6 +296,17 @@ def _history(monitor: MonitorConfig, info: RunInfo, book: PriceBook) -> History 
     return History(
         Path(monitor.history), info, book, keep_s=monitor.keep_ns / 1e9, keep_bytes=monitor.keep_mb * 1_000_000
     )
+
+
+def read_token(monitor: MonitorConfig) -> str | None:
+    """Return the token that /metrics asks for; None where it asks for none.
+
+    Raises:
+        ConfigError: the file holds none. FileError: it cannot be read.
+    """
+    if monitor.listen_token_file is None:
+        return None
+    return read_key_file(monitor.listen_token_file, "--listen-token-file").reveal()
 
 
 async def listeners_of(settings: Settings) -> list[trio.SocketListener]:

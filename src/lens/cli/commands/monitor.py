@@ -13,7 +13,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.echo import echo
-from lens.errors import ExitCode, LensError
+from lens.errors import ConfigError, ExitCode, LensError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,8 @@ WATCH = (
         help="Random shift of a round, as a share of the interval (default: 0.1)."),
     _watch("--listen", to="monitor.listen", metavar="ADDRESS:PORT",
         help="Address that serves /metrics and /healthz; '' for none (default: 127.0.0.1:9464)."),
+    _watch("--listen-token-file", to="monitor.listen_token_file", metavar="FILE",
+        help="File with a token that /metrics asks for, as Authorization: Bearer (default: none)."),
     _watch("--slo", to="monitor.slos", multiple=True, metavar="'M<X P%'",
         help="SLO whose error budget is tracked, repeatable: 'ttft<1000 99%', 'success 99.9%'."),
     _watch("--webhook", to="monitor.webhook", metavar="URL", help="URL that receives alerts as they start and end."),
@@ -105,6 +107,8 @@ def settings_from(ctx: click.Context) -> Settings:
     )
     if made.monitor.listen:
         parse_listen(made.monitor.listen)
+    elif made.monitor.listen_token_file:
+        raise ConfigError("--listen-token-file has no effect without --listen")
     return made._replace(objectives=tuple(parse_objective(text) for text in made.monitor.slos))
 
 
@@ -137,9 +141,9 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
             address = f"http://{host}:{port}/metrics"
             say(f"{address}, {len(settings.config.targets)} targets every "
                 f"{settings.monitor.interval_ns / 1e9:g} s")  # fmt: skip
-            if not is_this_machine(host):
+            if not is_this_machine(host) and settings.monitor.listen_token_file is None:
                 say(f"warning: whoever reaches {host}:{port} can read the targets and their figures; listen on "
-                    "127.0.0.1, or let a proxy that asks for credentials stand before it")  # fmt: skip
+                    "127.0.0.1, or ask for a token with --listen-token-file")  # fmt: skip
         async with stopped_by_signals(Stop()) as stop, trio.open_nursery() as nursery:
             nursery.start_soon(_reload_on_hangup, ctx, monitor, ready, tell)
             if not settings.once and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":

@@ -37,7 +37,7 @@ def find_key(config: TargetConfig, provider: Provider, environ: Mapping[str, str
             raise MissingKey(f"provider {config.provider}: the variable {config.api_key_env} is not set")
         return _clean(value, f"the variable {config.api_key_env}")
     if config.api_key_file:
-        return _read_key_file(config.api_key_file)
+        return read_key_file(config.api_key_file)
     if config.api_key_command:
         return _clean(key_of_command(config.api_key_command), "api_key_command")
     if config.api_key_keyring:
@@ -113,15 +113,20 @@ def key_file_warning(path: str | None) -> str | None:
     return f"{path} holds a key and others on this machine may read it: chmod 600 {path}"
 
 
-def _read_key_file(path: str) -> Secret:
+def read_key_file(path: str, option: str = "--api-key-file") -> Secret:
+    """Return the key in a file; `option` is what named it.
+
+    Raises:
+        FileError: it cannot be read. MissingKey: it is empty.
+    """
     try:
         value = decode_text(Path(path).read_bytes()).strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise FileError(f"--api-key-file {path}: cannot read: {why}") from error
+        raise FileError(f"{option} {path}: cannot read: {why}") from error
     if not value:
-        raise MissingKey(f"--api-key-file {path}: it is empty")
-    return _clean(value, f"--api-key-file {path}")
+        raise MissingKey(f"{option} {path}: it is empty")
+    return _clean(value, f"{option} {path}")
 
 
 def _clean(value: str, source: str) -> Secret:
