@@ -1,6 +1,6 @@
 """Pages over HTTP/1.1 for people and scrapers: those of the monitor and of `lll ui`; by default for this machine alone.
 
-Small on purpose: a request is bounded in size, time and number, and nothing of it but its line and three headers is used.
+Small on purpose: a request is bounded in size, time and number, and only its line and three headers are used.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def requests(slower):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
-    write_run(folder / "run.jsonl", INFO, requests([0.2, *[0.03] * 21]))
-    write_run(folder / "before.jsonl", msgspec.structs.replace(INFO, run_id="b"), requests([0] * 22))
+    write_run(folder / "run.jsonl", INFO, requests([0.2, *[0.03] * 39]))
+    write_run(folder / "before.jsonl", msgspec.structs.replace(INFO, run_id="b"), requests([0] * 40))
     (folder / "config.toml").write_text('thresholds = ["ttft_p50<2"]\n')
     (folder / "out").mkdir()
     table, _ = read_table(folder / "run.jsonl")

@@ -53,10 +53,10 @@ def test_texts_are_kept_only_where_that_was_asked_for(run, tmp_path):
     assert texts[1]
 
 
-def test_what_was_thought_and_called_is_text_too():
+def test_what_was_thought_and_the_arguments_of_calls_are_text_too():
     told = record(text="a", reasoning="b", tool_calls=(ToolCall(name="f", arguments="{}"),))
     kept = without_text(told)
-    assert (kept.text, kept.reasoning, kept.tool_calls) == (None, None, ())
+    assert (kept.text, kept.reasoning, kept.tool_calls) == (None, None, (ToolCall(name="f"),))
     assert kept.events == told.events
 
 

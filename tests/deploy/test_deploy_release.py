@@ -51,7 +51,8 @@ def test_a_release_is_attested_and_published_without_a_password():
     assert made["pypi"]["permissions"] == {"id-token": "write"}
     assert made["pypi"]["environment"]["name"] == "pypi"
     assert made["pypi"]["needs"] == "attest"
-    assert set(made["attest"]["needs"]) == {"wheels", "sdist"}
+    assert made["attest"]["needs"] == "check"
+    assert set(made["check"]["needs"]) == {"wheels", "sdist"}
     used = [step.get("uses", "").partition("@")[0] for step in made["attest"]["steps"]]
     assert {"actions/attest-build-provenance", "actions/attest-sbom"} <= set(used)
     # Whoever may write to the index or the repository runs nothing of the sources.

@@ -296,7 +296,7 @@ ELSEWHERE = [
     Elsewhere(
         "lost segments",
         "sent again by the kernel; counted in retransmits",
-        f"{_NET}::test_what_the_wire_loses_is_sent_again_and_told",
+        f"{_NET}::test_what_the_wire_loses_is_sent_again_and_reported",
     ),
     Elsewhere(
         "an expired certificate, another host's, an unknown authority's",

@@ -264,7 +264,7 @@ def test_the_token_of_metrics_is_read_from_its_file(tmp_path, text, token):
 
 def test_a_token_that_is_none_is_refused(tmp_path):
     (tmp_path / "token").write_text("\n")
-    with pytest.raises(ConfigError, match="--listen-token-file .*it is empty"):
+    with pytest.raises(ConfigError, match=r"--listen-token-file .*it is empty"):
         read_token(MonitorConfig(listen_token_file=str(tmp_path / "token")))
-    with pytest.raises(FileError, match="--listen-token-file .*cannot read"):
+    with pytest.raises(FileError, match=r"--listen-token-file .*cannot read"):
         read_token(MonitorConfig(listen_token_file=str(tmp_path / "none")))

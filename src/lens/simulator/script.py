@@ -169,8 +169,8 @@ def _parse_tokens(text: str) -> int:
 
 def _parse_status(text: str) -> int:
     status = _parse_count(text)
-    if not 200 <= status <= 599:
-        raise ValueError(f"{text!r} is not a status of an answer; write 200 to 599")
+    if status and not 200 <= status <= 599:
+        raise ValueError(f"{text!r} is not a status of an answer; write 200 to 599, or 0 for a reset")
     return status
 
 
@@ -287,7 +287,7 @@ OPTIONS: dict[str, Option] = {
     "close": Option(("close",), _parse_switch, "close the connection after each answer"),
     "keep-alive": Option(("keep_alive_ns",), parse_duration_ns, "close an idle connection after this (default: never)"),
     "tls-delay": Option(("tls_delay_ns",), parse_duration_ns, "wait between ClientHello and ServerHello (default: 0)"),
-    "status": Option(("status",), _parse_status, "HTTP status of the answer (default: 200)"),
+    "status": Option(("status",), _parse_status, "HTTP status of the answer; 0 resets the connection (default: 200)"),
     "retry-after": Option(
         ("retry_after_s",), _parse_number, "Retry-After of a failed answer, in seconds (default: none)"
     ),
