@@ -1,0 +1,94 @@
+"""How the program starts and ends, and what its group of commands knows without loading one."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import click
+import pytest
+from click.shell_completion import CompletionItem
+
+from lens.__main__ import CLASH, main
+from lens.cli import errors
+from lens.cli.main import COMMANDS, lll
+
+
+@pytest.fixture
+def leaves_with(monkeypatch):
+    """Return the exit code of the program with these words."""
+
+    def leave(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["lll", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return left.value.code
+
+    before = gc.get_threshold()
+    yield leave
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["--no-such"], 2)])
+def test_the_program_leaves_with_the_code_of_its_command(leaves_with, words, code):
+    assert leaves_with(*words) == code
+
+
+def test_ctrl_c_before_a_command_is_said_in_a_line(leaves_with, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(errors, "run", interrupted)
+    assert leaves_with("--version") == 130
+    assert capsys.readouterr().err == "lll: interrupted\n"
+
+
+def test_a_module_of_ours_that_is_missing_is_a_clash(leaves_with, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "lens.cli.errors", None)
+    assert leaves_with("--version") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lll: ")
+    assert said.endswith(f"{CLASH}\n")
+
+
+def test_a_module_of_others_that_is_missing_is_not_a_clash(monkeypatch):
+    def missing(*_):
+        raise ImportError("no module named elsewhere", name="elsewhere")
+
+    monkeypatch.setattr(errors, "run", missing)
+    before = gc.get_threshold()
+    try:
+        with pytest.raises(ImportError, match="elsewhere"):
+            main()
+    finally:
+        gc.set_threshold(*before)
+
+
+def completions(incomplete: str) -> list[CompletionItem]:
+    return lll.shell_complete(click.Context(lll, info_name="lll"), incomplete)
+
+
+def test_names_of_commands_are_completed_with_what_they_are_for():
+    assert {item.value: item.help for item in completions("")} == {name: says for name, (_, says) in COMMANDS.items()}
+    assert [item.value for item in completions("co")] == ["compare", "config"]
+    assert {"--config", "--log-level", "--version"} <= {item.value for item in completions("--")}
+
+
+def test_an_address_alone_is_profiled():
+    context = click.Context(lll, info_name="lll")
+    name, command, rest = lll.resolve_command(context, ["http://localhost:8000/v1"])
+    assert (name, rest) == ("profile", ["http://localhost:8000/v1"])
+    assert command is lll.get_command(context, "profile")
+
+
+def test_a_command_that_does_not_exist_is_named_with_the_nearest():
+    context = click.Context(lll, info_name="lll")
+    assert lll.get_command(context, "benchmrak") is None
+    with pytest.raises(click.UsageError, match="no command 'benchmrak'; did you mean benchmark"):
+        lll.resolve_command(context, ["benchmrak"])
+
+
+def test_every_command_is_where_the_table_says():
+    context = click.Context(lll, info_name="lll")
+    assert [name for name in lll.list_commands(context) if not lll.get_command(context, name).help] == []
