@@ -104,3 +104,18 @@ def test_a_figure_of_many_values_a_request_is_that_of_all_of_them():
 
 def test_percentiles_need_requests_beyond_them():
     assert (fewest("mean"), fewest("p50"), fewest("p95"), fewest("p99")) == (30, 30, 200, 1000)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_median_far_off_is_found_though_a_machine_drifts_and_has_outliers(paired):
+    """A drift of a percent makes all neighbours resemble each other; no outlier may stand for the middle then."""
+    random = np.random.default_rng(5)
+    drift, found = np.repeat([0.0, 0.2], 30), 0
+    for _ in range(100):
+        x, y = (
+            20 + drift + random.normal(0, 0.05, 60) + random.choice([0, 3, 11], 60, p=[0.7, 0.2, 0.1]) for _ in "xy"
+        )
+        sides = Sides(x, y + 15, paired=paired)
+        at_x, at_y = sides.at("p50")
+        found += sides.error("p50").tails(at_y - at_x) < 0.001
+    assert found >= 95

@@ -33,6 +33,9 @@ from lens.metrics.table import Table
 # Requests that a mean or a median needs on each side, and a tail beyond it: fewer tell neither noise nor memory.
 FEWEST = 30
 FEWEST_BEYOND = 10
+# The density at a percentile is read within what it is off by, but at most so many standard errors of independent
+# values: farther out, a few outliers would stand for the density of all.
+WIDEST = 3.0
 # Requests from which on sides are told apart that lie wholly apart.
 FEWEST_SEPARATED = 10
 
@@ -240,6 +243,7 @@ class _Side:
     def _width(self, share: float, off: float) -> float:
         """Return by how much the values grow for a share, where the percentile lies: 1 / density."""
         n = len(self._ordered)
+        off = min(off, WIDEST * sqrt(share * (1 - share) / self._requests))
         low, high = max(share - off, 0.0), min(share + off, 1.0)
         if high <= low:
             return 0.0
