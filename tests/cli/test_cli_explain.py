@@ -57,7 +57,7 @@ def test_a_tail_that_few_values_cannot_tell_is_not_shown(tmp_path):
 
 def test_a_figure_of_a_run_is_led_back_to_its_parts(run_file):
     told = lll("explain", "goodput_rps", run_file, "--goodput", "ttft:119").stdout
-    assert "20 kept ttft_ms <= 119" in told
+    assert "20 met ttft_ms <= 119" in told
     assert "0.239000 s, from the first start to the last end" in told
 
 

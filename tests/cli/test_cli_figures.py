@@ -54,7 +54,7 @@ def test_a_run_is_told_in_the_words_of_other_tools_and_counts_what_kept_its_prom
     for name in TOOLS:
         assert f"as {name} would have said" in ended.stdout
     assert "ours: ttft_from_send_ms" in ended.stdout
-    assert "kept ttft_ms <= 5000, tpot_ms <= 5000 (100" in " ".join(ended.stdout.split())
+    assert "met ttft_ms <= 5000, tpot_ms <= 5000 (100" in " ".join(ended.stdout.split())
     assert max(map(len, ended.stdout.splitlines())) <= 80
 
 

@@ -71,7 +71,7 @@ ROWS = [
     ),
     (
         "a round of the monitor that fails for any reason",
-        "told once; the next round comes",
+        "reported once; the next round comes",
         f"{_DAEMON}::test_rounds_go_on_whatever_one_ends_with",
     ),
 ]

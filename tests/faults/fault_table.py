@@ -290,7 +290,7 @@ ELSEWHERE = [
     ),
     Elsewhere(
         "an IPv6 address that swallows everything",
-        "the IPv4 address is tried after 250 ms; both attempts are told",
+        "the IPv4 address is tried after 250 ms; both attempts are reported",
         f"{_NET}::test_an_address_that_swallows_everything_costs_a_head_start_and_no_more",
     ),
     Elsewhere(
@@ -363,12 +363,12 @@ ELSEWHERE = [
     ),
     Elsewhere(
         "the wall clock is set",
-        "stamps of the read instead of the kernel's; told in the record and the summary",
+        "stamps of the read instead of the kernel's; reported in the record and the summary",
         "tests/core/test_core_reactor.py",
     ),
     Elsewhere(
         "a worker is killed",
-        "exit code 3; its death and what is missing are told, the rest is kept",
+        "exit code 3; its death and what is missing are reported, the rest is kept",
         "tests/orchestrator/test_workers.py::test_a_killed_worker_is_told_and_the_rest_is_kept",
     ),
     Elsewhere(

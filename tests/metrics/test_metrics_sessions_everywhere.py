@@ -125,7 +125,7 @@ def test_the_time_of_a_session_is_explained_by_its_critical_path(run):
 def test_goodput_of_sessions_is_explained_by_its_promises(run):
     code, page = run(FEW, "explain", "goodput_sessions_per_second", None, "--goodput", "e2el:200")
     assert code == 0
-    assert "1 kept total_latency_ms <= 200 in every turn" in page
+    assert "1 met total_latency_ms <= 200 in every turn" in page
 
 
 def test_the_page_of_a_run_shows_its_sessions(run):

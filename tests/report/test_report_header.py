@@ -63,11 +63,11 @@ def test_thresholds_of_the_run_stand_in_its_verdict():
     (kept,) = judged("ttft_p50<200", "success_rate>0.5")
     assert kept == {
         "level": "good",
-        "says": "thresholds kept: openai/gpt-4: ttft_ms p50 < 200, openai/gpt-4: success_rate > 0.5",
+        "says": "thresholds met: openai/gpt-4: ttft_ms p50 < 200, openai/gpt-4: success_rate > 0.5",
     }
     (missed,) = judged("ttft_p50<50", "success_rate>0.5")
     assert missed["level"] == "bad"
-    assert missed["says"] == "threshold not kept: openai/gpt-4: ttft_ms p50 < 50: 100 ms"
+    assert missed["says"] == "threshold not met: openai/gpt-4: ttft_ms p50 < 50: 100 ms"
     assert [line["says"][:3] for line in judged("ttft_p50<50", names=("a", "b"))] == ["a: ", "b: "]
     assert judged() == judged("of a later version", "ttft") == []
     assert gate_lines([Source("r", table_of([]), None)]) == []

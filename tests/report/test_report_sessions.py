@@ -89,7 +89,7 @@ def test_what_was_not_measured_is_left_empty():
     [
         "40 complete of 8.800 turns (mean), 2 failed, 1 unfinished, 1.780 sessions/s",
         "model 30.7%, tools 19.8%, think time 49.4%, this client 0.1%",
-        "1.246 sessions/s kept ttft_ms <= 400 in every turn (28 sessions)",
+        "1.246 sessions/s met ttft_ms <= 400 in every turn (28 sessions)",
         "79.4% of all tokens of prompts",
         "in 13 sessions, first at turn 5 (median); 79,178 tokens were computed again",
         "pause before it 2932.0 ms, where the cache held 453.0 ms (medians)",

@@ -126,7 +126,7 @@ def _print_regression(console: Console, found: Regression) -> None:
         fact(console, "FAIL", "nothing could be compared: too few requests on one side", style="bold red")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    for name in ("", "base", "now", "change", "p", "seen from", "verdict"):
+    for name in ("", "base", "now", "change", "p", "detectable", "verdict"):
         table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=bool(name))
     for one in found.changes:
         table.add_row(*_row(one))

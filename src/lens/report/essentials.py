@@ -165,7 +165,7 @@ def _print_throughput(console: Console, summary: Summary) -> None:
     terminal.fact(console, "throughput", ", ".join(rate))
     if summary.goodput_rps is not None and summary.good is not None:
         share = f"{summary.good / summary.requests:.1%} of all" if summary.requests else "none"
-        says = f"{terminal.number(summary.goodput_rps)} requests/s kept {', '.join(summary.slos)} ({share})"
+        says = f"{terminal.number(summary.goodput_rps)} requests/s met {', '.join(summary.slos)} ({share})"
         terminal.fact(console, "goodput", says)
     if summary.valid_rate is not None:
         why = "".join([f"; {n} not: {terminal.clean(reason)}" for reason, n in summary.invalid.items()])

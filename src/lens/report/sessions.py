@@ -34,7 +34,7 @@ def session_facts(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "sessions", _counts(found, summary.sessions_per_second)
     if found.good is not None and summary.goodput_sessions_per_second is not None:
         rate = terminal.number(summary.goodput_sessions_per_second)
-        yield "goodput", f"{rate} sessions/s kept {', '.join(summary.slos)} in every turn ({found.good:,} sessions)"
+        yield "goodput", f"{rate} sessions/s met {', '.join(summary.slos)} in every turn ({found.good:,} sessions)"
     if found.parts:
         shares = ", ".join([f"{_PARTS[name]} {share:.1%}" for name, share in found.parts.items()])
         yield "task time", f"{shares}; along the critical path"

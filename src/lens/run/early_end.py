@@ -102,7 +102,7 @@ class EarlyEnd:
         for result in results:
             if result.failed and result.verdict.actual is not None:
                 said = f"{result.whose}{result.gate.threshold}"
-                return f"threshold {said} is not kept ({result.verdict.actual:.6g}), and ends the run"
+                return f"threshold {said} is not met ({result.verdict.actual:.6g}), and ends the run"
         return None
 
 

@@ -126,10 +126,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         if self.highest is None:
             if self.broken_at is None:
                 return f"{slos}: no load was tried to its end"
-            return f"no load that was tried kept {slos}; the lowest was {self.broken_at:.4g} {self.unit}"
+            return f"no load that was tried met {slos}; the lowest was {self.broken_at:.4g} {self.unit}"
         if self.broken_at is None:
-            return f"{slos} still kept at {self.highest:.4g} {self.unit}, the most that was tried (--search-max)"
-        return f"{slos} kept up to {self.highest:.4g} {self.unit}, broken at {self.broken_at:.4g}"
+            return f"{slos} still met at {self.highest:.4g} {self.unit}, the most that was tried (--search-max)"
+        return f"{slos} met up to {self.highest:.4g} {self.unit}, missed at {self.broken_at:.4g}"
 
 
 def slos_of(texts: Sequence[str]) -> tuple[Threshold, ...]:

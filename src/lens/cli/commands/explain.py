@@ -158,9 +158,9 @@ def _print_whole(metric: Metric, value: float | None, summary: Summary) -> None:
     if metric.name == "output_tokens_per_second":
         _line("tokens", f"{summary.output_tokens} of output")
     if metric.name in _GOODPUTS and summary.sessions is not None:
-        _line("sessions", f"{summary.sessions.good} kept {', '.join(summary.slos)} in every turn")
+        _line("sessions", f"{summary.sessions.good} met {', '.join(summary.slos)} in every turn")
     if metric.name == "goodput_rps":
-        _line("good", f"{summary.good} kept {', '.join(summary.slos)}")
+        _line("good", f"{summary.good} met {', '.join(summary.slos)}")
     if metric.name == "error_rate":
         for category, count in summary.by_category.items():
             _line("", f"{count} x {category}")

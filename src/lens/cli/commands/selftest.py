@@ -122,7 +122,7 @@ def print_calibration(console: Console, found: Calibration) -> None:
         figure = "nothing was measured" if verdict.figure_us is None else f"{verdict.figure_us:.1f} us"
         why = f"; {verdict.why}" if verdict.why else ""
         style = "green" if verdict.holds else "yellow"
-        fact(console, "kept" if verdict.holds else "not kept", f"{verdict.claim} ({figure}){why}", style=style)
+        fact(console, "met" if verdict.holds else "not met", f"{verdict.claim} ({figure}){why}", style=style)
     if found.capacity is not None:
         fact(console, "capacity", found.capacity.line)
     console.print()

@@ -92,9 +92,9 @@ def gate_lines(sources: Sequence[Source]) -> list[dict[str, str]]:
         of = f"{source.name}: " if len(sources) > 1 else ""
         checks = checks_of(results, None)
         failed = [one for one in checks if one.state != "passed"]
-        lines += [{"level": "bad", "says": f"{of}threshold not kept: {one.name}: {one.says}"} for one in failed]
+        lines += [{"level": "bad", "says": f"{of}threshold not met: {one.name}: {one.says}"} for one in failed]
         if checks and not failed:
-            lines.append({"level": "good", "says": f"{of}thresholds kept: {', '.join(one.name for one in checks)}"})
+            lines.append({"level": "good", "says": f"{of}thresholds met: {', '.join(one.name for one in checks)}"})
     return [line | {"says": clean(line["says"], 600)} for line in lines]
 
 

@@ -27,7 +27,7 @@ function tiles(series) {
     timeTile("TTFT p50", t.ttft, t.ttft_tail), timeTile("ITL p50", t.itl, t.itl_tail), timeTile("total p50", t.total, t.total_tail),
     t.tokens_per_second === null ? null : tile("output tokens/s", num(t.tokens_per_second), "", t.request_speed === null ? "" : `${num(t.request_speed)} tokens/s a request`),
     t.requests_per_second === null ? null : tile("requests/s", num(t.requests_per_second), "", t.open === null ? "" : `${num(t.open)} open on average`),
-    t.goodput === null ? null : tile("goodput, requests/s", num(t.goodput), "", `${percent(t.good / t.requests)} kept ${t.slos.join(", ")}`),
+    t.goodput === null ? null : tile("goodput, requests/s", num(t.goodput), "", `${percent(t.good / t.requests)} met ${t.slos.join(", ")}`),
     t.output_tokens === null ? null : tile("tokens", int(t.output_tokens), "out", t.input_tokens === null ? "" : `${int(t.input_tokens)} in`),
     t.cost === null ? null : tile("cost", short(t.cost, 9), "", `${t.cost_each.slice(0, 11)} a request${t.cost_estimated ? ", an estimate" : ""}`),
     ...t.more.map(([name, value, unit]) => tile(name, num(value), unit)));
