@@ -259,11 +259,15 @@ def test_a_clock_that_was_set_is_reported():
     )
 
 
-def failed(category, status=Status.NETWORK_ERROR, message="it broke", kind=None, http=None, **more):
+def failed(category, status=Status.NETWORK_ERROR, message="it broke", kind=None, http=None, came=None, **more):
+    """came: further stamps, ms after the start."""
     return failed_record(
         status=status, category=category, http_status=http, failure=Failure(message=message, type=kind, **more),
-        stamps=stamps(end=5),
+        stamps=stamps(end=5, **(came or {})),
     )  # fmt: skip
+
+
+INFORMED = {"informational": 2}
 
 
 SERVED = Served(base_url="https://host.example/api", model="m")
@@ -279,6 +283,12 @@ SERVED = Served(base_url="https://host.example/api", model="m")
         (failed("network_error", kind="tls", message="wrong version number"), SERVED, "scheme", "try http://"),
         (failed("network_error", kind="proxy"), SERVED, "proxy", "--proxy"),
         (failed("timeout", kind="timeout", message="in the TLS handshake"), SERVED, "scheme", "try http://"),
+        (failed("protocol_error", Status.SERVER_ERROR, "more than 100 informational answers (1xx)", "protocol",
+                came=INFORMED), SERVED, "informational", "--proxy"),
+        (failed("timeout", kind="timeout", came=INFORMED), SERVED, "informational", "--proxy"),
+        (failed("network_error", kind="no_answer", came=INFORMED), SERVED, "informational", "--proxy"),
+        (failed("protocol_error", Status.SERVER_ERROR, "the answer is not HTTP/1.1"), SERVED, "scheme", "try http://"),
+        (failed("protocol_error", Status.SERVER_ERROR, "head too long"), SERVED, "protocol", "--proxy"),
         (failed("truncated", kind="incomplete_body"), SERVED, "broken off", "load balancer"),
         (failed("auth", Status.AUTH_ERROR, http=401), SERVED, "key", "--api-key-env"),
         (failed("permission", Status.AUTH_ERROR, http=403), SERVED, "permission", "access"),

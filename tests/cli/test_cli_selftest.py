@@ -24,7 +24,9 @@ def test_the_certificate_is_written_where_it_was_asked_for(tmp_path):
     assert {"clock", "files"} <= {condition["name"] for condition in found["conditions"]}
     refused = lll("selftest", "--streams", "1", "--schemes", "http", "-o", tmp_path / "no" / "where.json")
     assert refused.returncode == 2
-    assert "--output" in refused.stderr
+    assert "where.json: No such file or directory" in refused.stderr
+    kept = lll("selftest", "--streams", "1", "--schemes", "http", "-o", path)
+    assert (kept.returncode, json.loads(path.read_text())) == (2, found), "a file is replaced with --force only"
 
 
 def test_json_is_json_and_check_has_an_exit_code_of_its_own():

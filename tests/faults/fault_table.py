@@ -152,6 +152,20 @@ FAULTS = [
         "more than 100 informational answers (1xx)",
     ),
     Fault(
+        "1xx now and then, and never the answer",
+        (*[b"HTTP/1.1 103 Early Hints\r\n\r\n", Wait(0.1)] * 20, Close),
+        "timeout",
+        "only informational heads (1xx) had come",
+        0,
+        {"ttft_timeout_ns": LIMIT},
+    ),
+    Fault(
+        "an end after 100 Continue",
+        (b"HTTP/1.1 100 Continue\r\n\r\n", Close),
+        "network_error",
+        "only informational heads (1xx) had come",
+    ),
+    Fault(
         "a gzip bomb of newlines",
         (PLAIN_HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,),
         "protocol_error",

@@ -11,8 +11,8 @@ import ui_folder
 from report_runs import loaded
 
 from lens.errors import ConfigError, FileError
-from lens.history.write import write_run
-from lens.ui.folder import STATE, Folder, asks_for_figures, figure_names, filtered, now, row_of
+from lens.history.write import UI_STATE, write_run
+from lens.ui.folder import Folder, asks_for_figures, figure_names, filtered, now, row_of
 
 
 @pytest.fixture
@@ -100,14 +100,14 @@ def test_figures_and_the_baseline_are_kept_in_the_folder_until_the_file_changes(
 
 def test_a_folder_that_cannot_be_written_to_is_reported(root):
     folder = Folder(root)
-    (root / STATE).mkdir()
+    (root / UI_STATE).mkdir()
     folder.star("one.jsonl")
     assert folder.baseline == "one.jsonl"
     assert "kept until the end only" in folder.trouble
 
 
 @pytest.mark.parametrize(
-    "name", ["../one.jsonl", "/etc/passwd", "notes.json", "absent.jsonl", "broken.jsonl", "a\0b.jsonl", STATE]
+    "name", ["../one.jsonl", "/etc/passwd", "notes.json", "absent.jsonl", "broken.jsonl", "a\0b.jsonl", UI_STATE]
 )
 def test_only_run_files_of_the_folder_have_an_entry(root, name, tmp_path_factory):
     outside = tmp_path_factory.mktemp("inside") / "runs"

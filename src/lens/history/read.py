@@ -19,7 +19,7 @@ import msgspec
 from lens.columns import UNREADABLE, decode_hook
 from lens.errors import FileError
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
-from lens.history.write import MAGIC
+from lens.history.write import MAGIC, own_file
 from lens.model import SCHEMA, Record, RunInfo
 
 # Read at a time from a MessagePack file.
@@ -117,6 +117,8 @@ class RunStream:
         Raises:
             FileError: it cannot be read, is not a run file, or a newer version wrote it.
         """
+        if (own := own_file(path)) is not None:
+            raise FileError(f"{path} is {own}, not a run; name the run files, or the folder")
         self.path = path
         self.info: RunInfo | None = None
         self.warnings: list[str] = []
@@ -128,6 +130,8 @@ class RunStream:
             head = self._file.read(len(MAGIC))
             self._size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
+            if path.is_dir():
+                raise FileError(f"{path} is a folder; name a run file in it") from None
             raise FileError(f"cannot read {path}: {error.strerror}") from error
         if head.startswith(PARQUET):
             self.close()

@@ -24,6 +24,11 @@ from lens.errors import FileError
 from lens.model import Record, RunInfo
 
 PARTIAL = ".partial"
+JOURNAL = ".journal.msgpack"  # behind the name of the output beside which a run keeps what has ended
+MONITOR_COMMAND = "lll monitor"  # in the header of a segment of a monitor's history
+# Files of this program's own that hold no run.
+MONITOR_LOCK, UI_STATE = ".lll-monitor.lock", ".lll-ui.json"
+_OWN = {MONITOR_LOCK: "the lock file of a monitor's history", UI_STATE: "what `lll ui` keeps of a folder"}
 # Names of files that this process has open; to open them again would begin at their start.
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
@@ -35,7 +40,7 @@ _pack = msgspec.msgpack.Encoder(enc_hook=pack_hook)
 class NewFile:
     """A binary file that gets its name only when it is complete; a context manager.
 
-    Leaving by an exception keeps what was written, under the name with .partial.
+    Leaving by an exception keeps what was written, if anything was, under the name with .partial.
     """
 
     def __init__(self, path: Path, *, force: bool = False, numbered: bool = False) -> None:
@@ -139,8 +144,16 @@ class NewFile:
         if kind is None:
             self.finish()
         else:
-            with suppress(OSError):  # what could not be written is why it is left
+            with suppress(OSError, ValueError):  # what could not be written is why it is left; closed already
+                if self.partial is not None and not self.out.tell():
+                    self.partial.unlink(missing_ok=True)  # nothing was written
+            with suppress(OSError):
                 self.out.close()
+
+
+def own_file(path: Path) -> str | None:
+    """Return what a file of this program's own is, in words; None for any other."""
+    return _OWN.get(path.name)
 
 
 def is_special(path: Path) -> bool:

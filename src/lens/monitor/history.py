@@ -1,6 +1,6 @@
 """The past in run files: segments in one folder, the oldest of which go when they are too old or too many.
 
-A segment is a run file like any other (JSON Lines): `lll analyze FOLDER/*.jsonl` reads them. Only segments are ever
+A segment is a run file like any other (JSON Lines): `lll analyze FOLDER` reads them. Only segments are ever
 removed, known by their name and by a header that a monitor wrote; whatever else lies in the folder is its owner's.
 One monitor at a time writes to a folder. A disk that is full costs what could not be written and a sentence, never
 the monitor.
@@ -22,7 +22,7 @@ import msgspec
 
 from lens.errors import FileError
 from lens.export.jsonl import request_lines
-from lens.history.write import json_line
+from lens.history.write import MONITOR_COMMAND, MONITOR_LOCK, json_line
 from lens.metrics.builder import table_of
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
@@ -31,8 +31,7 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 SEGMENT_S = 24 * 3600.0
 # A segment takes no more than this share of what is kept, so that removing one leaves most of the past.
 SEGMENT_SHARE = 4
-COMMAND = "lll monitor"  # in the header of a segment
-LOCK = ".lll-monitor.lock"
+COMMAND = MONITOR_COMMAND
 _NAME = re.compile(r"\d{8}T\d{6}(-\d+)?\.jsonl")  # of a segment: when it was begun, UTC
 # File systems without locks say so like this; there the user sees to it that one monitor writes.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
@@ -188,7 +187,7 @@ def _locked(folder: Path) -> int | None:
     Raises:
         FileError: another monitor has locked it, or nothing can be written there.
     """
-    path = folder / LOCK
+    path = folder / MONITOR_LOCK
     lock = None
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o644)

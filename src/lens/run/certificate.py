@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 
 from lens.columns import UNREADABLE
+from lens.errors import FileError
+from lens.history.write import NewFile
 from lens.model import Machine, RunInfo
 
 # What must not have changed since; the clock's cost is measured anew each time and may differ.
@@ -34,11 +36,10 @@ def remember(certificate: Any) -> None:
     if certificate.disturbed or not any(case.tokens for case in certificate.cases):
         return
     path = _file()
-    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
+    with contextlib.suppress(OSError, FileError, RuntimeError):  # RuntimeError: a user without a home
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_bytes(msgspec.json.encode(certificate))
-        partial.replace(path)
+        with NewFile(path, force=True) as file:
+            file.write(msgspec.json.encode(certificate))
 
 
 def recall(machine: Machine | None) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from threading import Thread
 from lens.errors import FileError
 from lens.history.lean import packed_decoder
 from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
-from lens.history.write import MAGIC, PARTIAL, create_beside, message, write_run
+from lens.history.write import JOURNAL, MAGIC, PARTIAL, create_beside, message, write_run
 from lens.metrics.buffer import gc_paused
 from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Run
@@ -26,7 +26,7 @@ from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
-SUFFIX = ".journal.msgpack"
+SUFFIX = JOURNAL
 
 
 class Journal:

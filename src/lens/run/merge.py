@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from lens.clocks import WorkerClock
 from lens.errors import ConfigError
 from lens.history.read import RunStream
-from lens.history.write import write_run
+from lens.history.write import MONITOR_COMMAND, write_run
 from lens.model import Record, RunInfo, Status
 from lens.orchestrator.shards import Share, parse_shard, wall_ns_of
 from lens.orchestrator.wall_clock import shift_record
@@ -99,6 +99,10 @@ def _check_one_run(parts: Sequence[Part], *, partial: bool) -> list[str]:
     first = parts[0]
     for part in parts[1:]:
         if part.info.run_id in [one.info.run_id for one in parts if one is not part]:
+            if part.info.command == MONITOR_COMMAND:
+                raise ConfigError(
+                    "merge: these are segments of one monitor's history; `lll analyze FOLDER` reads them as one"
+                )
             raise ConfigError(f"merge: {part.name} is a run that another of the files holds too; name each once")
         if (part.share is None) != (first.share is None) or (
             part.share is not None and first.share is not None and part.share.of != first.share.of

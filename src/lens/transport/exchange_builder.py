@@ -21,6 +21,7 @@ from lens.transport.faults import was_unread
 from lens.transport.head import ResponseHead, describe_usual_head
 from lens.transport.loop import tcp_info
 from lens.transport.pool import PooledConnection
+from lens.transport.proxy import MAX_INFORMATIONAL
 from lens.units import NS_PER_US
 from lens.wire import Exchange, Frame
 
@@ -44,6 +45,7 @@ class ExchangeBuilder:
         self.stale: list[Attempt] = []  # idle connections that turned out to be closed
         self.head: ResponseHead | None = None
         self.informational_ns: int | None = None
+        self.informational = 0  # heads of 1xx
         self._connection: PooledConnection | None = None
         self._tape: Tape | None = None
         self._tcp_at_send: TcpInfo | None = None
@@ -67,7 +69,7 @@ class ExchangeBuilder:
     def was_unread(self, end_ns: int) -> bool:
         """Return whether a reused connection ended, at `end_ns`, before its peer can have read the request."""
         used, tcp = self._connection, self._tcp_at_send
-        if used is None or not used.reused:
+        if used is None or not used.reused or self.informational:
             return False
         round_trip_us = 0 if tcp is None else tcp.rtt_us if tcp.min_rtt_us is None else tcp.min_rtt_us
         acked = read_acked_bytes(used.sock.fileno())
@@ -127,8 +129,21 @@ class ExchangeBuilder:
     def fail(self, error: LensError, kind: str | None = None) -> None:
         """Record the error that ended the request."""
         where: Any = "protocol" if isinstance(error, ProtocolError) else "transport"
-        self._failure = Failure(message=str(error), type=kind, where=where, retryable=error.retryable)
+        message = f"{error}{self._says_informational()}"
+        self._failure = Failure(message=message, type=kind, where=where, retryable=error.retryable)
         self._category = error.category
+
+    def count_informational(self, stream: Stream) -> None:
+        """Count a head of 1xx, and keep when the first one came."""
+        self.informational += 1
+        if self.informational_ns is None:
+            self.informational_ns = stream.first_byte_ns
+
+    def _says_informational(self) -> str:
+        """Return what to add to an error where only heads of 1xx came; one that came over the limit says so itself."""
+        if self.head is not None or not 0 < self.informational <= MAX_INFORMATIONAL:
+            return ""
+        return f"; only informational heads (1xx) had come: {self.informational}"
 
     def build_cancelled(self, message: str, category: str = "cancelled") -> Exchange:
         """Return the Exchange of a request that its caller cancelled."""

@@ -253,7 +253,7 @@ async def _read_response(
 ) -> None:
     """Read the response to its end; the core settles a usual head, and wakes this task for any other."""
     stream = connection.stream
-    blank_lines = informational = 0
+    blank_lines = 0
     while await _next_head(pool, stream, builder, deadlines, action):
         data = stream.head.lstrip(b"\r\n")
         if not data and blank_lines < MAX_BLANK_LINES:
@@ -272,11 +272,9 @@ async def _read_response(
             head = interpret_head(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
             await _begin_body(pool, stream, head, request, builder, deadlines, action)
             continue
-        informational += 1
-        if informational > MAX_INFORMATIONAL:
+        builder.count_informational(stream)
+        if builder.informational > MAX_INFORMATIONAL:
             raise ProtocolError(f"{action}: more than {MAX_INFORMATIONAL} informational answers (1xx) and no final one")
-        if builder.informational_ns is None:
-            builder.informational_ns = stream.first_byte_ns
         if deadlines.total_at is not None and now_ns() >= deadlines.total_at:
             raise deadlines.make_timeout(stream, action)
         stream.informational()

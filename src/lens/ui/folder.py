@@ -18,16 +18,14 @@ import msgspec
 
 from lens.analysis.explore.filters import compile_row_filter
 from lens.errors import FileError
+from lens.history.files import SUFFIXES
 from lens.history.read import read_header
+from lens.history.write import JOURNAL, MONITOR_COMMAND, UI_STATE, NewFile
 from lens.model import RunInfo
-from lens.monitor.history import COMMAND as MONITOR_COMMAND
 from lens.report.html.header import load_text
 from lens.report.terminal import clean
-from lens.run.journal import SUFFIX as JOURNAL
 from lens.units import NS_PER_S
 
-SUFFIXES = (".jsonl", ".msgpack", ".json")
-STATE = ".lll-ui.json"
 # A journal or a segment of a monitor that has not grown for so long belongs to nobody who still measures.
 JOURNAL_LIVE_S, MONITOR_LIVE_S = 120.0, 900.0
 MOST_FILES, MOST_FOLDERS = 100_000, 10_000
@@ -202,7 +200,7 @@ class Folder:
 
     def _read_state(self) -> State:
         try:
-            return msgspec.json.decode((self.root / STATE).read_bytes(), type=State)
+            return msgspec.json.decode((self.root / UI_STATE).read_bytes(), type=State)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return State()
 
@@ -211,15 +209,12 @@ class Folder:
         if self._kept:
             return
         self._kept = True
-        path = self.root / STATE
-        beside = path.with_name(f"{STATE}.{os.getpid()}")
+        path = self.root / UI_STATE
         try:
-            beside.write_bytes(msgspec.json.encode(self._state))
-            beside.replace(path)
-        except OSError as error:
-            self.trouble = (
-                f"{path} cannot be written ({(error.strerror or str(error)).lower()}): kept until the end only"
-            )
+            with NewFile(path, force=True) as file:
+                file.write(msgspec.json.encode(self._state))
+        except FileError as error:
+            self.trouble = f"{error}: kept until the end only"
 
 
 def row_of(entry: Entry, figures: Mapping[str, float | None] | None, now_s: float) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def _limits(record: Record) -> list[str]:
 
 
 def _told(category: str, kind: str, record: Record, served: Served) -> Told:
+    if record.stamps.informational is not None and record.http_status is None and kind != "proxy":
+        return _INFORMATIONAL
     if kind in _OF_NETWORK:
         return _OF_NETWORK[kind](record, served)
     if category == "not_found":
@@ -78,7 +80,7 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
     if category in _OF_CATEGORY:
         return _OF_CATEGORY[category]
     if category == "protocol_error" and record.http_status is None:
-        return _wrong_scheme(served)
+        return _broken_http(record, served)
     return (
         "server error",
         f"the server failed ({category.replace('_', ' ')})",
@@ -125,6 +127,17 @@ def _wrong_scheme(served: Served) -> Told:
     here = urlsplit(served.base_url).scheme or "http"
     other = "http" if here == "https" else "https"
     return "scheme", f"the port does not speak what {here}:// means", f"try {other}:// in the same address"
+
+
+def _broken_http(record: Record, served: Served) -> Told:
+    if _PLAIN_ON_TLS.search(record.failure.message if record.failure else ""):
+        return _wrong_scheme(served)
+    means = "what answers does not keep to HTTP/1.1"
+    return (
+        "protocol",
+        means,
+        "is it the server, or a proxy before it? --proxy '' goes without; its log knows",
+    )
 
 
 def _proxy(*_: object) -> Told:
@@ -179,6 +192,11 @@ def _models(served: Served) -> str:
     return f"--model with one of: {shown}{more}"
 
 
+_INFORMATIONAL: Told = (
+    "informational",
+    "only informational heads (1xx) came, and never the answer",
+    "a proxy or gateway before the server may send them: ask past it (--proxy '' goes without); its log knows more",
+)
 _OF_NETWORK: dict[str, Callable[[Record, Served], Told]] = {
     "dns": _dns,
     "connect": _connect,

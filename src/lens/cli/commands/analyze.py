@@ -21,6 +21,7 @@ from lens.cli.echo import echo
 from lens.cli.figures import SLOS, slos_of
 from lens.cli.gates import GATES, configured_thresholds, gates_said
 from lens.cli.options import COMMON, PRICES
+from lens.cli.saved_runs import saved_runs
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
@@ -74,7 +75,8 @@ OUTPUT = (
 def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     """Analyze saved runs: grouped metrics, thresholds, baseline regression, SQL.
 
-    A saved run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind.
+    A saved run is a file of --export jsonl, msgpack or json, or the journal that a killed run left behind; a folder
+    stands for the run files in it, as the history of a monitor.
     """
     gates = gates_said(ctx, configured_thresholds(ctx), saved=True)
     _check(ctx, gates)
@@ -97,8 +99,9 @@ def _read(ctx: click.Context, files: Sequence[str]) -> tuple[Table, tuple[str, .
     from lens.cli.settings import book_of
     from lens.metrics.builder import read_tables
 
+    paths = saved_runs(files)
     with shown_steps() as steps:
-        return read_tables([Path(name) for name in files], book_of(ctx), on_progress=steps.reading)
+        return read_tables(paths, book_of(ctx), on_progress=steps.reading)
 
 
 def _check(ctx: click.Context, gates: Sequence[Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.echo import echo
 from lens.cli.gates import GATES
+from lens.cli.saved_runs import saved_runs
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
@@ -159,14 +159,15 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
     if ignored:
         raise ConfigError(f"run files are measured already: leave out {', '.join(ignored)}, or the files")
     gates, places, book = _gates(ctx), places_of_flags(ctx.params), book_of(ctx)
+    paths = saved_runs(files)
     with ComparisonFiles(places, force=bool(ctx.params["force"])) as written:
         with shown_steps() as steps:
-            read = [read_table(Path(name), book, on_progress=steps.reading) for name in files]
+            read = [read_table(path, book, on_progress=steps.reading) for path in paths]
             steps.computing()
-            names = [Path(name).name for name in files]
-            names = names if len(set(names)) == len(names) else list(files)
+            names = [path.name for path in paths]
+            names = names if len(set(names)) == len(names) else [str(path) for path in paths]
             found = compared_files([table for table, _ in read], names, gates=gates)
-        for name, (_, warnings) in zip(files, read, strict=True):
+        for name, (_, warnings) in zip(paths, read, strict=True):
             for warning in warnings:
                 echo(f"lll: {name}: {warning}", err=True)
         written.write(found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo
 from lens.cli.endpoint import take_url, url_argument
-from lens.errors import ConfigError, ExitCode, FileError
+from lens.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lens.analysis.diagnosis.symptoms import Finding
     from lens.cli.settings import Settings
     from lens.config.settings import TargetConfig
+    from lens.history.write import NewFile
     from lens.run.probes import Examination, Question
 
 DOCTOR = (
@@ -74,15 +77,15 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     first model that the server lists is used. --timeout is 60s here, --connect-timeout 10s.
     """
     take_url(ctx, url)
-    output = ctx.params["output"]
-    if output and Path(output).exists() and not ctx.params["force"]:
-        raise FileError(f"--output {output}: it exists; --force replaces it")
-    settings = settings_from(ctx)
+    from lens.history.write import NewFile
+
+    settings, output = settings_from(ctx), ctx.params["output"]
     codes: list[int] = []
-    for target in settings.config.targets:
-        codes.append(_one(settings, target, ctx.params, more=bool(codes)))
-        if codes[-1] in (ExitCode.INTERRUPTED, ExitCode.BUDGET):
-            break
+    with NewFile(Path(output), force=ctx.params["force"]) if output else nullcontext() as file:
+        for target in settings.config.targets:
+            codes.append(_one(settings, target, ctx.params, file, more=bool(codes)))
+            if codes[-1] in (ExitCode.INTERRUPTED, ExitCode.BUDGET):
+                break
     return max(codes)
 
 
@@ -106,13 +109,13 @@ def settings_from(ctx: click.Context) -> Settings:
     return settings
 
 
-def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], *, more: bool) -> int:
+def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], file: NewFile | None, *, more: bool) -> int:
     """Examine one target, tell what was found, and return the exit code. more: others were told before it."""
     from msgspec.structs import replace
 
     alone = settings._replace(config=replace(settings.config, targets=(target,)))
     found, diagnosis = _examined(alone, given)
-    _deliver(found, diagnosis, alone, given, more=more)
+    _deliver(found, diagnosis, alone, given, file, more=more)
     if found.stopped_by in ("SIGINT", "SIGTERM"):
         echo(f"lll: interrupted ({found.stopped_by}); showing what was measured", err=True)
         return ExitCode.INTERRUPTED
@@ -152,7 +155,13 @@ def _examined(settings: Settings, given: dict[str, Any]) -> tuple[Examination, D
 
 
 def _deliver(
-    found: Examination, diagnosis: Diagnosis, settings: Settings, given: dict[str, Any], *, more: bool
+    found: Examination,
+    diagnosis: Diagnosis,
+    settings: Settings,
+    given: dict[str, Any],
+    file: NewFile | None,
+    *,
+    more: bool,
 ) -> None:
     """Write to standard output or the file that was named; more: behind what stands there already.
 
@@ -161,21 +170,15 @@ def _deliver(
     """
     from lens.report.terminal import console_for
 
-    output = given["output"]
-    try:
-        out = Path(output).open("a" if more else "w", encoding="utf-8") if output else sys.stdout  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise FileError(f"--output {output}: cannot write: {error.strerror}") from error
-    try:
-        if given["as_json"] or given["export"]:
-            out.write(_json(found, diagnosis, settings))
-        else:
-            target = settings.config.targets[0]
-            out.write("\n" if more else "")
-            print_diagnosis(console_for(out), found, diagnosis, target.provider, target.name)
-    finally:
-        if output:
-            out.close()
+    out = StringIO() if file is not None else sys.stdout
+    if given["as_json"] or given["export"]:
+        out.write(_json(found, diagnosis, settings))
+    else:
+        target = settings.config.targets[0]
+        out.write("\n" if more else "")
+        print_diagnosis(console_for(out), found, diagnosis, target.provider, target.name)
+    if file is not None and isinstance(out, StringIO):
+        file.write(out.getvalue().encode())
 
 
 def _json(found: Examination, diagnosis: Diagnosis, settings: Settings) -> str:

@@ -39,8 +39,10 @@ def command(ctx: click.Context, /, **_: object) -> int:
     The endpoint is asked for its models. An empty answer, or the end of piped input, takes the default in brackets.
     Of a key only the name of its environment variable is written.
     """
+    from lens.history.write import NewFile, is_special
+
     path = Path(ctx.params["output"])
-    if path.exists() and not ctx.params["force"]:
+    if path.exists() and not ctx.params["force"] and not is_special(path):
         raise FileError(f"{path}: it exists; --force replaces it, -o FILE writes another")
     endpoint = _ask("Endpoint: its URL, or the name of a provider", DEFAULT_ENDPOINT, _endpoint)
     target = _detected(endpoint)
@@ -49,10 +51,8 @@ def command(ctx: click.Context, /, **_: object) -> int:
     requests = _ask("Number of requests", "100", _count)
     concurrency = _ask("Requests in flight", "8", _count)
     text = _toml(target.provider, target.base_url, model, variable, requests, concurrency)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"{path}: cannot write: {error.strerror}") from error
+    with NewFile(path, force=ctx.params["force"]) as file:
+        file.write(text.encode())
     echo(f"written      {path}")
     used = "" if path.name == DEFAULT_FILE and path.parent == Path() else f" --config {path}"
     echo(f"try          lll profile{used}")

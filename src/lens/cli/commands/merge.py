@@ -9,6 +9,7 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.saved_runs import saved_runs
 from lens.errors import ExitCode
 
 _merge = with_group(Option, group="Merge")
@@ -39,12 +40,12 @@ def command(files: tuple[str, ...], output: str, *, force: bool, partial: bool, 
     """
     from lens.run.merge import merge_runs
 
-    paths = [Path(name) for name in files]
+    paths = saved_runs(files)
     found = merge_runs(paths, Path(output), partial=partial, trust_clocks=trust_clocks, force=force)
     for warning in (*found.info.warnings, *found.warnings):
         click.echo(f"lll: {warning}", err=True)
     most_ns = max(clock.uncertainty_ns for clock in found.info.worker_clocks)
     clocks = f"clocks known to {most_ns / 1e6:.3f} ms" if most_ns else "one clock"
-    click.echo(f"merged       {len(files)} runs, {found.requests} requests; {clocks}")
+    click.echo(f"merged       {len(paths)} runs, {found.requests} requests; {clocks}")
     click.echo(f"written      {output}")
     return ExitCode.OK if found.successes else ExitCode.NOTHING_MEASURED

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -16,6 +15,7 @@ from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.commands.compare import WHO, pairs_of, with_enough_requests
 from lens.cli.echo import echo, echo_json
+from lens.cli.saved_runs import saved_runs
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
@@ -135,8 +135,9 @@ def _read(files: Sequence[str], book: PriceBook) -> list[Candidate]:
     from lens.analysis.optimize.candidates import candidates_of
     from lens.metrics.builder import read_tables
 
+    paths = saved_runs(files)
     with shown_steps() as steps:
-        table, warnings = read_tables([Path(name) for name in files], book, on_progress=steps.reading)
+        table, warnings = read_tables(paths, book, on_progress=steps.reading)
     for warning in warnings:
         echo(f"lll: {warning}", err=True)
     return candidates_of(table)

@@ -14,6 +14,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.echo import echo
+from lens.cli.saved_runs import saved_runs
 from lens.cli.steps import shown_steps
 from lens.errors import ConfigError, ExitCode
 
@@ -47,7 +48,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     from lens.report.html.document import MOST_RUNS, default_name, report_page
     from lens.report.html.series import Source
 
-    paths = [Path(name) for name in ctx.params["runs"]]
+    paths = saved_runs(ctx.params["runs"])
     if len(paths) > MOST_RUNS:
         raise ConfigError(f"report: {len(paths)} runs are too many to tell apart on a page; name up to {MOST_RUNS}")
     output = ctx.params["output"] or default_name(paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ import click
 
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
+from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo
-from lens.errors import ExitCode, FileError
+from lens.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +45,7 @@ SELFTEST = (
     Option("--capacity", group="Self-test", is_flag=True,
         help="Also measure the capacity of this machine, up to 20 s more."),
     Option("--output", "-o", group="Self-test", metavar="FILE", help="Write the result to a file, as JSON."),
+    Option("--force", group="Self-test", is_flag=True, help="Overwrite an existing file."),
     Option("--json", "as_json", group="Self-test", is_flag=True, help="Print JSON instead of text."),
     Option("--check", group="Self-test", is_flag=True,
         help="Exit with 3 when a precision limit is not met on this machine."),
@@ -63,6 +66,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     import trio
 
     from lens.calibration import selftest
+    from lens.history.write import NewFile
     from lens.report.terminal import console_for
     from lens.run.certificate import remember
 
@@ -79,14 +83,16 @@ def command(ctx: click.Context, /, **_: object) -> int:
             on_case=None if as_json else show,
         )
 
-    path = Path(ctx.params["output"]) if ctx.params["output"] else None
-    if path is not None:
-        _write(path, b"")  # one that cannot be written is told now, not after a minute
-    found = trio.run(run)
-    remember(found)
-    certificate = msgspec.json.format(msgspec.json.encode(found), indent=1)
-    if path is not None:
-        _write(path, certificate)
+    refuse_alone(ctx, "force", "output")
+    with ExitStack() as stack:
+        file = None
+        if ctx.params["output"]:  # one that cannot be written is told now, not after a minute
+            file = stack.enter_context(NewFile(Path(ctx.params["output"]), force=ctx.params["force"]))
+        found = trio.run(run)
+        remember(found)
+        certificate = msgspec.json.format(msgspec.json.encode(found), indent=1)
+        if file is not None:
+            file.write(certificate + b"\n")
     if as_json:
         click.echo(certificate)
     else:
@@ -96,13 +102,6 @@ def command(ctx: click.Context, /, **_: object) -> int:
     if not any(case.tokens for case in found.cases):
         return ExitCode.NOTHING_MEASURED
     return ExitCode.THRESHOLD if ctx.params["check"] and not found.holds else ExitCode.OK
-
-
-def _write(path: Path, certificate: bytes) -> None:
-    try:
-        path.write_bytes(certificate + b"\n")
-    except OSError as error:
-        raise FileError(f"--output {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def print_calibration(console: Console, found: Calibration) -> None:
