@@ -1,4 +1,4 @@
-"""Runs `python -m lens` in forks of a process that has imported it all: most of a short command is its imports.
+"""Runs `python -m lens` and programs in forks of a process that has imported it all: most of a run is its imports.
 
 What a command imports, and when, is tested in processes without this. As a program it serves: each connection
 brings a request (JSON) and three descriptors, and gets the process number of its fork, then its exit status.
@@ -20,12 +20,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import coverage
+from waiting import HANG_S
 
 NUMBER = struct.Struct("=q")
 LONGEST_REQUEST = 1 << 20
@@ -46,10 +49,18 @@ class Server:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[number])
 
     def run(
-        self, arguments: Sequence[str], *, stdin: str, environ: Mapping[str, str], cwd: str, timeout: float
+        self,
+        arguments: Sequence[str] = (),
+        *,
+        code: str | None = None,
+        stdin: str = "",
+        environ: Mapping[str, str] = os.environ,
+        cwd: str | Path = "",
+        timeout: float = HANG_S,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `python -m lens` with these arguments to its end, as subprocess.run does with text."""
-        request = {"arguments": list(arguments), "environ": dict(environ), "cwd": cwd}
+        """Run `python -m lens` with these arguments, or `python -c` with the code, to its end like subprocess.run."""
+        place = str(cwd or Path.cwd())
+        request = {"arguments": list(arguments), "code": code, "environ": dict(environ), "cwd": place}
         with tempfile.TemporaryFile("w+") as given, socket.socket(socket.AF_UNIX) as connection:
             given.write(stdin)
             given.seek(0)
@@ -140,12 +151,9 @@ def carry_out(connection: socket.socket) -> None:
     child = os.fork()
     if child == 0:
         connection.close()
-        become(json.loads(text), descriptors)
-        try:
-            runpy.run_module("lens", run_name="__main__", alter_sys=True)
-        except SystemExit as ended:
-            leave(ended.code)
-        leave(0)
+        request = json.loads(text)
+        become(request, descriptors)
+        execute(request)
     for descriptor in (*range(3), *descriptors):
         os.close(descriptor)
     connection.sendall(NUMBER.pack(child))
@@ -164,12 +172,28 @@ def become(request: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     sys.path[0] = request["cwd"]
-    sys.argv = ["-m", *request["arguments"]]
+    sys.argv = ["-m" if request["code"] is None else "-c", *request["arguments"]]
     inherited = coverage.Coverage.current()
     if inherited is not None:  # lines count for the test file that asked
         inherited.stop()
         atexit.unregister(inherited._atexit)
         coverage.process_startup(force=True)
+
+
+def execute(request: dict[str, Any]) -> None:
+    """Run what is asked for, and end."""
+    try:
+        if request["code"] is None:
+            runpy.run_module("lens", run_name="__main__", alter_sys=True)
+        else:
+            sys.modules["__main__"] = program = ModuleType("__main__")
+            exec(compile(request["code"], "<string>", "exec"), vars(program))
+    except SystemExit as ended:
+        leave(ended.code)
+    except Exception:
+        traceback.print_exc()
+        leave(1)
+    leave(0)
 
 
 def leave(status: Any) -> None:

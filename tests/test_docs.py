@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
+import forks
 import pytest
 from needs import need_package
 from waiting import HANG_S
@@ -29,15 +30,17 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
-def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=place)
+def run(line: str, place: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line of a page, which begins with `lll`."""
+    return forks.server().run([*shlex.split(line)[1:], *more], cwd=place)
 
 
 @pytest.mark.parametrize("page", ["library.md", "test-bench.md", "auto-optimizer.md", "sessions.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     codes = [code for code in blocks(page, "python") if "print(" in code]
+    server = forks.server()
     with ThreadPoolExecutor(len(codes)) as side_by_side:
-        ended = list(side_by_side.map(lambda code: run([sys.executable, "-c", code], tmp_path), codes))
+        ended = list(side_by_side.map(lambda code: server.run(code=code, cwd=tmp_path), codes))
     for code, done in zip(codes, ended, strict=True):
         assert (done.returncode, done.stderr) == (0, ""), code
         assert done.stdout
@@ -45,7 +48,7 @@ def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
 
 def test_the_commands_of_the_test_bench_page_run(tmp_path: Path) -> None:
     for line in [line for block in blocks("test-bench.md", "bash") for line in block.splitlines()]:
-        done = run([sys.executable, "-m", "lens", *shlex.split(line)[1:]], tmp_path)
+        done = run(line, tmp_path)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
 
@@ -68,7 +71,7 @@ def test_the_example_of_the_page_on_sessions_runs(tmp_path: Path) -> None:
     lines = [line for block in blocks("sessions.md", "bash") for line in block.splitlines() if line.startswith("lll ")]
     script = ["-H", "x-lens-script: ttft=5ms,itl=1ms,tokens=5"]
     for line in lines:
-        done = run([sys.executable, "-m", "lens", *shlex.split(line)[1:], *script], tmp_path)
+        done = run(line, tmp_path, *script)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
     assert '"turn":2' in (tmp_path / "run.jsonl").read_text()
 
@@ -88,9 +91,8 @@ def test_the_commands_of_the_command_line_page_run(tmp_path: Path) -> None:
     # Who reads what another wrote comes after; all others may come at once.
     for batch in ([line for line in lines if line not in reads], reads):
         assert batch
-        words = [[sys.executable, "-m", "lens", *shlex.split(line)[1:]] for line in batch]
         with ThreadPoolExecutor(len(batch)) as side_by_side:
-            ended = list(side_by_side.map(lambda one: run(one, tmp_path), words))
+            ended = list(side_by_side.map(lambda line: run(line, tmp_path), batch))
         for line, done in zip(batch, ended, strict=True):
             assert done.returncode == 0, f"{line}: {done.stderr}"
 
@@ -104,7 +106,7 @@ def run_page(page: str, folder: Path) -> list[str]:
     folder.mkdir()
     lines = [line for block in blocks(f"{page}.md", "bash") for line in block.splitlines()]
     assert lines, page
-    ended = [(line, run([sys.executable, "-m", "lens", *shlex.split(line)[1:]], folder)) for line in lines]
+    ended = [(line, run(line, folder)) for line in lines]
     return [f"{page}: {line}: {done.stderr}" for line, done in ended if done.returncode]
 
 

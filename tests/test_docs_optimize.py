@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from waiting import HANG_S
+import forks
 
 from lens.analysis.optimize.presets import OBJECTIVES, PRESETS
 
@@ -20,15 +18,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
-def run(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=place)
-
-
 def test_its_programs_run(tmp_path: Path) -> None:
     codes = blocks("python")
     assert len(codes) == 2
+    server = forks.server()
     with ThreadPoolExecutor(len(codes)) as side_by_side:
-        ended = list(side_by_side.map(lambda code: run([sys.executable, "-c", code], tmp_path), codes))
+        ended = list(side_by_side.map(lambda code: server.run(code=code, cwd=tmp_path), codes))
     for code, done in zip(codes, ended, strict=True):
         assert (done.returncode, done.stderr) == (0, ""), code
     assert ended[0].stdout.startswith("simulator/")
@@ -39,7 +34,7 @@ def test_its_commands_run_one_after_the_other(tmp_path: Path) -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     assert len(lines) == 4
     for line in lines:
-        done = run([sys.executable, "-m", "lens", *shlex.split(line)[1:]], tmp_path)
+        done = forks.server().run(shlex.split(line)[1:], cwd=tmp_path)
         assert done.returncode == 0, f"{line}: {done.stderr}"
         assert done.stdout
 

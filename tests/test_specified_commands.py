@@ -20,6 +20,7 @@ import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import forks
 import pytest
 import specified
 from waiting import HANG_S, wait_until
@@ -86,14 +87,15 @@ class World:
         )  # fmt: skip
 
     def run(self, command, folder=None, **environ):
-        running = self.start(program(command), folder, **environ)
-        out, err = running.communicate(timeout=HANG_S)
-        return subprocess.CompletedProcess(command, running.returncode, out, err)
+        return forks.server().run(program(command), cwd=folder or self.folder, environ=self.environ | environ)
+
+    def run_program(self, code):
+        return forks.server().run(code=code, cwd=self.folder, environ=self.environ)
 
     def ended_by(self, number, command, folder=None, answers=3):
         """Start a command, and end it by a signal when it has had so many answers."""
         before = self.simulator.stats()["requests"]
-        running = self.start(program(command), folder)
+        running = self.start(["-m", "lens", *program(command)], folder)
         wait_until(lambda: self.simulator.stats()["requests"] >= before + answers or running.poll() is not None)
         if not LONG or number == signal.SIGTERM:
             running.send_signal(number)
@@ -107,7 +109,7 @@ def program(command):
         shlex.split(command.replace("\\\n", " ")) if isinstance(command, str) else ["llm-latency-lens", *command]
     )
     assert name == "llm-latency-lens"
-    return ["-m", "lens", *words]
+    return words
 
 
 @pytest.fixture(scope="module")
@@ -204,11 +206,10 @@ def test_the_variables_of_the_environment_are_obeyed(world, tmp_path):
 
 @pytest.mark.parametrize("name", specified.PROGRAMS)
 def test_a_program_runs(name, world):
-    running = world.start(["-c", specified.PROGRAMS[name]])
-    out, err = running.communicate(timeout=HANG_S)
-    assert (running.returncode, err) == (0, "")
+    done = world.run_program(specified.PROGRAMS[name])
+    assert (done.returncode, done.stderr) == (0, "")
     if name == "library integration":
-        assert re.fullmatch(r"TTFT: \d+\.\d\dms\nThroughput: \d+\.\d\d tokens/sec\nCost: \$\d\.\d{4}\n", out)
+        assert re.fullmatch(r"TTFT: \d+\.\d\dms\nThroughput: \d+\.\d\d tokens/sec\nCost: \$\d\.\d{4}\n", done.stdout)
 
 
 @pytest.mark.parametrize("command", specified.REFERENCE)

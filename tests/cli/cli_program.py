@@ -41,7 +41,7 @@ def environment(**more):
 def lll(*arguments, stdin="", env=None, cwd=None, timeout=HANG_S):
     """Run `lll` to its end."""
     words, environ = [*map(str, arguments)], environment(**(env or {}))
-    return forks.server().run(words, stdin=stdin, environ=environ, cwd=str(cwd or Path.cwd()), timeout=timeout)
+    return forks.server().run(words, stdin=stdin, environ=environ, cwd=cwd or Path.cwd(), timeout=timeout)
 
 
 def scripted(*arguments, **script):

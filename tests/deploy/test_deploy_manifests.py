@@ -16,6 +16,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
 from needs import need_module, need_package, need_program
@@ -67,8 +68,7 @@ def last(name: str) -> str:
 
 
 def lll(*words: str, place: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    command, env = [sys.executable, "-m", "lens", *words], {**os.environ, **environ}
-    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S, cwd=place, env=env)
+    return forks.server().run(words, cwd=place, environ={**os.environ, **environ})
 
 
 @pytest.mark.parametrize("path", YAML, ids=lambda path: str(path.relative_to(DEPLOY)))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
 from needs import need_module
@@ -33,9 +34,7 @@ def exposition(tmp_path_factory):
         words = ["benchmark", "--provider", "vllm", "--model", "m", "--base-url", f"{there.url}/v1", "-n", "30"]
         words += ["--connection", "fresh"]
         words += ["--price", "in=1,out=1", "--ui", "none", "--export", "jsonl,prometheus", "-o", "run.jsonl"]
-        done = subprocess.run(
-            [sys.executable, "-m", "lens", *words], capture_output=True, text=True, timeout=HANG_S, cwd=place
-        )
+        done = forks.server().run(words, cwd=place)
     lines = [line for line in (place / "run.prom").read_text().splitlines() if line[0] != "#"]
     found: dict[str, dict[str, set[str]]] = {}
     for line in lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, ExitCode, FileError
 from lens.orchestrator.prompts import load_prompts, read_prompts
-from lens.orchestrator.synthetic import lengths, made_up
+from lens.orchestrator.synthetic import WORDS, lengths, made_up
 from lens.orchestrator.traces import read_trace_ns
 
 
@@ -153,6 +154,13 @@ def test_made_up_prompts_have_their_length_differ_and_come_again_by_seed():
     assert len({t.split()[0] for t in texts}) == 20, "no two share a prefix"
     assert texts == made_up([50] * 20, seed=3)
     assert texts != made_up([50] * 20, seed=4)
+
+
+@pytest.mark.parametrize("words", [1, 7, 200, 3000])
+def test_the_words_of_a_seed_are_the_choices_of_its_generator(words):
+    text = made_up([words + 1], seed=9)[0]
+    generator = random.Random("9 0")
+    assert text.split()[1:] == [generator.choice(WORDS) for _ in range(words)]
 
 
 def test_a_shared_prefix_is_shared_and_the_rest_is_not():

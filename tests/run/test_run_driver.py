@@ -533,7 +533,8 @@ def callers(*names):
     """The modules of lens that call one of these functions."""
     found = set()
     for path in SRC.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if any(name in text for name in names) else ():
             if (
                 isinstance(node, ast.Name | ast.alias)
                 and (getattr(node, "id", None) or getattr(node, "name", None)) in names

@@ -23,7 +23,7 @@ import msgspec
 from lens.errors import FileError
 from lens.export.jsonl import request_lines
 from lens.history.write import MONITOR_COMMAND, MONITOR_LOCK, json_line
-from lens.metrics.builder import table_of
+from lens.metrics.builder import is_short, table_of
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
@@ -84,7 +84,7 @@ class History:
         """Write it at once; one that cannot be written is counted."""
         try:
             self._segment()
-            line = b"".join(request_lines(table_of([record], self._info, self._book)))
+            line = b"".join(request_lines(table_of([record], self._info, self._book, few=is_short(record))))
             self._write(line)
         except OSError as error:
             self.lost += 1

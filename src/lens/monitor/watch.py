@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lens.metrics.builder import table_of
+from lens.metrics.builder import is_short, table_of
 from lens.metrics.change_points import change_points
 from lens.metrics.definitions import METRICS
 from lens.model import Record, Status
@@ -76,7 +76,7 @@ class Watch:
         """Take a request; what began or ended with it."""
         self.requests += 1
         self.failures += record.status is not Status.SUCCESS
-        request = table_of([record])
+        request = table_of([record], few=is_short(record))
         for budget in self.budgets:
             budget.add(at_s, request)
             yield from self._burning(budget, record, at_s)
