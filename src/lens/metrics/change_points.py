@@ -98,7 +98,7 @@ def _split(series: Series, alpha: float) -> tuple[int, float] | None:
     side = FEWEST_ON_A_SIDE
     for parts in _layers(len(series)):
         chance = alpha / (2 * len(parts) ** 2)  # 1, 3, 7, 15 parts: less than alpha in all
-        splits = [(begin, *_clearest(series[begin:end], side)) for begin, end in parts]
+        splits = [(begin, *_clearest(series[begin:end], side, chance)) for begin, end in parts]
         begin, at, p_value = min(splits, key=lambda split: split[2])
         if p_value <= chance:
             return begin + at, min(p_value * 2 * len(parts) ** 2, 1.0)
@@ -123,10 +123,11 @@ def _layers(n: int) -> Iterator[list[tuple[int, int]]]:
         part *= 2
 
 
-def _clearest(series: Series, least_side: int) -> tuple[int, float]:
+def _clearest(series: Series, least_side: int, chance: float) -> tuple[int, float]:
     """Return the index of the first value after the clearest change, and how likely it is without one.
 
     least_side: values on a side, at least.
+    chance: what is likelier than this is no change; how much likelier is not looked at.
     """
     n = len(series)
     ranks = midranks(series) - (n + 1) / 2
@@ -143,10 +144,14 @@ def _clearest(series: Series, least_side: int) -> tuple[int, float]:
     side = max(_shortest_side(alike), least_side)
     if 2 * side > n:
         return at, 1.0
-    error = mean_error(rest, 0.95)
     remembered = sqrt(float(np.mean(rest**2)) * (1 + rho) / (1 - rho) / n)
     at = _farthest(walk, side)
-    return at, kolmogorov(float(walk[at - 1]) / n / max(error.size * error.t / 1.96, remembered))
+    distance = float(walk[at - 1]) / n
+    least = kolmogorov(distance / remembered)
+    if least > chance:
+        return at, least
+    error = mean_error(rest, 0.95)
+    return at, kolmogorov(distance / max(error.size * error.t / 1.96, remembered))
 
 
 def _farthest(walk: Series, side: int) -> int:
