@@ -28,7 +28,6 @@ from lens.providers.values import (
     as_name,
     as_number,
     as_str,
-    first_at,
     first_count,
     json_text,
     text_at,
@@ -90,24 +89,25 @@ RULES = SignalRules(
     blocks=(_DELTA + "tool_calls[].index",),
 )
 # Durations in answers: the object, its key, the name of the timing, and milliseconds of one unit.
-_TIMINGS = (
-    ("timings", "prompt_ms", "llamacpp_prompt", 1.0),
-    ("timings", "predicted_ms", "llamacpp_predicted", 1.0),
-    ("usage", "queue_time", "groq_queue", 1000.0),
-    ("usage", "prompt_time", "groq_prompt", 1000.0),
-    ("usage", "completion_time", "groq_completion", 1000.0),
-    ("usage", "total_time", "groq_total", 1000.0),
-    ("perf_metrics", "server-time-to-first-token", "fireworks_ttft", 1000.0),
-    ("perf_metrics", "server-processing-time", "fireworks_processing", 1000.0),
-    ("metrics", "time_to_first_token_ms", "vllm_ttft", 1.0),
-    ("metrics", "queue_time_ms", "vllm_queue", 1.0),
-    ("metrics", "generation_time_ms", "vllm_generation", 1.0),
-    ("metrics", "mean_itl_ms", "vllm_mean_itl", 1.0),
-)
-_TIMING_PLACES = tuple(dict.fromkeys([place for place, *_ in _TIMINGS if place != "usage"]))
-
-
-_CHOICE_USAGE = "choices[].usage"
+_TIMINGS = {
+    "timings": (("prompt_ms", "llamacpp_prompt", 1.0), ("predicted_ms", "llamacpp_predicted", 1.0)),
+    "usage": (
+        ("queue_time", "groq_queue", 1000.0),
+        ("prompt_time", "groq_prompt", 1000.0),
+        ("completion_time", "groq_completion", 1000.0),
+        ("total_time", "groq_total", 1000.0),
+    ),
+    "perf_metrics": (
+        ("server-time-to-first-token", "fireworks_ttft", 1000.0),
+        ("server-processing-time", "fireworks_processing", 1000.0),
+    ),
+    "metrics": (
+        ("time_to_first_token_ms", "vllm_ttft", 1.0),
+        ("queue_time_ms", "vllm_queue", 1.0),
+        ("generation_time_ms", "vllm_generation", 1.0),
+        ("mean_itl_ms", "vllm_mean_itl", 1.0),
+    ),
+}
 
 
 class OpenAI:
@@ -193,12 +193,14 @@ class ChatReader(AnswerReader):
         for choice in as_list(chunk.get("choices")):
             self._take_choice(as_dict(choice))
         usage = as_dict(
-            chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or first_at(chunk, _CHOICE_USAGE)
+            chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or _first_of_choices(chunk, "usage")
         )
         if usage:
             self._take_usage(usage)
-        if usage or any(place in chunk for place in _TIMING_PLACES):
-            self._take_timings({**chunk, "usage": usage})
+        for place, timings in _TIMINGS.items():
+            found = usage if place == "usage" else chunk.get(place)
+            if found and isinstance(found, dict):
+                self._take_timings(found, timings)
 
     def is_answer(self, document: dict[str, Any]) -> bool:
         return "choices" in document or "data" in document
@@ -207,8 +209,9 @@ class ChatReader(AnswerReader):
         return "choice" if "choices" in document and not as_list(document["choices"]) else None
 
     def failure_in(self, event: Any) -> Failure | None:
-        groq = as_dict(as_dict(event).get("x_groq")).get("error")
-        failed = first_at(event, "choices[].error")  # OpenRouter
+        chunk = as_dict(event)
+        groq = as_dict(chunk.get("x_groq")).get("error")
+        failed = _first_of_choices(chunk, "error")  # OpenRouter
         found = super().failure_in(event) or (parse_error({"error": failed}) if failed else None)
         return found or (parse_error({"error": groq}) if isinstance(groq, str) else None)
 
@@ -221,14 +224,14 @@ class ChatReader(AnswerReader):
     def chars_per_event(self) -> tuple[int, ...] | None:
         return new_chars(self.exchange.events.chars) if self._repeats else None
 
-    def _take_timings(self, chunk: dict[str, Any]) -> None:
-        for place, key, timing, unit_ms in _TIMINGS:
-            duration = as_number(as_dict(chunk.get(place)).get(key))
+    def _take_timings(self, found: dict[str, Any], timings: tuple[tuple[str, str, float], ...]) -> None:
+        for key, timing, unit_ms in timings:
+            duration = as_number(found.get(key))
             if duration is not None:
                 self.timings_ms[timing] = duration * unit_ms
 
     def _take_usage(self, raw: dict[str, Any]) -> None:
-        if parse_usage(raw) is None:
+        if as_count(raw.get("prompt_tokens")) is None and as_count(raw.get("completion_tokens")) is None:
             return
         self.add_usage(raw)
         self.reported_cost_usd = reported_cost_usd(raw) or self.reported_cost_usd
@@ -266,6 +269,14 @@ class ChatReader(AnswerReader):
             arguments=arguments if isinstance(arguments, str) else json_text(arguments),
             id_=id_,
         )
+
+
+def _first_of_choices(chunk: dict[str, Any], key: str) -> Any:
+    """Return what the first choice that has it holds under a key, or None."""
+    for choice in as_list(chunk.get("choices")):
+        if isinstance(choice, dict) and choice.get(key) is not None:
+            return choice[key]
+    return None
 
 
 def reasoning_in(delta: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from lens.providers.values import as_dict, as_list, as_str, values_at
+from lens.providers.values import as_dict, as_str, values_at
 
 # Strings that differ from event to event and are no text of the answer.
 _NO_TEXT = re.compile(
@@ -36,7 +36,7 @@ class UnreadFields:
 
     def take(self, event: Any) -> None:
         """Take an event that has no content signal."""
-        for path, text in dict(_strings_at(event, self._scopes)).items():
+        for path, text in _strings_at(event, self._scopes).items():
             count, before, differs = self._found.get(path, (0, text, False))
             if count or len(self._found) < MOST_PATHS:
                 self._found[path] = count + 1, text, differs or text != before
@@ -51,31 +51,34 @@ class UnreadFields:
                 )
 
 
-def _strings_at(event: Any, scopes: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _strings_at(event: Any, scopes: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for scope in scopes:
         if not scope.endswith("*"):
             kind = as_str(as_dict(event).get("type"))
             for value in values_at(event, scope):
                 if isinstance(value, str) and value:
-                    yield f"{scope} of {kind}" if kind else scope, value
+                    found[f"{scope} of {kind}" if kind else scope] = value
             continue
         inside = scope.removesuffix("*")
         for value in values_at(event, inside.removesuffix(".")):
-            yield from _strings_in(as_dict(value), inside)
+            _add_strings(found, as_dict(value), inside)
+    return found
 
 
-def _strings_in(value: dict[str, Any], path: str, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield (path, string) of an object, of the objects in it and in its lists, two levels deep."""
+def _add_strings(found: dict[str, str], value: dict[str, Any], path: str, depth: int = 0) -> None:
+    """Add (path, string) of an object, of the objects in it and in its lists, two levels deep."""
     for key, item in value.items():
-        if not item or _is_no_text(key):
-            continue
         if isinstance(item, str):
-            yield f"{path}{key}", item
-        elif depth == 0 and isinstance(item, dict):
-            yield from _strings_in(item, f"{path}{key}.", 1)
-        elif depth == 0:
-            for one in as_list(item):
-                yield from _strings_in(as_dict(one), f"{path}{key}[].", 1)
+            if item and not _is_no_text(key):
+                found[f"{path}{key}"] = item
+        elif depth or not item or not isinstance(item, dict | list) or _is_no_text(key):
+            continue
+        elif isinstance(item, dict):
+            _add_strings(found, item, f"{path}{key}.", 1)
+        else:
+            for one in item:
+                _add_strings(found, as_dict(one), f"{path}{key}[].", 1)
 
 
 @lru_cache(maxsize=1024)

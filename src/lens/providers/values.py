@@ -99,6 +99,8 @@ def as_number(value: Any, most: float = MAX_NUMBER) -> float | None:
 
 def as_count(value: Any) -> int | None:
     """Return `value` as a token count, or None if it is not a non-negative whole number; 2.0 and "2" are 2."""
+    if value is None:
+        return None
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = float(value)
     if isinstance(value, float) and value.is_integer():
@@ -140,10 +142,10 @@ def values_at(data: Any, path: str) -> list[Any]:
     for name, many in _steps_of(path):
         if name:
             found = [value[name] for value in found if isinstance(value, dict) and name in value]
+            if not found:
+                return found
         if many:
             found = [item for value in found if isinstance(value, list) for item in value]
-        if not found:
-            return found
     return [value for value in found if value is not None]
 
 

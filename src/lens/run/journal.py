@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 
 from lens.errors import FileError
 from lens.history.lean import packed_decoder
@@ -27,6 +27,9 @@ from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
 SUFFIX = JOURNAL
+# What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
+GATHER_S = 0.01
+MOST_TOGETHER = 256
 
 
 class Journal:
@@ -43,6 +46,7 @@ class Journal:
         self.count = 0  # records that came
         self._first: Record | None = None
         self._queue: SimpleQueue[RunInfo | Record | None] = SimpleQueue()
+        self._ending = Event()
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
         self._file, self.path = _open(beside)
@@ -65,6 +69,7 @@ class Journal:
     def finish(self) -> None:
         """Return when all that was added is written; nothing may be added any more."""
         if self._thread is not None:
+            self._ending.set()
             self._queue.put(None)
             self._thread.join()
             self._thread = None
@@ -124,15 +129,30 @@ class Journal:
     def _write_all(self) -> None:
         self._write(MAGIC)
         self._records_at = self._whole
+        together: list[RunInfo | Record] = []
         while (item := self._queue.get()) is not None:
-            try:
-                written = self._write(message(item))
-            except Exception:  # no memory to encode it, or nothing that a file can hold: the others still go to disk
-                written = False
+            together.append(item)
             if isinstance(item, RunInfo):
+                self._write_together(together)
                 self._records_at = self._whole
-            elif not written:
-                self._kept.append(item)
+                continue
+            if len(together) == 1:
+                self._ending.wait(GATHER_S)
+            if self._queue.empty() or len(together) >= MOST_TOGETHER:
+                self._write_together(together)
+        self._write_together(together)
+
+    def _write_together(self, items: list[RunInfo | Record]) -> None:
+        """Write items at once, and forget them; records that do not get to disk are kept."""
+        encoded = []
+        for item in items:
+            try:
+                encoded.append((item, message(item)))
+            except Exception:  # no memory to encode it, or nothing that a file can hold: the others still go to disk
+                encoded.append((item, b""))
+        written = self._write(b"".join([data for _, data in encoded]))
+        self._kept += [item for item, data in encoded if isinstance(item, Record) and not (written and data)]
+        items.clear()
 
     def _write(self, data: bytes) -> bool:
         """Return whether all of it is in the file."""
