@@ -4,7 +4,7 @@
 
 A benchmark prints lines of JSON with claim, figure, unit, baseline, baseline_figure, ratio, holds and
 also. The exit code is 1 when a claim does not hold here or a benchmark failed; the lines
-themselves are kept in build/bench.jsonl.
+themselves are kept in build/bench.jsonl. Of the benchmarks that are not run those of the last time stay there.
 """
 
 import json
@@ -49,13 +49,15 @@ def main(names: list[str]) -> int:
     paths = [p for p in sorted(HERE.glob("bench_*.py")) if not names or p.stem.removeprefix("bench_") in names]
     KEPT.parent.mkdir(exist_ok=True)
     print(f"{'holds':5} {'claim':{WIDTH}}  {'figure':>20}  {'ratio':>7}  baseline in the same run")
+    rows = [json.loads(line) for line in KEPT.read_text().splitlines()] if names and KEPT.is_file() else []
     good = bool(paths)
-    with KEPT.open("w") as kept:
-        for path in paths:
-            for row in results_of(path):
-                show(row)
-                kept.write(json.dumps({"benchmark": path.stem, **row}) + "\n")
-                good &= bool(row.get("holds"))
+    for path in paths:
+        rows = [row for row in rows if row["benchmark"] != path.stem]
+        for row in results_of(path):
+            show(row)
+            rows.append({"benchmark": path.stem, **row})
+            good &= bool(row.get("holds"))
+        KEPT.write_text("".join([json.dumps(row) + "\n" for row in rows]))
     return 0 if good else 1
 
 
