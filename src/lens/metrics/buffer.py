@@ -25,8 +25,16 @@ class Buffer:
     def __init__(self, dtype: Any = None) -> None:
         self._data: NDArray[Any] | None = None
         self._dtype = dtype
-        self._own = False  # whether there is room behind the values, which nobody else has a view of
+        self._own = False  # whether there may be room behind the values, which nobody else has a view of
         self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def reserve(self, n: int) -> None:
+        """Make room for so many values in all; room that is not written takes no memory."""
+        if self._data is not None and n > len(self._data):
+            self._grow(n, self._data.dtype)
 
     def append(self, values: NDArray[Any]) -> None:
         """Add values behind those that are there."""
@@ -38,14 +46,18 @@ class Buffer:
         assert self._data is not None
         upto = self._n + len(values)
         wanted = np.promote_types(self._data.dtype, values.dtype)
-        if wanted != self._data.dtype or not self._own:
-            self._data = self._data[: self._n].astype(wanted)
-            self._own = True
-        if upto > len(self._data):
-            # realloc moves pages, not values.
-            self._data.resize(max(int(len(self._data) * GROWTH), upto, SMALLEST), refcheck=False)
+        if wanted != self._data.dtype or upto > len(self._data):
+            enough = upto <= len(self._data)
+            self._grow(len(self._data) if enough else max(int(len(self._data) * GROWTH), upto, SMALLEST), wanted)
         self._data[self._n : upto] = values
         self._n = upto
+
+    def _grow(self, room: int, dtype: Any) -> None:
+        """Move to an array with this room; not by resize(), which writes zeros into it."""
+        assert self._data is not None
+        data = np.empty(room, dtype=dtype)
+        data[: self._n] = self._data[: self._n]
+        self._data, self._own = data, True
 
     def array(self) -> NDArray[Any]:
         """Return all values; nothing can be appended any more."""
@@ -56,14 +68,64 @@ class Buffer:
         return self._data
 
 
+class UsualBuffer:
+    """Takes the arrays of a column of which nearly all values may be one and the same.
+
+    Once there are many, only those that differ are kept, for as long as they are few.
+    """
+
+    def __init__(self, usual: Any) -> None:
+        """usual: the value that most may have, NaN too."""
+        self._usual = usual
+        self._dense: Buffer | None = Buffer()
+        self._places, self._values = Buffer(np.int64), Buffer()
+        self._n = self._many = 0
+        self._looked = False
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Add values behind those that are there."""
+        if self._dense is not None:
+            self._dense.append(values)
+            self._n += len(values)
+            if self._n >= SMALLEST and not self._looked:
+                self._looked = True
+                found, self._dense, self._n = self._dense.array(), None, 0
+                self._append_unusual(found)
+        else:
+            self._append_unusual(values)
+
+    def _append_unusual(self, values: NDArray[Any]) -> None:
+        """Keep what differs; all of the column where that is too much."""
+        places = np.flatnonzero(_unusual(values, self._usual))
+        self._places.append(places + self._n)
+        self._values.append(values[places])
+        self._n += len(values)
+        self._many += len(places)
+        if self._many >= SPARSE_SHARE * self._n:
+            self._dense = Buffer()
+            self._dense.append(self._sparse().dense())
+
+    def _sparse(self) -> Sparse:
+        return Sparse(self._places.array(), self._values.array(), self._usual, self._n)
+
+    def array(self) -> NDArray[Any] | Sparse:
+        """Return all values as they need least memory; nothing can be appended any more."""
+        return self._sparse() if self._dense is None else compact(self._dense.array(), self._usual)
+
+
 class Sparse:
     """A column of which nearly all values are one and the same."""
 
     def __init__(self, places: NDArray[Any], values: NDArray[Any], usual: Any, n: int) -> None:
-        self._places, self._values, self._usual, self._n = places, values, usual, n
+        self._places = places.astype(np.int32 if n < 2**31 else np.int64, copy=False)
+        self._values, self._usual, self._n = values, usual, n
 
     def __len__(self) -> int:
         return self._n
+
+    @property
+    def dtype(self) -> Any:
+        return self._values.dtype
 
     def dense(self) -> NDArray[Any]:
         """Return the whole column."""
@@ -76,11 +138,16 @@ def compact(column: NDArray[Any], usual: Any) -> NDArray[Any] | Sparse:
     """Return a column as it needs least memory; `usual`: the value that most may have, NaN too."""
     if len(column) < SMALLEST:
         return column
-    unusual = ~np.isnan(column) if usual != usual else column != usual
-    places = np.flatnonzero(unusual)
+    places = np.flatnonzero(_unusual(column, usual))
     if len(places) >= SPARSE_SHARE * len(column):
         return column
-    return Sparse(places.astype(np.int32 if len(column) < 2**31 else np.int64), column[places], usual, len(column))
+    return Sparse(places, column[places], usual, len(column))
+
+
+def _unusual(column: NDArray[Any], usual: Any) -> NDArray[Any]:
+    """Return which values differ from the usual one, as bool."""
+    found: NDArray[Any] = ~np.isnan(column) if usual != usual else column != usual
+    return found
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from lens.arrays.lists import ListArray
 from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
-from lens.metrics.buffer import Buffer, compact, gc_paused
+from lens.metrics.buffer import Buffer, UsualBuffer, gc_paused
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
 from lens.metrics.packing import EVENT_COLUMNS, content_lists, event_columns, narrow, tcp_of, unpacked, wall_us
@@ -65,13 +65,13 @@ class TableBuilder:
         """few: make arrays on lists; only of Records."""
         self.warnings: list[str] = []
         self._waiting: list[Any] = []
-        self._parts: dict[str, Buffer] = {}
+        self._parts: dict[str, Buffer | UsualBuffer] = {}
         self._values: dict[str, dict[Any, int]] = {}
         self._places = array("q")  # what each record is fetched by
         self._taken = 0
+        self._left_out: set[int] = set()  # numbers of records whose events are no columns of one length
         self._few = few
         self._array: Callable[..., Any] = functions.array if few else np.array
-        self._odd = 0  # records whose events are no columns of one length
 
     def add(self, record: Any, place: int | None = None) -> None:
         """Take a Record, or one of history.lean. place: what to `fetch` it by; None: its number."""
@@ -88,8 +88,8 @@ class TableBuilder:
     def table(self, run: Run, book: PriceBook | None = None) -> Table:
         """Return the table of all that was taken."""
         self._take()
-        if self._odd:
-            self.warnings.append(f"{self._odd} requests have event columns of different lengths and were left out")
+        if odd := len(self._left_out):
+            self.warnings.append(f"{odd} requests have event columns of different lengths and were left out")
         try:
             unpacked_prices(run.info.prices if run.info is not None else {})
         except ConfigError as error:
@@ -99,22 +99,25 @@ class TableBuilder:
         if not self._parts:
             self._put_empty()
         for name in list(self._parts):
-            joined = self._parts.pop(name).array()
+            joined: Any = self._parts.pop(name).array()
             head, _, field = name.partition(".")
             if field:
                 lists[head][field] = joined
             elif name in self._values:
                 columns[name] = Codes(joined if len(joined) < BATCH else narrow(joined), tuple(self._values[name]))
             else:
-                columns[name] = compact(joined, _USUAL[name]) if name in _USUAL else joined
+                columns[name] = joined
         columns["run"] = np.zeros_like(columns["start"], dtype=np.int16)
-        columns["row"] = self._array(self._places, dtype=np.int64)[columns.pop("taken")]
-        made = {}
-        for name, fields in lists.items():
-            made[name] = Lists(np.concatenate(([0], np.cumsum(fields.pop("sizes"), dtype=np.int64))), fields)
+        columns["row"] = self._array(self._kept_places(), dtype=np.int64)
+        made = {name: Lists.of_sizes(fields.pop("sizes"), fields) for name, fields in lists.items()}
         columns["timing_sources"] = Codes(self._array([], dtype=np.int32), tuple(self._values.get("timing.source", ())))
         columns["target"] = named_targets(columns, [run], self._array)
         return Table(columns, made, [run], book=book)
+
+    def _kept_places(self) -> Sequence[int]:
+        """Return what each record of the table is fetched by."""
+        left = self._left_out
+        return [place for number, place in enumerate(self._places) if number not in left] if left else self._places
 
     def _take(self) -> None:
         """Make columns of the records that wait."""
@@ -122,18 +125,15 @@ class TableBuilder:
             return
         records, self._waiting = self._waiting, []
         events, sizes = event_columns(records, few=self._few)
-        rows: Column = self._array(range(self._taken, self._taken + len(records)), dtype=np.int64)
-        self._taken += len(records)
+        begin, self._taken = self._taken, self._taken + len(records)
         if events is None:
             lengths = [{len(self._unpacked(getattr(one.events, name))) for name in EVENT_COLUMNS} for one in records]
             whole = [len(one) == 1 for one in lengths]
-            rows = rows[self._array(whole, dtype=bool)]
-            self._odd += len(records) - sum(whole)
+            self._left_out |= {begin + place for place, sound in enumerate(whole) if not sound}
             records = [record for record, sound in zip(records, whole, strict=True) if sound]
             events, sizes = event_columns(records, few=self._few)
             if not records or events is None:
                 return
-        self._put("taken", rows)
         usage = self._scalars(records)
         self._code(records)
         self._timings(records)
@@ -158,7 +158,10 @@ class TableBuilder:
         self._values = {name: {} for name in self._values}
 
     def _put(self, name: str, column: Column) -> None:
-        self._parts.setdefault(name, Buffer()).append(column)
+        part = self._parts.get(name)
+        if part is None:
+            part = self._parts[name] = UsualBuffer(_USUAL[name]) if name in _USUAL else Buffer()
+        part.append(column)
 
     def _put_codes(self, name: str, values: Sequence[Any]) -> None:
         """Put a column of few different values; None is none."""
@@ -167,7 +170,9 @@ class TableBuilder:
             codes = [-1 if value is None else known[value] for value in values]
         except KeyError:
             codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
-        self._put(name, self._array(codes, dtype=np.int32))
+        # Of many requests in as few bytes as tell the values apart.
+        kind = np.int32 if self._taken < BATCH else np.min_scalar_type(-1 - len(known))
+        self._put(name, self._array(codes, dtype=kind))
 
     def _scalars(self, records: Sequence[Any]) -> dict[str, Column]:
         """Put the columns of one number a request; return the usage."""
@@ -240,7 +245,7 @@ class TableBuilder:
     def _timings(self, records: Sequence[Any]) -> None:
         """Add the times that servers told, each under its source."""
         told = [record.server_timing_ms for record in records]
-        self._put("timing.sizes", self._array([len(one) for one in told], dtype=np.int64))
+        self._put("timing.sizes", self._array([len(one) for one in told], dtype=np.int32))
         known = self._values.setdefault("timing.source", {})
         names = [known.setdefault(name, len(known)) for one in told if one for name in one]
         self._put("timing.source", self._array(names, dtype=np.int32))
@@ -249,7 +254,7 @@ class TableBuilder:
     def _contents(self, records: Sequence[Any]) -> None:
         """Add the tool calls, how far the text had come, and whether the answer is what was expected."""
         for name, times in content_lists(records).items():
-            self._put(name, self._array(times, dtype=np.int64))
+            self._put(name, self._array(times, dtype=np.int32 if name == "calls.sizes" else np.int64))
         judged = [record.judged for record in records]
         self._put("valid", self._array([_NAN if one is None else float(one.valid) for one in judged], dtype=np.float64))
         self._put_codes("invalid", [None if one is None else one.reason for one in judged])
@@ -283,7 +288,7 @@ class TableBuilder:
         reads = columns["read"][content]
         together = np.zeros_like(of, dtype=bool)
         together[1:] = (reads[1:] == reads[:-1]) & (of[1:] == of[:-1])
-        self._put("events.sizes", in_each)
+        self._put("events.sizes", narrow(in_each))
         self._put("events.at", narrow(columns["arrived_ns"][content]))
         self._put("events.lag", narrow(columns["lag_ns"][content]))
         self._put("events.kind", (output + 2 * reasoning + 4 * tool).astype(np.uint8))

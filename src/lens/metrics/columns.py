@@ -11,70 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
 from lens.arrays.dispatch import arange_like, np
 from lens.history.lean import MISSING
 from lens.metrics.buffer import Sparse
+from lens.metrics.lists import Codes, Column, Lists, Rows, as_slice
 from lens.model import Record, RunInfo
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["EPOCH", "SLICE", "Codes", "Column", "Columns", "Lists", "Rows", "Run", "wall_time"]
 
-    Column = NDArray[Any]
-else:
-    Column = Any
-
-Rows = Column | slice  # places of requests; a slice has both ends and step 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Requests that are evaluated at once: many enough to forget numpy's overhead, few enough for the caches.
 SLICE = 1 << 15
-
-
-class Codes(NamedTuple):
-    """A column of few different values: of each request the number of its value, -1 where it has none."""
-
-    codes: Column  # int32
-    values: tuple[Any, ...]
-
-    def equal(self, value: Any) -> Column:
-        """Return which requests have this value, as bool."""
-        number = self.values.index(value) if value in self.values else -2
-        found: Column = self.codes == number
-        return found
-
-    def listed(self) -> list[Any]:
-        """Return the value of each request, None where it has none."""
-        by_code = [*self.values, None]  # -1 is the last
-        return [by_code[code] for code in self.codes.tolist()]
-
-    def used(self) -> dict[Any, int]:
-        """Return how many requests have each value, in the order of `values`; those that none has are left out."""
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).tolist()
-        return {value: n for value, n in zip(self.values, counts, strict=True) if n}
-
-
-class Lists(NamedTuple):
-    """Columns with several values a request, one request's behind the other's."""
-
-    first: Column  # int64, one more than requests: where the values of each begin
-    columns: dict[str, Column]
-
-    @property
-    def sizes(self) -> Column:
-        return np.diff(self.first)
-
-    def taken(self, rows: Rows) -> tuple[Column, Column | slice]:
-        """Return `first` of these requests, and the places of their values."""
-        if isinstance(rows, slice):
-            first = self.first[rows.start : rows.stop + 1]
-            return first - first[0], slice(first[0], first[-1])
-        sizes = self.first[rows + 1] - self.first[rows]
-        first = np.concatenate(([0], np.cumsum(sizes)))
-        places = np.repeat(self.first[rows] - first[:-1], sizes)
-        return first, places + arange_like(places)
 
 
 class Run(NamedTuple):
@@ -143,7 +94,7 @@ class Columns:
         found = lists.columns.get(column)
         if found is None:
             assert self._parent is not None
-            found = lists.columns[column] = self._parent.listed(name, column)[self._places[name]]
+            found = lists.columns[column] = self._parent.listed(name, column)[self._places_of(name)]
         return found
 
     def firsts(self, name: str) -> Column:
@@ -155,8 +106,16 @@ class Columns:
         if found is None:
             assert self._parent is not None
             assert self._rows is not None
-            first, self._places[name] = self._parent._list(name).taken(self._rows)
-            found = self._lists[name] = Lists(first, {})
+            found = self._lists[name] = Lists(self._parent._list(name).first_of(self._rows), {})
+        return found
+
+    def _places_of(self, name: str) -> Column | slice:
+        """Return where the values of a list are in the parent's."""
+        found = self._places.get(name)
+        if found is None:
+            assert self._parent is not None
+            assert self._rows is not None
+            found = self._places[name] = self._parent._list(name).places_of(self._rows)
         return found
 
     def kinds(self) -> dict[str, type]:
@@ -259,16 +218,21 @@ class Columns:
     @cached_property
     def first_at(self) -> Column:
         """Arrival of each request's first content event; MISSING where there is none."""
+        if self._parent is not None and self._rows is not None:
+            return self._parent.first_at[self._rows]
         return self._edge(self.first)
 
     @cached_property
     def last_at(self) -> Column:
+        """Arrival of each request's last content event; MISSING where there is none."""
+        if self._parent is not None and self._rows is not None:
+            return self._parent.last_at[self._rows]
         return self._edge(self.first + self.n - 1)
 
     def _edge(self, places: Column) -> Column:
         found = np.full_like(self.n, MISSING, dtype=np.int64)
         some = self.n > 0
-        found[some] = self.at[places[some]]
+        found[some] = self.listed("events", "at")[places[some]]
         return found
 
     @cached_property
@@ -298,7 +262,7 @@ class Columns:
     def take(self, which: Rows) -> Self:
         """Return the table of some requests: where a bool column is true, or those of row numbers, in their order."""
         rows = np.flatnonzero(which) if not isinstance(which, slice) and which.dtype == np.bool_ else which
-        return type(self)({}, {}, self.runs, parent=self, rows=rows)
+        return type(self)({}, {}, self.runs, parent=self, rows=as_slice(rows))
 
     @property
     def interrupted(self) -> Column:
@@ -314,8 +278,7 @@ class Columns:
         rows = np.flatnonzero(~self.warmup if interrupted else ~(self.warmup | self.interrupted))
         if len(rows) == len(self):
             return self
-        whole = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)  # a slice needs no copies
-        return self.take(slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows)
+        return self.take(rows)
 
     def started(self) -> Self:
         """Return the requests in the order in which they started, by the wall clock where there are several runs."""

@@ -56,9 +56,9 @@ def stage_rows(table: Table) -> tuple[StageRow, ...]:
 
 def _row(table: Table) -> StageRow:
     success, starts, end = table.success, table.column("start"), table.stamp("end")
-    ttfts = np.sort(table.pooled("ttft_ms").values)
-    gaps = np.sort(table.pooled("itl_ms").values)
-    lags = np.sort(table.pooled("schedule_lag_us").values)
+    ttfts, gaps, lags = (table.values(name) for name in ("ttft_ms", "itl_ms", "schedule_lag_us"))
+    for values in (ttfts, gaps, lags):
+        values.sort()
     ended = end != MISSING
     window_s = (int((starts + end)[ended].max()) - int(starts[0])) / NS_PER_S if ended.any() else 0.0
     tokens = table.usage("output_tokens")[success]

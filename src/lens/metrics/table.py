@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from lens.arrays.dispatch import array_like, np
 from lens.errors import ConfigError
 from lens.metrics.buffer import Buffer
-from lens.metrics.columns import Column, Columns, Lists, Rows, Run, wall_time
+from lens.metrics.columns import SLICE, Column, Columns, Lists, Rows, Run, wall_time
 from lens.metrics.definitions import Metric, metric_named
 from lens.metrics.sessions import Sessions
 from lens.model import Usage
@@ -26,6 +26,8 @@ from lens.pricing.run_prices import RunPrices, unpacked_prices
 
 # Bytes of evaluated columns that a table keeps; the oldest go first and are evaluated again when asked for.
 KEPT_BYTES = 96 << 20
+# Of what a slice holds, and a bit, room for the values of all is made.
+ROOM = 1.1
 MINUTE_US = 60 * 1_000_000
 
 
@@ -99,6 +101,8 @@ class Table(Columns):
         for some, whose in self._pooled(metric):
             values.append(some)
             of.append(whose)
+            self._reserve(values, some)
+            self._reserve(of, some)
         return Pooled(values.array(), of.array())
 
     def values(self, name: str) -> Column:
@@ -109,7 +113,13 @@ class Table(Columns):
         values = Buffer(np.float64)
         for some, _ in self._pooled(metric):
             values.append(some)
+            self._reserve(values, some)
         return values.array()
+
+    def _reserve(self, made: Buffer, some: Column) -> None:
+        """Make room for the values of all slices, as many as there are in this one, which was put in."""
+        if len(made) == len(some) and len(self) > SLICE:
+            made.reserve(int(len(some) * len(self) / SLICE * ROOM))
 
     def _pooled(self, metric: Metric) -> Iterator[tuple[Column, Column]]:
         """Yield the values of a slice of requests at a time, and the request of each."""

@@ -43,7 +43,7 @@ class ToolRequests(NamedTuple):
 
     def take(self, rows: Column) -> Self:
         """Return some of the requests, by row numbers."""
-        gap_first, places = Lists(self.gap_first, {}).taken(rows)
+        gaps = Lists(self.gap_first, {})
         listed = rows.tolist()
         taken: dict[str, Any] = {}
         for name, one in self._asdict().items():
@@ -53,7 +53,7 @@ class ToolRequests(NamedTuple):
                 taken[name] = [one[row] for row in listed]
             elif name not in ("gaps_s", "gap_first"):
                 taken[name] = one[rows]
-        return type(self)(gaps_s=self.gaps_s[places], gap_first=gap_first, **taken)
+        return type(self)(gaps_s=self.gaps_s[gaps.places_of(rows)], gap_first=gaps.first_of(rows), **taken)
 
     @property
     def done(self) -> Self:
