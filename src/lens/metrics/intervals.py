@@ -54,10 +54,13 @@ COSINES = 0.4
 MOST_ALIKE = 0.98
 # Spells of geometric length make a sum this much more skewed than the same number of independent values.
 SKEWNESS_OF_SPELLS = 1.5
+# A mean that spells skew more than this hangs on a few of them: intervals of runs that met short ones miss.
+MOST_SKEWED = 0.7
 # Short means of blocks are looked at too from so many values on.
 FEWEST_FOR_BLOCKS = 40
 
 TOO_ALIKE = "neighbours resemble each other for too long a part of the run"
+FEW_SPELLS = "the mean hangs on a few spells of large values"
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,11 +128,13 @@ def _few(n: int) -> Refusal | None:
 
 def _mean_interval(series: Series, short: Series, level: float) -> Interval | Refusal:
     least = float(series.min())
-    if least > 0 and float(np.log(series).std()) > WIDEST_LOG_SPREAD:
+    if least > 0 and _log_spread(series) > WIDEST_LOG_SPREAD:
         return Refusal("the mean hangs on a few very large values; take a percentile")
     if remembered(short) * TIMES_MEMORY > len(short):
         return Refusal(TOO_ALIKE)
     error = mean_error(short, level)
+    if abs(error.skew) > MOST_SKEWED and correlation_beyond_chance(short):
+        return Refusal(FEW_SPELLS)
     centre, half = float(series.mean(dtype="float64")), error.t * error.size
     skewed = error.skew / 6 * (1 + 2 * error.t**2) * error.size
     low, high = centre - half + min(skewed, 0.0), centre + half + max(skewed, 0.0)
@@ -137,6 +142,17 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
         return Refusal(TOO_ALIKE)
     batch = remembered(short) * (len(series) // len(short))
     return Interval(low=max(low, 0.0) if least >= 0 else low, high=high, level=level, batch=batch)
+
+
+def _log_spread(series: Series) -> float:
+    """Return the standard deviation of the logarithms, a piece at a time, so that millions of values need no copy."""
+    n, centre = len(series), float(np.log(series[:MOST]).mean())
+    total = squares = 0.0
+    for at in range(0, n, MOST):
+        off = np.log(series[at : at + MOST]) - centre
+        total += float(off.sum(dtype="float64"))
+        squares += float(np.square(off).sum(dtype="float64"))
+    return sqrt(max(squares / n - (total / n) ** 2, 0.0))
 
 
 def _percentile_interval(
