@@ -194,10 +194,19 @@ SHAPES = (
           only=TEXTS),
     Shape("`base_resp`", _after_two('{"base_resp":{"status_code":1004,"status_msg":"%s"}}' % WORDS), "stream_error",
           WORDS, only=TEXTS),
+    Shape("`{\"errors\":[...]}`", _after_two('{"success":false,"errors":[{"code":7,"message":"%s"}]}' % WORDS),
+          "stream_error", WORDS, only=TEXTS),
+    Shape("`{\"error_code\",\"error_msg\"}`", _after_two('{"error_code":17,"error_msg":"%s"}' % WORDS), "stream_error",
+          WORDS, only=TEXTS),
+    Shape("`{\"message\":\"...\"}` alone", _after_two('{"message":"%s"}' % WORDS), "stream_error", WORDS, only=TEXTS),
     Shape("`event: error` with JSON", lambda p: p.answer(p.text("a"), p.text("b"))
           + p.write('{"message":"%s"}' % WORDS, "error"), "stream_error", WORDS, only=(SSE,)),
     Shape("`event: error` with words", lambda p: p.answer(p.text("a"), p.text("b")) + p.write(WORDS, "error"),
           "stream_error", WORDS, only=(SSE,)),
+    Shape("`event: exception`", lambda p: p.answer(p.text("a"), p.text("b")) + p.write(WORDS, "exception"),
+          "stream_error", WORDS, only=(SSE,)),
+    Shape("JSON without `data:` over several lines", lambda p: p.answer(p.text("a"), p.text("b"))
+          + b'{\n  "error": "%s"\n}\n' % WORDS.encode(), "truncated", "several lines", only=(SSE,)),
     Shape("JSON without `data:`", lambda p: p.answer(p.text("a"), p.text("b"))
           + b'{"error":{"message":"%s"}}\n' % WORDS.encode(), "truncated", WORDS, only=(SSE,)),
     Shape("finish reason `error`", lambda p: p.answer(*p.whole("error")), "stream_error", "finish reason"),

@@ -4,7 +4,8 @@ import pytest
 from made import exchange, streamed, whole
 
 from lens.model import Failure, Signal, ToolCall, Usage
-from lens.providers.answers import AnswerReader, ToolCalls, increments, make_usage
+from lens.providers.answers import AnswerReader, ToolCalls, make_usage
+from lens.providers.values import increments
 from lens.wire import SignalRule, SignalRules
 
 RULES = SignalRules(rules=(SignalRule("say", Signal.TEXT),), done=b"[END]")

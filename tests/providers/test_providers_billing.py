@@ -236,6 +236,20 @@ def test_what_has_no_price_is_named():
     assert [*map(str, there.uncounted)] == ["1 surcharge of region 'eu' not counted"]
 
 
+@pytest.mark.parametrize(
+    ("usage", "says"),
+    [
+        ({"num_search_queries": 3}, "3 web searches not counted"),
+        ({"num_sources_used": 12}, "12 search sources not counted"),
+        ({"prompt_audio_seconds": 7}, "7 audio seconds not counted"),
+        ({"server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 1}}, "1 web search not counted"),
+    ],
+)
+def test_what_a_chat_is_billed_beside_its_tokens_is_named(usage, says):
+    found = cost("groq", "openai/gpt-oss-20b", chat("groq", "openai/gpt-oss-20b", **usage))
+    assert [*map(str, found.uncounted)] == [says]
+
+
 @pytest.mark.parametrize("tier", ["scale", "reserved"])
 def test_a_tier_without_known_rates_gives_no_cost_and_says_so(tier):
     found = cost("openai", "gpt-6.1-sol", response(service_tier=tier))
@@ -275,7 +289,9 @@ def test_a_record_keeps_its_bill_in_a_file(tmp_path):
     [
         ({"cost": 0.5}, "0.5"), ({"cost": "0.5"}, None), ({"cost": True}, None), ({}, None),
         ({"cost": {"total_cost": 1e-5}}, "1e-05"), ({"cost_in_usd_ticks": 1}, "0.0000000001"),
-        ({"cost_in_usd_ticks": -1}, None),
+        ({"cost_in_usd_ticks": -1}, None), ({"estimated_cost": 4.2e-05}, "4.2e-05"),
+        ({"cost": 0.01, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.19}}, "0.20"),
+        ({"cost": 0.01, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.01}}, "0.01"),
     ],
 )  # fmt: skip
 def test_the_reported_cost_of_a_usage(usage, told):

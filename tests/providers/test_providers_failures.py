@@ -130,6 +130,9 @@ def usage(**counts):
         ([usage(prompt_tokens=5.0, completion_tokens="2")], (5, 2)),
         ([usage(prompt_tokens=5, completion_tokens=2), usage(prompt_tokens=0, completion_tokens=0)], (5, 2)),
         ([usage(prompt_tokens=0, completion_tokens=0), usage(prompt_tokens=5, completion_tokens=2)], (5, 2)),
+        ([usage(input_tokens=5, output_tokens=2)], (5, 2)),
+        ([usage(promptTokens=5, completionTokens=" 2 ")], (5, 2)),
+        ([{"choices": [], "usage": [{"prompt_tokens": 5, "completion_tokens": 2}]}], (5, 2)),
         ([{"choices": [{"index": 0, "delta": {}, "usage": {"prompt_tokens": 5, "completion_tokens": 2}}]}], (5, 2)),
     ],
 )
@@ -263,3 +266,194 @@ def test_words_in_place_of_an_event_are_in_the_message():
 def test_an_error_in_an_array_is_one():
     for title in ("google", "anthropic", "openai"):
         assert exchange_in(title, [{"error": {"code": 503, "message": "busy"}}])[1].failure.message == "busy"
+
+
+RESPONSES, ANTHROPIC, GOOGLE, COHERE, BEDROCK = [
+    next(one for one in PROTOCOLS if one.title == title)
+    for title in ("openai-responses", "anthropic", "google", "cohere", "bedrock")
+]
+
+
+def answer(protocol, *events, reason="stop"):
+    """What the codec makes of these events before the end of a good answer, each a JSON value or a line of a frame."""
+    said = [event if isinstance(event, str) else json.dumps(event) for event in events]
+    body = protocol.answer(*said, *protocol.stop(reason), *protocol.end)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {protocol.media}\r\nContent-Length: {len(body)}\r\n\r\n"
+    request = request_of(protocol)
+    exchange = exchange_of(request, head.encode() + body)
+    return exchange, get_provider(protocol.provider).decode(request, exchange)
+
+
+def content_events(exchange):
+    return sum(bool(bits & CONTENT) for bits in exchange.events.signals)
+
+
+def _block(id_, name, **place):
+    return {"type": "content_block_start", **place, "content_block": {"type": "tool_use", "id": id_, "name": name}}
+
+
+def _json(text, **place):
+    return {"type": "content_block_delta", **place, "delta": {"type": "input_json_delta", "partial_json": text}}
+
+
+def _item(id_, call, name, **place):
+    item = {"type": "function_call", "id": id_, "call_id": call, "name": name, "arguments": ""}
+    return {"type": "response.output_item.added", **place, "item": item}
+
+
+def _arguments(text, id_, **place):
+    return {"type": "response.function_call_arguments.delta", **place, "item_id": id_, "delta": text}
+
+
+def _cohere_call(kind, **call):
+    return {"type": f"tool-call-{kind}", "index": 0, "delta": {"message": {"tool_calls": call}}}
+
+
+def _frame(kind, **block):
+    return f"contentBlock{kind} {json.dumps(block)}"
+
+
+def _tool_use(id_, name):
+    return _frame("Start", contentBlockIndex=0, start={"toolUse": {"toolUseId": id_, "name": name}})
+
+
+def _input(text):
+    return _frame("Delta", contentBlockIndex=0, delta={"toolUse": {"input": text}})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "events"),
+    [
+        (ANTHROPIC, [_block("a", "f", index=0), _json("{}", index=0), _block("b", "g", index=0), _json("[]", index=0)]),
+        (ANTHROPIC, [_block("a", "f"), _json("{}"), _block("b", "g"), _json("[]")]),
+        (RESPONSES, [_item("1", "a", "f"), _arguments("{}", "1"), _item("2", "b", "g"), _arguments("[]", "2")]),
+        (
+            RESPONSES,  # in turns
+            [
+                *[_item("1", "a", "f", output_index=0), _item("2", "b", "g", output_index=0)],
+                *[_arguments("{}", "1", output_index=0), _arguments("[]", "2", output_index=0)],
+            ],
+        ),
+        (
+            COHERE,
+            [
+                *[
+                    _cohere_call("start", id="a", function={"name": "f"}),
+                    _cohere_call("delta", function={"arguments": "{}"}),
+                ],
+                *[
+                    _cohere_call("start", id="b", function={"name": "g"}),
+                    _cohere_call("delta", function={"arguments": "[]"}),
+                ],
+            ],
+        ),
+        (BEDROCK, [_tool_use("a", "f"), _input("{}"), _tool_use("b", "g"), _input("[]")]),
+    ],
+)
+def test_calls_with_one_index_and_two_ids_are_two_in_every_protocol(protocol, events):
+    _, found = answer(protocol, *events)
+    assert [(one.id, one.name, one.arguments) for one in found.tool_calls] == [("a", "f", "{}"), ("b", "g", "[]")]
+
+
+@pytest.mark.parametrize("numbers", [(0, 1), (None, None)])
+def test_each_candidate_and_each_choice_keeps_its_text_also_without_an_index(numbers):
+    places = [{"index": number} if number is not None else {} for number in numbers]
+    parts = [{**places[i], "content": {"parts": [{"text": "xy"[i]}]}} for i in (0, 1)]
+    assert answer(GOOGLE, {"candidates": parts})[1].choices == ("x", "y")
+    choices = [{**places[i], "delta": {"content": "xy"[i]}} for i in (0, 1)]
+    assert answer(OPENAI, {"choices": choices})[1].choices == ("x", "y")
+
+
+@pytest.mark.parametrize("place", ["delta", "message"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": "x"}, {"content": [{"type": "text", "text": "x"}]}, {"reasoning": "x"}, {"refusal": "x"},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "x"}]}, {"audio": {"data": "AAAA"}},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "x"}]}, {"audio": {"transcript": "x"}},
+        {"images": [{"type": "image_url", "image_url": {"url": "data:x"}}]}, {"images": [{"b64_json": "AAAA"}]},
+        {"content": [{"type": "image_url", "image_url": {"url": "data:x"}}]},
+        {"content": [{"type": "audio", "audio": {"data": "AAAA"}}]},
+        {"tool_calls": [{"index": 0, "id": "a", "custom": {"name": "sh", "input": "ls"}}]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_content_counts_wherever_a_choice_holds_it(place, fields):
+    exchange, found = answer(OPENAI, {"choices": [{"index": 0, place: fields}]})
+    assert (content_events(exchange), found.warnings) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "event"),
+    [
+        (RESPONSES, {"type": "response.output_audio.delta", "delta": "AAAA"}),
+        (RESPONSES, {"type": "response.reasoning.delta", "delta": "x"}),
+        (RESPONSES, {"type": "response.code_interpreter_call.code.delta", "delta": "x"}),
+        (BEDROCK, _frame("Delta", contentBlockIndex=0, delta={"image": {"source": {"bytes": "AAAA"}}})),
+        (GOOGLE, {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}}]}),
+        (
+            ANTHROPIC,
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "x"}},
+        ),
+    ],
+)
+def test_content_counts_under_its_name_in_every_protocol(protocol, event):
+    assert content_events(answer(protocol, event)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "event", "path"),
+    [
+        (OPENAI, lambda x: delta(extra={"thought": {"text": x}}), "choices[].delta.extra.thought.text"),
+        (OPENAI, lambda x: delta(musings=[x]), "choices[].delta.musings[]"),
+        (RESPONSES, lambda x: {"type": "response.muse.chunk", "musing": x}, "musing"),
+        (RESPONSES, lambda x: {"type": "response.muse.delta", "delta": {"text": x}}, "delta.text"),
+        (ANTHROPIC, lambda x: {"type": "content_block_delta", "delta": {"type": "muse", "musing": x}}, "delta.musing"),
+        (GOOGLE, lambda x: {"candidates": [{"content": {"parts": [{"musing": x}]}}]}, "parts[].musing"),
+        (COHERE, lambda x: {"type": "x", "delta": {"message": {"musing": x}}}, "delta.message.musing"),
+        (BEDROCK, lambda x: _frame("Delta", contentBlockIndex=0, delta={"musing": x}), "delta.musing"),
+    ],
+)
+def test_text_that_grows_under_an_unknown_name_is_told_in_every_protocol(protocol, event, path):
+    (warning,) = answer(protocol, *[event(f"part {i}") for i in range(3)], protocol.text("a"))[1].warnings
+    assert warning.startswith("3 events held text under `")
+    assert f"{path}`" in warning
+
+
+def test_what_the_responses_api_repeats_and_what_a_shell_printed_is_no_unknown_text():
+    pieces = [{"type": "response.output_text.done", "text": f"part {i}"} for i in range(3)]
+    pieces += [{"type": "response.shell_call_output_content.delta", "delta": {"stdout": f"x{i}"}} for i in range(3)]
+    assert answer(RESPONSES, *pieces, RESPONSES.text("a"))[1].warnings == ()
+
+
+WHOLE = {
+    "openai": {"choices": [{"message": {"content": "ab"}, "finish_reason": "stop"}]},
+    "openai-responses": {"status": "completed", "output": [{"content": [{"type": "output_text", "text": "ab"}]}]},
+    "anthropic": {"content": [{"type": "text", "text": "ab"}], "stop_reason": "end_turn"},
+    "google": {"candidates": [{"content": {"parts": [{"text": "ab"}]}, "finishReason": "STOP"}]},
+    "cohere": {"message": {"content": [{"type": "text", "text": "ab"}]}, "finish_reason": "COMPLETE"},
+}
+
+
+@pytest.mark.parametrize("start", [b"", b"\n\n", b"\xef\xbb\xbf", b"data: "])
+@pytest.mark.parametrize("end", [b"", b"\n\ndata: [DONE]\n\n"])
+@pytest.mark.parametrize("title", WHOLE)
+def test_an_answer_that_came_whole_is_read_whatever_stands_around_it(title, start, end):
+    protocol = next(one for one in PROTOCOLS if one.title == title)
+    body = start + json.dumps(WHOLE[title]).encode() + (end or b"\n\n")
+    request = request_of(protocol)
+    for media in ("text/event-stream", "application/json"):
+        if start.startswith(b"\xef") and media == "text/event-stream":
+            continue  # the mark belongs to the stream there
+        exchange = exchange_of(request, http(body, f"HTTP/1.1 200 OK\r\nContent-Type: {media}\r\n"))
+        found = get_provider(protocol.provider).decode(request, exchange)
+        assert (found.category, found.text) == ("success", "ab"), media
+
+
+def test_an_answer_that_came_only_with_its_end_has_its_text_and_a_doubt():
+    last = {"type": "response.completed", "response": WHOLE["openai-responses"]}
+    body = RESPONSES.answer(json.dumps(last))
+    request = request_of(RESPONSES)
+    found = get_provider("openai").decode(request, exchange_of(request, http(body)))
+    assert (found.category, found.text) == ("success", "ab")
+    assert found.warnings[0].startswith("the text came only in the last event")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lens.model import Limit
 from lens.providers.headers import (
     deprecation_warnings,
     go_duration_s,
@@ -76,6 +77,8 @@ def test_limits_are_read_in_each_spelling():
         ("12", 12.0),
         ("0.5", 0.5),
         ("1m30s", 90.0),
+        ("1d2h", 93600.0),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
         ("2026-11-23T12:00:30Z", 30.0),
         ("1795435230", 30.0),  # epoch seconds
         ("1795435230000", 30.0),  # epoch milliseconds
@@ -109,6 +112,26 @@ def test_a_reset_is_a_duration_or_an_instant(text, seconds):
 def test_a_limit_without_a_name_is_read(headers, what):
     told = rate_limits(headers)[what]
     assert (told.limit, told.remaining, told.reset_s) == (600, 599, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "limits"),
+    [
+        (
+            {"ratelimit-limit": "100, 100;w=60", "ratelimit-remaining": "50"},
+            {"requests": Limit(limit=100, remaining=50)},
+        ),
+        ({"x-ratelimit-limit-requests": "1,000"}, {"requests": Limit(limit=1000)}),
+        (
+            {"ratelimit": '"default";r=50;t=30', "ratelimit-policy": '"default";q=100;w=60'},
+            {"requests": Limit(limit=100, remaining=50, reset_s=30)},
+        ),
+        ({"ratelimit": "limit=100, remaining=50, reset=5"}, {"requests": Limit(limit=100, remaining=50, reset_s=5)}),
+        ({"ratelimit": "nonsense"}, {}),
+    ],
+)
+def test_limits_of_the_standards_drafts_are_read(headers, limits):
+    assert rate_limits(headers) == limits
 
 
 def test_all_lines_of_server_timing_count_and_quotes_hold_commas():

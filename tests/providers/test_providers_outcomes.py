@@ -5,7 +5,8 @@ import pytest
 from made import exchange
 
 from lens.model import Failure
-from lens.providers.outcomes import classify_status, classify_stream, http_failure, parse_error
+from lens.providers.error_shapes import parse_error
+from lens.providers.outcomes import classify_status, classify_stream, http_failure
 
 
 @pytest.mark.parametrize("key", ["sk-proj-abcdefghijkl", "xai-abcdefghijkl", "gsk_abcdefghijkl", "Bearer abc.def-ghi"])
@@ -57,6 +58,11 @@ def test_a_status_of_success_leaves_the_outcome_to_the_body(more, outcome):
         ({"done": True, "finish": "stop"}, {"ended": False, "category": "truncated"}, "success"),
         ({"done": True}, {}, "empty"),
         ({"finish": "stop"}, {}, "success"),
+        ({"finish": "engine_error"}, {}, "stream_error"),
+        ({"finish": "insufficient_system_resource", "done": True}, {}, "stream_error"),
+        ({"done": True, "remark": Failure(message="x")}, {}, "stream_error"),
+        ({"done": True, "finish": "stop", "remark": Failure(message="x")}, {}, "success"),
+        ({"remark": Failure(message="x")}, {"ended": False, "category": "timeout"}, "timeout"),
         ({"finish": "stop"}, {"ended": False, "category": "truncated"}, "truncated"),
         ({"finish": "stop"}, {"ended": False}, "success"),  # the transport waited long enough
         ({"finish": "stop"}, {"category": "timeout"}, "timeout"),
@@ -97,6 +103,11 @@ def test_a_stream_without_its_end_says_what_its_error_field_said(text):
         (400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."),  # Gemini
         (400, "Your input exceeds the context window of this model."),  # OpenAI, Responses
         (400, "the input length exceeds the context length"),  # Ollama
+        (500, "input (5000 tokens) is too large to process. increase the physical batch size"),  # llama.cpp, embeddings
+        (400, "input is larger than the max context size. skipping"),
+        (500, "context length exceeded"),
+        (400, "Invalid request: Your request exceeded model token limit: 8192"),  # Moonshot
+        (400, "Range of input length should be [1, 30720]"),  # DashScope
     ],
 )
 def test_a_prompt_beyond_the_context_is_known_by_each_servers_words(status, message):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from lens.model import CacheMiss, Failure, Signal, ToolCall, Usage
 from lens.providers.billing import BillingReader, cost_in_headers_usd
+from lens.providers.error_shapes import find_error, find_remark, is_error_event, parse_error_event
 from lens.providers.fragments import ReadFragment
 from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
 from lens.providers.outcomes import (
@@ -23,9 +24,7 @@ from lens.providers.outcomes import (
     classify_stream,
     content_type_failure,
     empty_failure,
-    find_error,
     finish_failure,
-    parse_error_event,
     stray_failure,
 )
 from lens.providers.tool_calls import ToolCalls
@@ -35,6 +34,7 @@ from lens.providers.values import (
     as_count,
     as_dict,
     as_name,
+    increments,
     merge_counts,
     parse_json,
     parse_json_or,
@@ -43,7 +43,7 @@ from lens.providers.values import (
 )
 from lens.wire import Exchange, Frame, Reading
 
-# What open_frame() returns for a frame that carries no event: blank data, null, another kind of frame.
+# What open_frame() returns for a frame without an event: blank data, null, another kind of frame.
 NO_EVENT: Final = object()
 # OpenAI's end marker; many servers and proxies send it after the end of other protocols too.
 DONE_MARKER = b"[DONE]"
@@ -65,8 +65,9 @@ class AnswerReader:
         self.exchange = exchange
         self.done = False  # the protocol's own terminator was read
         self.events_read = len(exchange.events)  # up to the terminator; what came after it is no part of the answer
-        self.unread = UnreadFields(self.content_scopes)
+        self.unread = UnreadFields()
         self.error: Failure | None = None  # the first that the body reports
+        self.remark: Failure | None = None  # the sentence of the last event, where it was nothing else
         self.finish_reason: str | None = None
         self.served_model: str | None = None
         self.refusal: str | None = None
@@ -186,7 +187,7 @@ class AnswerReader:
     def _classify_stream(self) -> Outcome:
         malformed = self._take_frames()
         if self.is_done():
-            self.fail(stray_failure(self.exchange))
+            self.fail(stray_failure(self.exchange, finished=self.finish_reason is not None))
         if (whole := self._unframed_document()) is not None:
             return self._classify_document(whole)
         return classify_stream(
@@ -196,6 +197,7 @@ class AnswerReader:
             error=self.error,
             malformed=malformed.data if malformed is not None else None,
             blocked=self.blocked(),
+            remark=self.remark,
         )
 
     def _take_frames(self) -> Frame | None:
@@ -221,29 +223,37 @@ class AnswerReader:
 
     def _take_frame(self, frame: Frame, bits: int) -> bool:
         """Take one event; return False where it is malformed."""
-        if frame.name == "error":
+        if failed := frame.name != "" and is_error_event(frame.name):
             self.fail(parse_error_event(frame.data))
-        read = self.read_fragment if bits == _TOOL_BIT and frame.name != "error" else None
+        read = self.read_fragment if bits == _TOOL_BIT and not failed else None
         if read is not None and self.tools.take_fragment(read(frame.data)):
             return True
         event = self.open_frame(frame)
         if event is NO_EVENT:
             return True
         if event is None:
-            return frame.name == "error"  # its message need not be JSON
+            return failed  # its message need not be JSON
         self.fail(self.failure_in(event))
         self.take_event(event, frame.name)
         if bits & CONTENT_BITS:
+            self.remark = None
             if (count := self.running_tokens(event)) is not None:
                 self._running.append(count)
         elif self.content_scopes:
-            self.unread.take(event)
+            self.remark = find_remark(event)
+            self.unread.take(event, self.scopes_of(event))
         return True
 
     def _unframed_document(self) -> Any:
-        """Return an answer that came whole though it was labelled an event stream; None where there is none."""
+        """Return an answer that came whole though it was labelled an event stream; None where there is none.
+
+        It stands there as it is, or as the one event of the stream.
+        """
         data = without_done(self.exchange.document) or (self.exchange.error_field or "").encode()
-        if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content():
+        if not data and self.finish_reason is None:
+            events = [frame.data for frame in self.exchange.frames if frame.data.strip() != DONE_MARKER]
+            data = events[0] if len(events) == 1 else b""
+        if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content() or self.text:
             return None
         document = parse_json(data)
         parts = self.document_parts(document)
@@ -254,7 +264,9 @@ class AnswerReader:
         return any(bits & CONTENT_BITS for bits in self.exchange.events.signals[: self.events_read])
 
     def _count_warnings(self, usage: Usage | None) -> Iterator[str]:
-        """Yield a sentence where the server's counts cannot be true."""
+        """Yield a sentence where the server's counts cannot be true, and where the answer has no time of its own."""
+        if self.text and self.exchange.events.signals and not self.has_content():
+            yield "the text came only in the last event, with all that the answer is: no first token was measured"
         if usage is not None and usage.output_tokens == 0 and (self.text or self.has_content()):
             yield "the server counted 0 output tokens of an answer that has text: do not trust its token counts"
 
@@ -307,6 +319,10 @@ class AnswerReader:
         """Return the failure that an event or a whole document reports; None where it reports none."""
         return find_error(event)
 
+    def scopes_of(self, event: Any) -> Sequence[str]:  # noqa: ARG002
+        """Return where an event without content may hold some under a name that is not known."""
+        return self.content_scopes
+
     def is_done(self) -> bool:
         """Return whether the protocol's own terminator was seen."""
         return self.done
@@ -358,21 +374,6 @@ def make_usage_beside_cache(
     given = sum_known(uncached, read, written)
     total = sum_known(given, generated)
     return make_usage(given, generated, total=total, cache_read_tokens=read, cache_write_tokens=written, **details)
-
-
-def increments(totals: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the step to each of the running totals; None where they ever fall."""
-    steps = tuple([after - before for before, after in zip((0, *totals), totals, strict=False)])
-    return steps if all(step >= 0 for step in steps) else None
-
-
-def new_chars(chars: Sequence[int]) -> tuple[int, ...]:
-    """Return how many characters each event added, of events that hold all of the answer so far."""
-    seen, found = 0, []
-    for count in chars:
-        found.append(count - seen if count >= seen else count)  # a shorter one holds only what is new
-        seen += found[-1]
-    return tuple(found)
 
 
 def make_reading(

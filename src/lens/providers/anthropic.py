@@ -26,6 +26,7 @@ from lens.providers.base import (
     select_api,
     with_extra_body,
 )
+from lens.providers.error_shapes import parse_error
 from lens.providers.messages import (
     Message,
     group_tool_results,
@@ -36,7 +37,6 @@ from lens.providers.messages import (
     text_of,
     tool_calls_of,
 )
-from lens.providers.outcomes import parse_error
 from lens.providers.presets import Preset
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_number, as_str, json_text
 from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, When, WireRequest
@@ -56,7 +56,6 @@ _TOOL_BLOCKS = ("tool_use", "server_tool_use", "mcp_tool_use")
 _THINKING_BLOCKS = ("thinking", "redacted_thinking")
 # Steps of an answer that its totals hold; a compaction and an advisor's message are counted apart.
 _STEPS_IN_TOTALS = ("message", "fallback_message")
-_FREE_TOOLS = ("web_fetch",)  # costs the tokens that it brings, and nothing else
 PRESET = Preset(
     name="anthropic",
     title="Anthropic",
@@ -275,9 +274,7 @@ class AnthropicReader(AnswerReader):
         self.bill.take_tier(told.get("service_tier"))
         self.bill.speed = as_name(told.get("speed")) or self.bill.speed
         self.bill.region = as_name(told.get("inference_geo")) or self.bill.region
-        for name, count in as_dict(told.get("server_tool_use")).items():
-            if (tool := name.removesuffix("_requests")) not in _FREE_TOOLS:
-                self.bill.take_fee(tool, count)
+        self.bill.take_usage_fees(told)
         if steps := [as_dict(step) for step in as_list(told.get("iterations"))]:
             self._take_steps(steps)
 
@@ -301,7 +298,8 @@ class AnthropicReader(AnswerReader):
         if kind in _TOOL_BLOCKS:
             arguments = json_text(block["input"]) if block.get("input") else ""
             id_ = as_name(block.get("id"))
-            self.tools.put(place, ToolCall(name=as_str(block.get("name")), arguments=arguments, id=id_))
+            at = self.tools.locate(place, id_)
+            self.tools.put(at, ToolCall(name=as_str(block.get("name")), arguments=arguments, id=id_))
         elif kind == "text":
             self.add_text(as_str(block.get("text")))
         elif kind == "thinking":
@@ -315,7 +313,7 @@ class AnthropicReader(AnswerReader):
         elif signal is Signal.REASONING:
             self.add_reasoning(text)
         elif signal is Signal.TOOL:
-            self.tools.extend(place, arguments=text)
+            self.tools.extend(self.tools.locate(place, None), arguments=text)
 
 
 def parse_usage(raw: dict[str, Any]) -> Usage | None:

@@ -15,8 +15,8 @@ from typing import Any
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import NO_EVENT, AnswerReader, make_usage_beside_cache
 from lens.providers.base import Body, max_tokens_of
+from lens.providers.error_shapes import parse_error
 from lens.providers.messages import Message, is_tool_result, parse_data_url, parts_of, split_system, tool_calls_of
-from lens.providers.outcomes import parse_error
 from lens.providers.values import (
     as_count,
     as_dict,
@@ -42,6 +42,7 @@ RULES = SignalRules(
         SignalRule(_DELTA + _REASONING, Signal.REASONING),
         SignalRule(_DELTA + _ARGUMENTS, Signal.TOOL),
         SignalRule("contentBlockStart.start.toolUse.name", Signal.TOOL),
+        SignalRule(_DELTA + "image.source.bytes", Signal.AUDIO),  # media of either kind
         SignalRule("messageStop.stopReason", Signal.FINISH, takes="value"),
         SignalRule("metadata.usage", Signal.USAGE, takes="value"),
         SignalRule("metadata.metrics", Signal.DONE, takes="value"),
@@ -169,13 +170,14 @@ class ConverseReader(EventStreamReader):
         if isinstance(block.get("toolUse"), dict):
             call = block["toolUse"]
             arguments, id_ = json_text(call["input"]) if call.get("input") else "", as_name(call.get("toolUseId"))
-            self.tools.put(place, ToolCall(name=as_str(call.get("name")), arguments=arguments, id=id_))
+            at = self.tools.locate(place, id_)
+            self.tools.put(at, ToolCall(name=as_str(call.get("name")), arguments=arguments, id=id_))
 
     def _extend_block(self, place: int, delta: dict[str, Any]) -> None:
         self.add_text(text_at(delta, _TEXT))
         self.add_reasoning(text_at(delta, _REASONING))
         if arguments := text_at(delta, _ARGUMENTS):
-            self.tools.extend(place, arguments=arguments)
+            self.tools.extend(self.tools.locate(place, None), arguments=arguments)
 
     def _take_metadata(self, event: dict[str, Any]) -> None:
         self.add_usage(event.get("usage"))

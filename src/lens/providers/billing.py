@@ -20,6 +20,16 @@ _TIER_HEADERS = ("x-amzn-bedrock-service-tier", "x-gemini-service-tier")
 _COST_HEADER = "x-litellm-response-cost"
 
 
+# Counts in a usage object that are billed beside the tokens, and what a price list calls their tools.
+_FEES_IN_USAGE = {
+    "num_search_queries": "web_search",  # Perplexity
+    "num_sources_used": "search_source",  # xAI
+    "prompt_audio_seconds": "audio_second",  # Mistral
+    "search_units": "search_unit",
+}
+_FREE_TOOLS = ("web_fetch",)  # costs the tokens that it brings, and nothing else
+
+
 class BillingReader:
     """The billing facts of one answer, as far as they came."""
 
@@ -40,6 +50,14 @@ class BillingReader:
         number = as_count(count)
         if number:
             self._fees[tool] = number
+
+    def take_usage_fees(self, usage: dict[str, Any]) -> None:
+        """Take the calls of tools that a usage object counts."""
+        for name, tool in _FEES_IN_USAGE.items():
+            self.take_fee(tool, usage.get(name))
+        for name, count in as_dict(usage.get("server_tool_use")).items():
+            if (tool := name.removesuffix("_requests")) not in _FREE_TOOLS:
+                self.take_fee(tool, count)
 
     def has_fee(self, tool: str) -> bool:
         """Return whether calls of this tool were counted."""
@@ -62,14 +80,18 @@ class BillingReader:
 def reported_cost_usd(usage: dict[str, Any]) -> str | None:
     """Return what a usage object says was billed, as a decimal of USD.
 
-    OpenRouter writes `cost`, Perplexity `cost.total_cost`, xAI `cost_in_usd_ticks`.
+    OpenRouter writes `cost`, to which the upstream's bill comes where the key is one's own; Perplexity
+    `cost.total_cost`, xAI `cost_in_usd_ticks`, DeepInfra `estimated_cost`.
     """
     ticks = as_count(usage.get("cost_in_usd_ticks"))
     if ticks is not None:
         return format((ticks / TICKS_PER_USD).normalize(), "f")
-    cost = usage.get("cost")
+    cost = usage.get("cost", usage.get("estimated_cost"))
     if isinstance(cost, dict):
         cost = cost.get("total_cost")
+    upstream = as_dict(usage.get("cost_details")).get("upstream_inference_cost")
+    if usage.get("is_byok") is True and as_number(cost) is not None and as_number(upstream) is not None:
+        return format(Decimal(repr(cost)) + Decimal(repr(upstream)), "f")
     return repr(cost) if not isinstance(cost, str) and as_number(cost) is not None else None
 
 

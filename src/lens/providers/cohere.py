@@ -112,7 +112,8 @@ class CohereReader(AnswerReader):
     def _take_tool_call(self, place: int, call: dict[str, Any]) -> None:
         function = as_dict(call.get("function"))
         name, arguments = as_str(function.get("name")), as_str(function.get("arguments"))
-        self.tools.extend(place, name=name, arguments=arguments, id_=as_name(call.get("id")))
+        id_ = as_name(call.get("id"))
+        self.tools.extend(self.tools.locate(place, id_), name=name, arguments=arguments, id_=id_)
 
     def _take_end(self, end: dict[str, Any]) -> None:
         self.done = True

@@ -16,8 +16,8 @@ from lens.errors import ConfigError
 from lens.model import Failure, Signal, ToolCall, Usage
 from lens.providers.answers import DONE_MARKER, AnswerReader
 from lens.providers.base import bearer, encode_header, encode_json, max_tokens_of, path_under
+from lens.providers.error_shapes import MESSAGE_CHARS, parse_error
 from lens.providers.messages import plain_text
-from lens.providers.outcomes import MESSAGE_CHARS, parse_error
 from lens.providers.presets import Preset
 from lens.providers.values import as_count, as_dict, first_at, json_text, merge_counts, sum_known, text_at
 from lens.secrets import mask_secrets

@@ -174,8 +174,8 @@ class GeminiReader(AnswerReader):
         usage = as_dict(event.get("usageMetadata"))
         self.add_usage(usage)
         self.bill.take_tier(usage.get("serviceTier"), usage.get("trafficType"))
-        for candidate in as_list(event.get("candidates")):
-            self._take_candidate(as_dict(candidate))
+        for place, candidate in enumerate(as_list(event.get("candidates"))):
+            self._take_candidate(place, as_dict(candidate))
 
     def document_parts(self, document: Any) -> Sequence[Any]:
         parts = document if isinstance(document, list) else [document]
@@ -233,7 +233,9 @@ class GeminiReader(AnswerReader):
         once = _BILLED_ONCE.search(self.served_model or "")
         self.bill.take_fee("web_search", min(queries, 1) if once else queries)
 
-    def _take_candidate(self, candidate: dict[str, Any]) -> None:
+    def _take_candidate(self, place: int, candidate: dict[str, Any]) -> None:
+        index = as_count(candidate.get("index"))
+        choice = place if index is None else index
         self.finish_reason = as_name(candidate.get("finishReason")) or self.finish_reason
         self._take_searches(as_dict(candidate.get("groundingMetadata")))
         for part in as_list(as_dict(candidate.get("content")).get("parts")):
@@ -242,7 +244,7 @@ class GeminiReader(AnswerReader):
             if isinstance(text, str) and piece.get("thought"):
                 self.add_reasoning(text)
             elif isinstance(text, str):
-                self.add_text(text)
+                self.add_text(text, choice)
             if isinstance(piece.get("functionCall"), dict):
                 self.calls.take(piece["functionCall"], self.tools.event)
             if isinstance(piece.get("toolCall"), dict):

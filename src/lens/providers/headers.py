@@ -31,11 +31,15 @@ _LIMIT = re.compile(
 # Without a name of what is counted: requests, or Together's tokens.
 _PLAIN_LIMIT = re.compile(r"(?:x-)?(rate|token)-?limit-(limit|remaining|reset)")
 _LITELLM_LIMIT = "llm_provider-"  # before the upstream's own headers, as LiteLLM's proxy passes them on
+# What follows a limit in its own header, and the parameters of one header for all (IETF drafts of RateLimit fields).
+_POLICY = re.compile(r",\s*\d+\s*;.*\Z", re.DOTALL)
+_POLICY_FIELDS = {"q": "limit", "r": "remaining", "t": "reset"}
+_POLICY_NAMES = {"tokens": "tokens"}
 # From here on a number of seconds or milliseconds is an instant, not a duration: 2001 in either unit.
 _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
-_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
-_GO_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|us|µs|ns|m|s)")
+_GO_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 # Headers in milliseconds, and the name of each timing.
 _MS_HEADERS = {
     "openai-processing-ms": "openai_processing",
@@ -107,7 +111,7 @@ def request_id(headers: dict[str, str]) -> str | None:
 
 @lru_cache(maxsize=1024)
 def go_duration_s(text: str) -> float | None:
-    """Return the seconds of a Go duration ("6m0s", "8.64s", "120ms"), or None if it is not one."""
+    """Return the seconds of a Go duration ("6m0s", "8.64s", "120ms"), also with days, or None if it is not one."""
     parts = list(_GO_PART.finditer(text)) if len(text) <= _DURATION_CHARS else []
     if not parts or "".join(part.group(0) for part in parts) != text:
         return None
@@ -128,7 +132,7 @@ def _bounded(value: float | None) -> float | None:
 
 
 def _reset_s(text: str, headers: dict[str, str]) -> float | None:
-    """Return the seconds until a reset: a duration, or an instant (RFC 3339, epoch seconds or milliseconds).
+    """Return the seconds until a reset: a duration, or an instant (RFC 3339, HTTP's, epoch seconds or milliseconds).
 
     Instants are counted from the answer's Date, whose clock wrote both; where there is none, from ours.
     """
@@ -143,7 +147,7 @@ def _reset_s(text: str, headers: dict[str, str]) -> float | None:
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            return None
+            at = _date({"date": text}) or datetime.min
     if at.tzinfo is None:
         return None
     return max((at - (_date(headers) or datetime.now(UTC))).total_seconds(), 0.0)
@@ -161,11 +165,11 @@ def _date(headers: dict[str, str]) -> datetime | None:
 
 def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
     """Return every rate limit in the headers, by what it counts: "requests", "tokens", "input_tokens", ..."""
-    found: dict[str, dict[str, float | None]] = {}
+    found: dict[str, dict[str, float | None]] = _combined_limits(headers)
     for name, value in headers.items():
         if (limit := _limit_of(name)) is not None:
             what, field = limit
-            found.setdefault(what, {})[field] = _reset_s(value, headers) if field == "reset" else _number(value)
+            found.setdefault(what, {})[field] = _reset_s(value, headers) if field == "reset" else _amount(value)
     return {
         what: Limit(
             limit=_whole(fields.get("limit")),
@@ -174,6 +178,29 @@ def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
         )
         for what, fields in found.items()
     }
+
+
+def _amount(text: str) -> float | None:
+    """Return the number that a limit begins with; policies may follow it ("100, 100;w=60")."""
+    return _number(_POLICY.sub("", text).replace(",", ""))
+
+
+def _combined_limits(headers: dict[str, str]) -> dict[str, dict[str, float | None]]:
+    """Return the limits of one header for all: `RateLimit: "name";r=50;t=30` (IETF draft 08) or `limit=100, ...`."""
+    found: dict[str, dict[str, float | None]] = {}
+    for header in ("ratelimit-policy", "ratelimit"):
+        for entry in headers.get(header, "").split(",") if ";" in headers.get(header, "") else ():
+            name, *parameters = [part.strip() for part in entry.split(";")]
+            fields = found.setdefault(_POLICY_NAMES.get(name.strip('"'), "requests"), {})
+            for parameter in parameters:
+                key, _, value = parameter.partition("=")
+                if key in _POLICY_FIELDS:
+                    fields[_POLICY_FIELDS[key]] = _number(value)
+    for part in headers.get("ratelimit", "").split(","):
+        key, _, value = part.strip().partition("=")
+        if key in ("limit", "remaining", "reset"):
+            found.setdefault("requests", {})[key] = _number(value)
+    return found
 
 
 def _whole(value: float | None) -> int | None:

@@ -15,11 +15,11 @@ from typing import Any
 
 from lens.model import Failure, Signal, Usage
 from lens.providers import fragments, responses
-from lens.providers.answers import AnswerReader, make_usage, new_chars
+from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of, path_under, select_api
 from lens.providers.billing import reported_cost_usd
+from lens.providers.error_shapes import parse_error
 from lens.providers.messages import plain_text, plain_text_with_system
-from lens.providers.outcomes import parse_error
 from lens.providers.presets import Preset
 from lens.providers.values import (
     as_count,
@@ -30,6 +30,7 @@ from lens.providers.values import (
     as_str,
     first_count,
     json_text,
+    new_chars,
     text_at,
     without_none,
 )
@@ -56,12 +57,20 @@ _TOOL_TEXTS = (
 )
 
 
+# Audio and images; a path is a group, so that the transcript of a sound does not count beside it.
+_MEDIA = (
+    *("audio.transcript", "audio.data", "images[].image_url.url", "images[].image_url", "images[].b64_json"),
+    *("content[].image_url.url", "content[].image_url", "content[].data", "content[].audio.data"),
+)
+
+
 def _reasoning_rules() -> list[SignalRule]:
     """Return a rule for each place of reasoning; each name is a group, so that the same text counts once."""
-    groups = [[_DELTA + key] for key in _REASONING]
-    groups += [[f"{_DELTA}{name}[].{key}" for key in keys] for name, keys in _REASONING_PARTS]
-    groups += [[_DELTA + "content[].thinking[].text"], [_DELTA + "content[].thinking"]]
-    groups += [[_MESSAGE + key] for key in _REASONING]
+    groups = []
+    for place in (_DELTA, _MESSAGE):
+        groups += [[place + key] for key in _REASONING]
+        groups += [[f"{place}{name}[].{key}" for key in keys] for name, keys in _REASONING_PARTS]
+        groups += [[place + "content[].thinking[].text"], [place + "content[].thinking"]]
     return [SignalRule(path, Signal.REASONING, group=group) for group, paths in enumerate(groups) for path in paths]
 
 
@@ -71,13 +80,17 @@ RULES = SignalRules(
         SignalRule(_DELTA + "content[].text", Signal.TEXT),
         SignalRule("choices[].text", Signal.TEXT, group=1),  # Together sends both
         SignalRule(_MESSAGE + "content", Signal.TEXT, group=2),
+        SignalRule(_MESSAGE + "content[].text", Signal.TEXT, group=2),
         *_reasoning_rules(),
         SignalRule(_DELTA + "refusal", Signal.REFUSAL),
+        SignalRule(_MESSAGE + "refusal", Signal.REFUSAL, group=1),
         *[SignalRule(_DELTA + path, Signal.TOOL) for path in _TOOL_TEXTS],
         *[SignalRule(_MESSAGE + path, Signal.TOOL, group=1) for path in _TOOL_TEXTS],
-        SignalRule(_DELTA + "audio.transcript", Signal.AUDIO),
-        SignalRule(_DELTA + "audio.data", Signal.AUDIO, group=1),
-        SignalRule(_DELTA + "images[].image_url.url", Signal.AUDIO, group=2),
+        *[
+            SignalRule(place + path, Signal.AUDIO, group=group)
+            for group, path in enumerate(_MEDIA)
+            for place in (_DELTA, _MESSAGE)
+        ],
         SignalRule("choices[].finish_reason", Signal.FINISH, takes="value"),
         SignalRule("usage", Signal.USAGE, takes="value"),
         SignalRule("choices[].usage", Signal.USAGE, takes="value"),  # Moonshot
@@ -190,11 +203,10 @@ class ChatReader(AnswerReader):
         chunk = as_dict(event)
         self.served_model = self.served_model or as_name(chunk.get("model"))
         self.bill.take_tier(chunk.get("service_tier"))
-        for choice in as_list(chunk.get("choices")):
-            self._take_choice(as_dict(choice))
-        usage = as_dict(
-            chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or _first_of_choices(chunk, "usage")
-        )
+        for number, choice in enumerate(as_list(chunk.get("choices"))):
+            self._take_choice(number, as_dict(choice))
+        told = chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or _first_of_choices(chunk, "usage")
+        usage = as_dict(next(iter(told), None) if isinstance(told, list) else told)
         if usage:
             self._take_usage(usage)
         for place, timings in _TIMINGS.items():
@@ -231,15 +243,18 @@ class ChatReader(AnswerReader):
                 self.timings_ms[timing] = duration * unit_ms
 
     def _take_usage(self, raw: dict[str, Any]) -> None:
-        if as_count(raw.get("prompt_tokens")) is None and as_count(raw.get("completion_tokens")) is None:
+        if _counts_in(raw) == (None, None):
             return
         self.add_usage(raw)
         self.reported_cost_usd = reported_cost_usd(raw) or self.reported_cost_usd
         self.bill.take_tier(raw.get("service_tier"))
+        self.bill.take_usage_fees(raw)
 
-    def _take_choice(self, choice: dict[str, Any]) -> None:
-        index = as_count(choice.get("index")) or 0
-        self.finish_reason = as_name(choice.get("finish_reason")) or self.finish_reason
+    def _take_choice(self, place: int, choice: dict[str, Any]) -> None:
+        named, reason = as_count(choice.get("index")), choice.get("finish_reason")
+        index = place if named is None else named
+        # SGLang writes {"type": "abort", "message": ...} where others have a name.
+        self.finish_reason = as_name(as_dict(reason).get("type") or reason) or self.finish_reason
         delta, message = choice.get("delta"), choice.get("message")
         self._repeats |= isinstance(delta, dict) and isinstance(message, dict)
         delta = delta if self._repeats and isinstance(delta, dict) else as_dict(delta) or as_dict(message)
@@ -251,8 +266,8 @@ class ChatReader(AnswerReader):
         transcript = as_dict(delta.get("audio")).get("transcript")
         if isinstance(transcript, str):
             self.add_transcript(transcript)
-        for place, call in enumerate(as_list(delta.get("tool_calls"))):
-            self._take_tool_call(index, place, as_dict(call))
+        for number, call in enumerate(as_list(delta.get("tool_calls"))):
+            self._take_tool_call(index, number, as_dict(call))
         if isinstance(delta.get("function_call"), dict):
             self._take_tool_call(index, 0, {"function": delta["function_call"]})
 
@@ -302,6 +317,19 @@ def split_content(content: Any) -> tuple[str, str]:
     return text, thinking
 
 
+# Of the prompt, of the completion: OpenAI's own, those of its newer API, those of gateways in JavaScript.
+_COUNT_NAMES = (
+    ("prompt_tokens", "input_tokens", "promptTokens"),
+    ("completion_tokens", "output_tokens", "completionTokens"),
+)
+
+
+def _counts_in(usage: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Return the tokens of the prompt and of the completion, by the first name that counts each."""
+    of_prompt, of_completion = _COUNT_NAMES
+    return first_count(*map(usage.get, of_prompt)), first_count(*map(usage.get, of_completion))
+
+
 def parse_usage(raw: Any) -> Usage | None:
     """Return the usage that chat and completions report; None where it counts neither prompt nor completion.
 
@@ -309,7 +337,7 @@ def parse_usage(raw: Any) -> Usage | None:
     is added, because it is billed.
     """
     usage = as_dict(raw)
-    prompt, completion = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))
+    prompt, completion = _counts_in(usage)
     of_prompt = as_dict(usage.get("prompt_tokens_details"))
     of_completion = as_dict(usage.get("completion_tokens_details"))
     reasoning = first_count(of_completion.get("reasoning_tokens"), usage.get("reasoning_tokens"))

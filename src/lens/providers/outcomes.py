@@ -12,16 +12,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from lens.model import CONTENT, Failure, Signal
+from lens.providers.error_shapes import (
+    MESSAGE_CHARS,
+    error_type,
+    find_error,
+    parse_error,
+    parse_error_body,
+)
 from lens.providers.headers import retry_after_s, should_retry
 from lens.providers.values import (
     NOT_JSON,
-    as_count,
-    as_dict,
-    as_list,
-    as_name,
-    as_str,
-    json_text,
-    parse_json,
     parse_json_or,
 )
 from lens.secrets import bare_url, mask_secrets
@@ -56,33 +56,26 @@ _TOO_LONG = re.compile(
     r"|too long to fit into the model"  # vLLM
     r"|input length \(\d+ tokens\) exceeds|requested token count exceeds"  # SGLang
     r"|`inputs` (?:tokens \+ `max_new_tokens` )?must (?:be <=|have less than)"  # TGI
-    r"|too many (?:input )?tokens(?!\s*per\b)|exceeds the maximum number of tokens",  # Cohere, Bedrock, Gemini
+    r"|too many (?:input )?tokens(?!\s*per\b)|exceeds the maximum number of tokens"  # Cohere, Bedrock, Gemini
+    r"|context (?:size|length|window|limit) (?:is |was )?exceeded|max(?:imum)? context size"  # llama.cpp, LM Studio
+    r"|\(\d+ tokens\) is too large to process|exceeded model token limit|range of input length",  # Moonshot, DashScope
     re.IGNORECASE,
 )
 _TOO_LONG_STATUS = (400, 413, 422, 500)
 # Finish reasons that say the server gave the answer up.
 _FAILED_FINISH = frozenset(
-    {"error", "abort", "aborted", "failed", "cancelled", "canceled", "user_cancel", "error_toxic", "error_limit"}
-    | {"model_error", "server_error", "internal_error", "network_error"}
+    {"failed", "cancelled", "canceled", "user_cancel", "timeout", "network", "insufficient_system_resource"}
 )
+_FAILED_WORDS = re.compile(r"error|abort|exception")  # also in "internal_error", "ERROR_TOXIC"
 _QUOTA = ("insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached")
 _BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key not valid", "Invalid API key")
 # Amazon answers 403 to a wrong key, too.
 _BAD_AWS_KEY = ("UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 _COLD = ("ModelNotReadyException", "overloaded")
-# An event with one of these is an answer, whatever it says besides.
-_ANSWER_KEYS = frozenset(
-    {"choices", "candidates", "delta", "output", "response", "content", "done", "data", "generation"}
-)
-_GOOD_CODES = (None, "", 0, 200, "0", "200", "ok", "OK", "success", "Success")
-_FAILED_WORD = re.compile(r"err|exception|fail|invalid|denied|abort", re.IGNORECASE)
 # Headers of a body that says itself where it ends.
 _WITH_END = frozenset({"content-length", "transfer-encoding"})
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
-MESSAGE_CHARS = 500
 EXCERPT_CHARS = 100
-MAX_ERROR_LINES = 64
-FIRST_ERROR_STATUS = 400
 
 
 def classify_status(exchange: Exchange) -> tuple[str | None, Failure | None]:
@@ -107,11 +100,13 @@ def classify_stream(
     error: Failure | None,
     malformed: bytes | None = None,
     blocked: Failure | None = None,
+    remark: Failure | None = None,
 ) -> Outcome:
     """Return the outcome of a stream whose status was good.
 
     `done`: the protocol's own terminator was read; then how the HTTP framing ended no longer matters.
     `malformed`: the data of an event that is not what the protocol promises.
+    `remark`: a sentence that the last event held in place of an answer: why it stopped, where no reason to stop came.
     """
     if error is not None:
         return "stream_error", error
@@ -124,6 +119,8 @@ def classify_stream(
         return "stream_error", failure
     if blocked is not None:
         return "content_filtered", blocked
+    if remark is not None and not finish and (exchange.ended or done):
+        return "stream_error", remark
     if done:
         if finish or has_content(exchange):
             return "success", None
@@ -150,9 +147,10 @@ def empty_failure(message: str) -> Failure:
 
 def finish_failure(reason: str | None) -> Failure | None:
     """Return the failure of a finish reason that says so ("error", "abort"); None for any other."""
-    if reason is None or reason.partition(":")[0].lower() not in _FAILED_FINISH:
+    kind = (reason or "").partition(":")[0].lower()
+    if reason is None or not (kind in _FAILED_FINISH or _FAILED_WORDS.search(kind)):
         return None
-    return Failure(message=f"the answer ended with finish reason {reason}", type=_error_type(reason), where="stream")
+    return Failure(message=f"the answer ended with finish reason {reason}", type=error_type(reason), where="stream")
 
 
 def truncation_failure(exchange: Exchange) -> Failure:
@@ -169,15 +167,21 @@ def truncation_failure(exchange: Exchange) -> Failure:
     )
 
 
-def stray_failure(exchange: Exchange) -> Failure | None:
-    """Return the error beside the events: in an SSE field named "error" (old llama.cpp), or a line of bare JSON."""
+def stray_failure(exchange: Exchange, *, finished: bool = False) -> Failure | None:
+    """Return the error beside the events: in an SSE field named "error" (old llama.cpp), or a line of bare JSON.
+
+    `finished`: the answer came with a reason to stop, so that bare JSON over several lines need be no error.
+    """
     text = exchange.error_field
     if not text:
         return None
     error = parse_json_or(text.encode("utf-8", "replace"), NOT_JSON)
     if error is NOT_JSON:
-        bare = text.startswith("{")
-        return None if bare else Failure(message=mask_secrets(text)[:MESSAGE_CHARS], where="stream")
+        said = mask_secrets(text)[:MESSAGE_CHARS]
+        if not text.startswith("{"):
+            return Failure(message=said, where="stream")
+        words = f"the stream holds JSON over several lines without `data:`, as servers write errors: {said}"
+        return None if finished else Failure(message=words, type="stray_json", where="stream")
     # The field holds the error itself, the bare line an event with the error in it.
     found = find_error(error) or (parse_error({"error": error}) if isinstance(error, str) else parse_error(error))
     return replace(found, where="stream") if found is not None and found.message else None
@@ -191,87 +195,6 @@ def content_type_failure(exchange: Exchange) -> Failure:
         type="content_type",
         where="body",
     )
-
-
-def find_error(event: Any) -> Failure | None:
-    """Return the error that an event or an answer reports in place of content; None where it reports none.
-
-    Stricter than parse_error(), which knows already that a body is an error: what could be an answer is none.
-    """
-    if not isinstance(event, dict):
-        return None
-    if event.get("error"):
-        return parse_error(event) or Failure(message="")
-    minimax = as_dict(event.get("base_resp"))
-    if as_count(minimax.get("status_code")) != 0 and minimax.get("status_code") is not None:
-        return _failure(minimax.get("status_msg"), None, minimax.get("status_code"))
-    if event.get("object") == "error" or event.get("type") == "error":
-        return parse_error(event) or Failure(message="")
-    if _ANSWER_KEYS.isdisjoint(event):
-        said = as_name(event.get("message")) or as_name(event.get("msg"))
-        if said and _says_failed(event):
-            return _failure(said, event.get("type") or event.get("error_type"), event.get("code"))
-        return parse_error({"detail": event["detail"]}) if event.get("detail") else None
-    return None
-
-
-def _says_failed(event: dict[str, Any]) -> bool:
-    """Return whether an object with a message is an error: by its code, type, status or `success`."""
-    if event.get("code") not in _GOOD_CODES or event.get("status_code") not in _GOOD_CODES:
-        return True
-    status = event.get("status")
-    kinds = f"{event.get('type')} {event.get('error_type')} {status if isinstance(status, str) else ''}"
-    numbered = (as_count(status) or 0) >= FIRST_ERROR_STATUS
-    return event.get("success") is False or numbered or _FAILED_WORD.search(kinds) is not None
-
-
-def parse_error(data: Any) -> Failure | None:
-    """Return the error in a parsed body, by the shapes that are in use; None where there is none."""
-    if isinstance(data, list) and len(data) == 1:
-        data = data[0]  # Google's streaming endpoint wraps its errors
-    if not isinstance(data, dict):
-        return None
-    error = data.get("error")
-    if isinstance(error, dict):
-        details = as_dict(error.get("details"))
-        code = error.get("code") if error.get("code") is not None else details.get("error_code")
-        message = error.get("message") if error.get("message") is not None else error.get("msg")
-        return _failure(message, error.get("type") or error.get("status"), code)
-    if isinstance(error, str):
-        return _failure(as_name(error) or data.get("message"), data.get("error_type"), data.get("code"))
-    if data.get("object") == "error" or "message" in data:
-        return _failure(data.get("message"), data.get("type"), data.get("code"))
-    detail = data.get("detail")
-    if isinstance(detail, str):
-        return _failure(detail, None, None)
-    if isinstance(detail, dict):
-        return parse_error(detail) or _failure(json_text(detail), None, None)
-    if as_list(detail):
-        return _failure(as_dict(as_list(detail)[0]).get("msg"), None, None)
-    minimax = as_dict(data.get("base_resp"))
-    if minimax:
-        return _failure(minimax.get("status_msg"), None, minimax.get("status_code"))
-    return _failure(data["msg"], data.get("type"), data.get("code")) if as_str(data.get("msg")) else None
-
-
-def parse_error_body(body: bytes) -> Failure | None:
-    """Return the error in the body of an error status: JSON, or an event stream or JSON lines that hold one."""
-    if (value := parse_json_or(body, NOT_JSON)) is not NOT_JSON:
-        return parse_error(value)
-    for line in body.splitlines()[:MAX_ERROR_LINES]:
-        found = parse_error(parse_json(line.removeprefix(b"data:")))
-        if found is not None and found.message:
-            return found
-    return None
-
-
-def parse_error_event(data: bytes) -> Failure:
-    """Return the failure of an SSE event named "error", whatever its data is."""
-    found = parse_error_body(data)
-    text = data.decode("utf-8", "replace").strip()
-    if found is not None and found.message:
-        return found
-    return _failure(text or "the stream reported an error without words", None, None)
 
 
 def http_failure(status: int, reason: str, headers: tuple[tuple[str, str], ...], body: bytes) -> tuple[str, Failure]:
@@ -292,23 +215,6 @@ def http_failure(status: int, reason: str, headers: tuple[tuple[str, str], ...],
         retryable=retryable,
         retry_after_s=retry_after_s(named, body),
     )
-
-
-def _failure(message: Any, kind: Any, code: Any) -> Failure:
-    text = mask_secrets(message if isinstance(message, str) else "")[:MESSAGE_CHARS]
-    return Failure(message=text, type=_error_type(kind), code=_error_code(code))
-
-
-def _error_type(kind: Any) -> str | None:
-    """Return an error's type as text; some servers write a number."""
-    return mask_secrets(str(kind))[:MESSAGE_CHARS] if isinstance(kind, str) or _error_code(kind) is not None else None
-
-
-def _error_code(code: Any) -> str | int | None:
-    """Return an error's code: a string, or a number that fits a record."""
-    if isinstance(code, str):
-        return mask_secrets(code)[:MESSAGE_CHARS]
-    return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**63 else None
 
 
 def _page_message(status: int, reason: str, headers: dict[str, str], body: bytes) -> str:

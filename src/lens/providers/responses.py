@@ -9,6 +9,7 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from lens.model import Failure, Signal, ToolCall, Usage
@@ -16,17 +17,20 @@ from lens.providers import fragments
 from lens.providers.answers import AnswerReader, make_usage
 from lens.providers.base import Body
 from lens.providers.billing import reported_cost_usd, tool_tokens
-from lens.providers.outcomes import parse_error
+from lens.providers.error_shapes import parse_error
+from lens.providers.fragments import ReadFragment
 from lens.providers.values import as_count, as_dict, as_list, as_name, as_str, json_text
-from lens.wire import Ask, Prompt, SignalRule, SignalRules, When
+from lens.wire import Ask, Exchange, Prompt, SignalRule, SignalRules, When
 
 _TEXT = "response.output_text.delta"
-_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta", "response.reasoning.delta")
 _ARGUMENTS = (
     "response.function_call_arguments.delta",
     "response.custom_tool_call_input.delta",
     "response.mcp_call_arguments.delta",
+    "response.mcp_call.arguments.delta",  # of before, as some servers still send it
     "response.code_interpreter_call_code.delta",
+    "response.code_interpreter_call.code.delta",
     "response.shell_call_command.delta",
     "response.apply_patch_call_operation_diff.delta",
 )
@@ -43,7 +47,12 @@ _BILLED_CALLS = {
 }
 _PARTIAL_IMAGE = "response.image_generation_call.partial_image"
 _REFUSAL = "response.refusal.delta"
-_TRANSCRIPT = "response.audio.transcript.delta"
+_AUDIO = ("response.audio.delta", "response.output_audio.delta")
+_TRANSCRIPTS = ("response.audio.transcript.delta", "response.output_audio_transcript.delta")
+# What a hosted shell printed: it is no text of the model.
+_TOOL_OUTPUT = "response.shell_call_output_content.delta"
+# Ends of the names of events that repeat what deltas brought, or say only how far an item is.
+_NO_NEWS = (".done", ".added", ".completed", ".created", ".in_progress", ".queued", ".searching", ".interpreting")
 _ITEM_ADDED, _ITEM_DONE = "response.output_item.added", "response.output_item.done"
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 
@@ -59,8 +68,7 @@ RULES = SignalRules(
         *[_when(kind, "delta", Signal.TOOL) for kind in _ARGUMENTS],
         _when(_ITEM_ADDED, "item.name", Signal.TOOL),
         _when(_REFUSAL, "delta", Signal.REFUSAL),
-        _when(_TRANSCRIPT, "delta", Signal.AUDIO),
-        _when("response.audio.delta", "delta", Signal.AUDIO),
+        *[_when(kind, "delta", Signal.AUDIO) for kind in (*_TRANSCRIPTS, *_AUDIO)],
         _when(_COMMAND_ADDED, "command", Signal.TOOL),
         _when(_PARTIAL_IMAGE, "partial_image_b64", Signal.AUDIO),  # media of either kind
         *[_when(kind, "response.status", Signal.FINISH, takes="value") for kind in _LAST],
@@ -123,19 +131,31 @@ def _content(content: Any, role: str) -> Any:
 class ResponsesReader(AnswerReader):
     """Read a response, event by event or whole."""
 
-    read_fragment = staticmethod(fragments.read_responses)
-    content_scopes = ("delta",)
+    read_fragment: ReadFragment | None = staticmethod(fragments.read_responses)
+    content_scopes = ("delta", "delta.*")
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(exchange)
+        self._places: dict[str, Any] = {}  # id of an item -> where its call is, also where items share an index
+
+    def scopes_of(self, event: Any) -> Sequence[str]:
+        kind = as_str(event.get("type"))
+        if kind == _TOOL_OUTPUT or kind.endswith(_NO_NEWS):
+            return ()
+        return self.content_scopes if "delta" in event else ("*",)
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         kind = event.get("type")
         delta = event.get("delta")
         place = as_count(event.get("output_index")) or 0
-        if kind in _LAST or kind == "response.created":
+        if kind in _LAST and not self.has_content():
+            self.take_document(as_dict(event.get("response")))  # nothing of it came before
+        elif kind in _LAST or kind == "response.created":
             self._take_response(as_dict(event.get("response")))
         elif kind in (_ITEM_ADDED, _ITEM_DONE):
             self._take_item(place, as_dict(event.get("item")), done=kind == _ITEM_DONE)
         elif kind == _COMMAND_ADDED:
-            self.tools.extend(place, arguments=as_str(event.get("command")))
+            self.tools.extend(self._place_of(event, place), arguments=as_str(event.get("command")))
         elif not isinstance(delta, str):
             return
         elif kind == _TEXT:
@@ -144,10 +164,14 @@ class ResponsesReader(AnswerReader):
             self.add_reasoning(delta)
         elif kind == _REFUSAL:
             self.add_refusal(delta)
-        elif kind == _TRANSCRIPT:
+        elif kind in _TRANSCRIPTS:
             self.add_transcript(delta)
         elif kind in _ARGUMENTS:
-            self.tools.extend(place, arguments=delta)
+            self.tools.extend(self._place_of(event, place), arguments=delta)
+
+    def _place_of(self, event: dict[str, Any], place: int) -> Any:
+        """Return where the call is that an event goes on with: that of its item, else the newest at its index."""
+        return self._places.get(as_str(event.get("item_id")), self.tools.locate(place, None))
 
     def take_document(self, document: Any) -> None:
         self._take_response(document)
@@ -220,14 +244,18 @@ class ResponsesReader(AnswerReader):
         name = as_name(item.get("name")) or (kind if kind in _OWN_TOOLS else None)
         if name is None:
             return
-        streamed = self.tools.get(place).arguments
+        id_ = as_name(item.get("call_id")) or as_name(item.get("id"))
+        at = self.tools.locate(place, id_)
+        if at != place:
+            self.read_fragment = None  # it knows a call by its index alone
+        self._places[as_str(item.get("id"))] = at
+        streamed = self.tools.get(at).arguments
         whole = item.get(_OWN_TOOLS.get(kind, "")) if item.get("status") != "in_progress" else None
         arguments = item.get("arguments") or item.get("input") or streamed or whole or ""
         text = arguments if isinstance(arguments, str) else json_text(arguments)
         if kind not in _JSON_CALLS:
-            self.tools.takes_text(place)
-        id_ = as_name(item.get("call_id")) or as_name(item.get("id"))
-        self.tools.put(place, ToolCall(name=name, arguments=text, id=id_))
+            self.tools.takes_text(at)
+        self.tools.put(at, ToolCall(name=name, arguments=text, id=id_))
 
     def _take_parts(self, item: dict[str, Any]) -> None:
         """Take the text, reasoning and refusal of an item that came whole."""

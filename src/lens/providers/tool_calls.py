@@ -68,7 +68,7 @@ class ToolCalls:
             return newest
         known = self._calls.get(newest)
         if known is not None and known.id not in (None, id_):
-            newest = self._with_id.get((place, id_), (*place, len(self._calls)))
+            newest = self._with_id.get((place, id_), (*_as_tuple(place), len(self._calls)))
             self._newest[place] = newest
         self._with_id[place, id_] = newest
         return newest
@@ -97,7 +97,7 @@ class ToolCalls:
     def in_order(self, events: Events = NO_EVENTS) -> tuple[ToolCall, ...]:
         """Return the calls in the order of their places, with their times where `events` has them."""
         before: dict[int, int | None] = {}
-        return tuple([self._timed(place, events, before) for place in sorted(self._calls)])
+        return tuple([self._timed(place, events, before) for place in sorted(self._calls, key=_as_tuple)])
 
     def _came(self, place: Any) -> None:
         if self.event is not None:
@@ -110,6 +110,10 @@ class ToolCalls:
         if place not in self._texts:
             call = replace(call, valid=is_complete(call.arguments))
         return with_times(call, self._events.get(place, ()), events, before)
+
+
+def _as_tuple(place: Any) -> tuple[Any, ...]:
+    return place if isinstance(place, tuple) else (place,)
 
 
 def is_complete(arguments: str) -> bool:

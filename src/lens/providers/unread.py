@@ -20,23 +20,24 @@ _NO_TEXT = re.compile(
 )
 # Fewer events may be a label; text grows.
 FEWEST_EVENTS = 2
+# How many objects lie between a scope and a string.
+DEEPEST = 2
 # Different names that are followed; an answer of random keys must not fill the memory.
 MOST_PATHS = 64
 
 
 class UnreadFields:
-    """The strings under `scopes` in events that brought nothing known.
+    """The strings under scopes in events that brought nothing known.
 
     A scope that ends in "*" is an object all of whose strings are meant; another is the path of one string.
     """
 
-    def __init__(self, scopes: Sequence[str]) -> None:
-        self._scopes = scopes
+    def __init__(self) -> None:
         self._found: dict[str, tuple[int, str, bool]] = {}  # path -> (events, last text, whether it ever differed)
 
-    def take(self, event: Any) -> None:
+    def take(self, event: Any, scopes: Sequence[str]) -> None:
         """Take an event that has no content signal."""
-        for path, text in _strings_at(event, self._scopes).items():
+        for path, text in _strings_at(event, scopes).items():
             count, before, differs = self._found.get(path, (0, text, False))
             if count or len(self._found) < MOST_PATHS:
                 self._found[path] = count + 1, text, differs or text != before
@@ -67,18 +68,20 @@ def _strings_at(event: Any, scopes: Sequence[str]) -> dict[str, str]:
 
 
 def _add_strings(found: dict[str, str], value: dict[str, Any], path: str, depth: int = 0) -> None:
-    """Add (path, string) of an object, of the objects in it and in its lists, two levels deep."""
+    """Add (path, string) of an object, of the objects in it and in its lists, three levels deep."""
     for key, item in value.items():
         if isinstance(item, str):
             if item and not _is_no_text(key):
                 found[f"{path}{key}"] = item
-        elif depth or not item or not isinstance(item, dict | list) or _is_no_text(key):
+        elif depth == DEEPEST or not item or not isinstance(item, dict | list) or _is_no_text(key):
             continue
         elif isinstance(item, dict):
-            _add_strings(found, item, f"{path}{key}.", 1)
+            _add_strings(found, item, f"{path}{key}.", depth + 1)
         else:
             for one in item:
-                _add_strings(found, as_dict(one), f"{path}{key}[].", 1)
+                if isinstance(one, str) and one:
+                    found[f"{path}{key}[]"] = one
+                _add_strings(found, as_dict(one), f"{path}{key}[].", depth + 1)
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ A path is written as signal rules write it: "choices[].delta.content".
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ MAX_TOKENS = 2**40
 
 # What parse_json_or() is given to tell null from what is no JSON.
 NOT_JSON: Final = object()
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DIGITS = re.compile(r"[0-9]{1,13}(?:\.0{1,9})?")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -34,6 +36,7 @@ def parse_json_or(data: bytes, default: Any) -> Any:
     What Python servers write besides is read as other clients read it: NaN and Infinity are None, a lone
     surrogate and bytes that are not UTF-8 are U+FFFD (WHATWG Encoding, section 4.1).
     """
+    data = data.removeprefix(_BYTE_ORDER_MARK)
     try:
         return msgspec.json.decode(data.strip())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -101,7 +104,7 @@ def as_count(value: Any) -> int | None:
     """Return `value` as a token count, or None if it is not a non-negative whole number; 2.0 and "2" are 2."""
     if value is None:
         return None
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
+    if isinstance(value, str) and _DIGITS.fullmatch(value := value.strip()):
         value = float(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -166,7 +169,25 @@ def first_at(data: Any, path: str) -> Any:
 
 
 def without_done(document: bytes) -> bytes:
-    """Return a document without the `data: [DONE]` that some servers put behind an answer that came whole."""
+    """Return a document without what some servers put around an answer that came whole: `data:`, `data: [DONE]`."""
+    document = document.removeprefix(_BYTE_ORDER_MARK)
+    bare = document.lstrip().removeprefix(b"data:")
+    document = bare if bare.lstrip()[:1] in (b"{", b"[") else document
     whole = document.rstrip()
     start = whole.removesuffix(b"[DONE]").rstrip()
     return start.removesuffix(b"data:").rstrip() if len(start) < len(whole) and start.endswith(b"data:") else document
+
+
+def increments(totals: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the step to each of the running totals; None where they ever fall."""
+    steps = tuple([after - before for before, after in zip((0, *totals), totals, strict=False)])
+    return steps if all(step >= 0 for step in steps) else None
+
+
+def new_chars(chars: Sequence[int]) -> tuple[int, ...]:
+    """Return how many characters each event added, of events that hold all of the answer so far."""
+    seen, found = 0, []
+    for count in chars:
+        found.append(count - seen if count >= seen else count)  # a shorter one holds only what is new
+        seen += found[-1]
+    return tuple(found)
