@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,16 +33,20 @@ def blocks(page: str, language: str) -> list[str]:
 
 def run(line: str, place: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Run a command line of a page, which begins with `lll`."""
-    return forks.server().run([*shlex.split(line)[1:], *more], cwd=place)
+    return forks.server().run([*shlex.split(line)[1:], *more], first=forks.QUICK_SIMULATOR, cwd=place)
+
+
+def run_all(codes: list[str], place: Path) -> list[subprocess.CompletedProcess[str]]:
+    """Run programs of a page side by side."""
+    run_code = partial(forks.server().run, first=forks.QUICK_SIMULATOR, cwd=place)
+    with ThreadPoolExecutor(len(codes)) as side_by_side:
+        return list(side_by_side.map(lambda code: run_code(code=code), codes))
 
 
 @pytest.mark.parametrize("page", ["library.md", "test-bench.md", "auto-optimizer.md", "sessions.md"])
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path) -> None:
     codes = [code for code in blocks(page, "python") if "print(" in code]
-    server = forks.server()
-    with ThreadPoolExecutor(len(codes)) as side_by_side:
-        ended = list(side_by_side.map(lambda code: server.run(code=code, cwd=tmp_path), codes))
-    for code, done in zip(codes, ended, strict=True):
+    for code, done in zip(codes, run_all(codes, tmp_path), strict=True):
         assert (done.returncode, done.stderr) == (0, ""), code
         assert done.stdout
 
