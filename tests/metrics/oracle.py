@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -391,7 +392,7 @@ def cached_share(record: Record) -> float | None:
 # Of metrics that need the other turns of a session; see session_figures.
 OF_SESSIONS = {
     "task_ms", "task_from_schedule_ms", "task_model_ms", "task_tool_ms", "task_think_ms", "task_client_ms",
-    "critical_ms", "cache_missed_tokens",
+    "critical_ms", "cache_missed_tokens", "session_cost",
 }  # fmt: skip
 
 
@@ -454,6 +455,8 @@ def _add_task(found: dict[str, list[float | None]], turns: dict[int, Record], pl
     found["task_from_schedule_ms"][place] = ms(turns[last].stamps.end - planned[0]) if planned else None
     for name, part in parts.items():
         found[f"task_{name}_ms"][place] = ms(part)
+    costs = [one.reported_cost_usd for one in turns.values()]  # nobody has prices here
+    found["session_cost"][place] = None if None in costs else float(sum(map(Decimal, costs)))
 
 
 FORMULAS: dict[str, Callable[[Record], float | int | None]] = {

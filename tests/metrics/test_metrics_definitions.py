@@ -72,6 +72,7 @@ tool_first_ms tool_ready_ms tool_deltas tool_silence_before_ms tool_silence_insi
 first_code_block_ms valid time_to_valid_ms valid_rate
 uncached_tokens cached_share cache_missed_tokens task_ms task_from_schedule_ms task_model_ms task_tool_ms task_think_ms
 task_client_ms critical_ms cache_read_share sessions_per_second session_success_rate goodput_sessions_per_second
+session_cost
 """
 
 

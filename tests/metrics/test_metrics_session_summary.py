@@ -106,3 +106,17 @@ def test_requests_of_no_session_have_no_summary_of_sessions():
     assert session_summary(table_of(DAG[:1])) is None
     assert session_summary(table_of([])) is None
     assert summarize(table_of([record()])).sessions is None
+
+
+def test_a_session_costs_what_all_of_its_turns_cost():
+    priced = [
+        msgspec.structs.replace(one, reported_cost_usd=usd)
+        for one, usd in zip(DAG, ("0.1", "0.2", "0.3", "0.1"), strict=True)
+    ]
+    table = table_of(priced)
+    assert [value for value in table.metric("session_cost").tolist() if value == value] == [0.7]
+    assert table.metric("session_cost")[3] == 0.7, "at the turn that ended last"
+    found = session_summary(table)
+    assert (found.cost_mean_usd, found.cost_p50_usd, found.cost_p95_usd, found.unpriced) == (0.7, 0.7, None, 0)
+    free = session_summary(table_of([*priced[:3], DAG[3]]))
+    assert (free.cost_mean_usd, free.unpriced) == (None, 1), "a turn whose cost is not known leaves the sum unknown"

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from lens.errors import FileError
 from lens.history.read import read_run
 from lens.history.write import write_run
+from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook
+from lens.run.expectations import judge_of
 from lens.run.journal import SUFFIX, Journal
 from lens.run.recover import ENDED, name_of_run, recover, write_recovered
 
@@ -47,6 +49,17 @@ def test_texts_are_in_it_only_where_the_run_was_to_save_them(tmp_path, saves):
     info = replace(INFO, config={"output": {"save_text": True}} if saves else {})
     found = written(recover(journal(tmp_path, info), PriceBook()), tmp_path / "run.jsonl")
     assert {one.text for one in found.records if one.failure is None} == {"Hello" if saves else None}
+
+
+def test_what_expect_said_of_an_answer_is_kept_without_its_text(tmp_path):
+    spool = Journal(tmp_path / "run.json")
+    for item in (INFO, judge_of(["regex:Hello"])(RECORDS[0]), judge_of(["json"])(RECORDS[1])):
+        spool.add(item)
+    spool.close(complete=False)
+    run = recover(spool.path, PriceBook())
+    assert summarize(run.table).valid_rate == 0.5
+    found = written(run, tmp_path / "run.jsonl")
+    assert [(one.judged.valid, one.text) for one in found.records] == [(False, None), (True, None)]
 
 
 def test_cool_down_is_marked_as_the_run_would_have_done(tmp_path):

@@ -15,7 +15,7 @@ import msgspec
 
 from lens.metrics import content_formulas as c
 from lens.metrics import formulas as f
-from lens.metrics.sessions import session_column
+from lens.metrics.sessions import session_column, session_cost
 from lens.units import NS_PER_MS
 
 if TYPE_CHECKING:
@@ -345,6 +345,12 @@ _cost(
     "input_cost + output_cost + fees of tools, or what the provider says it billed",
     aliases=("cost", "cost_per_request"),
 )
+define(Metric(
+    name="session_cost", unit="USD", better="lower",
+    formula="sum of total_cost of all turns of a session; at its last turn",
+    source="usage x price book, and the turns of the session", column=session_cost, by_slice=False, of_session=True,
+    read_from=("session", "price"), aliases=("cost_per_session",),
+))  # fmt: skip
 define(Metric(
     name="cost_per_token", unit="USD", better="lower", formula="total_cost / (input_tokens + output_tokens)",
     source="usage x price book", column=f.cost_per_token, by_slice=False,

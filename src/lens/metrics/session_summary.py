@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log2
+from typing import Any
 
 import msgspec
 
@@ -64,6 +65,10 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: int  # cut by the end of the run
     turns_mean: float | None = None  # of those that are complete
     good: int | None = None  # every turn, and the session, met every SLO; None: no SLO was given
+    cost_mean_usd: float | None = None  # of complete sessions whose turns all have a known cost
+    cost_p50_usd: float | None = None
+    cost_p95_usd: float | None = None
+    unpriced: int = 0  # complete sessions without a known cost
     parts: dict[str, float] = {}  # share of the time of all sessions: "model", "tool", "think", "client"
     turns: tuple[TurnRow, ...] = ()
     contexts: tuple[TurnRow, ...] = ()  # by tokens of the prompt
@@ -87,6 +92,7 @@ def session_summary(table: Table, slos: Sequence[Slo] = ()) -> SessionSummary | 
         unfinished=int((ended_as == UNFINISHED).sum()),
         turns_mean=float(turns.mean()) if len(turns) else None,
         good=int((complete & good_sessions(table, slos)).sum()) if slos else None,
+        **_costs(table, int(complete.sum())),
         parts=_parts(table),
         turns=_rows(table, turn, SINGLE_TURNS, 1),
         contexts=_rows(table, np.nan_to_num(table.usage("input_tokens"), nan=-1), SHORT_PROMPT, SHORT_PROMPT),
@@ -105,6 +111,17 @@ def good_sessions(table: Table, slos: Sequence[Slo]) -> Column:
         return found
 
     return table.of_whole(good)
+
+
+def _costs(table: Table, complete: int) -> dict[str, Any]:
+    """Return the fields about the cost of a session."""
+    found = np.sort(table.values("session_cost"))
+    return {
+        "cost_mean_usd": round(float(found.sum()) / len(found), 12) if len(found) else None,
+        "cost_p50_usd": _percentile(found, 50),
+        "cost_p95_usd": _percentile(found, 95),
+        "unpriced": complete - len(found),
+    }
 
 
 def _parts(table: Table) -> dict[str, float]:

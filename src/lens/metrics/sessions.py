@@ -32,6 +32,15 @@ def session_column(t: Any, name: str) -> Column:
     return found if type(start) is type(found) else array_like(start, found.tolist())
 
 
+def session_cost(t: Any) -> Column:
+    """Return what all turns of each complete session cost together in USD; NaN where one has no known cost."""
+    start = t.column("start")
+    if not t.has_sessions:
+        return np.full_like(start, np.nan, dtype=np.float64)
+    found: Column = t.of_whole(lambda whole: whole.sessions.sum_of_turns(whole.costs.columns["total_cost"]))
+    return found if type(start) is type(found) else array_like(start, found.tolist())
+
+
 def told_misses(t: Columns) -> Column:
     """Return of which requests the server says that, and why, it did not read their prompt from the cache."""
     reasons = t.codes("cache_miss")
@@ -181,6 +190,12 @@ class Sessions:
         on = self.on_path
         sums = np.bincount(self.of[on], weights=values[on].astype(np.float64), minlength=self.n)
         return self._spread(sums[self.complete], self.last[self.complete])
+
+    def sum_of_turns(self, column: Column) -> Column:
+        """Return the sum of a cost in USD over all turns of each complete session, at its last turn."""
+        sums = np.bincount(self.of, weights=numpy_array(column)[self.rows], minlength=self.n)
+        # Costs have 12 digits behind the point, a sum of floats may have more.
+        return self._spread(sums[self.complete].round(12), self.last[self.complete])
 
     def path(self, row: int) -> list[tuple[int, dict[str, int]]]:
         """Return the critical path of the session of a request: turns from the first on, and what each adds in ns."""

@@ -257,7 +257,12 @@ def check_monitor(config: RunConfig, book: PriceBook | None = None) -> RunInfo:
     """
     refuse_others("monitor", config.load, OBEYED, "each round asks every target with every prompt once")
     refuse_others("monitor", config.output, OBEYED_OUTPUT, "a monitor writes its history, and pushes")
-    refuse_sessions("monitor", config, "each round asks every target with every prompt once; give prompts")
+    refuse_sessions(
+        "monitor",
+        config,
+        "each round sends every prompt to every target once; give prompts, or "
+        "run `lll benchmark --sessions` from a timer",
+    )
     refuse_thresholds("monitor", config, "give monitor.slos (--slo), whose error budgets are watched")
     files = [export.file for export in config.output.exports if export.endpoint is None and export.file]
     if files:

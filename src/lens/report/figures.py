@@ -34,7 +34,7 @@ _ELSEWHERE = frozenset({
     "total_cost", "cost_per_token", "success_rate", "error_rate", "requests_per_second", "output_tokens_per_second",
     "goodput_rps", "valid", "valid_rate", "uncached_tokens", "cached_share", "cache_missed_tokens", "task_model_ms",
     "task_tool_ms", "task_think_ms", "task_client_ms", "critical_ms", "cache_read_share", "sessions_per_second",
-    "session_success_rate", "goodput_sessions_per_second",
+    "session_success_rate", "goodput_sessions_per_second", "session_cost",
 })  # fmt: skip
 
 

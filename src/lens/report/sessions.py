@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 
 from rich import box
 from rich.console import Console
@@ -35,6 +36,8 @@ def session_facts(summary: Summary) -> Iterator[tuple[str, str]]:
     if found.good is not None and summary.goodput_sessions_per_second is not None:
         rate = terminal.number(summary.goodput_sessions_per_second)
         yield "goodput", f"{rate} sessions/s met {', '.join(summary.slos)} in every turn ({found.good:,} sessions)"
+    if found.cost_mean_usd is not None:
+        yield "task cost", _cost(found)
     if found.parts:
         shares = ", ".join([f"{_PARTS[name]} {share:.1%}" for name, share in found.parts.items()])
         yield "task time", f"{shares}; along the critical path"
@@ -67,6 +70,13 @@ def _counts(found: SessionSummary, per_second: float | None) -> str:
     others = [f"{n:,} {what}" for n, what in ((found.failed, "failed"), (found.unfinished, "unfinished")) if n]
     rate = [f"{terminal.number(per_second)} sessions/s"] if per_second else []
     return ", ".join([f"{found.complete:,} complete{turns}", *others, *rate])
+
+
+def _cost(found: SessionSummary) -> str:
+    figures = [(found.cost_mean_usd, "a session (mean)"), (found.cost_p50_usd, "p50"), (found.cost_p95_usd, "p95")]
+    said = [f"{terminal.dollars(Decimal(f'{usd:.4g}'))} {name}" for usd, name in figures if usd is not None]
+    unknown = f"; {found.unpriced:,} sessions have no known cost" if found.unpriced else ""
+    return f"{', '.join(said)}{unknown}"
 
 
 def _misses(found: CacheMisses) -> str:

@@ -236,5 +236,10 @@ class RequestFigures:
     cost_per_request: Decimal | None
     """The same as `total_cost`."""
 
+    session_cost: float | None
+    """In USD: sum of total_cost of all turns of a session; at its last turn."""
+    cost_per_session: float | None
+    """The same as `session_cost`."""
+
     cost_per_token: float | None
     """In USD: total_cost / (input_tokens + output_tokens)."""

@@ -138,7 +138,7 @@ def check_doctor(config: RunConfig) -> None:
     refuse_others("doctor", config.load, OBEYED, "the questions decide what is sent")
     refuse_others("doctor", config.prompts, (), "the questions decide what is sent")
     refuse_others("doctor", config.output, OBEYED_OUTPUT, "its findings are all that it writes")
-    refuse_sessions("doctor", config, "the questions decide what is sent")
+    refuse_sessions("doctor", config, "its probes decide what is sent; measure sessions by `lll benchmark`")
     refuse_thresholds("doctor", config, "its questions are not a load; give them to `lll benchmark`")
 
 
