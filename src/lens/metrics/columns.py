@@ -25,7 +25,7 @@ __all__ = ["EPOCH", "SLICE", "Codes", "Column", "Columns", "Lists", "Rows", "Run
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Requests that are evaluated at once: many enough to forget numpy's overhead, few enough for the caches.
-SLICE = 1 << 15
+SLICE = 8192
 
 
 class Run(NamedTuple):

@@ -171,7 +171,7 @@ def _summary(
         distributions=spread,
         retries=int(table.column("tries").sum()),
         connections_opened=int(reused.equal(False).sum()),
-        coalesced_share=float(coalesced_events(table)[success].sum()) / content if content else None,
+        coalesced_share=_coalesced(table) / content if content else None,
         stamp_kinds=_stamp_kinds(table),
         token_evidence=_evidence(table),
         server_timing_ms=told,
@@ -193,6 +193,11 @@ def _summary(
         estimated_costs=int((costs.estimated & success).sum()),
         uncounted=tuple(map(str, costs.uncounted)),
     )
+
+
+def _coalesced(table: Table) -> float:
+    """Return how many content events of the successes came in the read of the one before."""
+    return float(sum([float(coalesced_events(part)[part.success].sum()) for part in table.slices()]))
 
 
 def _mean(values: Column) -> float | None:

@@ -25,7 +25,7 @@ from lens.pricing.columns import Costs, PriceKeys, cost_columns
 from lens.pricing.run_prices import RunPrices, unpacked_prices
 
 # Bytes of evaluated columns that a table keeps; the oldest go first and are evaluated again when asked for.
-KEPT_BYTES = 96 << 20
+KEPT_BYTES = 32 << 20
 # Of what a slice holds, and a bit, room for the values of all is made.
 ROOM = 1.1
 MINUTE_US = 60 * 1_000_000
