@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import counting
 import coverage
 import forks
 import hypothesis
@@ -38,14 +39,18 @@ def pytest_sessionfinish() -> None:
     forks.stop()
 
 
+def pytest_runtest_teardown() -> None:
+    counting.count_again()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def counted_for_this_file(request) -> None:
     """What runs from now on, also in processes that are started, counts as this file's (tools/coverage_report.py)."""
-    counting = coverage.Coverage.current()
-    if counting is None:
+    counted = coverage.Coverage.current()
+    if counted is None:
         return
     name = request.path.stem
-    counting.switch_context(name)
-    counting.set_option("run:context", name)
+    counted.switch_context(name)
+    counted.set_option("run:context", name)
     if "COVERAGE_PROCESS_CONFIG" in os.environ:
-        os.environ["COVERAGE_PROCESS_CONFIG"] = counting.config.serialize()
+        os.environ["COVERAGE_PROCESS_CONFIG"] = counted.config.serialize()

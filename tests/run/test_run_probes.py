@@ -14,7 +14,8 @@ from lens.pricing import parse_price, standard_book
 from lens.run.probes import Asking, examine
 
 BOOK = standard_book([parse_price("in=3,out=15")])
-TARGETS = (TargetConfig(provider="simulator", model="m"),)
+QUICK = (("x-lens-script", "ttft=5ms,itl=1ms"),)
+TARGETS = (TargetConfig(provider="simulator", model="m", headers=QUICK),)
 SHORT = Asking(times=1, at_once=2, prompt_tokens=100, answer_tokens=20)
 
 
