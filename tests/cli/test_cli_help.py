@@ -170,6 +170,11 @@ def test_the_help_names_every_format_that_is_built_in():
     ("arguments", "says"),
     [
         (["benchmrak"], "lll: no command 'benchmrak'; did you mean benchmark?; see lll --help"),
+        (["compare", "--sessions", "x"], "lll: No such option '--sessions'. (Did you mean one of"),
+        (
+            ["monitor", "--session-rate", "2"],
+            "lll: No such option '--session-rate': sessions are sent by `lll benchmark`",
+        ),
         (["profile", "--promt", "x"], "lll: No such option '--promt'."),
         (["profile", "--timeout", "soon"], "lll: Invalid value for '--timeout': 'soon' is not a duration; write 60"),
         (["benchmark", "-n", "0"], "lll: Invalid value for '--iterations': 0 is not in the range x>=1"),

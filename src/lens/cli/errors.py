@@ -79,8 +79,7 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
     if any(isinstance(c, SystemExit) for c in found):
         raise error
     if any(isinstance(c, BrokenPipeError) for c in found):
-        _discard_output()  # who read it has enough of it
-        return ExitCode.OK
+        return output_closed()
     full = next((c for c in found if isinstance(c, OSError) and c.errno in _FULL and c.filename is None), None)
     if full is not None:
         _discard_output()
@@ -116,6 +115,12 @@ def _what_is_lacking(cause: BaseException) -> str | None:
     return None
 
 
+def output_closed() -> int:
+    """Return the exit code where who read the output has enough of it: nothing went wrong."""
+    _discard_output()
+    return ExitCode.OK
+
+
 def _discard_output() -> None:
     """Drop what is still buffered for standard output, so that it does not raise again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,7 +129,16 @@ def _discard_output() -> None:
 def _usage_text(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and _is_of_sessions(error.option_name):
+        text = f"{text}: sessions are sent by `lll benchmark`, and its files compared by `lll compare FILE FILE`"
     return f"{text}; see {context.command_path} --help" if context is not None else text
+
+
+def _is_of_sessions(name: str) -> bool:
+    """Return whether an option says how sessions are sent, which only some commands do."""
+    from lens.cli.options import SESSIONS
+
+    return any(name in option.opts for option in SESSIONS)
 
 
 def _say(text: str, code: int) -> int:

@@ -6,7 +6,7 @@ The table below holds a command's line of help too, so that `lll --help` reads n
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,6 +70,15 @@ class LazyGroup(click.Group):
             hint = did_you_mean(args[0], COMMANDS, otherwise=f"there are {', '.join(COMMANDS)}")
             raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a closed pipe ends it here, for click would exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            from lens.cli.errors import output_closed
+
+            return output_closed()
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the names of commands from the table, and options as click does."""

@@ -35,6 +35,10 @@ class CleanConsole(Console):
             lines = [clean_piece(line) for line in text.split("\n")] if control is None else []
             yield Segment("\n".join(lines), style) if control is None else segment
 
+    def on_broken_pipe(self) -> None:
+        """Raise the error that was caught: who reads has enough, which is no failure (rich would exit with 1)."""
+        raise
+
 
 def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
     """Return a console that honours NO_COLOR, and draws no colour into a file or a pipe."""
