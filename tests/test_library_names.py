@@ -23,6 +23,11 @@ def test_they_are_the_things_themselves():
     assert (Criteria, ModelComparator) == (optimizer.Criteria, optimizer.ModelComparator)
 
 
+def test_a_status_and_a_timing_have_names_of_their_own():
+    assert lens.RequestStatus is lens.Status
+    assert lens.TokenTiming.__required_keys__ == {"token_index", "timestamp_ms", "delta_ms"}
+
+
 @pytest.mark.parametrize("name", [name for name in lens.__all__ if name[0].isalpha()])
 def test_every_public_name_and_what_it_has_is_documented(name):
     found = getattr(lens, name)

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     )
     from lens.errors import LensError
     from lens.export.benchmark_summary import BenchmarkSummary, LatencyStats
+    from lens.metrics.rows import TokenTiming
     from lens.metrics.summarize import summarize
     from lens.metrics.summary import Summary
-    from lens.model import Record, RunInfo, Status
+    from lens.model import Record, RequestStatus, RunInfo, Status
     from lens.pricing import PriceBook
     from lens.profiler import (
         Profiler,
@@ -74,6 +75,7 @@ _HOME = {
     "Record": "lens.model",
     "RequestConfig": "lens.config.profile",
     "RequestMetrics": "lens.results.request_metrics",
+    "RequestStatus": "lens.model",
     "RunConfig": "lens.config.settings",
     "SessionConfig": "lens.config.settings",
     "RunInfo": "lens.model",
@@ -84,6 +86,7 @@ _HOME = {
     "Summary": "lens.metrics.summary",
     "TargetConfig": "lens.config.settings",
     "TestPattern": "lens.config.profile",
+    "TokenTiming": "lens.metrics.rows",
     "load_config": "lens.config.load",
     "measure": "lens.profiler",
     "profile": "lens.profiler",
@@ -119,6 +122,7 @@ __all__ = [
     "Record",
     "RequestConfig",
     "RequestMetrics",
+    "RequestStatus",
     "RunConfig",
     "RunInfo",
     "RunResult",
@@ -129,6 +133,7 @@ __all__ = [
     "Summary",
     "TargetConfig",
     "TestPattern",
+    "TokenTiming",
     "__version__",
     "load_config",
     "measure",

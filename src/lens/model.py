@@ -57,6 +57,8 @@ class Status(enum.StrEnum):
     CANCELLED = "Cancelled"  # stopped by us
 
 
+RequestStatus = Status  # the other name under which programs look for it
+
 # The finer outcome, and the status it belongs to.
 STATUS_OF_CATEGORY: dict[str, Status] = {
     "success": Status.SUCCESS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict
 
 from lens.arrays.dispatch import arange_like, array_like, np
 from lens.history.lean import MISSING
@@ -153,7 +153,15 @@ def timestamps(table: Table) -> list[str]:
     return texts
 
 
-def token_timings(table: Table) -> Iterator[list[dict[str, Any]]]:
+class TokenTiming(TypedDict):
+    """When one content event of an answer came."""
+
+    token_index: int  # from 0
+    timestamp_ms: float  # since the start of the request
+    delta_ms: float  # since the content event before, the first since the start
+
+
+def token_timings(table: Table) -> Iterator[list[TokenTiming]]:
     """Yield for each request when its content events came: since the start, and since the one before; in ms."""
     first, at = table.firsts("events"), table.at
     since = np.diff(at, prepend=0)

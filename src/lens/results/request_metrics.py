@@ -9,7 +9,7 @@ import msgspec
 
 from lens.metrics.builder import is_short, table_of
 from lens.metrics.definitions import metric_named
-from lens.metrics.rows import Value, error_texts, figures_of, file_name, token_timings
+from lens.metrics.rows import TokenTiming, Value, error_texts, figures_of, file_name, token_timings
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
@@ -129,6 +129,6 @@ class RequestMetrics(RequestFigures, Tabular):
         return self.record.text
 
     @property
-    def token_timings(self) -> list[dict[str, Any]]:
+    def token_timings(self) -> list[TokenTiming]:
         """When each content event came: since the start, and since the one before; in ms."""
         return next(token_timings(self._listed))
