@@ -65,6 +65,16 @@ ROWS = [
         "tests/cli/test_cli_signals.py",
     ),
     (
+        "Ctrl-C or SIGTERM, whatever a command waits for",
+        "it ends, with a message and exit code 130; what serves ends with 0",
+        "tests/cli/test_cli_end.py::test_a_signal_ends_every_command",
+    ),
+    (
+        "a monitor's lock file among the files to analyze",
+        "left out and named; a folder stands for the runs in it",
+        "tests/cli/test_cli_saved_runs.py::test_a_lock_that_a_glob_names_is_left_out_in_one_sentence",
+    ),
+    (
         "silent clients of /metrics",
         "at most 64 are open; the one that is silent for longest leaves for the next",
         f"{_SERVE}::test_silent_clients_keep_nobody_out",

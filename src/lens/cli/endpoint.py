@@ -91,7 +91,9 @@ def detected(settings: Settings) -> Settings:
 
 def tell_hints(settings: Settings, result: RunResult) -> None:
     """Say on standard error why a run failed of which nothing succeeded, and what to try."""
-    if len(settings.config.targets) != 1 or not len(result.listed) or result.listed.measured().success.any():
+    if result.interrupted or len(settings.config.targets) != 1:
+        return
+    if not len(result.listed) or result.listed.measured().success.any():
         return
     import trio
 

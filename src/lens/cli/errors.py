@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -30,6 +32,7 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; every way it can end comes back as an exit code."""
     _replace_closed()
     _replace_unprintable()
+    _end_as_interrupted()
     if (clash := clash_warning(__file__.rpartition(os.sep)[0])) is not None:
         echo(f"{PROGRAM}: {clash}", err=True)
     odd = next((word for word in arguments if any("\ud800" <= c <= "\udfff" for c in word)), None)
@@ -68,6 +71,21 @@ def _replace_unprintable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
+
+
+def _end_as_interrupted() -> None:
+    """Let SIGTERM end a command as Ctrl-C does, which cleans up and says so; a second one ends it at once.
+
+    A command that measures or serves has handlers of its own.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL)
+        signal.raise_signal(number if ignored else signal.SIGINT)
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
 
 
 def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:

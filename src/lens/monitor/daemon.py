@@ -41,6 +41,8 @@ from lens.run.simulators import with_placeholders
 from lens.run.sink import FunctionSink
 from lens.server import Page, handler_of, open_listeners, serve
 
+# How long the last delivery may take after a signal.
+LEAVE_S = 1.5
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
 # No round for so many intervals: the monitor is not well.
@@ -118,7 +120,7 @@ class Monitor:
             with trio.move_on_after(self.settings.duration_s or float("inf")):
                 await self._rounds(stop)
             nursery.cancel_scope.cancel()
-        await self._last()
+        await self._last(LEAVE_S if stop.asked else LAST_S)
 
     async def _rounds(self, stop: Stop) -> None:
         due_s = trio.current_time()
@@ -202,17 +204,20 @@ class Monitor:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
 
-    async def _last(self) -> None:
+    async def _last(self, within_s: float) -> None:
         """Send what waits; a receiver that does not take it now never gets it, and that is told."""
-        with trio.move_on_after(LAST_S, shield=True):
+        try:
+            with trio.move_on_after(within_s):
+                async with trio.open_nursery() as nursery:
+                    for box in self.outboxes:
+                        if box.waiting:
+                            nursery.start_soon(box.deliver, self._sender)
+        finally:
             for box in self.outboxes:
                 if box.waiting:
-                    await box.deliver(self._sender)
-        for box in self.outboxes:
-            if box.waiting:
-                self._say(f"{box.name}: {box.waiting} were never taken: {box.trouble or 'there was no time left'}")
-        if self.history is not None:
-            self.history.close()
+                    self._say(f"{box.name}: {box.waiting} were never taken: {box.trouble or 'there was no time left'}")
+            if self.history is not None:
+                self.history.close()
 
     def _count(self) -> None:
         """Evaluate many records at once, so that a probe's end does not delay the others."""

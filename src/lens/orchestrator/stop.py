@@ -7,10 +7,13 @@ still gets its Record. A second signal interrupts the program at once.
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
+
+T = TypeVar("T")
 
 
 class Stop:
@@ -34,6 +37,21 @@ class Stop:
     async def wait(self) -> None:
         """Return once somebody has asked."""
         await self._event.wait()
+
+
+async def unless_stopped(stop: Stop, call: Callable[[], Awaitable[T]]) -> T | None:
+    """Return what `call` returns; None where somebody asks to stop before it has."""
+    found: T | None = None
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            await stop.wait()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch)
+        found = await call()
+        nursery.cancel_scope.cancel()
+    return found
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:

@@ -36,6 +36,12 @@ class Detected(NamedTuple):
     served: Served
 
 
+def unasked(one: TargetConfig) -> Detected:
+    """Return the target as it was given, of whose server nothing is known."""
+    target = make_target(one if one.model else replace(one, model=UNNAMED))
+    return Detected(replace(one, model=one.model or UNNAMED), Served(base_url=target.info.url, model=one.model))
+
+
 async def with_model(one: TargetConfig) -> Detected:
     """Return the target with a model: the first that the server lists, where none was named.
 

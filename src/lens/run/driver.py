@@ -29,7 +29,7 @@ from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.sessions.sent import SentPrompts
 from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
-from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals
+from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals, unless_stopped
 from lens.orchestrator.variants import with_ways
 from lens.pricing import PriceBook, standard_book
 from lens.pricing.run_prices import packed_prices
@@ -81,6 +81,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULTS = RunOptions()
+# How long pushes of a run that a signal ended may take.
+PUSH_AFTER_STOP_S = 1.5
 
 
 async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, stop: Stop | None = None) -> RunResult:
@@ -193,7 +195,7 @@ class _DrivenRun:
     async def carry_out(self, journal: Journal) -> Outcome:
         """Send everything; records go to the journal and the sinks."""
         self.journal = journal
-        async with self._signals():
+        async with self._signals(self.stop):
             if self.plan.start_at_ns is not None:
                 await wait_until_near(self.plan.start_at_ns, self.stop)
             if self.config.load.search_slo:
@@ -243,7 +245,12 @@ class _DrivenRun:
         if not self.pushes:
             return
         call = partial(push_all, self.pushes, result.info, result.table, self.book)
-        troubles = await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+        stop, troubles = Stop(), None  # a run that was stopped is pushed all the same, as far as there is time
+        async with self._signals(stop):
+            with trio.move_on_after(PUSH_AFTER_STOP_S if result.interrupted else float("inf")):
+                troubles = await unless_stopped(stop, partial(trio.to_thread.run_sync, call, abandon_on_cancel=True))
+        if troubles is None:
+            troubles = [f"pushes were interrupted ({stop.why or self.stop.why}); their receivers may lack the run"]
         result.trouble = "; ".join([*_if_any(result.trouble), *troubles]) or None
 
     def _plan(self) -> Plan:
@@ -284,13 +291,13 @@ class _DrivenRun:
         return (lambda: any(rule() for rule in rules)) if rules else None
 
     @asynccontextmanager
-    async def _signals(self) -> AsyncIterator[None]:
+    async def _signals(self, stop: Stop) -> AsyncIterator[None]:
         """Let signals stop the run, if the caller wants that; our errors come out of it unwrapped."""
         if not self.options.signals:
             yield
             return
         try:
-            async with stopped_by_signals(self.stop, *ending_signals()):
+            async with stopped_by_signals(stop, *ending_signals()):
                 yield
         except BaseExceptionGroup as group:
             found = list(causes(group))

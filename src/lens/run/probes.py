@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -29,11 +30,11 @@ from lens.analysis.diagnosis.symptoms import (
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig
 from lens.model import Record, Status
 from lens.orchestrator.plan_target import make_target
-from lens.orchestrator.stop import Stop
+from lens.orchestrator.stop import Stop, unless_stopped
 from lens.pricing import PriceBook
 from lens.providers.base import merge
 from lens.run.checks import refuse_others, refuse_sessions, refuse_thresholds
-from lens.run.detect import with_model
+from lens.run.detect import unasked, with_model
 from lens.run.driver import RunOptions, run
 from lens.run.result import RunResult
 from lens.run.server_info import locate_api
@@ -159,7 +160,7 @@ async def _examine(
     config: RunConfig, book: PriceBook, asking: Asking, on_question: Callable[[Question], None], stop: Stop
 ) -> Examination:
     named_by_server = not config.targets[0].model
-    target, served = await with_model(config.targets[0])
+    target, served = await unless_stopped(stop, partial(with_model, config.targets[0])) or unasked(config.targets[0])
     config = msgspec.structs.replace(config, targets=(target,))
     records: list[Record] = []
     warnings: list[str] = []
@@ -170,6 +171,8 @@ async def _examine(
         beside.start_soon(watch.look)
         spent_nusd = 0
         for question in questions(asking, tool_body(target)):
+            if stop.asked:
+                break
             on_question(question)
             found = await _ask(_settings(config, question, spent_nusd), book, stop)
             while _too_long(found) and (shorter := shortened(question)) is not None and not stop.asked:
@@ -196,7 +199,8 @@ async def _examine(
                 break
         beside.cancel_scope.cancel()
     if any(record.category == "not_found" for record in records):
-        served = await locate_api(make_target(config.targets[0]), served)
+        locate = partial(locate_api, make_target(config.targets[0]), served)
+        served = await unless_stopped(stop, locate) or served
     told = tuple(notes.values())
     return Examination(records, watch.client(warnings), served, over_budget, stop.why, named_by_server, told)
 

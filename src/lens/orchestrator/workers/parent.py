@@ -184,7 +184,7 @@ class _SharedRun:
         """Tell workers to end what is under way and hand it back, when asked to stop."""
         await self.stop.wait()
         await self._say_all(handover.STOP)
-        await trio.sleep(DRAIN_S)
+        await trio.sleep(DRAIN_S if self.began else 0)  # what has not begun has nothing to hand back
         scope.cancel()
 
     async def end_when(self, enough: Callable[[], bool]) -> None:
@@ -213,7 +213,8 @@ class _SharedRun:
         if not done and not self.state.done and self.stop.why is None:
             raise LensError(f"no worker could do its share: the first {self.workers[0].how or 'ended'}")
         told = [f"worker {w.share.worker}: {w.error}" for w in self.workers if w.error]
-        lost = [*told, *[self._obituary(w) for w in self.workers if w.outcome is None and w.error is None]]
+        gone = [w for w in self.workers if w.outcome is None and w.error is None]
+        lost = [*told, *[self._obituary(w) for w in gone if self.began or self.stop.why is None]]
         told = [*lost]
         cut = reduce(SessionsCut.plus, [one.cut for one in done], SessionsCut())
         told += [*self.limits.warnings(), *self.answers.warnings(), *cut.warnings()]

@@ -1,0 +1,102 @@
+"""Ctrl-C and SIGTERM end every command, whatever it waits for: a server, a pipe, the answer of a person."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from cli_program import environment
+from waiting import HANG_S, wait_until
+
+# Runs a command, and says when the handlers of the program are in place.
+READY = """
+import signal, sys
+from lens.cli import errors
+set_up = errors._end_as_interrupted
+def told():
+    set_up()
+    print("handlers are set", file=sys.stderr, flush=True)
+errors._end_as_interrupted = told
+from lens.__main__ import main
+main()
+"""
+
+
+def commands(url, folder):
+    """Name -> arguments. None of them would end by itself."""
+    target = ("--provider", "openai", "--model", "m", "--base-url", url, "--api-key", "k-12345678")
+    two = ("--target", f"a=openai:m@{url}", "--target", f"b=openai:n@{url}", "--api-key", "k-12345678")
+    pipe = folder / "pipe.jsonl"
+    return {
+        "profile": ("profile", *target),
+        "a URL": (url,),
+        "benchmark": ("benchmark", *target, "-n", "9", "--ui", "none"),
+        "workers": ("benchmark", *target, "-n", "9", "-c", "2", "--workers", "2", "--ui", "none"),
+        "compare": ("compare", *two),
+        "optimize": ("optimize", *two),
+        "doctor": ("doctor", url),
+        "monitor": ("monitor", *target, "--listen", "127.0.0.1:0"),
+        "simulate": ("simulate", "--port", "0"),
+        "ui": ("ui", folder, "--listen", "127.0.0.1:0"),
+        "analyze": ("analyze", pipe),
+        "report": ("report", pipe, "-o", "-"),
+        "explain": ("explain", "ttft_ms", pipe),
+        "recover": ("recover", pipe, "-o", folder / "recovered.json"),
+        "merge": ("merge", pipe, pipe, "-o", folder / "merged.jsonl"),
+        "testbench": ("testbench", "report", pipe),
+        "prices": ("prices", "--prices", pipe),
+        "init": ("init", "-o", folder / "new.toml"),
+        "selftest": ("selftest", "--streams", "1"),
+    }
+
+
+@pytest.fixture
+def silent():
+    """The URL of a server that takes connections and says nothing."""
+    kept = []
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+
+        def accept():
+            try:
+                while True:
+                    kept.append(listener.accept()[0])
+            except OSError:
+                return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    for sock in kept:
+        sock.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_every_command(silent, tmp_path, number):
+    """All at once, so that it takes little longer than one."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    asked = commands(silent, tmp_path)
+    logs = {name: tmp_path / f"{number.name} {name}" for name in asked}
+    begun = {}
+    try:
+        for name, words in asked.items():
+            with logs[name].open("wb") as log:
+                begun[name] = subprocess.Popen(
+                    [sys.executable, "-c", READY, *map(str, words)], env=environment(), cwd=tmp_path,
+                    stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log,
+                )  # fmt: skip
+        for name, path in logs.items():
+            wait_until(lambda path=path: b"handlers are set" in path.read_bytes(), name)
+        for process in begun.values():
+            process.send_signal(number)
+        codes = {name: process.wait(HANG_S) for name, process in begun.items()}
+    finally:
+        for process in begun.values():
+            process.kill()
+            process.wait()
+            process.stdin.close()
+    # Those that serve end well; one that had not begun to serve was interrupted as others are.
+    assert {code for name, code in codes.items() if name not in ("monitor", "simulate", "ui")} == {130}, codes
+    assert {codes[name] for name in ("monitor", "simulate", "ui")} <= {0, 130}, codes
+    assert [name for name, path in logs.items() if "Traceback" in path.read_text()] == []
