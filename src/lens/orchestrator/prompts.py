@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ DEFAULT_TEXT = "Write a short story about a lighthouse."
 # Where the text of one prompt may stand in an object, first found first.
 # csv refuses longer fields than this; its own limit of 131,072 characters is less than a model reads.
 MOST_FIELD = 2**31 - 1
+_OPEN_QUOTE = "unexpected end of data"  # in the words of the csv module
 # Files whose layout the name tells; any other may be one prompt as a whole.
 _LAYOUTS = (".csv", ".json", ".jsonl", ".ndjson")
 _TEXT_KEYS = ("prompt", "text", "text_input", "question", "input", "instruction")
@@ -175,10 +176,14 @@ def _rows(text: str, where: str) -> Iterator[Prompt]:
 
     csv.field_size_limit(MOST_FIELD)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        names, rows = reader.fieldnames or [], list(reader)
+        names, rows = _table_of(text, strict=True)
     except csv.Error as error:
-        raise FileError(f"{where}: {error}") from None
+        if str(error) == _OPEN_QUOTE:
+            raise FileError(f"{where}: a quote is opened and never closed; double it where it is meant") from None
+        try:
+            names, rows = _table_of(text, strict=False)  # what stands behind a closing quote is taken as it is
+        except csv.Error as error:
+            raise FileError(f"{where}: {error}") from None
     if not any(key in names for key in _TEXT_KEYS):
         raise FileError(f"{where}: no column {', '.join(_TEXT_KEYS[:3])}; its columns are {', '.join(names) or 'none'}")
     for number, row in enumerate(rows, 1):
@@ -189,6 +194,14 @@ def _rows(text: str, where: str) -> Iterator[Prompt]:
                 raise FileError(f"{where}: row {number}: max_tokens {limit!r} is no number")
             filled["max_tokens"] = int(limit)
         yield prompt_of(filled, f"{where}: row {number}")
+
+
+def _table_of(text: str, *, strict: bool) -> tuple[Sequence[str], list[dict[str, Any]]]:
+    """Return names and rows of a CSV with a header line."""
+    import csv
+
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=strict)
+    return reader.fieldnames or [], list(reader)
 
 
 def prompt_of(item: Any, where: str) -> Prompt:
