@@ -1,6 +1,7 @@
 """A monitor's history, as it lies there, given to every command that reads runs: as a folder, a glob, by its lock."""
 
 import json
+import os
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from lens.cli.saved_runs import saved_runs
 from lens.errors import FileError
+from lens.history.read import read_run
 from lens.history.write import MONITOR_LOCK, UI_STATE, json_line
 from lens.monitor.history import History
 from lens.pricing import PriceBook
@@ -88,6 +90,16 @@ def test_journals_stand_for_runs_that_are_not_complete(tmp_path):
     for name in ("a.jsonl", "a.jsonl.journal.msgpack", "b.json.journal.msgpack"):
         (tmp_path / name).write_bytes(json_line(INFO))
     assert [path.name for path in saved_runs([str(tmp_path)])] == ["a.jsonl", "b.json.journal.msgpack"]
+
+
+def test_a_run_from_a_pipe_is_refused_in_words(tmp_path):
+    pipe = tmp_path / "run.jsonl"
+    os.mkfifo(pipe)
+    both = os.open(pipe, os.O_RDWR)
+    os.write(both, json_line(INFO))
+    with pytest.raises(FileError, match="is a pipe"):
+        read_run(pipe)
+    os.close(both)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):

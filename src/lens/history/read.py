@@ -133,6 +133,9 @@ class RunStream:
             if path.is_dir():
                 raise FileError(f"{path} is a folder; name a run file in it") from None
             raise FileError(f"cannot read {path}: {error.strerror}") from error
+        if not self._file.seekable():
+            self.close()
+            raise FileError(f"{path} is a pipe, and a run is read more than once: write it to a file first")
         if head.startswith(PARQUET):
             self.close()
             raise FileError(
