@@ -21,7 +21,7 @@ from lens.simulator import make_script, start_thread
 
 @pytest.fixture(scope="module")
 def simulator():
-    with start_thread(make_script(ttft="20ms", itl="2ms", tokens=10)) as handle:
+    with start_thread(make_script(ttft="20ms", itl="10ms", tokens=10)) as handle:
         yield handle
 
 

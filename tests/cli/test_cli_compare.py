@@ -25,11 +25,11 @@ def verdicts(page):
 
 @pytest.fixture(scope="module")
 def two_speeds(tmp_path_factory):
-    """A config with two targets, the second 15 ms slower to its first token."""
+    """A config with two targets, the second slower to its first token by more than a busy machine."""
     path = tmp_path_factory.mktemp("compare") / "two.toml"
     with (
         start(make_script(ttft="20ms", itl="1ms", tokens=5)) as a,
-        start(make_script(ttft="35ms", itl="1ms", tokens=5)) as b,
+        start(make_script(ttft="65ms", itl="1ms", tokens=5)) as b,
     ):
         path.write_text(
             "".join(
@@ -55,15 +55,15 @@ def test_targets_are_asked_in_turns_and_the_slower_one_is_found(two_speeds, tmp_
 
 @pytest.fixture(scope="module")
 def named_run(tmp_path_factory):
-    """A run of two endpoints with one model, the second 15 ms slower, and the page of it."""
+    """A run of two endpoints with one model, the second slower by more than a busy machine, and the page of it."""
     out = tmp_path_factory.mktemp("named") / "run.json"
     with (
         start(make_script(ttft="20ms", itl="1ms", tokens=5)) as a,
-        start(make_script(ttft="35ms", itl="1ms", tokens=5)) as b,
+        start(make_script(ttft="65ms", itl="1ms", tokens=5)) as b,
     ):
         ended = lll(
             "compare", "--target", f"near=vllm:m@{a.url}/v1 region=eu", "--target", f"far=vllm:m@{b.url}/v1",
-            "-n", ENOUGH, "--threshold", "ttft_p50<28", "-e", "json,csv,junit,jsonl", "-o", out, "--ui", "none",
+            "-n", ENOUGH, "--threshold", "ttft_p50<42", "-e", "json,csv,junit,jsonl", "-o", out, "--ui", "none",
         )  # fmt: skip
     return ended, out
 
@@ -73,8 +73,8 @@ def test_two_endpoints_of_one_model_are_judged_each_for_itself(named_run):
     assert (ended.returncode, ended.stderr) == (3, "")
     assert ended.stdout.startswith("verdict      far against near: worse in ttft_ms")
     page = " ".join(ended.stdout.split())
-    assert "ok near: ttft_ms p50 < 28" in page
-    assert "FAIL far: ttft_ms p50 < 28" in page
+    assert "ok near: ttft_ms p50 < 42" in page
+    assert "FAIL far: ttft_ms p50 < 42" in page
     assert "requests, " not in ended.stdout.split("far against near, asked in turns")[0], "no summary of both together"
 
 
@@ -133,7 +133,7 @@ def test_flags_name_pairs_and_the_file_says_where_they_are(two_speeds):
 
 def test_run_files_are_compared_with_the_first(tmp_path):
     files = [tmp_path / f"{name}.jsonl" for name in "abc"]
-    for path, ttft in zip(files, ("20ms", "20ms", "40ms"), strict=True):
+    for path, ttft in zip(files, ("20ms", "20ms", "65ms"), strict=True):
         assert scripted("benchmark", "-n", ENOUGH, "-o", path, ttft=ttft, itl="1ms", tokens=4).returncode == 0
     ended = lll("compare", *files)
     assert (ended.returncode, ended.stderr) == (0, "")

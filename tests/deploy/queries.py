@@ -18,8 +18,8 @@ DASHBOARDS = sorted((DEPLOY / "grafana").glob("*.json"))
 OF_PROMETHEUS = {"up", "ALERTS"}
 # What the monitor tells of itself; a real one is held to it in test_deploy_demo.py.
 OF_MONITOR = {
-    f"{PREFIX}slo_burn_rate": {"provider", "model", "slo", "window"},
-    f"{PREFIX}alerts_firing": {"provider", "model", "alert"},
+    f"{PREFIX}slo_burn_rate": {"provider", "model", "target", "slo", "window"},
+    f"{PREFIX}alerts_firing": {"provider", "model", "target", "alert"},
     f"{PREFIX}monitor_rounds_total": set(),
     f"{PREFIX}monitor_rounds_late_total": set(),
     f"{PREFIX}push_waiting": {"receiver"},

@@ -86,7 +86,9 @@ def test_the_monitor_is_well_as_its_health_check_asks(demo):
 
 
 def test_the_monitor_tells_of_itself_what_the_dashboards_ask(demo):
-    lines = get(f"{demo}/metrics").decode().splitlines()
+    # A rate is told from the first answer on.
+    page = wait_until(lambda: text if "slo_burn_rate{provider" in (text := get(f"{demo}/metrics").decode()) else "")
+    lines = page.splitlines()
     for name, labels in OF_MONITOR.items():
         # Nothing is pushed here, so nothing waits.
         assert f"# TYPE {name} " in "\n".join(lines)
