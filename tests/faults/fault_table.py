@@ -346,6 +346,11 @@ ELSEWHERE = [
         f"{_HERE}::test_a_proxy_that_sends_1xx_without_end",
     ),
     Elsewhere(
+        "a flood of TLS handshake records, or one that trickles",
+        "`timeout` after --connect-timeout",
+        f"{_HERE}::test_a_tls_handshake_that_never_ends",
+    ),
+    Elsewhere(
         "a kept connection that died meanwhile",
         "asked over a new one; the request succeeds",
         f"{_HERE}::test_a_kept_connection_that_died",

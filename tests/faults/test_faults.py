@@ -1,5 +1,6 @@
 """Faults on purpose: each has the record, the message and the measurements that the table promises."""
 
+import contextlib
 import datetime
 import json
 import resource
@@ -8,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -294,3 +296,31 @@ def test_a_proxy_that_sends_1xx_without_end():
         (record,) = measured("https://api.example/v1", proxy=f"http://127.0.0.1:{port}")
     assert (record.category, record.failure.type) == ("network_error", "proxy")
     assert "more than 100 informational answers" in record.failure.message
+
+
+HELLO_REQUEST = b"\x16\x03\x03\x00\x04" + bytes(4)  # which a client passes over, however many come
+HALF_HELLO = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"  # the beginning of a ServerHello that is long
+
+
+@pytest.mark.parametrize("last", [HELLO_REQUEST * 5000, b"\x03"], ids=["flood", "trickle"])
+def test_a_tls_handshake_that_never_ends(last):
+    """Neither a flood of records nor one that trickles outlasts --connect-timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(65536)
+                    peer.sendall(b"" if len(last) > 1 else HALF_HELLO)
+                    while True:
+                        peer.sendall(last)
+                        time.sleep(0 if len(last) > 1 else 0.02)
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1"
+        (record,) = measured(url, load={"connect_timeout_ns": 300_000_000})
+        server.join(HANG_S)
+    assert record.category == "timeout"
+    assert "(--connect-timeout); it was in the TLS handshake" in record.failure.message
