@@ -285,3 +285,17 @@ def test_compose_mounts_what_there_is_and_shows_its_pages_to_this_machine_alone(
     assert f"../grafana:{shown['options']['path']}:ro" in services()["grafana"]["volumes"]
     home = services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert (DEPLOY / "grafana" / Path(home).name).is_file()
+
+
+def test_the_object_store_copies_what_a_shard_writes():
+    """And it is a container behind the shard, so that a pod succeeds only if both do."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text().partition("### An object store")[2]
+    told = yaml.safe_load(text.partition("```yaml")[2].partition("```")[0])
+    (shard,), (store,), (volume,) = told["initContainers"], told["containers"], told["volumes"]
+    ours = pods_of_shards()[0]["containers"][0]
+    written = next(word.partition("=")[2] for word in ours["args"] if word.startswith("--output="))
+    assert (shard["name"], shard["image"]) == (ours["name"], ours["image"])
+    assert store["args"][:2] == ["copyto", written]
+    assert store["args"][2].endswith(written.rpartition("/")[2])
+    assert written.startswith(store["volumeMounts"][0]["mountPath"])
+    assert store["volumeMounts"][0]["name"] == volume["name"] == "results"
