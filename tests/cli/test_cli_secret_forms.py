@@ -169,3 +169,30 @@ def test_keys_of_a_config_file_are_not_shown_by_its_check(tmp_path, url):
     os.remove(config)
     keys = (key, "hookhidden15a6b7", FIELD, QUERY, PROXY)
     assert leaks(tmp_path, keys, shown.stdout, shown.stderr, asjson.stdout, asjson.stderr) == []
+
+
+def test_no_command_that_reads_a_run_shows_a_key(url, tmp_path):
+    """Of a file that was written with a key known; the commands that read it know none."""
+    key = KEYS["quotes"]
+    run, other = tmp_path / "run.jsonl", tmp_path / "other.jsonl"
+    for file in (run, other):
+        ended = lll("benchmark", *words(url), "--api-key", key, *PROMPTS, "-n", "4", "--save-text", "-o", file)
+        assert file.exists(), ended.stderr
+    (tmp_path / "run.jsonl.journal.msgpack").write_bytes(run.read_bytes())
+    trace = {"LLL_LOG_LEVEL": "trace"}
+    told = [
+        lll(*command, cwd=tmp_path, env=trace)
+        for command in (
+            ("report", run, other, "-o", "page.html"),
+            ("analyze", run, "--by", "status,model", "--anomalies", "9"),
+            ("analyze", run, "--format", "json", "--threshold", "ttft_p95<1", "--junit", "gates.xml"),
+            ("compare", run, other, "-e", "json", "-o", "compared.json"),
+            ("explain", "total_latency_ms", run),
+            ("testbench", "report", run, "-o", "bench.json"),
+            ("recover", "run.jsonl.journal.msgpack", "-o", "recovered.html"),
+            ("merge", run, other, "-o", "merged.msgpack", "--trust-clocks"),
+        )
+    ]
+    assert [one.stderr for one in told if one.returncode not in (0, 1, 3)] == []
+    texts = [text for one in told for text in (one.stdout, one.stderr)]
+    assert leaks(tmp_path, (key, *OTHERS), *texts) == []
