@@ -58,6 +58,21 @@ def sse(payload: bytes) -> Sse:
     out, at = Sse(), 3 if payload.startswith(b"\xef\xbb\xbf") else 0
     data, name, where = [], b"", 0
     start = at
+
+    def take(line, end):
+        nonlocal name, where
+        key, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if key == b"data":
+            data.append(value)
+            where = end
+        elif key == b"event":
+            name = value
+        elif key == b"error" and not out.error_field:
+            out.error_field = value
+        elif line.startswith(b"{") and not out.error_field:
+            out.error_field = line
+
     while at < len(payload):
         byte = payload[at : at + 1]
         if byte not in (b"\r", b"\n"):
@@ -70,22 +85,24 @@ def sse(payload: bytes) -> Sse:
             if data:
                 out.events.append((name, b"\n".join(data), where))
             data, name = [], b""
-            continue
-        if line.startswith(b":"):
+        elif line.startswith(b":"):
             out.comments += 1
-            continue
-        key, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if key == b"data":
-            data.append(value)
-            where = end
-        elif key == b"event":
-            name = value
-        elif key == b"error" and not out.error_field:
-            out.error_field = value
-        elif line.startswith(b"{") and not out.error_field:
-            out.error_field = line
+        else:
+            take(line, end)
+    # What lacks its end is no event, but its error is one.
+    if payload[start:] and not payload[start:].startswith(b":"):
+        take(payload[start:], at)
+    pending = b"\n".join(data)
+    if data and not out.error_field and (name == b"error" or _is_error(pending)):
+        out.error_field = pending
     return out
+
+
+def _is_error(data: bytes) -> bool:
+    try:
+        return bool(twin_signals.scan(twin_signals.CHAT, b"", data)[0] & twin_signals.ERROR)
+    except twin_signals.DuplicateKey:
+        return False
 
 
 def ndjson(payload: bytes):

@@ -35,8 +35,8 @@ def exchange(**more):
     )
 
 
-def made(reading, exchange=exchange(), **more):  # noqa: B008
-    return collect.record_of(SLOT, TARGET, REQUEST, exchange, reading, prompt=PROMPT, **more)
+def made(reading, came=None, **more):
+    return collect.record_of(SLOT, TARGET, REQUEST, came or exchange(), reading, prompt=PROMPT, **more)
 
 
 def test_a_record_holds_its_place_its_target_and_what_was_read():

@@ -457,3 +457,28 @@ def test_an_answer_that_came_only_with_its_end_has_its_text_and_a_doubt():
     found = get_provider("openai").decode(request, exchange_of(request, http(body)))
     assert (found.category, found.text) == ("success", "ab")
     assert found.warnings[0].startswith("the text came only in the last event")
+
+
+@pytest.mark.parametrize("start", [b"", b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'])
+@pytest.mark.parametrize(
+    "last",
+    [
+        b'data: {"error":{"message":"boom"}}\n',
+        b'data: {"error":{"message":"boom"}}',
+        b'{"error":{"message":"boom"}}\n',
+        b'{"error":{"message":"boom"}}',
+        b'error: {"message":"boom"}',
+        b'event: error\ndata: {"message":"boom"}',
+    ],
+)
+def test_an_error_that_lacks_the_end_of_its_event_is_in_the_message(start, last):
+    reading = reading_of(start + last)
+    assert (reading.category, reading.failure.message) == ("truncated", "boom")
+    assert reading.text == ("a" if start else "")
+
+
+def test_what_else_lacks_the_end_of_its_event_is_no_part_of_the_answer():
+    whole = json.dumps(delta(content="a")).encode()
+    reading = reading_of(b"data: " + whole + b"\n\ndata: " + whole + b"\n")
+    assert (reading.category, reading.text) == ("truncated", "a")
+    assert "without a finish reason" in reading.failure.message

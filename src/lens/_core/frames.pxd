@@ -123,6 +123,7 @@ cdef class Decoder:
     cdef bint c_next(self, lens_piece_t *piece, lens_event_t *out) noexcept nogil
     cdef void c_event(self, const lens_event_t *event) noexcept nogil
     cdef void c_flush(self) noexcept nogil
+    cdef void c_take_pending(self, const lens_event_t *event) noexcept nogil
     cdef void c_keep_first(self, const unsigned char *data, size_t n) noexcept nogil
 
 

@@ -9,6 +9,7 @@ sse.h, lines.h, array.h, eventstream.h; here they are joined, and what is kept i
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from lens._core.signals cimport (
     LENS_SIGNAL_CONTENT,
@@ -22,10 +23,12 @@ from lens._core.signals cimport (
     lens_found_t,
     lens_rules_scan,
 )
+
 from lens._core.tape cimport Tape, lens_buf_add, lens_buf_free, lens_tape_event, lens_tape_keep
 
 cdef extern from "sse.h" nogil:
     int lens_sse_next(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *out) noexcept
+    int lens_sse_end(lens_event_splitter_t *c, lens_event_t *out) noexcept
 
 cdef extern from "lines.h" nogil:
     int lens_ndjson_next(lens_event_splitter_t *c, lens_piece_t *piece, lens_event_t *out) noexcept
@@ -285,7 +288,10 @@ cdef class Decoder:
         if self.flushed or self.over:
             return
         self.flushed = True
-        if self.splitter.kind == LENS_EVENTS_NDJSON:
+        if self.splitter.kind == LENS_EVENTS_SSE:
+            if lens_sse_end(&self.splitter, &event):
+                self.c_take_pending(&event)
+        elif self.splitter.kind == LENS_EVENTS_NDJSON:
             last = lens_ndjson_end(&self.splitter, &event)
         elif self.splitter.kind == LENS_EVENTS_ARRAY:
             last = lens_array_end(&self.splitter, &event)
@@ -295,6 +301,20 @@ cdef class Decoder:
             self.c_event(&event)
         if self.splitter.error and not self.c_error:
             self.c_error = self.splitter.error
+
+    cdef void c_take_pending(self, const lens_event_t *event) noexcept nogil:
+        """Keep what an event without its end says of an error; the event itself is dropped, as the standard has it."""
+        cdef lens_found_t found
+        found.signals = found.chars = found.over = found.block = 0
+        if self.signals is None or self.splitter.field.n:
+            return
+        if lens_rules_scan(&self.signals.rules, event.data, event.n, NULL, 0, &self.template, &found) < 0:
+            self.c_error = LENS_ERROR_MEMORY
+        elif event.name_n == 5 and memcmp(event.name, b"error", 5) == 0 or (
+            found.signals & (LENS_SIGNAL_ERROR | LENS_SIGNAL_MALFORMED)
+        ) == LENS_SIGNAL_ERROR:
+            if lens_buf_add(&self.splitter.field, event.data, event.n) < 0:
+                self.c_error = LENS_ERROR_MEMORY
 
     cdef void c_keep_first(self, const unsigned char *data, size_t n) noexcept nogil:
         cdef size_t room = FIRST_BYTES - self.first.n if self.first.n < FIRST_BYTES else 0

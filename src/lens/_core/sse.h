@@ -104,27 +104,41 @@ static inline void lens_sse_field(lens_event_splitter_t *c, const lens_piece_t *
     }
 }
 
+/* The event whose lines have come: 1, or 0 where they hold no data. */
+static inline int lens_sse_close(lens_event_splitter_t *c, lens_event_t *out) {
+    int lines = c->lines, named = c->named;
+    c->lines = c->named = 0;
+    if (!lines) return 0;
+    out->data = lines == 1 ? c->view : c->data.p;
+    out->n = lines == 1 ? c->view_n : c->data.n;
+    out->name = c->name.p;
+    out->name_n = named ? c->name.n : 0;
+    out->at = c->at;
+    out->signals = 0;
+    return 1;
+}
+
 static inline int lens_sse_next(lens_event_splitter_t *c, lens_piece_t *in, lens_event_t *out) {
     const unsigned char *line;
     size_t n;
     if (c->bom < 3) lens_sse_bom(c, in);
     while (!c->error && lens_sse_line(c, in, &line, &n)) {
-        int lines = c->lines, named = c->named;
-        if (n) {
-            lens_sse_field(c, in, line, n);
-            continue;
-        }
-        c->lines = c->named = 0;
-        if (!lines) continue; /* a block without data is no event */
-        out->data = lines == 1 ? c->view : c->data.p;
-        out->n = lines == 1 ? c->view_n : c->data.n;
-        out->name = c->name.p;
-        out->name_n = named ? c->name.n : 0;
-        out->at = c->at;
-        out->signals = 0;
-        return 1;
+        if (n) lens_sse_field(c, in, line, n);
+        else if (lens_sse_close(c, out)) return 1;
     }
     return 0;
+}
+
+/* The payload is over: the event that lacks its blank line or the end of its last line, which the standard drops. */
+static inline int lens_sse_end(lens_event_splitter_t *c, lens_event_t *out) {
+    lens_piece_t in;
+    if (c->error) return 0;
+    if (lens_splitter_carries(c) && *c->carry.p != ':') {
+        lens_piece_start(&in, c->carry.p, 0, c->carried);
+        c->carry_used = 1;
+        lens_sse_field(c, &in, c->carry.p, c->carry.n);
+    }
+    return !c->error && lens_sse_close(c, out);
 }
 
 #endif
