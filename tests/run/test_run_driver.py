@@ -470,7 +470,8 @@ def shape(result):
     return {
         "records": records,
         "notes": [plain(note) for note in result.notes],
-        "warnings": [plain(warning) for warning in result.warnings],
+        # A pause of the machine is not the run's doing.
+        "warnings": [plain(warning) for warning in result.warnings if "did not get to run" not in warning],
         "ended": (result.outcome.stopped_by, plain(result.outcome.over_budget), plain(result.trouble)),
         "verdicts": [(str(one.gate.threshold), one.failed) for one in result.verdicts],
         "exit": result.exit_code,
