@@ -13,11 +13,12 @@ from itertools import combinations
 import click
 import msgspec
 import pytest
+from click.testing import CliRunner
 from counting import counting_first
 
 from lens.cli.command import Command, Option
 from lens.cli.commands import doctor
-from lens.cli.main import COMMANDS
+from lens.cli.main import COMMANDS, lll
 from lens.cli.settings import settings_of
 from lens.errors import LensError
 from lens.orchestrator.plan import make_plan
@@ -194,3 +195,23 @@ def test_each_of_two_options_has_its_effect_or_the_pair_is_refused(name, places,
             if whole is not None and option not in {PARTNERS.get(o) for o in rest} and run(rest) == whole:
                 ignored.append(f"{option} beside {other if option == one else one}")
     assert ignored == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--force"], "--force has no effect: nothing is written to a file"),
+        (["--output-dir", "out"], "--output-dir has no effect without an export"),
+        (["--prices", "plan", "--price-tier", "batch"], "--price-tier has no effect on --prices plan"),
+        (["--real-time", "--export", "jsonl", "--output", "-"], "both want standard output"),
+    ],
+)
+def test_what_has_no_effect_is_refused_in_words(words, says):
+    done = CliRunner().invoke(lll, ["benchmark", *BASE, "--api-key", "k-12345678", *words])
+    assert isinstance(done.exception, LensError), done.output
+    assert says in str(done.exception)
+
+
+def test_an_option_without_its_partner_is_refused_with_it():
+    done = CliRunner().invoke(lll, ["selftest", "--force"])
+    assert str(done.exception) == "--force has no effect without --output"

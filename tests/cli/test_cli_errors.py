@@ -107,3 +107,33 @@ def test_a_pipe_of_another_encoding_shows_what_it_can(monkeypatch, encoding):
     assert run(group, []) == 0
     out.flush()
     assert out.buffer.getvalue() == b"?? done\n"
+
+
+def test_an_argument_that_is_no_text_is_refused(capsys):
+    assert run(click.Group("lll"), ["\udcff"]) == ExitCode.USAGE
+    assert "is not UTF-8 text; write it in UTF-8, or in a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--no-such", "--sessions"])
+def test_an_option_that_does_not_exist_is_named_with_what_would_work(capsys, option):
+    context = click.Context(click.Command("profile"), info_name="profile")
+    assert ended(click.NoSuchOption(option, ctx=context)) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert "see profile --help" in said
+    assert ("lll benchmark" in said) == (option == "--sessions")
+
+
+def test_a_failing_write_at_the_end_is_a_full_disk(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def fileno(self):
+            return self.file
+
+    with open("/dev/null", "w") as null:
+        full = Full()
+        full.file = null.fileno()
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run(click.Group("lll", invoke_without_command=True, callback=lambda: None), []) == ExitCode.USAGE
+    assert "cannot write to standard output: No space left on device" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import sys
 import click
 import pytest
 from click.shell_completion import CompletionItem
+from click.testing import CliRunner
 
 from lens.__main__ import CLASH, main
 from lens.cli import errors
@@ -92,3 +93,20 @@ def test_a_command_that_does_not_exist_is_named_with_the_nearest():
 def test_every_command_is_where_the_table_says():
     context = click.Context(lll, info_name="lll")
     assert [name for name in lll.list_commands(context) if not lll.get_command(context, name).help] == []
+
+
+def test_the_help_lists_every_command_and_a_command_runs():
+    shown = CliRunner().invoke(lll, ["--help"])
+    assert [
+        name for name, (_, says) in COMMANDS.items() if f"  {name}" not in shown.output or says not in shown.output
+    ] == []
+    assert CliRunner().invoke(lll, ["--log-level", "error", "providers"]).exit_code == 0
+
+
+def test_a_reader_who_has_enough_is_no_failure(monkeypatch):
+    def closed(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(click.Group, "invoke", closed)
+    monkeypatch.setattr(errors, "_discard_output", lambda: None)
+    assert lll.invoke(click.Context(lll)) == 0

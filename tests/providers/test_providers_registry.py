@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from lens.errors import ConfigError
+from lens.providers import registry
 from lens.providers.registry import get_provider, provider_at, provider_names, provider_of_owner
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_loaded_yet():
+    registry._built_in.cache_clear()
+    registry._aliases.cache_clear()
 
 
 @pytest.mark.parametrize("name", provider_names())
