@@ -13,8 +13,7 @@ from cli_program import environment, lll, scripted
 from waiting import HANG_S, holds, wait_until
 
 from lens.history.read import read_run
-from lens.history.write import PARTIAL
-from lens.run.journal import SUFFIX
+from lens.history.write import JOURNAL, PARTIAL
 
 
 def test_the_page_sums_up_a_closed_loop(target):
@@ -77,7 +76,7 @@ def test_an_interrupted_run_keeps_what_it_measured(target, tmp_path, whole_group
         env=environment(),
         start_new_session=True,
     )
-    wait_until(holds(path.with_name(path.name + SUFFIX), 5_000))
+    wait_until(holds(path.with_name(path.name + JOURNAL), 5_000))
     if whole_group:
         import os
 

@@ -11,7 +11,7 @@ import pytest
 from waiting import HANG_S, holds, wait_until
 
 from lens.history.read import read_run
-from lens.run.journal import SUFFIX
+from lens.history.write import JOURNAL
 from lens.simulator import Script, start_thread
 
 WORDS = [sys.executable, "-m", "lens", "benchmark", "--provider", "vllm", "--model", "m", "--ui", "none"]
@@ -79,7 +79,7 @@ def test_real_time_writes_an_event_for_each_request(server):
 def test_a_killed_run_leaves_a_journal_that_can_be_read(server, tmp_path):
     out = tmp_path / "run.jsonl"
     process = subprocess.Popen([*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)])
-    journal = out.with_name(out.name + SUFFIX)
+    journal = out.with_name(out.name + JOURNAL)
     wait_until(holds(journal, 40_000))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -94,7 +94,7 @@ def test_an_interrupted_run_writes_its_outputs_and_removes_the_journal(server, t
     process = subprocess.Popen(
         [*WORDS, "--base-url", server, "-n", "100000", "-c", "4", "-o", str(out)], stderr=subprocess.PIPE, text=True
     )
-    journal = out.with_name(out.name + SUFFIX)
+    journal = out.with_name(out.name + JOURNAL)
     wait_until(holds(journal, 20_000))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=HANG_S)

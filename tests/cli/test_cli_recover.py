@@ -5,8 +5,7 @@ from handmade import INFO, record
 
 from lens.cli.main import lll
 from lens.history.read import read_run
-from lens.history.write import write_run
-from lens.run.journal import SUFFIX
+from lens.history.write import JOURNAL, write_run
 
 
 def recovered(*words):
@@ -14,7 +13,7 @@ def recovered(*words):
 
 
 def test_the_run_gets_the_name_that_it_was_to_have_and_the_journal_stays(tmp_path):
-    journal = tmp_path / f"run.jsonl{SUFFIX}"
+    journal = tmp_path / f"run.jsonl{JOURNAL}"
     write_run(journal, INFO, [record((10, 20), index=index) for index in range(3)])
     ended = recovered(journal)
     assert (ended.return_value, ended.output) == (0, f"recovered    3 requests in {tmp_path / 'run.jsonl'}\n")
@@ -27,5 +26,5 @@ def test_the_run_gets_the_name_that_it_was_to_have_and_the_journal_stays(tmp_pat
 
 
 def test_a_journal_without_a_request_measured_nothing(tmp_path):
-    write_run(tmp_path / f"run.json{SUFFIX}", INFO, [])
-    assert recovered(tmp_path / f"run.json{SUFFIX}").return_value == 1
+    write_run(tmp_path / f"run.json{JOURNAL}", INFO, [])
+    assert recovered(tmp_path / f"run.json{JOURNAL}").return_value == 1

@@ -12,8 +12,8 @@ from lens.cli.running import remember_secrets, run_settings
 from lens.cli.settings import settings_of
 from lens.errors import ConfigError, ExitCode
 from lens.history.read import read_run
+from lens.history.write import JOURNAL
 from lens.model import Status, ToolCall
-from lens.run.journal import SUFFIX
 from lens.run.outputs import run_name, without_text
 
 
@@ -75,7 +75,7 @@ def test_an_output_that_fills_the_disk_is_told_and_the_page_is_there(run, tmp_pa
     assert "File too large" in found.trouble
     assert "what was measured is above, and cannot be written elsewhere" in found.trouble
     assert found.summary.successes == 30
-    assert (tmp_path / f"run.jsonl{SUFFIX}").exists()  # the outputs are not complete
+    assert (tmp_path / f"run.jsonl{JOURNAL}").exists()  # the outputs are not complete
 
 
 def test_a_ceiling_ends_a_run_before_it_is_passed(run):

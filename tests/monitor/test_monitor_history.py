@@ -11,11 +11,11 @@ from probes import answer
 
 from lens.errors import FileError
 from lens.history.read import read_run
-from lens.history.write import json_line, write_run
-from lens.monitor.history import COMMAND, History, is_segment
+from lens.history.write import MONITOR_COMMAND, json_line, write_run
+from lens.monitor.history import History, is_segment
 from lens.pricing import PriceBook
 
-SEGMENT = replace(INFO, command=COMMAND)
+SEGMENT = replace(INFO, command=MONITOR_COMMAND)
 OLD_S = 1_000_000_000.0
 
 
@@ -119,5 +119,5 @@ def test_a_file_that_no_monitor_wrote_is_no_segment(tmp_path):
     path = tmp_path / "20230101T000000.jsonl"
     write_run(path, INFO, [])
     assert not is_segment(path)
-    path.write_text(json.dumps({"command": COMMAND}))
+    path.write_text(json.dumps({"command": MONITOR_COMMAND}))
     assert not is_segment(path)

@@ -130,9 +130,11 @@ def test_events_after_the_end_of_an_answer_are_no_part_of_it():
 
 def test_each_kind_of_warning_is_told_once_and_kinds_are_bounded():
     found = collect.AnswerWarnings()
-    for n in range(3):
-        found.add(record(warnings=(f"{n} bytes came late",)))
-    assert found.warnings() == ("3 answers: 0 bytes came late",)
+    for n in (3, 4):
+        found.add(record(warnings=(f"{n} events held text under `x`",)))
+    found.add(record(warnings=("bytes came",)))
+    found.add(record())
+    assert found.warnings() == ("2 answers: 3 events held text under `x`", "1 answer: bytes came")
     for name in "abcdefghijklmnopqrstuvwxyz":
         found.add(record(warnings=(f"a field {name} is new",)))
     assert len(found.warnings()) == collect.MOST_WARNINGS

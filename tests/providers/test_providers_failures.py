@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from failure_table import PROTOCOLS, cases, exchange_of, page, read, request_of
-from handmade import record
 
 from lens.model import CONTENT, Signal
-from lens.orchestrator.collect import AnswerWarnings, first_events
+from lens.orchestrator.collect import first_events
 from lens.providers.registry import get_provider
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -245,15 +244,6 @@ def test_the_servers_own_metrics_are_evidence():
     assert found.server_timing_ms == {
         "vllm_ttft": 31.5, "vllm_queue": 7.25, "vllm_generation": 88.0, "vllm_mean_itl": 4.0,
     }  # fmt: skip
-
-
-def test_a_run_tells_each_kind_of_warning_once():
-    found = AnswerWarnings()
-    for n in (3, 4):
-        found.add(record(warnings=(f"{n} events held text under `x`",)))
-    found.add(record(warnings=("bytes came",)))
-    found.add(record())
-    assert found.warnings() == ("2 answers: 3 events held text under `x`", "1 answer: bytes came")
 
 
 def test_words_in_place_of_an_event_are_in_the_message():

@@ -12,7 +12,8 @@ from waiting import HANG_S
 
 from lens.errors import FileError
 from lens.history.read import read_run
-from lens.run.journal import SUFFIX, Journal, rescue
+from lens.history.write import JOURNAL
+from lens.run.journal import Journal, rescue
 
 RECORDS = [full_record(), failed_record("the peer closed the connection"), record((1, 2, 3), index=2)]
 
@@ -27,7 +28,7 @@ def filled(folder: Path) -> Journal:
 def test_what_was_added_can_be_read_when_the_outputs_are_not_complete(tmp_path):
     journal = filled(tmp_path)
     journal.close(complete=False)
-    run = read_run(tmp_path / f"run.json{SUFFIX}")
+    run = read_run(tmp_path / f"run.json{JOURNAL}")
     assert (run.info, run.records) == (INFO, RECORDS)
     assert journal.warning is None
 
@@ -77,14 +78,15 @@ from pathlib import Path
 from handmade import INFO, record
 from lens.errors import FileError
 from lens.history.read import read_run
-from lens.run.journal import SUFFIX, Journal
+from lens.history.write import JOURNAL
+from lens.run.journal import Journal
 journal = Journal(Path(sys.argv[1], "run.json"))
 journal.add(INFO)
 for index in range(50):
     journal.add(record(index=index))
 def on_disk():
     try:
-        return len(read_run(Path(sys.argv[1], "run.json" + SUFFIX)).records)
+        return len(read_run(Path(sys.argv[1], "run.json" + JOURNAL)).records)
     except FileError:  # nothing yet
         return 0
 while on_disk() < 50:
@@ -95,7 +97,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_process_that_is_killed_leaves_all_that_had_ended(tmp_path):
     assert run_apart(KILLED, tmp_path).returncode == -9
-    run = read_run(tmp_path / f"run.json{SUFFIX}")
+    run = read_run(tmp_path / f"run.json{JOURNAL}")
     assert [one.index for one in run.records] == list(range(50))
 
 
@@ -109,7 +111,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 records = [record(index=index) for index in range(50)]
 """
-JOURNAL = """
+FILLED = """
 journal = Journal(Path(sys.argv[1], "run.json"))
 for item in (INFO, *records):
     journal.add(item)
@@ -120,10 +122,10 @@ print([one.index for one in journal.records()] == list(range(50)))
 
 
 def test_a_disk_that_is_full_ends_the_journal_and_says_so(tmp_path):
-    said = run_apart(SMALL_DISK + JOURNAL, tmp_path).stdout
+    said = run_apart(SMALL_DISK + FILLED, tmp_path).stdout
     assert "stopped: File too large; records are kept in memory" in said
     assert said.endswith("True\n"), "all records can be read back"
-    run = read_run(tmp_path / f"run.json{SUFFIX}")
+    run = read_run(tmp_path / f"run.json{JOURNAL}")
     assert 0 < len(run.records) < 50
     assert "cut off" in run.warnings[0]
 
@@ -152,5 +154,5 @@ def test_a_record_that_cannot_be_encoded_is_kept_and_the_others_are_written(tmp_
         journal.add(item)
     journal.close(complete=False)
     assert list(journal.records()) == [RECORDS[0], RECORDS[1], odd]
-    assert read_run(tmp_path / f"run.json{SUFFIX}").records == RECORDS[:2]
+    assert read_run(tmp_path / f"run.json{JOURNAL}").records == RECORDS[:2]
     assert journal.warning is None

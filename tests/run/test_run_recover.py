@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from lens.errors import FileError
 from lens.history.read import read_run
-from lens.history.write import write_run
+from lens.history.write import JOURNAL, write_run
 from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook
 from lens.run.expectations import judge_of
-from lens.run.journal import SUFFIX, Journal
+from lens.run.journal import Journal
 from lens.run.recover import ENDED, name_of_run, recover, write_recovered
 
 RECORDS = [replace(record((10, 20, 30), index=index), text="Hello") for index in (2, 0)] + [failed_record("no")]
@@ -80,9 +80,9 @@ def test_a_journal_that_was_cut_keeps_what_was_whole(tmp_path):
 @pytest.mark.parametrize(
     ("name", "of"),
     [
-        (f"run.json{SUFFIX}", "run.json"),
-        (f"run.json.2{SUFFIX}", "run.json"),
-        (f"a.b.csv{SUFFIX}", "a.b.csv"),
+        (f"run.json{JOURNAL}", "run.json"),
+        (f"run.json.2{JOURNAL}", "run.json"),
+        (f"a.b.csv{JOURNAL}", "a.b.csv"),
         ("run.jsonl.partial", "run.jsonl"),
     ],
 )
@@ -93,8 +93,8 @@ def test_the_name_of_a_journal_says_what_it_was_to_become(name, of):
 
 
 def test_what_holds_no_run_is_refused(tmp_path):
-    (tmp_path / f"x{SUFFIX}").write_text("nothing")
+    (tmp_path / f"x{JOURNAL}").write_text("nothing")
     with pytest.raises(FileError, match="not a run file"):
-        recover(tmp_path / f"x{SUFFIX}", PriceBook())
+        recover(tmp_path / f"x{JOURNAL}", PriceBook())
     write_run(tmp_path / "empty.msgpack", INFO, [])
     assert len(recover(tmp_path / "empty.msgpack", PriceBook()).table) == 0

@@ -23,7 +23,6 @@ from lens._core.signals cimport (
     lens_found_t,
     lens_rules_scan,
 )
-
 from lens._core.tape cimport Tape, lens_buf_add, lens_buf_free, lens_tape_event, lens_tape_keep
 
 cdef extern from "sse.h" nogil:

@@ -8,6 +8,7 @@ last, and only where all of its turns succeeded. Nothing is done in Python for a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -25,19 +26,20 @@ NO_REASONS = frozenset({"unavailable", "previous_message_not_found"})
 
 def session_column(t: Any, name: str) -> Column:
     """Return a column of `Sessions`, by its name, of the requests of a table; as an array of its kind."""
-    start = t.column("start")
-    if not t.has_sessions:
-        return np.full_like(start, np.nan, dtype=np.float64)
-    found: Column = t.of_whole(lambda whole: getattr(whole.sessions, name))
-    return found if type(start) is type(found) else array_like(start, found.tolist())
+    return _of_sessions(t, lambda whole: getattr(whole.sessions, name))
 
 
 def session_cost(t: Any) -> Column:
     """Return what all turns of each complete session cost together in USD; NaN where one has no known cost."""
+    return _of_sessions(t, lambda whole: whole.sessions.sum_of_turns(whole.costs.columns["total_cost"]))
+
+
+def _of_sessions(t: Any, column: Callable[[Any], Column]) -> Column:
+    """Return what `column` makes of the whole table, of its requests here; NaN where there are no sessions."""
     start = t.column("start")
     if not t.has_sessions:
         return np.full_like(start, np.nan, dtype=np.float64)
-    found: Column = t.of_whole(lambda whole: whole.sessions.sum_of_turns(whole.costs.columns["total_cost"]))
+    found: Column = t.of_whole(column)
     return found if type(start) is type(found) else array_like(start, found.tolist())
 
 

@@ -19,17 +19,18 @@ from msgspec.structs import replace
 from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
 from lens.errors import ConfigError, LensError, causes
 from lens.export.prometheus import PrometheusMetrics
+from lens.history.write import MONITOR_COMMAND
 from lens.metrics.builder import BATCH, table_of
 from lens.model import Record, RunInfo, Status
 from lens.monitor.burn import Objective
-from lens.monitor.history import COMMAND, History
+from lens.monitor.history import History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.watch import Alert, Watch, Who
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.plan_target import planned_targets
 from lens.orchestrator.run_info import run_info
-from lens.orchestrator.stop import Stop
+from lens.orchestrator.stop import DELIVER_S, Stop
 from lens.pricing import PriceBook
 from lens.pricing.run_prices import packed_prices
 from lens.providers.auth.keys import read_key_file
@@ -41,8 +42,6 @@ from lens.run.simulators import with_placeholders
 from lens.run.sink import FunctionSink
 from lens.server import Page, handler_of, open_listeners, serve
 
-# How long the last delivery may take after a signal.
-LEAVE_S = 1.5
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
 # No round for so many intervals: the monitor is not well.
@@ -120,7 +119,7 @@ class Monitor:
             with trio.move_on_after(self.settings.duration_s or float("inf")):
                 await self._rounds(stop)
             nursery.cancel_scope.cancel()
-        await self._last(LEAVE_S if stop.asked else LAST_S)
+        await self._last(DELIVER_S if stop.asked else LAST_S)
 
     async def _rounds(self, stop: Stop) -> None:
         due_s = trio.current_time()
@@ -273,7 +272,7 @@ def check_monitor(config: RunConfig, book: PriceBook | None = None) -> RunInfo:
     if files:
         raise ConfigError(f"monitor: output.exports: {files[0]} cannot be written by a monitor; give --history")
     given = packed_prices(book.given([target.provider for target in config.targets])) if book is not None else {}
-    return run_info(make_plan(with_placeholders(config)), command=COMMAND, prices=given)
+    return run_info(make_plan(with_placeholders(config)), command=MONITOR_COMMAND, prices=given)
 
 
 def _targets_of(config: RunConfig) -> set[Who]:

@@ -31,7 +31,6 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 SEGMENT_S = 24 * 3600.0
 # A segment takes no more than this share of what is kept, so that removing one leaves most of the past.
 SEGMENT_SHARE = 4
-COMMAND = MONITOR_COMMAND
 _NAME = re.compile(r"\d{8}T\d{6}(-\d+)?\.jsonl")  # of a segment: when it was begun, UTC
 # File systems without locks say so like this; there the user sees to it that one monitor writes.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
@@ -66,7 +65,7 @@ class History:
             FileError: the folder cannot be made or written to, or another monitor writes to it.
         """
         self.folder, self._book, self._clock = folder, book, clock
-        self._info = msgspec.structs.replace(info, command=COMMAND)  # by which a segment is known
+        self._info = msgspec.structs.replace(info, command=MONITOR_COMMAND)  # by which a segment is known
         self._keep_s, self._keep_bytes = keep_s, keep_bytes
         self._segment_bytes = min(segment_bytes, keep_bytes // SEGMENT_SHARE)
         self._file: IO[bytes] | None = None
@@ -178,7 +177,7 @@ def is_segment(path: Path) -> bool:
             header = msgspec.json.decode(file.readline(_MOST_HEADER), type=_Header)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return header.command == COMMAND
+    return header.command == MONITOR_COMMAND
 
 
 def _locked(folder: Path) -> int | None:

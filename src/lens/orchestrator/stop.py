@@ -14,6 +14,8 @@ from typing import TypeVar
 import trio
 
 T = TypeVar("T")
+# How long deliveries may take after a signal: it ends a program within 2 s.
+DELIVER_S = 1.5
 
 
 class Stop:

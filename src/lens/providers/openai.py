@@ -28,6 +28,7 @@ from lens.providers.values import (
     as_name,
     as_number,
     as_str,
+    first_at,
     first_count,
     json_text,
     new_chars,
@@ -121,6 +122,7 @@ _TIMINGS = {
         ("mean_itl_ms", "vllm_mean_itl", 1.0),
     ),
 }
+_CHOICE_USAGE = "choices[].usage"
 
 
 class OpenAI:
@@ -205,7 +207,7 @@ class ChatReader(AnswerReader):
         self.bill.take_tier(chunk.get("service_tier"))
         for number, choice in enumerate(as_list(chunk.get("choices"))):
             self._take_choice(number, as_dict(choice))
-        told = chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or _first_of_choices(chunk, "usage")
+        told = chunk.get("usage") or as_dict(chunk.get("x_groq")).get("usage") or first_at(chunk, _CHOICE_USAGE)
         usage = as_dict(next(iter(told), None) if isinstance(told, list) else told)
         if usage:
             self._take_usage(usage)
@@ -223,7 +225,7 @@ class ChatReader(AnswerReader):
     def failure_in(self, event: Any) -> Failure | None:
         chunk = as_dict(event)
         groq = as_dict(chunk.get("x_groq")).get("error")
-        failed = _first_of_choices(chunk, "error")  # OpenRouter
+        failed = first_at(chunk, "choices[].error")  # OpenRouter
         found = super().failure_in(event) or (parse_error({"error": failed}) if failed else None)
         return found or (parse_error({"error": groq}) if isinstance(groq, str) else None)
 
@@ -284,14 +286,6 @@ class ChatReader(AnswerReader):
             arguments=arguments if isinstance(arguments, str) else json_text(arguments),
             id_=id_,
         )
-
-
-def _first_of_choices(chunk: dict[str, Any], key: str) -> Any:
-    """Return what the first choice that has it holds under a key, or None."""
-    for choice in as_list(chunk.get("choices")):
-        if isinstance(choice, dict) and choice.get(key) is not None:
-            return choice[key]
-    return None
 
 
 def reasoning_in(delta: dict[str, Any]) -> str:

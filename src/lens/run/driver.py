@@ -29,7 +29,7 @@ from lens.orchestrator.run_state import OnRecord, Outcome, RunState
 from lens.orchestrator.schedule import pattern_of
 from lens.orchestrator.sessions.sent import SentPrompts
 from lens.orchestrator.shards import check_parts, parse_start_at, share_of, wait_until_near
-from lens.orchestrator.stop import Stop, ending_signals, stopped_by_signals, unless_stopped
+from lens.orchestrator.stop import DELIVER_S, Stop, ending_signals, stopped_by_signals, unless_stopped
 from lens.orchestrator.variants import with_ways
 from lens.pricing import PriceBook, standard_book
 from lens.pricing.run_prices import packed_prices
@@ -81,8 +81,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULTS = RunOptions()
-# How long pushes of a run that a signal ended may take.
-PUSH_AFTER_STOP_S = 1.5
 
 
 async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, stop: Stop | None = None) -> RunResult:
@@ -247,7 +245,7 @@ class _DrivenRun:
         call = partial(push_all, self.pushes, result.info, result.table, self.book)
         stop, troubles = Stop(), None  # a run that was stopped is pushed all the same, as far as there is time
         async with self._signals(stop):
-            with trio.move_on_after(PUSH_AFTER_STOP_S if result.interrupted else float("inf")):
+            with trio.move_on_after(DELIVER_S if result.interrupted else float("inf")):
                 troubles = await unless_stopped(stop, partial(trio.to_thread.run_sync, call, abandon_on_cancel=True))
         if troubles is None:
             troubles = [f"pushes were interrupted ({stop.why or self.stop.why}); their receivers may lack the run"]

@@ -26,7 +26,6 @@ from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
-SUFFIX = JOURNAL
 # What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
 GATHER_S = 0.01
 MOST_TOGETHER = 256
@@ -173,13 +172,13 @@ def _open(beside: Path | None) -> tuple[int, Path | None]:
     """Return a new file, and its path if it has one."""
     try:
         if beside is not None:
-            created, path = create_beside(beside, SUFFIX)
+            created, path = create_beside(beside, JOURNAL)
             with created:
                 return os.dup(created.fileno()), path
         with tempfile.TemporaryFile(prefix="lll-spool-") as unnamed:
             return os.dup(unnamed.fileno()), None
     except OSError as error:
-        where = beside.with_name(beside.name + SUFFIX) if beside is not None else "a temporary file"
+        where = beside.with_name(beside.name + JOURNAL) if beside is not None else "a temporary file"
         raise FileError(f"cannot write {where}: {error.strerror}") from error
 
 

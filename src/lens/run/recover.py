@@ -13,14 +13,13 @@ from lens.config.settings import LoadConfig
 from lens.errors import FileError
 from lens.export.formats import format_named, format_of_suffix, open_export
 from lens.history.lean import MISSING
-from lens.history.write import PARTIAL
+from lens.history.write import JOURNAL, PARTIAL
 from lens.metrics.builder import read_table
 from lens.metrics.summarize import summarize
 from lens.metrics.table import Table
 from lens.model import RunInfo
 from lens.orchestrator.run_info import new_run_info
 from lens.pricing import PriceBook
-from lens.run.journal import SUFFIX
 from lens.run.outputs import without_text
 from lens.run.result import finish_table
 
@@ -63,10 +62,10 @@ def name_of_run(journal: Path) -> Path:
     Raises:
         FileError: the name is not that of a journal.
     """
-    for suffix in (SUFFIX, PARTIAL):
+    for suffix in (JOURNAL, PARTIAL):
         if journal.name.endswith(suffix):
             return journal.with_name(_NUMBERED.sub("", journal.name.removesuffix(suffix)))
-    raise FileError(f"{journal} is not named like a journal (NAME{SUFFIX}); say with --output where the run goes")
+    raise FileError(f"{journal} is not named like a journal (NAME{JOURNAL}); say with --output where the run goes")
 
 
 def _load(info: RunInfo) -> LoadConfig:

@@ -132,10 +132,9 @@ def _wrong_scheme(served: Served) -> Told:
 def _broken_http(record: Record, served: Served) -> Told:
     if _PLAIN_ON_TLS.search(record.failure.message if record.failure else ""):
         return _wrong_scheme(served)
-    means = "what answers does not keep to HTTP/1.1"
     return (
         "protocol",
-        means,
+        "what answers does not keep to HTTP/1.1",
         "is it the server, or a proxy before it? --proxy '' goes without; its log knows",
     )
 
