@@ -78,6 +78,8 @@ lint: .venv-test/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs src packaging deploy tools
+	@if [ -x $(BIN)/actionlint ]; then PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/actionlint .github/workflows/*.yml; \
+	else echo "actionlint: no wheel for this machine"; fi
 
 # The library as its users check it too, by both checkers.
 types: .venv-test/installed
