@@ -41,6 +41,13 @@ def test_a_retry_is_asked_and_first_sent_at_its_time():
     assert table_of(records).metric("ttft_from_schedule_ms").max() == 5050
 
 
+def test_percentiles_of_gaps_and_too_few_of_them():
+    (row,) = stage_rows(table_of([record(tuple([sum(range(i + 1)) for i in range(21)]))]))
+    assert (row.itl_p50_ms, row.itl_p95_ms) == (10, 19)
+    (row,) = stage_rows(table_of([record((50, 55, 61))]))
+    assert (row.itl_p50_ms, row.itl_p95_ms, row.ttft_p95_ms) == (5, None, None)
+
+
 def test_a_closed_loop_asks_for_no_rate():
     (row,) = stage_rows(table_of([record((100,), stage="4 at a time")]))
     assert row.asked_per_s is row.sent_per_s is row.lag_p99_us is None

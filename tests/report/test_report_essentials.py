@@ -103,4 +103,4 @@ def test_on_a_short_terminal_what_decides_is_on_the_last_screen():
 
 def test_rows_of_intervals_are_explained():
     shown, _ = page(80)
-    assert "± 95 %       half of the 95 % confidence interval of the value above" in shown
+    assert "± 95 %       the true value is this close to the one above, in 95 runs of 100" in shown

@@ -159,3 +159,26 @@ def test_several_targets_have_a_row_each_under_their_names():
     shown = page([record(target="near"), record((200, 210), target="far", target_index=1)], info=info)
     assert shown.splitlines()[0] == "near, far"
     assert row(shown, "near  ").split()[2:5] == row(shown, "far  ").split()[2:5] == ["0", "of", "1"]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (44, "answered/s failed"),
+        (60, "answered/s TTFT p95 ITL p95 failed"),
+        (80, "answered/s TTFT p50 TTFT p95 ITL p50 ITL p95 failed"),
+        (120, "asked/s answered/s open TTFT p50 TTFT p95 ITL p50 ITL p95 tokens/s n failed"),
+    ],
+)
+def test_each_stage_has_a_row_whose_columns_are_whole(width, columns):
+    shown = page(runs.swept(), info=runs.info(), width=width)
+    assert " ".join(row(shown, "stage  ").split()[1:]) == columns
+    assert row(shown, "concurrency 32").split()[-1] == "0"
+    assert "…" not in shown
+
+
+def test_a_stage_of_few_requests_has_dashes():
+    records = [record((100, 110, 121), index=i, stage="b" if i else "a") for i in range(30)]
+    shown = page(records, width=60)
+    assert row(shown, "stage  ").split()[1:] == ["answered/s", "TTFT", "p50", "TTFT", "p95", "ITL", "p95", "failed"]
+    assert [row(shown, name).split()[3:] for name in ("a  ", "b  ")] == [["-", "-", "0"], ["100.0", "11.00", "0"]]

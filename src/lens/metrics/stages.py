@@ -20,6 +20,8 @@ from lens.units import NS_PER_MS, NS_PER_S
 KEPT = 0.995
 # Lag beyond this share of the gap between two starts changes what the endpoint sees.
 LAG_SHARE = 0.1
+# Fewer values than this have no p95: one in twenty would lie above it.
+LEAST_P95 = 20
 
 
 class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,6 +37,7 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ttft_p50_ms: float | None = None
     ttft_p95_ms: float | None = None
     itl_p50_ms: float | None = None
+    itl_p95_ms: float | None = None
     output_tokens_per_s: float | None = None
     lag_p50_us: float | None = None  # of the sends behind their schedule
     lag_p99_us: float | None = None
@@ -76,8 +79,9 @@ def _row(table: Table) -> StageRow:
         answered_per_s=int(success.sum()) / window_s if window_s else None,
         open_mean=int(end[ended].sum()) / NS_PER_S / window_s if window_s else None,
         ttft_p50_ms=percentile(ttfts, 50) if len(ttfts) else None,
-        ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= 20 else None,
+        ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= LEAST_P95 else None,
         itl_p50_ms=percentile(gaps, 50) if len(gaps) else None,
+        itl_p95_ms=percentile(gaps, 95) if len(gaps) >= LEAST_P95 else None,
         output_tokens_per_s=float(tokens.sum()) / window_s if len(tokens) and window_s else None,
         lag_p50_us=percentile(lags, 50) if len(lags) else None,
         lag_p99_us=percentile(lags, 99) if len(lags) else None,

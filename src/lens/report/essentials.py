@@ -141,7 +141,9 @@ def _print_needs(console: Console, summary: Summary) -> None:
     needs = {name: least for found in shown for name, least in found.needs.items() if name in _COLUMNS}
     if any(summary.distributions[metric].intervals for metric in _SURE if metric in summary.distributions):
         sign = "±" if terminal.blocks(console) else "+-"
-        terminal.fact(console, f"{sign} 95 %", "half of the 95 % confidence interval of the value above", style="dim")
+        terminal.fact(
+            console, f"{sign} 95 %", "the true value is this close to the one above, in 95 runs of 100", style="dim"
+        )
     says = ", ".join(f"{name} needs at least {needs[name]} requests" for name in _COLUMNS if name in needs)
     if says:
         terminal.fact(console, "-", says, style="dim")

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from lens.analysis.gates.sla import GateResult
 
 _STAGE_COLUMNS = (
-    "asked/s", "sent/s", "answered/s", "open", "TTFT p50", "p95", "ITL p50", "tokens/s", "lag p99", "n", "failed",
+    "asked/s", "sent/s", "answered/s", "open", "TTFT p50", "TTFT p95", "ITL p50", "ITL p95", "tokens/s", "lag p99", "n",
+    "failed",
 )  # fmt: skip
 # Left out in this order until the table fits the terminal.
-_STAGE_DISPENSABLE = ("lag p99", "sent/s", "open", "tokens/s", "n", "asked/s", "ITL p50", "p95")
+_STAGE_DISPENSABLE = (
+    "lag p99", "sent/s", "open", "tokens/s", "n", "asked/s", "ITL p50", "TTFT p50", "ITL p95", "TTFT p95",
+)  # fmt: skip
+_GAP = 3  # cells between two columns
 # How long fewer requests than this took to be sent at the start says nothing.
 _WAVE = 10
 
@@ -68,9 +72,9 @@ def _print_rest(console: Console, summary: Summary, info: RunInfo, table: Table 
         print_phases(console, measured)
         print_over_time(console, measured)
     print_histogram(console, "TTFT", summary.distributions.get("ttft_ms"))
-    _print_no_intervals(console, summary)
     _print_targets(console, table, info)
     _print_stages(console, summary.stages)
+    _print_no_intervals(console, summary)
     _print_rates(console, summary)
     print_sessions(console, summary)
     _print_cold_start(console, summary.cold_start)
@@ -116,15 +120,11 @@ def _print_rates(console: Console, summary: Summary) -> None:
 
 
 def _print_no_intervals(console: Console, summary: Summary) -> None:
-    """Print why values of TTFT have no confidence interval, one line per reason."""
+    """Print why values of TTFT have no confidence interval."""
     found = summary.distributions.get("ttft_ms")
-    reasons: dict[str, list[str]] = {}
-    for name, reason in found.no_interval.items() if found and found.n > 1 else ():
-        reasons.setdefault(reason, []).append(name)
-    for reason, names in reasons.items():
-        terminal.fact(
-            console, "interval", f"no 95 % confidence interval of TTFT {', '.join(names)}: {reason}", style="dim"
-        )
+    if found and found.n > 1 and found.no_interval:
+        reasons = ", ".join([f"{name} ({reason})" for name, reason in found.no_interval.items()])
+        terminal.fact(console, "interval", f"no 95 % confidence interval of TTFT {reasons}", style="dim")
 
 
 def _print_others(console: Console, summary: Summary) -> None:
@@ -156,6 +156,7 @@ def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
     """Print a row for each stage, where there are several; the pace of an open loop in any case."""
     if len(rows) > 1:
         console.print(_stage_table(console, rows))
+        terminal.fact(console, "TTFT, ITL", "in ms; - where there are too few values", style="dim")
         console.print()
     elif rows and rows[0].asked_per_s is not None and rows[0].sent_per_s is not None:
         row = rows[0]
@@ -174,8 +175,8 @@ def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
     table.add_column("stage", no_wrap=True)
     cells = [_stage_cells(row) for row in rows]
     shown = [name for name in _STAGE_COLUMNS if any(row[name] for row in cells)]
-    widths = {name: 2 + max(len(name), *[len(row[name]) for row in cells]) for name in shown}
-    first = 1 + max(5, *[len(terminal.clean(row.name)) for row in rows])
+    widths = {name: _GAP + max(len(name), *[len(row[name]) for row in cells]) for name in shown}
+    first = max(len("stage"), *[len(terminal.clean(row.name)) for row in rows])
     for name in _STAGE_DISPENSABLE:
         if first + sum(widths[one] for one in shown) > console.width and name in shown:
             shown.remove(name)
@@ -196,8 +197,9 @@ def _stage_cells(row: StageRow) -> dict[str, str]:
         "answered/s": shown(row.answered_per_s),
         "open": shown(row.open_mean),
         "TTFT p50": shown(row.ttft_p50_ms),
-        "p95": shown(row.ttft_p95_ms),
+        "TTFT p95": shown(row.ttft_p95_ms),
         "ITL p50": shown(row.itl_p50_ms),
+        "ITL p95": shown(row.itl_p95_ms),
         "tokens/s": shown(row.output_tokens_per_s),
         "lag p99": "" if row.lag_p99_us is None else f"{row.lag_p99_us:.0f} us",
         "n": f"{row.requests:,}",
@@ -207,7 +209,7 @@ def _stage_cells(row: StageRow) -> dict[str, str]:
 
 def _stage_cell(name: str, text: str, row: StageRow) -> Text:
     bad = (name == "failed" and row.failed > 0) or (name == "sent/s" and not row.kept)
-    return Text(text, style="bold red" if bad else "")
+    return Text(text or "-", style="bold red" if bad else "")
 
 
 def _print_cold_start(console: Console, found: ColdStart | None) -> None:
