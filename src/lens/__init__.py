@@ -5,11 +5,13 @@ The public names are loaded when they are first used, so that `import lens` cost
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lens._version import __version__
 
+# As in `typing`, whose import would be most of the time that this one takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lens.adapters import (
         AnthropicAdapter,
         GenericOpenAIAdapter,

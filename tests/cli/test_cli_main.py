@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
+import signal
+import subprocess
 import sys
 
 import click
 import pytest
 from click.shell_completion import CompletionItem
 from click.testing import CliRunner
+from waiting import HANG_S
 
 from lens.__main__ import CLASH, main
 from lens.cli import errors
 from lens.cli.main import COMMANDS, lll
+
+ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture
@@ -25,10 +30,12 @@ def leaves_with(monkeypatch):
             main()
         return left.value.code
 
-    before = gc.get_threshold()
+    before, handlers = gc.get_threshold(), {number: signal.getsignal(number) for number in ENDS}
     yield leave
     gc.set_threshold(*before)
     gc.unfreeze()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["--no-such"], 2)])
@@ -43,6 +50,41 @@ def test_ctrl_c_before_a_command_is_said_in_a_line(leaves_with, monkeypatch, cap
     monkeypatch.setattr(errors, "run", interrupted)
     assert leaves_with("--version") == 130
     assert capsys.readouterr().err == "lll: interrupted\n"
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_while_the_program_is_imported_is_said_in_a_line(number):
+    program = f"""
+import signal, sys
+class Early:
+    def find_spec(self, name, *_):
+        if name == "lens.cli":
+            signal.raise_signal({int(number)})
+sys.meta_path.insert(0, Early())
+from lens.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG_S)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "lll: interrupted\n")
+
+
+def test_signals_are_met_as_usual_while_a_command_runs_and_ctrl_c_is_ignored_after_it(leaves_with, monkeypatch):
+    met = []
+    monkeypatch.setattr(errors, "run", lambda *_: met.extend(map(signal.getsignal, ENDS)) or 0)
+    for number, usual in zip(ENDS, (signal.default_int_handler, signal.SIG_DFL), strict=True):
+        signal.signal(number, usual)
+    assert leaves_with("--version") == 0
+    assert met == [signal.default_int_handler, signal.SIG_DFL]
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_a_signal_that_is_ignored_stays_ignored(leaves_with, monkeypatch):
+    met = []
+    monkeypatch.setattr(errors, "run", lambda *_: met.extend(map(signal.getsignal, ENDS)) or 0)
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    assert leaves_with("--version") == 0
+    assert met == [signal.SIG_IGN, signal.SIG_IGN]
 
 
 def test_a_module_of_ours_that_is_missing_is_a_clash(leaves_with, monkeypatch, capsys):
