@@ -1,12 +1,16 @@
 """Where a comparison is written, and who writes the other formats of one command."""
 
+from pathlib import Path
+
 import pytest
 
-from lens.cli.comparison_files import ComparisonFiles, places_of_flags, without_own
+from lens.analysis.sides import Compared
+from lens.cli.comparison_files import FORMATS, ComparisonFiles, places_of_flags, without_own
 from lens.cli.settings import Settings
 from lens.config.settings import ExportConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
 from lens.pricing import PriceBook
+from lens.run.outputs import Destination
 
 
 def settings(*formats, output=None):
@@ -53,3 +57,14 @@ def test_a_file_that_exists_is_refused_before_anything_is_done(tmp_path):
     places = places_of_flags({"output": str(tmp_path / "a.json"), "output_dir": None, "export": "json"})
     with pytest.raises(FileError, match="exists"), ComparisonFiles(places, force=False):
         pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_one_output_that_cannot_be_written_takes_no_other_with_it(tmp_path):
+    full, whole = Path("/dev/full"), tmp_path / "a.csv"
+    places = [Destination(FORMATS["json"], full), Destination(FORMATS["csv"], whole)]
+    with ComparisonFiles(places, force=False) as files:
+        trouble = files.write(Compared(sides=(), comparisons=()))
+    assert trouble == "cannot write /dev/full: No space left on device"
+    assert list(files.complete) == [whole]
+    assert whole.read_text().startswith("target,provider,model")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from handmade import INFO, full_record, record
 from needs import need_module
@@ -35,3 +37,20 @@ def test_floats_stand_for_decimals_and_all_else_is_kept(pa):
         kind = plain.schema.field(field.name).type
         assert kind == (pa.float64() if pa.types.is_decimal(field.type) else field.type)
     assert plain.column("total_cost").to_pylist() == [float(cost) for cost in table.column("total_cost").to_pylist()]
+
+
+# More than 18 digits behind the point, more than 28 digits in all, and too many before the point.
+@pytest.mark.parametrize(
+    ("usd", "held"),
+    [
+        ("0.1234567890123456785", "0.123456789012345678"),
+        ("12345678901.123456789012345678", "12345678901.123456789012345678"),
+        ("99999999999999999999.5", "99999999999999999999.5"),
+        ("1e-30", "0"),
+        ("-1e19", "-1e19"),
+        ("1e20", None),
+    ],
+)
+def test_a_cost_of_any_digits_fits_into_its_column(pa, usd, held):
+    made = pa.array([arrow._fitted(Decimal(usd))], type=pa.decimal128(*arrow._MONEY)).to_pylist()
+    assert made == [None if held is None else Decimal(held)]

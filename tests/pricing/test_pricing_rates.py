@@ -69,7 +69,9 @@ def test_a_price_counts_for_its_own_provider_and_model():
     assert book.find("azure", "gpt-5") is None
 
 
-@pytest.mark.parametrize("text", ["", "3", "out=3", "in=3,out=much", "in=3,out=-1", "in=3,out=nan", "in=3,aut=2"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "out=3", "in=3,out=much", "in=3,out=-1", "in=3,out=nan", "in=3,aut=2", "in=1e25"]
+)
 def test_what_is_no_price_is_refused_with_an_example(text):
     with pytest.raises(ConfigError, match="in=3,out=15"):
         parse_price(text)

@@ -5,6 +5,7 @@ They are opened before anything is sent or read, so that one that cannot be writ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from lens.config.settings import ExportConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.export.formats import Format, format_named
-from lens.run.outputs import Destination, OpenPlaces, destinations, write_piece
+from lens.run.outputs import Destination, OpenPlaces, destinations
 
 if TYPE_CHECKING:
     from lens.analysis.sides import Compared
@@ -79,18 +80,20 @@ def places_of_flags(params: dict[str, Any]) -> list[Destination]:
 class ComparisonFiles(OpenPlaces):
     """The open outputs of a comparison; a context manager. An exception keeps what was written, as .partial."""
 
-    def write(self, found: Compared, *, table: Table | None = None, info: RunInfo | None = None) -> None:
-        """Write the comparison in every format. table, info: of a run that was measured for it."""
+    def write(self, found: Compared, *, table: Table | None = None, info: RunInfo | None = None) -> str | None:
+        """Write the comparison in every format. table, info: of a run that was measured for it.
+
+        Returns why some are not complete, in words; None where all are.
+        """
         from lens.export.comparison import csv_table, json_document
 
-        for place, file in self:
-            name = place.format.name
-            pieces = (
-                json_document(found, table=table, info=info) if name == "json"
-                else iter([csv_table(found) if name == "csv" else _junit(found)])
-            )  # fmt: skip
-            for piece in pieces:
-                write_piece(file, piece)
+        def pieces_of(number: int) -> Iterable[bytes]:
+            name = self.formats[number].name
+            if name == "json":
+                return json_document(found, table=table, info=info)
+            return iter([csv_table(found) if name == "csv" else _junit(found)])
+
+        return self.write_each(pieces_of)
 
 
 def _junit(found: Compared) -> bytes:

@@ -7,7 +7,7 @@ imported by whoever needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from lens.units import NS_PER_MS
 ROWS_A_GROUP = 4096
 # Digits of an amount in USD, and how many of them stand behind the point.
 _MONEY = (38, 18)
+_DIGITS, _SMALLEST = Context(prec=_MONEY[0]), Decimal(1).scaleb(-_MONEY[1])
 _PICO_DIGITS = 12  # behind the point, of a cost in 1e-12 USD
 
 
@@ -142,7 +143,7 @@ def _fitted(value: Decimal | None) -> Decimal | None:
     """Return an amount in as many digits as fit; None where it is too large for them."""
     if value is None or value.adjusted() >= _MONEY[0] - _MONEY[1]:
         return None
-    return round(value, _MONEY[1])
+    return _DIGITS.quantize(value, _SMALLEST)
 
 
 def _instants(pa: Any, at_ns: Column) -> Any:

@@ -17,6 +17,8 @@ from lens.model import Usage
 
 MILLION = Decimal(1_000_000)
 THOUSAND = Decimal(1_000)
+# USD per million tokens; no model costs as much, and what is more does not fit into the columns of costs.
+MOST_RATE = Decimal(1_000_000_000)
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -152,11 +154,16 @@ def parse_price(text: str) -> Price:
             fields[field] = Decimal(amount.strip().lstrip("$"))
         except (KeyError, InvalidOperation):
             raise ConfigError(f"price {text!r}: cannot read {part!r}; {_EXAMPLE}") from None
-        if not fields[field].is_finite() or fields[field] < 0:
+        if not is_rate(fields[field]):
             raise ConfigError(f"price {text!r}: {part!r} is not an amount; {_EXAMPLE}")
     if "input" not in fields:
         raise ConfigError(f"price {text!r}: in= is needed, and out= for what makes output; {_EXAMPLE}")
     return msgspec.convert(fields, Price)
+
+
+def is_rate(usd: Decimal) -> bool:
+    """Return whether an amount can be a rate: a number from 0 to MOST_RATE."""
+    return usd.is_finite() and 0 <= usd <= MOST_RATE
 
 
 # A count of one request, or a column of counts.

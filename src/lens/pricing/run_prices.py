@@ -11,7 +11,7 @@ import msgspec
 
 from lens.columns import UNREADABLE
 from lens.errors import ConfigError
-from lens.pricing.rates import Price
+from lens.pricing.rates import MOST_RATE, Price, is_rate
 
 
 class RunPrices(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,12 +25,12 @@ class RunPrices(msgspec.Struct, frozen=True, omit_defaults=True):
 def check_prices(prices: Iterable[Price], what: str) -> None:
     """
     Raises:
-        ConfigError: a rate is below zero, or no number.
+        ConfigError: a rate is below zero, above MOST_RATE, or no number.
     """
     for price in prices:
         rates = [value for value in msgspec.structs.asdict(price).values() if isinstance(value, Decimal)]
-        if not all(rate.is_finite() and rate >= 0 for rate in rates):
-            raise ConfigError(f"{what}: {price.model or 'a price'} is below zero, or no number")
+        if not all(map(is_rate, rates)):
+            raise ConfigError(f"{what}: {price.model or 'a price'} is below zero, above {MOST_RATE:,}, or no number")
 
 
 def packed_prices(prices: RunPrices) -> dict[str, Any]:

@@ -112,10 +112,11 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
             result = run.result(replace(info, worker_clocks=outcome.clocks), outcome, journal)
             for sink in run.sinks:
                 sink.on_end(result)
-            if run.outputs.trouble is None:
+            result.paths = run.outputs.complete
+            if run.outputs.trouble is not None:
+                result.trouble = f"{run.outputs.trouble}; {_kept(run.outputs, result, journal)}"
+            if run.outputs.trouble is None or run.outputs.kept is not None:
                 journal.close(complete=True)
-            else:
-                result.trouble = f"{run.outputs.trouble}; {_rescued(result, journal)}"
         await run.push(result)
         return result
 
@@ -132,8 +133,10 @@ def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
     journal.finish()
 
 
-def _rescued(result: RunResult, journal: Journal) -> str:
-    """Write the run elsewhere, and return where it is."""
+def _kept(outputs: Outputs, result: RunResult, journal: Journal) -> str:
+    """Return where the run is; it is written elsewhere where no output holds it."""
+    if outputs.kept is not None:
+        return f"what was measured is in {outputs.kept}"
     try:
         path = rescue(result.info, result.records)
     except MemoryError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from lens.run.sink import Sink
 
 # Characters of a file name that say what was measured; with time and suffixes file systems take 255.
 MOST_NAME = 120
+# Formats that hold every record.
+RUN_FORMATS = ("jsonl", "msgpack", "json")
 
 
 class Destination(NamedTuple):
@@ -42,18 +44,15 @@ class Destination(NamedTuple):
 class OpenPlaces:
     """The files of several destinations while they are written; a context manager.
 
-    Leaving by an exception keeps what was written, as .partial.
+    Each file gets its name by itself, as soon as it is complete. Leaving by an exception keeps what was written of
+    the others, as .partial.
     """
 
     def __init__(self, places: Iterable[Destination], *, force: bool) -> None:
         """force: replace files that exist."""
         self._places, self._force = tuple(places), force
-        self._stack = ExitStack()
-        self._files: list[NewFile | None] = []
-
-    def __iter__(self) -> Iterator[tuple[Destination, NewFile | None]]:
-        """Return each destination with its open file; None: standard output."""
-        return zip(self._places, self._files, strict=True)
+        self._files: list[NewFile | None] = []  # None: standard output
+        self._complete: list[bool | None] = []  # None: it is still being written
 
     def __len__(self) -> int:
         return len(self._places)
@@ -70,6 +69,12 @@ class OpenPlaces:
             return tuple([file.path for file in self._files if file])
         return tuple([place.path for place in self._places if place.path])
 
+    @property
+    def complete(self) -> dict[Path, Format]:
+        """The files that are complete, with their formats."""
+        files = zip(self._places, self._files, self._complete, strict=True)
+        return {file.path: place.format for place, file, complete in files if file and complete}
+
     def __enter__(self) -> Self:
         """
         Raises:
@@ -80,20 +85,44 @@ class OpenPlaces:
                 path, numbered = place.path, place.numbered
                 file = NewFile(path, force=self._force, numbered=numbered) if path else None
                 self._files.append(stack.enter_context(file) if file else None)
-            self._stack = stack.pop_all()
+                self._complete.append(None)
+            stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.__exit__(kind, error, trace)
+        stack = ExitStack()
+        for file, complete in zip(self._files, self._complete, strict=True):
+            if file is not None and complete is None:
+                stack.push(file)
+        stack.__exit__(kind, error, trace)
 
-    def close(self) -> None:
-        """Give the files their names: they are complete."""
-        self._stack.close()
+    def write_each(self, pieces_of: Callable[[int], Iterable[bytes]]) -> str | None:
+        """Write each destination, by its number, and give its file its name; one that fails stops no other.
+
+        Returns why some are not complete, in words; None where all are.
+        """
+        troubles = [self._write(number, pieces_of) for number in range(len(self._places))]
+        return "; ".join(dict.fromkeys([one for one in troubles if one is not None])) or None
+
+    def _write(self, number: int, pieces_of: Callable[[int], Iterable[bytes]]) -> str | None:
+        file = self._files[number]
+        try:
+            for piece in pieces_of(number):
+                _write_piece(file, piece)
+            if file is not None:
+                file.finish()
+        except Exception as error:  # also a lack of memory, and an export of a plugin
+            self._complete[number] = False
+            if file is not None:
+                file.__exit__(type(error), error, error.__traceback__)
+            return _trouble_of(error, self._places[number].format.name)
+        self._complete[number] = True
+        return None
 
 
-def write_piece(file: NewFile | None, piece: bytes) -> None:
+def _write_piece(file: NewFile | None, piece: bytes) -> None:
     """Write to a file, or to standard output at once."""
     if file is not None:
         file.write(piece)
@@ -126,6 +155,16 @@ class Outputs(Sink):
         """The files, complete or not."""
         return self._open.paths
 
+    @property
+    def complete(self) -> tuple[Path, ...]:
+        """The files that are complete."""
+        return tuple(self._open.complete)
+
+    @property
+    def kept(self) -> Path | None:
+        """A complete file that holds every record, so that the run can be read again."""
+        return next((path for path, found in self._open.complete.items() if found.name in RUN_FORMATS), None)
+
     def __enter__(self) -> Self:
         """
         Raises:
@@ -148,30 +187,25 @@ class Outputs(Sink):
         self._exports = [open_export(one, info, self._book, single=self._single) for one in self._open.formats]
 
     def on_end(self, result: RunResult) -> None:
-        """Write the run in every format and complete the files, or say in `trouble` why that failed."""
-        if not len(self._open):
-            return
-        try:
-            for (place, file), export in zip(self._open, self._exports, strict=True):
-                few = place.format.of_records
-                table, summary = (result.listed, result.warned) if few else (result.table, result.summary)
-                if not self._save_text:
-                    table = table.with_records(without_text)
-                for piece in export.write(table, result.info, summary):
-                    write_piece(file, piece)
-            self._open.close()
-        except Exception as error:  # also a lack of memory, and an export of a plugin: what was measured is rescued
-            self._open.__exit__(type(error), error, error.__traceback__)
-            self.trouble = _trouble_of(error)
+        """Write the run in every format and complete the files; `trouble` says which are not, and why."""
+        if len(self._open):
+            self.trouble = self._open.write_each(lambda number: self._pieces(number, result))
+
+    def _pieces(self, number: int, result: RunResult) -> Iterator[bytes]:
+        few = self._open.formats[number].of_records
+        table, summary = (result.listed, result.warned) if few else (result.table, result.summary)
+        if not self._save_text:
+            table = table.with_records(without_text)
+        return self._exports[number].write(table, result.info, summary)
 
 
-def _trouble_of(error: Exception) -> str:
-    """Return why an output is not complete, in words."""
+def _trouble_of(error: Exception, name: str) -> str:
+    """Return why an output is not complete, in words; name: of its format."""
     if isinstance(error, LensError):
         return str(error)
     if isinstance(error, MemoryError):
         return "no memory is left to make the outputs; lll recover or lll report can make them where there is more"
-    return f"an output cannot be made: {type(error).__name__}: {error}"
+    return f"the {name} output cannot be made: {type(error).__name__}: {error}"
 
 
 def destinations(

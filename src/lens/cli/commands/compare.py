@@ -10,6 +10,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, given_options, with_options
 from lens.cli.echo import echo
+from lens.cli.errors import PROGRAM
 from lens.cli.gates import GATES
 from lens.cli.saved_runs import saved_runs
 from lens.cli.steps import shown_steps
@@ -18,6 +19,7 @@ from lens.errors import ConfigError, ExitCode
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import Gate
     from lens.cli.settings import Settings
+    from lens.run.result import RunResult
 
 WHO = (
     Option("--providers", group="Targets", metavar="A,B",
@@ -129,14 +131,17 @@ def _measured(settings: Settings) -> int:
         found = compared_run(
             result.table, targets=len(settings.config.targets), slos=settings.slos, verdicts=result.verdicts
         )
-        files.write(found, table=result.table, info=result.info)
+        trouble = files.write(found, table=result.table, info=result.info)
     console = page_console(on_stderr=on_stderr)
     print_comparison(
-        console, found, notes=result.notes, warnings=result.warnings, files=[*files.paths, *result.paths],
+        console, found, notes=result.notes, warnings=result.warnings, files=[*files.complete, *result.paths],
         instrument=error_says(result.info),
     )  # fmt: skip
     if found.verdicts:
         print_verdicts(console, found.verdicts)
+    if trouble is not None:
+        result.trouble = f"{trouble}; {_rescued(result)}"
+        echo(f"{PROGRAM}: {result.trouble}", err=True)
     return result.exit_code
 
 
@@ -170,14 +175,25 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
         for name, (_, warnings) in zip(paths, read, strict=True):
             for warning in warnings:
                 echo(f"lll: {name}: {warning}", err=True)
-        written.write(found)
+        trouble = written.write(found)
     console = page_console(on_stderr=any(place.path is None for place in places))
-    print_comparison(console, found, files=written.paths)
+    print_comparison(console, found, files=list(written.complete))
     if found.verdicts:
         print_verdicts(console, found.verdicts)
+    if trouble is not None:
+        echo(f"{PROGRAM}: {trouble}", err=True)
+        return ExitCode.USAGE
     if not any(side.summary.successes for side in found.sides):
         return ExitCode.NOTHING_MEASURED
     return ExitCode.THRESHOLD if found.failed else ExitCode.OK
+
+
+def _rescued(result: RunResult) -> str:
+    """Write a run whose comparison could not be written elsewhere, and return where it is."""
+    from lens.run.journal import rescue
+
+    path = rescue(result.info, result.records)
+    return "what was measured is above" + (f", and in {path}" if path is not None else "")
 
 
 def _names(ctx: click.Context) -> set[str]:
