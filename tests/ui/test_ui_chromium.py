@@ -101,9 +101,11 @@ def test_a_running_benchmark_is_drawn_as_it_goes_on(browser, root, url):
     ui_folder.go_on(journal, records[:30])
     show(browser, url, rows=4)
     text = "document.getElementById('live').innerText"
-    wait_until(lambda: "30 ended" in browser.run(text), lambda: browser.run(text))
-    ui_folder.go_on(journal, records[30:])
-    wait_until(lambda: "60 ended" in browser.run(text))
+    wait_until(lambda: "30 done" in browser.run(text), lambda: browser.run(text))
+    ui_folder.go_on(journal, [*records[30:], ui_folder.NOTE])
+    wait_until(lambda: "60/100 done" in browser.run(text), lambda: browser.run(text))
+    shown = browser.run(text)
+    assert all(one in shown for one in ("7 open", "2.000 requests/s", "30 s, 20 s left", "$0.0123 spent")), shown
     assert browser.run("document.querySelectorAll('#live svg[role=img]').length") == 4
     assert "rate_limited" in browser.run(text)
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
@@ -129,6 +131,7 @@ def test_the_baseline_is_starred_and_kept(browser, root, url):
     browser.run("document.querySelector('tr[data-file=\"one.jsonl\"] .star').click()")
     wait_until(lambda: Folder(root).baseline == "one.jsonl")
     browser.run("document.querySelector('tr[data-file=\"nightly/two.msgpack\"] input').click()")
+    wait_until(lambda: not browser.run("nodes.versus.disabled"))
     click(browser, "Compare with baseline")
     wait_until(lambda: "openai deep-2 against openai fast-1: worse in" in report(browser))
     assert browser.run("location.hash").startswith("#run=one.jsonl")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 
+import msgspec
 import pytest
 import ui_folder
 from report_runs import START, loaded, write
 
-from lens.history.write import MAGIC, json_line, message
+from lens.history.write import MAGIC, NOTE, json_line, message
 from lens.ui import live
 from lens.ui.folder import Folder
 from lens.ui.live import LiveRun
@@ -120,8 +121,6 @@ def test_a_large_file_is_read_a_part_at_a_time(root, monkeypatch):
 
 
 def test_a_warm_up_is_in_no_figure(root):
-    import msgspec
-
     warm = [msgspec.structs.replace(one, warmup=True) for one in loaded(5)]
     ui_folder.go_on(ui_folder.begin_journal(root), warm)
     run = followed(root)
@@ -134,3 +133,48 @@ def test_a_file_of_another_kind_gives_nothing(root):
     (root / "run.msgpack").write_bytes(MAGIC + message(ui_folder.info("fast-1", 1)) + message({"no": "record"}))
     run = followed(root, "run.msgpack")
     assert not run.update()
+
+
+def test_what_the_run_notes_of_itself_is_told(root):
+    journal = ui_folder.begin_journal(root)
+    run = followed(root)
+    run.update()
+    assert run.state(whole=True)["progress"] is None
+    ui_folder.go_on(journal, [ui_folder.NOTE, *loaded(12), msgspec.structs.replace(ui_folder.NOTE, begun=70)])
+    assert run.update()
+    assert not run.update()
+    state = run.state(whole=False)
+    now = state["progress"]
+    assert (now["open"], now["done"], now["total"], now["share"], now["left_s"]) == (10, 60, 100, 0.6, 20.0)
+    assert (now["requests_per_s"], now["spent_usd"], now["stage"]) == (2.0, 0.0123, "8 at a time")
+    assert state["requests"] == 12
+    tokens = sum(row["tokens"] for row in state["slices"].values())
+    assert now["tokens_per_s"] == pytest.approx(tokens / 30, rel=0.01)
+    assert state["recent"]["ttft_p50_ms"] <= state["recent"]["ttft_p95_ms"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "share", "left_s"),
+    [
+        ({"total": None}, None, None),
+        ({"total": None, "duration_ns": 60 * S}, 0.5, 30.0),
+        ({"total": None, "duration_ns": 20 * S}, 1.0, 0.0),
+        ({"done": 0}, 0.0, None),
+        ({"done": 0, "elapsed_ns": 0}, 0.0, None),
+    ],
+)
+def test_how_far_a_run_is_is_told_by_number_or_by_time(root, changes, share, left_s):
+    ui_folder.go_on(ui_folder.begin_journal(root), [msgspec.structs.replace(ui_folder.NOTE, **changes)])
+    run = followed(root)
+    run.update()
+    now = run.state(whole=True)["progress"]
+    assert (now["share"], now["left_s"]) == (share, left_s)
+
+
+def test_a_note_that_is_cut_or_cannot_be_read_leaves_the_one_before(root):
+    journal = ui_folder.begin_journal(root)
+    broken = (NOTE | 3).to_bytes(4, "little") + b"\xc1\xc1\xc1"
+    journal.write_bytes(journal.read_bytes() + message(ui_folder.NOTE) + broken + message(ui_folder.NOTE)[:-1])
+    run = followed(root)
+    run.update()
+    assert run.state(whole=True)["progress"]["open"] == 7

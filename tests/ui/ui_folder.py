@@ -8,9 +8,12 @@ import time
 import msgspec
 import report_runs as runs
 
-from lens.history.write import MAGIC, message
+from lens.history.write import MAGIC, RunProgress, message
 
 JOURNAL = "now.jsonl.journal.msgpack"
+NOTE = RunProgress(
+    elapsed_ns=30_000_000_000, begun=67, done=60, failed=4, total=100, stage="8 at a time", spent_nusd=12_300_000
+)
 
 
 def info(model, number, **more):
@@ -40,7 +43,7 @@ def begin_journal(root):
 
 
 def go_on(path, records):
-    """Write records to a journal as a run does."""
+    """Write records and notes to a journal as a run does."""
     with path.open("ab") as file:
         for record in records:
             file.write(message(record))

@@ -19,7 +19,7 @@ import msgspec
 from lens.columns import UNREADABLE, decode_hook
 from lens.errors import FileError
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
-from lens.history.write import MAGIC, own_file
+from lens.history.write import MAGIC, NOTE, own_file
 from lens.model import SCHEMA, Record, RunInfo
 
 # Read at a time from a MessagePack file.
@@ -306,9 +306,10 @@ class RunStream:
     def _messages(self) -> Iterator[tuple[int, memoryview]]:
         """Yield the messages of a MessagePack file; the first is the header, a later header replaces it."""
         self._read = len(MAGIC)
-        for place, piece in split_messages(iter(partial(self._file.read, BLOCK_BYTES), b""), self._read):
-            self._number += 1
-            yield place, piece
+        for place, piece, is_note in split_pieces(iter(partial(self._file.read, BLOCK_BYTES), b""), self._read):
+            if not is_note:
+                self._number += 1
+                yield place, piece
             self._read = place + LENGTH_BYTES + len(piece)
         if self._file.tell() > self._read:
             self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
@@ -350,7 +351,14 @@ def _run_of_document(data: bytes) -> bytes:
 
 
 def split_messages(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, memoryview]]:
-    """Yield the place of each message and what stands behind its length, however the bytes are cut into blocks.
+    """Yield the place of each message and what stands behind its length; notes are passed over."""
+    for place, piece, is_note in split_pieces(blocks, begins):
+        if not is_note:
+            yield place, piece
+
+
+def split_pieces(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, memoryview, bool]]:
+    """Yield the place of each message or note, its content, and which it is, however the bytes are cut into blocks.
 
     begins: the place of the first byte. What is left at the end is no whole message and is left out.
     """
@@ -359,10 +367,11 @@ def split_messages(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, 
         data = rest + block
         at, end, view = 0, len(data), memoryview(data)
         while at + LENGTH_BYTES <= end:
-            upto = at + LENGTH_BYTES + length_at(data, at)[0]
+            size = length_at(data, at)[0]
+            upto = at + LENGTH_BYTES + (size & ~NOTE)
             if upto > end:
                 break
-            yield begins + at, view[at + LENGTH_BYTES : upto]
+            yield begins + at, view[at + LENGTH_BYTES : upto], bool(size & NOTE)
             at = upto
         rest, begins = data[at:], begins + at
 

@@ -33,8 +33,24 @@ _OWN = {MONITOR_LOCK: "the lock file of a monitor's history", UI_STATE: "what `l
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
+# Set in the length of a note: what a journal says of a run that goes on, and whoever reads the run passes over.
+NOTE = 1 << 31
 encode_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number").encode
 _pack = msgspec.msgpack.Encoder(enc_hook=pack_hook)
+
+
+class RunProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a run is; the notes of its journal."""
+
+    elapsed_ns: int
+    begun: int
+    done: int
+    failed: int = 0
+    warmup_done: int = 0
+    total: int | None = None  # requests; None: time ends it
+    duration_ns: int | None = None
+    stage: str | None = None
+    spent_nusd: int | None = None  # under a spend ceiling
 
 
 class NewFile:
@@ -206,7 +222,8 @@ def json_line(value: object) -> bytes:
 def message(value: object) -> bytes:
     """Return one message of a MessagePack run file, behind its length."""
     data = _pack.encode(value)
-    return len(data).to_bytes(4, "little") + data
+    mark = NOTE if isinstance(value, RunProgress) else 0
+    return (len(data) | mark).to_bytes(4, "little") + data
 
 
 def write_run(path: Path, info: RunInfo, records: Iterable[Record], *, force: bool = False) -> None:

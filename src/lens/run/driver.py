@@ -38,7 +38,7 @@ from lens.run.certificate import calibrated
 from lens.run.checks import check_config, is_shared
 from lens.run.early_end import EarlyEnd
 from lens.run.expectations import check_expected, judge_of
-from lens.run.journal import Journal, rescue
+from lens.run.journal import Journal, ProgressNotes, rescue
 from lens.run.log import log_outcome, log_plan
 from lens.run.outputs import Outputs, destinations
 from lens.run.pauses import PauseWatch
@@ -196,6 +196,10 @@ class _DrivenRun:
     async def carry_out(self, journal: Journal) -> Outcome:
         """Send everything; records go to the journal and the sinks."""
         self.journal = journal
+        if journal.path is not None:
+            staged = len(self.plan.stages) > 1
+            notes = ProgressNotes(journal, duration_ns=self.config.load.duration_ns, staged=staged)
+            self.sinks = (*self.sinks, notes)
         async with self._signals(self.stop):
             if self.plan.start_at_ns is not None:
                 await wait_until_near(self.plan.start_at_ns, self.stop)

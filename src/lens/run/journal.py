@@ -18,17 +18,21 @@ from threading import Event, Thread
 from lens.errors import FileError
 from lens.history.lean import packed_decoder
 from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
-from lens.history.write import JOURNAL, MAGIC, PARTIAL, create_beside, message, write_run
+from lens.history.write import JOURNAL, MAGIC, PARTIAL, RunProgress, create_beside, message, write_run
 from lens.metrics.buffer import gc_paused
 from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Run
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo
+from lens.orchestrator.run_state import RunState
 from lens.pricing import PriceBook
+from lens.run.sink import Sink
+from lens.units import NS_PER_S
 
 # What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
 GATHER_S = 0.01
 MOST_TOGETHER = 256
+NOTE_EVERY_NS = NS_PER_S
 
 
 class Journal:
@@ -44,7 +48,7 @@ class Journal:
         self.warning: str | None = None
         self.count = 0  # records that came
         self._first: Record | None = None
-        self._queue: SimpleQueue[RunInfo | Record | None] = SimpleQueue()
+        self._queue: SimpleQueue[RunInfo | Record | RunProgress | None] = SimpleQueue()
         self._ending = Event()
         self._kept: list[Record] = []
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
@@ -53,7 +57,7 @@ class Journal:
         self._thread: Thread | None = Thread(target=self._write_all, name="lens-journal", daemon=True)
         self._thread.start()
 
-    def add(self, item: RunInfo | Record) -> None:
+    def add(self, item: RunInfo | Record | RunProgress) -> None:
         """Queue an item for writing; costs the caller a microsecond."""
         if isinstance(item, Record):
             self._first = None if self.count else item
@@ -128,7 +132,7 @@ class Journal:
     def _write_all(self) -> None:
         self._write(MAGIC)
         self._records_at = self._whole
-        together: list[RunInfo | Record] = []
+        together: list[RunInfo | Record | RunProgress] = []
         while (item := self._queue.get()) is not None:
             together.append(item)
             if isinstance(item, RunInfo):
@@ -141,7 +145,7 @@ class Journal:
                 self._write_together(together)
         self._write_together(together)
 
-    def _write_together(self, items: list[RunInfo | Record]) -> None:
+    def _write_together(self, items: list[RunInfo | Record | RunProgress]) -> None:
         """Write items at once, and forget them; records that do not get to disk are kept."""
         encoded = []
         for item in items:
@@ -166,6 +170,36 @@ class Journal:
             return False
         self._whole += len(data)
         return True
+
+
+class ProgressNotes(Sink):
+    """Notes in the journal how far the run is, once a second: `lll ui` shows it, and nothing else is left of it."""
+
+    def __init__(self, journal: Journal, *, duration_ns: int | None = None, staged: bool = False) -> None:
+        """staged: the run has several stages, so that it is worth a word which it is in."""
+        self._journal, self._duration_ns, self._staged = journal, duration_ns, staged
+        self._next_ns = 0
+
+    def on_progress(self, state: RunState) -> None:
+        """Note it when it is time."""
+        elapsed_ns = state.elapsed_ns
+        at_ns = state.started_ns + elapsed_ns  # a search for a load begins several states
+        if at_ns < self._next_ns:
+            return
+        self._next_ns = at_ns + NOTE_EVERY_NS
+        self._journal.add(
+            RunProgress(
+                elapsed_ns=elapsed_ns,
+                begun=state.begun,
+                done=state.done,
+                failed=state.failed,
+                warmup_done=state.warmup_done,
+                total=state.total,
+                duration_ns=self._duration_ns,
+                stage=state.stage.name if self._staged and state.stage is not None else None,
+                spent_nusd=state.spent_nusd,
+            )
+        )
 
 
 def _open(beside: Path | None) -> tuple[int, Path | None]:

@@ -6,20 +6,24 @@ of the metrics. What is kept of it is a slice of time each, so that memory does 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from lens.columns import UNREADABLE
 from lens.history.lean import MISSING, listed_decoder, packed_decoder
-from lens.history.read import split_messages
-from lens.history.write import MAGIC
+from lens.history.read import LENGTH_BYTES, split_pieces
+from lens.history.write import MAGIC, RunProgress
 from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Column, Run
 from lens.metrics.distribution import percentile
 from lens.metrics.table import Table
+from lens.report.terminal import clean
 from lens.ui.folder import Entry
 from lens.units import NS_PER_S
 
@@ -28,6 +32,9 @@ SLICES = 300  # of time that are kept
 MOST_VALUES = 2000  # of a metric in a slice
 STEP_S = {"journal": 1, "monitor": 60, "run": 1}  # width of a slice
 PERCENTILES = (50, 95)
+# The figures beside the drawings are those of the newest requests and gaps, so that a change is seen.
+RECENT = {"ttft_ms": 200, "itl_ms": 2000}
+_decode_note = msgspec.msgpack.Decoder(RunProgress).decode
 
 
 class _Slice:
@@ -43,12 +50,7 @@ class _Slice:
         found: dict[str, float | None] = {
             "requests": self.requests / step_s, "failed": self.failed, "tokens": round(self.tokens / step_s, 2),
         }  # fmt: skip
-        for metric, values in self.values.items():
-            ordered = sorted(values)
-            for q in PERCENTILES:
-                name = f"{metric.removesuffix('_ms')}_p{q}_ms"
-                found[name] = round(percentile(ordered, q), 4) if ordered else None
-        return found
+        return found | _percentiles(self.values)
 
 
 class LiveRun:
@@ -64,6 +66,9 @@ class LiveRun:
         self._changed: set[int] = set()
         self.requests = self.failed = 0
         self.by_category: dict[str, int] = {}
+        self.tokens = 0.0
+        self.progress: RunProgress | None = None  # as the run last noted it
+        self._recent = {metric: deque[float](maxlen=most) for metric, most in RECENT.items()}
         self.behind = False  # more has been written than was read
 
     def update(self) -> bool:
@@ -91,9 +96,14 @@ class LiveRun:
         data = self._rest + data
         if self._packed:
             begins = len(MAGIC) if data.startswith(MAGIC) and self._at == len(data) else 0
-            pieces = list(split_messages((data[begins:],), begins))
-            end = pieces[-1][0] + 4 + len(pieces[-1][1]) if pieces else begins
-            found: list[Any] = [piece for _, piece in pieces]
+            found: list[Any] = []
+            end = begins
+            for place, piece, is_note in split_pieces((data[begins:],), begins):
+                end = place + LENGTH_BYTES + len(piece)
+                if is_note:
+                    self._take_note(piece)
+                else:
+                    found.append(piece)
         else:
             end = data.rfind(b"\n") + 1
             found = data[:end].splitlines()
@@ -103,6 +113,10 @@ class LiveRun:
                 yield self._decode(piece)
             except UNREADABLE:
                 continue
+
+    def _take_note(self, note: memoryview) -> None:
+        with suppress(*UNREADABLE):
+            self.progress = _decode_note(note)
 
     def _take(self, table: Table) -> None:
         """Add some requests to the slices that they belong to."""
@@ -119,6 +133,7 @@ class LiveRun:
         ends = self._slice_of(start + np.where(end == MISSING, 0, end))
         # Tokens count where their request ends: by their arrival the last slices would lack those of open requests.
         tokens = np.bincount(table.of, table.tokens, len(table))
+        self.tokens += float(tokens.sum())
         for number in np.unique(ends).tolist():
             self._slices.setdefault(number, _Slice())
             self._changed.add(number)
@@ -136,6 +151,7 @@ class LiveRun:
     def _add_values(self, metric: str, values: Column, slices: Column) -> None:
         known = ~np.isnan(values)
         values, slices = values[known], slices[known]
+        self._recent[metric].extend(values[-RECENT[metric] :].tolist())
         order = np.argsort(slices, kind="stable")
         numbers, first = np.unique(slices[order], return_index=True)
         for number, mine in zip(numbers.tolist(), np.split(values[order], first[1:]), strict=False):
@@ -158,9 +174,45 @@ class LiveRun:
             "requests": self.requests,
             "failed": self.failed,
             "categories": self.by_category,
+            "progress": self._progress(),
+            "recent": _percentiles(self._recent),
             "behind": self.behind,
             "slices": {number: self._slices[number].row(self.step_s) for number in shown},
         }
+
+    def _progress(self) -> dict[str, float | str | None] | None:
+        """Return what the run last noted of itself: how many are open, how far it is, its spend; None before that."""
+        now = self.progress
+        if now is None:
+            return None
+        share = now.done / now.total if now.total else None
+        if share is None and now.duration_ns:
+            share = now.elapsed_ns / now.duration_ns
+        seconds = now.elapsed_ns / NS_PER_S
+        return {
+            "open": now.begun - now.done,
+            "done": now.done,
+            "total": now.total,
+            "warmup": now.warmup_done,
+            "stage": clean(now.stage, 80) if now.stage else None,
+            "elapsed_s": round(seconds, 1),
+            "share": None if share is None else round(min(share, 1.0), 4),
+            "left_s": round(max(seconds / share - seconds, 0.0), 1) if share else None,
+            "requests_per_s": round(now.done / seconds, 3) if seconds else None,
+            "tokens_per_s": round(self.tokens / seconds, 2) if seconds else None,
+            "spent_usd": None if now.spent_nusd is None else now.spent_nusd / 1e9,
+        }
+
+
+def _percentiles(values: Mapping[str, Iterable[float]]) -> dict[str, float | None]:
+    """Return the percentiles of each metric by name: ttft_p50_ms; None where there is no value."""
+    found: dict[str, float | None] = {}
+    for metric, those in values.items():
+        ordered = sorted(those)
+        for q in PERCENTILES:
+            name = f"{metric.removesuffix('_ms')}_p{q}_ms"
+            found[name] = round(percentile(ordered, q), 4) if ordered else None
+    return found
 
 
 def _counted(slices: Column, weights: Column) -> Iterator[tuple[int, int, Any]]:

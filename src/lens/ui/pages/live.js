@@ -4,6 +4,7 @@ const LIVE_PLOTS = [
   ["Requests/s", "requests/s", [["requests", "requests/s"]]], ["Tokens/s", "tokens/s", [["tokens", "tokens/s"]], "of the requests that ended"],
   ["TTFT", "ms", [["ttft_p50_ms", "p50"], ["ttft_p95_ms", "p95"]]], ["ITL", "ms", [["itl_p50_ms", "p50"], ["itl_p95_ms", "p95"]]],
 ];
+const SILENT_S = 5; // a run notes every second how far it is
 function follow() {
   const source = new EventSource(address("/live"));
   source.onmessage = (event) => {
@@ -48,12 +49,31 @@ function liveCard(known) {
   const plots = LIVE_PLOTS.map(([title, unit, fields, note]) => make("div", { class: "card" }, figure(title, fields.length > 1 ? "solid p50, dashed p95" : note || "", (w) => livePlot(known, title, unit, fields, w), () => liveSheet(known, fields))));
   known.drawn = drawings.slice(before);
   known.show = () => {
-    const a = known.about, bad = Object.entries(a.categories).filter(([name]) => name !== "success").map(([name, n]) => `${int(n)} ${name}`).join(", ");
-    figures.replaceChildren(make("span", {}, make("b", {}, int(a.requests)), " ended"), make("span", { class: a.failed ? "worse" : "" }, `${int(a.failed)} failed${bad ? `: ${bad}` : ""}`),
-      make("span", {}, `last written ${num(a.age_s)} s ago`), a.behind ? make("span", {}, "still reading what was written before") : "");
+    figures.replaceChildren(...liveFigures(known.about));
   };
   known.node = make("div", { class: "live-run" }, make("header", {}, make("h3", {}, make("a", { href: runsHash([about.file]) }, about.file)), make("p", { class: "sub" }, [about.target, about.url, about.load].filter(Boolean).join(" · "))), figures, make("div", { class: "grid" }, ...plots));
   return known.node;
+}
+// The line of the terminal's live view: rate, open, done and failures first, then speed, latencies, how far it is, spend.
+function liveFigures(a) {
+  const said = (value, unit) => make("span", {}, make("b", {}, value), ` ${unit}`), p = a.progress, shown = [];
+  const bad = Object.entries(a.categories).filter(([name]) => name !== "success").map(([name, n]) => `${int(n)} ${name}`).join(", ");
+  if (p && p.requests_per_s !== null) shown.push(said(num(p.requests_per_s), "requests/s"));
+  if (p) shown.push(said(int(p.open), "open"));
+  const done = Math.max(a.requests, p ? p.done : 0);
+  shown.push(said(p && p.total ? `${int(done)}/${int(p.total)}` : int(done), "done"));
+  shown.push(make("span", { class: a.failed ? "worse" : "" }, make("b", {}, int(a.failed)), ` failed${bad ? `: ${bad}` : ""}`));
+  if (p && p.tokens_per_s) shown.push(said(num(p.tokens_per_s), "tokens/s"));
+  for (const [name, metric] of [["TTFT", "ttft"], ["ITL", "itl"]]) {
+    const p50 = a.recent[`${metric}_p50_ms`];
+    if (p50 !== null) shown.push(make("span", { title: "of the newest requests" }, `${name} p50 `, make("b", {}, time(p50)), " p95 ", make("b", {}, time(a.recent[`${metric}_p95_ms`]))));
+  }
+  if (p) shown.push(make("span", {}, `${p.stage ? `${p.stage}, ` : ""}${int(p.elapsed_s)} s${p.left_s !== null ? `, ${int(p.left_s)} s left` : ""}`));
+  if (p && p.spent_usd !== null) shown.push(said(`$${p.spent_usd.toFixed(4)}`, "spent"));
+  if (!p || a.age_s > SILENT_S) shown.push(make("span", { class: p ? "worse" : "" }, `last written ${num(a.age_s)} s ago`));
+  if (a.behind) shown.push(make("span", {}, "still reading what was written before"));
+  if (p && p.share !== null) shown.push(make("progress", { max: 1, value: p.share, "aria-label": `${Math.round(p.share * 100)} % done` }));
+  return shown;
 }
 function livePlot(known, title, unitName, fields, width) {
   // The last slice is not over yet: a part of a second would look like a fall.
