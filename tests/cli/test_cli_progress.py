@@ -48,6 +48,16 @@ def test_plain_lines_come_every_ten_seconds(capsys):
     assert [line.split("  ")[3] for line in capsys.readouterr().err.splitlines()] == ["10 s", "20 s"]
 
 
+def test_a_clock_that_begins_again_is_followed(capsys):
+    progress = Progress(live=False)
+    for second in (0, 15, 30, 0, 12):
+        progress.on_record(record((100, 110, 120), usage=Usage(output_tokens=3)))
+        progress.on_progress(state(done=1, seconds=second))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[3] for line in lines] == ["15 s", "30 s", "12 s"]
+    assert "  0 tokens/s" in lines[2], "3 tokens of the first second of it are not counted again"
+
+
 @pytest.fixture
 def busy():
     """A run of 65 s that answers one request a second, and four a second in its last five."""

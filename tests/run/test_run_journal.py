@@ -11,12 +11,9 @@ from handmade import INFO, failed_record, full_record, record
 from waiting import HANG_S
 
 from lens.errors import FileError
-from lens.history.read import read_run, split_pieces
-from lens.history.write import JOURNAL, MAGIC, RunProgress
-from lens.orchestrator.run_state import RunState
-from lens.pricing import PriceBook
-from lens.run.journal import Journal, ProgressNotes, rescue
-from lens.units import NS_PER_S
+from lens.history.read import read_run
+from lens.history.write import JOURNAL
+from lens.run.journal import Journal, rescue
 
 RECORDS = [full_record(), failed_record("the peer closed the connection"), record((1, 2, 3), index=2)]
 
@@ -49,31 +46,6 @@ def test_records_are_read_back_in_the_order_in_which_they_ended(tmp_path, monkey
         journal.add(item)
     journal.close(complete=True)
     assert list(journal.records()) == RECORDS == list(journal.records())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_notes_are_passed_over_by_whoever_reads_the_run(tmp_path):
-    journal = Journal(tmp_path / "run.json")
-    notes = ProgressNotes(journal, duration_ns=30 * NS_PER_S)
-    state = RunState(7)
-    journal.add(INFO)
-    for item in RECORDS:
-        notes.on_progress(state)  # the first of them notes it: there is one a second
-        journal.add(item)
-        state.begun = 3
-    state.started_ns -= 2 * NS_PER_S
-    notes._next_ns -= 2 * NS_PER_S
-    notes.on_progress(state)
-    journal.finish()
-    assert list(journal.records()) == RECORDS
-    assert len(journal.table(INFO, PriceBook())) == len(RECORDS)
-    run = read_run(journal.path)
-    assert (run.info, run.records, run.warnings) == (INFO, RECORDS, ())
-    data = journal.path.read_bytes()
-    pieces = split_pieces([data[len(MAGIC) :]], len(MAGIC))
-    said = [msgspec.msgpack.decode(piece, type=RunProgress) for _, piece, is_note in pieces if is_note]
-    assert [(one.begun, one.total, one.duration_ns) for one in said] == [(0, 7, 30 * NS_PER_S), (3, 7, 30 * NS_PER_S)]
-    journal.close(complete=True)
     assert list(tmp_path.iterdir()) == []
 
 

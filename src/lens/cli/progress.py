@@ -41,6 +41,7 @@ class Progress(Sink):
         self._live, self._duration_ns = live, duration_ns
         self._every_ns = LIVE_EVERY_NS if live else PLAIN_EVERY_NS
         self._next_ns = self._every_ns if not live else 0
+        self._seen_ns = 0
         self._color = live and not os.environ.get("NO_COLOR")
         self._fine = has_blocks()
         self._ttft_ms: deque[float] = deque(maxlen=RECENT)
@@ -64,6 +65,9 @@ class Progress(Sink):
     def on_progress(self, state: RunState) -> None:
         """Draw when it is time."""
         elapsed_ns = state.elapsed_ns
+        if elapsed_ns < self._seen_ns:
+            self._begin_again()
+        self._seen_ns = elapsed_ns
         second = elapsed_ns // NS_PER_S
         self._done_by_second[second] = state.done
         self._done_by_second.pop(second - MINUTE_S - 1, None)
@@ -76,6 +80,13 @@ class Progress(Sink):
         else:
             sys.stderr.write(f"lll: {self.line(state, elapsed_ns)}\n")
             sys.stderr.flush()
+
+    def _begin_again(self) -> None:
+        """Count from zero: a search for a load tries the next one, with a clock of its own."""
+        self._next_ns = 0 if self._live else self._every_ns
+        self._tokens = 0
+        self._errors.clear()
+        self._done_by_second.clear()
 
     def line(self, state: RunState, elapsed_ns: int) -> str:
         """Return everything in one line, the most wanted first."""

@@ -38,8 +38,9 @@ from lens.run.certificate import calibrated
 from lens.run.checks import check_config, is_shared
 from lens.run.early_end import EarlyEnd
 from lens.run.expectations import check_expected, judge_of
-from lens.run.journal import Journal, ProgressNotes, rescue
+from lens.run.journal import Journal, rescue
 from lens.run.log import log_outcome, log_plan
+from lens.run.notes import ProgressNotes
 from lens.run.outputs import Outputs, destinations
 from lens.run.pauses import PauseWatch
 from lens.run.pushes import push_all, pushes_of_exports

@@ -24,15 +24,11 @@ from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Run
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo
-from lens.orchestrator.run_state import RunState
 from lens.pricing import PriceBook
-from lens.run.sink import Sink
-from lens.units import NS_PER_S
 
 # What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
 GATHER_S = 0.01
 MOST_TOGETHER = 256
-NOTE_EVERY_NS = NS_PER_S
 
 
 class Journal:
@@ -170,36 +166,6 @@ class Journal:
             return False
         self._whole += len(data)
         return True
-
-
-class ProgressNotes(Sink):
-    """Notes in the journal how far the run is, once a second: `lll ui` shows it, and nothing else is left of it."""
-
-    def __init__(self, journal: Journal, *, duration_ns: int | None = None, staged: bool = False) -> None:
-        """staged: the run has several stages, so that it is worth a word which it is in."""
-        self._journal, self._duration_ns, self._staged = journal, duration_ns, staged
-        self._next_ns = 0
-
-    def on_progress(self, state: RunState) -> None:
-        """Note it when it is time."""
-        elapsed_ns = state.elapsed_ns
-        at_ns = state.started_ns + elapsed_ns  # a search for a load begins several states
-        if at_ns < self._next_ns:
-            return
-        self._next_ns = at_ns + NOTE_EVERY_NS
-        self._journal.add(
-            RunProgress(
-                elapsed_ns=elapsed_ns,
-                begun=state.begun,
-                done=state.done,
-                failed=state.failed,
-                warmup_done=state.warmup_done,
-                total=state.total,
-                duration_ns=self._duration_ns,
-                stage=state.stage.name if self._staged and state.stage is not None else None,
-                spent_nusd=state.spent_nusd,
-            )
-        )
 
 
 def _open(beside: Path | None) -> tuple[int, Path | None]:

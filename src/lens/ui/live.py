@@ -116,7 +116,10 @@ class LiveRun:
 
     def _take_note(self, note: memoryview) -> None:
         with suppress(*UNREADABLE):
-            self.progress = _decode_note(note)
+            now = _decode_note(note)
+            if self.progress is not None and now.elapsed_ns < self.progress.elapsed_ns:
+                self.tokens = 0.0  # a search for a load tries the next one
+            self.progress = now
 
     def _take(self, table: Table) -> None:
         """Add some requests to the slices that they belong to."""
