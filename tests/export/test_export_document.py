@@ -46,6 +46,22 @@ def test_a_run_has_what_its_page_shows():
     assert "comparisons" not in document
 
 
+def test_a_run_of_several_loads_has_each_with_its_figures_and_says_that_its_own_pool_them():
+    records = [record((100.0 * (1 + i // 40), 520.0), index=i, stage=f"{i // 40}/s") for i in range(80)]
+    table = table_of(records, INFO, BOOK)
+    export = open_export(format_named("json"), INFO, BOOK)
+    document = json.loads(b"".join(export.write(table, INFO, summarize(table, INFO))))
+    assert document["pooled_stages"] == ["0/s", "1/s"]
+    assert list(document).index("pooled_stages") < list(document).index("ttft_stats")
+    assert document["ttft_stats"]["mean"] == 150
+    stages = [(one["name"], one["requests"], one["stats"]["ttft_ms"]["mean"]) for one in document["stages"]]
+    assert stages == [("0/s", 40, 100), ("1/s", 40, 200)]
+    assert document["stages"][1]["stats"]["ttft_ms"]["intervals"]["mean"]["low"] == 200
+    alone = table.take(np.arange(40))
+    document = json.loads(b"".join(export.write(alone, INFO, summarize(alone, INFO))))
+    assert document["pooled_stages"] is None
+
+
 def test_a_run_of_several_targets_has_each_with_its_figures_and_how_they_compare():
     two = msgspec.structs.replace(INFO, targets=INFO.targets[:1] * 2)
     records = [

@@ -36,7 +36,9 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
     for name in ("test_config", "start_time", "end_time", "requests"):  # of a run; each request is written by itself
         del totals[name]
     named = ("ttft_ms", "itl_ms", "total_latency_ms")
+    stages = [stage.name for stage in summary.stages]
     return {
+        "pooled_stages": stages if len(stages) > 1 else None,  # which all that follows is of, together
         **totals,
         "interrupted_requests": summary.interrupted,
         "window_s": summary.window_s,
@@ -49,7 +51,7 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
         "estimated_costs": summary.estimated_costs,
         "uncounted": summary.uncounted,
         "examples": summary.examples,
-        "stats": {name: _stats(d) for name, d in summary.distributions.items()},
+        "stats": stats_of(summary.distributions),
         "server_timing_stats": {name: _stats(d) for name, d in summary.server_timing_ms.items()},
         "coalesced_share": summary.coalesced_share,
         "token_evidence": summary.token_evidence,
@@ -59,7 +61,7 @@ def summary_fields(summary: Summary) -> dict[str, Any]:
         "sessions_per_second": summary.sessions_per_second,
         "session_success_rate": summary.session_success_rate,
         "goodput_sessions_per_second": summary.goodput_sessions_per_second,
-        "stages": summary.stages,  # the statistics are those of all of them together
+        "stages": summary.stages,
         "cold_start": summary.cold_start,
         "gpu_cost": summary.gpu_cost or None,
         "notes": summary.notes,
@@ -76,6 +78,11 @@ def _goodput(summary: Summary) -> dict[str, Any] | None:
         "share": summary.good / summary.requests if summary.requests else None,
         "requests_per_second": summary.goodput_rps,
     }
+
+
+def stats_of(spread: Mapping[str, Distribution]) -> dict[str, Any]:
+    """Return the statistics of each metric as a JSON object."""
+    return {name: _stats(found) for name, found in spread.items()}
 
 
 def _stats(found: Distribution | None) -> dict[str, Any] | None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from lens.export.document import document_field, document_pieces, summary_fields
+from lens.export.document import document_field, document_pieces, stats_of, summary_fields
 from lens.export.request_json import encode_requests
 from lens.history.write import encode_json
+from lens.metrics.stages import stage_tables
+from lens.metrics.summarize import distributions
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
@@ -38,11 +40,24 @@ class JsonDocument:
 def document_of_run(info: RunInfo, summary: Summary, table: Table | None = None) -> dict[str, Any]:
     """Return what a run comes to, by the names in the document: totals, then statistics, then the run's header.
 
-    table: its requests; of a run of several targets each has its figures then, and how it compares with the first.
+    table: its requests; of a run of several stages each has its statistics then, and of several targets its figures,
+    and how it compares with the first.
     """
     of_run = {"test_config": info.config, "start_time": info.started_at, "end_time": info.ended_at}
     several = {} if table is None or len(info.targets) < 2 else _targets(table, len(info.targets))
-    return {**of_run, **summary_fields(summary), **several, "run": info}
+    fields = {**of_run, **summary_fields(summary), **several}
+    if table is not None and len(summary.stages) > 1:
+        fields["stages"] = _stages(table, summary)
+    return {**fields, "run": info}
+
+
+def _stages(table: Table, summary: Summary) -> list[dict[str, Any]]:
+    """Return the row of each stage with the statistics of its requests."""
+    tables = stage_tables(table)
+    return [
+        {**msgspec.to_builtins(row), "stats": stats_of(distributions(one))}
+        for row, one in zip(summary.stages, tables, strict=True)
+    ]
 
 
 def _targets(table: Table, targets: int) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.distribution import percentile
 from lens.metrics.table import Table
-from lens.units import NS_PER_MS, NS_PER_S
+from lens.metrics.windows import rates_of, stage_window
+from lens.units import NS_PER_MS
 
 # A schedule that falls behind by more than this share was not kept.
 KEPT = 0.995
@@ -53,31 +54,35 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def stage_rows(table: Table) -> tuple[StageRow, ...]:
     """Return a row a stage, in the order in which they began; requests of warm-up do not count."""
+    return tuple(map(_row, stage_tables(table)))
+
+
+def stage_tables(table: Table) -> list[Table]:
+    """Return the requests of each stage, in the order of `stage_rows`."""
     ordered = table.measured().started()
-    return tuple([_row(ordered.take(rows)) for rows in ordered.grouped(ordered.codes("stage").codes)])
+    return [ordered.take(rows) for rows in ordered.grouped(ordered.codes("stage").codes)]
 
 
 def _row(table: Table) -> StageRow:
-    success, starts, end = table.success, table.column("start"), table.stamp("end")
+    success = table.success
     ttfts, gaps, lags = (table.values(name) for name in ("ttft_ms", "itl_ms", "schedule_lag_us"))
     for values in (ttfts, gaps, lags):
         values.sort()
-    ended = end != MISSING
-    window_s = (int((starts + end)[ended].max()) - int(starts[0])) / NS_PER_S if ended.any() else 0.0
+    window_s, busy_s = stage_window(table)
     tokens = table.usage("output_tokens")[success]
     tokens = tokens[~np.isnan(tokens)]
     stage = table.codes("stage")
     # In a closed loop of sessions only later turns have a time of their own: that of answers and pauses, no rate.
-    asked_per_s = _rate(table, "intended") if (table.stamp("intended") != MISSING).all() else None
-    wave, wave_ms = _first_wave(table) if asked_per_s is None else (None, None)
+    rates = rates_of(table)
+    wave, wave_ms = _first_wave(table) if rates.asked is None else (None, None)
     return StageRow(
         name=stage.values[stage.codes[0]] if stage.codes[0] >= 0 else "",
         requests=len(table),
         failed=len(table) - int(success.sum()),
-        asked_per_s=asked_per_s,
-        sent_per_s=_rate(table, "send_start") if len(lags) else None,
+        asked_per_s=rates.asked,
+        sent_per_s=rates.sent if len(lags) else None,
         answered_per_s=int(success.sum()) / window_s if window_s else None,
-        open_mean=int(end[ended].sum()) / NS_PER_S / window_s if window_s else None,
+        open_mean=busy_s / window_s if window_s else None,
         ttft_p50_ms=percentile(ttfts, 50) if len(ttfts) else None,
         ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= LEAST_P95 else None,
         itl_p50_ms=percentile(gaps, 50) if len(gaps) else None,
@@ -100,18 +105,6 @@ def _first_wave(table: Table) -> tuple[int | None, float | None]:
     if len(sends) < 2:
         return None, None
     return len(sends), int(sends.max() - sends.min()) / NS_PER_MS
-
-
-def _rate(table: Table, name: str) -> float | None:
-    """Return stamps a second between the first and the last; None where they are unknown or all at once."""
-    after = table.stamp(name)
-    if name == "send_start":  # of a retry that of its first attempt, which began at its time
-        first = table.stamp("intended")
-        after = np.where((table.column("tries") > 0) & (first != MISSING), first, after)
-    known = (table.column("start") + after)[after != MISSING]
-    if len(known) < 2 or known.max() == known.min():
-        return None
-    return (len(known) - 1) * NS_PER_S / int(known.max() - known.min())
 
 
 def pacing_warnings(rows: Sequence[StageRow]) -> tuple[str, ...]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Context, Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from lens.arrays.dispatch import np
-from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.builder import table_of, table_of_stream
 from lens.metrics.cold_start import cold_start
@@ -29,14 +28,12 @@ from lens.metrics.stages import pacing_warnings, stage_rows
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.metrics.token_counts import EVIDENCE
+from lens.metrics.windows import window_of
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
-from lens.units import NS_PER_S
 
 # An answer of more tokens than this that came in one event was not streamed.
 PIECE_TOKENS = 5
-# Starts of a constant rate are rounded to nanoseconds; gaps that differ more are no constant rate.
-EVEN_NS = 1000
 # Digits of a cost per request, which is a quotient; more are noise.
 _EACH = Context(prec=12)
 # What people decide by: these get intervals.
@@ -72,44 +69,6 @@ def summarize(
         warnings = (*pacing_warnings(rows), *warnings)  # a client that was overloaded is named first
         found = msgspec.structs.replace(found, stages=rows, cold_start=cold_start(measured) or None)
     return msgspec.structs.replace(found, warnings=warnings)
-
-
-class Window(NamedTuple):
-    """From the first start to the end of the last request or of the schedule, and the sum of all latencies.
-
-    Of several runs their sums.
-    """
-
-    window_s: float | None
-    busy_s: float
-
-
-def window_of(table: Table) -> Window:
-    """Return the window of the requests of a table."""
-    window_ns = busy_ns = 0
-    for _, run in table.by_run():
-        start, end = run.column("start"), run.stamp("end")
-        ended = end != MISSING
-        if ended.any():
-            window_ns += max(int((start + end)[ended].max()) - int(start.min()), _scheduled_ns(run), 0)
-            busy_ns += int(end[ended].sum())
-    return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S)
-
-
-def _scheduled_ns(run: Table) -> int:
-    """Return how long a schedule of equal gaps lasts, the gap behind its last start included; 0 for any other run.
-
-    Few requests at a rate would seem to come faster than they do: n of them have n - 1 gaps between them.
-    """
-    offsets = run.stamp("intended")
-    if len(run) < 2 or (offsets == MISSING).any():
-        return 0
-    starts = np.sort(run.column("start") + offsets)
-    gaps = np.diff(starts)
-    gap = int(np.median(gaps))
-    if gap <= 0 or int(np.abs(gaps - gap).max()) > EVEN_NS:
-        return 0
-    return int(starts[-1] - starts[0]) + gap
 
 
 def distributions(

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lens.metrics.distribution import distribution
-from lens.metrics.summarize import window_of
 from lens.metrics.table import Table
+from lens.metrics.windows import stage_window
 
 
 class Point(NamedTuple):
@@ -36,7 +36,7 @@ class Point(NamedTuple):
 def point_of(name: str, table: Table) -> Point:
     """Return a stage, of which these are the requests, as a point."""
     good = table.success
-    window_s, busy_s = window_of(table)
+    window_s, busy_s = stage_window(table)
     told = table.usage("output_tokens")[good]
     told = told[~np.isnan(told)]
     tokens = float(told.sum()) if len(told) else None

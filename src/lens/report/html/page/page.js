@@ -49,8 +49,9 @@ function head() {
 function build() {
   const legendOf = () => seriesLegend();
   const measured = DATA.series.length > 0;
+  const pooled = DATA.series.some((s) => s.stages.length) ? " The values are of all stages of a run together; Load has each of them." : "";
   const parts = !measured ? [section("runs", "Runs", "No request was measured.", runCards())] : [
-    section("figures", "Figures", "Percentiles are nearest rank: measured values. An underlined value has a 95 % confidence interval: point at it, tap it, or go there with Tab and the arrow keys.",
+    section("figures", "Figures", "Percentiles are nearest rank: measured values. An underlined value has a 95 % confidence interval: point at it, tap it, or go there with Tab and the arrow keys." + pooled,
       [several ? sideBySide() : tiles(DATA.series[0]), figuresTable()]),
     section("comparison", "Comparison", "A shift is worse or better only where chance alone would rarely make it, all comparisons corrected together.", comparisonCards()),
     section("load", "Load", "Each step of the sweep at its measured load; the knee is where throughput divided by latency is greatest.", loadCards() && [legendOf(), ...loadCards()]),
