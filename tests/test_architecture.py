@@ -35,7 +35,7 @@ FLOORS = (
     {"config", "plugins", "server"},
     {"errors", "wire"},
     {"_core", "arrays", "columns", "model", "parsing", "secrets", "units", "_version"},
-    {"clocks"},
+    {"clocks", "patterns"},
     {"simulator"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(FLOORS)) for room in rooms}

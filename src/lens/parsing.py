@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from lens.patterns import lazy_pattern
+
 # Levels of tables and lists. The deepest file we know of, a prompt with a tool's JSON schema, has about 20.
 MAX_DEPTH = 100
 # Values that aliases of one YAML document may stand for, counting those inside of what they name.
@@ -19,12 +21,12 @@ MAX_ALIASED = 100_000
 
 TOO_DEEP = f"tables and lists are nested too deeply: at most {MAX_DEPTH} levels"
 # A string or a comment of TOML, also one without its end; what is left has only brackets, keys and plain values.
-_TOML_TEXT = re.compile(
+_TOML_TEXT = lazy_pattern(
     r'"""(?:\\.|[^\\])*?(?:"""|\Z)|' r"'''.*?(?:'''|\Z)|" r'"(?:\\[^\n]|[^"\\\n])*"?|' r"'[^'\n]*'?|" r"#[^\n]*",
     re.DOTALL,
 )
 # The parser's time grows with the square of a dotted key's parts.
-_LONG_KEY = re.compile(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_DEPTH}}}")
+_LONG_KEY = lazy_pattern(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_DEPTH}}}")
 
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.

@@ -11,16 +11,18 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, unquote
 
+from lens.patterns import lazy_pattern
+
 MASK = "***"
 # Shorter values would mask innocent text.
 SHORTEST = 6
 _NAMES = r"auth|key|token|secret|cookie|password|credential"
-_SENSITIVE = re.compile(_NAMES, re.IGNORECASE)
+_SENSITIVE = lazy_pattern(_NAMES, re.IGNORECASE)
 # InfluxDB's password in a query: https://docs.influxdata.com/influxdb/v1/tools/api/#query-string-parameters-2
 # and the names under which signed addresses carry their signature.
 _PASSWORD_PARAMETERS = frozenset(("p", "sig", "signature", "x-amz-signature", "code"))
 # Keys of the providers we know begin like this; the last resort, behind what is remembered.
-_LOOKS_SECRET = re.compile(
+_LOOKS_SECRET = lazy_pattern(
     r"\b(sk[-_]|AIza|key-(?=[\w-]{0,200}\d))[\w\-*.]{5,}[\w\-*]"
     r"|\b((?:pk|rk|gsk|xai|nvapi|hf|r8|pplx|fw|csk)[-_])[\w\-*.]{7,}[\w\-*]"
     r"|(\bBearer\s+)[^\s'\",]+"
@@ -30,15 +32,15 @@ _LOOKS_SECRET = re.compile(
 )
 # What starts a command of GitHub's and GitLab's, Azure's and TeamCity's runners: "::error ...::", "##[error]",
 # "##vso[", "##teamcity["; a wrapped line may begin with any word.
-_RUNNER_COMMAND = re.compile(r"::(?=[A-Za-z][\w-]*(?:\s[^:]*)?::)|##(?=(?:vso|teamcity)?\[)")
-_MARK = re.compile("::|##")
-_HOST_AND_PORT = re.compile(r"(\[[^]]*]|[^:]*)(:\d*)?")
+_RUNNER_COMMAND = lazy_pattern(r"::(?=[A-Za-z][\w-]*(?:\s[^:]*)?::)|##(?=(?:vso|teamcity)?\[)")
+_MARK = lazy_pattern("::|##")
+_HOST_AND_PORT = lazy_pattern(r"(\[[^]]*]|[^:]*)(:\d*)?")
 # What people write where a server wants no key; to mask these would mask innocent text.
 _PLACEHOLDERS = frozenset(("ollama", "unused", "not-needed", "notneeded", "lm-studio", "placeholder", "no-key"))
 # Access tokens are renewed each hour for as long as a monitor runs; the oldest are forgotten.
 MOST_KNOWN = 256
 # Names of settings and body fields that hold a secret whatever they hold; "max_tokens" and "cache_key" do not.
-_HOLDS_SECRET = re.compile(
+_HOLDS_SECRET = lazy_pattern(
     r"(.*[-_.])?(api[-_]?keys?|apikey|secrets?|secret[-_]?key|access[-_]?key|private[-_]?key|password|passwd"
     r"|credentials?|auth|authorization|token|bearer|(access|auth|api|session|refresh|id|bearer|user)[-_]?token)",
     re.IGNORECASE,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from lens.patterns import lazy_pattern
+
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -18,7 +20,7 @@ _UNIT_NS = {
     "h": 3600 * NS_PER_S,
     "d": 86400 * NS_PER_S,
 }
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)")
+_PART = lazy_pattern(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)")
 
 
 def ms(ns: int | float) -> float:

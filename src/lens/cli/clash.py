@@ -7,8 +7,10 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from lens.patterns import lazy_pattern
+
 # The folder of metadata that pip leaves beside the package of the distribution "lens".
-_OTHER = re.compile(r"lens-[^-]+\.(dist|egg)-info", re.IGNORECASE)
+_OTHER = lazy_pattern(r"lens-[^-]+\.(dist|egg)-info", re.IGNORECASE)
 
 
 def other_distribution(folder: Path) -> str | None:

@@ -9,7 +9,6 @@ that a command hands over what was said without naming each option again.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,16 @@ import click
 from click.core import ParameterSource
 
 from lens.errors import ConfigError
+from lens.patterns import lazy_pattern
 from lens.secrets import remember_secret
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 # ttft:200, e2el:1s
-_LIMIT = re.compile(r"[A-Za-z_]\w*(?::|<=|>=|=)[\d.]+\w*")
+_LIMIT = lazy_pattern(r"[A-Za-z_]\w*(?::|<=|>=|=)[\d.]+\w*")
 # What may follow a threshold.
-_ABORT = re.compile(r"abort(=\S+)?")
+_ABORT = lazy_pattern(r"abort(=\S+)?")
 
 
 class Option(click.Option):

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from lens.cli.echo import echo
 from lens.errors import ConfigError
+from lens.patterns import lazy_pattern
 
 if TYPE_CHECKING:
     from lens.cli.settings import Settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object] | click.Command)
 # http://host, host:8000/v1, 10.0.0.7:8000: what is no command's name and no file's.
-_ADDRESS = re.compile(r"https?://.*|(\[[0-9a-fA-F:.]+\]|[\w-]+(\.[\w-]+)*):\d+(/.*)?", re.IGNORECASE)
+_ADDRESS = lazy_pattern(r"https?://.*|(\[[0-9a-fA-F:.]+\]|[\w-]+(\.[\w-]+)*):\d+(/.*)?", re.IGNORECASE)
 
 
 # How long an address that has given no answer yet may take to connect, where nobody says it.

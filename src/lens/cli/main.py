@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and is_address(args[0]):
+        if args and args[0] not in COMMANDS and is_address(args[0]):
             args = ["profile", *args]  # the address of an endpoint alone
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             hint = did_you_mean(args[0], COMMANDS, otherwise=f"there are {', '.join(COMMANDS)}")

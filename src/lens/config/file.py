@@ -26,6 +26,7 @@ from lens.config.settings import (
 )
 from lens.errors import ConfigError, FileError, did_you_mean
 from lens.parsing import decode_text, parse_json, parse_toml, parse_yaml
+from lens.patterns import lazy_pattern
 from lens.units import parse_duration_ns, parse_rate_per_s
 
 # Names of the short sections, and the settings that they stand for.
@@ -53,8 +54,8 @@ SECTIONS: dict[str, type[Section]] = {
 FILE_SECTIONS = (*SECTIONS, "profile", "providers", "targets", "test_pattern", "export", "thresholds", "monitoring",
                   "labels", "custom")  # fmt: skip
 # ConstantRate is constant_rate.
-_WORD_END = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_WORD_END = lazy_pattern(r"(?<=[a-z])(?=[A-Z])")
+_VARIABLE = lazy_pattern(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def read_tree(path: Path, environ: Mapping[str, str]) -> Tree:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from lens.config.settings import RunConfig, TargetConfig
+from lens.patterns import lazy_pattern
 from lens.secrets import (
     MASK,
     bare_url,
@@ -18,7 +18,7 @@ from lens.secrets import (
     remember_url,
 )
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_URL = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 # Tables whose fields a user names; there a name says whether a value is a secret.
 _FREE = frozenset({"extra_body", "custom"})
 

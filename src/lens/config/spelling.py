@@ -25,12 +25,13 @@ from lens.config.settings import (
     TargetConfig,
 )
 from lens.errors import ConfigError, LensError, did_you_mean
+from lens.patterns import lazy_pattern
 from lens.units import parse_duration_ns, parse_rate_per_s
 
 SectionT = TypeVar("SectionT", bound=Section)
 # An option in a message, with the value that it is shown with (a quoted text, a number, or a place for one) and the
 # setting that it names in brackets.
-_OPTION = re.compile(
+_OPTION = lazy_pattern(
     r"(?<![\w-])(-[nc]\b|--[a-z][a-z0-9-]*)"
     r"(?: ('[^']*'|in=[^\s;)]+|(?:constant|poisson|gamma|reuse|fresh|both|ray)\b|[A-Z0-9][^\s,;:)]*))?"
     r"(?: \([a-z]+\.[a-z_]+\))?"

@@ -16,14 +16,15 @@ import msgspec
 
 from lens.errors import ConfigError
 from lens.model import Target
+from lens.patterns import lazy_pattern
 
 Tree = dict[str, Any]
 FORM = "NAME=provider:model@URL"
 # A name, and what is behind its "="; a URL has its own "=" only behind "://" or "?".
-_NAMED = re.compile(r"\s*(?P<name>[^=:/@?\s][^=:/@?]*?)\s*=\s*(?P<rest>.*)", re.DOTALL)
-_ADDRESS = re.compile(r"(?:^|@)(?P<url>https?://.*)", re.IGNORECASE | re.DOTALL)
+_NAMED = lazy_pattern(r"\s*(?P<name>[^=:/@?\s][^=:/@?]*?)\s*=\s*(?P<rest>.*)", re.DOTALL)
+_ADDRESS = lazy_pattern(r"(?:^|@)(?P<url>https?://.*)", re.IGNORECASE | re.DOTALL)
 # What looks like an address without its scheme: a port or a path behind the last "@".
-_BARE_ADDRESS = re.compile(r"@(\[[^\]]+\]|[\w.-]+)(:\d+|/)")
+_BARE_ADDRESS = lazy_pattern(r"@(\[[^\]]+\]|[\w.-]+)(:\d+|/)")
 
 
 def is_address(text: str) -> bool:

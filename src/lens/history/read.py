@@ -6,7 +6,6 @@ What was cut off can be read up to the cut; what cannot be read is told in a war
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
@@ -21,13 +20,14 @@ from lens.errors import FileError
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
 from lens.history.write import MAGIC, NOTE, own_file
 from lens.model import SCHEMA, Record, RunInfo
+from lens.patterns import lazy_pattern
 
 # Read at a time from a MessagePack file.
 BLOCK_BYTES = 1 << 20
 PARQUET = b"PAR1"
 MOST_HEADER = 1 << 20  # bytes of a header
 MOST_DOCUMENT = 64 << 20  # bytes of a JSON document whose header is looked for
-_DOCUMENT = re.compile(rb'\{\s*"run"\s*:')  # how a JSON export begins
+_DOCUMENT = lazy_pattern(rb'\{\s*"run"\s*:')  # how a JSON export begins
 _LENGTH = struct.Struct("<I")  # before each message
 LENGTH_BYTES, length_at = _LENGTH.size, _LENGTH.unpack_from
 

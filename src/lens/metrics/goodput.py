@@ -17,8 +17,9 @@ from lens.errors import ConfigError, did_you_mean
 from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS, metric_named
 from lens.metrics.table import Table
+from lens.patterns import lazy_pattern
 
-_FORM = re.compile(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
+_FORM = lazy_pattern(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
 _UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _OF_CALLS = "tool_"  # of a request: of its first, its last or its slowest call
 _PACE = ("tpot_ms", "itl_ms", "inter_chunk_ms")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,13 +22,14 @@ from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, Tool
 from lens.orchestrator.plan import Slot
 from lens.orchestrator.plan_target import PlanTarget
 from lens.orchestrator.text_marks import text_marks
+from lens.patterns import lazy_pattern
 from lens.secrets import is_known_in, mask_known, mask_secrets
 from lens.units import NS_PER_S, NS_PER_US
 from lens.wire import Exchange, Prompt, Reading, WireRequest
 
 S = TypeVar("S", bound=msgspec.Struct)
 _encode = msgspec.json.Encoder().encode
-_NUMBER = re.compile(r"[0-9]+")
+_NUMBER = lazy_pattern(r"[0-9]+")
 _random = random.Random()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)  # else a child would name its requests as its parent does

@@ -8,9 +8,9 @@ differently so that a prefix cache cannot answer for the model, unless a shared 
 from __future__ import annotations
 
 import random
-import re
 
 from lens.errors import ConfigError
+from lens.patterns import lazy_pattern
 
 # Common words that are one token, with the space before them, in the vocabularies of today.
 _COMMON = (
@@ -27,7 +27,7 @@ _NUMBERS = bytes([byte >> 8 - len(WORDS).bit_length() for byte in range(256)])
 _NO_NUMBERS = bytes([byte for byte, number in enumerate(_NUMBERS) if number >= len(WORDS)])
 # No model reads more; a longer prompt is a slip of the hand.
 MOST_WORDS = 4_000_000
-_RANGE = re.compile(r"(\d+)(?:-(\d+)|:(\d+))?")
+_RANGE = lazy_pattern(r"(\d+)(?:-(\d+)|:(\d+))?")
 # The standard scenario of Anyscale's LLMPerf: 550 tokens in, 150 out.
 PRESETS = {"standard": ("550", "150")}
 

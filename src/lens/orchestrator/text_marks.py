@@ -6,18 +6,18 @@ Where the counts do not add up to the text, nothing is said.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
 
 from lens.model import Events, Signal, TextMarks
+from lens.patterns import lazy_pattern
 
 # The end of a sentence: its mark, and what closes quotes and brackets; behind it white space, or the end. Runs of
 # marks are taken whole, so that no text makes this slow.
-_SENTENCE = re.compile(r"""(?<![.!?…])(?:[.!?…]++["')\]»”’]*+(?=\s|\Z)|[。！？][」』”’]*+)""")
-_LINE = re.compile(r"\S[^\n]*")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_SENTENCE = lazy_pattern(r"""(?<![.!?…])(?:[.!?…]++["')\]»”’]*+(?=\s|\Z)|[。！？][」』”’]*+)""")
+_LINE = lazy_pattern(r"\S[^\n]*")
+_FENCE = lazy_pattern(r" {0,3}(`{3,}|~{3,})")
 _TEXT = int(Signal.TEXT)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from lens.patterns import lazy_pattern
 from lens.pricing.rates import Above, Price, Rates
 
 TIERS = ("batch", "flex", "priority", "fast", "ultrafast")
@@ -23,7 +24,7 @@ _PLAIN_REGIONS = (None, "", "global", "not_available")
 # A provider and a tier that is no cheaper and no dearer than the standard one.
 _AT_STANDARD_PRICE = {("groq", "flex")}  # https://console.groq.com/docs/flex-processing
 # "6.2" and "5-5"; no date, no number of parameters (20b), no length of a context (32k).
-_VERSION = re.compile(r"\d{1,2}(?:[.-]\d{1,2}(?![\dbkm]))*(?![\dbkm])")
+_VERSION = lazy_pattern(r"\d{1,2}(?:[.-]\d{1,2}(?![\dbkm]))*(?![\dbkm])")
 
 
 class Source(msgspec.Struct, frozen=True):

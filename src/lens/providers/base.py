@@ -6,7 +6,6 @@ ended. What happens between, the core does by the provider's rules (SignalRules)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -15,10 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lens.errors import ConfigError
+from lens.patterns import lazy_pattern
 from lens.wire import Ask, EventFraming, Exchange, Prompt, Reading, Secret, SignalRules, WireRequest
 
 # RFC 9110, section 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BY_TRANSPORT = {
     "content-length": "it is the length of the body that is sent",
     "transfer-encoding": "the body is sent with its length",

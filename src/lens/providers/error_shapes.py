@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from lens.model import Failure
+from lens.patterns import lazy_pattern
 from lens.providers.values import (
     NOT_JSON,
     as_count,
@@ -36,14 +37,14 @@ _WRAPPERS = ("header", "Response", "result")
 _REMARK_KEYS = frozenset(
     {"message", "Message", "msg", "id", "request_id", "requestId", "connectionId", "trace_id", "timestamp"}
 )
-_IDLE_WORDS = re.compile(
+_IDLE_WORDS = lazy_pattern(
     r"ping|pong|keep-?\s?alive|heart-?\s?beat|process|queue|ok\b|wait|start|connect(?:ed|ing)", re.IGNORECASE
 )
 # Names of events that report an error: "error", "Exception", "response.error".
-_ERROR_EVENT = re.compile(r"(?:.*[._-])?(?:error|exception)", re.IGNORECASE)
+_ERROR_EVENT = lazy_pattern(r"(?:.*[._-])?(?:error|exception)", re.IGNORECASE)
 _GOOD_CODES = (None, "", 0, 200, "0", "200", "ok", "OK", "success", "Success")
 _CODE_NAMES = ("code", "status_code", "statusCode", "error_code", "errcode", "retcode", "ret_code")
-_FAILED_WORD = re.compile(r"err|exception|fail|invalid|denied|abort", re.IGNORECASE)
+_FAILED_WORD = lazy_pattern(r"err|exception|fail|invalid|denied|abort", re.IGNORECASE)
 MESSAGE_CHARS = 500
 MAX_ERROR_LINES = 64
 FIRST_ERROR_STATUS = 400

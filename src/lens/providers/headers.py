@@ -14,31 +14,36 @@ from functools import lru_cache
 from typing import Any
 
 from lens.model import Limit
+from lens.patterns import lazy_pattern
 from lens.providers.values import MAX_NUMBER, as_dict, as_list, parse_json
 
-_KEPT = re.compile(
-    r"date|server|via|x-request-id|request-id|apim-request-id|x-generation-id|server-timing"
-    r"|x-envoy-upstream-service-time|cf-ray|cf-cache-status|x-cache|alt-svc|connection|content-encoding|content-type"
-    r"|transfer-encoding|deprecation|sunset|retry-after|retry-after-ms|x-should-retry|x-ratelimit-.*|anthropic-ratelimit-.*"
-    r"|openai-processing-ms|openai-version|x-ms-region|x-amzn-requestid|x-amzn-errortype|x-amzn-bedrock-.*"
-    r"|x-(compute|queue|inference|total|validation)-time|x-time-per-token|fireworks-.*"
-    r"|x-(token|rate)-?limit-.*|ratelimit(-.*)?|llm_provider-x-ratelimit-.*"
-    r"|x-litellm-(call-id|model-id|model-group|version|response-cost|attempted-.*|.*-duration-ms)"
+_KEPT = frozenset(
+    """
+    date server via x-request-id request-id apim-request-id x-generation-id server-timing x-envoy-upstream-service-time
+    cf-ray cf-cache-status x-cache alt-svc connection content-encoding content-type transfer-encoding deprecation sunset
+    retry-after retry-after-ms x-should-retry openai-processing-ms openai-version x-ms-region x-amzn-requestid
+    x-amzn-errortype x-compute-time x-queue-time x-inference-time x-total-time x-validation-time x-time-per-token
+    ratelimit x-litellm-call-id x-litellm-model-id x-litellm-model-group x-litellm-version x-litellm-response-cost
+    """.split()
 )
-_LIMIT = re.compile(
+_KEPT_STARTS = (
+    "x-ratelimit-", "anthropic-ratelimit-", "x-amzn-bedrock-", "fireworks-", "x-tokenlimit-", "x-token-limit-",
+    "x-rate-limit-", "ratelimit-", "llm_provider-x-ratelimit-", "x-litellm-attempted-",
+)  # fmt: skip
+_LIMIT = lazy_pattern(
     r"(?:x-|anthropic-)?ratelimit-(?:(limit|remaining|reset)-([a-z-]+)|([a-z-]+)-(limit|remaining|reset))"
 )
 # Without a name of what is counted: requests, or Together's tokens.
-_PLAIN_LIMIT = re.compile(r"(?:x-)?(rate|token)-?limit-(limit|remaining|reset)")
+_PLAIN_LIMIT = lazy_pattern(r"(?:x-)?(rate|token)-?limit-(limit|remaining|reset)")
 _LITELLM_LIMIT = "llm_provider-"  # before the upstream's own headers, as LiteLLM's proxy passes them on
 # What follows a limit in its own header, and the parameters of one header for all (IETF drafts of RateLimit fields).
-_POLICY = re.compile(r",\s*\d+\s*;.*\Z", re.DOTALL)
+_POLICY = lazy_pattern(r",\s*\d+\s*;.*\Z", re.DOTALL)
 _POLICY_FIELDS = {"q": "limit", "r": "remaining", "t": "reset"}
 _POLICY_NAMES = {"tokens": "tokens"}
 # From here on a number of seconds or milliseconds is an instant, not a duration: 2001 in either unit.
 _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
-_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|ms|us|µs|ns|m|s)")
+_GO_PART = lazy_pattern(r"(\d+(?:\.\d+)?)(d|h|ms|us|µs|ns|m|s)")
 _GO_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 # Headers in milliseconds, and the name of each timing.
 _MS_HEADERS = {
@@ -58,23 +63,26 @@ _S_HEADERS = {
     "fireworks-server-time-to-first-token": "fireworks_ttft",
     "fireworks-server-processing-time": "fireworks_processing",
 }
-_TIMING_NAME = re.compile(r"[\w.-]+")
+_TIMING_NAME = lazy_pattern(r"[\w.-]+")
 # An entry of Server-Timing or a parameter of it; what stands in quotes is one value, commas too;
 # without its last quote it goes to the end, so that no place is tried twice.
-_TIMING_ENTRY = re.compile(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^,"])+')
-_TIMING_PARAMETER = re.compile(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^;"])+')
+_TIMING_ENTRY = lazy_pattern(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^,"])+')
+_TIMING_PARAMETER = lazy_pattern(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^;"])+')
 # Longer than any duration; a longer text would make the pattern try every place of it.
 _DURATION_CHARS = 64
 
 
 @lru_cache(maxsize=1024)
 def _is_kept(name: str) -> bool:
-    return _KEPT.fullmatch(name) is not None
+    of_litellm = name.startswith("x-litellm-") and name.removeprefix("x-litellm-").endswith("-duration-ms")
+    return name in _KEPT or name.startswith(_KEPT_STARTS) or of_litellm
 
 
 @lru_cache(maxsize=1024)
 def _limit_of(name: str) -> tuple[str, str] | None:
     """Return (what is counted, "limit" or "remaining" or "reset"); None for another header."""
+    if "limit-" not in name:
+        return None
     name = name.removeprefix(_LITELLM_LIMIT)
     if (plain := _PLAIN_LIMIT.fullmatch(name)) is not None:
         return "requests" if plain[1] == "rate" else "tokens", plain[2]

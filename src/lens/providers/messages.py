@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
+from lens.patterns import lazy_pattern
 from lens.providers.values import as_dict, as_list, parse_json
 from lens.wire import Prompt
 
 Message = dict[str, Any]
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,(.*)", re.DOTALL)
+_DATA_URL = lazy_pattern(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.-]+)*;base64,(.*)", re.DOTALL)
 
 
 def parse_data_url(url: Any) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from lens.model import CONTENT, Failure, Signal
+from lens.patterns import lazy_pattern
 from lens.providers.error_shapes import (
     MESSAGE_CHARS,
     error_type,
@@ -47,7 +48,7 @@ _RETRYABLE_STATUS = frozenset({408, 409, 429, 498})
 # Of 5xx, also Cloudflare's 520 to 530: only what stays unsupported is not worth another attempt.
 _LASTING_STATUS = frozenset({501, 505})
 # A prompt beyond the model's context, in the words of each server.
-_TOO_LONG = re.compile(
+_TOO_LONG = lazy_pattern(
     r"context_length_exceeded|context_window_exceeded|ContextWindowExceeded|exceed_context_size"  # types and codes
     r"|(?:prompt|inputs?|request|conversation)(?: \([^)]*\))? (?:is|are|was) too long"  # Anthropic, Bedrock, Fireworks
     r"|maximum (?:context|prompt|model|input) length|max(?:imum)? sequence length"  # OpenAI, vLLM, xAI, Mistral
@@ -66,7 +67,7 @@ _TOO_LONG_STATUS = (400, 413, 422, 500)
 _FAILED_FINISH = frozenset(
     {"failed", "cancelled", "canceled", "user_cancel", "timeout", "network", "insufficient_system_resource"}
 )
-_FAILED_WORDS = re.compile(r"error|abort|exception")  # also in "internal_error", "ERROR_TOXIC"
+_FAILED_WORDS = lazy_pattern(r"error|abort|exception")  # also in "internal_error", "ERROR_TOXIC"
 _QUOTA = ("insufficient_quota", "enforced_spend_limit_reached", "billing_hard_limit_reached")
 _BAD_KEY = ("API_KEY_INVALID", "invalid_api_key", "Incorrect API key", "API key not valid", "Invalid API key")
 # Amazon answers 403 to a wrong key, too.
@@ -74,7 +75,7 @@ _BAD_AWS_KEY = ("UnrecognizedClientException", "InvalidSignatureException", "Exp
 _COLD = ("ModelNotReadyException", "overloaded")
 # Headers of a body that says itself where it ends.
 _WITH_END = frozenset({"content-length", "transfer-encoding"})
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_MARKUP = lazy_pattern(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 EXCERPT_CHARS = 100
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from lens.patterns import lazy_pattern
 from lens.providers.values import as_dict, as_str, values_at
 
 # Strings that differ from event to event and are no text of the answer.
-_NO_TEXT = re.compile(
+_NO_TEXT = lazy_pattern(
     r"(?:.*_)?(?:id|ids|index|type|role|name|object|model|status|phase|created_at|timestamp|obfuscation|finish_reason)"
     r"|.*(?:signature|citation|annotation|encrypted|redacted|logprob).*|data|mime_?type",
     re.IGNORECASE,

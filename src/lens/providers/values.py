@@ -5,12 +5,13 @@ A path is written as signal rules write it: "choices[].delta.content".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+
+from lens.patterns import lazy_pattern
 
 # A server's number beyond this is not read; in milliseconds it is thirty years.
 MAX_NUMBER = 1e12
@@ -21,8 +22,8 @@ MAX_TOKENS = 2**40
 # What parse_json_or() is given to tell null from what is no JSON.
 NOT_JSON: Final = object()
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_DIGITS = re.compile(r"[0-9]{1,13}(?:\.0{1,9})?")
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_DIGITS = lazy_pattern(r"[0-9]{1,13}(?:\.0{1,9})?")
+_SURROGATE_ESCAPE = lazy_pattern(rb"\\u[dD][89a-fA-F]")
 
 
 def parse_json(data: bytes) -> Any:

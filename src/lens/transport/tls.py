@@ -7,7 +7,6 @@ last record is handed on, not lost. Only http/1.1 is offered (ALPN).
 from __future__ import annotations
 
 import functools
-import re
 import socket
 import ssl
 
@@ -15,13 +14,14 @@ import msgspec
 
 from lens._core.clock import now_ns
 from lens.errors import ConfigError, TlsError
+from lens.patterns import lazy_pattern
 from lens.transport import sockets
 from lens.transport.endpoint import Endpoint
 
 # One TLS record holds this much at most (RFC 8446, 5.1); write() takes one at a time.
 RECORD_BYTES = 16384
 # OpenSSL names an alert after the version that had it first.
-_VERSION = re.compile(r"^(?:sslv3|tlsv1|tlsv13) alert")
+_VERSION = lazy_pattern(r"^(?:sslv3|tlsv1|tlsv13) alert")
 
 
 class TlsConnection(msgspec.Struct, frozen=True):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable
 
 import msgspec
 
 from lens.errors import ConfigError
+from lens.patterns import lazy_pattern
 from lens.units import parse_duration_ns
 
 # Draws a pause in nanoseconds.
 Draw = Callable[[random.Random], int]
-_CAP = re.compile(r"cap\s*=\s*(.+)")
+_CAP = lazy_pattern(r"cap\s*=\s*(.+)")
 
 
 class Pauses(msgspec.Struct, frozen=True):
