@@ -18,14 +18,16 @@ from lens.patterns import lazy_pattern
 from lens.providers.values import MAX_NUMBER, as_dict, as_list, parse_json
 
 _KEPT = frozenset(
-    """
-    date server via x-request-id request-id apim-request-id x-generation-id server-timing x-envoy-upstream-service-time
-    cf-ray cf-cache-status x-cache alt-svc connection content-encoding content-type transfer-encoding deprecation sunset
-    retry-after retry-after-ms x-should-retry openai-processing-ms openai-version x-ms-region x-amzn-requestid
-    x-amzn-errortype x-compute-time x-queue-time x-inference-time x-total-time x-validation-time x-time-per-token
-    ratelimit x-litellm-call-id x-litellm-model-id x-litellm-model-group x-litellm-version x-litellm-response-cost
-    """.split()
-)
+    {
+        "date", "server", "via", "x-request-id", "request-id", "apim-request-id", "x-generation-id", "server-timing",
+        "x-envoy-upstream-service-time", "cf-ray", "cf-cache-status", "x-cache", "alt-svc", "connection",
+        "content-encoding", "content-type", "transfer-encoding", "deprecation", "sunset", "retry-after",
+        "retry-after-ms", "x-should-retry", "openai-processing-ms", "openai-version", "x-ms-region",
+        "x-amzn-requestid", "x-amzn-errortype", "x-compute-time", "x-queue-time", "x-inference-time", "x-total-time",
+        "x-validation-time", "x-time-per-token", "ratelimit", "x-litellm-call-id", "x-litellm-model-id",
+        "x-litellm-model-group", "x-litellm-version", "x-litellm-response-cost",
+    }
+)  # fmt: skip
 _KEPT_STARTS = (
     "x-ratelimit-", "anthropic-ratelimit-", "x-amzn-bedrock-", "fireworks-", "x-tokenlimit-", "x-token-limit-",
     "x-rate-limit-", "ratelimit-", "llm_provider-x-ratelimit-", "x-litellm-attempted-",
