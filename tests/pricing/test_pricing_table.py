@@ -14,7 +14,7 @@ from needs import need_module
 from lens.model import Billing
 from lens.pricing import standard_book
 from lens.pricing.book import PriceKey, provider_name, terms_of
-from lens.pricing.table import TIERS, Model, PriceTable, Rate, Shop, Source, Terms, shipped
+from lens.pricing.table import TIERS, Model, PriceTable, Rate, Shop, Source, Terms, fits, shipped
 from lens.providers.registry import get_provider, provider_names
 
 BOOK = standard_book()
@@ -116,6 +116,27 @@ def test_a_factor_of_a_region_is_for_tokens_and_for_every_step():
     assert (found.input, found.output, found.web_search) == (Decimal("2.2"), Decimal("4.4"), Decimal(10))
     assert table(model).find("openai", "m", NOW, Terms(region="mars")).surcharge == "region 'mars'"
     assert table(model).find("openai", "m", NOW, Terms(tier="flex")) is None
+
+
+def test_every_pattern_of_the_table_finds_the_same_names_by_its_beginning_first():
+    models = [model for shop in shipped().shops.values() for model in shop.models]
+    names = [f"{model.id}{end}" for model in models for end in ("", "-20260101", "-2026-01-01", "@20260101")]
+    clauses = [model.match for model in models]
+    while any(clause[0] in ("or", "and") for clause in clauses):
+        clauses = [one for clause in clauses for one in (clause[1:] if clause[0] in ("or", "and") else [clause])]
+    patterns = {clause[1] for clause in clauses if clause[0] == "regex"}
+    assert patterns
+    for pattern in patterns:
+        found = {name for name in names if fits(["regex", pattern], name)}
+        assert found == {name for name in names if re.search(pattern, name)}
+
+
+def test_a_shop_of_the_shipped_table_is_decoded_once():
+    shops = shipped().shops
+    assert shops["openai"] is shops["openai"]
+    assert len(shops) == len(list(shops)) == len(dict(shops))
+    assert "nobody" not in shops
+    assert shops.get("nobody") is None
 
 
 def make_prices():

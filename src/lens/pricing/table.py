@@ -7,6 +7,7 @@ tools/make_prices.py; nobody writes into it by hand. Every rate names its source
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache
@@ -117,11 +118,41 @@ class Shop(msgspec.Struct, frozen=True):
     also: tuple[str, ...] = ()
 
 
+class PackedShops(Mapping[str, Shop]):
+    """Shops of a table's file, each decoded when it is first asked for: a run needs one or two of them."""
+
+    def __init__(self, packed: Mapping[str, msgspec.Raw]) -> None:
+        self._packed = packed
+        self._decoded: dict[str, Shop] = {}
+
+    def __getitem__(self, name: str) -> Shop:
+        if name not in self._decoded:
+            self._decoded[name] = msgspec.json.decode(self._packed[name], type=Shop)
+        return self._decoded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._packed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+
+class _Packed(msgspec.Struct, frozen=True):
+    """The file of the table that ships."""
+
+    sources: tuple[Source, ...]
+    shops: dict[str, msgspec.Raw]
+    aliases: dict[str, str] = {}
+
+
 class PriceTable(msgspec.Struct, frozen=True):
     """The table that ships."""
 
     sources: tuple[Source, ...]
-    shops: dict[str, Shop]
+    shops: Mapping[str, Shop]
     aliases: dict[str, str] = {}  # other name of a provider -> its own
 
     def model(self, provider: str, name: str) -> Model | None:
@@ -172,7 +203,7 @@ def fits(clause: Any, name: str) -> bool:
     if kind == "and":
         return all(fits(one, name) for one in rest)
     if kind == "regex":
-        return re.search(rest[0], name) is not None
+        return name.startswith(_literal_start(rest[0])) and re.search(rest[0], name) is not None
     text = str(rest[0]).lower()
     if kind == "is":
         return name == text
@@ -182,9 +213,20 @@ def fits(clause: Any, name: str) -> bool:
 
 
 @cache
+def _literal_start(pattern: str) -> str:
+    """Return what every name begins with that this pattern finds, as far as it is easily seen; "" where it is not.
+
+    Most names differ there already, and their patterns need not be compiled.
+    """
+    start = pattern.removeprefix("^").partition("\\")[0]
+    return start if pattern.startswith("^") and start.replace("-", "").isalnum() else ""
+
+
+@cache
 def shipped() -> PriceTable:
     """Return the table of this package."""
-    return msgspec.json.decode(Path(__file__).with_name("prices.json").read_bytes(), type=PriceTable)
+    packed = msgspec.json.decode(Path(__file__).with_name("prices.json").read_bytes(), type=_Packed)
+    return PriceTable(packed.sources, PackedShops(packed.shops), packed.aliases)
 
 
 def _plain(rate: Rates) -> Rates:
