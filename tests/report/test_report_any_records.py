@@ -19,6 +19,7 @@ from lens.metrics.summarize import summarize
 from lens.pricing import standard_book
 from lens.report.html.document import page_json, report_page
 from lens.report.html.series import Source
+from lens.report.page import TextPage
 from lens.report.request import print_profile
 from lens.report.run import print_report
 from lens.report.terminal import console_for
@@ -36,5 +37,5 @@ def test_any_records_have_their_pages(records):
         found = page_json(report_page([Source("a", table, INFO)]))
         for record in records:
             one = table_of([record], INFO, BOOK)
-            print_profile(console_for(io.StringIO(), 80), one, record, INFO, summarize(one, INFO))
+            print_profile(TextPage(io.StringIO(), 80), one, record, INFO, summarize(one, INFO))
     assert sum(series["tiles"]["requests"] for series in found["series"]) == len(records)

@@ -14,6 +14,7 @@ from lens.metrics.summarize import summarize
 from lens.report.figures import ROWS, other_metrics, other_run_figures
 from lens.report.html.document import page_json, report_page
 from lens.report.html.series import Source
+from lens.report.page import TextPage
 from lens.report.request import print_profile
 from lens.report.run import print_report
 from lens.report.terminal import console_for
@@ -51,7 +52,7 @@ def test_it_is_on_the_page_of_a_run():
 def test_it_is_on_the_page_of_a_request():
     one, out = record((100, 110, 120)), io.StringIO()
     table = table_of([one])
-    print_profile(console_for(out, 80), table, one, INFO, summarize(table, INFO))
+    print_profile(TextPage(out, 80), table, one, INFO, summarize(table, INFO))
     assert "measured     chunk_count 3.000" in out.getvalue()
 
 

@@ -16,6 +16,7 @@ from lens.metrics.builder import table_of
 from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal
+from lens.report.page import TextPage
 from lens.report.phases import phases
 from lens.report.request import print_profile
 from lens.report.run import print_report
@@ -27,11 +28,10 @@ BOOK = PriceBook([parse_price("in=30,out=60")])
 def page(one, width=80, *, encoding="utf-8", color=False):
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding)
-    console = terminal.console_for(out, width)
-    if color:
-        console._force_terminal = True
+    shown = TextPage(out, width)
+    shown.styled = color
     table = table_of([one], INFO, BOOK)
-    print_profile(console, table, one, INFO, summarize(table, INFO))
+    print_profile(shown, table, one, INFO, summarize(table, INFO))
     out.flush()
     return raw.getvalue().decode(encoding)
 

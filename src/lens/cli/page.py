@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from lens.report.page import TextPage
 from lens.report.terminal import console_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def page_console(*, on_stderr: bool) -> Console:
-    """Return the console that the page is printed on."""
+    """Return the console that a page with tables is printed on."""
     return console_for(sys.stderr if on_stderr else sys.stdout)
+
+
+def text_page(*, on_stderr: bool) -> TextPage:
+    """Return the page that has no tables, where it is printed."""
+    return TextPage(sys.stderr if on_stderr else sys.stdout)

@@ -5,9 +5,6 @@ Everything on one axis from the first stamp to the last, so that lengths can be 
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.text import Text
-
 from lens.arrays.dispatch import np
 from lens.metrics.definitions import metric_named
 from lens.metrics.distribution import percentile
@@ -20,6 +17,7 @@ from lens.report import terminal
 from lens.report.facts import connection_facts, limit_facts, outcome_facts, tool_facts
 from lens.report.figures import other_metrics
 from lens.report.instrument import error_says
+from lens.report.page import Line, TextPage
 from lens.report.phases import PHASES, phases
 from lens.units import ms, us
 
@@ -27,65 +25,66 @@ _MEDIA = ("image input", "image output", "audio input", "audio output")
 
 
 def print_profile(
-    console: Console, table: Table, record: Record, info: RunInfo, summary: Summary, *, show_text: bool = True
+    page: TextPage, table: Table, record: Record, info: RunInfo, summary: Summary, *, show_text: bool = True
 ) -> None:
     """Print the whole page of one request: `table` has it alone, `record` is all that was measured of it."""
-    _print_head(console, record, info)
-    _print_waterfall(console, table)
-    _print_latency(console, table)
-    _print_tokens(console, table, record)
+    _print_head(page, record, info)
+    _print_waterfall(page, table)
+    _print_latency(page, table)
+    _print_tokens(page, table, record)
     for name, says in (*tool_facts(record), *connection_facts(record), *limit_facts(record)):
-        terminal.fact(console, name, says)
+        page.fact(name, says)
     if info.calibration:
-        terminal.fact(console, "instrument", error_says(info))
+        page.fact("instrument", error_says(info))
     for warning in summary.warnings:
-        terminal.fact(console, "warning", warning, style="yellow")
+        page.fact("warning", warning, style="yellow")
     for name, says in outcome_facts(record, error_texts(table)[0]):
-        terminal.fact(console, name, says, style="" if record.status is Status.SUCCESS else "red")
+        page.fact(name, says, style="" if record.status is Status.SUCCESS else "red")
     if show_text and record.text:
-        terminal.fact(console, "text", terminal.clean(record.text, 240), style="italic")
+        page.fact("text", terminal.clean(record.text, 240), style="italic")
+    page.flush()
 
 
-def _print_head(console: Console, record: Record, info: RunInfo) -> None:
+def _print_head(page: TextPage, record: Record, info: RunInfo) -> None:
     good = record.status is Status.SUCCESS
-    title = Text()
+    title = Line()
     title.append(f"{terminal.clean(record.provider)} {terminal.clean(record.model)}", style="bold")
     title.append("  ")
     title.append(record.status.value, style="bold green" if good else "bold red")
     if record.category.replace("_", "") != record.status.value.lower():
         title.append(f" ({record.category})", style="" if good else "red")
-    console.print(title)
+    page.print(title)
     target = info.targets[record.target_index] if record.target_index < len(info.targets) else None
     where = f"{terminal.clean(target.url)}  " if target else ""
-    console.print(Text(f"{where}{record.timestamp}", style="dim"), overflow="fold")
-    console.print()
+    page.print(Line(f"{where}{record.timestamp}", style="dim"))
+    page.print()
 
 
-def _print_waterfall(console: Console, table: Table) -> None:
+def _print_waterfall(page: TextPage, table: Table) -> None:
     """Print a line a phase: name, start, duration, bar; under them the tokens and the axis."""
     shown = phases(table)
     if not shown:
         return
-    fine = terminal.blocks(console)
+    fine = terminal.blocks(page)
     zero = min(0, *(p.start_ns for p in shown))
     span = max(max(p.end_ns for p in shown) - zero, 1)
-    width = max(console.width - 36, 10)
-    console.print(Text(f"{'phase':<11}  {'start':>9}  {'took':>9}", style="dim"))
+    width = max(page.width - 36, 10)
+    page.print(Line(f"{'phase':<11}  {'start':>9}  {'took':>9}", style="dim"))
     for phase in shown:
-        line = Text(f"{phase.name:<11}  ")
+        line = Line(f"{phase.name:<11}  ")
         line.append(f"{terminal.number(ms(phase.start_ns)):>9}", style="dim")
         line.append(f"  {terminal.number(ms(phase.end_ns - phase.start_ns)):>9}  ")
         drawn = terminal.bar((phase.start_ns - zero) / span, (phase.end_ns - zero) / span, width, fine=fine)
         line.append(drawn, style=PHASES[phase.name])
-        console.print(line, no_wrap=True, overflow="crop")
+        page.print(line, wrap=False)
     if len(table.at):
         where = np.clip(((table.at - zero) / span * width).astype(np.int64), 0, width - 1)
         cells = np.bincount(where, table.tokens, minlength=width).tolist()
-        line = Text(f"{'tokens':<11}  {'':>9}  {int(table.tokens.sum()):>9}  ")
+        line = Line(f"{'tokens':<11}  {'':>9}  {int(table.tokens.sum()):>9}  ")
         line.append(terminal.sparkline(cells, fine=fine), style="green")
-        console.print(line, no_wrap=True, overflow="crop")
-    console.print(Text(f"{'':35}{_axis(zero, span, width)}", style="dim"), no_wrap=True, overflow="crop")
-    console.print()
+        page.print(line, wrap=False)
+    page.print(Line(f"{'':35}{_axis(zero, span, width)}", style="dim"), wrap=False)
+    page.print()
 
 
 def _axis(zero_ns: int, span_ns: int, width: int) -> str:
@@ -105,36 +104,36 @@ def _time(table: Table, name: str) -> str:
     return terminal.time_ms(None if value is None else float(value))
 
 
-def _print_latency(console: Console, table: Table) -> None:
+def _print_latency(page: TextPage, table: Table) -> None:
     """Print the figures that people look for, the first line in bold."""
     thinks = bool(table.reasoning.any())
-    bold = Text()
+    bold = Line()
     for label, name in (("TTFT", "ttft_ms"), ("TTFO", "ttfo_ms"), ("TTFB", "ttfb_ms"), ("total", "total_latency_ms")):
         if _value(table, name) is None or (label == "TTFO" and not thinks):
             continue  # TTFO is the same as TTFT when nobody thinks aloud
         bold.append(f"{'   ' if bold else ''}{label} ")
         bold.append(_time(table, name), style="bold")
     if bold:
-        terminal.fact(console, "latency", bold)
-    _print_gaps(console, table)
+        page.fact("latency", bold)
+    _print_gaps(page, table)
     rate, decode = _value(table, "tokens_per_second"), _value(table, "decode_tokens_per_second")
     if rate is not None:
         shown = f", {terminal.number(float(decode))} after the first token" if decode else ""
-        terminal.fact(console, "speed", f"{terminal.number(float(rate))} tokens/s{shown}")
+        page.fact("speed", f"{terminal.number(float(rate))} tokens/s{shown}")
     count = _value(table, "stall_count")
     if count is not None:
         says = f"{count} stall{'s' if count != 1 else ''}, longest gap {_time(table, 'longest_gap_ms')}"
         together = _value(table, "coalescing")
         if together:
             says += f", {together:.0%} of token events came together with the one before"
-        terminal.fact(console, "smoothness", says)
+        page.fact("smoothness", says)
     for metric in other_metrics():
         value = _value(table, metric.name)
         if value is not None:
-            terminal.fact(console, "measured", f"{metric.name} {terminal.in_unit(float(value), metric.unit)}")
+            page.fact("measured", f"{metric.name} {terminal.in_unit(float(value), metric.unit)}")
 
 
-def _print_gaps(console: Console, table: Table) -> None:
+def _print_gaps(page: TextPage, table: Table) -> None:
     """Print the gaps between tokens; also of a stream that broke."""
     pooled = metric_named("itl_ms").pooled
     if pooled is None:
@@ -146,10 +145,10 @@ def _print_gaps(console: Console, table: Table) -> None:
     says = f"ITL p50 {terminal.time_ms(percentile(gaps, 50))}, {tail or f'max {terminal.time_ms(float(gaps[-1]))}'}"
     evidence = EVIDENCE[int(table.column("evidence")[0])].replace("_", " ")
     says += f", mean {_time(table, 'itl_ms')} ({len(gaps)} gaps, {evidence})"
-    terminal.fact(console, "per token", f"{says}   TPOT {_time(table, 'tpot_ms')}")
+    page.fact("per token", f"{says}   TPOT {_time(table, 'tpot_ms')}")
 
 
-def _print_tokens(console: Console, table: Table, record: Record) -> None:
+def _print_tokens(page: TextPage, table: Table, record: Record) -> None:
     usage = record.usage
     if usage:
         parts = [f"{terminal.count(usage.input_tokens)} in", f"{terminal.count(usage.output_tokens)} out"]
@@ -160,20 +159,20 @@ def _print_tokens(console: Console, table: Table, record: Record) -> None:
         media = {name: getattr(usage, f"{name.replace(' ', '_')}_tokens") for name in _MEDIA}
         parts += [f"{terminal.count(tokens)} of {name}" for name, tokens in media.items() if tokens]
         source = {"usage": "counted by the server"}.get(record.token_source or "usage", f"{record.token_source}")
-        terminal.fact(console, "tokens", f"{', '.join(parts)} ({source})")
+        page.fact("tokens", f"{', '.join(parts)} ({source})")
     cost = table.costs.decimals("total_cost")[0]
     if cost is not None:
         source = next(iter(table.costs.sources), "")
         estimate = ", an estimate" if table.costs.estimated[0] else ""
         lacks = "".join([f"; {one}" for one in table.costs.lack_of.texts_of_each() if one])
-        terminal.fact(console, "cost", f"{terminal.dollars(cost)} ({source}{estimate}){lacks}")
+        page.fact("cost", f"{terminal.dollars(cost)} ({source}{estimate}){lacks}")
     elif (reason := table.costs.reason_of.texts_of_each()[0]) and table.book.knows(record.provider):
-        terminal.fact(console, "cost", f"not known: {terminal.clean(reason, 200)}", style="dim")
+        page.fact("cost", f"not known: {terminal.clean(reason, 200)}", style="dim")
     for source, took_ms in record.server_timing_ms.items():
-        terminal.fact(console, "server", f"{terminal.clean(source)} {terminal.time_ms(took_ms)}")
+        page.fact("server", f"{terminal.clean(source)} {terminal.time_ms(took_ms)}")
     if len(table.lag) and table.kernel[0]:
         ordered = np.sort(table.lag)
         says = (
             f"read p50 {us(percentile(ordered, 50)):.0f} us, max {us(int(ordered[-1])):.0f} us after the kernel's stamp"
         )
-        terminal.fact(console, "client lag", says)
+        page.fact("client lag", says)

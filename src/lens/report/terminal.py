@@ -1,56 +1,42 @@
 """What every page of text shares: the console, how a figure is written, how a bar is drawn.
 
 Text of a server is cleaned before it is shown, so that no answer can steer the terminal.
-Where the output cannot show block characters, plain ones are drawn.
+Where the output cannot show block characters, plain ones are drawn. Rich is loaded where a page is printed on its
+console, not before.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
-from rich.text import Text
+from lens.report.page import LEAST_TEXT, NAME_WIDTH, WIDEST, TextPage, fitting_width
+from lens.secrets import one_line
 
-from lens.secrets import clean_piece, one_line
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+__all__ = ["NAME_WIDTH", "WIDEST"]
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
 _PLAIN_LEVELS = ".:-=+*#@"
-NAME_WIDTH = 11  # of the names at the left
-NARROWEST, USUAL_WIDTH = 20, 80
-WIDEST = 120  # columns; wider lines are harder to read, not richer
-
-
-class CleanConsole(Console):
-    """A console on which no text of a server can steer the terminal, or a runner that reads its log."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Yield what is written, clean; what moves the cursor is the console's own."""
-        for segment in super().render(renderable, options):
-            text, style, control = segment
-            lines = [clean_piece(line) for line in text.split("\n")] if control is None else []
-            yield Segment("\n".join(lines), style) if control is None else segment
-
-    def on_broken_pipe(self) -> None:
-        """Raise the error that was caught: who reads has enough, which is no failure (rich would exit with 1)."""
-        raise
 
 
 def console_for(out: TextIO | None = None, width: int | None = None) -> Console:
     """Return a console that honours NO_COLOR, and draws no colour into a file or a pipe."""
+    from lens.report.console import CleanConsole
+
     out = out or sys.stdout
     console = CleanConsole(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, width=width)
-    if console.width < NARROWEST:
-        console.width = USUAL_WIDTH  # COLUMNS=0: nobody knows how wide it is
-    console.width = min(console.width, WIDEST)
+    console.width = fitting_width(console.width)
     return console
 
 
-def blocks(console: Console) -> bool:
+def blocks(console: Console | TextPage) -> bool:
     """Return whether block characters can be shown."""
     return console.encoding.lower().replace("-", "").startswith("utf")
 
@@ -118,8 +104,10 @@ def sparkline(counts: Sequence[float], *, fine: bool) -> str:
 
 def fact(console: Console, name: str, says: str | Text, *, style: str = "") -> None:
     """Print a named line, its text wrapped under itself and not under its name."""
+    from rich.text import Text
+
     text = says if isinstance(says, Text) else Text(says, style=style)
-    for i, part in enumerate(text.wrap(console, max(console.width - NAME_WIDTH - 2, 20))):
+    for i, part in enumerate(text.wrap(console, max(console.width - NAME_WIDTH - 2, LEAST_TEXT))):
         part.rstrip()
         line = Text.assemble((f"{'' if i else name:<{NAME_WIDTH}}  ", "dim"))
         line.append_text(part)

@@ -40,7 +40,7 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     thresholds (exit code 3).
     """
     # The engine is loaded when there is something to run.
-    from lens.cli.page import page_console
+    from lens.cli.page import page_console, text_page
     from lens.cli.running import run_settings, tell_troubles
     from lens.cli.settings import settings_of
     from lens.report.request import print_profile
@@ -52,15 +52,15 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     # The answer's beginning is shown in any case; --save-text decides whether it is written.
     result = run_settings(settings, keep_text=True, gates_of_each=True)
     on_stderr = uses_stdout(settings.config.output, settings.output)
-    console = page_console(on_stderr=on_stderr)
+    page = text_page(on_stderr=on_stderr)
     for row, record in enumerate(result.records):
-        print_profile(console, result.listed.take(slice(row, row + 1)), record, result.info, result.warned)
+        print_profile(page, result.listed.take(slice(row, row + 1)), record, result.info, result.warned)
     for path in result.paths:
         echo(f"written      {path}", err=on_stderr)
     if result.verdicts:
         from lens.report.verdicts import print_verdicts
 
-        print_verdicts(console, result.verdicts)
+        print_verdicts(page_console(on_stderr=on_stderr), result.verdicts)
     tell_troubles(result)
     tell_hints(settings, result)
     return result.exit_code if len(result.records) or result.outcome.over_budget else ExitCode.INTERRUPTED
