@@ -2,13 +2,14 @@
 
 import string
 
+import h11
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lens._core.stream import Stream
 from lens.errors import ProtocolError
-from lens.transport.head import describe_usual_head, interpret_head, parse_head
+from lens.transport.head import _plain_head, describe_usual_head, interpret_head, parse_head
 from lens.wire import SignalRules, WireRequest
 
 USUAL = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n"
@@ -146,3 +147,29 @@ def test_a_length_of_nothing_ends_with_its_head():
     stream.feed(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 0\r\n\r\n", 5, 6)
     assert stream.ended
     assert stream.end_ns == 5
+
+
+NAMES = st.text(alphabet="aZ-9_ :\r\né", min_size=0, max_size=6).map(lambda text: text.encode("latin-1"))
+VALUES = st.text(alphabet="aZ~ \t\r\n\x00é:,", max_size=8).map(lambda text: text.encode("latin-1"))
+
+
+@given(
+    method=st.sampled_from(["POST", "GET", "M-SEARCH", "PO ST", "", "é"]),
+    path=st.text(alphabet="/a?%é \n~", min_size=0, max_size=6),
+    rows=st.lists(st.tuples(NAMES | st.sampled_from([b"Host", b"host"]), VALUES), max_size=4),
+)
+@example(method="POST", path="/v1", rows=[(b"Accept", b"text/event-stream"), (b"HOST", b"a:1"), (b"x", b"")])
+def test_a_plain_request_head_is_what_h11_writes(method, path, rows):
+    try:
+        want = h11.Connection(h11.CLIENT).send(h11.Request(method=method, target=path, headers=rows))
+    except (h11.LocalProtocolError, UnicodeEncodeError):
+        want = None
+    assert _plain_head(method, path, rows) in (want, None)
+
+
+def test_the_heads_of_requests_are_plain():
+    rows = [(b"host", b"a:1"), (b"authorization", b"Bearer sk-x"), (b"content-type", b"application/json"), (b"x", b"")]
+    head = _plain_head("POST", "/v1/chat/completions?a=b", rows)
+    assert head == h11.Connection(h11.CLIENT).send(
+        h11.Request(method="POST", target="/v1/chat/completions?a=b", headers=rows)
+    )

@@ -1,20 +1,24 @@
-"""HTTP/1.1 heads, both ways, through h11, and what a response head says of its body.
+"""HTTP/1.1 heads, both ways, and what a response head says of its body.
 
 No sockets and no clock: bytes in, bytes or facts out. The body is never seen here; the core cuts it by the framing
-(RFC 9112, section 6.3) that is decided here.
+(RFC 9112, section 6.3) that is decided here. A plain request head is written here, the core reads a usual response
+head; any other goes through h11, which is loaded then: most runs of one request never need it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
-import h11
 import msgspec
 
 from lens._version import __version__
 from lens.errors import ConfigError, ProtocolError
 from lens.transport.endpoint import Proxy
 from lens.wire import EventFraming, WireRequest
+
+if TYPE_CHECKING:
+    import h11
 
 BodyFraming = Literal["none", "length", "chunked", "close"]
 
@@ -48,6 +52,9 @@ BOTH_FRAMINGS = "the answer has both Transfer-Encoding and Content-Length: it wa
 # RFC 9110, section 15.5.9: the server ends a connection on which it has waited for too long.
 REQUEST_TIMEOUT = 408
 _SET_HERE = (b"content-length", b"transfer-encoding", b"connection")
+# RFC 9110, section 5.6.2: the characters of a method and of a header's name.
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_VISIBLE = bytes(range(0x21, 0x7F))
 
 
 class ResponseHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +121,10 @@ def _render_head(
     if relay is not None and relay.authorization is not None:
         rows.append((b"proxy-authorization", relay.authorization))
     target = request.path if relay is None else f"http://{authority}{request.path}"
+    if (plain := _plain_head(request.method, target, rows)) is not None:
+        return plain
+    import h11
+
     try:
         head = h11.Connection(h11.CLIENT).send(h11.Request(method=request.method, target=target, headers=rows))
     except h11.LocalProtocolError:
@@ -122,7 +133,27 @@ def _render_head(
     return head or b""
 
 
+def _plain_head(method: str, target: str, rows: list[tuple[bytes, bytes]]) -> bytes | None:
+    """Return the head where each part has only characters that need no second look; else None."""
+    hosts = [row for row in rows if row[0].lower() == b"host"]
+    if len(hosts) != 1 or not (method.isascii() and target.isascii()):
+        return None
+    words = (method.encode(), *[name for name, _ in rows])
+    if not all(words) or b"".join(words).translate(None, _TOKEN):
+        return None
+    if not target or target.encode().translate(None, _VISIBLE):
+        return None
+    for _, value in rows:
+        if value != value.strip(b" ") or value.translate(None, _VISIBLE + b" "):
+            return None
+    others = [row for row in rows if row is not hosts[0]]  # RFC 9112, section 3.2: Host should stand first
+    lines = [f"{method} {target} HTTP/1.1".encode(), *[b"%s: %s" % row for row in (*hosts, *others)]]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
 def _describe_invalid_part(request: WireRequest, rows: list[tuple[bytes, bytes]]) -> str:
+    import h11
+
     for name, value in rows:
         try:
             host = [] if name == b"host" else [(b"host", b"x")]
@@ -133,10 +164,19 @@ def _describe_invalid_part(request: WireRequest, rows: list[tuple[bytes, bytes]]
     return f"request {request.method} {request.path!r}: method or path has a character that no URL may have"
 
 
-# h11 reads a response only after a request; which one makes no difference to the head.
-_ANY_REQUEST = h11.Request(method=b"POST", target=b"/", headers=[(b"host", b"x"), (b"content-length", b"0")])
 # A head longer than this is refused by the core already.
 _MAX_HEAD_BYTES = 1 << 20
+
+
+@cache
+def load_parser() -> h11.Request:
+    """Load what reads heads that the core does not; return a request to read them after.
+
+    h11 reads a response only after a request; which one makes no difference to the head.
+    """
+    import h11
+
+    return h11.Request(method=b"POST", target=b"/", headers=[(b"host", b"x"), (b"content-length", b"0")])
 
 
 def parse_head(data: bytes) -> h11.Response | h11.InformationalResponse:
@@ -145,8 +185,10 @@ def parse_head(data: bytes) -> h11.Response | h11.InformationalResponse:
     Raises:
         ProtocolError: the bytes are not the head of an HTTP/1.x response.
     """
+    import h11
+
     protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
-    protocol.send(_ANY_REQUEST)
+    protocol.send(load_parser())
     protocol.receive_data(data)
     try:
         event = protocol.next_event()

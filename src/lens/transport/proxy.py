@@ -6,13 +6,15 @@ Plain http:// targets need no tunnel: their requests name the whole address, and
 from __future__ import annotations
 
 import socket
-
-import h11
+from typing import TYPE_CHECKING
 
 from lens.errors import ProxyError
 from lens.transport import sockets
 from lens.transport.endpoint import Proxy
 from lens.transport.head import USER_AGENT
+
+if TYPE_CHECKING:
+    import h11
 
 AUTHENTICATION_REQUIRED = 407
 # Heads of 1xx before the final one; curl stops at a hundred heads, too.
@@ -26,6 +28,8 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
     Raises:
         ProxyError: the proxy refused (the message has its status), broke off, or is no HTTP proxy.
     """
+    import h11
+
     headers = [(b"host", target.encode()), (b"user-agent", USER_AGENT)]
     if proxy.authorization is not None:
         headers.append((b"proxy-authorization", proxy.authorization))
@@ -44,6 +48,8 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
 
 
 async def _receive_response(sock: socket.socket, protocol: h11.Connection, doing: str) -> h11.Response:
+    import h11
+
     informational = 0
     try:
         while True:
