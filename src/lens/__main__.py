@@ -5,6 +5,7 @@ Whatever is imported here is imported before a Ctrl-C is met without a traceback
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -31,6 +32,9 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     _replace((signal.SIGINT, signal.default_int_handler, _leave), (signal.SIGTERM, signal.SIG_DFL, _leave))
     gc.set_threshold(COLLECT_AFTER)
+    codes: list[int] = []
+    if not getattr(atexit, "_ncallbacks", lambda: 1)():  # nobody (a measurement of coverage) is to be called after it
+        atexit.register(_end_quickly, codes)
     try:
         from lens.cli.errors import run
         from lens.cli.main import lll
@@ -48,6 +52,7 @@ def main() -> None:
     # What is left is the end of the interpreter, which a Ctrl-C would only litter with a traceback.
     _replace((signal.SIGINT, signal.default_int_handler, signal.SIG_IGN))
     gc.freeze()  # what is left ends with the process
+    codes.append(code)
     sys.exit(code)
 
 
@@ -67,6 +72,21 @@ def _leave(*_: object) -> NoReturn:
         os.write(2, SAID.encode())
     finally:
         os._exit(INTERRUPTED)
+
+
+def _end_quickly(codes: list[int]) -> None:
+    """End the process here, the last of what is called at its end.
+
+    Else all that was loaded would be taken apart, which takes as long as a bare Python from start to end. Where
+    something went wrong, or cannot be written, that is left to Python, which says so.
+    """
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    if codes:
+        os._exit(codes[0])
 
 
 if __name__ == "__main__":

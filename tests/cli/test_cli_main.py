@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -13,7 +15,7 @@ from click.shell_completion import CompletionItem
 from click.testing import CliRunner
 from waiting import HANG_S
 
-from lens.__main__ import CLASH, main
+from lens.__main__ import CLASH, _end_quickly, main
 from lens.cli import errors
 from lens.cli.main import COMMANDS, lll
 
@@ -41,6 +43,25 @@ def leaves_with(monkeypatch):
 @pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["--no-such"], 2)])
 def test_the_program_leaves_with_the_code_of_its_command(leaves_with, words, code):
     assert leaves_with(*words) == code
+
+
+def test_the_process_ends_with_that_code_and_without_more_ado(monkeypatch, capsys):
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    _end_quickly([3])
+    _end_quickly([])  # something was raised: Python says what
+    assert left == [3]
+
+
+def test_what_cannot_be_written_at_the_end_is_left_to_python(monkeypatch):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(flush=full))
+    _end_quickly([0])
+    assert left == []
 
 
 def test_ctrl_c_before_a_command_is_said_in_a_line(leaves_with, monkeypatch, capsys):

@@ -7,7 +7,7 @@ one between two. One that so few values cannot tell is not given; how many it ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
+from decimal import Decimal
 from functools import cache
 from itertools import pairwise
 from math import ceil
@@ -62,21 +62,23 @@ def percentile(ordered: Sequence[float] | NDArray[Any], percent: float) -> float
     """
     if not len(ordered) or not 0 <= percent <= 100:
         raise ValueError(f"no percentile {percent} of {len(ordered)} values")
-    rank = ceil(_exact(percent) * len(ordered) / 100)
+    part, whole = _exact(percent)
+    rank = -(-part * len(ordered) // (100 * whole))  # rounded up
     return float(ordered[max(rank, 1) - 1])
 
 
 @cache
-def _exact(percent: float) -> Fraction:
-    """Return the number that people write so."""
-    return Fraction(str(percent))
+def _exact(percent: float) -> tuple[int, int]:
+    """Return numerator and denominator of the number that people write so."""
+    return Decimal(str(percent)).as_integer_ratio()
 
 
 @cache
 def values_needed(percent: float) -> int:
     """Return how many values a percentile needs so that one of them may lie beyond it: 100 for p99."""
-    beyond = 100 - _exact(percent)
-    return ceil(100 / beyond) if percent > 50 and beyond else 1
+    part, whole = _exact(percent)
+    beyond = 100 * whole - part
+    return -(-100 * whole // beyond) if percent > 50 and beyond else 1
 
 
 def percentile_name(percent: float) -> str:

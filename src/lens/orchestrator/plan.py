@@ -24,10 +24,8 @@ from lens.orchestrator.retry import NO_RETRIES, RetryPolicy
 from lens.orchestrator.schedule import Stage, pattern_of, requests_of, stages, starts_within
 from lens.orchestrator.sessions.history import turn_prompt
 from lens.orchestrator.sessions.planning import plan_sessions, session_load, trace_of, whole_conversation
-from lens.orchestrator.sessions.session import Session, SessionPlan
-from lens.orchestrator.sessions.sources import RUN, read_sessions
+from lens.orchestrator.sessions.session import RUN, Session, SessionPlan
 from lens.orchestrator.shards import Share
-from lens.orchestrator.traces import read_trace_ns
 from lens.orchestrator.variants import as_novel
 from lens.transport.endpoint import (
     ANSWER_LIMITS,
@@ -228,14 +226,22 @@ def _sessions_of_file(
     if planned is not None:
         return planned.sessions, planned.source
     said = config.sessions
-    return read_sessions(Path(said.file), said.format, warnings) if said.file else ((), "")
+    if not said.file:
+        return (), ""
+    from lens.orchestrator.sessions.sources import read_sessions
+
+    return read_sessions(Path(said.file), said.format, warnings)
 
 
 def _trace_of(config: RunConfig, sessions: tuple[Session, ...], warnings: list[str]) -> tuple[int, ...]:
     path = config.load.trace
     if path is None:
         return ()
-    return trace_of(sessions, Path(path)) if sessions else tuple(read_trace_ns(Path(path), warnings))
+    if sessions:
+        return trace_of(sessions, Path(path))
+    from lens.orchestrator.traces import read_trace_ns
+
+    return tuple(read_trace_ns(Path(path), warnings))
 
 
 def _is_trace(config: RunConfig) -> bool:

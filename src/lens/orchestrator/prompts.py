@@ -19,7 +19,6 @@ from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
 from lens.orchestrator.sessions.blocks import Blocks, block_text
 from lens.orchestrator.synthetic import MOST_WORDS, lengths, made_up
-from lens.orchestrator.traces import is_table, table_rows
 from lens.parsing import decode_text, parse_json, text_lines
 from lens.wire import Prompt
 
@@ -115,7 +114,7 @@ def _prompts_of(
     if whole and path.suffix not in _LAYOUTS:
         if text.strip():
             yield Prompt(text=text.strip("\r\n"))
-    elif path.suffix == ".csv" and is_table(text.partition("\n")[0].strip().split(",")):
+    elif path.suffix == ".csv" and _is_trace(text):
         yield from _trace_prompts(text, path, warnings)
     elif path.suffix == ".csv":
         yield from _rows(text, where)
@@ -129,6 +128,13 @@ def _prompts_of(
         for line in text_lines(text):
             if line.strip():
                 yield Prompt(text=line.strip(" \t\r"))
+
+
+def _is_trace(text: str) -> bool:
+    """Return whether a table is a trace of requests: their lengths, not what was asked."""
+    from lens.orchestrator.traces import is_table
+
+    return is_table(text.partition("\n")[0].strip().split(","))
 
 
 def _json_lines(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
@@ -165,6 +171,8 @@ def _document(text: str, where: str) -> Iterator[Prompt | _NothingAsked]:
 
 def _trace_prompts(text: str, path: Path, warnings: list[str] | None) -> Iterator[Prompt]:
     """Yield a prompt of made-up words for each request of a trace's table."""
+    from lens.orchestrator.traces import table_rows
+
     for row in table_rows(text, path, warnings):
         words = block_text(Blocks(ids=(), words=row.asked, scope=f"row{row.number}"))
         yield Prompt(text=words, id=f"row-{row.number}", max_tokens=row.answered or None)

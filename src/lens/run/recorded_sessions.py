@@ -15,8 +15,7 @@ from lens.history.read import read_run
 from lens.history.write import MAGIC
 from lens.model import Record, Usage
 from lens.orchestrator.sessions.blocks import Blocks
-from lens.orchestrator.sessions.session import Message, Session, Turn
-from lens.orchestrator.sessions.sources import AUTO, RUN
+from lens.orchestrator.sessions.session import AUTO, RUN, Message, Session, Turn
 from lens.orchestrator.synthetic import MOST_WORDS, made_up
 
 # What the first bytes of a run hold: JSON Lines, and a JSON document.

@@ -22,7 +22,6 @@ from lens.model import Record, RunInfo
 from lens.orchestrator.run_state import Outcome
 from lens.orchestrator.schedule import AUTO
 from lens.pricing import PriceBook
-from lens.results.request_metrics import RequestMetrics
 from lens.results.tabular import RunView
 from lens.run.budget import cost_warning, gpu_cost
 from lens.run.journal import Journal
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from lens.analysis.gates.sla import Gate, GateResult
     from lens.export.benchmark_summary import BenchmarkSummary
     from lens.metrics.goodput import Slo
+    from lens.results.request_metrics import RequestMetrics
 
 
 class Judging(NamedTuple):
@@ -143,6 +143,8 @@ class RunResult(RunView):
     @cached_property
     def requests(self) -> list[RequestMetrics]:
         """Each request with its figures as attributes, in the order of `records`."""
+        from lens.results.request_metrics import RequestMetrics
+
         return [RequestMetrics(record, self._judging.book) for record in self.records]
 
     @property

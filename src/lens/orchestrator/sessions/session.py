@@ -17,6 +17,8 @@ Message = dict[str, Any]
 History = Literal["live", "recorded"]
 Salt = Literal["none", "session", "run"]
 Until = Literal["all", "lane"]
+# Formats of session files: told by their rows, and a run file of ours, which the run reads itself.
+AUTO, RUN = "auto", "run"
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

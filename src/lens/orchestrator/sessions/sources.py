@@ -18,10 +18,8 @@ from lens.orchestrator.sessions.mlperf import is_mlperf, read_mlperf
 from lens.orchestrator.sessions.mooncake import is_burstgpt, is_mooncake, read_burstgpt, read_mooncake
 from lens.orchestrator.sessions.otel import is_otel, read_otel
 from lens.orchestrator.sessions.rows import Row, UnusableRow, read_rows
-from lens.orchestrator.sessions.session import Session
+from lens.orchestrator.sessions.session import AUTO, RUN, Session
 from lens.orchestrator.sessions.weka import is_weka, read_weka
-
-AUTO = "auto"
 
 
 class Format(NamedTuple):
@@ -44,8 +42,6 @@ FORMATS = (
     Format("mooncake", is_mooncake, read_mooncake),
     Format("messages", is_messages, read_messages),
 )
-# A run file of ours, which the run reads itself.
-RUN = "run"
 NAMES = (*[one.name for one in FORMATS], RUN)
 
 

@@ -6,7 +6,6 @@ What it gave is kept for a while, so that a monitor does not start it each round
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import time
 
@@ -35,6 +34,8 @@ def key_of_command(command: str) -> str:
 
 
 def _printed(command: str) -> str:
+    import shlex
+
     try:
         words = shlex.split(command)
     except ValueError as error:
