@@ -7,7 +7,14 @@ No message ever holds a key, a header value or a body that may hold one.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
+
+NO_MEMORY = "no memory is left; raise the limit of this process (ulimit -v), or lower --concurrent"
+# Of what Python and the core say where no thread can be started.
+_NO_THREAD = ("start new thread", "no thread to")
+# Of what a loader of shared libraries says where memory is refused.
+_UNLOADABLE = ("failed to map", "cannot map", "cannot allocate", "cannot create shared object")
 
 
 class ExitCode:
@@ -124,3 +131,23 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             yield from causes(inner)
     else:
         yield error
+
+
+def lacking(error: BaseException) -> str | None:
+    """Return what of this machine there is too little of, and what helps; None for any other error."""
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _is_unloadable(error)):
+        return NO_MEMORY
+    if isinstance(error, BlockingIOError | RuntimeError) and any(words in str(error) for words in _NO_THREAD):
+        limits = "memory (ulimit -v) or the number of processes (ulimit -u) is limited; raise the limit"
+        return f"no thread can be started: {limits}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        limit = "the limit of open files is reached; raise it (ulimit -n 4096), or lower --concurrent"
+        return f"no file can be opened: {limit}"
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return "no memory is left on this machine"
+    return None
+
+
+def _is_unloadable(error: ImportError) -> bool:
+    said = str(error).lower()
+    return any(words in said for words in _UNLOADABLE)

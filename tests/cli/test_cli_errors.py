@@ -47,6 +47,12 @@ def ended(error, arguments=()):
             "lll: no memory is left; raise the limit of this process (ulimit -v), or lower --concurrent\n",
         ),
         (
+            RuntimeError("can't start new thread"),
+            ExitCode.NOTHING_MEASURED,
+            "lll: no thread can be started: memory (ulimit -v) or the number of processes (ulimit -u) is limited; "
+            "raise the limit\n",
+        ),
+        (
             OSError(errno.EMFILE, "Too many open files"),
             ExitCode.NOTHING_MEASURED,
             "lll: no file can be opened: the "

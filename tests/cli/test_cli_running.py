@@ -3,14 +3,15 @@
 import json
 import resource
 import signal
+import sys
 
 import pytest
 from handmade import record
 
 from lens.cli.commands.benchmark import command
-from lens.cli.running import remember_secrets, run_settings
+from lens.cli.running import load_numpy_if_limited, remember_secrets, run_and_report, run_settings
 from lens.cli.settings import settings_of
-from lens.errors import ConfigError, ExitCode
+from lens.errors import ConfigError, ExitCode, FileError
 from lens.history.read import read_run
 from lens.history.write import JOURNAL
 from lens.model import Status, ToolCall
@@ -159,3 +160,47 @@ def test_a_header_that_may_be_a_key_is_not_shown(target):
         remember_secrets(settings_of(ctx))
     assert mask_secrets("q7-hidden-value q7-shown-value").endswith(" q7-shown-value")
     assert "q7-hidden-value" not in mask_secrets("lll q7-hidden-value")
+
+
+def test_a_page_that_does_not_fit_into_memory_names_the_file_of_what_was_measured(
+    target, tmp_path, monkeypatch, capsys
+):
+    def refused(*_args, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("lens.report.run.print_report", refused)
+    with command.make_context("benchmark", [*target, "-n", "2", "--ui", "none"]) as ctx:
+        assert run_and_report(settings_of(ctx)) == ExitCode.USAGE
+    (rescued,) = tmp_path.glob("lll-rescued-*.msgpack")
+    assert (
+        f"the page cannot be printed: no memory is left; raise the limit of this process (ulimit -v), or lower "
+        f"--concurrent; what was measured is in {rescued}" in capsys.readouterr().err
+    )
+    assert len(read_run(rescued).records) == 2
+
+
+def test_a_run_that_runs_out_of_memory_names_the_file_of_what_was_measured(run, tmp_path, monkeypatch):
+    taken = []
+
+    def refuses_the_third(_progress, record):
+        taken.append(record)
+        if len(taken) == 3:
+            raise MemoryError
+
+    monkeypatch.setattr("lens.run.outputs.Outputs.on_record", refuses_the_third)
+    with pytest.raises(FileError, match="no memory is left") as caught:
+        run("-n", 9, "-c", 1)
+    (rescued,) = tmp_path.glob("lll-rescued-*.msgpack")
+    assert f"what was measured is in {rescued}; lll recover turns it into a run" in str(caught.value)
+    assert read_run(rescued).records == taken
+
+
+def test_where_memory_is_limited_a_lack_of_it_is_found_before_anything_is_opened(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("lens.cli.running.memory_is_limited", lambda: True)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    load_numpy_if_limited()
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(MemoryError):
+        run("-n", 3, "-o", "run.jsonl")
+    assert list(tmp_path.iterdir()) == []

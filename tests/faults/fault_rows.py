@@ -1,7 +1,7 @@
 """What happens to files, keys, terminals and the monitor, what is expected, and which test holds it."""
 
-_HISTORY, _DAEMON = (f"tests/monitor/test_monitor_{name}.py" for name in ("history", "daemon"))
-_SERVE = "tests/test_server.py"
+_HISTORY, _DAEMON, _HOSTILE = (f"tests/monitor/test_monitor_{name}.py" for name in ("history", "daemon", "hostile"))
+_SERVE, _OUTPUTS = "tests/test_server.py", "tests/run/test_run_outputs.py"
 _FILES, _ECHO = "tests/test_history.py", "tests/cli/test_cli_echo.py"
 ROWS = [
     (
@@ -83,5 +83,25 @@ ROWS = [
         "a round of the monitor that fails for any reason",
         "reported once; the next round comes",
         f"{_DAEMON}::test_rounds_go_on_whatever_one_ends_with",
+    ),
+    (
+        "a target of the monitor that never ends an answer: 1xx, handshake, head, events",
+        "its own probe fails; the rounds of the others go on, and /healthz and /metrics answer",
+        f"{_HOSTILE}::test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_the_pages",
+    ),
+    (
+        "memory that is limited (`ulimit -v`), and an export that does not fit",
+        "exit code 2; the run is saved, and the message says where; a library that crashes costs only its own process",
+        f"{_OUTPUTS}::test_a_run_whose_export_breaks_is_rescued",
+    ),
+    (
+        "no memory for one request",
+        "`protocol_error` for that one; the others go on",
+        "tests/orchestrator/test_engine.py::test_no_memory_for_one_request_costs_that_request_alone",
+    ),
+    (
+        "no memory for the rest of a run, or for its page",
+        "exit code 2; the message says which file holds what was measured",
+        "tests/cli/test_cli_running.py::test_a_run_that_runs_out_of_memory_names_the_file_of_what_was_measured",
     ),
 ]

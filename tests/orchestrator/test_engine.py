@@ -17,6 +17,7 @@ from waiting import HANG_S
 from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
 from lens.model import Status
+from lens.orchestrator import engine
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.limits import SpendCeiling
 from lens.orchestrator.plan import make_plan
@@ -438,3 +439,21 @@ async def test_an_open_loop_that_a_rate_limit_holds_back_ends_with_its_duration(
     assert len(refused) == len(records) - 3
     assert f"; {30 - len(records)} requests were held until the end of the duration and not sent" in outcome.warnings[0]
     assert ceiling._reserved_nusd == 0
+
+
+async def test_no_memory_for_one_request_costs_that_request_alone(simulator, monkeypatch):
+    perform, asked = engine.perform, []
+
+    async def refused(*args, **more):
+        asked.append(args)
+        if len(asked) == 2:
+            raise MemoryError
+        return await perform(*args, **more)
+
+    monkeypatch.setattr(engine, "perform", refused)
+    records = []
+    config = config_for(simulator(), iterations=4, concurrency=1)
+    outcome = await run_plan(make_plan(config), on_record=records.append)
+    assert [one.category for one in records] == ["success", "protocol_error", "success", "success"]
+    assert "no memory is left" in records[1].failure.message
+    assert outcome.requests == 4

@@ -156,3 +156,36 @@ def test_a_record_that_cannot_be_encoded_is_kept_and_the_others_are_written(tmp_
     assert list(journal.records()) == [RECORDS[0], RECORDS[1], odd]
     assert read_run(tmp_path / f"run.json{JOURNAL}").records == RECORDS[:2]
     assert journal.warning is None
+
+
+def test_where_there_is_no_memory_to_write_together_each_is_written_alone(tmp_path, monkeypatch):
+    write = Journal._write
+
+    def refuses_much(journal, data):
+        if len(data) > 6000:
+            raise MemoryError
+        return write(journal, data)
+
+    monkeypatch.setattr(Journal, "_write", refuses_much)
+    journal = Journal(tmp_path / "run.json")
+    for item in (INFO, *RECORDS * 3):
+        journal.add(item)
+    journal.finish()
+    assert list(journal.records()) == RECORDS * 3
+    assert not journal._kept
+
+
+def test_a_journal_without_a_name_is_copied_to_where_it_can_be_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    journal = Journal()
+    for item in (INFO, *RECORDS):
+        journal.add(item)
+    journal.finish()
+    path = journal.rescue()
+    assert path.parent == tmp_path
+    assert (read_run(path).info, read_run(path).records) == (INFO, RECORDS)
+    named = filled(tmp_path)
+    named.finish()
+    assert named.rescue() == named.path
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert journal.rescue() is None

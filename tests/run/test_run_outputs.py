@@ -1,5 +1,10 @@
 """What becomes of a run whose outputs cannot be made: it is rescued, and said where it is."""
 
+import faulthandler
+import os
+import signal
+import sys
+
 import pytest
 from msgspec.structs import replace
 
@@ -8,6 +13,8 @@ from lens.export import formats
 from lens.history.read import read_run
 from lens.run.driver import RunOptions, run
 from lens.simulator import make_script, start
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="nothing is isolated elsewhere")
 
 
 class Hungry:
@@ -26,10 +33,18 @@ class Broken(Hungry):
         raise ValueError("of a plugin")
 
 
+class Crashing(Hungry):
+    def write(self, table, info, summary):
+        yield b"the beginning"
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGBUS)
+
+
 async def run_with(names, kind, folder, monkeypatch):
     """Return a run of three requests that is written in these formats; "mine" is of this kind."""
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    mine = formats.Format(name="mine", suffix=".mine", where=f"{__name__}:{kind}", says="of a test")
+    monkeypatch.setattr(formats, "memory_is_limited", lambda: kind == "Crashing")
+    mine = formats.Format(name="mine", suffix=".mine", where=f"{__name__}:{kind}", says="of a test", isolated=True)
     monkeypatch.setitem(formats.FORMATS, "mine", mine)
     with start(make_script(ttft="1ms", itl="1ms", tokens=3)) as handle:
         config = RunConfig(
@@ -42,7 +57,12 @@ async def run_with(names, kind, folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [("Hungry", "no memory is left to make the outputs"), ("Broken", "ValueError: of a plugin")]
+    ("kind", "says"),
+    [
+        ("Hungry", "no memory is left to make the outputs"),
+        ("Broken", "ValueError: of a plugin"),
+        pytest.param("Crashing", "no memory is left to make the outputs", marks=on_linux),
+    ],
 )
 async def test_a_run_whose_export_breaks_is_rescued(kind, says, tmp_path, monkeypatch):
     result = await run_with(["mine"], kind, tmp_path, monkeypatch)

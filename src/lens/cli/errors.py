@@ -20,7 +20,7 @@ import click
 
 from lens.cli.clash import clash_warning
 from lens.cli.echo import echo
-from lens.errors import ExitCode, LensError, causes
+from lens.errors import ExitCode, LensError, causes, lacking
 from lens.secrets import one_line
 
 PROGRAM, LONG_PROGRAM = "lll", "llm-latency-lens"
@@ -114,23 +114,11 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
     if ours is not None:
         return _say(str(ours), ours.exit_code)
     cause = found[0]
-    lacking = _what_is_lacking(cause)
-    if lacking is not None:
-        return _say(lacking, ExitCode.NOTHING_MEASURED)
+    missing = lacking(cause)
+    if missing is not None:
+        return _say(missing, ExitCode.NOTHING_MEASURED)
     hint = "" if wants_debug(arguments) else "; this is a bug, --log-level debug shows where"
     return _say(f"{type(cause).__name__}: {cause}{hint}", ExitCode.NOTHING_MEASURED)
-
-
-def _what_is_lacking(cause: BaseException) -> str | None:
-    """Return what of this machine there is too little of, and what helps; None for any other error."""
-    if isinstance(cause, MemoryError) or (isinstance(cause, ImportError) and "failed to map" in str(cause)):
-        return "no memory is left; raise the limit of this process (ulimit -v), or lower --concurrent"
-    if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
-        limit = "the limit of open files is reached; raise it (ulimit -n 4096), or lower --concurrent"
-        return f"no file can be opened: {limit}"
-    if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
-        return "no memory is left on this machine"
-    return None
 
 
 def output_closed() -> int:

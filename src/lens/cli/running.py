@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from lens.cli.endpoint import tell_hints
 from lens.cli.errors import PROGRAM
 from lens.cli.settings import Settings
 from lens.config.secret_settings import remember_settings
+from lens.errors import NO_MEMORY, ExitCode
+from lens.export.isolated import memory_is_limited
 from lens.run import driver
 from lens.run.driver import RunOptions
 from lens.run.outputs import uses_stdout
@@ -36,10 +39,18 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     Raises:
         LensError: nothing could be measured, or written.
     """
+    result = run_settings(settings, prepare=lambda found: found.summary)
+    try:
+        return _report(settings, result, also)
+    except MemoryError:
+        return _tell_unprintable(result)
+
+
+def _report(settings: Settings, result: RunResult, also: Callable[[Console, RunResult], None] | None) -> int:
+    """Print the page and what went wrong; return the exit code."""
     from lens.cli.page import page_console
     from lens.report.run import print_report
 
-    result = run_settings(settings, prepare=lambda found: found.summary)
     if result.ended_by is not None and not result.summary.successes:
         tell_troubles(result)  # there is nothing to show
         tell_hints(settings, result)
@@ -51,6 +62,15 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     tell_troubles(result, "what was measured is above")
     tell_hints(settings, result)
     return result.exit_code
+
+
+def _tell_unprintable(result: RunResult) -> int:
+    """Say that there is no memory for the page, and where what was measured is; return the exit code."""
+    tell_troubles(result)
+    path = result.rescue()
+    where = f"; what was measured is in {path}" if path is not None else ""
+    echo(f"{PROGRAM}: the page cannot be printed: {NO_MEMORY}{where}", err=True)
+    return ExitCode.USAGE
 
 
 def run_settings(
@@ -71,6 +91,7 @@ def run_settings(
         LensError: nothing could be measured, or written.
     """
     remember_secrets(settings)
+    load_numpy_if_limited()
     options = RunOptions(
         book=settings.book,
         slos=settings.slos,
@@ -90,8 +111,24 @@ def run_settings(
     with _shown_progress(settings) as sinks:
         result = trio.run(partial(driver.run, settings.config, *sinks, options=options))
         if prepare is not None:
-            prepare(result)
+            with suppress(MemoryError):  # who shows it is told the same
+                prepare(result)
         return result
+
+
+def load_numpy_if_limited() -> None:
+    """Load numpy before a file is opened or a request is sent, where memory is limited: later it could end the run.
+
+    Raises:
+        MemoryError: it does not fit.
+    """
+    if not memory_is_limited():
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each of them takes memory, and none is needed
+    try:
+        import numpy  # noqa: F401
+    except Exception as error:  # of whatever it could not allocate
+        raise MemoryError from error
 
 
 @contextmanager

@@ -8,13 +8,15 @@ Others may add theirs through the entry-point group "lens.exporters".
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from lens import plugins
-from lens.errors import ConfigError
+from lens.errors import ConfigError, LensError, lacking
+from lens.export.isolated import isolated_pieces, memory_is_limited
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
@@ -67,6 +69,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
     says: str  # one line for people
     of_records: bool = False  # reads the records and their metrics, and neither columns nor a summary
     extra: str | None = None  # of this package, whose libraries the format needs
+    isolated: bool = False  # its library dies where memory is refused: it gets a process of its own there
 
 
 _BUILT_IN = (
@@ -78,7 +81,7 @@ _BUILT_IN = (
     Format(name="csv", suffix=".csv", where="lens.export.csv:CsvTable", says="a row a request"),
     Format(name="html", suffix=".html", where="lens.report.html.document:HtmlPage", says="the page of `lll report`"),
     Format(name="parquet", suffix=".parquet", where="lens.export.parquet:Parquet", says="the table, with types",
-        extra="parquet"),
+        extra="parquet", isolated=True),
     Format(name="prometheus", suffix=".prom", where="lens.export.prometheus:Prometheus", says="exposition text"),
     Format(name="prometheus-seconds", suffix=".prom", where="lens.export.prometheus:PrometheusSeconds",
         says="the same in base units, as Prometheus' conventions want it"),
@@ -135,3 +138,23 @@ def open_export(chosen: Format, info: RunInfo, book: PriceBook, *, single: bool 
     made: Any = kind(info, book, single=single)
     export: Export = made if hasattr(made, "write") else PerRecord(made)
     return export
+
+
+def write_export(chosen: Format, export: Export, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:
+    """Yield a run in a format, made where a lack of memory can do no harm.
+
+    Raises:
+        LensError: what the format raised. MemoryError: there is not enough.
+    """
+    if chosen.isolated and memory_is_limited():
+        return isolated_pieces(lambda: export.write(table, info, summary), partial(why_incomplete, name=chosen.name))
+    return export.write(table, info, summary)
+
+
+def why_incomplete(error: Exception, name: str) -> str:
+    """Return why an output is not complete, in words; name: of its format."""
+    if isinstance(error, LensError):
+        return str(error)
+    if lacking(error) is not None:
+        return "no memory is left to make the outputs; lll recover or lll report can make them where there is more"
+    return f"the {name} output cannot be made: {type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lens.export.arrow import ROWS_A_GROUP, arrow_rows, arrow_schema
-from lens.export.extras import need
+from lens.export.extras import check_installed, need
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.model import RunInfo
@@ -51,14 +51,14 @@ class Parquet:
         Raises:
             ConfigError: pyarrow is not installed.
         """
-        self._pa = need("pyarrow", "parquet", "--export parquet")
-        self._parquet = need("pyarrow.parquet", "parquet", "--export parquet")
+        check_installed("pyarrow", "parquet", "--export parquet")
 
     def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - rows alone
-        schema, readers = arrow_schema(self._pa, info)
+        pa = need("pyarrow", "parquet", "--export parquet")  # not before: it is large, and starts threads
+        schema, readers = arrow_schema(pa, info)
         out = _Sink()
-        writer = self._parquet.ParquetWriter(out, schema, compression="zstd")
-        for rows in arrow_rows(self._pa, table, schema, readers):
+        writer = need("pyarrow.parquet", "parquet", "--export parquet").ParquetWriter(out, schema, compression="zstd")
+        for rows in arrow_rows(pa, table, schema, readers):
             writer.write_table(rows, row_group_size=ROWS_A_GROUP)
             yield out.take()
         writer.close()

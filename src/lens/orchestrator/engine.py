@@ -13,7 +13,7 @@ from functools import partial
 import trio
 
 from lens._core.clock import now_ns
-from lens.errors import BudgetError, LensError, ProtocolError, TransportError
+from lens.errors import NO_MEMORY, BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Record, Status, Try
 from lens.orchestrator.collect import AnswerWarnings, read_answer, record_of, try_of
 from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
@@ -291,6 +291,8 @@ class _PlanRun:
         except LensError as error:
             self._break(error)
             return None
+        except MemoryError:  # costs this request what it has not been given yet, and no other anything
+            record = self._record(slot, target, request, builder.build_without_events(NO_MEMORY), tries)
         self._hand_out(record, worst)
         return record
 

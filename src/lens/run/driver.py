@@ -19,7 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from lens.config.settings import RunConfig
-from lens.errors import LensError, causes
+from lens.errors import NO_MEMORY, FileError, LensError, causes
 from lens.history.write import is_special
 from lens.model import Record, RunInfo
 from lens.orchestrator.engine import run_plan
@@ -128,8 +128,12 @@ def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
     journal = Journal(next((path for path in (*outputs.paths, beside) if path and not is_special(path)), None))
     try:
         yield journal
-    except BaseException:
+    except BaseException as error:
         journal.close(complete=not journal.count)
+        if journal.count and any(isinstance(cause, MemoryError) for cause in causes(error)):
+            where = journal.rescue()
+            kept = f"in {where}; lll recover turns it into a run" if where else "lost"
+            raise FileError(f"{NO_MEMORY}; what was measured is {kept}") from error
         raise
     journal.finish()
 
@@ -144,8 +148,8 @@ def _kept(outputs: Outputs, result: RunResult, journal: Journal) -> str:
         path = None
     if path is not None:
         return f"what was measured is in {path}"
-    if journal.path is not None and journal.warning is None:
-        return f"what was measured is in {journal.path}; lll recover turns it into a run"
+    if (path := journal.rescue()) is not None:
+        return f"what was measured is in {path}; lll recover turns it into a run"
     return "what was measured is above, and cannot be written elsewhere"
 
 

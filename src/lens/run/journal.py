@@ -29,6 +29,7 @@ from lens.pricing import PriceBook
 # What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
 GATHER_S = 0.01
 MOST_TOGETHER = 256
+RESCUED = "lll-rescued-"  # before the names of files in the folder for temporary files
 
 
 class Journal:
@@ -113,6 +114,24 @@ class Journal:
         other.finish()
         return other
 
+    def rescue(self) -> Path | None:
+        """Return where the finished journal is; one without a name is copied to the folder for temporary files.
+
+        None where that fails, or where records did not get to disk.
+        """
+        if self.warning is not None or self._kept:
+            return None
+        if self.path is not None and self.path.exists():
+            return self.path
+        try:
+            handle, name = tempfile.mkstemp(prefix=RESCUED, suffix=".msgpack")
+            with open(handle, "wb") as copy:
+                for at in range(0, self._whole, BLOCK_BYTES):
+                    copy.write(_read_at(self._file, min(BLOCK_BYTES, self._whole - at), at))
+        except (OSError, MemoryError):
+            return None
+        return Path(name)
+
     def _messages(self) -> Iterator[tuple[int, memoryview]]:
         """Yield the place of each record that is on disk, and its message."""
         return split_messages(self._blocks(), self._records_at)
@@ -143,15 +162,19 @@ class Journal:
 
     def _write_together(self, items: list[RunInfo | Record | RunProgress]) -> None:
         """Write items at once, and forget them; records that do not get to disk are kept."""
-        encoded = []
-        for item in items:
-            try:
-                encoded.append((item, message(item)))
-            except Exception:  # no memory to encode it, or nothing that a file can hold: the others still go to disk
-                encoded.append((item, b""))
-        written = self._write(b"".join([data for _, data in encoded]))
-        self._kept += [item for item, data in encoded if isinstance(item, Record) and not (written and data)]
+        encoded = [_encoded(item) for item in items]
+        written = self._write_pieces(encoded)
+        for item, data, done in zip(items, encoded, written, strict=True):
+            if isinstance(item, Record) and not (done and data):
+                self._kept.append(item)
         items.clear()
+
+    def _write_pieces(self, pieces: list[bytes]) -> list[bool]:
+        """Return of each piece whether it is in the file."""
+        try:
+            return [self._write(b"".join(pieces))] * len(pieces)
+        except MemoryError:
+            return [self._write(piece) for piece in pieces]
 
     def _write(self, data: bytes) -> bool:
         """Return whether all of it is in the file."""
@@ -166,6 +189,14 @@ class Journal:
             return False
         self._whole += len(data)
         return True
+
+
+def _encoded(item: RunInfo | Record | RunProgress) -> bytes:
+    """Return a message; none where there is no memory to encode it, or where no file can hold it."""
+    try:
+        return message(item)
+    except Exception:
+        return b""
 
 
 def _open(beside: Path | None) -> tuple[int, Path | None]:
@@ -184,12 +215,12 @@ def _open(beside: Path | None) -> tuple[int, Path | None]:
 
 def rescue(info: RunInfo, records: list[Record]) -> Path | None:
     """Write a run whose outputs could not be written to the folder for temporary files; None if that fails too."""
-    handle, name = tempfile.mkstemp(prefix="lll-rescued-", suffix=".msgpack")
+    handle, name = tempfile.mkstemp(prefix=RESCUED, suffix=".msgpack")
     os.close(handle)
     path = Path(name)
     try:
         write_run(path, info, records, force=True)
-    except FileError:
+    except (FileError, MemoryError):
         for left in (path, path.with_name(path.name + PARTIAL)):
             left.unlink(missing_ok=True)
         return None

@@ -18,8 +18,8 @@ from typing import NamedTuple, Self
 import msgspec
 
 from lens.config.settings import OutputConfig, RunConfig
-from lens.errors import ConfigError, FileError, LensError
-from lens.export.formats import Export, Format, format_named, open_export
+from lens.errors import ConfigError, FileError
+from lens.export.formats import Export, Format, format_named, open_export, why_incomplete, write_export
 from lens.history.write import NewFile
 from lens.model import Record, RunInfo
 from lens.orchestrator.collect import without_arguments
@@ -117,7 +117,7 @@ class OpenPlaces:
             self._complete[number] = False
             if file is not None:
                 file.__exit__(type(error), error, error.__traceback__)
-            return _trouble_of(error, self._places[number].format.name)
+            return why_incomplete(error, self._places[number].format.name)
         self._complete[number] = True
         return None
 
@@ -196,16 +196,7 @@ class Outputs(Sink):
         table, summary = (result.listed, result.warned) if few else (result.table, result.summary)
         if not self._save_text:
             table = table.with_records(without_text)
-        return self._exports[number].write(table, result.info, summary)
-
-
-def _trouble_of(error: Exception, name: str) -> str:
-    """Return why an output is not complete, in words; name: of its format."""
-    if isinstance(error, LensError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "no memory is left to make the outputs; lll recover or lll report can make them where there is more"
-    return f"the {name} output cannot be made: {type(error).__name__}: {error}"
+        return write_export(self._open.formats[number], self._exports[number], table, result.info, summary)
 
 
 def destinations(

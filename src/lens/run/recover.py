@@ -11,7 +11,7 @@ import msgspec
 
 from lens.config.settings import LoadConfig
 from lens.errors import FileError
-from lens.export.formats import format_named, format_of_suffix, open_export
+from lens.export.formats import format_named, format_of_suffix, open_export, write_export
 from lens.history.lean import MISSING
 from lens.history.write import JOURNAL, PARTIAL
 from lens.metrics.builder import read_table
@@ -53,7 +53,8 @@ def recover(path: Path, book: PriceBook) -> Recovered:
 def write_recovered(run: Recovered, path: Path, book: PriceBook) -> Iterator[bytes]:
     """Yield the bytes of the run in the format that the name of the file asks for, else JSON."""
     chosen = format_of_suffix(path.suffix) or format_named("json")
-    yield from open_export(chosen, run.info, book).write(run.table, run.info, summarize(run.table, run.info))
+    export = open_export(chosen, run.info, book)
+    yield from write_export(chosen, export, run.table, run.info, summarize(run.table, run.info))
 
 
 def name_of_run(journal: Path) -> Path:

@@ -208,6 +208,10 @@ class RunResult(RunView):
         """Why the run was ended early, where no signal and no spend ceiling did it."""
         return None if self.interrupted else self.outcome.stopped_by
 
+    def rescue(self) -> Path | None:
+        """Return a file that holds what was measured, made if there is none: for who cannot show it."""
+        return self.paths[0] if self.paths else self._journal.rescue()
+
     @property
     def exit_code(self) -> int:
         """130 interrupted, 4 ended by the spend ceiling, 2 an output failed, 1 nothing succeeded, 3 a gate, 0 fine."""

@@ -1,0 +1,100 @@
+"""A monitor with one target that means harm beside a good one: rounds, pages and the good one's figures go on."""
+
+import contextlib
+import json
+import socket
+import threading
+
+import pytest
+import trio
+from waiting import HANG_S
+
+from lens.config.settings import LoadConfig, MonitorConfig, PromptConfig, RunConfig, TargetConfig
+from lens.model import Status
+from lens.monitor.daemon import Monitor, Settings, check_monitor, probe
+from lens.orchestrator.stop import Stop
+from lens.pricing import PriceBook
+from lens.server import open_listeners
+from lens.simulator import make_script, start
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+HELLO_REQUEST = b"\x16\x03\x03\x00\x04" + bytes(4)  # a record of a handshake that a client passes over
+ROUNDS = 3
+SOON_NS = 300_000_000
+
+
+@contextlib.contextmanager
+def endless(first, again, pause_s):
+    """The port of a server that answers every connection with bytes that never end."""
+    over = threading.Event()
+
+    def pour(peer):
+        with contextlib.suppress(OSError), peer:
+            peer.recv(65536)
+            peer.sendall(first)
+            while not over.wait(pause_s):
+                peer.sendall(again)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=pour, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        over.set()
+        with contextlib.suppress(OSError):  # not every system lets go of a listener so
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+async def page(port, path):
+    """What a page says now."""
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return b"".join([data async for data in stream]).partition(b"\r\n\r\n")[2].decode()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "again", "pause_s"),
+    [
+        pytest.param("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, 0, id="1xx without end"),
+        pytest.param("http", b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 0.01, id="1xx now and then"),
+        pytest.param("https", b"", HELLO_REQUEST * 2000, 0, id="handshake records without end"),
+        pytest.param("http", HEAD, b"X-More: and more\r\n", 0.01, id="a head that never ends"),
+        pytest.param("http", HEAD + b"\r\n", b"data: {}\n\n" * 5000, 0, id="events without end"),
+    ],
+)
+async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_the_pages(scheme, first, again, pause_s):
+    records, healthy = [], []
+    with endless(first, again, pause_s) as evil, start(make_script(ttft="5ms", itl="1ms", tokens=3)) as good:
+        targets = tuple(
+            TargetConfig(provider="openai-compatible", model="m", name=name, base_url=url, proxy="")
+            for name, url in (("evil", f"{scheme}://127.0.0.1:{evil}/v1"), ("good", f"{good.url}/v1"))
+        )
+        limits = LoadConfig(connect_timeout_ns=SOON_NS, ttft_timeout_ns=SOON_NS)  # of all: a minute, as always
+        config = RunConfig(
+            targets=targets,
+            prompts=PromptConfig(texts=("hi",)),
+            load=limits,
+            monitor=MonitorConfig(interval_ns=50_000_000, jitter=0),
+        )
+        monitor = Monitor(Settings(config=config, book=PriceBook()), check_monitor(config), probe, print)
+        stop, listeners = Stop(), await open_listeners("127.0.0.1:0")
+        port = listeners[0].socket.getsockname()[1]
+        take = monitor.take
+        monitor.take = lambda record: (records.append(record), take(record))
+        with trio.fail_after(HANG_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(monitor.run, stop, listeners)
+                while sum(one.target == "good" for one in records) < ROUNDS:
+                    healthy.append(json.loads(await page(port, "/healthz")))
+                metrics = await page(port, "/metrics")
+                stop.ask("that is enough")
+    by_target = {name: [one for one in records if one.target == name] for name in ("good", "evil")}
+    assert {one.status for one in by_target["good"]} == {Status.SUCCESS}
+    assert len(by_target["evil"]) >= ROUNDS - 1
+    assert Status.SUCCESS not in {one.status for one in by_target["evil"]}
+    assert healthy
+    assert all(one["ok"] for one in healthy)
+    assert 'target="good"' in metrics
