@@ -188,6 +188,7 @@ function seriesLegend() {
   return several ? legend(DATA.series.map((s, i) => [color(i), label(s), dash(i)])) : null;
 }
 function round(value) {
-  const power = 10 ** Math.floor(Math.log10(value || 1));
+  if (!(value > 0)) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
   return [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((m) => m * power >= value * 1.0001) * power;
 }

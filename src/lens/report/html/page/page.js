@@ -38,12 +38,22 @@ function head() {
   // The same warning of several series is said once.
   const warnings = new Map(DATA.runs.flatMap((r) => r.warnings.map((w) => [w, []])));
   DATA.series.forEach((s, i) => { for (const w of s.warnings) warnings.set(w, [...(warnings.get(w) || []), i]); });
+  const warned = [...warnings].map(([text, of]) => make("li", { class: "warning" }, make("b", {}, "warning"), make("span", {}, ...of.map(letter), text)));
+  const hidden = warned.length > MOST_WARNINGS + 1 ? warned.splice(MOST_WARNINGS) : [];
   return make("header", {}, make("h1", {}, DATA.title), make("p", { class: "sub" }, started ? `${runs}, started ${started}` : runs),
-    known.length ? make("dl", { class: "facts about" }, ...known.flatMap(([name, url, load]) => [
-      make("dt", {}, "target"), make("dd", {}, known.length > 1 ? `${name} at ` : "", make("span", { class: "code" }, url)),
-      ...(load ? [make("dt", {}, "load"), make("dd", {}, load)] : [])])) : null,
+    known.length ? make("dl", { class: "facts about" }, ...aboutTargets(known)) : null,
     DATA.verdict.length ? make("ul", { class: "verdict", "aria-label": "Verdict" }, ...DATA.verdict.map((v) => make("li", { class: v.level }, v.says))) : null,
-    warnings.size ? make("ul", { class: "warnings", "aria-label": "Warnings" }, ...[...warnings].map(([text, of]) => make("li", { class: "warning" }, make("b", {}, "warning"), make("span", {}, ...of.map(letter), text)))) : null);
+    warned.length ? make("ul", { class: "warnings", "aria-label": "Warnings" }, ...warned,
+      hidden.length ? make("li", {}, make("details", {}, make("summary", {}, `${hidden.length} more warnings`), make("ul", {}, ...hidden))) : null) : null);
+}
+const MOST_WARNINGS = 5; // that stand open before the figures
+// Targets at one address under one load share a line, and a load that all have is said once.
+function aboutTargets(known) {
+  const places = new Map(), loads = new Set(known.map(([, , load]) => load));
+  for (const [name, url, load] of known) places.set(`${url} ${load}`, { url, load, names: [...((places.get(`${url} ${load}`) || {}).names || []), name] });
+  const load = (says) => (says ? [make("dt", {}, "load"), make("dd", {}, says)] : []);
+  const rows = [...places.values()].flatMap((p) => [make("dt", {}, "target"), make("dd", {}, known.length > 1 ? `${p.names.join(", ")} at ` : "", make("span", { class: "code" }, p.url)), ...(loads.size > 1 ? load(p.load) : [])]);
+  return loads.size > 1 ? rows : [...rows, ...load(known[0][2])];
 }
 
 function build() {
@@ -80,4 +90,5 @@ addEventListener("resize", () => {
   lastWidth = document.body.clientWidth;
   paintAll();
 });
+addEventListener("beforeprint", () => { for (const one of document.querySelectorAll("header details")) one.open = true; });
 document.documentElement.dataset.ready = "yes";

@@ -109,19 +109,21 @@ function tokenLines(width) {
   return svg;
 }
 
+const LETTER = 7; // about the width of a bold letter
 // phases: which of them; groups: [{name, paint, parts}]
 function stacked(groups, phases, width) {
   // The queue lies before the request's start, left of zero, and is no part of the total.
   const queue = DATA.phases.indexOf("queue"), waited = (g) => (phases.includes(queue) ? g.parts[queue] : 0);
   const sums = groups.map((g) => phases.reduce((sum, p) => sum + (p === queue ? 0 : g.parts[p]), 0));
   const most = Math.max(...sums, 1e-6), unit = timeUnit(most);
-  const left = Math.min(Math.max(...groups.map((g) => g.name.length)) * 6.3 + 16, width * 0.3);
+  const named = (g) => (width < 420 ? g.name.replace(" connection", "") : g.name);
+  const left = Math.min(Math.max(...groups.map((g) => named(g).length)) * LETTER + 16, width * 0.3);
   const at = frame(width, groups.length * 30 + 56, { min: -Math.max(...groups.map(waited), 0), max: most * 1.001, by: unit.by, title: `${unit.name}, mean of ${groups.length > 1 ? "each group" : "all requests"}` },
     { min: 0, max: 1, ticks: [] }, { left, right: 74, top: 6 });
   groups.forEach((g, k) => {
     const y = at.top + k * 30;
     const row = draw("g", { class: "row" }, draw("rect", { class: "hit", x: 0, y, width, height: 30 }));
-    row.append(draw("text", { x: left - 8, y: y + 19, "text-anchor": "end", class: "strong" }, short(g.name, left / 6.3)));
+    row.append(draw("text", { x: left - 8, y: y + 19, "text-anchor": "end", class: "strong" }, short(named(g), (left - 8) / LETTER)));
     let sum = -waited(g);
     for (const p of phases) {
       const x0 = at.x(sum), x1 = at.x(sum + g.parts[p]);
@@ -156,7 +158,7 @@ function phaseCards() {
   return [
     phaseLegend(used),
     make("div", { class: "grid" },
-      card(figure("To the first token", "without what comes after it", (w) => stacked(groups, early, w), () => phaseSheet(groups, early))),
+      early.length ? card(figure("To the first token", "without what comes after it", (w) => stacked(groups, early, w), () => phaseSheet(groups, early))) : null,
       card(figure("Whole request", used.includes(DATA.phases.indexOf("queue")) ? "the queue lies before the start" : "", (w) => stacked(groups, used, w), () => phaseSheet(groups, used)))),
   ];
 }
@@ -176,6 +178,6 @@ function requestCards() {
   const pick = choice(["laid over each other", "on the run's clock"], 0, (i) => { onRunClock = i === 1; });
   return [
     card(phaseLegend(used), figure("Waterfall", note, waterfall, rowSheet, pick)),
-    card(figure("Token timelines", "a mark for each event that brought tokens; thick where the stream stalled", tokenLines, tokenSheet)),
+    rows.some((r) => r.gaps_us) ? card(figure("Token timelines", "a mark for each event that brought tokens; thick where the stream stalled", tokenLines, tokenSheet)) : null,
   ];
 }

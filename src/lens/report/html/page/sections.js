@@ -59,13 +59,15 @@ function sideBySide() {
 }
 function comparisonCards() {
   return DATA.comparisons.map((c) => {
+    const amount = (one, value) => (value !== null && one.unit.startsWith("USD") ? `$${value.toLocaleString("en-US", { maximumSignificantDigits: 4 })}` : num(value));
     const rows = c.shifts.map((one) => make("tr", {},
-      make("td", { class: "text strong" }, `${one.metric} ${one.statistic}`), cell(num(one.baseline)), cell(num(one.candidate)),
-      cell(one.relative === null ? num(one.difference) : change(one.relative), KIND[one.verdict]), cell(`${num(one.low)} to ${num(one.high)}`, "quiet"),
-      cell(one.p.toFixed(3), "quiet"), cell(num(one.smallest_seen), "quiet"), make("td", { class: `text ${KIND[one.verdict]}` }, one.verdict)));
+      make("td", { class: "text strong" }, `${one.metric} ${one.statistic}`), cell(amount(one, one.baseline)), cell(amount(one, one.candidate)),
+      cell(one.relative === null ? amount(one, one.difference) : change(one.relative), KIND[one.verdict]), cell(`${amount(one, one.low)} to ${amount(one, one.high)}`, "quiet"),
+      cell(one.p < 0.001 ? "<0.001" : one.p.toFixed(3), "quiet"), cell(amount(one, one.smallest_seen), "quiet"), make("td", { class: `text ${KIND[one.verdict]}` }, one.verdict)));
     const how = c.paired ? "asked in turns" : "not interleaved: drift between them is not excluded";
     return card(make("h3", {}, letter(c.candidate), `against `, letter(c.baseline), make("span", { class: "note" }, how)),
-      rows.length ? tableOf(["", "base", "cand.", "shift", "95 % interval", "p", "could see", "verdict"], rows, [0, 7]) : null,
+      rows.length ? tableOf(["", DATA.series[c.baseline].letter, DATA.series[c.candidate].letter, "shift", "95 % interval", "p", "could see", "verdict"], rows, [0, 7]) : null,
+      rows.length ? make("p", { class: "needs" }, "95 % interval: of the difference; p: how often chance alone shifts as much; could see: the smallest difference that these requests would have shown") : null,
       c.too_few ? make("p", { class: "needs" }, c.too_few) : null);
   });
 }
@@ -80,6 +82,7 @@ function sureCell(d, name, value, kind = "") {
   return hoverable(node, `${name} ${num(value)}`, rows);
 }
 function figuresTable() {
+  if (!DATA.table.length) return card(make("p", { class: "needs" }, "no latency was measured: no request succeeded"));
   const head = ["metric", ...(several ? [""] : []), "min", ...DATA.columns, "max", "mean", "std dev", "unit", "n"];
   const rows = DATA.table.flatMap((row) => {
     let first = true;

@@ -2,7 +2,7 @@
 function overTime(field, title, unit, width) {
   const series = DATA.series, step = DATA.step_s;
   const inView = (_, k) => (k + 1) * step >= view.from && k * step <= view.to;
-  const most = round(Math.max(...series.flatMap((s) => s.time[field].filter(inView)), 1e-9));
+  const most = round(Math.max(...series.flatMap((s) => s.time[field].filter(inView)), 0));
   const at = frame(width, 190, { min: view.from, max: view.to, title: "seconds after the run's start" }, { min: 0, max: most, title: unit });
   at.svg.setAttribute("aria-label", `${title} over time`);
   const drawn = [];

@@ -54,7 +54,7 @@ function viewBar() {
     view.heard.push(() => { input.value = read(); });
     return make("label", {}, name, input);
   };
-  const short3 = (v) => Number(v.toPrecision(6));
+  const digits = Math.min(Math.max(3 - Math.floor(Math.log10(SPAN_S)), 0), 6), short3 = (v) => Number(v.toFixed(digits));
   const failed = make("input", { type: "checkbox" });
   failed.addEventListener("change", () => view.set({ failed: failed.checked }));
   const reset = make("button", { type: "button" }, "Reset");
