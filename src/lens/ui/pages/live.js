@@ -70,7 +70,7 @@ function liveFigures(a) {
   }
   if (p) shown.push(make("span", {}, `${p.stage ? `${p.stage}, ` : ""}${int(p.elapsed_s)} s${p.left_s !== null ? `, ${int(p.left_s)} s left` : ""}`));
   if (p && p.spent_usd !== null) shown.push(said(`$${p.spent_usd.toFixed(4)}`, "spent"));
-  if (!p || a.age_s > SILENT_S) shown.push(make("span", { class: p ? "worse" : "" }, `last written ${num(a.age_s)} s ago`));
+  if (!p || a.age_s > SILENT_S) shown.push(make("span", { class: p ? "worse" : "" }, `last written ${int(a.age_s)} s ago`));
   if (a.behind) shown.push(make("span", {}, "still reading what was written before"));
   if (p && p.share !== null) shown.push(make("progress", { max: 1, value: p.share, "aria-label": `${Math.round(p.share * 100)} % done` }));
   return shown;
