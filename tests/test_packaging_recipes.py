@@ -51,3 +51,19 @@ def test_every_system_of_the_classifiers_has_a_wheel_in_the_release():
     for classifier, system in (("MacOS", "macos"), ("Microsoft :: Windows", "windows"), ("POSIX :: Linux", "ubuntu")):
         assert f"Operating System :: {classifier}" in PROJECT["project"]["classifiers"]
         assert system in systems
+
+
+def test_on_the_package_index_every_link_of_the_readme_leads_to_a_file_of_the_release():
+    text = (ROOT / "README.md").read_text()
+    for one in PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)]+)\)", text)
+    source = PROJECT["project"]["urls"]["Source"]
+    places = {
+        "!": f"{source.replace('github.com', 'raw.githubusercontent.com')}/v$HFPR_VERSION/",
+        "": f"{source}/blob/v$HFPR_VERSION/",
+    }
+    ours = [(places[image], url) for image, url in links if "$HFPR_VERSION" in url]
+    assert {place for place, _ in ours} == set(places.values())
+    assert all(url.startswith(place) and (ROOT / url.removeprefix(place)).is_file() for place, url in ours)
+    assert all(url.startswith("https://") for _, url in links)
