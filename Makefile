@@ -127,7 +127,7 @@ calibration: .venv-test/installed
 	@cp build/statistics.md docs/statistics.md
 
 fuzz: .venv-test/installed
-	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q tests/fuzz tests/core/test_core_fuzz.py
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(BIN)/python -m pytest -q -n auto tests/fuzz tests/core/test_core_fuzz.py
 
 mutants: .venv-test/installed
 	$(BIN)/python tools/mutants.py

@@ -12,6 +12,7 @@ from pathlib import Path
 import counting
 import coverage
 import forks
+import fuzzed
 import hypothesis
 import pytest
 
@@ -37,6 +38,12 @@ def pytest_sessionstart() -> None:
 
 def pytest_sessionfinish() -> None:
     forks.stop()
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    inputs = fuzzed.inputs_of(terminalreporter.getreports("passed"))
+    if inputs:
+        terminalreporter.write_line(f"{inputs:,} inputs were tried by the fuzz tests")
 
 
 def pytest_runtest_teardown() -> None:

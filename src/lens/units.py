@@ -21,6 +21,8 @@ _UNIT_NS = {
     "d": 86400 * NS_PER_S,
 }
 _PART = lazy_pattern(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)")
+# Parts and nothing else: to search long text for parts that are not there takes the square of its length.
+_PARTS = lazy_pattern(r"(?:(?:\d+(?:\.\d*)?|\.\d+)\s*(?:ns|us|ms|min|s|m|h|d) *)+")
 
 
 def ms(ns: int | float) -> float:
@@ -48,9 +50,8 @@ def parse_duration_ns(text: str) -> int:
     try:
         if re.fullmatch(r"\d+(\.\d*)?|\.\d+", stripped):
             return round(float(stripped) * NS_PER_S)
-        parts = list(_PART.finditer(stripped))
-        if parts and "".join(p.group(0) for p in parts).replace(" ", "") == stripped.replace(" ", ""):
-            return round(sum(float(p.group(1)) * _UNIT_NS[p.group(2)] for p in parts))
+        if _PARTS.fullmatch(stripped):
+            return round(sum(float(p.group(1)) * _UNIT_NS[p.group(2)] for p in _PART.finditer(stripped)))
     except OverflowError:
         pass
     raise ValueError(f"{text!r} is not a duration; write 60, 60s, 1m30s or 500ms")

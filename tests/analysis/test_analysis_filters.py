@@ -117,3 +117,8 @@ def test_rows_of_any_kind_are_filtered_in_the_same_language():
         compile_row_filter("names == 1", readers)
     with pytest.raises(ConfigError, match="not allowed"):
         compile_row_filter("open('x')", readers)
+
+
+def test_what_python_would_warn_of_is_not_warned_of(recwarn):
+    assert compile_filter("index == 1or 0")
+    assert not recwarn

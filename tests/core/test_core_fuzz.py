@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from answers import Answer, fixtures
+from fuzzed import INPUTS, executed_units
 from needs import missing, need_program
 
 import lens
@@ -18,6 +19,8 @@ HEADERS = Path(lens.__file__).parent / "_core"
 FLAGS = ["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-DLENS_CORE_CHECKED"]
 SANITIZERS = "address,undefined"
 SECONDS = round(float(os.environ.get("FUZZ_SECONDS", "5")))
+# Of generated inputs: what a processor does in that time, and no more where nobody asks for a time.
+ROUNDS = 20_000 * SECONDS if "FUZZ_SECONDS" in os.environ else 40_000
 # Not installed: what is compiled once is linked into the module that uses it.
 CHECKSUM = HERE.parents[1] / "src" / "lens" / "_core" / "crc32.c"
 # The numbers of the framings in the first byte of an input (fuzz_target.c).
@@ -81,10 +84,11 @@ def generator(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("seed", [1, 20261123])
-def test_generated_bytes_give_one_answer_however_they_are_cut_and_break_nothing(generator, seed):
-    said = run([generator, "40000", str(seed)], 240)
+def test_generated_bytes_give_one_answer_however_they_are_cut_and_break_nothing(generator, seed, record_property):
+    said = run([generator, str(ROUNDS), str(seed)], 240 + SECONDS)
     rounds, events, refusals = (int(word) for word in said.replace(",", "").split() if word.isdigit())
-    assert rounds == 40000
+    assert rounds == ROUNDS
+    record_property(INPUTS, rounds)
     assert events > rounds
     assert refusals > 100
 
@@ -95,7 +99,7 @@ def test_so_do_the_recorded_answers(corpus, tmp_path):
     assert run([program, *files], 60) == f"{len(files)} files\n"
 
 
-def test_and_what_libfuzzer_finds(corpus, tmp_path):
+def test_and_what_libfuzzer_finds(corpus, tmp_path, record_property):
     program = built(
         need_program("clang", "apt-get install clang libclang-rt-dev"),
         "fuzz_target.c",
@@ -110,5 +114,6 @@ def test_and_what_libfuzzer_finds(corpus, tmp_path):
         [program, f"-dict={words}", f"-artifact_prefix={tmp_path}/", "-print_final_stats=1", "-max_len=20000",
          f"-max_total_time={SECONDS}", f"-seed={os.environ.get('FUZZ_SEED', '1')}", found, corpus], SECONDS,
     )  # fmt: skip
-    units = int(said.partition("stat::number_of_executed_units:")[2].split()[0])
+    units = executed_units(said)
     assert units > 2 * len(fixtures)
+    record_property(INPUTS, units)

@@ -1,5 +1,6 @@
 """Every reader of files and of words: how it is run on bytes, and seeds that it reads well."""
 
+import zlib
 from pathlib import Path
 
 from made_run import made_run
@@ -90,8 +91,10 @@ def read_conversations(path):
 
 
 def read_summed(path):
+    """A summary takes twenty times as long as reading: one of so many runs that can be read is summed up."""
     run = read_run(path)
-    summarize(run.records, run.info)
+    if zlib.crc32(path.read_bytes()) % 16 == 0:
+        summarize(run.records, run.info)
 
 
 # Run files of three requests, in the formats that are read again.

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fuzzed import INPUTS, executed_units
 from needs import need_package
 from readers import TARGETS
 
@@ -22,7 +23,7 @@ need_package("atheris", "pip install atheris", offered=OFFERED)
 
 
 @pytest.mark.parametrize("name", TARGETS if SECONDS else [""])
-def test_nothing_that_is_found_breaks_a_reader(name, tmp_path):
+def test_nothing_that_is_found_breaks_a_reader(name, scratch, record_property):
     seconds = round(float(SECONDS)) if SECONDS else SHARED_SECONDS
     # Its own tracing and coverage's would be in each other's way.
     env = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
@@ -31,9 +32,8 @@ def test_nothing_that_is_found_breaks_a_reader(name, tmp_path):
         "-timeout=60",
         "-rss_limit_mb=4096",
         "-max_len=20000",
-        "-print_final_stats=1",
     ]
-    words = [sys.executable, GUIDED, tmp_path, *([name] if name else []), *options, "-print_final_stats=1"]
+    words = [sys.executable, GUIDED, scratch, *([name] if name else []), *options, "-print_final_stats=1"]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", env=env, timeout=seconds + 120)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "stat::number_of_executed_units" in done.stderr
+    record_property(INPUTS, executed_units(done.stderr))

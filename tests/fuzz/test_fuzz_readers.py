@@ -9,6 +9,7 @@ import random
 import time
 
 import pytest
+from fuzzed import INPUTS
 from readers import TARGETS, refused
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0.4"))
@@ -41,18 +42,19 @@ def mangled(seed, chance):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_mangled_input_is_read_or_refused(name, tmp_path):
+def test_a_mangled_input_is_read_or_refused(name, scratch, record_property):
     run, seeds = TARGETS[name]
     for seed in seeds:
-        run(bytes(seed), tmp_path)  # as it is, it is read
-    chance, until, slowest = random.Random(f"{SEED} {name}"), time.monotonic() + SECONDS, 0.0
+        run(bytes(seed), scratch)  # as it is, it is read
+    chance, until, slowest, inputs = random.Random(f"{SEED} {name}"), time.monotonic() + SECONDS, 0.0, 0
     while time.monotonic() < until:
-        data = mangled(chance.choice(seeds), chance)
+        data, inputs = mangled(chance.choice(seeds), chance), inputs + 1
         began = time.process_time()
         try:
-            run(data, tmp_path)
+            run(data, scratch)
         except Exception as error:
             if not refused(name, error):
                 raise AssertionError(f"{type(error).__name__}: {error}; for {data!r}") from error
         slowest = max(slowest, time.process_time() - began)
         assert slowest < SOON_S, f"{slowest:.1f} s for {data!r}"
+    record_property(INPUTS, inputs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import operator
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -133,7 +134,9 @@ def _compiled(text: str, find: Callable[[str], Reader]) -> Expression:
     if len(text) > MAX_CHARS:
         raise ConfigError(f"filter: longer than {MAX_CHARS} characters")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd in a program, printed where only our words are
+            tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         at = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
         raise ConfigError(f"filter {text!r}: cannot be read{at}; {EXAMPLE}") from None
