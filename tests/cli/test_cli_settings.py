@@ -6,8 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from lens.cli.commands import doctor, monitor
 from lens.cli.commands.benchmark import command
 from lens.cli.settings import settings_of
+from lens.config.settings import SessionConfig
 from lens.errors import ConfigError, FileError
 from lens.secrets import mask_secrets
 from lens.units import NS_PER_S
@@ -160,6 +162,38 @@ def test_a_config_file_of_the_folder_is_found_and_reported(tmp_path, monkeypatch
     monkeypatch.setenv("LLL_CONFIG_FILE", "")
     assert settings().config.load.concurrency is None
     assert capsys.readouterr().err == ""
+
+
+SHARED = """
+thresholds = ["ttft_p95<500"]
+[load]
+iterations = 100
+concurrency = 8
+timeout = "7s"
+[prompts]
+texts = ["hello"]
+[sessions]
+turns = "2"
+"""
+
+
+@pytest.mark.parametrize("module", [doctor, monitor])
+def test_what_the_file_of_the_folder_says_for_other_commands_is_told_and_left(tmp_path, monkeypatch, caplog, module):
+    (tmp_path / "llm-latency-lens.toml").write_text(SHARED)
+    monkeypatch.chdir(tmp_path)
+    name = module.__name__.rpartition(".")[2]
+
+    def config(*words):
+        with module.command.make_context(name, [*TARGET, *words]) as ctx:
+            return module.settings_from(ctx).config
+
+    found = config()
+    assert (found.load.iterations, found.sessions, found.thresholds) == (None, SessionConfig(), ())
+    assert found.load.concurrency == 8
+    assert "load.iterations" in caplog.text
+    assert found.load.timeout_ns == (60 if name == "doctor" else 7) * NS_PER_S
+    with pytest.raises(ConfigError, match="cannot be obeyed"):
+        config("--config", "llm-latency-lens.toml")
 
 
 EXPORTS = """

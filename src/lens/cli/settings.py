@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 LOG_LEVELS = tuple(LEVELS)
+TOLD = "lens.config_told"  # of a context: its config file was told
 
 
 class Settings(NamedTuple):
@@ -65,6 +66,7 @@ def settings_of(
     no_target: str = NO_TARGET,
     own_formats: Collection[str] = (),
     of_url: bool = False,
+    obeyed: Mapping[str, Collection[str]] | None = None,
     **load: Any,
 ) -> Settings:
     """Return the settings: flags over environment over file over defaults; `load` is what the command decides.
@@ -72,6 +74,7 @@ def settings_of(
     targets: of a command that asks several; the flags count for each. no_target: what to say where there is none.
     own_formats: of --export, those that the command writes itself.
     of_url: the address was the command's argument: of the file's targets those of its host count.
+    obeyed: fields of sections that the command uses; a file that was found in the folder, not named, may have others.
 
     Raises:
         ConfigError: something cannot be.
@@ -98,7 +101,11 @@ def settings_of(
     if chosen:
         tree["targets"] = chosen
     file = config_of_folder(ctx)
-    config = with_ways(make_config(tree, file=file, keep_exports=output is None, one_address=of_url))
+    config = with_ways(
+        make_config(
+            tree, file=file, keep_exports=output is None, one_address=of_url, obeyed=None if _named(ctx) else obeyed
+        )
+    )
     config = _in_units(config, ctx.params.get("prometheus_units"))
     _check(config, no_target)
     check_outputs(ctx, config, output)
@@ -127,11 +134,22 @@ def _log_sources(ctx: click.Context, file: Path | None) -> None:
 
 def config_of_folder(ctx: click.Context) -> Path | None:
     """Return the config file of a command; one that was found in the folder is told."""
-    said = ctx.params.get("config") or (ctx.obj or {}).get("config")
-    path = config_file(said)
-    if path is not None and not said and "LLL_CONFIG_FILE" not in os.environ:
+    path = config_file(_said_file(ctx))
+    if path is not None and not _named(ctx) and not ctx.meta.get(TOLD):
+        ctx.meta[TOLD] = True
         echo(f"lll: settings from {path} (LLL_CONFIG_FILE= ignores it)", err=True)
     return path
+
+
+def _said_file(ctx: click.Context) -> str | None:
+    """Return the config file that an option names."""
+    found: str | None = ctx.params.get("config") or (ctx.obj or {}).get("config")
+    return found
+
+
+def _named(ctx: click.Context) -> bool:
+    """Return whether somebody said which config file counts; else it may be one that was found in the folder."""
+    return bool(_said_file(ctx)) or "LLL_CONFIG_FILE" in os.environ
 
 
 def _targets(ctx: click.Context, shared: dict[str, Any], pairs: Sequence[dict[str, str]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,12 +47,15 @@ def make_config(
     environ: Mapping[str, str] = os.environ,
     keep_exports: bool = False,
     one_address: bool = False,
+    obeyed: Mapping[str, Collection[str]] | None = None,
 ) -> RunConfig:
     """Return the settings: flags over environment over file over defaults.
 
     keep_exports: files and backends that the file names are written to beside the exports of flags and environment.
 
     one_address: the base URL of the flags is one target; of the file's, with their keys, the first of its host counts.
+
+    obeyed: of these sections of the file only these fields count; it is shared with commands that use the others.
 
     `flags` is a tree of sections: {"target": {...} for every target, "targets": [...], "load": {...},
     "prompts": {...}, "output": {...}, "thresholds": [...], "labels": {...}}; None means not said.
@@ -65,6 +68,8 @@ def make_config(
     tree: Tree = {}
     if path:
         tree = read_tree(path, environ)
+    if unused := _drop_others(tree, obeyed or {}):
+        LOG.warning("not used of %s, which other commands may want: %s", path, ", ".join(unused))
     if one_address:
         tree["targets"] = _of_host(tree.get("targets", []), (flags.get("target") or {}).get("base_url") or "")
     of_file, exports_of_file = tree.get("targets", []), tree.get("output", {}).get("exports", [])
@@ -93,6 +98,20 @@ def make_config(
     targets = [t for t in tree.get("targets", []) if wanted in (None, t.get("provider"))]
     tree["targets"] = [{**t, **target} for t in targets] if targets else [target] if wanted else []
     return convert(tree, str(path) if path else "")
+
+
+def _drop_others(tree: Tree, obeyed: Mapping[str, Collection[str]]) -> list[str]:
+    """Take out of some sections what is not among these fields; return the names of what was."""
+    dropped = []
+    for section, fields in obeyed.items():
+        found = tree.get(section)
+        if isinstance(found, dict):
+            dropped += [f"{section}.{field}" for field in found if field not in fields]
+            tree[section] = {field: value for field, value in found.items() if field in fields}
+        elif found:
+            dropped.append(section)
+            del tree[section]
+    return dropped
 
 
 def _of_host(targets: Sequence[Tree], url: str) -> list[Tree]:

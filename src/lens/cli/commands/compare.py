@@ -86,7 +86,9 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
     from lens.cli.comparison_files import OWN_FORMATS
     from lens.cli.settings import settings_of
 
-    settings = settings_of(ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW, own_formats=OWN_FORMATS)
+    settings = settings_of(
+        ctx, targets=pairs_of(ctx.params), no_target=TOO_FEW, own_formats=OWN_FORMATS, obeyed={"sessions": ()}
+    )
     if len(settings.config.targets) < 2:
         raise ConfigError(TOO_FEW)
     from lens.run.checks import refuse_sessions

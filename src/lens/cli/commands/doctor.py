@@ -96,10 +96,11 @@ def settings_from(ctx: click.Context) -> Settings:
         ConfigError: something cannot be, or would be ignored.
     """
     from lens.cli.settings import settings_of
-    from lens.run.probes import check_doctor
+    from lens.run.probes import OBEYED, OBEYED_OUTPUT, check_doctor
 
     refuse_alone(ctx, "force", "output")
-    settings = settings_of(ctx, no_target=NO_TARGET, **_limits(ctx))
+    obeyed = {"load": OBEYED, "output": OBEYED_OUTPUT, "prompts": (), "sessions": (), "thresholds": ()}
+    settings = settings_of(ctx, no_target=NO_TARGET, obeyed=obeyed, **_limits(ctx))
     if len(settings.config.targets) > 1 and not ctx.params["targets"]:
         raise ConfigError("doctor: the config has several endpoints; name them with --target, or one with a URL")
     prices = given_options(ctx, ("Output",), but=_OF_THE_PAGE)

@@ -90,12 +90,13 @@ def settings_from(ctx: click.Context) -> Settings:
     """
     from lens.cli.settings import settings_of
     from lens.monitor.burn import parse_objective
-    from lens.monitor.daemon import Settings, check_monitor
+    from lens.monitor.daemon import OBEYED, OBEYED_OUTPUT, Settings, check_monitor
     from lens.server import parse_listen
 
     # A probe opens a connection of its own unless somebody wants otherwise: it is to see what a newcomer sees.
     said: dict[str, Any] = {} if ctx.params.get("connection") else {"connection": "fresh"}
-    found = settings_of(ctx, **said)
+    obeyed = {"load": OBEYED, "output": OBEYED_OUTPUT, "sessions": (), "thresholds": ()}
+    found = settings_of(ctx, obeyed=obeyed, **said)
     check_monitor(found.config)  # what cannot be asked is refused now, not in the first round
     duration_ns = ctx.params.get("duration")
     made = Settings(
