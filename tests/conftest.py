@@ -7,6 +7,7 @@ program must come from what was built, never from the source tree.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import counting
@@ -32,6 +33,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_sessionstart() -> None:
+    # A shell's job in the background ignores Ctrl-C, nohup a hang-up, and what it starts does too.
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
     if BUILD and Path(lens.__file__).is_relative_to(SOURCES):
         pytest.exit(f"build {BUILD!r} was to be tested, but lens was imported from {SOURCES}", returncode=4)
 

@@ -21,7 +21,7 @@ CAUSES = [
     ("server", {"ttft": "1500ms"}, 1450),
     ("prefill", {"prefill": "1500us"}, 570),
     ("queue", {"slots": 1, "ttft": "350ms"}, 600),
-    ("decode", {"itl": "16ms"}, 600),
+    ("decode", {"itl": "16ms"}, 300),
     ("buffering", {"itl": "16ms", "coalesce": 10}, 300),
     ("buffering", {"itl": "16ms", "coalesce": 10_000}, 300),
     ("cold start", {"cold_start": "1s"}, 900),

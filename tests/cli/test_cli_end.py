@@ -14,7 +14,6 @@ from waiting import HANG_S, wait_until
 # Runs a command, and says when the handlers of the program are in place.
 READY = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 from lens.cli import errors
 set_up = errors._end_as_interrupted
 def told():
