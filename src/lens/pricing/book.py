@@ -22,12 +22,10 @@ from lens.errors import ConfigError, FileError
 from lens.model import Billing, Record, Usage
 from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line, uncounted_resends
 from lens.pricing.run_prices import RunPrices, check_prices
-from lens.pricing.table import TIERS, PriceTable, Terms, shipped
+from lens.pricing.table import REMEMBERED, TIERS, PriceTable, Terms, shipped
 
 # A table older than this, seen from the request, is called stale.
 STALE_DAYS = 120
-# Prices looked up and kept at hand.
-REMEMBERED = 10_000
 # Name of the fixed list of November 2025, for costs that must stay comparable.
 FIXED_SET = "plan"
 # No request costs more; a report of that is a fault, and would swallow every sum.

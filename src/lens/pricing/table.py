@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from lens.patterns import lazy_pattern
 from lens.pricing.rates import Above, Price, Rates
 
 TIERS = ("batch", "flex", "priority", "fast", "ultrafast")
+# Names and prices that were looked up and are kept at hand.
+REMEMBERED = 10_000
 # Regions that cost what the list says.
 _PLAIN_REGIONS = (None, "", "global", "not_available")
 # A provider and a tier that is no cheaper and no dearer than the standard one.
@@ -148,7 +150,7 @@ class _Packed(msgspec.Struct, frozen=True):
     aliases: dict[str, str] = {}
 
 
-class PriceTable(msgspec.Struct, frozen=True):
+class PriceTable(msgspec.Struct, frozen=True, dict=True):
     """The table that ships."""
 
     sources: tuple[Source, ...]
@@ -157,6 +159,18 @@ class PriceTable(msgspec.Struct, frozen=True):
 
     def model(self, provider: str, name: str) -> Model | None:
         """Return the entry of a model; `provider` by its own name, the model's name in any case."""
+        if (provider, name) not in self._found:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            self._found[provider, name] = self._first(provider, name)
+        return self._found[provider, name]
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str], Model | None]:
+        """The entries that were looked for."""
+        return {}
+
+    def _first(self, provider: str, name: str) -> Model | None:
         shop = self.shops.get(provider)
         wanted = name.strip().lower().removeprefix("models/")
         for place in (provider, *shop.also) if shop is not None else ():

@@ -53,8 +53,10 @@ def command(ctx: click.Context, /, url: str | None, **_: object) -> int:
     result = run_settings(settings, keep_text=True, gates_of_each=True)
     on_stderr = uses_stdout(settings.config.output, settings.output)
     page = text_page(on_stderr=on_stderr)
+    listed = result.listed
     for row, record in enumerate(result.records):
-        print_profile(page, result.listed.take(slice(row, row + 1)), record, result.info, result.warned)
+        alone = listed if len(listed) == 1 else listed.take(slice(row, row + 1))  # what it has computed is not again
+        print_profile(page, alone, record, result.info, result.warned)
     for path in result.paths:
         echo(f"written      {path}", err=on_stderr)
     if result.verdicts:
