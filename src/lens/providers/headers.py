@@ -192,7 +192,7 @@ def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
 
 def _amount(text: str) -> float | None:
     """Return the number that a limit begins with; policies may follow it ("100, 100;w=60")."""
-    return _number(_POLICY.sub("", text).replace(",", ""))
+    return _number(_POLICY.sub("", text).replace(",", "") if "," in text else text)
 
 
 def _combined_limits(headers: dict[str, str]) -> dict[str, dict[str, float | None]]:

@@ -20,7 +20,9 @@ from lens.providers.base import Body, Header, bearer, encode_json, max_tokens_of
 from lens.providers.billing import reported_cost_usd
 from lens.providers.error_shapes import parse_error
 from lens.providers.messages import plain_text, plain_text_with_system
+from lens.providers.outcomes import CONTENT_BITS
 from lens.providers.presets import Preset
+from lens.providers.usual_chunks import Chunk, read_usual_chunk
 from lens.providers.values import (
     as_count,
     as_dict,
@@ -35,7 +37,7 @@ from lens.providers.values import (
     text_at,
     without_none,
 )
-from lens.wire import Ask, Exchange, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
+from lens.wire import Ask, Exchange, Frame, Prompt, Reading, Secret, SignalRule, SignalRules, WireRequest
 
 ROUTES = {
     "chat": "chat/completions",
@@ -123,6 +125,7 @@ _TIMINGS = {
     ),
 }
 _CHOICE_USAGE = "choices[].usage"
+_TOOL_BIT = int(Signal.TOOL)
 
 
 class OpenAI:
@@ -200,6 +203,32 @@ class ChatReader(AnswerReader):
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
         self._repeats = False  # chunks hold the message so far beside what is new (Perplexity's full mode)
+
+    def _take_frame(self, frame: Frame, bits: int) -> bool:
+        chunk = None if frame.name or bits == _TOOL_BIT else read_usual_chunk(frame.data)
+        if chunk is None or not self._take_usual(chunk, bits):
+            return super()._take_frame(frame, bits)
+        return True
+
+    def _take_usual(self, chunk: Chunk, bits: int) -> bool:
+        """Take a chunk as take_event() and what follows it would; return False where that has to see more of it."""
+        brings = bits & CONTENT_BITS
+        if not brings and any(choice.delta.content for choice in chunk.choices):
+            return False
+        self.remark = None
+        self.served_model = self.served_model or chunk.model or None
+        self.bill.take_tier(chunk.service_tier)
+        for place, choice in enumerate(chunk.choices):
+            self.finish_reason = choice.finish_reason or self.finish_reason
+            self.add_text(choice.delta.content or "", place if choice.index is None else choice.index)
+        if chunk.usage:
+            self._take_usage(chunk.usage)
+            self._take_timings(chunk.usage, _TIMINGS["usage"])
+        if not brings:
+            self.unread.take_strings(chunk.strings())
+        elif chunk.usage and (count := self.running_tokens({"usage": chunk.usage})) is not None:
+            self._running.append(count)
+        return True
 
     def take_event(self, event: Any, name: str) -> None:  # noqa: ARG002
         chunk = as_dict(event)

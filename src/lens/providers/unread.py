@@ -6,7 +6,7 @@ Only events without content are looked at, and of them only those that the core 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,11 @@ class UnreadFields:
 
     def take(self, event: Any, scopes: Sequence[str]) -> None:
         """Take an event that has no content signal."""
-        for path, text in _strings_at(event, scopes).items():
+        self.take_strings(_strings_at(event, scopes))
+
+    def take_strings(self, strings: Mapping[str, str]) -> None:
+        """Take the strings of an event that has no content signal, by their paths."""
+        for path, text in strings.items():
             count, before, differs = self._found.get(path, (0, text, False))
             if count or len(self._found) < MOST_PATHS:
                 self._found[path] = count + 1, text, differs or text != before

@@ -105,6 +105,8 @@ def as_count(value: Any) -> int | None:
     """Return `value` as a token count, or None if it is not a non-negative whole number; 2.0 and "2" are 2."""
     if value is None:
         return None
+    if type(value) is int:  # as nearly all are; no bool
+        return value if 0 <= value < MAX_TOKENS else None
     if isinstance(value, str) and _DIGITS.fullmatch(value := value.strip()):
         value = float(value)
     if isinstance(value, float) and value.is_integer():
@@ -114,7 +116,10 @@ def as_count(value: Any) -> int | None:
 
 def first_count(*values: Any) -> int | None:
     """Return the first of the values that is a token count, or None."""
-    return next((count for value in values if (count := as_count(value)) is not None), None)
+    for value in values:
+        if (count := as_count(value)) is not None:
+            return count
+    return None
 
 
 def sum_known(*parts: int | None) -> int | None:
