@@ -33,6 +33,20 @@ def test_what_was_added_can_be_read_when_the_outputs_are_not_complete(tmp_path):
     assert journal.warning is None
 
 
+@pytest.mark.parametrize("sizes", [(10,) * 300, (10, 40_000, 10), (2_000_000, 10, 2_000_000), (20_000,) * 3])
+def test_records_are_fetched_in_any_order(sizes):
+    journal = Journal()
+    records = [msgspec.structs.replace(full_record(), index=i, text="x" * n) for i, n in enumerate(sizes)]
+    for item in (INFO, *records):
+        journal.add(item)
+    journal.close(complete=True)
+    journal._kept.append(RECORDS[1])
+    places = [place for place, _ in journal._messages()]
+    order = [*range(len(places)), *reversed(range(len(places))), 0]
+    fetched = journal.fetch([~0, *[places[i] for i in order], ~0])
+    assert list(fetched) == [RECORDS[1], *[records[i] for i in order], RECORDS[1]]
+
+
 def test_it_goes_when_the_outputs_are_complete(tmp_path):
     filled(tmp_path).close(complete=True)
     assert list(tmp_path.iterdir()) == []

@@ -27,6 +27,7 @@ _FEES_IN_USAGE = {
     "prompt_audio_seconds": "audio_second",  # Mistral
     "search_units": "search_unit",
 }
+_NO_BILLING = Billing()
 _FREE_TOOLS = ("web_fetch",)  # costs the tokens that it brings, and nothing else
 
 
@@ -43,12 +44,14 @@ class BillingReader:
 
     def take_tier(self, *names: Any) -> None:
         """Take the first of the names that is one; a later tier replaces an earlier one, as "auto" by what served."""
-        self.service_tier = next((name for value in names if (name := as_name(value))), self.service_tier)
+        for value in names:
+            if (name := as_name(value)) is not None:
+                self.service_tier = name
+                return
 
     def take_fee(self, tool: str, count: Any) -> None:
         """Take how often a tool was called, or how many of its units were billed: a running total."""
-        number = as_count(count)
-        if number:
+        if count is not None and (number := as_count(count)):
             self._fees[tool] = number
 
     def take_usage_fees(self, usage: dict[str, Any]) -> None:
@@ -65,7 +68,8 @@ class BillingReader:
 
     def billing(self, headers: Mapping[str, str]) -> Billing | None:
         """Return what is known; None where the answer says nothing."""
-        self.take_tier(self.service_tier, *[headers.get(name) for name in _TIER_HEADERS])
+        if self.service_tier is None:
+            self.take_tier(*[headers.get(name) for name in _TIER_HEADERS])
         found = Billing(
             service_tier=self.service_tier,
             speed=self.speed,
@@ -74,7 +78,7 @@ class BillingReader:
             items=self.items,
             itemized=self.itemized,
         )
-        return found if found != Billing() else None
+        return found if found != _NO_BILLING else None
 
 
 def reported_cost_usd(usage: dict[str, Any]) -> str | None:

@@ -55,8 +55,12 @@ class Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
     def strings(self) -> dict[str, str]:
         """Return what UnreadFields would find in it."""
-        found = {"service_tier": self.service_tier, "system_fingerprint": self.system_fingerprint}
-        return {name: text for name, text in found.items() if text}
+        found = {}
+        if self.service_tier:
+            found["service_tier"] = self.service_tier
+        if self.system_fingerprint:
+            found["system_fingerprint"] = self.system_fingerprint
+        return found
 
 
 _decode = msgspec.json.Decoder(Chunk).decode

@@ -130,6 +130,8 @@ def sum_known(*parts: int | None) -> int | None:
 
 def merge_counts(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     """Return counts of an answer, the later over the earlier; null and 0 never replace a count that was reported."""
+    if not earlier:
+        return {key: value for key, value in later.items() if value is not None}
     merged = dict(earlier)
     for key, value in later.items():
         before = merged.get(key)

@@ -249,6 +249,8 @@ def run_name(config: RunConfig, time: str) -> str:
 
 def without_text(record: Record) -> Record:
     """Return the record without the texts of its answer, as it goes into a file unless texts are asked for."""
+    if (record.text, record.reasoning, record.choices, record.tool_calls) == (None, None, None, ()):
+        return record
     return msgspec.structs.replace(
         record, text=None, reasoning=None, choices=None, tool_calls=without_arguments(record.tool_calls)
     )
