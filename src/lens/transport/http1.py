@@ -13,6 +13,7 @@ import trio
 from lens._core.clock import now_ns
 from lens._core.stream import Stream
 from lens.errors import ProtocolError, ProxyError, TimedOut, TransportError
+from lens.transport.alarm import trio_time
 from lens.transport.connect import ConnectionSetup
 from lens.transport.endpoint import ANSWER_LIMITS, NO_TIMEOUTS, AnswerLimits, Endpoint, Timeouts
 from lens.transport.exchange_builder import ExchangeBuilder
@@ -25,7 +26,6 @@ from lens.transport.faults import (
     make_head_error,
 )
 from lens.transport.head import REQUEST_TIMEOUT, ResponseHead, decide_by_bytes, interpret_head, parse_head
-from lens.transport.loop import trio_time
 from lens.transport.pool import Pool, PooledConnection, make_connect_timeout
 from lens.transport.proxy import AUTHENTICATION_REQUIRED, HOW_TO_AUTHENTICATE, MAX_INFORMATIONAL
 from lens.units import NS_PER_MS, NS_PER_S, human_duration

@@ -23,7 +23,7 @@ from lens._core.clock import now_ns
 from lens._core.stream import Stream
 from lens._core.tcp import read_tcp_info
 from lens.model import TcpInfo
-from lens.units import NS_PER_S
+from lens.transport.alarm import Alarm
 
 # Forces the plain loop, so that it can be measured and tested where the native one exists.
 FALLBACK_VARIABLE = "LENS_CORE_FALLBACK"
@@ -44,6 +44,7 @@ class Loop(abc.ABC):
     def __init__(self, *, kernel_stamps: bool, native: bool) -> None:
         self.native = native
         self.kernel_stamps = kernel_stamps and native
+        self.alarm = Alarm(self._wake)
         self._waiting: dict[Stream, Task] = {}
         self._stopped: str | None = None
 
@@ -92,8 +93,11 @@ class Loop(abc.ABC):
             if now_ns() >= deadline_ns:
                 self.refresh(stream)
                 return is_met()
-            with trio.CancelScope(deadline=trio_time(deadline_ns)):
+            self.alarm.set(stream, deadline_ns)
+            try:
                 await self._suspend(stream)
+            finally:
+                self.alarm.clear(stream)
         return True
 
     async def _suspend(self, stream: Stream) -> None:
@@ -227,6 +231,7 @@ async def open_loop(*, kernel_stamps: bool = True, fallback: bool = False) -> As
         else:
             loop = native = NativeLoop(kernel_stamps=kernel_stamps)
             nursery.start_soon(native.run)
+        nursery.start_soon(loop.alarm.run)
         try:
             yield loop
         except (Exception, KeyboardInterrupt) as error:
@@ -236,11 +241,6 @@ async def open_loop(*, kernel_stamps: bool = True, fallback: bool = False) -> As
             loop.close()
     if failure is not None:
         raise failure
-
-
-def trio_time(at_ns: int) -> float:
-    """Return an instant of the monotonic clock on trio's clock, in seconds."""
-    return trio.current_time() + (at_ns - now_ns()) / NS_PER_S
 
 
 def tcp_info(descriptor: int) -> TcpInfo | None:
