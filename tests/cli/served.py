@@ -9,9 +9,10 @@ from threading import Thread
 
 
 @contextmanager
-def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve on loopback; the URL."""
+def served(handler: type[BaseHTTPRequestHandler], **attributes: object) -> Iterator[str]:
+    """Serve on loopback; the URL. The handler finds the attributes at its server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    vars(server).update(attributes)
     server.daemon_threads = True
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -15,12 +15,16 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from echoed_keys import KEYS, OTHERS, PROMPTS, Echo, leaks
+from echoed_keys import words as echoed
 from prometheus_client.parser import text_string_to_metric_families
+from served import served
 from waiting import HANG_S, wait_until
 
 from lens.history.read import read_run
 from lens.simulator import make_script, start
 
+HOOK = "hookhidden15a6b7"
 QUICK = {"ttft": "20ms", "itl": "1ms", "tokens": 5}
 
 
@@ -232,3 +236,29 @@ def test_one_round_in_which_nothing_succeeds_ends_with_1():
     command = ["--base-url", "http://127.0.0.1:9/v1", "-m", "m", "--once", "--listen", ""]
     done = subprocess.run([sys.executable, "-m", "lens", "monitor", *command], capture_output=True, timeout=HANG_S)
     assert done.returncode == 1
+
+
+def test_neither_its_pages_nor_its_alerts_hold_a_key(tmp_path):
+    key, hooks = KEYS["quotes"], []
+    with served(Echo, hooks=hooks) as url:
+        target = [word for word in echoed(url) if word not in ("--log-level", "trace")]
+        more = (*PROMPTS, "--slo", "success 99%", "--webhook", f"{url}/hook/{HOOK}", "--history", tmp_path / "h")
+        pushed = ("--push-gateway", f"{url}/hook/push?sig={HOOK}")
+        listen = ("--interval", "300ms", "--listen", "127.0.0.1:0", "--retries", "0", "--log-level", "trace")
+        with Running(*target, "--api-key", key, *more, *pushed, *listen) as running:
+            running.started()
+            metrics = wait_for(lambda: running.page("/metrics"), lambda text: 'alert="slo_burn"} 1' in text)
+            running.until("firing: ")
+            wait_for(lambda: list(hooks), lambda found: any("firing" in one for one in found))
+            health = running.page("/healthz")
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(HANG_S) == 0
+            said = "".join([*running.seen, *iter_left(running.lines)])
+    assert leaks(tmp_path, (key, HOOK, *OTHERS), metrics, health, said, *hooks) == []
+
+
+def iter_left(lines):
+    """The lines that nobody has waited for."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            yield lines.get_nowait()

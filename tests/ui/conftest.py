@@ -1,6 +1,6 @@
-"""The made-up runs and the browser of the tests of the page are those of the ui too."""
+"""The made-up runs and the browser of the tests of the page are those of the ui too, and so are keys sent back."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
+sys.path[:0] = [str(Path(__file__).parent.parent / room) for room in ("report", "cli")]
