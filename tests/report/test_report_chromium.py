@@ -13,6 +13,7 @@ from pathlib import Path
 import chromium
 import pytest
 import report_runs as runs
+from handmade import failed_record
 from waiting import wait_until
 
 from lens.metrics.builder import table_of
@@ -128,6 +129,27 @@ def test_the_head_says_what_was_measured_how_and_the_outcome(browser, tmp_path):
     shown = browser.run("document.querySelector('#comparison').textContent")
     assert "ttft_ms p50" in shown
     assert "not interleaved" in shown
+
+
+def test_the_verdict_of_many_runs_is_on_the_first_screen(browser, tmp_path):
+    many = [run(f"r{k}", runs.info(f"model-{k}"), runs.loaded(30, model=f"model-{k}", seed=k)) for k in range(6)]
+    show(browser, tmp_path, many)
+    about = browser.run("[...document.querySelectorAll('header dt')].map((one) => one.textContent)")
+    assert about == ["target", "load"], "of six runs at one address under one load"
+    assert browser.run("document.querySelector('.verdict').getBoundingClientRect().bottom <= innerHeight")
+    shown = browser.run("[...document.querySelectorAll('.warnings > li')].length")
+    folded = browser.run("[...document.querySelectorAll('.warnings details li')].length")
+    assert shown <= 6
+    assert f"{folded} more warnings" in browser.run("document.querySelector('.warnings summary').textContent")
+
+
+def test_a_page_of_failures_only_has_axes_that_can_be_read(browser, tmp_path):
+    show(browser, tmp_path, [run("f", runs.info(), [failed_record(index=k) for k in range(12)])])
+    assert browser.complaints() == []
+    marks = browser.run("[...document.querySelectorAll('#time svg text')].map((one) => one.textContent)")
+    assert not [one for one in marks if len(one) > 5 and one.replace(".", "").isdigit()]
+    assert "no latency was measured" in browser.run("document.getElementById('figures').textContent")
+    assert "Token timelines" not in browser.run("document.getElementById('page').textContent")
 
 
 def test_the_page_uses_the_names_of_the_terminal(browser, tmp_path):
