@@ -57,3 +57,12 @@ def test_targets_that_have_no_room_side_by_side_have_a_row_each():
 
 def test_what_could_not_be_compared_is_reported():
     assert "too few requests succeeded on both sides to compare them" in page()
+
+
+def test_every_column_that_says_how_sure_it_is_is_explained_once():
+    for width, names in ((60, ["p"]), (80, ["95 %"]), (120, ["95 %", "p", "could see"])):
+        lines = page(SHIFT, width=width).splitlines()
+        head = next(line for line in lines if "shift" in line and "verdict" in line)
+        for name in ("95 %", "p", "could see"):
+            told = [line for line in lines if line.startswith(f"{name}  ")]
+            assert (f" {name} " in head) == (name in names) == (len(told) == 1)

@@ -31,6 +31,11 @@ _FIGURES = (
 )
 WIDE = 110
 NARROW = 78  # there is no room for intervals below
+_ABOUT = {
+    "95 %": "confidence interval of the difference",
+    "p": "how often chance alone shifts as much, corrected for all comparisons",
+    "could see": "the smallest difference that these requests would have shown",
+}
 SHORT_NAME = 8  # a longer one is "base" or "cand." at the head of a column
 
 
@@ -52,6 +57,9 @@ def print_comparison(
         _print_failures(console, side)
     for one in found.comparisons:
         _print_shifts(console, one)
+    if any(one.shifts for one in found.comparisons):
+        for name in _sureness(console):
+            terminal.fact(console, name, _ABOUT[name], style="dim")
     if notes or warnings or files or instrument or any(side.summary.warnings for side in found.sides):
         console.print()
     for note in notes:
@@ -133,11 +141,17 @@ def _print_shifts(console: Console, one: Comparison) -> None:
         terminal.fact(console, "failed", f"{one.failed[0]} of the baseline, {one.failed[1]} of the candidate")
 
 
+def _sureness(console: Console) -> list[str]:
+    """Return the columns that say how sure a difference is; those that fit."""
+    if console.width >= WIDE:
+        return ["95 %", "p", "could see"]
+    return ["p"] if console.width < NARROW else ["95 %"]
+
+
 def _shift_table(console: Console, one: Comparison) -> Table:
     """Return a row per statistic: both values, their difference with its confidence interval, and the verdict."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    wide, narrow = console.width >= WIDE, console.width < NARROW
-    sure = ["95 %", "p", "could see"] if wide else ["p"] if narrow else ["95 %"]
+    sure = _sureness(console)
     short = all(len(terminal.clean(name)) <= SHORT_NAME for name in (one.baseline, one.candidate))
     both = [terminal.clean(one.baseline), terminal.clean(one.candidate)] if short else ["base", "cand."]
     for name in ("", *both, "shift", *sure, "verdict"):
