@@ -139,3 +139,11 @@ def test_errors_are_limited_by_their_kind():
     assert verdict_of("error_rate_auth<=25%", records).kept
     assert verdict_of("error_rate_network<1%", records).kept
     assert not verdict_of("error_rate<25%", records).kept
+
+
+@pytest.mark.parametrize(
+    "text", ["ttft_p95<60", "success_rate>0.9", "ttft<=123.456789", "cost_per_session<0.000012345", "ttft_p99.9:9"]
+)
+def test_a_threshold_is_written_as_it_is_read(text):
+    read = parse_threshold(text)
+    assert parse_threshold(read.text) == read

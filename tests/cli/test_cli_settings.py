@@ -164,6 +164,17 @@ def test_a_config_file_of_the_folder_is_found_and_reported(tmp_path, monkeypatch
     assert capsys.readouterr().err == ""
 
 
+def test_thresholds_of_flags_are_recorded_with_those_of_the_file(tmp_path):
+    file = tmp_path / "lll.toml"
+    file.write_text('thresholds = ["ttft_p50<9"]')
+    words = ("--threshold", "ttft_p95<60 abort=30s", "--threshold-tps", "3", "--sla", "interactive", "--config", file)
+    found = settings(*words, "--threshold", "goodput_rps>1", "--goodput", "ttft:9")
+    assert found.config.thresholds == (
+        "ttft_p50<9", "ttft_ms_p95<60", "tokens_per_second_mean>=3", "ttft_ms_p95<500", "itl_ms_p95<50",
+    )  # fmt: skip
+    assert len(found.gates) == 6
+
+
 SHARED = """
 thresholds = ["ttft_p95<500"]
 [load]

@@ -42,12 +42,23 @@ def test_the_load_is_told_in_words(load, says):
     assert load_text(replace(INFO, config={"load": load})) == says
 
 
+@pytest.mark.parametrize(
+    ("sessions", "says"),
+    [
+        ({"turns": "3-6"}, "closed loop, 4 at a time, 12 sessions"),
+        ({"rate_per_s": 0.5}, "open loop, 0.5 sessions/s, 12 sessions"),
+    ],
+)
+def test_a_load_of_sessions_counts_sessions(sessions, says):
+    assert load_text(replace(INFO, config={"load": {"iterations": 12, "concurrency": 4}, "sessions": sessions})) == says
+
+
 def test_a_run_whose_header_has_no_load_says_nothing():
     assert load_text(replace(INFO, config={})) == ""
 
 
 def test_the_verdict_of_one_run_is_how_its_requests_ended():
-    assert verdict([summarize([record()])], []) == [{"level": "good", "says": "all 1 requests succeeded"}]
+    assert verdict([summarize([record()])], []) == [{"level": "good", "says": "the request succeeded"}]
     (line,) = verdict([summarize([record(), failed_record()])], [])
     assert line["level"] == "bad"
     assert line["says"].startswith("1 of 2 requests failed: 1 ")

@@ -111,6 +111,8 @@ def settings_of(
     check_outputs(ctx, config, output)
     set_up_logging(config.output.log_level)
     _log_sources(ctx, file)
+    gates = gates_said(ctx, config.thresholds)
+    config = msgspec.structs.replace(config, thresholds=_recorded(config.thresholds, gates))
     return Settings(
         config=config,
         book=book_of(ctx),
@@ -120,8 +122,18 @@ def settings_of(
         pushes=configured_pushes(ctx.params, config.output.exports),
         usd_per_gpu_hour=_gpu_hour(ctx.params.get("gpu_hour")),
         slos=slos_of(ctx),
-        gates=gates_said(ctx, config.thresholds),
+        gates=gates,
     )
+
+
+def _recorded(configured: tuple[str, ...], gates: Sequence[Gate]) -> tuple[str, ...]:
+    """Return the thresholds of a run for its header, so that pages made of its file judge it by those of flags too.
+
+    Not those of one target, those that only warn, and those of goodput, whose SLOs are in no file.
+    """
+    flags = [gate.threshold for gate in gates[len(configured) :] if gate.target is None]
+    kept = [one.text for one in flags if one.severity == "error" and not one.metric.startswith("goodput")]
+    return (*configured, *kept)
 
 
 def _log_sources(ctx: click.Context, file: Path | None) -> None:

@@ -45,6 +45,12 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
         name = f"{self.metric} {self.statistic}".strip()
         return f"{name} {self.operator} {self.limit:g}"
 
+    @property
+    def text(self) -> str:
+        """The threshold as `parse_threshold` reads it."""
+        name = "_".join(filter(None, (self.metric, self.statistic)))
+        return f"{name}{self.operator}{self.limit:.15g}"
+
     def kept(self, actual: float) -> bool:
         """Return whether a value meets the threshold."""
         return {

@@ -43,12 +43,15 @@ def load_text(info: RunInfo) -> str:
         load = msgspec.convert(settings, LoadConfig, strict=False)
     except msgspec.ValidationError:
         return ""
-    parts = [_shape(load), *_limits(load)]
+    sessions = info.config.get("sessions") or {}
+    parts = [_shape(load, sessions.get("rate_per_s")), *_limits(load, "session" if sessions else "request")]
     return clean(", ".join(part for part in parts if part), 300)
 
 
-def _shape(load: LoadConfig) -> str:
+def _shape(load: LoadConfig, sessions_per_s: float | None) -> str:
     """Return the kind of load, with its numbers."""
+    if sessions_per_s is not None:
+        return f"open loop, {sessions_per_s:g} sessions/s"
     if load.trace is not None:
         return f"replay of {load.trace}"
     if load.search_slo:
@@ -69,11 +72,11 @@ def _shape(load: LoadConfig) -> str:
     )
 
 
-def _limits(load: LoadConfig) -> list[str]:
-    """Return what ends the load."""
+def _limits(load: LoadConfig, unit: str) -> list[str]:
+    """Return what ends the load. unit: what is counted."""
     found = []
     if load.iterations is not None:
-        found.append(f"{load.iterations:,} request{'' if load.iterations == 1 else 's'}")
+        found.append(f"{load.iterations:,} {unit}{'' if load.iterations == 1 else 's'}")
     if load.duration_ns is not None:
         found.append(f"{load.duration_ns / NS_PER_S:g} s")
     if load.until:
@@ -123,10 +126,14 @@ def verdict(
             for category, count in summary.by_category.items():
                 kinds[category] = kinds.get(category, 0) + (count if category != "success" else 0)
         why = ", ".join(f"{count:,} {category}" for category, count in kinds.items() if count)
-        says = f"{failed:,} of {asked:,} requests failed: {why}" if failed else f"all {asked:,} requests succeeded"
+        says = f"{failed:,} of {asked:,} requests failed: {why}" if failed else _all_succeeded(asked)
         lines.append({"level": "bad" if failed else "good", "says": clean(says, 300)})
     lines += [{"level": "warn", "says": clean(note, 300)} for summary in summaries for note in summary.notes]
     return lines
+
+
+def _all_succeeded(asked: int) -> str:
+    return f"all {asked:,} requests succeeded" if asked > 1 else "the request succeeded"
 
 
 def _level(one: dict[str, Any]) -> str:
