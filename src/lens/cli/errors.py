@@ -26,12 +26,15 @@ from lens.secrets import one_line
 PROGRAM, LONG_PROGRAM = "lll", "llm-latency-lens"
 # What a write to a device that takes no more raises.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# After this a Ctrl-C that was ignored comes again: what ignored it has ended by then.
+AGAIN_S = 0.02
 
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; every way it can end comes back as an exit code."""
     _replace_closed()
     _replace_unprintable()
+    _repeat_lost_interrupts()
     _end_as_interrupted()
     if (clash := clash_warning(__file__.rpartition(os.sep)[0])) is not None:
         echo(f"{PROGRAM}: {clash}", err=True)
@@ -86,6 +89,34 @@ def _end_as_interrupted() -> None:
 
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, end)
+
+
+def _repeat_lost_interrupts() -> None:
+    """Let a Ctrl-C come again that Python had to ignore.
+
+    It raises KeyboardInterrupt wherever the program is, and a callback of the import system or of the garbage
+    collector can raise nothing: the command would go on, and wait for ever for what it waited for.
+    """
+    usual = sys.unraisablehook
+
+    def repeat(ignored: sys.UnraisableHookArgs) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            usual(ignored)
+            return
+        timer = threading.Timer(AGAIN_S, _interrupt)
+        timer.daemon = True
+        timer.start()
+
+    if usual is sys.__unraisablehook__:
+        sys.unraisablehook = repeat
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread, from another: also out of a call of the system that it waits in."""
+    if sys.platform == "win32":
+        signal.raise_signal(signal.SIGINT)
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:

@@ -142,7 +142,7 @@ def _print_shifts(console: Console, one: Comparison) -> None:
 
 
 def _sureness(console: Console) -> list[str]:
-    """Return the columns that say how sure a difference is; those that fit."""
+    """Return the columns of the uncertainty of a difference; those that fit."""
     if console.width >= WIDE:
         return ["95 %", "p", "could see"]
     return ["p"] if console.width < NARROW else ["95 %"]
