@@ -64,3 +64,27 @@ def test_few_values_are_kept_as_they_are():
     made, column = UsualBuffer(0), np.zeros(100, dtype=np.int32)
     made.append(column)
     assert made.array() is column
+
+
+@pytest.mark.parametrize("usual", [-1, NAN])
+@pytest.mark.parametrize("unusual", [[], [0], [0, 5, 99, 3000, 3 * SMALLEST - 1]])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        slice(0, 10),
+        slice(5, 100),
+        slice(0, 3 * SMALLEST),
+        slice(20, 20),
+        np.array([], dtype=np.int64),
+        np.array([3 * SMALLEST - 1, 4, 99, 0, 99]),
+        np.arange(3 * SMALLEST)[::2],
+    ],
+)
+def test_rows_of_a_sparse_column_are_those_of_the_whole(usual, unusual, rows):
+    column = np.full(3 * SMALLEST, usual, dtype=np.float64)
+    column[unusual] = np.arange(1, len(unusual) + 1)
+    whole = compact(column, usual)
+    assert isinstance(whole, Sparse)
+    found = whole.take(rows)
+    assert isinstance(found, Sparse) == (len(column[rows]) >= SMALLEST)
+    np.testing.assert_array_equal(found.dense() if isinstance(found, Sparse) else found, column[rows])

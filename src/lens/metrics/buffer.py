@@ -133,6 +133,23 @@ class Sparse:
         found[self._places] = self._values
         return found
 
+    def take(self, rows: NDArray[Any] | slice) -> NDArray[Any] | Sparse:
+        """Return these rows of the column, as they need least memory; the work grows with them, not with the column.
+
+        rows: a slice has both ends and step 1.
+        """
+        if isinstance(rows, slice):
+            first, end = np.searchsorted(self._places, (rows.start, rows.stop)).tolist()
+            n, places, values = rows.stop - rows.start, self._places[first:end] - rows.start, self._values[first:end]
+        else:
+            n, places, values = len(rows), self._places[:0], self._values[:0]
+            if len(self._places):
+                near = np.minimum(np.searchsorted(self._places, rows), len(self._places) - 1)
+                places = np.flatnonzero(self._places[near] == rows)
+                values = self._values[near[places]]
+        found = Sparse(places, values, self._usual, n)
+        return found if n >= SMALLEST else found.dense()
+
 
 def compact(column: NDArray[Any], usual: Any) -> NDArray[Any] | Sparse:
     """Return a column as it needs least memory; `usual`: the value that most may have, NaN too."""

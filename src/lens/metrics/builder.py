@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,24 @@ from msgspec.structs import astuple
 
 from lens.arrays import functions
 from lens.arrays.dispatch import arange_like, np
-from lens.arrays.lists import ListArray
 from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, UsualBuffer, gc_paused
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
-from lens.metrics.packing import EVENT_COLUMNS, content_lists, event_columns, narrow, tcp_of, unpacked, wall_us
+from lens.metrics.packing import (
+    EVENT_COLUMNS,
+    TCP_COLUMNS,
+    content_lists,
+    event_columns,
+    narrow,
+    resends,
+    tcp_rows,
+    transposed,
+    unpacked,
+    wall_times,
+)
 from lens.metrics.session_columns import session_columns, session_ids
 from lens.metrics.table import Table
 from lens.metrics.target_names import named_targets
@@ -172,75 +182,69 @@ class TableBuilder:
             codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
         # Of many requests in as few bytes as tell the values apart.
         kind = np.int32 if self._taken < BATCH else np.min_scalar_type(-1 - len(known))
-        self._put(name, self._array(codes, dtype=kind))
+        self._put(name, self._column(codes, kind))
+
+    def _column(self, values: Sequence[Any], kind: Any) -> Column:
+        """Return values as an array of this kind, at once where all are the same."""
+        if not self._few and values.count(values[0]) == len(values):
+            same: Column = np.full(len(values), values[0], dtype=kind)
+            return same
+        column: Column = self._array(values, dtype=kind)
+        return column
 
     def _scalars(self, records: Sequence[Any]) -> dict[str, Column]:
         """Put the columns of one number a request; return the usage."""
-        full = isinstance(records[0], Record) or any(isinstance(record, Record) for record in records)
-        absolute = self._transposed([astuple(record.stamps) for record in records], MISSING, holes=full)
+        full = any(issubclass(kind, Record) for kind in set(map(type, records)))
+        absolute = transposed([astuple(record.stamps) for record in records], MISSING, few=self._few, holes=full)
         self._put("start", absolute[0])
         column: Column
         for name, column in zip(_STAMPS, absolute, strict=True):
             if name != "start":
                 self._put(name, np.where(column == MISSING, MISSING, column - absolute[0]))
         counts = [_NO_USAGE if record.usage is None else astuple(record.usage) for record in records]
-        usage = self._transposed(counts, _NAN, holes=full)
+        usage = transposed(counts, _NAN, few=self._few, holes=full)
         by_name = dict(zip(_USAGE, usage, strict=True))
         for name, column in by_name.items():
             self._put(name, column)
-        tcp = self._transposed([tcp_of(record) for record in records], _NAN)
-        for name, column in zip(("rtt_us", "min_rtt_us", "retransmits"), tcp, strict=True):
+        connections = [record.connection for record in records]
+        tcp = transposed(tcp_rows(connections), _NAN, few=self._few)
+        for name, column in zip(TCP_COLUMNS, tcp, strict=True):
             self._put(name, column)
         self._put("index", self._array([record.index for record in records], dtype=np.int64))
         targets = [record.target for record in records]
         told = [one if isinstance(one, int) else None for one in targets]  # an index, up to layout 2 of files
         index = [record.target_index if one is None else one for record, one in zip(records, told, strict=True)]
-        self._put("target_index", self._array(index, dtype=np.int32))
+        self._put("target_index", self._column(index, np.int32))
         self._put_codes("target", [one if isinstance(one, str) and one else None for one in targets])
-        self._put("tries", self._array([len(record.tries) for record in records], dtype=np.int32))
-        self._put("wall_us", self._array([wall_us(record.timestamp) for record in records], dtype=np.int64))
-        sent = [0 if one is None else sum(last.resent for last in one.attempts) for one in _connections(records)]
-        self._put("resent", self._array(sent, dtype=np.int32))
-        hidden = [MISSING if record.hidden_thinking_ns is None else record.hidden_thinking_ns for record in records]
-        self._put("hidden_thinking", self._array(hidden, dtype=np.int64))
-        self._put("kernel", self._array([record.stamp_kind == "kernel" for record in records], dtype=bool))
+        self._put("tries", self._column([len(record.tries) for record in records], np.int32))
+        self._put("wall_us", self._array(wall_times([record.timestamp for record in records]), dtype=np.int64))
+        self._put("resent", self._column(resends(connections), np.int32))
+        hidden = [record.hidden_thinking_ns for record in records]
+        self._put("hidden_thinking", self._column([MISSING if one is None else one for one in hidden], np.int64))
+        self._put("kernel", self._column([record.stamp_kind == "kernel" for record in records], bool))
         for name in ("stream", "clock_stepped", "warmup"):
-            self._put(name, self._array([getattr(record, name) for record in records], dtype=bool))
+            self._put(name, self._column([getattr(record, name) for record in records], bool))
         ids = [record.request_id.encode(errors="replace")[:LONGEST_ID] for record in records]
         self._put("request_id", self._array(ids, dtype=bytes))
         return by_name
-
-    def _transposed(self, rows: Sequence[Sequence[Any]], absent: float, *, holes: bool = False) -> Sequence[Column]:
-        """Return the columns of rows of numbers of the kind of `absent`, which stands for None; holes: there may be."""
-        if self._few:
-            kind = type(absent)
-            columns = zip(*rows, strict=True)
-            found: Any = [ListArray([absent if one is None else kind(one) for one in column]) for column in columns]
-        elif isinstance(absent, float):
-            found = np.array(rows, dtype=np.float64).T
-        else:
-            values: Iterable[Any] = chain.from_iterable(rows)
-            if holes:
-                values = (absent if one is None else one for one in values)
-            found = np.fromiter(values, np.int64, len(rows) * len(rows[0])).reshape(len(rows), -1).T
-        return found  # type: ignore[no-any-return]
 
     def _unpacked(self, column: Any) -> Column:
         return self._array(column) if self._few else unpacked(column)
 
     def _code(self, records: Sequence[Any]) -> None:
         for name in _CODED:
-            self._put_codes(name, [getattr(record, name) for record in records])
-        self._put_codes("status", [record.status.value for record in records])
+            self._put_codes(name, [*map(attrgetter(name), records)])
+        self._put_codes("status", [record.status._value_ for record in records])
         self._put_codes("failure", [record.failure and record.failure.message for record in records])
-        connections = _connections(records)
+        connections = [record.connection for record in records]
         for name in ("reused", "peer", "tls_resumed"):
             self._put_codes(name, [None if one is None else getattr(one, name) for one in connections])
         self._put_codes("cache_miss", [record.cache_miss and record.cache_miss.reason for record in records])
         self._put_codes("session_id", session_ids(records))
         for name, column in session_columns(records, self._array).items():
             self._put(name, column)
-        self._put_codes("labels", [tuple(sorted(record.labels.items())) for record in records])
+        labels = [record.labels for record in records]
+        self._put_codes("labels", [tuple(sorted(one.items())) if one else () for one in labels])
 
     def _timings(self, records: Sequence[Any]) -> None:
         """Add the times that servers told, each under its source."""
@@ -296,10 +300,6 @@ class TableBuilder:
         self._put("events.tokens", narrow(counted.tokens))
         self._put("streamed", counted.streamed)
         self._put("evidence", counted.evidence.astype(np.int8))
-
-
-def _connections(records: Sequence[Any]) -> list[Any]:
-    return [record.connection for record in records]
 
 
 def table_of(

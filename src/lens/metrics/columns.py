@@ -68,13 +68,21 @@ class Columns:
         Raises:
             KeyError: no column of that name.
         """
+        found = self._stored(name)
+        column: Column = found.dense() if isinstance(found, Sparse) else found
+        return column
+
+    def _stored(self, name: str) -> Column | Sparse:
+        """Return a column as it lies in memory; of a subset it costs no more than its rows."""
         found = self._columns.get(name)
         if found is None:
             if self._parent is None or self._rows is None:
                 raise KeyError(name)
-            found = self._columns[name] = self._parent.column(name)[self._rows]
-        column: Column = found.dense() if isinstance(found, Sparse) else found
-        return column
+            whole = self._parent._stored(name)
+            found = whole.take(self._rows) if isinstance(whole, Sparse) else whole[self._rows]
+            self._columns[name] = found
+        stored: Column | Sparse = found
+        return stored
 
     def codes(self, name: str) -> Codes:
         """Return a column of few different values, by the name of the record's field."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from msgspec.msgpack import Ext
@@ -23,8 +24,13 @@ _PACKED_TYPES = {number: f"<{code}" for number, code in COLUMN_CODES.items()}
 _NAN = float("nan")
 _NO_CALL = (MISSING,) * len(CALL_COLUMNS)
 _NO_MARKS = (MISSING,) * len(MARK_COLUMNS)
+TCP_COLUMNS = ("rtt_us", "min_rtt_us", "retransmits")  # the shortest round trip; segments sent again meanwhile
 _NO_TCP = (_NAN, _NAN, _NAN)
 _MICROSECOND = timedelta(microseconds=1)
+TIMESTAMP = len("2025-11-07T18:30:00.000000Z")
+_SECONDS = len("2025-11-07T18:30:")  # what stands before them
+_DIGITS = (0, 1, 3, 4, 5, 6, 7, 8)  # of SS.ffffff
+FEWEST_TIMESTAMPS = 64  # that are read at once
 
 
 def wall_us(timestamp: str) -> int:
@@ -36,6 +42,31 @@ def wall_us(timestamp: str) -> int:
         return MISSING
 
 
+def wall_times(timestamps: Sequence[str]) -> Sequence[int] | Column:
+    """Return `wall_us` of many timestamps; of those that this program wrote, minute by minute."""
+    text = "".join(timestamps)
+    if len(timestamps) >= FEWEST_TIMESTAMPS and len(text) == TIMESTAMP * len(timestamps) and text.isascii():
+        found = _wall_times(timestamps, text.encode())
+        if found is not None:
+            return found
+    return [wall_us(one) for one in timestamps]
+
+
+def _wall_times(timestamps: Sequence[str], text: bytes) -> Column | None:
+    """Return the times of timestamps that end in SS.ffffffZ, None where one does not. text: all of them."""
+    begins = [one[:_SECONDS] for one in timestamps]
+    minutes = {begin: wall_us(f"{begin}00Z") if begin[-1] == ":" else MISSING for begin in set(begins)}
+    ends = np.frombuffer(text, dtype=np.uint8).reshape(-1, TIMESTAMP)[:, _SECONDS:]
+    digits = ends[:, _DIGITS] - ord("0")
+    marks = (ends[:, 2] == ord(".")) & (ends[:, -1] == ord("Z"))
+    if MISSING in minutes.values() or (digits > 9).any() or (digits[:, 0] > 5).any() or not marks.all():
+        return None
+    found: Column = np.fromiter(map(minutes.__getitem__, begins), np.int64, len(begins))
+    for place in range(len(_DIGITS)):
+        found += digits[:, place] * np.int64(10 ** (len(_DIGITS) - 1 - place))
+    return found
+
+
 def event_columns(records: Sequence[Any], *, few: bool = False) -> tuple[dict[str, Column] | None, Column]:
     """Return the events of these records, one record's behind the other's, and how many each has.
 
@@ -43,8 +74,9 @@ def event_columns(records: Sequence[Any], *, few: bool = False) -> tuple[dict[st
     """
     columns: dict[str, Column] = {}
     sizes: Column | None = None
+    events = [record.events for record in records]
     for name in EVENT_COLUMNS:
-        lists = [getattr(record.events, name) for record in records]
+        lists = [*map(attrgetter(name), events)]
         columns[name], each = _joined_lists(lists) if few else joined_columns(lists)
         if sizes is not None and not np.array_equal(each, sizes):
             return None, sizes
@@ -77,6 +109,21 @@ def _joined_lists(columns: Sequence[Any]) -> tuple[Column, Column]:
     return values, sizes
 
 
+def transposed(rows: Sequence[Sequence[Any]], absent: float, *, few: bool, holes: bool = False) -> Any:
+    """Return the columns of rows of numbers of the kind of `absent`, which stands for None.
+
+    few: as arrays on lists. holes: there may be None.
+    """
+    if few:
+        of, columns = type(absent), zip(*rows, strict=True)
+        return [ListArray([absent if one is None else of(one) for one in column]) for column in columns]
+    values: Iterable[Any] = chain.from_iterable(rows)
+    if holes:
+        values = (absent if one is None else one for one in values)
+    kind = np.float64 if isinstance(absent, float) else np.int64
+    return np.fromiter(values, kind, len(rows) * len(rows[0])).reshape(len(rows), -1).T
+
+
 def unpacked(column: Any) -> Column:
     """Return a list of numbers in any of its forms as int64."""
     if isinstance(column, Ext):
@@ -95,14 +142,22 @@ def narrow(values: Column) -> Column:
     return values.astype(np.result_type(np.min_scalar_type(least), np.min_scalar_type(greatest)), copy=False)
 
 
-def tcp_of(record: Any) -> tuple[float, float, float]:
-    """Return round trip, shortest round trip and segments sent again during this request; NaN where not known."""
-    connection = record.connection
-    if connection is None or (end := connection.tcp_at_end) is None:
-        return _NO_TCP
+def tcp_rows(connections: Sequence[Any]) -> list[tuple[float, float, float]]:
+    """Return of each request what the kernel knew of its connection, by TCP_COLUMNS; NaN where not known."""
+    ends = [None if one is None else one.tcp_at_end for one in connections]
+    return [_NO_TCP if end is None else _tcp_row(one, end) for one, end in zip(connections, ends, strict=True)]
+
+
+def _tcp_row(connection: Any, end: Any) -> tuple[float, float, float]:
     begin = connection.tcp_at_send if connection.reused else None
     shortest = _NAN if end.min_rtt_us is None else end.min_rtt_us
     return end.rtt_us, shortest, end.retransmits - (begin.retransmits if begin else 0)
+
+
+def resends(connections: Sequence[Any]) -> list[int]:
+    """Return how many attempts of each request were sent again on another connection."""
+    attempts = [() if one is None else one.attempts for one in connections]
+    return [sum([last.resent for last in one]) if one else 0 for one in attempts]
 
 
 def content_lists(records: Sequence[Any]) -> dict[str, list[int]]:

@@ -28,16 +28,18 @@ def session_columns(records: Sequence[Any], array: Callable[..., Any]) -> dict[s
     turn: NO_TURN where there is none; think, tool: ns before it; session_planned: when its session was to start, and
     first_start: when its first attempt did, as ns after Stamps.start, NaN where absent.
     """
-    some = any(one.session is not None for one in records)
-    columns = zip(*map(_turn, records), strict=True) if some else [(value,) * len(records) for value in _NONE]
+    n, sessions, tries = len(records), [one.session for one in records], [one.tries for one in records]
+    some, tried = sessions.count(None) < n, tries.count(()) < n
+    columns = zip(*map(_turn, records), strict=True) if some else [(value,) * n for value in _NONE]
     whole, real = (np.int64, np.float64) if some else (np.int8, np.float32)
     found: dict[str, Column] = {
         name: array(column, dtype=real if name == "session_planned" else whole)
         for name, column in zip(_NAMES, columns, strict=True)
     }
-    tried = any(one.tries for one in records)
-    first = [float(one.tries[0].start_ns - one.stamps.start) if one.tries else _NAN for one in records]
-    after = [() if one.session is None else one.session.after for one in records]
+    first = [_NAN] * n
+    if tried:
+        first = [float(one.tries[0].start_ns - one.stamps.start) if one.tries else _NAN for one in records]
+    after = [() if one is None else one.after for one in sessions] if some else [()] * n
     return {
         **found,
         "first_start": array(first, dtype=np.float64 if tried else np.float32),
