@@ -111,17 +111,19 @@ def target_name(table: Table) -> str:
 
 
 def _compared(a: Table, b: Table, *, paired: bool) -> Comparison:
-    shifts, too_few = [], {}
+    shifts: list[Shift] = []
+    too_few: dict[str, int] = {}
     metrics = {name: pair_sides(a, b, name) if paired else run_sides([a], [b], name) for name in COMPARED}
     share_memory(list(metrics.values()))
-    for name, sides in metrics.items():
+    while metrics:  # one after the other, so that the influences of one only lie in memory
+        name = next(iter(metrics))
+        sides = metrics.pop(name)
         n = min(sides.requests)
-        for statistic in STATISTICS if n else ():
-            needed = sides.fewest(statistic)
-            if n < needed:
-                too_few[f"{name} {statistic}"] = needed
-            else:
-                shifts.append(shift(name, statistic, sides))
+        needed = {statistic: sides.fewest(statistic) for statistic in STATISTICS} if n else {}
+        too_few |= {f"{name} {statistic}": least for statistic, least in needed.items() if n < least}
+        enough = [statistic for statistic, least in needed.items() if n >= least]
+        sides.prepare(enough)
+        shifts += [shift(name, statistic, sides) for statistic in enough]
     failed = [int((side.codes("failure").codes >= 0).sum()) for side in (a, b)]
     return Comparison(
         baseline=target_name(a), candidate=target_name(b), shifts=tuple(shifts), failed=(failed[0], failed[1]),

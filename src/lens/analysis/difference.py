@@ -9,14 +9,15 @@ disturbs all: the longest memory that one of them shows counts for the others, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from math import ceil, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from lens.analysis.stats import Series, chunk_means, statistic_of, t_tails, t_upper
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.metrics.intervals import (
     FEWEST_BEYOND_ALIKE,
@@ -36,6 +37,8 @@ FEWEST_BEYOND = 10
 # The density at a percentile is read within what it is off by, but at most so many standard errors of independent
 # values: farther out, a few outliers would stand for the density of all.
 WIDEST = 3.0
+# Values that are weighed at once.
+AT_ONCE = 1 << 20
 # Requests from which on sides are told apart that lie wholly apart.
 FEWEST_SEPARATED = 10
 
@@ -73,30 +76,40 @@ def share_memory(metrics: Sequence[Sides]) -> None:
         one.share(longest)
 
 
+# Values, and the request of each, ascending.
+Pool = tuple[Series, Series]
+
+
 class _Measured(NamedTuple):
     """A metric of the requests that have it, run after run."""
 
     values: Series
-    pool: tuple[Series, Series] | None  # of a metric with many values a request: values, and the request of each
+    pool: Callable[[], Pool] | None  # of a metric with many values a request: reads them
     runs: tuple[int, ...]  # requests of each run
 
     @classmethod
     def of(cls, tables: Sequence[Table], name: str) -> _Measured:
         columns = [table.counted(name) for table in tables]
         rows = [np.flatnonzero(~np.isnan(column)) for column in columns]
-        sizes = tuple([len(some) for some in rows])
         values = np.concatenate([column[some] for column, some in zip(columns, rows, strict=True)])
-        if METRICS[name].pooled is None:
-            return cls(values, None, sizes)
-        pools = [table.take(some).pooled(name) for table, some in zip(tables, rows, strict=True)]
-        if len(pools) == 1:
-            return cls(values, pools[0], sizes)
-        begins = np.cumsum([0, *sizes[:-1]])
-        of = [pool.of + begin for pool, begin in zip(pools, begins, strict=True)]
-        return cls(values, (np.concatenate([pool.values for pool in pools]), np.concatenate(of)), sizes)
+        pool = None if METRICS[name].pooled is None else partial(_pooled, tables, rows, name)
+        return cls(values, pool, tuple([len(some) for some in rows]))
 
 
-def _pools(x: _Measured, y: _Measured) -> tuple[tuple[Series, Series], ...] | None:
+def _pooled(tables: Sequence[Table], rows: Sequence[Column], name: str) -> Pool:
+    """Return all values of these requests, run after run, and the request of each."""
+    pools = [
+        (table.take(some) if len(some) < len(table) else table).pooled(name)
+        for table, some in zip(tables, rows, strict=True)
+    ]
+    if len(pools) == 1:
+        return pools[0]
+    begins = np.cumsum([0, *[len(some) for some in rows[:-1]]])
+    of = [pool.of + begin for pool, begin in zip(pools, begins, strict=True)]
+    return np.concatenate([pool.values for pool in pools]), np.concatenate(of)
+
+
+def _pools(x: _Measured, y: _Measured) -> tuple[Callable[[], Pool], Callable[[], Pool]] | None:
     return None if x.pool is None or y.pool is None else (x.pool, y.pool)
 
 
@@ -126,19 +139,19 @@ class Sides:
         y: Series,
         *,
         paired: bool,
-        pools: tuple[tuple[Series, Series], ...] | None = None,
+        pools: tuple[Callable[[], Pool], Callable[[], Pool]] | None = None,
         runs: tuple[Sequence[int], Sequence[int]] = ((), ()),
     ) -> None:
         """
         x, y: a value a request, in the order in which they were measured; of pairs in their order.
-        pools: of a metric with many values a request, of each side the values and of which request each is.
+        pools: of a metric with many values a request, of each side what reads them.
         runs: how many of the requests of each side are of each of its runs; none: all are of one.
         """
         self.x, self.y, self.paired = x, y, paired
         self._ends = (_ends(runs[0]), _ends(runs[1]))
         self._shared = 0.0  # correlation of neighbours in what disturbs all metrics
-        each = [(side, np.arange(len(side))) for side in (x, y)] if pools is None else pools
-        self._sides = [_Side(*one, len(series)) for one, series in zip(each, (x, y), strict=True)]
+        reads: Sequence[Callable[[], Pool]] = pools or [partial(_one_each, side) for side in (x, y)]
+        self._sides = [_Side(read, len(series)) for read, series in zip(reads, (x, y), strict=True)]
 
     @property
     def requests(self) -> tuple[int, int]:
@@ -153,6 +166,11 @@ class Sides:
         x, y = np.sort(self.x), np.sort(self.y)
         below = np.searchsorted(x, y, side="left").mean() + np.searchsorted(x, y, side="right").mean()
         return float(below / 2 / len(x))
+
+    def prepare(self, statistics: Sequence[str]) -> None:
+        """Read the values of each side once for all these statistics."""
+        for side in self._sides:
+            side.prepare(statistics)
 
     def at(self, statistic: str) -> tuple[float, float]:
         """Return the statistic of both."""
@@ -213,8 +231,38 @@ class Sides:
         return _joined([_error_of_runs(influences, ends, self._shared) for influences, ends in sides])
 
 
+def _one_each(values: Series) -> Pool:
+    return values, np.arange(len(values))
+
+
 class _Side:
-    """The values of one side, and the influence of each request on a statistic of them."""
+    """The values of one side, and the influence of each request on a statistic of them.
+
+    Values are read for several statistics at once, and not kept: there may be many a request.
+    """
+
+    def __init__(self, read: Callable[[], Pool], requests: int) -> None:
+        self._read, self._requests = read, requests
+        self._known: dict[str, tuple[float, Series]] = {}
+
+    def prepare(self, statistics: Sequence[str]) -> None:
+        missing = [one for one in statistics if one not in self._known]
+        if missing:
+            values = _Values(*self._read(), self._requests)
+            self._known |= {one: values.figure(one) for one in missing}
+
+    def at(self, statistic: str) -> float:
+        self.prepare([statistic])
+        return self._known[statistic][0]
+
+    def influences(self, statistic: str) -> Series:
+        """Return of each request what it adds to the statistic's distance from the truth; their mean is 0."""
+        self.prepare([statistic])
+        return self._known[statistic][1]
+
+
+class _Values:
+    """All values of one side, and which request each is of."""
 
     def __init__(self, values: Series, of: Series, requests: int) -> None:
         self._values, self._of, self._requests = values, of, requests
@@ -223,22 +271,26 @@ class _Side:
     def _ordered(self) -> Series:
         return np.sort(self._values)
 
-    def at(self, statistic: str) -> float:
-        return float(self._values.mean()) if statistic == "mean" else statistic_of(self._ordered, statistic)
-
-    def influences(self, statistic: str) -> Series:
-        """Return of each request what it adds to the statistic's distance from the truth; their mean is 0."""
+    def figure(self, statistic: str) -> tuple[float, Series]:
+        """Return a statistic, and the influence of each request on it."""
         if statistic == "mean":
-            return self._of_requests(self._values - self._values.mean())
-        share = float(statistic[1:]) / 100
-        below = self._of_requests((self._values <= self.at(statistic)) - share)
+            mean = self._values.mean()
+            return float(mean), self._of_requests(lambda values: values - mean)
+        at, share = statistic_of(self._ordered, statistic), float(statistic[1:]) / 100
+        below = self._of_requests(lambda values: (values <= at) - share)
         below -= below.mean()
-        return below * -self._width(share, _error_of_mean(below).size)
+        return at, below * -self._width(share, _error_of_mean(below).size)
 
-    def _of_requests(self, of_values: Series) -> Series:
+    def _of_requests(self, weigh: Callable[[Series], Series]) -> Series:
         """Return the sum of each request, in units in which the mean of all is the mean of the values."""
-        sums: Series = np.bincount(self._of, of_values, self._requests)
-        return sums * (self._requests / len(of_values))
+        n, sums, begin = len(self._values), np.zeros(self._requests), 0
+        while begin < n:
+            # Whole requests, so many values at a time that they need little memory.
+            end = int(np.searchsorted(self._of, self._of[min(begin + AT_ONCE, n) - 1], side="right"))
+            first, last = int(self._of[begin]), int(self._of[end - 1])
+            sums[first : last + 1] = np.bincount(self._of[begin:end] - first, weigh(self._values[begin:end]))
+            begin = end
+        return sums * (self._requests / n)
 
     def _width(self, share: float, off: float) -> float:
         """Return by how much the values grow for a share, where the percentile lies: 1 / density."""

@@ -36,6 +36,16 @@ class Run(NamedTuple):
     fetch: Callable[[Iterable[int]], Iterator[Record]]  # by their rows in the run
 
 
+class OutputPace(NamedTuple):
+    """Events of visible output, one request's behind the other's."""
+
+    after: Column  # ns after the first of its request
+    before: Column  # tokens that came before it
+    tokens: Column  # that it brought
+    begins: Column  # the places of the first events
+    rows: Column  # the requests of these
+
+
 class Columns:
     """Requests, a column each."""
 
@@ -257,6 +267,18 @@ class Columns:
         inner = of[1:] == of[:-1]
         return np.diff(at)[inner], self.tokens[brings][1:][inner], of[1:][inner]
 
+    @cached_property
+    def output_pace(self) -> OutputPace | None:
+        """How the visible output came after its first event; None where there is none."""
+        at, tokens, of = self.at[self.output], self.tokens[self.output], self.of[self.output]
+        begins = np.flatnonzero(np.diff(of, prepend=-1))
+        if not len(begins):
+            return None
+        n = np.diff(begins, append=len(of))
+        behind = np.cumsum(tokens) - tokens  # tokens before this event, of all requests
+        after, before = at - np.repeat(at[begins], n), behind - np.repeat(behind[begins], n)
+        return OutputPace(after, before, tokens, begins, of[begins])
+
     # Parts.
 
     def slices(self, most: int = SLICE) -> Iterator[Self]:
@@ -264,8 +286,14 @@ class Columns:
         if len(self) <= most:
             yield self
             return
+        of: Self = self
+        rows: Column | None = None
+        if self._parent is not None and self._rows is not None and not (self.whole or isinstance(self._rows, slice)):
+            # Each slice is gathered by itself from where its rows lie, so that the lists of all never lie together.
+            of, rows = self._parent, self._rows
         for start in range(0, len(self), most):
-            yield self.take(slice(start, min(start + most, len(self))))
+            part = slice(start, min(start + most, len(self)))
+            yield of.take(part if rows is None else rows[part])
 
     def take(self, which: Rows) -> Self:
         """Return the table of some requests: where a bool column is true, or those of row numbers, in their order."""

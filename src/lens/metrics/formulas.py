@@ -187,17 +187,12 @@ def reading_misses(per_second: int) -> Formula:
     """
 
     def misses(t: Columns) -> Column:
-        at, tokens, of = t.at[t.output], t.tokens[t.output], t.of[t.output]
-        begins = np.flatnonzero(np.diff(of, prepend=-1))
         found = np.full_like(t.n, np.nan, dtype=np.float64)
-        if not len(begins):
+        pace = t.output_pace
+        if pace is None:
             return found
-        n = np.diff(begins, append=len(of))
-        behind = np.cumsum(tokens) - tokens  # tokens before this event, of all requests
-        after = at - np.repeat(at[begins], n)
-        j = behind - np.repeat(behind[begins], n)
-        late = np.clip(-(-after // (NS_PER_S // per_second)) - j, 0, tokens)
-        found[of[begins]] = np.add.reduceat(late, begins)
+        late = np.clip(-(-pace.after // (NS_PER_S // per_second)) - pace.before, 0, pace.tokens)
+        found[pace.rows] = np.add.reduceat(late, pace.begins)
         return found
 
     return misses

@@ -6,13 +6,13 @@ the second falls behind the first, the load was not what it was said to be, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
-from lens.metrics.distribution import percentile
+from lens.metrics.distribution import Distribution, percentile
 from lens.metrics.table import Table
 from lens.metrics.windows import rates_of, stage_window
 from lens.units import NS_PER_MS
@@ -52,22 +52,28 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.asked_per_s is None or self.sent_per_s is None or self.sent_per_s >= KEPT * self.asked_per_s
 
 
-def stage_rows(table: Table) -> tuple[StageRow, ...]:
-    """Return a row a stage, in the order in which they began; requests of warm-up do not count."""
-    return tuple(map(_row, stage_tables(table)))
+def stage_rows(table: Table, spread: Mapping[str, Distribution] | None = None) -> tuple[StageRow, ...]:
+    """Return a row a stage, in the order in which they began; requests of warm-up do not count.
+
+    spread: distributions of all these requests, where they are known.
+    """
+    tables = stage_tables(table)
+    known = spread.get("itl_ms") if spread and len(tables) == 1 else None
+    return tuple([_row(one, known) for one in tables])
 
 
 def stage_tables(table: Table) -> list[Table]:
     """Return the requests of each stage, in the order of `stage_rows`."""
     ordered = table.measured().started()
-    return [ordered.take(rows) for rows in ordered.grouped(ordered.codes("stage").codes)]
+    groups = ordered.grouped(ordered.codes("stage").codes)
+    return [ordered.take(rows) for rows in groups] if len(groups) != 1 else [ordered]
 
 
-def _row(table: Table) -> StageRow:
+def _row(table: Table, itl: Distribution | None) -> StageRow:
+    """Return the row of the requests of a stage. itl: of their ITL, where it is known."""
     success = table.success
-    ttfts, gaps, lags = (table.values(name) for name in ("ttft_ms", "itl_ms", "schedule_lag_us"))
-    for values in (ttfts, gaps, lags):
-        values.sort()
+    ttfts, lags = (np.sort(table.values(name)) for name in ("ttft_ms", "schedule_lag_us"))
+    itl_p50_ms, itl_p95_ms = _itl(table, itl)
     window_s, busy_s = stage_window(table)
     tokens = table.usage("output_tokens")[success]
     tokens = tokens[~np.isnan(tokens)]
@@ -85,14 +91,24 @@ def _row(table: Table) -> StageRow:
         open_mean=busy_s / window_s if window_s else None,
         ttft_p50_ms=percentile(ttfts, 50) if len(ttfts) else None,
         ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= LEAST_P95 else None,
-        itl_p50_ms=percentile(gaps, 50) if len(gaps) else None,
-        itl_p95_ms=percentile(gaps, 95) if len(gaps) >= LEAST_P95 else None,
+        itl_p50_ms=itl_p50_ms,
+        itl_p95_ms=itl_p95_ms,
         output_tokens_per_s=float(tokens.sum()) / window_s if len(tokens) and window_s else None,
         lag_p50_us=percentile(lags, 50) if len(lags) else None,
         lag_p99_us=percentile(lags, 99) if len(lags) else None,
         first_wave=wave,
         first_wave_ms=wave_ms,
     )
+
+
+def _itl(table: Table, known: Distribution | None) -> tuple[float | None, float | None]:
+    """Return the p50 and the p95 of the ITL; many values, which are sorted only where they were not."""
+    if known is not None and ("p95" in known.percentiles or known.n < LEAST_P95):
+        return known.median, known.percentiles.get("p95")
+    gaps = table.values("itl_ms")
+    gaps.sort()
+    p95 = percentile(gaps, 95) if len(gaps) >= LEAST_P95 else None
+    return percentile(gaps, 50) if len(gaps) else None, p95
 
 
 def _first_wave(table: Table) -> tuple[int | None, float | None]:

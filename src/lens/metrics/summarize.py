@@ -65,7 +65,7 @@ def summarize(
     found = msgspec.structs.replace(found, interrupted=cut)
     warnings = (*(info.warnings if info else ()), *quality_warnings(found))
     if len(list(measured.by_run())) == 1:
-        rows = stage_rows(measured)
+        rows = stage_rows(measured, found.distributions)
         warnings = (*pacing_warnings(rows), *warnings)  # a client that was overloaded is named first
         found = msgspec.structs.replace(found, stages=rows, cold_start=cold_start(measured) or None)
     return msgspec.structs.replace(found, warnings=warnings)
@@ -76,7 +76,8 @@ def distributions(
 ) -> dict[str, Distribution]:
     """Return how the values of each metric are spread; of those that may speak for it. metrics: None: all."""
     found = {}
-    for metric in request_metrics() if metrics is None else map(metric_named, metrics):
+    wanted = [*request_metrics()] if metrics is None else [*map(metric_named, metrics)]
+    for metric in table.evaluate_ahead(wanted):
         values = table.values(metric.name)
         one = distribution(
             metric.name, metric.unit, values, percents, sure_of=SURE_OF if metric.name in SURE else (), own=True

@@ -65,16 +65,36 @@ class Table(Columns):
             KeyError: no metric of that name.
         """
         metric = metric_named(name)
+        found = self._known(metric)
+        if found is None:
+            (found,) = self._evaluated([metric]) if metric.by_slice else [_per_request(metric, self)]
+        self._keep(metric.name, found)
+        return found
+
+    def evaluate_ahead(self, metrics: Sequence[Metric]) -> Iterator[Metric]:
+        """Yield metrics in their order. Those of one number a request are then kept: several are evaluated slice by
+        slice together, as many as are kept, so that what they have in common is made once.
+        """
+        together = max(KEPT_BYTES // (max(len(self), 1) * 8), 1)
+        for place, metric in enumerate(metrics):
+            if len(self) > SLICE and _goes_ahead(metric) and self._known(metric) is None:
+                rest = [one for one in metrics[place:] if _goes_ahead(one) and self._known(one) is None][:together]
+                for one, found in zip(rest, self._evaluated(rest), strict=True):
+                    self._keep(one.name, found)
+            yield metric
+
+    def _known(self, metric: Metric) -> Column | None:
+        """Return a metric that was evaluated already, of these requests or of those that they are a part of."""
         found = self._kept.get(metric.name)
         if found is None and self._parent is not None and self._rows is not None:
             kept = self._parent._kept.get(metric.name)
             found = kept[self._rows] if kept is not None else None
-        if found is None:
-            several = self.slices() if metric.by_slice else (self,)
-            parts = [np.asarray(metric.per_request(part), dtype=np.float64) for part in several]
-            found = np.concatenate(parts) if len(parts) != 1 else parts[0]
-        self._keep(metric.name, found)
         return found
+
+    def _evaluated(self, metrics: Sequence[Metric]) -> list[Column]:
+        """Return metrics of each request, evaluated a slice at a time."""
+        parts = [[_per_request(metric, part) for metric in metrics] for part in self.slices()]
+        return [np.concatenate(one) if len(one) != 1 else one[0] for one in zip(*parts, strict=True)]
 
     def _keep(self, name: str, column: Column) -> None:
         self._kept[name] = column
@@ -204,6 +224,14 @@ class Table(Columns):
             self.estimated,
             self.column("resent"),
         )
+
+
+def _per_request(metric: Metric, table: Table) -> Column:
+    return np.asarray(metric.per_request(table), dtype=np.float64)
+
+
+def _goes_ahead(metric: Metric) -> bool:
+    return metric.by_slice and metric.pooled is None
 
 
 def _given(run: Run) -> RunPrices | None:

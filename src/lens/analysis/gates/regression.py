@@ -18,7 +18,7 @@ import numpy as np
 
 from lens.analysis.compare import COMPARED, LEVEL, POWER, STATISTICS
 from lens.analysis.difference import Error, Sides, run_sides, share_memory
-from lens.analysis.stats import Series, holm, statistic_of, t_upper
+from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
 from lens.metrics.intervals import t_quantile
@@ -120,13 +120,15 @@ def regression(
     absent: list[str] = []
     measured = {name: run_sides(runs, now, name) for name in metrics}
     share_memory(list(measured.values()))
-    for name, sides in measured.items():
-        for statistic in STATISTICS if any(sides.requests) else ():
-            if min(sides.requests) < sides.fewest(statistic):
-                absent.append(f"{name} {statistic}")
-            else:
-                of_runs = [one for run in runs if (one := _figure(run.values(name), statistic)) is not None]
-                found.append(_difference(name, statistic, sides, of_runs))
+    while measured:  # one after the other, so that the influences of one only lie in memory
+        name = next(iter(measured))
+        sides = measured.pop(name)
+        asked = STATISTICS if any(sides.requests) else ()
+        enough = [statistic for statistic in asked if min(sides.requests) >= sides.fewest(statistic)]
+        absent += [f"{name} {statistic}" for statistic in asked if statistic not in enough]
+        sides.prepare(enough)
+        per_run = _figures(runs, name, enough) if len(runs) >= RUNS_FOR_SPREAD else {}
+        found += [_difference(name, statistic, sides, per_run.get(statistic, ())) for statistic in enough]
     failures = _success(runs, now)
     found += [failures] if failures else []
     several = len(runs) >= RUNS_FOR_SPREAD
@@ -172,7 +174,7 @@ def regression_by_target(baselines: Sequence[Table], current: Table, *, toleranc
 def _difference(metric: str, statistic: str, sides: Sides, per_run: Sequence[float]) -> _Difference:
     """Return a shift with the noise within runs, and between them where there are enough baselines to tell.
 
-    per_run: the statistic of each baseline.
+    per_run: the statistic of each baseline; none where there are too few of them.
     """
     error = sides.error(statistic)
     if len(per_run) >= RUNS_FOR_SPREAD:
@@ -181,9 +183,14 @@ def _difference(metric: str, statistic: str, sides: Sides, per_run: Sequence[flo
     return _Difference(metric, statistic, *sides.at(statistic), error, sides.requests)
 
 
-def _figure(values: Series, statistic: str) -> float | None:
-    """Return a statistic of one baseline; None where it has few values."""
-    return statistic_of(np.sort(values), statistic) if len(values) >= FEWEST else None
+def _figures(runs: Sequence[Table], name: str, statistics: Sequence[str]) -> dict[str, list[float]]:
+    """Return statistics of each run; those with few values are left out."""
+    found: dict[str, list[float]] = {statistic: [] for statistic in statistics}
+    for run in runs:
+        ordered = np.sort(run.values(name))
+        for statistic, figures in found.items() if len(ordered) >= FEWEST else ():
+            figures.append(statistic_of(ordered, statistic))
+    return found
 
 
 def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
