@@ -133,6 +133,11 @@ class Sparse:
         found[self._places] = self._values
         return found
 
+    def read_only(self) -> NDArray[Any]:
+        """Return the whole column, of which all values may lie in one place."""
+        one = np.full(1, self._usual, dtype=self._values.dtype)
+        return self.dense() if len(self._places) else np.broadcast_to(one, self._n)
+
     def take(self, rows: NDArray[Any] | slice) -> NDArray[Any] | Sparse:
         """Return these rows of the column, as they need least memory; the work grows with them, not with the column.
 

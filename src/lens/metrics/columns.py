@@ -18,7 +18,7 @@ import msgspec
 from lens.arrays.dispatch import arange_like, np
 from lens.history.lean import MISSING
 from lens.metrics.buffer import Sparse
-from lens.metrics.lists import Codes, Column, Lists, Rows, as_slice
+from lens.metrics.lists import Codes, Column, Lists, OutputPace, Rows, as_slice
 from lens.model import Record, RunInfo
 
 __all__ = ["EPOCH", "SLICE", "Codes", "Column", "Columns", "Lists", "Rows", "Run", "wall_time"]
@@ -34,16 +34,6 @@ class Run(NamedTuple):
     name: str
     info: RunInfo | None
     fetch: Callable[[Iterable[int]], Iterator[Record]]  # by their rows in the run
-
-
-class OutputPace(NamedTuple):
-    """Events of visible output, one request's behind the other's."""
-
-    after: Column  # ns after the first of its request
-    before: Column  # tokens that came before it
-    tokens: Column  # that it brought
-    begins: Column  # the places of the first events
-    rows: Column  # the requests of these
 
 
 class Columns:
@@ -81,6 +71,11 @@ class Columns:
         found = self._stored(name)
         column: Column = found.dense() if isinstance(found, Sparse) else found
         return column
+
+    def read_only(self, name: str) -> Column:
+        """Return a column that nobody may write to; it takes no memory where all values are one."""
+        found = self._stored(name)
+        return found.read_only() if isinstance(found, Sparse) else found
 
     def _stored(self, name: str) -> Column | Sparse:
         """Return a column as it lies in memory; of a subset it costs no more than its rows."""

@@ -79,6 +79,16 @@ class Lists(NamedTuple):
         return places
 
 
+class OutputPace(NamedTuple):
+    """Events of visible output, one request's behind the other's."""
+
+    after: Column  # ns after the first of its request
+    before: Column  # tokens that came before it
+    tokens: Column  # that it brought
+    begins: Column  # the places of the first events
+    rows: Column  # the requests of these
+
+
 def as_slice(rows: Rows) -> Rows:
     """Return rows that follow each other as a slice, which needs no copies."""
     if isinstance(rows, slice) or len(rows) < LEAST_FOLLOWING or rows[-1] - rows[0] + 1 != len(rows):

@@ -187,7 +187,7 @@ class Table(Columns):
         return self.book.of_run(_given(self.runs[int(self.column("run")[row])]))
 
     def _usage(self) -> dict[str, Column]:
-        return {name: self.usage(name) for name in Usage.__struct_fields__}
+        return {name: self.read_only(name) for name in Usage.__struct_fields__}
 
     @property
     def estimated(self) -> Column:

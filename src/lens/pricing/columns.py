@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 else:
     Column = Any
 
+AT_ONCE = 1 << 16  # requests whose costs are computed at once, so that a million need little memory
 COSTS = ("input_cost", "output_cost", "thinking_cost", "total_cost")
 
 
@@ -113,8 +114,8 @@ def cost_columns(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], co
     counted = count.copy()
     counted[list(reported)] = False
     total = Decimal(0)
-    for _, rates, rows, given in rows_at_rates(book, asked, usage):
-        total += _at_rates(rates, rows, given, counted, columns, pico)
+    for _, rates, rows, billed in _rows_at_rates(book, asked, usage):
+        total += _at_rates(rates, rows, billed, counted, columns, pico)
     extras = [
         NO_EXTRAS if price is None else book.extras(key, price) for key, price in zip(asked.keys, each, strict=True)
     ]
@@ -163,6 +164,14 @@ def rows_at_rates(
     book: PriceBook, asked: PriceKeys, usage: dict[str, Column]
 ) -> Iterator[tuple[Price, Rates, Column, dict[str, Column]]]:
     """Yield each price, its rates at one length of input, the requests they are for, and what is billed of them."""
+    for price, rates, rows, billed in _rows_at_rates(book, asked, usage):
+        yield price, rates, rows, {name: column[rows] for name, column in billed.items()}
+
+
+def _rows_at_rates(
+    book: PriceBook, asked: PriceKeys, usage: dict[str, Column]
+) -> Iterator[tuple[Price, Rates, Column, dict[str, Column]]]:
+    """Yield the same with what is billed of all requests."""
     billed = _billed_columns(usage, _itemized(asked))
     of, prices = _numbered([book.price_at(key) for key in asked.keys], asked.of)
     for number, price in prices.items():
@@ -173,7 +182,7 @@ def rows_at_rates(
             rows = np.flatnonzero((of == number) & (step == level) & ~np.isnan(billed["input_tokens"]))
             if len(rows):
                 limit = price.above[level - 1].input_tokens + 1 if level else 0
-                yield price, price.at(limit), rows, {name: column[rows] for name, column in billed.items()}
+                yield price, price.at(limit), rows, billed
 
 
 def _itemized(asked: PriceKeys) -> Column:
@@ -238,7 +247,7 @@ def _add_extras(
 def _lacks(extras: Sequence[Extras], of: Column, unknown: Column, reported: Mapping[int, Decimal]) -> Listed:
     """Return what could not be counted of each request whose cost is known."""
     numbers = [i if one.uncounted else -1 for i, one in enumerate(extras)]
-    codes: Column = array_like(of, numbers, dtype=np.int64)[of]
+    codes: Column = array_like(of, numbers, dtype=np.int32)[of]
     codes[unknown] = -1
     codes[list(reported)] = -1
     return Listed(codes, tuple(["; ".join(map(str, one.uncounted)) for one in extras]))
@@ -265,7 +274,7 @@ def _sources(prices: Mapping[int, Price], of: Column, usd: Column, reported: Map
     places = [-1] * (max(prices, default=0) + 2)
     for number, price in prices.items():
         places[number] = names.setdefault(price.source or "unknown", len(names))
-    place = array_like(of, places)[np.minimum(of, len(places) - 1)]
+    place = array_like(of, places, dtype=np.int32)[np.minimum(of, len(places) - 1)]
     codes = np.where(np.isnan(usd), -1, place)
     codes[list(reported)] = 0
     return Listed(codes, tuple(names))
@@ -283,7 +292,7 @@ def _reasons(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], unknow
     rows = np.flatnonzero(unknown)
     way = asked.of[rows] * 4 + np.isnan(usage["input_tokens"][rows]) * 2 + np.isnan(usage["output_tokens"][rows])
     first, of = np.unique(way, return_index=True, return_inverse=True)[1:]
-    codes = np.full_like(unknown, -1, dtype=np.int64)
+    codes = np.full_like(unknown, -1, dtype=np.int32)
     codes[rows] = of
     return Listed(codes, tuple([_reason(book, asked, usage, int(row)) or "" for row in rows[first].tolist()]))
 
@@ -297,7 +306,7 @@ def _reason(book: PriceBook, asked: PriceKeys, usage: dict[str, Column], row: in
 def _at_rates(
     rates: Rates,
     rows: Column,
-    given: dict[str, Column],
+    billed: dict[str, Column],
     count: Column,
     columns: dict[str, Column],
     pico: dict[str, Column],
@@ -305,10 +314,32 @@ def _at_rates(
     """Write the costs of these rows at one set of rates; return the exact sum of those that count."""
     if rates.input is None:
         return Decimal(0)
-    u = _counts(given)
-    sound = ~contradicts(u)
-    sound &= u["output_tokens"] == 0 if rates.output is None else ~np.isnan(given["output_tokens"])
-    lines = sound_lines(given, rates)
+    tokens: dict[int, int] = {}  # of lines that a row has, by their place
+    of_lines: dict[int, Decimal] = {}  # the rates of these
+    for begin in range(0, len(rows), AT_ONCE):
+        some = rows[begin : begin + AT_ONCE]
+        given = {name: column[some] for name, column in billed.items()}
+        u = _counts(given)
+        sound = ~contradicts(u)
+        sound &= u["output_tokens"] == 0 if rates.output is None else ~np.isnan(given["output_tokens"])
+        lines = _lines_of_some(u, rates)
+        _write_costs(some, sound, given, rates, [*lines.values()], columns, pico)
+        summed = sound & count[some]
+        for place, line in lines.items():
+            of_lines[place] = line.rate
+            tokens[place] = tokens.get(place, 0) + int(line.tokens[summed].sum())
+    return sum((tokens[place] * of_lines[place] for place in sorted(tokens)), Decimal(0)) / MILLION
+
+
+def _write_costs(
+    rows: Column,
+    sound: Column,
+    given: dict[str, Column],
+    rates: Rates,
+    lines: Sequence[TokenLine],
+    columns: dict[str, Column],
+    pico: dict[str, Column],
+) -> None:
     parts = {
         "input_cost": [line for line in lines if line.side == "input"],
         "output_cost": [line for line in lines if line.side != "input"],
@@ -318,15 +349,8 @@ def _at_rates(
         _write(rows, sound, own, columns[name], pico[name])
     thinking = [line for line in parts["output_cost"] if line.side == "thinking"]
     if rates.output is not None:
-        _write(
-            rows,
-            sound & ~np.isnan(given["reasoning_tokens"]),
-            thinking,
-            columns["thinking_cost"],
-            pico["thinking_cost"],
-        )
-    summed = sound & count[rows]
-    return sum((int(line.tokens[summed].sum()) * line.rate for line in lines), Decimal(0)) / MILLION
+        which = sound & ~np.isnan(given["reasoning_tokens"])
+        _write(rows, which, thinking, columns["thinking_cost"], pico["thinking_cost"])
 
 
 def _counts(given: dict[str, Column]) -> dict[str, Column]:
@@ -335,8 +359,13 @@ def _counts(given: dict[str, Column]) -> dict[str, Column]:
 
 def sound_lines(given: dict[str, Column], rates: Rates) -> list[TokenLine]:
     """Return the lines of requests at one set of rates, those left out that none of them has."""
-    lines = token_lines(_counts(given), rates, np.minimum)
-    return [line for line in lines if line.tokens.any() or line.what in _PLAIN]
+    return [*_lines_of_some(_counts(given), rates).values()]
+
+
+def _lines_of_some(u: dict[str, Column], rates: Rates) -> dict[int, TokenLine]:
+    """Return the same by their place among all lines."""
+    lines = enumerate(token_lines(u, rates, np.minimum))
+    return {place: line for place, line in lines if line.tokens.any() or line.what in _PLAIN}
 
 
 # Lines that every request has.

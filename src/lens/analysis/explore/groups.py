@@ -52,12 +52,20 @@ class Group:
     def __init__(
         self,
         key: tuple[Any, ...],
-        table: Table,
+        whole: Table,
+        rows: Column | None = None,
         *,
         slos: Sequence[Slo] = (),
         percents: Sequence[float] = PERCENTILES,
     ) -> None:
-        self.key, self.table, self._slos, self._percents = key, table, slos, percents
+        """rows: which requests of the whole it has; None: all."""
+        self.key, self._slos, self._percents = key, slos, percents
+        self._whole, self._rows = whole, rows
+
+    @property
+    def table(self) -> Table:
+        """Its requests; made anew each time, so that the columns of many groups do not stay in memory."""
+        return self._whole if self._rows is None else self._whole.take(self._rows)
 
     @cached_property
     def summary(self) -> Summary:
@@ -95,7 +103,7 @@ class Groups:
         order = sorted(range(len(keys)), key=lambda i: [*map(_order, keys[i])])
         self._rows = [rows[i] for i in order]
         self.groups = [
-            Group(keys[i], table.take(rows[i]) if len(rows) > 1 else table, slos=slos, percents=percents) for i in order
+            Group(keys[i], table, rows[i] if len(rows) > 1 else None, slos=slos, percents=percents) for i in order
         ]
 
     def __iter__(self) -> Any:
