@@ -31,6 +31,11 @@ class Buffer:
     def __len__(self) -> int:
         return self._n
 
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the values take."""
+        return 0 if self._data is None else self._n * self._data.itemsize
+
     def reserve(self, n: int) -> None:
         """Make room for so many values in all; room that is not written takes no memory."""
         if self._data is not None and n > len(self._data):

@@ -22,6 +22,7 @@ from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
 from lens.metrics.buffer import Buffer, UsualBuffer, gc_paused
+from lens.metrics.column_buffers import DiskBuffer, buffer_of
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
 from lens.metrics.packing import (
@@ -56,14 +57,6 @@ _CODED = (
     "provider", "model", "served_model", "category", "stage", "finish_reason", "prompt_id", "content_encoding",
     "reported_cost_usd", "http_status", "billing", "token_source",
 )  # fmt: skip
-# What stands in a column where nothing was measured.
-_USUAL = {
-    **dict.fromkeys(["hidden_thinking", *[name for name in _STAMPS if name != "start"]], MISSING),
-    **dict.fromkeys(("sentence", "line", "code_block", "usable"), MISSING),
-    **dict.fromkeys(("rtt_us", "min_rtt_us", "retransmits", "valid", *_USAGE), float("nan")),
-    "tries": 0,
-    "resent": 0,
-}
 MOST_LISTED = 2000  # events of a request that is short
 LONGEST_ID = 64  # bytes of a request's id that are kept
 
@@ -71,16 +64,16 @@ LONGEST_ID = 64  # bytes of a request's id that are kept
 class TableBuilder:
     """Takes records one by one or many at once, and makes the table of them."""
 
-    def __init__(self, *, few: bool = False) -> None:
-        """few: make arrays on lists; only of Records."""
+    def __init__(self, *, few: bool = False, on_disk: bool = False) -> None:
+        """few: make arrays on lists; only of Records. on_disk: columns of the events of a long run lie on disk."""
         self.warnings: list[str] = []
         self._waiting: list[Any] = []
-        self._parts: dict[str, Buffer | UsualBuffer] = {}
+        self._parts: dict[str, Buffer | UsualBuffer | DiskBuffer] = {}
         self._values: dict[str, dict[Any, int]] = {}
         self._places = array("q")  # what each record is fetched by
         self._taken = 0
         self._left_out: set[int] = set()  # numbers of records whose events are no columns of one length
-        self._few = few
+        self._few, self._on_disk = few, on_disk
         self._array: Callable[..., Any] = functions.array if few else np.array
 
     def add(self, record: Any, place: int | None = None) -> None:
@@ -170,7 +163,7 @@ class TableBuilder:
     def _put(self, name: str, column: Column) -> None:
         part = self._parts.get(name)
         if part is None:
-            part = self._parts[name] = UsualBuffer(_USUAL[name]) if name in _USUAL else Buffer()
+            part = self._parts[name] = buffer_of(name, on_disk=self._on_disk)
         part.append(column)
 
     def _put_codes(self, name: str, values: Sequence[Any]) -> None:

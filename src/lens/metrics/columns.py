@@ -18,6 +18,7 @@ import msgspec
 from lens.arrays.dispatch import arange_like, np
 from lens.history.lean import MISSING
 from lens.metrics.buffer import Sparse
+from lens.metrics.column_buffers import forget
 from lens.metrics.lists import Codes, Column, Lists, OutputPace, Rows, as_slice
 from lens.model import Record, RunInfo
 
@@ -203,13 +204,11 @@ class Columns:
     @cached_property
     def output(self) -> Column:
         """Which content events are visible output, not thinking."""
-        output: Column = (self.listed("events", "kind") & 1) != 0
-        return output
+        return np.asarray((self.listed("events", "kind") & 1) != 0)
 
     @cached_property
     def reasoning(self) -> Column:
-        reasoning: Column = (self.listed("events", "kind") & 2) != 0
-        return reasoning
+        return np.asarray((self.listed("events", "kind") & 2) != 0)
 
     @cached_property
     def tokens(self) -> Column:
@@ -246,6 +245,7 @@ class Columns:
         found = np.full_like(self.n, MISSING, dtype=np.int64)
         some = self.n > 0
         found[some] = self.listed("events", "at")[places[some]]
+        self.forget_events()
         return found
 
     @cached_property
@@ -289,6 +289,14 @@ class Columns:
         for start in range(0, len(self), most):
             part = slice(start, min(start + most, len(self)))
             yield of.take(part if rows is None else rows[part])
+            self.forget_events()
+
+    def forget_events(self) -> None:
+        """Give back the memory that holds events that lie on disk."""
+        if self._parent is not None:
+            self._parent.forget_events()
+        elif "events" in self._lists:
+            forget(self._lists["events"].columns.values())
 
     def take(self, which: Rows) -> Self:
         """Return the table of some requests: where a bool column is true, or those of row numbers, in their order."""
@@ -298,8 +306,7 @@ class Columns:
     @property
     def interrupted(self) -> Column:
         """Which requests were cut by the end of their run, as bool: they neither succeeded nor failed."""
-        found: Column = self.codes("category").equal("interrupted")
-        return found
+        return self.codes("category").equal("interrupted")
 
     def measured(self, *, interrupted: bool = False) -> Self:
         """Return the requests of the measured window: without those of warm-up and cool-down, and those cut by its end.

@@ -19,8 +19,10 @@ def named_targets(columns: Mapping[str, Any], runs: Sequence[Run], make_array: C
     heads: list[tuple[Target, ...]] = [run.info.targets if run.info else () for run in runs]
     name_of = _Names(heads)
     coded = [columns[name] for name in ("target", "provider", "model")]
-    rows = zip(*[columns[name].tolist() for name in ("run", "target_index")], *[c.codes.tolist() for c in coded],
-               strict=True)  # fmt: skip
+    each = [columns["run"], columns["target_index"], *[one.codes for one in coded]]
+    if len(each[0]) and all(bool((column == column[0]).all()) for column in each):
+        each = [column[:1] for column in each]  # one target: all are called like the first
+    rows = zip(*[column.tolist() for column in each], strict=True)
     values = [(*one.values, None) for one in coded]  # -1 is the last
     known: dict[tuple[int, ...], int] = {}
     numbers: dict[str, int] = {}
@@ -32,6 +34,8 @@ def named_targets(columns: Mapping[str, Any], runs: Sequence[Run], make_array: C
             name = name_of(key[0], key[1], *said)
             code = known[key] = numbers.setdefault(name, len(numbers))
         codes.append(code)
+    if len(codes) == 1:
+        return Codes(np.zeros_like(columns["run"], dtype=np.int32), tuple(numbers))
     return Codes(make_array(codes, dtype=np.int32), tuple(numbers))
 
 

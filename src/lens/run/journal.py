@@ -85,7 +85,7 @@ class Journal:
 
     def table(self, info: RunInfo | None, book: PriceBook) -> Table:
         """Return the records as a table, which reads them here again; only once the journal is finished."""
-        builder = TableBuilder()
+        builder = TableBuilder(on_disk=True)
         decode = packed_decoder()
         with gc_paused():
             for place, packed in self._messages():
