@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from served import served
 from waiting import HANG_S, wait_until
 
+from lens.cli.commands.monitor import hangups_ignored
 from lens.history.read import read_run
 from lens.simulator import make_script, start
 
@@ -262,3 +263,10 @@ def iter_left(lines):
     with contextlib.suppress(queue.Empty):
         while True:
             yield lines.get_nowait()
+
+
+def test_a_hangup_before_the_monitor_takes_it_does_nothing():
+    before = signal.getsignal(signal.SIGHUP)
+    with hangups_ignored():
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is before

@@ -252,6 +252,12 @@ def test_azure_annotates_before_the_role_and_with_each_choice(simulator):
     assert all("content_filter_results" in choice for event in events for choice in event["choices"])
 
 
+def test_more_embeddings_than_a_server_makes_at_once_are_refused(simulator):
+    answer = wire.ask(simulator, "/v1/embeddings", {"model": "m", "input": ["a"] * 2049})
+    assert answer.status == 400
+    assert b"at most 2048" in answer.body
+
+
 def test_an_unknown_path_is_404_and_an_unreadable_body_400(simulator):
     assert wire.ask(simulator, "/v1/nothing", {}).status == 404
     assert wire.ask(simulator, "/v1/chat/completions", ["no object"]).status == 400

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from lens.cli.echo import echo
 from lens.errors import ConfigError, ExitCode, LensError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lens.monitor.daemon import Monitor, Settings
 
@@ -77,9 +79,24 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
     remember_secrets(settings_of(ctx))
     try:
-        return trio.run(_main, ctx, settings)
+        with hangups_ignored():
+            return trio.run(_main, ctx, settings)
     except* LensError as errors:
         raise next(causes(errors)) from None
+
+
+@contextmanager
+def hangups_ignored() -> Iterator[None]:
+    """Let a SIGHUP do nothing while nobody takes it: one that comes during the start would end the monitor."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(hangup, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(hangup, before)
 
 
 def settings_from(ctx: click.Context) -> Settings:

@@ -29,6 +29,9 @@ from lens.simulator.protocols.completion import (
 from lens.simulator.protocols.framing import TEXT, compile_event, dumps, sse
 from lens.simulator.words import hash_fraction
 
+# The most inputs of a request for embeddings.
+# https://platform.openai.com/docs/api-reference/embeddings/create
+MAX_INPUTS = 2048
 AZURE_PATH = "/openai/deployments/"
 FINISH = {"stop": "stop", "length": "length", "tool": "tool_calls"}
 SAFE = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
@@ -229,6 +232,16 @@ class Embeddings(Document):
     """POST /embeddings: vectors of eight numbers."""
 
     name = "openai_embeddings"
+
+    def parse_request(self, request: Request, body: dict[str, Any]) -> Params:
+        """
+        Raises:
+            ValueError: more inputs than are embedded at once.
+        """
+        params = super().parse_request(request, body)
+        if params.count > MAX_INPUTS:
+            raise ValueError(f"there are {params.count} inputs; at most {MAX_INPUTS} are embedded at once")
+        return params
 
     def document(self, completion: Completion) -> bytes:
         rows = []
