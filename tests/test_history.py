@@ -302,3 +302,20 @@ def test_a_number_that_no_record_can_have_costs_that_record(tmp_path, name):
 def test_a_cost_beyond_any_bill_is_no_cost(tmp_path):
     write_run(tmp_path / "run.jsonl", INFO, [msgspec.structs.replace(RECORDS[2], reported_cost_usd="1e999999")])
     assert read_table(tmp_path / "run.jsonl")[0].costs.total is None
+
+
+@pytest.mark.parametrize("force", [True, False])
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "replaced by a link"])
+def test_a_file_that_is_taken_away_while_it_is_written_is_no_complete_output(tmp_path, force, removed):
+    victim = tmp_path / "precious"
+    victim.write_text("precious")
+    victim.chmod(0o600)
+    file = NewFile(tmp_path / "run.json", force=force)
+    file.write(b"measured")
+    file.partial.unlink()
+    if not removed:
+        file.partial.symlink_to(victim)
+    with pytest.raises(FileError, match="was removed or replaced meanwhile"):
+        file.finish()
+    assert not (tmp_path / "run.json").exists()
+    assert victim.read_text() == "precious"

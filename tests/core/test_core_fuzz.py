@@ -85,7 +85,7 @@ def generator(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("seed", [1, 20261123])
 def test_generated_bytes_give_one_answer_however_they_are_cut_and_break_nothing(generator, seed, record_property):
-    said = run([generator, str(ROUNDS), str(seed)], 240 + SECONDS)
+    said = run([generator, str(ROUNDS), str(seed)], 240 + 40 * SECONDS)  # a machine may be busy elsewhere
     rounds, events, refusals = (int(word) for word in said.replace(",", "").split() if word.isdigit())
     assert rounds == ROUNDS
     record_property(INPUTS, rounds)

@@ -20,6 +20,11 @@ ROWS = [
         f"{_FILES}::test_a_link_in_place_of_our_own_file_is_not_followed",
     ),
     (
+        "a file that is removed, or replaced by a link, while a run writes it",
+        "exit code 2; the run is saved elsewhere, and what the link names is not touched",
+        f"{_FILES}::test_a_file_that_is_taken_away_while_it_is_written_is_no_complete_output",
+    ),
+    (
         "a run that is killed",
         "`lll recover` turns its journal into the file that it would have written",
         "tests/cli/test_cli_recover.py",

@@ -203,3 +203,14 @@ def test_a_journal_without_a_name_is_copied_to_where_it_can_be_found(tmp_path, m
     assert named.rescue() == named.path
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     assert journal.rescue() is None
+
+
+def test_a_journal_that_was_replaced_is_copied_and_what_took_its_place_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    journal = filled(tmp_path)
+    journal.finish()
+    journal.path.unlink()
+    journal.path.write_text("somebody's")
+    journal.close(complete=True)
+    assert journal.path.read_text() == "somebody's"
+    assert read_run(journal.rescue()).records == RECORDS

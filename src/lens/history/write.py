@@ -118,13 +118,16 @@ class NewFile:
         """Give the file its name once everything is written.
 
         Raises:
-            FileError: the rest cannot be written, or another run took the name.
+            FileError: the rest cannot be written, another run took the name, or the file was removed or replaced.
         """
         try:
             self.out.flush()
             if self.partial is not None:
                 os.fsync(self.out.fileno())
+                ours = is_open_file(self.out.fileno(), self.partial)
                 self.out.close()
+                if not ours:
+                    raise FileError(f"cannot write {self.path}: {self.partial} was removed or replaced meanwhile")
                 self._name(self.partial)
             self.out.close()
         except FileExistsError:
@@ -165,6 +168,14 @@ class NewFile:
                     self.partial.unlink(missing_ok=True)  # nothing was written
             with suppress(OSError):
                 self.out.close()
+
+
+def is_open_file(file: int, path: Path) -> bool:
+    """Return whether a name still stands for a file that is open, and not for a link or another file."""
+    try:
+        return os.path.samestat(os.fstat(file), path.lstat())
+    except OSError:
+        return False
 
 
 def own_file(path: Path) -> str | None:

@@ -19,7 +19,7 @@ from threading import Event, Thread
 from lens.errors import FileError
 from lens.history.lean import packed_decoder
 from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
-from lens.history.write import JOURNAL, MAGIC, PARTIAL, RunProgress, create_beside, message, write_run
+from lens.history.write import JOURNAL, MAGIC, PARTIAL, RunProgress, create_beside, is_open_file, message, write_run
 from lens.metrics.buffer import gc_paused
 from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Run
@@ -80,7 +80,7 @@ class Journal:
     def close(self, *, complete: bool) -> None:
         """Finish, and remove the file if it is `complete`: the outputs hold it all. Records can still be read."""
         self.finish()
-        if complete and self.path is not None:
+        if complete and self.path is not None and is_open_file(self._file, self.path):
             self.path.unlink(missing_ok=True)
 
     def table(self, info: RunInfo | None, book: PriceBook) -> Table:
@@ -142,7 +142,7 @@ class Journal:
         """
         if self.warning is not None or self._kept:
             return None
-        if self.path is not None and self.path.exists():
+        if self.path is not None and is_open_file(self._file, self.path):
             return self.path
         try:
             handle, name = tempfile.mkstemp(prefix=RESCUED, suffix=".msgpack")
