@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from cli_program import environment
-from waiting import HANG_S, wait_until
+from waiting import wait_until
 
 # Runs a command, and says when the handlers of the program are in place.
 READY = """
@@ -90,7 +90,9 @@ def test_a_signal_ends_every_command(silent, tmp_path, number):
             wait_until(lambda path=path: b"handlers are set" in path.read_bytes(), name)
         for process in begun.values():
             process.send_signal(number)
-        codes = {name: process.wait(HANG_S) for name, process in begun.items()}
+        for name, process in begun.items():
+            wait_until(lambda process=process: process.poll() is not None, f"{name}: {logs[name].read_text()}")
+        codes = {name: process.returncode for name, process in begun.items()}
     finally:
         for process in begun.values():
             process.kill()
