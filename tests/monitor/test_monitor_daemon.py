@@ -159,10 +159,24 @@ async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
         nursery.start_soon(made.run, Stop())
         await trio.sleep(200)
         fewer = msgspec.structs.replace(made.settings.config, targets=TARGETS[:1])
-        made.reload(made.settings._replace(config=fewer))
+        assert made.reload(made.settings._replace(config=fewer)) == ()
     assert set(made.watches) == {("openai", "gpt-4", "openai/gpt-4")}
     text = made.metrics().body.decode()
     assert 'requests_total{provider="anthropic",model="claude",target="anthropic/claude",status="Success"}' in text
+
+
+async def test_what_only_a_new_monitor_obeys_is_told_until_it_is_as_it_was(clock):
+    made = monitor(Probes(), keep_mb=500)
+    before = made.settings
+    for changes, told in (
+        ({"webhook": "http://hook/x", "interval_ns": NS_PER_S}, ("webhook",)),
+        ({"keep_ns": NS_PER_S, "listen": ""}, ("listen", "keep")),
+        ({}, ()),
+    ):
+        changed = msgspec.structs.replace(before.monitor, **changes)
+        config = msgspec.structs.replace(before.config, monitor=changed)
+        assert made.reload(before._replace(config=config)) == told
+    assert made.webhook is None
 
 
 async def test_the_pages_say_what_is_so(clock):

@@ -58,6 +58,8 @@ OBEYED = frozenset(
     {"concurrency", "adaptive", "connection", "connections", "timeout_ns", "connect_timeout_ns", "ttft_timeout_ns",
      "idle_timeout_ns", "answer_limits", "retries", "seed"}
 )  # fmt: skip
+# Of a monitor's settings: what it opens when it starts.
+STARTED_WITH = ("listen", "listen_token_file", "webhook", "history", "keep_ns", "keep_mb")
 OBEYED_OUTPUT = frozenset({"exports", "dir", "save_text", "log_level"})
 
 
@@ -95,7 +97,7 @@ class Monitor:
         self.outboxes: list[Outbox] = [
             MetricsOutbox(push.kind, open_push(push, info, settings.book)) for push in settings.pushes
         ]
-        monitor = settings.monitor
+        monitor = self._started_with = settings.monitor
         self.webhook = WebhookOutbox(monitor.webhook) if monitor.webhook else None
         if self.webhook is not None:
             self.outboxes.append(self.webhook)
@@ -194,14 +196,19 @@ class Monitor:
             self._told.add(trouble)
             self._say(trouble)
 
-    def reload(self, settings: Settings) -> None:
-        """Go on with other targets, prompts, intervals and objectives; what was counted stays counted."""
+    def reload(self, settings: Settings) -> tuple[str, ...]:
+        """Go on with other targets, prompts, intervals and objectives; what was counted stays counted.
+
+        Returns the names of what has changed and is obeyed only by a monitor that is started anew.
+        """
         gone = set(self.watches) - _targets_of(settings.config)
         for who in gone:
             del self.watches[who]
         if settings.objectives != self.settings.objectives:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
+        later = [name for name in STARTED_WITH if getattr(settings.monitor, name) != getattr(self._started_with, name)]
+        return tuple([name.removesuffix("_ns") for name in later])
 
     async def _last(self, within_s: float) -> None:
         """Send what waits; a receiver that does not take it now never gets it, and that is told."""

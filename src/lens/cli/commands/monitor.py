@@ -185,12 +185,13 @@ async def _reload_on_hangup(
     with trio.open_signal_receiver(hangup) as hangups:
         async for _ in hangups:
             try:
-                monitor.reload(ready(settings_from(ctx)))
+                later = monitor.reload(ready(settings_from(ctx)))
             except Exception as error:  # whatever a file holds, the monitor goes on
                 ours = isinstance(error, LensError | click.ClickException)
                 say(f"settings are as they were: {error if ours else f'{type(error).__name__}: {error}'}")
             else:
-                say(f"settings were read again: {len(monitor.settings.config.targets)} targets")
+                restart = f"; start the monitor anew for a changed {', '.join(later)}" if later else ""
+                say(f"settings were read again: {len(monitor.settings.config.targets)} targets{restart}")
 
 
 def say(text: str) -> None:
