@@ -5,17 +5,20 @@ Whatever is imported here is imported before a Ctrl-C is met without a traceback
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import gc
 import os
-import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any, NoReturn
 
     Handler = Any  # of a signal
+else:
+    import _signal as signal  # `signal` itself makes enumerations first, which takes milliseconds
 
 # New containers before the collector looks for cycles. A start makes tens of thousands that stay, so that the usual
 # 700 cost a tenth of it; a collection this rare costs as little as one of each hundred of those.
@@ -40,7 +43,11 @@ def main() -> None:
         from lens.cli.main import lll
 
         _replace((signal.SIGINT, _leave, signal.default_int_handler), (signal.SIGTERM, _leave, signal.SIG_DFL))
-        code = run(lll, sys.argv[1:])
+        hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+        try:
+            code = run(lll, sys.argv[1:])
+        finally:
+            sys.unraisablehook = hook
     except ImportError as error:
         if not (error.name or "").startswith("lens"):
             raise
@@ -72,6 +79,25 @@ def _leave(*_: object) -> NoReturn:
         os.write(2, SAID.encode())
     finally:
         os._exit(INTERRUPTED)
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Deliver a Ctrl-C again that met a callback, which cannot be left by an exception: else it would be lost."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        _thread.start_new_thread(_interrupt, (_thread.get_ident(),))  # not here: this is still in the callback
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt(thread: int) -> None:
+    """Interrupt a thread in a moment."""
+    from time import sleep
+
+    sleep(0.01)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _end_quickly(codes: list[int]) -> None:
