@@ -53,8 +53,9 @@ _NORMAL = ("normal", "AR(1) 0.5", "AR(1) 0.9")
 
 
 def met(process, runs):
-    """Return the runs that met a cold start at all, of a process that has them: no interval speaks for the others."""
-    return runs[(runs > 300).any(axis=1)] if "cold" in process else runs
+    """Return the runs that met both states, of a process that has cold starts: no interval speaks for the others."""
+    cold = runs > 300
+    return runs[cold.any(axis=1) & ~cold.all(axis=1)] if "cold" in process else runs
 
 
 def truth(process, percent=None):

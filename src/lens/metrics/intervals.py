@@ -38,7 +38,7 @@ TIMES_MEMORY = 10
 # A run shorter than this many times its memory may hide a longer one: its intervals reckon with what it may be.
 TIMES_MEMORY_SURE = 20
 # Standard errors by which the correlation of neighbours is taken larger there.
-UNSURE = 2.0
+UNSURE = 2.5
 # With so many beyond it, the values beyond tell by themselves how they resemble each other.
 ENOUGH_BEYOND = 75
 # The mean of positive values whose logarithms scatter more than this hangs on a few of them, however many there are:
@@ -56,11 +56,17 @@ MOST_ALIKE = 0.98
 SKEWNESS_OF_SPELLS = 1.5
 # A mean that spells skew more than this hangs on a few of them: intervals of runs that met short ones miss.
 MOST_SKEWED = 0.7
-# Short means of blocks are looked at too from so many values on.
-FEWEST_FOR_BLOCKS = 40
+# A mean whose spread fewer values than this carry hangs on one; with more values than so many its interval is narrow,
+# and a state of which the run met one value may be a spell that it met the end of.
+ONE_VALUE = 1.5
+MOST_FOR_ONE_VALUE = 50
+# Short means of blocks are looked at too from so many values on; by a test among many, whose quantile is farther out.
+FEWEST_FOR_BLOCKS = 30
+FEWEST_FOR_BLOCKS_OF_TESTS = 40
 
 TOO_ALIKE = "neighbours resemble each other for too long a part of the run"
 FEW_SPELLS = "the mean hangs on a few spells of large values"
+HANGS_ON_ONE = "the mean hangs on one value far from the others"
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +141,8 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
     error = mean_error(short, level)
     if abs(error.skew) > MOST_SKEWED and correlation_beyond_chance(short):
         return Refusal(FEW_SPELLS)
+    if len(short) > MOST_FOR_ONE_VALUE and _carrying(short) < ONE_VALUE:
+        return Refusal(HANGS_ON_ONE)
     centre, half = float(series.mean(dtype="float64")), error.t * error.size
     skewed = error.skew / 6 * (1 + 2 * error.t**2) * error.size
     low, high = centre - half + min(skewed, 0.0), centre + half + max(skewed, 0.0)
@@ -153,6 +161,16 @@ def _log_spread(series: Series) -> float:
         total += float(off.sum(dtype="float64"))
         squares += float(np.square(off).sum(dtype="float64"))
     return sqrt(max(squares / n - (total / n) ** 2, 0.0))
+
+
+def _carrying(series: Series) -> float:
+    """Return how many values carry the spread of a series: one of them, or up to a third of n normal values."""
+    squares = np.square(series - series.mean())
+    largest = float(squares.max())
+    if not largest:
+        return inf
+    squares /= largest
+    return float(squares.sum()) ** 2 / float(np.square(squares).sum())
 
 
 def _percentile_interval(
@@ -229,11 +247,13 @@ def _may_hide(series: Series) -> bool:
     return len(series) < TIMES_MEMORY_SURE * remembered(series)
 
 
-def _readings(centred: Series, level: float) -> list[tuple[float, float, int]]:
+def _readings(
+    centred: Series, level: float, fewest_for_blocks: int = FEWEST_FOR_BLOCKS
+) -> list[tuple[float, float, int]]:
     """Return the standard error of the mean as read from the values, and as from means of short blocks."""
     n = len(centred)
     found = [_by_cosines(centred, n, level, unsure=0.7)]
-    if n >= FEWEST_FOR_BLOCKS:
+    if n >= fewest_for_blocks:
         each = round(n ** (1 / 3))
         whole = n // each
         blocks = centred[: whole * each].reshape(whole, each).mean(axis=1)
@@ -246,7 +266,7 @@ def larger_error(series: Series) -> tuple[float, int]:
 
     That is more freedom than `mean_error` has, as a test among many needs.
     """
-    readings = _readings(series - series.mean(), 0.95)
+    readings = _readings(series - series.mean(), 0.95, FEWEST_FOR_BLOCKS_OF_TESTS)
     return max(size for size, _, _ in readings), readings[0][2]
 
 

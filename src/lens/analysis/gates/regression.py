@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, sqrt
-from statistics import NormalDist
 from typing import Literal
 
 import msgspec
@@ -21,7 +20,6 @@ from lens.analysis.difference import Error, Sides, run_sides, share_memory
 from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
-from lens.metrics.intervals import t_quantile
 from lens.metrics.table import Table
 
 Result = Literal["regressed", "improved", "within tolerance", "no change shown"]
@@ -179,7 +177,7 @@ def _difference(metric: str, statistic: str, sides: Sides, per_run: Sequence[flo
     error = sides.error(statistic)
     if len(per_run) >= RUNS_FOR_SPREAD:
         share = sides.requests[1] / sum(sides.requests)
-        error = error._replace(size=_with_runs(error.size, per_run, share))
+        error = _with_runs(error, per_run, share)
     return _Difference(metric, statistic, *sides.at(statistic), error, sides.requests)
 
 
@@ -193,20 +191,23 @@ def _figures(runs: Sequence[Table], name: str, statistics: Sequence[str]) -> dic
     return found
 
 
-def _with_runs(spread: float, per_run: Sequence[float], share: float) -> float:
-    """Return the spread of a difference, when figures also move from run to run.
+def _with_runs(within: Error, per_run: Sequence[float], share: float) -> Error:
+    """Return the error of a difference, when figures also move from run to run.
 
-    share: of all requests, those of the run; its own figure is as noisy as one baseline's.
+    share: of all requests, those of the run.
     """
     k = len(per_run)
     centre = sum(per_run) / k
     variance = sum((value - centre) ** 2 for value in per_run) / (k - 1)
-    # What moved between the baselines holds the noise within each, which `spread` has already: a run
-    # brings (1 - share) of its variance. Only what is beyond it is added.
-    between = max(variance - spread**2 * (1 - share), 0.0)
-    # So few runs know their own spread badly: Student's factor pays for it.
-    unsure = t_quantile((1 + LEVEL) / 2, k - 1) / NormalDist().inv_cdf((1 + LEVEL) / 2)
-    return sqrt(spread**2 + between * (1 + 1 / k) * unsure**2)
+    # What moved between the baselines holds the noise within each, which `within` has already.
+    between = max(variance - within.size**2 * k * share, 0.0)
+    squared = within.size**2 + between * (1 + 1 / k)
+    if not squared:
+        return within
+    # So few runs know their own spread badly: the freedom of Student's t is theirs as far as the error may be of the
+    # runs, also where they seem not to move (Welch and Satterthwaite).
+    of_runs = min(variance * (1 + 1 / k), squared)
+    return Error(sqrt(squared), squared**2 / (within.size**4 / within.freedom + of_runs**2 / (k - 1)))
 
 
 def _success(runs: Sequence[Table], now: Sequence[Table]) -> _Difference | None:
