@@ -63,6 +63,7 @@ def test_a_mean_that_hangs_on_one_value_has_no_interval_and_says_so():
     rng = np.random.default_rng(8)
     values = 100 + rng.standard_normal(100)
     assert isinstance(mean_interval_or_reason(values), Interval)
+    assert mean_interval(np.full(100, 7.0)).high == 7
     values[50] = 500
     assert mean_interval_or_reason(values) == HANGS_ON_ONE
     assert isinstance(percentile_interval_or_reason(values, 50), Interval)

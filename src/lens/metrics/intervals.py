@@ -56,11 +56,11 @@ MOST_ALIKE = 0.98
 SKEWNESS_OF_SPELLS = 1.5
 # A mean that spells skew more than this hangs on a few of them: intervals of runs that met short ones miss.
 MOST_SKEWED = 0.7
-# A mean whose spread fewer values than this carry hangs on one; with more values than so many its interval is narrow,
-# and a state of which the run met one value may be a spell that it met the end of.
+# A mean whose spread fewer values than this carry hangs on one, which may be the end of a spell; of few values the
+# interval is wide enough for that.
 ONE_VALUE = 1.5
 MOST_FOR_ONE_VALUE = 50
-# Short means of blocks are looked at too from so many values on; by a test among many, whose quantile is farther out.
+# Short means of blocks are looked at too from so many values on.
 FEWEST_FOR_BLOCKS = 30
 FEWEST_FOR_BLOCKS_OF_TESTS = 40
 
@@ -166,11 +166,9 @@ def _log_spread(series: Series) -> float:
 def _carrying(series: Series) -> float:
     """Return how many values carry the spread of a series: one of them, or up to a third of n normal values."""
     squares = np.square(series - series.mean())
-    largest = float(squares.max())
-    if not largest:
-        return inf
-    squares /= largest
-    return float(squares.sum()) ** 2 / float(np.square(squares).sum())
+    squares /= squares.max() or 1.0
+    fourth = float(np.square(squares).sum())
+    return float(squares.sum()) ** 2 / fourth if fourth else inf
 
 
 def _percentile_interval(
