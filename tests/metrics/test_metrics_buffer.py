@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from lens.metrics.buffer import SMALLEST, Buffer, Sparse, UsualBuffer, compact
+from lens.metrics.buffer import (
+    SMALLEST,
+    Buffer,
+    Narrow,
+    Sparse,
+    UsualBuffer,
+    compact,
+    constant,
+    narrow_column,
+)
 
 NAN = float("nan")
 
@@ -88,3 +97,52 @@ def test_rows_of_a_sparse_column_are_those_of_the_whole(usual, unusual, rows):
     found = whole.take(rows)
     assert isinstance(found, Sparse) == (len(column[rows]) >= SMALLEST)
     np.testing.assert_array_equal(found.dense() if isinstance(found, Sparse) else found, column[rows])
+
+
+MISSING = -(2**63)
+PLACES = np.arange(2 * SMALLEST)
+
+
+@pytest.mark.parametrize(
+    ("column", "absent", "bytes_each"),
+    [
+        (PLACES, -1, 2),
+        (PLACES + 10**18, MISSING, 2),
+        (PLACES % 200 - 100, MISSING, 1),
+        (PLACES * 100_000, MISSING, 4),
+        (PLACES * 10**9, MISSING, 8),  # too wide
+        (np.where(PLACES % 3, PLACES, MISSING), MISSING, 2),
+        (np.where(PLACES % 3, PLACES % 256, MISSING), MISSING, 2),  # one number more is needed
+        (np.where(PLACES % 3, PLACES % 255, MISSING), MISSING, 1),
+        (np.full(2 * SMALLEST, MISSING), MISSING, 8),  # nothing is there
+        (np.where(PLACES % 2, -(2**62), 2**62), MISSING, 8),
+        (np.where(PLACES % 3, PLACES % 255, NAN), NAN, 1),
+        (np.where(PLACES % 3, PLACES / 2, NAN), NAN, 8),  # no whole numbers
+        (np.where(PLACES % 3, -0.0, 1.0), NAN, 8),
+        (np.where(PLACES % 3, np.inf, 1.0), NAN, 8),
+        (PLACES.astype(np.float64) + 2.0**53, NAN, 8),
+        (PLACES[:100], -1, 8),  # few
+        (PLACES.astype(np.int32), -1, 4),
+    ],
+)
+def test_whole_numbers_take_as_few_bytes_as_they_fit_in(column, absent, bytes_each):
+    found = narrow_column(column, absent)
+    each = found._data.itemsize if isinstance(found, Narrow) else found.itemsize
+    assert each == bytes_each
+    assert found.dtype == column.dtype
+    if isinstance(found, Narrow):
+        assert len(found) == len(column)
+        for rows in (slice(5, 90), slice(0, SMALLEST + 3), np.array([7, 3, 3, 60]), PLACES[::-1]):
+            part = found.take(rows)
+            part = part.dense() if isinstance(part, Narrow) else part
+            assert part.dtype == column.dtype
+            np.testing.assert_array_equal(part, column[rows])
+        np.testing.assert_array_equal(found.read_only(), column)
+
+
+def test_a_column_of_one_value_takes_no_memory():
+    assert constant(np.full(SMALLEST, 3, dtype=np.uint8)).strides == (0,)
+    assert constant(np.full(10, 3)).strides == (8,)
+    other = np.full(SMALLEST, 3)
+    other[-1] = 4
+    assert constant(other) is other

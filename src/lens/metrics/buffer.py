@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ GROWTH = 1.5
 SMALLEST = 1 << 14
 # Columns of which fewer than this share of the values are not the usual one are kept as these values alone.
 SPARSE_SHARE = 0.1
+
+MOST_WHOLE = 2**53  # below, a float64 is every whole number
 
 
 class Buffer:
@@ -118,7 +121,31 @@ class UsualBuffer:
         return self._sparse() if self._dense is None else compact(self._dense.array(), self._usual)
 
 
-class Sparse:
+class Packed(ABC):
+    """A column in fewer bytes than an array of its values."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> Any:
+        """The type of the values."""
+
+    @abstractmethod
+    def dense(self) -> NDArray[Any]:
+        """Return the whole column."""
+
+    def read_only(self) -> NDArray[Any]:
+        """Return the whole column, of which all values may lie in one place."""
+        return self.dense()
+
+    @abstractmethod
+    def take(self, rows: NDArray[Any] | slice) -> NDArray[Any] | Packed:
+        """Return these rows of the column, as they need least memory; the work grows with them, not with the column.
+
+        rows: a slice has both ends and step 1.
+        """
+
+
+class Sparse(Packed):
     """A column of which nearly all values are one and the same."""
 
     def __init__(self, places: NDArray[Any], values: NDArray[Any], usual: Any, n: int) -> None:
@@ -133,21 +160,15 @@ class Sparse:
         return self._values.dtype
 
     def dense(self) -> NDArray[Any]:
-        """Return the whole column."""
         found = np.full(self._n, self._usual, dtype=self._values.dtype)
         found[self._places] = self._values
         return found
 
     def read_only(self) -> NDArray[Any]:
-        """Return the whole column, of which all values may lie in one place."""
         one = np.full(1, self._usual, dtype=self._values.dtype)
         return self.dense() if len(self._places) else np.broadcast_to(one, self._n)
 
-    def take(self, rows: NDArray[Any] | slice) -> NDArray[Any] | Sparse:
-        """Return these rows of the column, as they need least memory; the work grows with them, not with the column.
-
-        rows: a slice has both ends and step 1.
-        """
+    def take(self, rows: NDArray[Any] | slice) -> NDArray[Any] | Packed:
         if isinstance(rows, slice):
             first, end = np.searchsorted(self._places, (rows.start, rows.stop)).tolist()
             n, places, values = rows.stop - rows.start, self._places[first:end] - rows.start, self._values[first:end]
@@ -159,6 +180,59 @@ class Sparse:
                 values = self._values[near[places]]
         found = Sparse(places, values, self._usual, n)
         return found if n >= SMALLEST else found.dense()
+
+
+class Narrow(Packed):
+    """A column of whole numbers as what they are above the least, in as few bytes as that fits in."""
+
+    def __init__(self, data: NDArray[Any], least: int, absent: Any, dtype: Any) -> None:
+        """data: the greatest number of its type stands for `absent`."""
+        self._data, self._least, self._absent, self._dtype = data, least, absent, dtype
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    @property
+    def dtype(self) -> Any:
+        return self._dtype
+
+    def dense(self) -> NDArray[Any]:
+        found: NDArray[Any] = self._data.astype(self._dtype)
+        found += self._least
+        found[self._data == np.iinfo(self._data.dtype).max] = self._absent
+        return found
+
+    def take(self, rows: NDArray[Any] | slice) -> NDArray[Any] | Packed:
+        found = Narrow(self._data[rows], self._least, self._absent, self._dtype)
+        return found if len(found) >= SMALLEST else found.dense()
+
+
+def constant(column: NDArray[Any]) -> NDArray[Any]:
+    """Return a long column of one value in no memory; another as it is."""
+    if len(column) < SMALLEST or bool((column != column[0]).any()):
+        return column
+    return np.broadcast_to(column[:1].copy(), len(column))
+
+
+def narrow_column(column: NDArray[Any], absent: Any = -1) -> NDArray[Any] | Narrow:
+    """Return a long column of whole numbers in less than 8 bytes each, where they fit in. absent: NaN too."""
+    if len(column) < SMALLEST or column.dtype not in (np.int64, np.float64):
+        return column
+    there = _unusual(column, absent)
+    known = column[there]
+    if not len(known) or not np.isfinite(known).all():
+        return column
+    least, greatest = known.min(), known.max()
+    real = column.dtype == np.float64
+    if real and (abs(least) >= MOST_WHOLE or greatest >= MOST_WHOLE or np.signbit(known).any() or (known % 1).any()):
+        return column
+    span = int(greatest) - int(least)
+    kind = next((kind for kind in (np.uint8, np.uint16, np.uint32) if span < np.iinfo(kind).max), None)
+    if kind is None:
+        return column
+    data = np.full(len(column), np.iinfo(kind).max, dtype=kind)
+    data[there] = known - least
+    return Narrow(data, int(least), absent, column.dtype)
 
 
 def compact(column: NDArray[Any], usual: Any) -> NDArray[Any] | Sparse:

@@ -21,8 +21,8 @@ from lens.arrays.dispatch import arange_like, np
 from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
-from lens.metrics.buffer import Buffer, UsualBuffer, gc_paused
-from lens.metrics.column_buffers import DiskBuffer, buffer_of
+from lens.metrics.buffer import Buffer, UsualBuffer, constant, gc_paused
+from lens.metrics.column_buffers import DiskBuffer, buffer_of, small_column
 from lens.metrics.columns import Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
 from lens.metrics.packing import (
@@ -107,11 +107,12 @@ class TableBuilder:
             if field:
                 lists[head][field] = joined
             elif name in self._values:
-                columns[name] = Codes(joined if len(joined) < BATCH else narrow(joined), tuple(self._values[name]))
+                codes = joined if len(joined) < BATCH else constant(narrow(joined))
+                columns[name] = Codes(codes, tuple(self._values[name]))
             else:
-                columns[name] = joined
+                columns[name] = small_column(name, joined)
         columns["run"] = np.zeros_like(columns["start"], dtype=np.int16)
-        columns["row"] = self._array(self._kept_places(), dtype=np.int64)
+        columns["row"] = small_column("row", self._array(self._kept_places(), dtype=np.int64))
         made = {name: Lists.of_sizes(fields.pop("sizes"), fields) for name, fields in lists.items()}
         columns["timing_sources"] = Codes(self._array([], dtype=np.int32), tuple(self._values.get("timing.source", ())))
         columns["target"] = named_targets(columns, [run], self._array)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
-from lens.metrics.buffer import Buffer, UsualBuffer
+from lens.metrics.buffer import SMALLEST, Buffer, Packed, UsualBuffer, narrow_column
 from lens.model import Stamps, Usage
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _USUAL: dict[str, Any] = {
     **dict.fromkeys(("stream", "kernel"), True),
     **dict.fromkeys(("warmup", "clock_stepped"), False),
 }
+# Whole numbers, which may take less than 8 bytes; of what is read for each metric `start` is left as it is.
+_NARROW = frozenset([*_USUAL, "index", "wall_us", "row", "streamed"])
 
 
 def buffer_of(name: str, *, on_disk: bool) -> Buffer | UsualBuffer | DiskBuffer:
@@ -41,6 +43,13 @@ def buffer_of(name: str, *, on_disk: bool) -> Buffer | UsualBuffer | DiskBuffer:
     if name in _USUAL:
         return UsualBuffer(_USUAL[name])
     return DiskBuffer() if on_disk and name.startswith("events.") and name != "events.sizes" else Buffer()
+
+
+def small_column(name: str, column: Any) -> Any:
+    """Return a column that is complete as it needs least memory."""
+    if name not in _NARROW or len(column) < SMALLEST or isinstance(column, Packed):
+        return column
+    return narrow_column(column, _USUAL.get(name, MISSING))
 
 
 class DiskBuffer:

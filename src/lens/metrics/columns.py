@@ -17,7 +17,7 @@ import msgspec
 
 from lens.arrays.dispatch import arange_like, np
 from lens.history.lean import MISSING
-from lens.metrics.buffer import Sparse
+from lens.metrics.buffer import Packed
 from lens.metrics.column_buffers import forget
 from lens.metrics.lists import Codes, Column, Lists, OutputPace, Rows, as_slice
 from lens.model import Record, RunInfo
@@ -70,24 +70,24 @@ class Columns:
             KeyError: no column of that name.
         """
         found = self._stored(name)
-        column: Column = found.dense() if isinstance(found, Sparse) else found
+        column: Column = found.dense() if isinstance(found, Packed) else found
         return column
 
     def read_only(self, name: str) -> Column:
         """Return a column that nobody may write to; it takes no memory where all values are one."""
         found = self._stored(name)
-        return found.read_only() if isinstance(found, Sparse) else found
+        return found.read_only() if isinstance(found, Packed) else found
 
-    def _stored(self, name: str) -> Column | Sparse:
+    def _stored(self, name: str) -> Column | Packed:
         """Return a column as it lies in memory; of a subset it costs no more than its rows."""
         found = self._columns.get(name)
         if found is None:
             if self._parent is None or self._rows is None:
                 raise KeyError(name)
             whole = self._parent._stored(name)
-            found = whole.take(self._rows) if isinstance(whole, Sparse) else whole[self._rows]
+            found = whole.take(self._rows) if isinstance(whole, Packed) else whole[self._rows]
             self._columns[name] = found
-        stored: Column | Sparse = found
+        stored: Column | Packed = found
         return stored
 
     def codes(self, name: str) -> Codes:
