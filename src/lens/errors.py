@@ -148,6 +148,14 @@ def lacking(error: BaseException) -> str | None:
     return None
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was refused, by Python or by the system."""
+    found = list(causes(error))
+    return any(
+        isinstance(one, MemoryError) or (isinstance(one, OSError) and one.errno == errno.ENOMEM) for one in found
+    )
+
+
 def _is_unloadable(error: ImportError) -> bool:
     said = str(error).lower()
     return any(words in said for words in _UNLOADABLE)

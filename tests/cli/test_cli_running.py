@@ -1,5 +1,6 @@
 """One measurement in this process, against a simulator: what comes of a run's goals, its ends, and its outputs."""
 
+import errno
 import json
 import resource
 import signal
@@ -162,11 +163,12 @@ def test_a_header_that_may_be_a_key_is_not_shown(target):
     assert "q7-hidden-value" not in mask_secrets("lll q7-hidden-value")
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")])
 def test_a_page_that_does_not_fit_into_memory_names_the_file_of_what_was_measured(
-    target, tmp_path, monkeypatch, capsys
+    target, tmp_path, monkeypatch, capsys, error
 ):
     def refused(*_args, **_more):
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("lens.report.run.print_report", refused)

@@ -78,3 +78,15 @@ def test_events_alone_go_to_disk():
     assert isinstance(buffer_of("events.at", on_disk=False), Buffer)
     assert isinstance(buffer_of("events.sizes", on_disk=True), Buffer)
     assert isinstance(buffer_of("end", on_disk=True), UsualBuffer)
+
+
+def test_where_a_file_cannot_be_mapped_there_is_no_memory(monkeypatch):
+    def refused(*_args, **_more):
+        raise OSError(12, "Cannot allocate memory")
+
+    buffer = DiskBuffer()
+    monkeypatch.setattr(column_buffers, "LEAST_ON_DISK", 0)
+    buffer.append(np.arange(10))
+    monkeypatch.setattr(column_buffers.mmap, "mmap", refused)
+    with pytest.raises(MemoryError):
+        buffer.array()

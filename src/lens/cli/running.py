@@ -18,7 +18,7 @@ from lens.cli.endpoint import tell_hints
 from lens.cli.errors import PROGRAM
 from lens.cli.settings import Settings
 from lens.config.secret_settings import remember_settings
-from lens.errors import NO_MEMORY, ExitCode
+from lens.errors import NO_MEMORY, ExitCode, is_out_of_memory
 from lens.export.isolated import memory_is_limited
 from lens.run import driver
 from lens.run.driver import RunOptions
@@ -42,7 +42,9 @@ def run_and_report(settings: Settings, also: Callable[[Console, RunResult], None
     result = run_settings(settings, prepare=lambda found: found.summary)
     try:
         return _report(settings, result, also)
-    except MemoryError:
+    except (MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
         return _tell_unprintable(result)
 
 

@@ -123,8 +123,15 @@ def _add(file: IO[bytes], values: NDArray[Any]) -> None:
 
 
 def _mapped(file: IO[bytes], kind: Any) -> NDArray[Any]:
-    """Return the values of a file, which stays as long as they are used, also when it is closed."""
-    found: NDArray[Any] = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=kind)
+    """Return the values of a file, which stays as long as they are used, also when it is closed.
+
+    Raises:
+        MemoryError: there is no room to map it.
+    """
+    try:
+        found: NDArray[Any] = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=kind)
+    except OSError as error:
+        raise MemoryError from error
     return found
 
 

@@ -19,7 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from lens.config.settings import RunConfig
-from lens.errors import NO_MEMORY, FileError, LensError, causes
+from lens.errors import NO_MEMORY, FileError, LensError, causes, is_out_of_memory
 from lens.history.write import is_special
 from lens.model import Record, RunInfo
 from lens.orchestrator.engine import run_plan
@@ -130,7 +130,7 @@ def _spool(outputs: Outputs, beside: Path | None) -> Iterator[Journal]:
         yield journal
     except BaseException as error:
         journal.close(complete=not journal.count)
-        if journal.count and any(isinstance(cause, MemoryError) for cause in causes(error)):
+        if journal.count and is_out_of_memory(error):
             where = journal.rescue()
             kept = f"in {where}; lll recover turns it into a run" if where else "lost"
             raise FileError(f"{NO_MEMORY}; what was measured is {kept}") from error
