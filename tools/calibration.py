@@ -20,9 +20,10 @@ from simulated import PROCESSES, met, truth
 
 from lens.analysis.compare import Comparison, Shift, _corrected, shift
 from lens.analysis.difference import Sides
-from lens.analysis.gates.regression import TOLERANCE, Change, _changes, _difference, _figure
+from lens.analysis.gates.regression import TOLERANCE, Change, _changes, _difference
 from lens.analysis.optimize.candidates import Candidate, candidates_of
 from lens.analysis.optimize.recommend import recommend
+from lens.analysis.stats import statistic_of
 from lens.metrics.builder import table_of
 from lens.metrics.change_points import change_points
 from lens.metrics.intervals import Interval, intervals_of, mean_interval
@@ -159,8 +160,8 @@ def changes(baselines: np.ndarray, now: np.ndarray, tolerance: float) -> tuple[C
     found = []
     for statistic in STATISTICS:
         if len(now) >= sides.fewest(statistic):
-            of_runs = [_figure(np.sort(one), statistic) for one in baselines]
-            found.append(_difference("ttft_ms", statistic, sides, [one for one in of_runs if one is not None]))
+            of_runs = [statistic_of(np.sort(one), statistic) for one in baselines]
+            found.append(_difference("ttft_ms", statistic, sides, of_runs))
     return _changes(found, tolerance)
 
 

@@ -6,7 +6,8 @@ from simulated import PROCESSES, met, truth
 
 from lens.analysis.compare import STATISTICS, Comparison, _corrected, shift
 from lens.analysis.difference import Sides
-from lens.analysis.gates.regression import _changes, _difference, _figure
+from lens.analysis.gates.regression import _changes, _difference
+from lens.analysis.stats import statistic_of
 from lens.metrics.change_points import change_points
 from lens.metrics.intervals import (
     HANGS_ON_ONE,
@@ -82,7 +83,9 @@ def test_figures_that_move_from_run_to_run_are_seldom_told_to_have_changed(n, me
             sides = Sides(runs[:-1].ravel(), runs[-1], paired=False, runs=([n] * 4, [n]))
             for one in STATISTICS:
                 if n >= sides.fewest(one):
-                    found.append(_difference("ttft_ms", one, sides, [_figure(np.sort(run), one) for run in runs[:-1]]))
+                    found.append(
+                        _difference("ttft_ms", one, sides, [statistic_of(np.sort(run), one) for run in runs[:-1]])
+                    )
         alarms += any(one.p_adjusted < 0.05 for one in _changes(found, 0.0))
     assert alarms <= MOST_ALARMS
 
