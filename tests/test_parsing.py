@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from lens import parsing
 from lens.parsing import (
     MAX_ALIASED,
     MAX_DEPTH,
@@ -12,6 +13,7 @@ from lens.parsing import (
     parse_json,
     parse_toml,
     parse_yaml,
+    read_small,
     text_lines,
 )
 
@@ -145,3 +147,13 @@ def test_lines_end_at_line_feeds_only():
 def test_text_that_is_in_no_known_encoding_is_refused():
     with pytest.raises(ValueError, match=r"not UTF-8 text \(byte 2\)"):
         decode_text("Größe".encode("latin-1"))
+
+
+def test_a_file_of_settings_that_is_too_large_is_refused_with_words(tmp_path, monkeypatch):
+    (tmp_path / "small").write_bytes(b"a" * 100)
+    monkeypatch.setattr(parsing, "MOST_BYTES", 100)
+    assert read_small(tmp_path / "small") == b"a" * 100
+    (tmp_path / "large").write_bytes(b"a" * 101)
+    with pytest.raises(OSError, match="it holds more than 0 MB; is it the right file") as caught:
+        read_small(tmp_path / "large")
+    assert caught.value.strerror.startswith("it holds")

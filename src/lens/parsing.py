@@ -7,7 +7,9 @@ aliases are counted before anything is built from them.
 from __future__ import annotations
 
 import codecs
+import errno
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +31,8 @@ _TOML_TEXT = lazy_pattern(
 _LONG_KEY = lazy_pattern(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_DEPTH}}}")
 
 
+# Of a file of settings, keys or prices.
+MOST_BYTES = 64 << 20
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -37,6 +41,19 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+def read_small(path: Path) -> bytes:
+    """Return the content of a file of settings, which is small: of a device that never ends a part would fill memory.
+
+    Raises:
+        OSError: it cannot be read, or holds more than MOST_BYTES.
+    """
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it holds more than {MOST_BYTES >> 20} MB; is it the right file?")
+    return data
 
 
 def decode_text(data: bytes) -> str:

@@ -42,11 +42,11 @@ def _header(text: str) -> tuple[str, str]:
 
 def _json_object(text: str) -> dict[str, Any]:
     """JSON, or @FILE that holds it."""
-    from lens.parsing import decode_text, parse_json
+    from lens.parsing import decode_text, parse_json, read_small
 
     try:
         if text.startswith("@"):
-            text = decode_text(Path(text[1:]).read_bytes())
+            text = decode_text(read_small(Path(text[1:])))
         value = parse_json(text)
     except OSError as error:
         raise ValueError(f"cannot read {text[1:]}: {error.strerror}") from error

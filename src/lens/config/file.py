@@ -25,7 +25,7 @@ from lens.config.settings import (
     Tree,
 )
 from lens.errors import ConfigError, FileError, did_you_mean
-from lens.parsing import decode_text, parse_json, parse_toml, parse_yaml
+from lens.parsing import decode_text, parse_json, parse_toml, parse_yaml, read_small
 from lens.patterns import lazy_pattern
 from lens.units import parse_duration_ns, parse_rate_per_s
 
@@ -97,7 +97,7 @@ def parsed(path: Path) -> Any:
         FileError: it cannot be read, is not well-formed, or nested more than MAX_DEPTH levels.
     """
     try:
-        data = path.read_bytes()
+        data = read_small(path)
     except OSError as error:
         raise FileError(f"config file {path}: cannot read: {error.strerror}") from error
     try:

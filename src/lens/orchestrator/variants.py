@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from lens.config.settings import CompareConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError
-from lens.parsing import parse_json
+from lens.parsing import parse_json, read_small
 from lens.providers.base import merge
 from lens.wire import WireRequest
 
@@ -100,7 +100,7 @@ def parse_variant(text: str) -> Way:
         return Way(name.strip())
     if body.startswith("@"):
         try:
-            body = Path(body[1:]).read_text(encoding="utf-8")
+            body = read_small(Path(body[1:])).decode()
         except (OSError, ValueError) as error:
             raise FileError(f"--variant {text}: cannot read its body: {error}") from None
     try:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from lens.columns import UNREADABLE
 from lens.errors import ConfigError, FileError
 from lens.model import Billing, Record, Usage
+from lens.parsing import read_small
 from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line, uncounted_resends
 from lens.pricing.run_prices import RunPrices, check_prices
 from lens.pricing.table import REMEMBERED, TIERS, PriceTable, Terms, shipped
@@ -316,7 +317,7 @@ def read_prices(path: Path) -> tuple[Price, ...]:
         ConfigError: it holds something else.
     """
     try:
-        data = path.read_bytes()
+        data = read_small(path)
     except OSError as error:
         raise FileError(f"--prices {path}: cannot read: {error.strerror}") from error
     prices = _decoded(data, f"--prices {path}")

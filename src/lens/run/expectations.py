@@ -17,7 +17,7 @@ from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
 from lens.model import Judgement, Record, Status, ToolCall
 from lens.orchestrator.text_marks import TextTimes
-from lens.parsing import parse_json
+from lens.parsing import parse_json, read_small
 
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import Gate
@@ -146,7 +146,7 @@ def _validator(path: str) -> Any:
     except ImportError:
         raise ConfigError("--expect schema: needs an extra: pip install 'llm-latency-lens[expect]'") from None
     try:
-        schema = parse_json(Path(path).read_text(encoding="utf-8"))
+        schema = parse_json(read_small(Path(path)).decode())
     except (OSError, ValueError) as error:
         raise FileError(f"--expect schema:{path}: cannot read a JSON schema: {error}") from None
     try:

@@ -103,10 +103,10 @@ def _written(path: str | None) -> dict[str, Any]:
     """Return the script file's options."""
     if path is None:
         return {}
-    from lens.parsing import parse_json, parse_toml
+    from lens.parsing import parse_json, parse_toml, read_small
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_small(Path(path)).decode()
         written = parse_json(text) if path.endswith(".json") else parse_toml(text)
     except (OSError, ValueError) as error:
         raise FileError(f"script file {path}: {error}") from None

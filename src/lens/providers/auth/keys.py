@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from lens.config.settings import TargetConfig
 from lens.errors import ConfigError, FileError, MissingKey
-from lens.parsing import decode_text
+from lens.parsing import decode_text, read_small
 from lens.providers.auth.stores import key_of_command, key_of_keyring
 from lens.providers.base import Provider, is_this_machine, owns_address
 from lens.secrets import bare_url
@@ -120,7 +120,7 @@ def read_key_file(path: str, option: str = "--api-key-file") -> Secret:
         FileError: it cannot be read. MissingKey: it is empty.
     """
     try:
-        value = decode_text(Path(path).read_bytes()).strip()
+        value = decode_text(read_small(Path(path))).strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise FileError(f"{option} {path}: cannot read: {why}") from error
