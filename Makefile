@@ -5,10 +5,14 @@
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
 	$(p) -c 'import sys; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+# What is imported is compiled then, and kept: of all that is installed for the tests that is a tenth.
+unexport PYTHONDONTWRITEBYTECODE
 EXTRAS := simulator,keyring,tokens,expect,vertex,bedrock,parquet,pandas,polars,hdrhistogram,push,sql
 BIN := .venv-test/bin
 PIP := -qq --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h' -o -name '*.c')
+# One more than processors, for tests also wait.
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 # What runs on the special builds of the core: the tests that drive it directly.
 CORE_TESTS := $(wildcard tests/core tests/transport)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
@@ -23,6 +27,8 @@ ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -prin
 ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1
 PYTEST_threads := --capture=sys
 PATH_coverage := :$(CURDIR)/tools/lazy
+# pytest would rewrite the asserts of every package that brings a plugin, of this one too: it tests what is installed.
+PLUGINS := --disable-plugin-autoload -p pytest_trio.plugin -p _hypothesis_pytestplugin
 
 .PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit man clean
 
@@ -49,9 +55,9 @@ help:
 demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
-# What needs one processor runs two at a time. The summary of the tests of the wheel closes the output.
+# What needs one processor runs two at a time, the longest first. The summary of the tests of the wheel closes the output.
 test: .venv-test/installed
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint types sanitize threads coverage
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target sanitize coverage types threads lint build/counted/installed
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory report
 	@tail -n 1 build/unit.log
@@ -70,7 +76,7 @@ build/release/wheel: $(SOURCES) | $(BIN)/python
 	@ls build/release/*.whl > $@
 
 .venv-test/installed: build/release/wheel
-	$(BIN)/pip install $(PIP) --upgrade "$$(cat $<)[test,sdks]"
+	$(BIN)/pip install $(PIP) --no-compile --upgrade "$$(cat $<)[test,sdks]"
 	$(BIN)/pip install $(PIP) --force-reinstall --no-deps "$$(cat $<)"
 	@touch $@
 
@@ -95,14 +101,20 @@ build/%/installed: .venv-test/installed
 
 sanitize threads coverage: %: build/%/installed
 	@find build/$* -name '*.gcda' -delete
-	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
+	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PLUGINS) $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 
-unit: .venv-test/installed
-	@rm -f .coverage*
-	LENS_TEST_BUILD=release $(BIN)/coverage run -m pytest -n 3 --dist loadfile 2>&1 | tee build/unit.log
+# A copy of what is installed, with a probe before each statement of Python.
+build/counted/installed: .venv-test/installed tools/count_lines.py tools/counters/ran_lines.py
+	$(BIN)/python tools/count_lines.py build/counted
+	@touch $@
+
+unit: build/counted/installed
+	@rm -f build/counted/ran/*
+	PYTHONPATH=$(CURDIR)/build/counted/site LENS_TEST_BUILD=release $(BIN)/python -m pytest $(PLUGINS) -p xdist.plugin \
+		-n $(WORKERS) --dist loadfile --no-loadscope-reorder 2>&1 | tee build/unit.log
 
 report:
-	$(BIN)/python tools/coverage_report.py build/coverage/cmake
+	$(BIN)/python tools/coverage_report.py build/counted build/coverage/cmake
 
 docs: .venv-test/installed
 	$(BIN)/mkdocs serve
@@ -147,4 +159,4 @@ figures: .venv-test/installed
 	$(BIN)/python tools/readme_figures.py
 
 clean:
-	rm -rf build .venv .venv-test .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .venv .venv-test .mypy_cache .pytest_cache .ruff_cache .hypothesis

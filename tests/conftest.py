@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
-import counting
-import coverage
 import forks
 import fuzzed
 import hypothesis
@@ -21,6 +20,17 @@ import lens
 
 BUILD = os.environ.get("LENS_TEST_BUILD")
 SOURCES = Path(__file__).parent.parent / "src"
+# The files that take longest, the longest first: none of them is begun when the others are done.
+LONGEST = (
+    "test_docs", "test_cli_conflicts", "test_providers_mutants", "test_export_roundtrip", "test_specified_commands",
+    "test_metrics_table", "test_monitor_daemon", "test_integrations_testbench", "test_monitor_watch", "test_core_walk",
+    "test_analysis_regression", "test_run_driver", "test_simulator_official_sdks", "test_core_fuzz", "test_workers",
+    "test_cli_doctor", "test_monitor_cli", "test_network_realism", "test_analysis_compare", "test_metrics_intervals",
+    "test_real_llama", "test_cli_gates", "test_cli_compare", "test_deploy_release", "test_pricing_columns",
+    "test_ray_engine", "test_packaging", "test_cli_optimize", "test_analysis_caution", "test_docs_optimize",
+    "test_real_backends", "test_report_html", "test_report_chromium", "test_workflow_example", "test_fuzz_guided",
+    "test_plugin_example", "test_cli_signals",
+)  # fmt: skip
 
 # No deadline: a machine that is busy elsewhere is no failure. Slow builds look at fewer examples.
 hypothesis.settings.register_profile("full", deadline=None)
@@ -51,18 +61,15 @@ def pytest_terminal_summary(terminalreporter) -> None:
         terminalreporter.write_line(f"{inputs:,} inputs were tried by the fuzz tests")
 
 
-def pytest_runtest_teardown() -> None:
-    counting.count_again()
+def pytest_collection_modifyitems(config, items) -> None:
+    """Put the longest files first where workers take one file after the other."""
+    if hasattr(config, "workerinput"):
+        places = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(autouse=True, scope="module")
 def counted_for_this_file(request) -> None:
     """What runs from now on, also in processes that are started, counts as this file's (tools/coverage_report.py)."""
-    counted = coverage.Coverage.current()
-    if counted is None:
-        return
-    name = request.path.stem
-    counted.switch_context(name)
-    counted.set_option("run:context", name)
-    if "COVERAGE_PROCESS_CONFIG" in os.environ:
-        os.environ["COVERAGE_PROCESS_CONFIG"] = counted.config.serialize()
+    if "ran_lines" in sys.modules:
+        sys.modules["ran_lines"].count_for(request.path.stem)

@@ -1,9 +1,9 @@
-"""Joins what coverage.py saw of the Python lines with what gcov saw of the compiled ones.
+"""Joins what the probes saw of the Python lines (tools/count_lines.py) with what gcov saw of the compiled ones.
 
-    python tools/coverage_report.py BUILD_DIR
+    python tools/coverage_report.py COUNTED BUILD_DIR
 
-BUILD_DIR is where CMake built the core with LENS_CORE_COVERAGE. Cython writes the source line
-before each statement's C code; a statement ran when the first instrumented C line after one of
+COUNTED is the folder of the copy with probes; BUILD_DIR is where CMake built the core with LENS_CORE_COVERAGE. Cython
+writes the source line before each statement's C code; a statement ran when the first instrumented C line after one of
 its marks ran. Nothing is guessed: a line without C code of its own is no statement.
 Prints one report over .py, .pyx, .pxd and .h; the exit code is 2 under the floor of pyproject.toml, and 3 where
 a module has no test file that runs OWN_SHARE of it alone: what only passes by is not tested.
@@ -111,6 +111,19 @@ class CorePlugin(CoveragePlugin):
         return CoreReporter(filename, self.counts[Path(filename)])
 
 
+def python_lines(counted: Path) -> dict[str, dict[str, set[int]]]:
+    """Test file -> module -> lines that ran."""
+    lines: dict[str, list[list[int]]] = json.loads((counted / "lines.json").read_text())
+    found: dict[str, dict[str, set[int]]] = {}
+    for file in sorted((counted / "ran").iterdir()):
+        ran = iter(file.read_bytes())
+        found[file.name] = {
+            str(ROOT / "src" / "lens" / module): {line for probe in probes if next(ran) for line in probe}
+            for module, probes in lines.items()
+        }
+    return found
+
+
 def function_lines(path: str) -> set[int]:
     """Lines inside functions: the others run when the module is imported, by whomever."""
     functions = [
@@ -127,9 +140,8 @@ def own_tests(cov: coverage.Coverage) -> list[tuple[float, str, str]]:
         if not statements:
             continue
         ran: dict[str, set[int]] = defaultdict(set)
-        for line, contexts in cov.get_data().contexts_by_lineno(path).items():
-            # In a process that a test started: what it was told; in the tests' own: that, and the file.
-            for name in {name for context in contexts for name in context.split("|")} - {""}:
+        for line, names in cov.get_data().contexts_by_lineno(path).items():
+            for name in names:
                 ran[name].add(line)
         share, test = max(
             ((len(lines & statements) / len(statements), name) for name, lines in ran.items()), default=(0, "")
@@ -138,7 +150,7 @@ def own_tests(cov: coverage.Coverage) -> list[tuple[float, str, str]]:
     return sorted(found)
 
 
-def main(build_dir: Path) -> int:
+def main(counted: Path, build_dir: Path) -> int:
     counts = core_counts(build_dir)
     if not counts:
         print(f"coverage: no .gcno files under {build_dir}; run `make coverage` first", file=sys.stderr)
@@ -147,9 +159,12 @@ def main(build_dir: Path) -> int:
     def install(plugins: Plugins) -> None:
         plugins.add_file_tracer(CorePlugin(counts))
 
-    cov = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"), plugins=[install])
-    cov.combine([str(ROOT)], keep=True)
+    cov = coverage.Coverage(data_file=None, config_file=str(ROOT / "pyproject.toml"), plugins=[install])
     data: CoverageData = cov.get_data()
+    for test, modules in python_lines(counted).items():
+        data.set_context(test)
+        data.add_lines(modules)
+    data.set_context(None)
     data.add_lines({str(path): [n for n, count in lines.items() if count] for path, lines in counts.items()})
     plugin = f"{None}.{CorePlugin.__name__}"
     data.add_file_tracers({str(path): plugin for path in counts})
@@ -172,4 +187,4 @@ def main(build_dir: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(*(Path(name).resolve() for name in sys.argv[1:])))

@@ -3,7 +3,6 @@
 import msgspec
 import numpy as np
 import pytest
-from counting import counting_first
 from handmade import START, failed_record, record, stamps
 
 from lens.analysis.gates.regression import parse_tolerance, regression, regression_by_target
@@ -39,7 +38,7 @@ def gate(baselines, current, **more):
 # Over 400 such pairs (seeds from 9000 and from 70000 on) 1.8 % failed with a memory of 0.5, 3.5 % with 0.9.
 @pytest.mark.parametrize("memory", [0.5, 0.9])
 def test_a_run_against_itself_measured_again_fails_seldom(memory):
-    seeds = counting_first(range(70000, 70200, 2))
+    seeds = range(70000, 70200, 2)
     pairs = ((run_of(seed, memory=memory), run_of(seed + 1, memory=memory)) for seed in seeds)
     assert sum(gate([a], b, tolerance=0.0).failed for a, b in pairs) <= 5, "5 % of 100, without any tolerance"
 
@@ -51,7 +50,7 @@ def test_the_tails_of_students_t_are_those_of_the_tables(t, freedom, tails):
 
 def test_ten_percent_more_is_found_and_named():
     found = 0
-    for seed in counting_first(range(20)):
+    for seed in range(20):
         result = gate([run_of(2 * seed, n=200)], run_of(2 * seed + 1, n=200, effect=1.10))
         found += "ttft_ms mean" in {one.name for one in result.regressed}
     assert found >= 18
@@ -72,7 +71,7 @@ def test_what_became_better_does_not_fail_and_is_reported():
 
 def test_the_smallest_change_it_says_it_could_see_is_one_that_it_sees():
     found, runs = 0, 30
-    for seed in counting_first(range(runs)):
+    for seed in range(runs):
         base = run_of(3 * seed, n=80)
         silent = next(c for c in gate([base], run_of(3 * seed + 1, n=80)).changes if c.name == "ttft_ms mean")
         assert 0.05 < silent.smallest < 0.4
@@ -84,7 +83,7 @@ def test_the_smallest_change_it_says_it_could_see_is_one_that_it_sees():
 def test_several_baselines_teach_it_how_runs_differ():
     """Runs that move by 15 % as a whole: one baseline takes that for a regression too often, four know better."""
     alone = together = 0
-    for seed in counting_first(range(20)):
+    for seed in range(20):
         runs = [run_of(10 * seed + i, n=60, moved=0.15) for i in range(5)]
         alone += gate(runs[:1], runs[-1]).failed
         together += gate(runs[:4], runs[-1]).failed

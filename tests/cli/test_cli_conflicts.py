@@ -14,7 +14,6 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner
-from counting import counting_first
 
 from lens.cli.command import Command, Option
 from lens.cli.commands import doctor
@@ -53,8 +52,6 @@ VALUES = {
     "--session-header": "X-Session-ID", "--session-until": "lane", "--turns": "2-3", "--turn-tokens": "30",
     "--tools": "0.5:1s",
 }  # fmt: skip
-# Pairs whose lines are counted; the others run the same.
-COUNTED = 200
 # Where another value is needed.
 VALUES_OF = {"doctor": {"--input-tokens": "200"}, "benchmark": {"--history": "live"}}
 # What doctor reads itself: how much it asks, and how it tells what it found.
@@ -185,7 +182,7 @@ def test_each_of_two_options_has_its_effect_or_the_pair_is_refused(name, places,
         return {option, *needed(partner)} if partner in by_name else {option}
 
     ignored = []
-    for one, other in counting_first(combinations(by_name, 2), COUNTED):
+    for one, other in combinations(by_name, 2):
         if name in ("compare", "optimize") and one in SHARED and other in SHARED:
             continue  # as in benchmark
         both = needed(one) | needed(other)

@@ -25,8 +25,6 @@ need_package("atheris", "pip install atheris", offered=OFFERED)
 @pytest.mark.parametrize("name", TARGETS if SECONDS else [""])
 def test_nothing_that_is_found_breaks_a_reader(name, scratch, record_property):
     seconds = round(float(SECONDS)) if SECONDS else SHARED_SECONDS
-    # Its own tracing and coverage's would be in each other's way.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
     options = [
         f"-max_total_time={seconds}",
         "-timeout=60",
@@ -34,6 +32,6 @@ def test_nothing_that_is_found_breaks_a_reader(name, scratch, record_property):
         "-max_len=20000",
     ]
     words = [sys.executable, GUIDED, scratch, *([name] if name else []), *options, "-print_final_stats=1"]
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace", env=env, timeout=seconds + 120)
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds + 120)
     assert done.returncode == 0, done.stderr[-4000:]
     record_property(INPUTS, executed_units(done.stderr))

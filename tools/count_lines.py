@@ -1,0 +1,116 @@
+"""Copies the installed package with a probe before each statement, so that tests can tell which lines they run.
+
+    python tools/count_lines.py FOLDER
+
+FOLDER/site, first on the path, holds the package: the same sources, each beside its compiled form with probes, which
+Python takes unchecked. A probe sets one byte (tools/counters/ran_lines.py): all other code runs at its own speed, and a
+process needs nothing to begin counting or to end. FOLDER/lines.json says which lines each probe speaks for.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import marshal
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER, cache_from_source, find_spec, source_hash
+from pathlib import Path
+
+COUNTERS = Path(__file__).resolve().parent / "counters"
+sys.path.append(str(COUNTERS))
+from ran_lines import SIZE  # noqa: E402
+
+# PEP 552: the hash of the source is kept, and nobody compares it.
+UNCHECKED = (1).to_bytes(4, "little")
+FIRST = ast.parse("from ran_lines import ran as __ran__").body[0]
+
+
+class Probes:
+    """Numbers the probes of all files through; `lines` are those that each of them speaks for."""
+
+    def __init__(self) -> None:
+        self.lines: list[list[int]] = []
+
+    def put_into(self, tree: ast.Module) -> None:
+        """Put a probe before each statement of a module."""
+        for node in list(ast.walk(tree)):
+            for statements in blocks(node):
+                self._put_before_each(statements, header_lines(node))
+        place = next((i for i, s in enumerate(tree.body) if not is_head(s)), len(tree.body))
+        tree.body.insert(place, ast.copy_location(FIRST, tree.body[place - 1]) if tree.body else FIRST)
+
+    def _put_before_each(self, statements: list[ast.stmt], header: list[int]) -> None:
+        """Put a probe before each statement of a block but a docstring; the first speaks for the block's header too."""
+        counted: list[ast.stmt] = []
+        for statement in statements:
+            if not is_head(statement):
+                counted.append(self._probe(statement, header))
+                header = []
+            counted.append(statement)
+        statements[:] = counted
+
+    def _probe(self, statement: ast.stmt, header: list[int]) -> ast.stmt:
+        decorators = [d.lineno for d in getattr(statement, "decorator_list", ())]
+        self.lines.append([*header, *decorators, statement.lineno])
+        return ast.fix_missing_locations(ast.copy_location(probe(len(self.lines) - 1), statement))
+
+
+def probe(number: int) -> ast.stmt:
+    """Return the statement that sets the byte of this number."""
+    return ast.parse(f"__ran__[{number}] = 1").body[0]
+
+
+def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yield each list of statements in a node."""
+    for name in ("body", "orelse", "finalbody"):
+        found = getattr(node, name, None)
+        if isinstance(found, list) and found:
+            yield found
+
+
+def header_lines(node: ast.AST) -> list[int]:
+    """Return the lines that run just before a block and have no probe of their own."""
+    if isinstance(node, ast.Module):
+        return [s.lineno for s in node.body if isinstance(s, ast.ImportFrom) and is_head(s)]
+    if isinstance(node, ast.ExceptHandler):
+        return [node.lineno]
+    return [node.pattern.lineno] if isinstance(node, ast.match_case) else []
+
+
+def is_head(statement: ast.stmt) -> bool:
+    """Tell whether nothing may come before a statement: a docstring, or an import from the future."""
+    if isinstance(statement, ast.ImportFrom):
+        return statement.module == "__future__"
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def main(folder: Path) -> None:
+    spec = find_spec("lens")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    package, site = Path(spec.submodule_search_locations[0]), folder / "site"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "ran").mkdir(parents=True)
+    shutil.copytree(package, site / "lens", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(COUNTERS / "ran_lines.py", site)
+    probes = Probes()
+    numbers: dict[str, tuple[int, int]] = {}
+    for path in sorted((site / "lens").rglob("*.py")):
+        first, source = len(probes.lines), path.read_bytes()
+        tree = ast.parse(source, path)
+        probes.put_into(tree)
+        numbers[str(path.relative_to(site / "lens"))] = first, len(probes.lines)
+        compiled = Path(cache_from_source(str(path)))
+        compiled.parent.mkdir(exist_ok=True)
+        code = marshal.dumps(compile(tree, path, "exec", dont_inherit=True))
+        compiled.write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(source) + code)
+    assert len(probes.lines) <= SIZE, f"{len(probes.lines)} statements; ran_lines.py has a place for {SIZE}"
+    lines = {name: probes.lines[first:end] for name, (first, end) in numbers.items()}
+    (folder / "lines.json").write_text(json.dumps(lines))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
