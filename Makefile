@@ -96,7 +96,7 @@ types: .venv-test/installed
 build/%/installed: .venv-test/installed
 	@rm -rf build/$*/wheel build/$*/site
 	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation -w build/$*/wheel -Cbuild-dir=build/$*/cmake $(DEFINE_$*) .
-	$(BIN)/pip install $(PIP) --no-deps --target build/$*/site build/$*/wheel/*.whl
+	$(BIN)/pip install $(PIP) --no-deps --no-compile --target build/$*/site build/$*/wheel/*.whl
 	@touch $@
 
 sanitize threads coverage: %: build/%/installed
