@@ -18,12 +18,14 @@ from collections.abc import Iterator
 from importlib.util import MAGIC_NUMBER, cache_from_source, find_spec, source_hash
 from pathlib import Path
 
+from _pytest.assertion.rewrite import PYC_TAIL
+
 COUNTERS = Path(__file__).resolve().parent / "counters"
 sys.path.append(str(COUNTERS))
 from ran_lines import SIZE  # noqa: E402
 
-# PEP 552: the hash of the source is kept, and nobody compares it.
-UNCHECKED = (1).to_bytes(4, "little")
+# PEP 552: the hash of the source is kept; Python need not compare it, pytest does.
+UNCHECKED, CHECKED = (flags.to_bytes(4, "little") for flags in (1, 3))
 FIRST = ast.parse("from ran_lines import ran as __ran__").body[0]
 
 
@@ -87,6 +89,15 @@ def is_head(statement: ast.stmt) -> bool:
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
+def write_compiled(path: Path, tree: ast.Module) -> None:
+    """Write the compiled form of a source for Python, and for pytest, which loads packages with plugins itself."""
+    code = marshal.dumps(compile(tree, path, "exec", dont_inherit=True))
+    compiled, source = Path(cache_from_source(str(path))), source_hash(path.read_bytes())
+    compiled.parent.mkdir(exist_ok=True)
+    compiled.write_bytes(MAGIC_NUMBER + UNCHECKED + source + code)
+    compiled.with_name(path.stem + PYC_TAIL).write_bytes(MAGIC_NUMBER + CHECKED + source + code)
+
+
 def main(folder: Path) -> None:
     spec = find_spec("lens")
     assert spec is not None
@@ -99,14 +110,10 @@ def main(folder: Path) -> None:
     probes = Probes()
     numbers: dict[str, tuple[int, int]] = {}
     for path in sorted((site / "lens").rglob("*.py")):
-        first, source = len(probes.lines), path.read_bytes()
-        tree = ast.parse(source, path)
+        first, tree = len(probes.lines), ast.parse(path.read_bytes(), path)
         probes.put_into(tree)
         numbers[str(path.relative_to(site / "lens"))] = first, len(probes.lines)
-        compiled = Path(cache_from_source(str(path)))
-        compiled.parent.mkdir(exist_ok=True)
-        code = marshal.dumps(compile(tree, path, "exec", dont_inherit=True))
-        compiled.write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(source) + code)
+        write_compiled(path, tree)
     assert len(probes.lines) <= SIZE, f"{len(probes.lines)} statements; ran_lines.py has a place for {SIZE}"
     lines = {name: probes.lines[first:end] for name, (first, end) in numbers.items()}
     (folder / "lines.json").write_text(json.dumps(lines))
