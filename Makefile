@@ -105,7 +105,7 @@ sanitize threads coverage: %: build/%/installed
 
 # A copy of what is installed, with a probe before each statement of Python.
 build/counted/installed: .venv-test/installed tools/count_lines.py tools/counters/ran_lines.py
-	$(BIN)/python tools/count_lines.py build/counted
+	$(BIN)/python -I tools/count_lines.py build/counted
 	@touch $@
 
 unit: build/counted/installed
