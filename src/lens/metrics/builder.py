@@ -170,8 +170,12 @@ class TableBuilder:
     def _put_codes(self, name: str, values: Sequence[Any]) -> None:
         """Put a column of few different values; None is none."""
         known = self._values.setdefault(name, {})
+        one = values[0]
         try:
-            codes = [-1 if value is None else known[value] for value in values]
+            if values.count(one) == len(values):
+                codes = [-1 if one is None else known[one]] * len(values)
+            else:
+                codes = [-1 if value is None else known[value] for value in values]
         except KeyError:
             codes = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
         # Of many requests in as few bytes as tell the values apart.

@@ -87,8 +87,9 @@ def _scheduled(table: Table) -> Column:
 
 def _gap(run: Table) -> float:
     """Return the mean gap between the starts of a schedule, 0 of one start."""
-    starts = np.unique(_scheduled(run))
-    return (int(starts[-1]) - int(starts[0])) / (len(starts) - 1) if len(starts) > 1 else 0.0
+    starts = np.sort(_scheduled(run))  # not np.unique, which takes many times as long
+    gaps = int((np.diff(starts) != 0).sum())
+    return (int(starts[-1]) - int(starts[0])) / gaps if gaps else 0.0
 
 
 def _schedule_end(run: Table) -> int:
