@@ -5,7 +5,6 @@ Whatever is imported here is imported before a Ctrl-C is met without a traceback
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import gc
 import os
@@ -43,11 +42,7 @@ def main() -> None:
         from lens.cli.main import lll
 
         _replace((signal.SIGINT, _leave, signal.default_int_handler), (signal.SIGTERM, _leave, signal.SIG_DFL))
-        hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
-        try:
-            code = run(lll, sys.argv[1:])
-        finally:
-            sys.unraisablehook = hook
+        code = run(lll, sys.argv[1:])
     except ImportError as error:
         if not (error.name or "").startswith("lens"):
             raise
@@ -79,25 +74,6 @@ def _leave(*_: object) -> NoReturn:
         os.write(2, SAID.encode())
     finally:
         os._exit(INTERRUPTED)
-
-
-def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Deliver a Ctrl-C again that met a callback, which cannot be left by an exception: else it would be lost."""
-    if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        _thread.start_new_thread(_interrupt, (_thread.get_ident(),))  # not here: this is still in the callback
-    else:
-        sys.__unraisablehook__(unraisable)
-
-
-def _interrupt(thread: int) -> None:
-    """Interrupt a thread in a moment."""
-    from time import sleep
-
-    sleep(0.01)
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(thread, signal.SIGINT)
-    else:
-        _thread.interrupt_main()
 
 
 def _end_quickly(codes: list[int]) -> None:

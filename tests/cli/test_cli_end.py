@@ -13,13 +13,15 @@ from waiting import wait_until
 
 # Runs a command, and says when the handlers of the program are in place.
 READY = """
-import signal, sys
+import contextlib, sys
 from lens.cli import errors
-set_up = errors._end_as_interrupted
+interruptible = errors.interruptible
+@contextlib.contextmanager
 def told():
-    set_up()
-    print("handlers are set", file=sys.stderr, flush=True)
-errors._end_as_interrupted = told
+    with interruptible():
+        print("handlers are set", file=sys.stderr, flush=True)
+        yield
+errors.interruptible = told
 from lens.__main__ import main
 main()
 """

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
-import os
-import signal
 import subprocess
 import sys
-import threading
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -147,42 +143,3 @@ def test_a_failing_write_at_the_end_is_a_full_disk(monkeypatch, capsys):
         monkeypatch.setattr(sys, "stdout", full)
         assert run(click.Group("lll", invoke_without_command=True, callback=lambda: None), []) == ExitCode.USAGE
     assert "cannot write to standard output: No space left on device" in capsys.readouterr().err
-
-
-@pytest.fixture
-def usual_hook(monkeypatch):
-    """What Python does with errors that cannot be raised, in place of what the tests do; and what it was told."""
-    told = []
-    monkeypatch.setattr(sys, "__unraisablehook__", told.append)
-    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
-    return told
-
-
-def test_a_ctrl_c_that_python_ignored_comes_again(usual_hook, monkeypatch):
-    came = threading.Event()
-    monkeypatch.setattr(errors, "_interrupt", came.set)
-    errors._repeat_lost_interrupts()
-    sys.unraisablehook(SimpleNamespace(exc_type=KeyboardInterrupt))
-    assert came.wait(HANG_S)
-    sys.unraisablehook(other := SimpleNamespace(exc_type=ValueError))
-    assert usual_hook == [other]
-
-
-def test_a_hook_of_others_stays(monkeypatch):
-    mine = lambda ignored: None  # noqa: E731
-    monkeypatch.setattr(sys, "unraisablehook", mine)
-    errors._repeat_lost_interrupts()
-    assert sys.unraisablehook is mine
-
-
-def test_an_interrupt_from_another_thread_ends_what_waits():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        reader, writer = os.pipe()
-        threading.Timer(0.01, errors._interrupt).start()
-        with pytest.raises(KeyboardInterrupt):
-            os.read(reader, 1)
-    finally:
-        signal.signal(signal.SIGINT, before)
-        os.close(reader)
-        os.close(writer)

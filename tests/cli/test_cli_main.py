@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import weakref
 from types import SimpleNamespace
 
 import click
@@ -73,28 +71,6 @@ def test_ctrl_c_before_a_command_is_said_in_a_line(leaves_with, monkeypatch, cap
     monkeypatch.setattr(errors, "run", interrupted)
     assert leaves_with("--version") == 130
     assert capsys.readouterr().err == "lll: interrupted\n"
-
-
-def test_ctrl_c_that_meets_a_callback_is_not_lost(leaves_with, monkeypatch, capsys):
-    class Thing:
-        pass
-
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    def run(*_):
-        thing = Thing()
-        kept = weakref.ref(thing, interrupted)
-        del thing
-        threading.Event().wait(HANG_S)
-        return kept
-
-    monkeypatch.setattr(errors, "run", run)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    hook = sys.unraisablehook
-    assert leaves_with("--version") == 130
-    assert capsys.readouterr().err == "lll: interrupted\n"
-    assert sys.unraisablehook is hook
 
 
 @pytest.mark.parametrize("number", ENDS)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -20,22 +18,19 @@ import click
 
 from lens.cli.clash import clash_warning
 from lens.cli.echo import echo
+from lens.cli.interrupts import interruptible
 from lens.errors import ExitCode, LensError, causes, lacking
 from lens.secrets import one_line
 
 PROGRAM, LONG_PROGRAM = "lll", "llm-latency-lens"
 # What a write to a device that takes no more raises.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-# After this a Ctrl-C that was ignored comes again: what ignored it has ended by then.
-AGAIN_S = 0.02
 
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line; every way it can end comes back as an exit code."""
     _replace_closed()
     _replace_unprintable()
-    _repeat_lost_interrupts()
-    _end_as_interrupted()
     if (clash := clash_warning(__file__.rpartition(os.sep)[0])) is not None:
         echo(f"{PROGRAM}: {clash}", err=True)
     odd = next((word for word in arguments if any("\ud800" <= c <= "\udfff" for c in word)), None)
@@ -43,7 +38,8 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
         shown = odd.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         return _say(f"the argument {shown!r} is not UTF-8 text; write it in UTF-8, or in a file", ExitCode.USAGE)
     try:
-        code = group.main(list(arguments), prog_name=_called(), standalone_mode=False)
+        with interruptible():
+            code = group.main(list(arguments), prog_name=_called(), standalone_mode=False)
     except BaseException as error:
         return _ended_by(error, arguments)
     try:
@@ -74,49 +70,6 @@ def _replace_unprintable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
-
-
-def _end_as_interrupted() -> None:
-    """Let SIGTERM end a command as Ctrl-C does, which cleans up and says so; a second one ends it at once.
-
-    A command that measures or serves has handlers of its own.
-    """
-
-    def end(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL)
-        signal.raise_signal(number if ignored else signal.SIGINT)
-
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, end)
-
-
-def _repeat_lost_interrupts() -> None:
-    """Let a Ctrl-C come again that Python had to ignore.
-
-    It raises KeyboardInterrupt wherever the program is, and a callback of the import system or of the garbage
-    collector can raise nothing: the command would go on, and wait for ever for what it waited for.
-    """
-    usual = sys.unraisablehook
-
-    def repeat(ignored: sys.UnraisableHookArgs) -> None:
-        if not issubclass(ignored.exc_type, KeyboardInterrupt):
-            usual(ignored)
-            return
-        timer = threading.Timer(AGAIN_S, _interrupt)
-        timer.daemon = True
-        timer.start()
-
-    if usual is sys.__unraisablehook__:
-        sys.unraisablehook = repeat
-
-
-def _interrupt() -> None:
-    """Interrupt the main thread, from another: also out of a call of the system that it waits in."""
-    if sys.platform == "win32":
-        signal.raise_signal(signal.SIGINT)
-    else:
-        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
