@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import subprocess
 import sys
 
@@ -143,3 +144,11 @@ def test_a_failing_write_at_the_end_is_a_full_disk(monkeypatch, capsys):
         monkeypatch.setattr(sys, "stdout", full)
         assert run(click.Group("lll", invoke_without_command=True, callback=lambda: None), []) == ExitCode.USAGE
     assert "cannot write to standard output: No space left on device" in capsys.readouterr().err
+
+
+def test_where_memory_is_limited_some_is_kept_to_say_so_and_numpy_starts_no_threads(capsys, monkeypatch):
+    monkeypatch.setattr("lens.cli.errors.memory_is_limited", lambda: True)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert ended(MemoryError()) == ExitCode.NOTHING_MEASURED
+    assert "no memory is left" in capsys.readouterr().err
+    assert os.environ.pop("OPENBLAS_NUM_THREADS") == "1"

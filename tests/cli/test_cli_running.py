@@ -200,7 +200,6 @@ def test_a_run_that_runs_out_of_memory_names_the_file_of_what_was_measured(run, 
 
 def test_where_memory_is_limited_a_lack_of_it_is_found_before_anything_is_opened(run, tmp_path, monkeypatch):
     monkeypatch.setattr("lens.cli.running.memory_is_limited", lambda: True)
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     load_numpy_if_limited()
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(MemoryError):

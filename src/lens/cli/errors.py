@@ -20,9 +20,12 @@ from lens.cli.clash import clash_warning
 from lens.cli.echo import echo
 from lens.cli.interrupts import interruptible
 from lens.errors import ExitCode, LensError, causes, lacking
+from lens.export.isolated import memory_is_limited
 from lens.secrets import one_line
 
 PROGRAM, LONG_PROGRAM = "lll", "llm-latency-lens"
+# Given back before an error is told: to say that no memory is left takes some.
+RESERVE_BYTES = 4 << 20
 # What a write to a device that takes no more raises.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -37,16 +40,24 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     if odd is not None:
         shown = odd.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         return _say(f"the argument {shown!r} is not UTF-8 text; write it in UTF-8, or in a file", ExitCode.USAGE)
+    reserve = _prepare_for_little_memory() if memory_is_limited() else None
     try:
         with interruptible():
             code = group.main(list(arguments), prog_name=_called(), standalone_mode=False)
     except BaseException as error:
+        del reserve
         return _ended_by(error, arguments)
     try:
         sys.stdout.flush()
     except OSError as error:
         return _ended_by(error, arguments)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _prepare_for_little_memory() -> bytearray:
+    """Keep numpy from starting threads, each of which takes memory, and return what is kept for telling an error."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return bytearray(RESERVE_BYTES)
 
 
 def _called() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +125,6 @@ def load_numpy_if_limited() -> None:
     """
     if not memory_is_limited():
         return
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each of them takes memory, and none is needed
     try:
         import numpy  # noqa: F401
     except Exception as error:  # of whatever it could not allocate
