@@ -226,9 +226,18 @@ class Sides:
         """Return what the difference of a statistic is off by."""
         x, y = (side.influences(statistic) for side in self._sides)
         if self.paired:
-            return _error_of_mean(y - x, self._shared)
-        sides = zip((x, y), self._ends, strict=True)
-        return _joined([_error_of_runs(influences, ends, self._shared) for influences, ends in sides])
+            found = _error_of_mean(y - x, self._shared)
+        else:
+            sides = zip((x, y), self._ends, strict=True)
+            found = _joined([_error_of_runs(influences, ends, self._shared) for influences, ends in sides])
+        return found._replace(freedom=1 / (1 / found.freedom + self._unknown_density(statistic)))
+
+    def _unknown_density(self, statistic: str) -> float:
+        """Return 1 over the freedom of the density at a percentile: the values that it was read from; 0 of a mean."""
+        if not statistic.startswith("p"):
+            return 0.0
+        share = float(statistic[1:]) / 100
+        return 1 / sum([2 * sqrt(share * (1 - share) * requests) for requests in self.requests])
 
 
 def _one_each(values: Series) -> Pool:
