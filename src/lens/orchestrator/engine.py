@@ -277,7 +277,7 @@ class _PlanRun:
                 log_answer(slot.index, exchange)
                 record = self._record(slot, target, request, exchange, tries, on_reading)
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
-                if wait_ns is None:
+                if wait_ns is None or self._held_until_end(wait_ns):
                     break
                 log_retry(record, wait_ns)
                 await trio.sleep(wait_ns / NS_PER_S)
@@ -295,6 +295,10 @@ class _PlanRun:
             record = self._record(slot, target, request, builder.build_without_events(NO_MEMORY), tries)
         self._hand_out(record, worst)
         return record
+
+    def _held_until_end(self, wait_ns: int) -> bool:
+        """Return whether a retry under adaptive throttling would come after the end of its stage."""
+        return self.throttle is not None and self.end_ns is not None and now_ns() + wait_ns >= self.end_ns
 
     def _give_up(self, worst_nusd: int) -> None:
         """Record a request that a rate limit held back until its stage was over; it is not sent."""
