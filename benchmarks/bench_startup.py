@@ -16,7 +16,7 @@ import time
 from common import claim, last_core
 
 REPEATS = 15
-HELP_MS, IMPORT_MS, PROFILE_TIMES = 150, 60, 24
+HELP_MS, IMPORT_MS, PROFILE_TIMES = 150, 60, 20
 TOKENS = 8
 BARE, IMPORT, HELP = (["-c", "pass"], ["-c", "import lens"], ["-m", "lens", "--help"])
 
