@@ -1,6 +1,6 @@
 """Claim: `lll --help` answers within 150 ms, and `import lens` costs less than 60 ms over a bare Python.
 
-And: `lll profile` of a short answer, its page included, takes less than 24 times as long as a bare Python.
+And: `lll profile` of a short answer, its page included, takes less than 20 times as long as a bare Python.
 
 Whole processes, from start to exit, taken in turns with `python -c pass` in the same run, which is
 the baseline: no Python program can be faster. Their modules are compiled by the first turn, as they are by
