@@ -162,6 +162,31 @@ def test_requests_are_chosen_gates_evaluated_and_the_page_is_saved(browser, root
     wait_until(lambda: "did you mean model" in browser.run("document.querySelector('.problem').textContent"))
 
 
+def test_an_answer_that_comes_late_replaces_no_later_one(browser, root, url):
+    show(browser, url)
+    browser.run("location.hash = runsHash(['nightly/two.msgpack'])")
+    wait_until(lambda: report(browser))
+    browser.run("""(() => {
+      const usual = window.fetch;
+      window.fetch = (...asked) => {
+        if (!String(asked[0]).includes("/api/gates") || window.late) return usual(...asked);
+        return new Promise((answer) => { window.late = async () => answer(await usual(...asked)); });
+      };
+    })()""")
+    click(browser, "Gates")
+    wait_until(lambda: browser.run("document.getElementById('gates') !== null && 'late' in window"))
+    browser.run("""(() => {
+      const input = document.querySelector("#gates input");
+      input.value = "ttft_p95<1";
+      input.form.requestSubmit();
+    })()""")
+    gates = "document.getElementById('gates').innerText"
+    wait_until(lambda: "failed" in browser.run(gates))
+    browser.run("late().then(() => fetch('/api/runs')).finally(() => { window.cameLate = true; })")
+    wait_until(lambda: browser.run("window.cameLate === true"))
+    assert "failed" in browser.run(gates)
+
+
 def test_the_keyboard_reaches_everything_of_the_list_and_of_a_run(browser, url):
     show(browser, url)
     wait_until(lambda: "–" not in browser.run("document.querySelectorAll('tr[data-file] td')[5].textContent"))
