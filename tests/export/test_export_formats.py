@@ -12,7 +12,7 @@ import pytest
 from handmade import INFO, failed_record, full_record, record
 
 from lens.errors import ConfigError
-from lens.export.formats import FORMATS, format_named, format_of_suffix, open_export
+from lens.export.formats import FORMATS, format_named, format_of_suffix, open_export, why_incomplete, write_export
 from lens.export.influx import InfluxPoints
 from lens.export.wallclock import unix_ns
 from lens.history.read import read_run
@@ -184,3 +184,49 @@ def test_a_cost_of_counted_tokens_is_marked_as_an_estimate():
     for name, mark in (("otlp", b'"llm_latency_lens.cost_estimated"'), ("influxdb", b"cost_estimated=true")):
         assert mark in exported(name, [guessed])
         assert b"cost_estimated" not in exported(name, [counted])
+
+
+class Records:
+    """A format of a plugin: what it adds for each record."""
+
+    def begin(self):
+        return b"begin "
+
+    def add(self, one):
+        return one.request_id.encode() + b" "
+
+    def end(self, info, summary):
+        return f"end {summary.requests}".encode()
+
+
+def test_a_format_of_records_writes_one_after_the_other(monkeypatch):
+    monkeypatch.setattr("lens.export.formats.plugins.load", lambda group, name: lambda *_, single: Records())
+    monkeypatch.setattr("lens.export.formats.plugins.names", lambda group: ["mine"])
+    table = table_of(RECORDS, INFO, BOOK)
+    chosen = format_named("Mine")
+    pieces = write_export(chosen, open_export(chosen, INFO, BOOK), table, INFO, summarize(table))
+    ids = "".join([f"{one.request_id} " for one in RECORDS])
+    assert b"".join(pieces).decode() == f"begin {ids}end {len(RECORDS)}"
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_library_that_dies_gets_a_process_of_its_own_where_memory_is_limited(monkeypatch, limited):
+    monkeypatch.setattr("lens.export.formats.memory_is_limited", lambda: limited)
+    monkeypatch.setattr("lens.export.formats.isolated_pieces", lambda make, explain: [b"apart: ", *make()])
+    table = table_of(RECORDS, INFO, BOOK)
+    chosen = msgspec.structs.replace(FORMATS["csv"], isolated=True)
+    export = open_export(chosen, INFO, BOOK)
+    assert b"".join(write_export(chosen, export, table, INFO, summarize(table))).startswith(b"apart: ") == limited
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ConfigError("in words"), "in words"),
+        (MemoryError(), "no memory is left to make the outputs"),
+        (ZeroDivisionError("by zero"), "the csv output cannot be made: ZeroDivisionError: by zero"),
+    ],
+    ids=["ours", "memory", "any"],
+)
+def test_why_an_output_is_not_complete_is_said_in_words(error, says):
+    assert says in why_incomplete(error, "csv")

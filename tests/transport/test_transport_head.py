@@ -3,14 +3,23 @@
 import string
 
 import h11
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lens._core.stream import Stream
-from lens.errors import ProtocolError
-from lens.transport.head import _plain_head, describe_usual_head, interpret_head, parse_head
-from lens.wire import SignalRules, WireRequest
+from lens.errors import ConfigError, ProtocolError
+from lens.transport.endpoint import Proxy
+from lens.transport.head import (
+    HeadWriter,
+    _plain_head,
+    decide_by_bytes,
+    describe_usual_head,
+    interpret_head,
+    parse_head,
+)
+from lens.wire import Secret, SignalRules, WireRequest
 
 USUAL = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n"
 
@@ -173,3 +182,54 @@ def test_the_heads_of_requests_are_plain():
     assert head == h11.Connection(h11.CLIENT).send(
         h11.Request(method="POST", target="/v1/chat/completions?a=b", headers=rows)
     )
+
+
+def test_a_head_is_rendered_once_and_signed_each_time():
+    writer, times = HeadWriter(), []
+
+    def sign(request):
+        times.append(request)
+        return ((b"X-Date", b"%d" % len(times)),)
+
+    plain = WireRequest(method="POST", path="/v1", headers=((b"x-date", b"0"),), body=b"{}", signals=SignalRules(()))
+    signed = msgspec.structs.replace(plain, sign=sign)
+    assert writer.render(plain, "a:1") is writer.render(plain, "a:1")
+    assert [b"X-Date: %d" % n in writer.render(signed, "a:1") for n in (1, 2)] == [True, True]
+    assert b"x-date: 0" not in writer.render(signed, "a:1")
+
+
+def test_a_relay_is_asked_for_the_whole_address():
+    head = HeadWriter().render(request(), "a:1", Proxy("p", 2, Secret("me:it")))
+    assert head.startswith(b"POST http://a:1/ HTTP/1.1\r\n")
+    assert b"proxy-authorization: Basic bWU6aXQ=\r\n" in head
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "names"),
+    [("/", ((b"x-key", b"a\r\nb: c"),), "header 'x-key'"), ("/a b", (), "method or path")],
+    ids=["header", "path"],
+)
+def test_what_no_head_may_have_is_named_without_its_value(path, headers, names):
+    wrong = WireRequest(method="POST", path=path, headers=headers, body=b"{}", signals=SignalRules(()))
+    with pytest.raises(ConfigError, match=names) as caught:
+        HeadWriter().render(wrong, "a:1")
+    assert "b: c" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("framing", "start", "events"),
+    [
+        ("sse", b"\xef\xbb\xbfdata: {}", "sse"),
+        ("json_array", b"[{}", "json_array"),
+        ("sse", b"[{}", "document"),
+        ("ndjson", b'{"a": 1}\n', "ndjson"),
+        ("sse", b'{"delta": 1}\n', "ndjson"),
+        ("sse", b"{\n", "document"),
+        ("aws", b"\0\0", "aws"),
+    ],
+)
+def test_the_first_bytes_say_what_the_type_does_not(framing, start, events):
+    head = interpret_head(parse_head(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"), request(framing))
+    found = decide_by_bytes(head, start, request(framing))
+    assert found.events == events
+    assert (found.warnings == head.warnings) == (events == head.events)
