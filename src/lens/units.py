@@ -20,9 +20,10 @@ _UNIT_NS = {
     "h": 3600 * NS_PER_S,
     "d": 86400 * NS_PER_S,
 }
-_PART = lazy_pattern(r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)")
+_PART_TEXT = r"(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|ms|min|s|m|h|d)"
+_PART = lazy_pattern(_PART_TEXT)
 # Parts and nothing else: to search long text for parts that are not there takes the square of its length.
-_PARTS = lazy_pattern(r"(?:(?:\d+(?:\.\d*)?|\.\d+)\s*(?:ns|us|ms|min|s|m|h|d) *)+")
+_PARTS = lazy_pattern(rf"(?:{_PART_TEXT} *)+")
 
 
 def ms(ns: int | float) -> float:

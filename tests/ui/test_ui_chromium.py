@@ -26,6 +26,10 @@ def browser(tmp_path_factory):
         yield page
 
 
+# What the card of gates says.
+GATES = "document.getElementById('gates').innerText"
+
+
 @pytest.fixture
 def root(tmp_path):
     return ui_folder.folder(tmp_path)
@@ -48,6 +52,14 @@ def show(browser, url, rows=3):
 
 def click(browser, text, within="document"):
     browser.run(f"[...{within}.querySelectorAll('button')].find((one) => one.textContent.includes({text!r})).click()")
+
+
+def evaluate_gates(browser, thresholds):
+    browser.run(f"""(() => {{
+      const input = document.querySelector("#gates input");
+      input.value = {thresholds!r};
+      input.form.requestSubmit();
+    }})()""")
 
 
 def keep(browser, name):
@@ -143,13 +155,8 @@ def test_requests_are_chosen_gates_evaluated_and_the_page_is_saved(browser, root
     wait_until(lambda: report(browser))
     click(browser, "Gates")
     wait_until(lambda: browser.run("document.getElementById('gates') !== null"))
-    browser.run("""(() => {
-      const input = document.querySelector("#gates input");
-      input.value = "ttft_p95<1, success_rate>0.5";
-      input.form.requestSubmit();
-    })()""")
-    gates = "document.getElementById('gates').innerText"
-    wait_until(lambda: "failed" in browser.run(gates) and "passed" in browser.run(gates), lambda: browser.run(gates))
+    evaluate_gates(browser, "ttft_p95<1, success_rate>0.5")
+    wait_until(lambda: "failed" in browser.run(GATES) and "passed" in browser.run(GATES), lambda: browser.run(GATES))
     keep(browser, "ui-gates")
     click(browser, "Run again")
     wait_until(lambda: "lll benchmark --provider openai" in browser.run("document.body.innerText"))
@@ -175,16 +182,11 @@ def test_an_answer_that_comes_late_replaces_no_later_one(browser, root, url):
     })()""")
     click(browser, "Gates")
     wait_until(lambda: browser.run("document.getElementById('gates') !== null && 'late' in window"))
-    browser.run("""(() => {
-      const input = document.querySelector("#gates input");
-      input.value = "ttft_p95<1";
-      input.form.requestSubmit();
-    })()""")
-    gates = "document.getElementById('gates').innerText"
-    wait_until(lambda: "failed" in browser.run(gates))
+    evaluate_gates(browser, "ttft_p95<1")
+    wait_until(lambda: "failed" in browser.run(GATES))
     browser.run("late().then(() => fetch('/api/runs')).finally(() => { window.cameLate = true; })")
     wait_until(lambda: browser.run("window.cameLate === true"))
-    assert "failed" in browser.run(gates)
+    assert "failed" in browser.run(GATES)
 
 
 def test_the_keyboard_reaches_everything_of_the_list_and_of_a_run(browser, url):
