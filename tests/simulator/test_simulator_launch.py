@@ -84,6 +84,29 @@ def test_a_signal_ends_the_process_and_it_prints_its_statistics(number):
     assert json.loads(last)["stats"]["requests"] == 0
 
 
+# A signal that another thread gets interrupts no sleep of the main thread, as one that comes just before it.
+SIGNALLED = """
+import signal, threading, time
+from lens.simulator.launch import ServerOptions, run
+from lens.simulator import make_script
+
+def send():
+    time.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.{name})
+
+run(make_script(), ServerOptions(), on_listening=lambda facts: threading.Thread(target=send).start())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_that_interrupts_no_sleep_ends_the_process(number):
+    with subprocess.Popen([sys.executable, "-c", SIGNALLED.format(name=number.name)]) as process:
+        try:
+            assert process.wait(HANG_S) == 0
+        finally:
+            process.kill()
+
+
 def test_a_process_ends_by_itself_after_its_seconds():
     with subprocess.Popen(
         [sys.executable, "-m", "lens.simulator", "--place", '{"seconds": 0.2}'], stdout=subprocess.PIPE

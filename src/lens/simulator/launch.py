@@ -159,8 +159,7 @@ def run(script: Script, options: ServerOptions, on_listening: Callable[[dict[str
     log = Log(options.log_file)
     listener = open_listener(options.host, options.port, options.unix)
     server = Server(script, listener, tls=context, log=log, spin_ns=options.spin_us * 1000)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
+    server.stop_by(signal.SIGTERM, signal.SIGINT)
     if options.stop_at_stdin_eof:
         server.stop_at_eof(sys.stdin.fileno())
     ca_file = str(Path(options.ca_file).resolve()) if options.tls else None

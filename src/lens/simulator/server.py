@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import os
 import select
+import signal
 import socket
 import ssl
 import threading
@@ -96,6 +97,7 @@ class Server:
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._parent: int | None = None
+        self._signals: tuple[socket.socket, ...] = ()
         self._connections: dict[int, Connection] = {}
         self._heap: list[tuple[int, int, Connection]] = []
         self._tickets = self._accepted = 0
@@ -127,6 +129,20 @@ class Server:
             self._stopping = True
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
+
+    def stop_by(self, *numbers: signal.Signals) -> None:
+        """Stop by these signals; only in the main thread, which runs the loop.
+
+        Python calls a handler only once the loop wakes. A signal that comes just before it sleeps, or in another
+        thread, does not wake it: what Python writes for each signal does.
+        """
+        self._signals = reading, writing = socket.socketpair()
+        reading.setblocking(False)
+        writing.setblocking(False)
+        self._epoll.register(reading, READ)
+        signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, lambda *_: self.stop())
 
     def stop_at_eof(self, fd: int) -> None:
         """Stop when this pipe ends, whose other end the parent process holds."""
@@ -191,6 +207,10 @@ class Server:
             connection.abandon("stopped")
         self._epoll.close()
         self._listener.close()
+        if self._signals:
+            signal.set_wakeup_fd(-1)
+        for sock in self._signals:
+            sock.close()
         with self._closing:
             wake, self._wake = self._wake, -1
             os.close(wake)
