@@ -7,7 +7,8 @@ left out and named on standard error. Requests begin evenly over one second; one
 median of what its runs say is taken. The truth is the simulator's log
 of its own writes: a client's TTFT is off by what it says (p50) less the time from the read of the whole
 request to the write of the first token (p50), a stamp by its distance from the beginning of its write.
-CPU is that of 16 flooded streams of 10,000 tokens less that of 1,000 tokens, so that no start-up is in it.
+CPU a million tokens is that of 16 flooded streams of 10,000 tokens less that of 1,000 tokens, so that no start-up is
+in it; CPU of `lll benchmark` is that of the whole command as it is typed, beside the whole command of the Rust client.
 Prints one line of JSON a comparison.
 """
 
@@ -23,13 +24,14 @@ from pathlib import Path
 
 from common import PEERS, claim, last_core
 from peers import make_tokenizer
-from peers.tools import CLIENTS, TOOLS, environment
+from peers.tools import CLIENTS, TOOLS, Tool, environment
 
 HERE = Path(__file__).resolve().parent
 STREAMS = (1, 64, 256, 1000)
 LONE_RUNS = 3
 STAMP_STREAMS, STAMP_TIMES = 400, 100
 FLOOD_STREAMS, FLOOD_TOKENS = 16, (1_000, 10_000)
+COMMAND_STREAMS, COMMAND_TOKENS = (64, 256, 1000), 64
 TTFT_NS, ITL_NS, TOKENS = 200_000_000, 20_000_000, 50
 RUST = "Rust client of sglang"
 OURS = "this instrument"
@@ -107,26 +109,39 @@ def tool_errors(name: str, python: Path, requests: int, folder: Path) -> dict:
     return {"ttft_ms": said.ttft_p50_ms - true_ttft, "itl_ms": itl}
 
 
+def cpu_s(run, tokens: int, *, flood: bool = False) -> float:
+    """CPU seconds of the processes that run(url, tokens) starts and waits for."""
+    with simulator(tokens, flood=flood) as server:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run(server.url, tokens)
+        # The simulator is a child too, but its CPU is counted only when it has ended.
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def flood_s(run) -> float:
     """CPU seconds a million tokens."""
-    used = []
-    for tokens in FLOOD_TOKENS:
-        with simulator(tokens, flood=True) as server:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run(server.url, tokens)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # The simulator is a child too, but its CPU is counted only when it has ended.
-        used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return (used[1] - used[0]) * 1e6 / (FLOOD_STREAMS * (FLOOD_TOKENS[1] - FLOOD_TOKENS[0]))
+    few, most = [cpu_s(run, tokens, flood=True) for tokens in FLOOD_TOKENS]
+    return (most - few) * 1e6 / (FLOOD_STREAMS * (FLOOD_TOKENS[1] - FLOOD_TOKENS[0]))
+
+
+def benchmark(url: str, streams: int, folder: Path) -> None:
+    """`lll benchmark` as it is typed, with its page and its JSON Lines."""
+    words = ["benchmark", "--provider", "simulator", "-m", "m", "--base-url", f"{url}/v1", "--proxy", ""]
+    load = ["-n", str(streams), "-r", str(streams), "-e", "jsonl", "-o", str(folder / "lll.jsonl"), "--force"]
+    command = [sys.executable, "-m", "lens", *words, *load]
+    subprocess.run(command, stdout=subprocess.DEVNULL, timeout=300, check=True)
 
 
 def many(streams: int) -> str:
     return "1 stream" if streams == 1 else f"{streams:,} streams"
 
 
-def row(said: str, unit: str, ours: float, peer: str, theirs: float, *, most_ratio: float = 1.0) -> None:
+def row(
+    said: str, unit: str, ours: float, peer: str, theirs: float, *, most_ratio: float = 1.0, also: str = ""
+) -> None:
     ratio, holds = abs(theirs) / max(abs(ours), 1e-6), abs(ours) * most_ratio <= abs(theirs)
-    claim(said, ours, unit, baseline=peer, baseline_figure=theirs, ratio=ratio, holds=holds)
+    claim(said, ours, unit, baseline=peer, baseline_figure=theirs, ratio=ratio, holds=holds, also=also)
 
 
 class Field:
@@ -196,6 +211,24 @@ def cpu(field: Field, folder: Path) -> None:
     if RUST in field.tools:
         tool, python = TOOLS[RUST], field.tools[RUST]
         row(said, "s", ours, RUST, flood_s(lambda url, n: tool.run(python, url, FLOOD_STREAMS, n, folder)))
+        commands(tool, python, folder)
+
+
+def commands(tool: Tool, python: Path, folder: Path) -> None:
+    """The CPU of both commands, start and end included, at several numbers of streams."""
+    used = {
+        streams: (
+            cpu_s(lambda url, _, n=streams: benchmark(url, n, folder), COMMAND_TOKENS),
+            cpu_s(lambda url, tokens, n=streams: tool.run(python, url, n, tokens, folder), COMMAND_TOKENS),
+        )
+        for streams in COMMAND_STREAMS
+    }
+    few, most = min(used), max(used)
+    ours_ms, theirs_ms = [(b - a) * 1e3 / (most - few) for a, b in zip(used[few], used[most], strict=True)]
+    also = f"each stream more costs {ours_ms:.2f} ms, the other's {theirs_ms:.2f} ms; the rest is start and end"
+    for streams, (ours, theirs) in used.items():
+        said = f"CPU of `lll benchmark`, {many(streams)} of {COMMAND_TOKENS} tokens"
+        row(said, "s", ours, RUST, theirs, also=also if streams == most else "")
 
 
 if __name__ == "__main__":

@@ -47,10 +47,11 @@ def measure(url: str, streams: int) -> dict:
         while not done.wait(0.1):
             sizes.append(resident_bytes())
 
-    before_s = cpu_s()
+    planned_s: list[float] = []
     threading.Thread(target=watch, daemon=True).start()
-    records = measured_run(url, iterations=streams, concurrency=streams, connection="fresh", on_first=done.set)
-    used_s = cpu_s() - before_s
+    load: dict = {"iterations": streams, "concurrency": streams, "connection": "fresh"}
+    records = measured_run(url, on_planned=lambda: planned_s.append(cpu_s()), on_first=done.set, **load)
+    used_s = cpu_s() - planned_s[0]
     events = sum(len(record.events) for record in records)
     first = min(record.stamps.start + record.events.arrived_ns[0] for record in records)
     last = max(record.stamps.start + record.events.arrived_ns[-1] + record.events.lag_ns[-1] for record in records)

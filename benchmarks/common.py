@@ -77,9 +77,17 @@ def cpu_s() -> float:
 
 
 def measured_run(
-    url: str, ca_file: str | None = None, *, on_first: Callable[[], object] | None = None, **load: Any
+    url: str,
+    ca_file: str | None = None,
+    *,
+    on_planned: Callable[[], object] | None = None,
+    on_first: Callable[[], object] | None = None,
+    **load: Any,
 ) -> list:
-    """Records of a run of this instrument, in this process; `load` as the config file's section."""
+    """Records of a run of this instrument, in this process; `load` as the config file's section.
+
+    on_planned: called when all is loaded and planned, before the first connect; on_first: at the first record.
+    """
     target = TargetConfig(provider="simulator", model="bench", base_url=f"{url}/v1", cacert=ca_file, proxy="")
     plan = make_plan(RunConfig(targets=(target,), load=LoadConfig(**load)), {})
     records: list = []
@@ -89,6 +97,8 @@ def measured_run(
             on_first()
         records.append(record)
 
+    if on_planned is not None:
+        on_planned()
     trio.run(lambda: run_plan(plan, on_record=keep))
     return records
 
