@@ -140,7 +140,8 @@ LOAD = {
     "adaptive": Row({"load": {"adaptive": True, "iterations": 2},
         "targets": [{"headers": {"x-lens-script": "status=429,retry_after=1"}}]},
         lambda r: any("held back" in one for one in r.warnings)),
-    "until": load(lambda r: says("ttft_ms p50")(r) and 30 <= len(r.records) < 400, until="ttft_p50 90%",
+    "until": load(
+        lambda r: says("output_tokens mean")(r) and 30 <= len(r.records) < 400, until="output_tokens_mean 90%",
         iterations=400, concurrency=4),
     "search_slo": load(says("still met at 40"), search_slo=["ttft_p50<5000"], search_max=40, rate_per_s=40,
         duration="150ms"),
