@@ -29,8 +29,9 @@ def choice(finish=None, index=0, **delta):
 
 def both(exchange: Exchange) -> tuple[Reading, Reading]:
     """What an answer means, read quickly and not."""
-    quickly = CODEC.decode(REQUEST, exchange)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai, "read_usual_chat", lambda exchange: None)
+        quickly = CODEC.decode(REQUEST, exchange)
         patch.setattr(openai, "read_usual_chunk", lambda data: None)
         return quickly, CODEC.decode(REQUEST, exchange)
 
@@ -44,6 +45,7 @@ def both(exchange: Exchange) -> tuple[Reading, Reading]:
         (chunk(choice(content="a"), obfuscation="xx"), True),
         (chunk(choice(content="a", audio={})), False),
         (chunk(choice(tool_calls=[])), False),
+        (chunk(choice(role="assistant", content=None, reasoning_content="")), True),
         (chunk(choice(reasoning="because")), False),
         (chunk(choice(content=[{"type": "text", "text": "a"}])), False),
         (chunk(choice(), error={"message": "no"}), False),
@@ -99,6 +101,7 @@ def test_an_answer_means_the_same_without_it(chunks):
 @pytest.mark.parametrize("name", [name for name, one in EXPECTED.items() if CODECS[one["protocol"]][0] == "openai"])
 def test_a_recorded_answer_means_the_same_without_it(name, monkeypatch):
     exchange, _ = exchange_of(name, [raw(name)], keep_all=True)
+    monkeypatch.setattr(openai, "read_usual_chat", lambda exchange: None)
     quickly = reading_of(name, exchange)
     monkeypatch.setattr(openai, "read_usual_chunk", lambda data: None)
     assert reading_of(name, exchange) == quickly

@@ -15,7 +15,7 @@ from lens.model import CacheMiss, Failure, Signal, ToolCall, Usage
 from lens.providers.billing import BillingReader, cost_in_headers_usd
 from lens.providers.error_shapes import find_error, find_remark, is_error_event, parse_error_event
 from lens.providers.fragments import ReadFragment
-from lens.providers.headers import deprecation_warnings, header_fields, merge_headers, server_timing_ms
+from lens.providers.headers import header_fields, merge_headers
 from lens.providers.outcomes import (
     CONTENT_BITS,
     DONE_BIT,
@@ -90,9 +90,9 @@ class AnswerReader:
         """Return what the answer means."""
         category, failure = self.classify_response()
         usage = self.usage()
-        headers = dict(self.exchange.headers)
+        headers = merge_headers(self.exchange.headers)
         return make_reading(
-            self.exchange,
+            headers,
             category,
             failure,
             usage=usage,
@@ -377,7 +377,7 @@ def make_usage_beside_cache(
 
 
 def make_reading(
-    exchange: Exchange,
+    headers: dict[str, str],
     category: str,
     failure: Failure | None,
     *,
@@ -386,15 +386,15 @@ def make_reading(
     warnings: tuple[str, ...] = (),
     **fields: Any,
 ) -> Reading:
-    """Return a Reading of this outcome, with all that the response headers report; `fields` are its other fields."""
-    headers = merge_headers(exchange.headers)
+    """Return a Reading of this outcome, with all that the headers (merged) report; `fields` are its other fields."""
+    of_headers = header_fields(headers)
+    of_headers["server_timing_ms"].update(timings_ms or {})
+    of_headers["warnings"] = (*warnings, *of_headers["warnings"])
     return Reading(
         category=category,
         failure=failure,
         usage=usage,
         token_source="usage" if usage is not None else None,
-        server_timing_ms={**server_timing_ms(headers), **(timings_ms or {})},
-        warnings=(*warnings, *deprecation_warnings(headers)),
-        **header_fields(headers),
+        **of_headers,
         **fields,
     )

@@ -15,7 +15,7 @@ from lens.providers.values import as_count, as_dict, as_list, as_name, as_number
 # xAI counts money in these (https://docs.x.ai/docs/api-reference, usage.cost_in_usd_ticks).
 TICKS_PER_USD = Decimal(10) ** 10
 # Headers that name the tier that served.
-_TIER_HEADERS = ("x-amzn-bedrock-service-tier", "x-gemini-service-tier")
+TIER_HEADERS = ("x-amzn-bedrock-service-tier", "x-gemini-service-tier")
 # What LiteLLM's proxy computed for the answer, in USD; 0 where it does not know the model.
 _COST_HEADER = "x-litellm-response-cost"
 
@@ -69,7 +69,7 @@ class BillingReader:
     def billing(self, headers: Mapping[str, str]) -> Billing | None:
         """Return what is known; None where the answer says nothing."""
         if self.service_tier is None:
-            self.take_tier(*[headers.get(name) for name in _TIER_HEADERS])
+            self.take_tier(*[headers.get(name) for name in TIER_HEADERS])
         found = Billing(
             service_tier=self.service_tier,
             speed=self.speed,
@@ -101,8 +101,8 @@ def reported_cost_usd(usage: dict[str, Any]) -> str | None:
 
 def cost_in_headers_usd(headers: Mapping[str, str]) -> str | None:
     """Return what LiteLLM's proxy says the answer cost, in USD; its 0 means that it knows no price."""
-    cost = headers.get(_COST_HEADER, "")
-    return cost if as_number(cost) else None
+    cost = headers.get(_COST_HEADER)
+    return cost if cost and as_number(cost) else None
 
 
 def modality_tokens(details: Any, modality: str) -> int | None:

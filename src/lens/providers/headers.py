@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from lens.model import Limit
 from lens.patterns import lazy_pattern
 from lens.providers.values import MAX_NUMBER, as_dict, as_list, parse_json
@@ -47,40 +49,70 @@ _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid", "apim-request-id")
 _GO_PART = lazy_pattern(r"(\d+(?:\.\d+)?)(d|h|ms|us|µs|ns|m|s)")
 _GO_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-# Headers in milliseconds, and the name of each timing.
-_MS_HEADERS = {
-    "openai-processing-ms": "openai_processing",
-    "x-envoy-upstream-service-time": "envoy_upstream",
-    "x-compute-time": "tgi_compute",
-    "x-queue-time": "tgi_queue",
-    "x-inference-time": "tgi_inference",
-    "x-total-time": "tgi_total",
-    "x-amzn-bedrock-invocation-latency": "bedrock_invocation",
-    "x-litellm-response-duration-ms": "litellm_response",
-    "x-litellm-overhead-duration-ms": "litellm_overhead",
-    "x-litellm-callback-duration-ms": "litellm_callback",
+# Headers that hold a duration: the name of each timing, and the milliseconds of its unit.
+_DURATIONS = {
+    "openai-processing-ms": ("openai_processing", 1),
+    "x-envoy-upstream-service-time": ("envoy_upstream", 1),
+    "x-compute-time": ("tgi_compute", 1),
+    "x-queue-time": ("tgi_queue", 1),
+    "x-inference-time": ("tgi_inference", 1),
+    "x-total-time": ("tgi_total", 1),
+    "x-amzn-bedrock-invocation-latency": ("bedrock_invocation", 1),
+    "x-litellm-response-duration-ms": ("litellm_response", 1),
+    "x-litellm-overhead-duration-ms": ("litellm_overhead", 1),
+    "x-litellm-callback-duration-ms": ("litellm_callback", 1),
+    "fireworks-server-time-to-first-token": ("fireworks_ttft", 1000),
+    "fireworks-server-processing-time": ("fireworks_processing", 1000),
 }
-# Headers in seconds.
-_S_HEADERS = {
-    "fireworks-server-time-to-first-token": "fireworks_ttft",
-    "fireworks-server-processing-time": "fireworks_processing",
-}
+_NO_LIMIT = Limit()
+_COMBINED_LIMITS = ("ratelimit-policy", "ratelimit")
+# Sets of names that are remembered; an endpoint has one, and some for its errors.
+_MOST_SETS = 32
 _TIMING_NAME = lazy_pattern(r"[\w.-]+")
 # An entry of Server-Timing or a parameter of it; what stands in quotes is one value, commas too;
 # without its last quote it goes to the end, so that no place is tried twice.
 _TIMING_ENTRY = lazy_pattern(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^,"])+')
 _TIMING_PARAMETER = lazy_pattern(r'(?:"(?:[^"\\]|\\.?)*(?:"|\Z)|[^;"])+')
+# An amount of so many digits is below MAX_NUMBER.
+_PLAIN_DIGITS = 12
 # Longer than any duration; a longer text would make the pattern try every place of it.
 _DURATION_CHARS = 64
 
 
-@lru_cache(maxsize=1024)
+class _Names(msgspec.Struct, frozen=True):
+    """Which of the headers of an answer say what; found out once, as all answers of an endpoint have the same names."""
+
+    kept: tuple[str, ...]
+    ids: tuple[str, ...]  # the first that is not empty counts
+    durations: tuple[tuple[str, str, int], ...]  # (header, name of the timing, milliseconds of its unit)
+    limits: tuple[tuple[str, str | None, str | None, str | None], ...]  # what is counted, headers of Limit's fields
+    has_combined_limits: bool
+    has_end: bool  # one announces the end of the endpoint or the model
+
+
+@lru_cache(maxsize=_MOST_SETS)
+def _names_of(names: tuple[str, ...]) -> _Names:
+    limits: dict[str, dict[str, str]] = {}
+    for name in names:
+        if (limit := _limit_of(name)) is not None:
+            limits.setdefault(limit[0], {})[limit[1]] = name
+    return _Names(
+        kept=tuple([name for name in names if _is_kept(name)]),
+        ids=tuple([name for name in _REQUEST_IDS if name in names]),
+        durations=tuple([(name, *timing) for name, timing in _DURATIONS.items() if name in names]),
+        limits=tuple(
+            [(what, found.get("limit"), found.get("remaining"), found.get("reset")) for what, found in limits.items()]
+        ),
+        has_combined_limits=any(name in names for name in _COMBINED_LIMITS),
+        has_end="deprecation" in names or "sunset" in names,
+    )
+
+
 def _is_kept(name: str) -> bool:
     of_litellm = name.startswith("x-litellm-") and name.removeprefix("x-litellm-").endswith("-duration-ms")
     return name in _KEPT or name.startswith(_KEPT_STARTS) or of_litellm
 
 
-@lru_cache(maxsize=1024)
 def _limit_of(name: str) -> tuple[str, str] | None:
     """Return (what is counted, "limit" or "remaining" or "reset"); None for another header."""
     if "limit-" not in name:
@@ -100,23 +132,30 @@ def merge_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return found
 
 
-def kept_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Return the headers that a record keeps."""
-    return {name: value for name, value in headers.items() if _is_kept(name)}
-
-
 def header_fields(headers: dict[str, str]) -> dict[str, Any]:
-    """Return the fields of a Reading that are the headers' alone."""
+    """Return the fields of a Reading that are the headers'."""
+    names = _names_of(tuple(headers))
     return {
-        "headers": kept_headers(headers),
-        "rate_limits": rate_limits(headers),
-        "provider_request_id": request_id(headers),
+        "headers": kept_headers(headers, names),
+        "rate_limits": rate_limits(headers, names),
+        "server_timing_ms": server_timing_ms(headers, names),
+        "provider_request_id": request_id(headers, names),
+        "warnings": tuple(deprecation_warnings(headers)) if names.has_end else (),
     }
 
 
-def request_id(headers: dict[str, str]) -> str | None:
+def kept_headers(headers: dict[str, str], names: _Names | None = None) -> dict[str, str]:
+    """Return the headers that a record keeps."""
+    names = names or _names_of(tuple(headers))
+    return {name: headers[name] for name in names.kept}
+
+
+def request_id(headers: dict[str, str], names: _Names | None = None) -> str | None:
     """Return the provider's id of this request."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    for name in (names or _names_of(tuple(headers))).ids:
+        if headers[name]:
+            return headers[name]
+    return None
 
 
 @lru_cache(maxsize=1024)
@@ -173,32 +212,31 @@ def _date(headers: dict[str, str]) -> datetime | None:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def rate_limits(headers: dict[str, str]) -> dict[str, Limit]:
+def rate_limits(headers: dict[str, str], names: _Names | None = None) -> dict[str, Limit]:
     """Return every rate limit in the headers, by what it counts: "requests", "tokens", "input_tokens", ..."""
-    found: dict[str, dict[str, float | None]] = _combined_limits(headers)
-    for name, value in headers.items():
-        if (limit := _limit_of(name)) is not None:
-            what, field = limit
-            found.setdefault(what, {})[field] = _reset_s(value, headers) if field == "reset" else _amount(value)
-    return {
-        what: Limit(
-            limit=_whole(fields.get("limit")),
-            remaining=_whole(fields.get("remaining")),
-            reset_s=fields.get("reset"),
+    names = names or _names_of(tuple(headers))
+    found = _combined_limits(headers) if names.has_combined_limits else {}
+    for what, limit, remaining, reset in names.limits:
+        before = found.get(what, _NO_LIMIT)
+        found[what] = Limit(
+            limit=_amount(headers[limit]) if limit else before.limit,
+            remaining=_amount(headers[remaining]) if remaining else before.remaining,
+            reset_s=_reset_s(headers[reset], headers) if reset else before.reset_s,
         )
-        for what, fields in found.items()
-    }
+    return found
 
 
-def _amount(text: str) -> float | None:
+def _amount(text: str) -> int | None:
     """Return the number that a limit begins with; policies may follow it ("100, 100;w=60")."""
-    return _number(_POLICY.sub("", text).replace(",", "") if "," in text else text)
+    if len(text) <= _PLAIN_DIGITS and text.isdecimal():  # as nearly all are
+        return int(text)
+    return _whole(_number(_POLICY.sub("", text).replace(",", "") if "," in text else text))
 
 
-def _combined_limits(headers: dict[str, str]) -> dict[str, dict[str, float | None]]:
+def _combined_limits(headers: dict[str, str]) -> dict[str, Limit]:
     """Return the limits of one header for all: `RateLimit: "name";r=50;t=30` (IETF draft 08) or `limit=100, ...`."""
     found: dict[str, dict[str, float | None]] = {}
-    for header in ("ratelimit-policy", "ratelimit"):
+    for header in _COMBINED_LIMITS:
         for entry in headers.get(header, "").split(",") if ";" in headers.get(header, "") else ():
             name, *parameters = [part.strip() for part in entry.split(";")]
             fields = found.setdefault(_POLICY_NAMES.get(name.strip('"'), "requests"), {})
@@ -210,7 +248,14 @@ def _combined_limits(headers: dict[str, str]) -> dict[str, dict[str, float | Non
         key, _, value = part.strip().partition("=")
         if key in ("limit", "remaining", "reset"):
             found.setdefault("requests", {})[key] = _number(value)
-    return found
+    return {
+        what: Limit(
+            limit=_whole(fields.get("limit")),
+            remaining=_whole(fields.get("remaining")),
+            reset_s=fields.get("reset"),
+        )
+        for what, fields in found.items()
+    }
 
 
 def _whole(value: float | None) -> int | None:
@@ -271,15 +316,12 @@ def _retry_info_s(body: bytes) -> float | None:
     return None
 
 
-def server_timing_ms(headers: dict[str, str]) -> dict[str, float]:
+def server_timing_ms(headers: dict[str, str], names: _Names | None = None) -> dict[str, float]:
     """Return the server's own timings in the headers, in milliseconds, each under its source's name."""
     found: dict[str, float] = {}
-    for name, label in _MS_HEADERS.items():
-        if name in headers and (value := _number(headers[name])) is not None:
-            found[label] = value
-    for name, label in _S_HEADERS.items():
-        if name in headers and (value := _number(headers[name])) is not None:
-            found[label] = value * 1000
+    for name, label, unit_ms in (names or _names_of(tuple(headers))).durations:
+        if (value := _number(headers[name])) is not None:
+            found[label] = value * unit_ms
     if "server-timing" not in headers:
         return found
     for entry in _TIMING_ENTRY.findall(headers["server-timing"]):

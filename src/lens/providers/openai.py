@@ -22,6 +22,7 @@ from lens.providers.error_shapes import parse_error
 from lens.providers.messages import plain_text, plain_text_with_system
 from lens.providers.outcomes import CONTENT_BITS
 from lens.providers.presets import Preset
+from lens.providers.usual_chats import read_usual_chat
 from lens.providers.usual_chunks import Chunk, read_usual_chunk
 from lens.providers.values import (
     as_count,
@@ -189,8 +190,9 @@ class OpenAI:
         return {"stream_options": options} if options else {}
 
     def decode(self, request: WireRequest, exchange: Exchange) -> Reading:
-        reader = responses.ResponsesReader if request.signals == responses.RULES else ChatReader
-        return reader(exchange).read()
+        if request.signals == responses.RULES:
+            return responses.ResponsesReader(exchange).read()
+        return read_usual_chat(exchange) or ChatReader(exchange).read()
 
 
 class ChatReader(AnswerReader):

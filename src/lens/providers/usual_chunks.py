@@ -23,8 +23,8 @@ class Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     refusal: None = None
     function_call: None = None
     tool_calls: None = None
-    reasoning: None = None
-    reasoning_content: None = None
+    reasoning: Literal[""] | None = None
+    reasoning_content: Literal[""] | None = None
 
 
 class Choice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
