@@ -16,7 +16,7 @@ from lens.analysis.compare import (
 )
 from lens.analysis.difference import Sides, fewest
 from lens.metrics.builder import table_of
-from lens.metrics.intervals import MOST
+from lens.metrics.long_series import MOST
 
 MS = 1_000_000
 

@@ -182,6 +182,28 @@ def test_a_page_that_does_not_fit_into_memory_names_the_file_of_what_was_measure
     assert len(read_run(rescued).records) == 2
 
 
+@pytest.mark.parametrize(
+    ("formats", "named"),
+    [
+        ("csv", "lll-rescued-*.msgpack"),
+        ("csv,jsonl", "run.jsonl"),
+        ("html,json", "run.json"),
+        ("msgpack", "run.msgpack"),
+    ],
+)
+def test_of_several_outputs_the_one_that_commands_read_again_is_named(target, tmp_path, monkeypatch, formats, named):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    words = [*target, "-n", "2", "--ui", "none", "-e", formats, "-o", str(tmp_path / "run.out")]
+    if "," not in formats:
+        words[-1] = str(tmp_path / f"run.{formats}")
+    with command.make_context("benchmark", words) as ctx:
+        result = run_settings(settings_of(ctx))
+    path = result.rescue()
+    assert path is not None
+    assert path.match(named)
+    assert len(read_run(path).records) == 2
+
+
 def test_a_run_that_runs_out_of_memory_names_the_file_of_what_was_measured(run, tmp_path, monkeypatch):
     taken = []
 

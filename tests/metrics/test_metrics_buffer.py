@@ -1,5 +1,8 @@
 """Columns that grow: what is put in comes out, in as little memory as its values need."""
 
+import platform
+import sys
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from lens.metrics.buffer import (
     compact,
     constant,
     narrow_column,
+    return_large_blocks,
 )
 
 NAN = float("nan")
@@ -146,3 +150,7 @@ def test_a_column_of_one_value_takes_no_memory():
     other = np.full(SMALLEST, 3)
     other[-1] = 4
     assert constant(other) is other
+
+
+def test_large_blocks_are_no_part_of_the_heap():
+    assert return_large_blocks() is (sys.platform == "linux" and platform.libc_ver()[0] == "glibc")

@@ -22,13 +22,13 @@ from lens.metrics.definitions import METRICS
 from lens.metrics.intervals import (
     FEWEST_BEYOND_ALIKE,
     FEWEST_COSINES,
-    MOST,
     TIMES_MEMORY,
     correlation,
     correlation_beyond_chance,
     larger_error,
     memory_of,
 )
+from lens.metrics.long_series import MOST
 from lens.metrics.table import Table
 
 # Requests that a mean or a median needs on each side, and a tail beyond it: fewer tell neither noise nor memory.

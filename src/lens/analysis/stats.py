@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lens.metrics.distribution import percentile
 from lens.metrics.intervals import batch_length
+from lens.metrics.long_series import LONG, mean_of, std_dev
 
 Series = NDArray[Any]
 
@@ -113,9 +114,11 @@ def statistic_of(ordered: Series, statistic: str) -> float:
     if statistic == "max":
         return float(ordered[-1])
     if statistic == "std_dev":
+        if len(ordered) > LONG:
+            return std_dev(ordered, mean_of(ordered))
         return float(ordered.std(ddof=1)) if len(ordered) > 1 else nan
     # Rounding may carry the mean of equal values past them.
-    return min(max(float(ordered.mean()), float(ordered[0])), float(ordered[-1]))
+    return min(max(mean_of(ordered), float(ordered[0])), float(ordered[-1]))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

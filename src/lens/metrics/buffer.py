@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lens.arrays.dispatch import np
@@ -19,6 +21,8 @@ SMALLEST = 1 << 14
 # Columns of which fewer than this share of the values are not the usual one are kept as these values alone.
 SPARSE_SHARE = 0.1
 
+# Blocks of this many bytes are no part of the heap of a process that makes a long table; mallopt(3) names the option.
+LARGE_BLOCK, M_MMAP_THRESHOLD = 4 << 20, -3
 MOST_WHOLE = 2**53  # below, a float64 is every whole number
 
 
@@ -249,6 +253,23 @@ def _unusual(column: NDArray[Any], usual: Any) -> NDArray[Any]:
     """Return which values differ from the usual one, as bool."""
     found: NDArray[Any] = ~np.isnan(column) if usual != usual else column != usual
     return found
+
+
+@cache
+def return_large_blocks() -> bool:
+    """Have the allocator return large blocks to the system as soon as they are free; return whether it can be told.
+
+    glibc lets the heap take in blocks of up to 32 MB once one was freed; columns that are gone then count as memory
+    of this process for as long as anything behind them is used.
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    try:
+        return bool(ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK))
+    except (OSError, AttributeError):  # musl does so by itself
+        return False
 
 
 @contextmanager

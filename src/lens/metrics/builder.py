@@ -21,9 +21,9 @@ from lens.arrays.dispatch import arange_like, np
 from lens.errors import ConfigError
 from lens.history.lean import MISSING
 from lens.history.read import RunStream
-from lens.metrics.buffer import Buffer, UsualBuffer, constant, gc_paused
+from lens.metrics.buffer import Buffer, UsualBuffer, constant, gc_paused, return_large_blocks
 from lens.metrics.column_buffers import DiskBuffer, buffer_of, small_column
-from lens.metrics.columns import Codes, Column, Lists, Run
+from lens.metrics.columns import SLICE, Codes, Column, Lists, Run
 from lens.metrics.joins import join_tables
 from lens.metrics.packing import (
     EVENT_COLUMNS,
@@ -130,6 +130,8 @@ class TableBuilder:
         records, self._waiting = self._waiting, []
         events, sizes = event_columns(records, few=self._few)
         begin, self._taken = self._taken, self._taken + len(records)
+        if begin < SLICE <= self._taken:
+            return_large_blocks()
         if events is None:
             lengths = [{len(self._unpacked(getattr(one.events, name))) for name in EVENT_COLUMNS} for one in records]
             whole = [len(one) == 1 for one in lengths]

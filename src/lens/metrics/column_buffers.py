@@ -138,6 +138,9 @@ def _mapped(file: IO[bytes], kind: Any) -> NDArray[Any]:
 def forget(columns: Iterable[NDArray[Any]]) -> None:
     """Give back the memory that holds what was read of columns on disk; it is read again where it is needed."""
     for column in columns:
-        lies_in = getattr(getattr(column, "base", None), "obj", None)
+        base = getattr(column, "base", None)
+        while isinstance(base, np.ndarray):
+            base = base.base
+        lies_in = getattr(base, "obj", None)
         if isinstance(lies_in, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             lies_in.madvise(mmap.MADV_DONTNEED)

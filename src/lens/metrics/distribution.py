@@ -6,7 +6,7 @@ one between two. One that so few values cannot tell is not given; how many it ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
 from itertools import pairwise
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lens.arrays.dispatch import np
+from lens.metrics.long_series import mean_of, std_dev
+from lens.metrics.ordered_values import Ordered, ordered_array, ordered_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 # Of these an interval is told, where it is asked for and there are enough values.
 SURE_OF = (50.0, 90.0, 95.0, 99.0)
-LONG = 1 << 20  # more values than this are handled with care for memory
 HISTOGRAM_BINS = 12  # at most; fewer for few values
 
 
@@ -102,16 +103,33 @@ def distribution(
     own: values are an array that nobody needs any more; it is sorted in place.
     """
     measured = np.asarray(values, dtype=np.float64)
-    n = len(measured)
+    found = ordered_array(measured if own else measured.copy(), by_time=bool(sure_of))
+    return _describe(metric, unit, found, percents, sure_of)
+
+
+def distribution_of_pieces(
+    metric: str,
+    unit: str,
+    pieces: Iterable[NDArray[Any]],
+    percents: Sequence[float] = PERCENTILES,
+    *,
+    sure_of: Sequence[float] = (),
+) -> Distribution | None:
+    """Describe values that come an array at a time, and may be more than memory should hold."""
+    return _describe(metric, unit, ordered_values(pieces, by_time=bool(sure_of)), percents, sure_of)
+
+
+def _describe(
+    metric: str, unit: str, found: Ordered, percents: Sequence[float], sure_of: Sequence[float]
+) -> Distribution | None:
+    ordered, n = found.by_size, len(found.by_size)
     if n == 0:
         return None
-    # In what order they came is kept with fewer digits, where they are many: the width of an interval needs no more.
-    in_time = measured.astype(np.float32 if n > LONG else np.float64) if sure_of else measured
-    ordered = measured if own else measured.copy()
-    ordered.sort()
     can = [p for p in percents if n >= values_needed(p)]
-    found = _intervals(in_time, ordered, [p for p in sure_of if n >= values_needed(p)]) if sure_of else {}
-    mean, least, greatest = float(ordered.mean()), float(ordered[0]), float(ordered[-1])
+    intervals: dict[float | None, Interval | Refusal] = {}
+    if found.by_time is not None:
+        intervals = _intervals(found.by_time, ordered, [p for p in sure_of if n >= values_needed(p)])
+    mean, least, greatest = mean_of(ordered), float(ordered[0]), float(ordered[-1])
     return Distribution(
         metric=metric,
         unit=unit,
@@ -119,13 +137,13 @@ def distribution(
         min=least,
         max=greatest,
         mean=min(max(mean, least), greatest),  # rounding may carry the mean of equal values past them
-        std_dev=_std_dev(ordered, mean) if n > 1 else None,
+        std_dev=std_dev(ordered, mean) if n > 1 else None,
         median=percentile(ordered, 50),
         percentiles={percentile_name(p): percentile(ordered, p) for p in can},
         needs={percentile_name(p): values_needed(p) for p in percents if p not in can},
         histogram=_histogram(ordered),
-        intervals={_name(p): one for p, one in found.items() if not isinstance(one, str)},
-        no_interval={_name(p): str(one) for p, one in found.items() if isinstance(one, str)},
+        intervals={_name(p): one for p, one in intervals.items() if not isinstance(one, str)},
+        no_interval={_name(p): str(one) for p, one in intervals.items() if isinstance(one, str)},
     )
 
 
@@ -139,13 +157,6 @@ def _intervals(
 
 def _name(percent: float | None) -> str:
     return "mean" if percent is None else percentile_name(percent)
-
-
-def _std_dev(values: NDArray[Any], mean: float) -> float:
-    """Return the deviation of a sample, a piece at a time, so that millions of values need no copy."""
-    pieces = (values[at : at + LONG] - mean for at in range(0, len(values), LONG))
-    # Not piece @ piece: BLAS would start threads that wait by spinning.
-    return float((sum([float(np.square(piece).sum()) for piece in pieces]) / (len(values) - 1)) ** 0.5)
 
 
 def _histogram(ordered: NDArray[Any]) -> Histogram | None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from lens.arrays.dispatch import np, numpy_array
+from lens.metrics.long_series import ends_of, log_spread, mean_of, shortened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,8 +45,6 @@ ENOUGH_BEYOND = 75
 # The mean of positive values whose logarithms scatter more than this hangs on a few of them, however many there are:
 # the intervals of a lognormal with 2 held the truth in 63 % (n = 30) to 87 % (n = 1,000).
 WIDEST_LOG_SPREAD = 1.4
-# More values than this are averaged in neighbourhoods first; their means tell the variance as well.
-MOST = 50_000
 # Cosines that are read: at least, at most, and of n values this times n ** (2/3), so that they stay low.
 FEWEST_COSINES = 3
 MOST_COSINES = 64
@@ -94,7 +93,7 @@ def mean_interval_or_reason(values: Series, level: float = 0.95) -> Interval | R
     if few:
         return few
     series = numpy_array(np.asarray(values, dtype=np.float64))
-    return _mean_interval(series, _shortened(series), level)
+    return _mean_interval(series, shortened(series), level)
 
 
 def percentile_interval(values: Series, percent: float, level: float = 0.95) -> Interval | None:
@@ -109,7 +108,7 @@ def percentile_interval_or_reason(values: Series, percent: float, level: float =
     if few:
         return few
     series = numpy_array(np.asarray(values, dtype=np.float64))
-    return _percentile_interval(series, np.sort(series), percent, level, _resemblance(_shortened(series), level))
+    return _percentile_interval(series, np.sort(series), percent, level, _resemblance(shortened(series), level))
 
 
 def intervals_of(
@@ -120,7 +119,7 @@ def intervals_of(
     if few:
         return dict.fromkeys([None, *percents], few)
     series, ordered = numpy_array(series), numpy_array(ordered)
-    short = _shortened(series)
+    short = shortened(series)
     resemblance = _resemblance(short, level)
     found: dict[float | None, Interval | Refusal] = {None: _mean_interval(series, short, level)}
     for percent in percents:
@@ -133,8 +132,8 @@ def _few(n: int) -> Refusal | None:
 
 
 def _mean_interval(series: Series, short: Series, level: float) -> Interval | Refusal:
-    least = float(series.min())
-    if least > 0 and _log_spread(series) > WIDEST_LOG_SPREAD:
+    least, greatest = ends_of(series)
+    if least > 0 and log_spread(series) > WIDEST_LOG_SPREAD:
         return Refusal("the mean hangs on a few very large values; take a percentile")
     if remembered(short) * TIMES_MEMORY > len(short):
         return Refusal(TOO_ALIKE)
@@ -143,24 +142,13 @@ def _mean_interval(series: Series, short: Series, level: float) -> Interval | Re
         return Refusal(FEW_SPELLS)
     if len(short) > MOST_FOR_ONE_VALUE and _carrying(short) < ONE_VALUE:
         return Refusal(HANGS_ON_ONE)
-    centre, half = float(series.mean(dtype="float64")), error.t * error.size
+    centre, half = mean_of(series), error.t * error.size
     skewed = error.skew / 6 * (1 + 2 * error.t**2) * error.size
     low, high = centre - half + min(skewed, 0.0), centre + half + max(skewed, 0.0)
-    if half > 0 and high - low > float(np.ptp(series)):
+    if half > 0 and high - low > float(greatest - least):
         return Refusal(TOO_ALIKE)
     batch = remembered(short) * (len(series) // len(short))
     return Interval(low=max(low, 0.0) if least >= 0 else low, high=high, level=level, batch=batch)
-
-
-def _log_spread(series: Series) -> float:
-    """Return the standard deviation of the logarithms, a piece at a time, so that millions of values need no copy."""
-    n, centre = len(series), float(np.log(series[:MOST]).mean())
-    total = squares = 0.0
-    for at in range(0, n, MOST):
-        off = np.log(series[at : at + MOST]) - centre
-        total += float(off.sum(dtype="float64"))
-        squares += float(np.square(off).sum(dtype="float64"))
-    return sqrt(max(squares / n - (total / n) ** 2, 0.0))
 
 
 def _carrying(series: Series) -> float:
@@ -180,7 +168,7 @@ def _percentile_interval(
     if n < least:
         return Refusal(f"needs {least} values")
     at = float(ordered[max(ceil(share * n), 1) - 1])
-    below = _shortened(series <= at)
+    below = shortened(series, upto=at)
     if resemblance.errors == inf or remembered(below) * TIMES_MEMORY > len(below):
         return Refusal(TOO_ALIKE)
     error = mean_error(below, level)
@@ -193,16 +181,6 @@ def _percentile_interval(
         return Refusal(TOO_ALIKE)
     batch = max(remembered(below) * (n // len(below)), 1)
     return Interval(low=float(ordered[first]), high=float(ordered[last]), level=level, batch=batch)
-
-
-def _shortened(series: Series) -> Series:
-    """Return a long series as the means of as many neighbours each as make it short; the few that are left over go."""
-    each = -(-len(series) // MOST)
-    if each == 1:
-        return series.astype(np.float64, copy=False)
-    whole = len(series) // each
-    means: Series = series[: whole * each].reshape(whole, each).mean(axis=1, dtype="float64")
-    return means
 
 
 class MeanError(NamedTuple):

@@ -55,17 +55,17 @@ def fit_prefill(ttft_ms: Column, uncached: Column, cached: Column, session: Colu
     session: of each request a number of its session, negative where it belongs to none.
     """
     known = ~(np.isnan(ttft_ms) | np.isnan(uncached) | np.isnan(cached))
-    y, columns = ttft_ms[known], (uncached[known], cached[known])
+    some = slice(None) if known.all() else known  # all are not copied
+    y, columns = ttft_ms[some], (uncached[some], cached[some])
     varied = [_spread(column) > LEAST_SPREAD for column in columns]
     if len(y) < LEAST_REQUESTS or not any(varied) or (all(varied) and _alike(*columns)):
         return None
-    scales = [float(np.abs(column).max()) for column, varies in zip(columns, varied, strict=True) if varies]
-    kept = [
-        column / scale
-        for column, scale in zip([c for c, v in zip(columns, varied, strict=True) if v], scales, strict=True)
-    ]
-    x = np.stack([np.ones(len(y)), *kept], axis=1)
-    of = _clusters(session[known] if session is not None else None, len(y))
+    varying = [column for column, varies in zip(columns, varied, strict=True) if varies]
+    scales = [float(np.abs(column).max()) for column in varying]
+    x = np.ones((len(y), 1 + len(varying)))
+    for number, (column, scale) in enumerate(zip(varying, scales, strict=True), 1):
+        x[:, number] = column / scale
+    of = _clusters(session[some] if session is not None else None, len(y))
     found = _jackknife(x, y, of)
     if found is None:
         return None
@@ -113,12 +113,12 @@ def _deviation(residuals: Column) -> float:
 
 def _coefficients(x: Column, y: Column) -> tuple[Column, float]:
     """Return the M-estimate, and from which size on residuals are cut back."""
-    weights = np.ones(len(y))
+    weights, weighted = np.ones(len(y)), np.empty_like(x)
     beta: Column = np.zeros(x.shape[1])
     cut = np.inf
     for _ in range(STEPS):
         before = beta
-        weighted = x * weights[:, None]
+        np.multiply(x, weights[:, None], out=weighted)
         beta = np.linalg.solve(x.T @ weighted, weighted.T @ y)
         sizes = np.abs(y - x @ beta)
         cut = CUT * _deviation(sizes)

@@ -13,6 +13,7 @@ import msgspec
 from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.distribution import Distribution, percentile
+from lens.metrics.ordered_values import ordered_values
 from lens.metrics.table import Table
 from lens.metrics.windows import rates_of, stage_window
 from lens.units import NS_PER_MS
@@ -105,8 +106,7 @@ def _itl(table: Table, known: Distribution | None) -> tuple[float | None, float 
     """Return the p50 and the p95 of the ITL; many values, which are sorted only where they were not."""
     if known is not None and ("p95" in known.percentiles or known.n < LEAST_P95):
         return known.median, known.percentiles.get("p95")
-    gaps = table.values("itl_ms")
-    gaps.sort()
+    gaps = ordered_values(table.pieces("itl_ms")).by_size
     p95 = percentile(gaps, 95) if len(gaps) >= LEAST_P95 else None
     return percentile(gaps, 50) if len(gaps) else None, p95
 

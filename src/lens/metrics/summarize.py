@@ -16,9 +16,9 @@ from lens.arrays.dispatch import np
 from lens.history.read import RunStream
 from lens.metrics.builder import table_of, table_of_stream
 from lens.metrics.cold_start import cold_start
-from lens.metrics.columns import Column
+from lens.metrics.columns import SLICE, Column
 from lens.metrics.definitions import metric_named, request_metrics
-from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution
+from lens.metrics.distribution import PERCENTILES, SURE_OF, Distribution, distribution, distribution_of_pieces
 from lens.metrics.formulas import coalesced_events
 from lens.metrics.goodput import Slo, keep_slos
 from lens.metrics.prefill import LEAST_REQUESTS, PrefillFit, fit_prefill
@@ -78,10 +78,12 @@ def distributions(
     found = {}
     wanted = [*request_metrics()] if metrics is None else [*map(metric_named, metrics)]
     for metric in table.evaluate_ahead(wanted):
-        values = table.values(metric.name)
-        one = distribution(
-            metric.name, metric.unit, values, percents, sure_of=SURE_OF if metric.name in SURE else (), own=True
-        )
+        sure_of = SURE_OF if metric.name in SURE else ()
+        if metric.pooled is not None and len(table) > SLICE:
+            one = distribution_of_pieces(metric.name, metric.unit, table.pieces(metric.name), percents, sure_of=sure_of)
+        else:
+            values = table.values(metric.name)
+            one = distribution(metric.name, metric.unit, values, percents, sure_of=sure_of, own=True)
         if one:
             found[metric.name] = one
     return found

@@ -93,8 +93,15 @@ class Table(Columns):
 
     def _evaluated(self, metrics: Sequence[Metric]) -> list[Column]:
         """Return metrics of each request, evaluated a slice at a time."""
-        parts = [[_per_request(metric, part) for metric in metrics] for part in self.slices()]
-        return [np.concatenate(one) if len(one) != 1 else one[0] for one in zip(*parts, strict=True)]
+        if len(self) <= SLICE:
+            return [_per_request(metric, self) for metric in metrics]
+        found: list[Column] = [np.empty(len(self)) for _ in metrics]
+        at = 0
+        for part in self.slices():
+            for column, metric in zip(found, metrics, strict=True):
+                column[at : at + len(part)] = _per_request(metric, part)
+            at += len(part)
+        return found
 
     def _keep(self, name: str, column: Column) -> None:
         self._kept[name] = column
@@ -135,6 +142,14 @@ class Table(Columns):
             values.append(some)
             self._reserve(values, some)
         return values.array()
+
+    def pieces(self, name: str) -> Iterator[Column]:
+        """Yield the same values a slice of requests at a time, so that they need not lie in memory together."""
+        metric = metric_named(name)
+        if metric.pooled is None:
+            yield self.pooled(name).values
+            return
+        yield from (some for some, _ in self._pooled(metric))
 
     def _reserve(self, made: Buffer, some: Column) -> None:
         """Make room for the values of all slices, as many as there are in this one, which was put in."""

@@ -113,7 +113,7 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
             result = run.result(replace(info, worker_clocks=outcome.clocks), outcome, journal)
             for sink in run.sinks:
                 sink.on_end(result)
-            result.paths = run.outputs.complete
+            result.paths, result.kept = run.outputs.complete, run.outputs.kept
             if run.outputs.trouble is not None:
                 result.trouble = f"{run.outputs.trouble}; {_kept(run.outputs, result, journal)}"
             if run.outputs.trouble is None or run.outputs.kept is not None:

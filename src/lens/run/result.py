@@ -106,6 +106,7 @@ class RunResult(RunView):
         """
         self.unkept = unkept
         self.info, self.outcome, self.spent_nusd, self.paths = info, outcome, spent_nusd, paths
+        self.kept: Path | None = None  # a complete file of these that holds every record
         self.trouble: str | None = None  # an output could not be written, or a push failed
         self._journal, self._load, self._judging = journal, load, judging
         self._notes, self._count_tokens = notes, count_tokens
@@ -209,8 +210,11 @@ class RunResult(RunView):
         return None if self.interrupted else self.outcome.stopped_by
 
     def rescue(self) -> Path | None:
-        """Return a file that holds what was measured, made if there is none: for who cannot show it."""
-        return self.paths[0] if self.paths else self._journal.rescue()
+        """Return a file that holds what was measured, made if there is none: for who cannot show it.
+
+        One that commands read again where there is one; else another output, which holds figures alone.
+        """
+        return self.kept or self._journal.rescue() or next(iter(self.paths), None)
 
     @property
     def exit_code(self) -> int:

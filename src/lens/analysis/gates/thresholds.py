@@ -12,12 +12,13 @@ from math import isnan
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from lens.analysis.stats import statistic_of
+from lens.arrays.dispatch import numpy_array
 from lens.errors import ConfigError, did_you_mean
 from lens.metrics.definitions import METRICS, Metric, metric_named
 from lens.metrics.distribution import values_needed
+from lens.metrics.ordered_values import ordered_values
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.units import parse_duration_ns
@@ -187,7 +188,7 @@ def evaluate_thresholds(thresholds: Iterable[Threshold], table: Table, summary: 
             verdicts.append(_verdict(threshold, metric.of_run(summary), summary.requests))
             continue
         if metric.name not in columns:
-            columns[metric.name] = np.sort(measured.pooled(metric.name).values)
+            columns[metric.name] = numpy_array(ordered_values(measured.pieces(metric.name)).by_size)
         verdicts.append(_of_values(threshold, columns[metric.name]))
     return tuple(verdicts)
 

@@ -91,7 +91,10 @@ class Series:
             parts.append(part.values(name)[::step].copy())
             while sum(map(len, parts)) > MOST_VALUES:
                 parts, step = [values[::2].copy() for values in parts], step * 2
-        return np.sort(np.concatenate(parts)) if parts else np.zeros(0)
+        found = np.concatenate(parts) if parts else np.zeros(0)
+        parts.clear()
+        found.sort()
+        return found
 
 
 def _phase_rows(totals: PhaseTotals, names: Sequence[str]) -> list[dict[str, Any]]:
