@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy
 import pytest
 
@@ -41,3 +44,17 @@ def test_an_array_like_another_is_of_its_kind():
 def test_what_numpy_lacks_is_said_to_be_lacking():
     with pytest.raises(AttributeError, match="no_such_function"):
         np.no_such_function  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "values", [[3.0, 1.0, 2.0], [4, 1, 3, 2], [1.0, float("nan"), 2.0], [float("inf"), 1.0, 2.0], [0.1, 0.2], [7]]
+)
+def test_a_median_is_that_of_numpy(values):
+    array = numpy.array(values)
+    assert numpy.array_equal(np.median(array), numpy.median(array), equal_nan=True)
+    assert numpy.array_equal(np.median(array.reshape(1, -1), axis=1), numpy.median([values], axis=1), equal_nan=True)
+
+
+def test_a_median_loads_no_more_of_numpy():
+    code = "import sys, numpy; from lens.arrays.dispatch import np; np.median(numpy.ones(3))"
+    subprocess.run([sys.executable, "-c", f"{code}; sys.exit('numpy.ma' in sys.modules)"], check=True)

@@ -64,10 +64,26 @@ def _of_numpy(path: str) -> Any:
 
     for name in _TYPES:
         setattr(np, name, getattr(numpy, name))
+    if path == "median":
+        return _median
     found: Any = numpy
     for name in path.split("."):
         found = getattr(found, name)
     return found
+
+
+def _median(a: Any, axis: int | None = None) -> Any:
+    """Return what numpy.median does, which loads numpy.ma for a last look at the result: 20 ms of a run's end."""
+    import numpy
+
+    values = np.asarray(a) if axis is not None else np.asarray(a).reshape(-1)
+    along, n = axis or 0, values.shape[axis or 0]
+    if not n:
+        return numpy.median(values, axis=along)
+    ordered = np.sort(values, axis=along)  # NaN comes last
+    middle = (ordered.take((n - 1) // 2, along) + ordered.take(n // 2, along)) / 2
+    last = ordered.take(n - 1, along)
+    return np.where(last == last, middle, nan)[()]
 
 
 if TYPE_CHECKING:

@@ -367,7 +367,7 @@ class Columns:
             FileError: the file cannot be read any more.
         """
         number, row = self.column("run"), self.column("row")
-        fetched = {run: self.runs[run].fetch(row[number == run].tolist()) for run in np.unique(number).tolist()}
+        fetched = [run.fetch(row[number == place].tolist()) for place, run in enumerate(self.runs)]
         for run, warmup in zip(number.tolist(), self.warmup.tolist(), strict=True):
             record = next(fetched[run])
             yield record if record.warmup == warmup else msgspec.structs.replace(record, warmup=warmup)
