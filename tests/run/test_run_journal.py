@@ -3,17 +3,21 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
+import numpy
 import pytest
 from handmade import INFO, failed_record, full_record, record
 from waiting import HANG_S
 
 from lens.errors import FileError
 from lens.history.read import read_run
-from lens.history.write import JOURNAL
-from lens.run.journal import Journal, rescue
+from lens.history.write import JOURNAL, RunProgress
+from lens.metrics.columns import Codes
+from lens.pricing import PriceBook
+from lens.run.journal import GATHER_S, Journal, rescue
 
 RECORDS = [full_record(), failed_record("the peer closed the connection"), record((1, 2, 3), index=2)]
 
@@ -45,6 +49,34 @@ def test_records_are_fetched_in_any_order(sizes):
     order = [*range(len(places)), *reversed(range(len(places))), 0]
     fetched = journal.fetch([~0, *[places[i] for i in order], ~0])
     assert list(fetched) == [RECORDS[1], *[records[i] for i in order], RECORDS[1]]
+
+
+@pytest.mark.parametrize("short_bytes", [0, 10_000, 1 << 20], ids=["long", "too long in the end", "short"])
+def test_records_of_a_short_run_are_those_on_disk(monkeypatch, short_bytes):
+    monkeypatch.setattr("lens.run.journal.SHORT_BYTES", short_bytes)
+    journal = Journal()
+    wanted = [msgspec.structs.replace(full_record(), index=index) for index in range(40)]
+    for number, item in enumerate((INFO, RunProgress(elapsed_ns=1, begun=1, done=0), *wanted)):
+        journal.add(item)
+        if number % 10 == 0:
+            time.sleep(2 * GATHER_S)  # written in several pieces
+    journal.finish()
+    assert bool(journal._in_memory) == (short_bytes == 1 << 20)
+    table = journal.table(INFO, PriceBook())
+    whole = list(table.records())
+    assert whole == wanted
+    records = table.take(slice(5, 40)).records()
+    assert next(records) == wanted[5]
+    journal.close(complete=True)
+    assert list(records) == wanted[6:], "from disk from then on"
+    assert not journal._in_memory
+    assert list(table.records()) == wanted
+    other = journal.table(INFO, PriceBook())
+    for name, kind in table.kinds().items():
+        if kind is not Codes:
+            assert numpy.array_equal(
+                table.column(name), other.column(name), equal_nan=table.column(name).dtype.kind == "f"
+            )
 
 
 def test_it_goes_when_the_outputs_are_complete(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from operator import attrgetter
@@ -117,11 +117,19 @@ def transposed(rows: Sequence[Sequence[Any]], absent: float, *, few: bool, holes
     if few:
         of, columns = type(absent), zip(*rows, strict=True)
         return [ListArray([absent if one is None else of(one) for one in column]) for column in columns]
-    values: Iterable[Any] = chain.from_iterable(rows)
-    if holes:
-        values = (absent if one is None else one for one in values)
     kind = np.float64 if isinstance(absent, float) else np.int64
-    return np.fromiter(values, kind, len(rows) * len(rows[0])).reshape(len(rows), -1).T
+    if holes:
+        return [_filled(column, absent, kind) for column in zip(*rows, strict=True)]
+    return np.fromiter(chain.from_iterable(rows), kind, len(rows) * len(rows[0])).reshape(len(rows), -1).T
+
+
+def _filled(column: Sequence[Any], absent: float, kind: Any) -> Column:
+    """Return numbers as an array of this kind, `absent` for None; most columns have none, or nothing else."""
+    holes = column.count(None)
+    if holes == len(column):
+        same: Column = np.full(holes, absent, dtype=kind)
+        return same
+    return np.array([absent if one is None else one for one in column] if holes else column, dtype=kind)
 
 
 def unpacked(column: Any) -> Column:

@@ -1,6 +1,7 @@
 """The spool of a run: each record goes to disk when it ends, so that memory stays free and a kill loses nothing.
 
-A thread of its own writes, so that the measuring loop never waits for a disk. Beside the outputs of a run the spool is
+A thread of its own writes, so that the measuring loop never waits for a disk. The records of a short run stay in memory
+too, where reading them again would take longer than all else at its end. Beside the outputs of a run the spool is
 a MessagePack run file, the journal; it is removed when they are complete. After a kill it is there to be read:
 `lll report NAME.journal.msgpack`. A run without outputs spools to a temporary file without a name.
 """
@@ -30,6 +31,10 @@ from lens.pricing import PriceBook
 # What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
 GATHER_S = 0.01
 MOST_TOGETHER = 256
+# Bytes on disk of a run that is short; in memory its records take three times as much.
+SHORT_BYTES = 16 << 20
+# Of a longer one they are freed, so many with each that is written: to free all at once takes the GIL for long.
+FREED_EACH = 4
 RESCUED = "lll-rescued-"  # before the names of files in the folder for temporary files
 # Records that are fetched with one read, where they lie within so many bytes; and bytes that the last of them may have.
 FETCHED_TOGETHER, FETCHED_BYTES, LAST_BYTES = 128, 1 << 20, 1 << 14
@@ -51,6 +56,9 @@ class Journal:
         self._queue: SimpleQueue[RunInfo | Record | RunProgress | None] = SimpleQueue()
         self._ending = Event()
         self._kept: list[Record] = []
+        self._in_memory: dict[int, Record] = {}  # of a short run each record on disk, by its place
+        self._leaving: list[Record] = []  # in memory until they are freed
+        self._is_short = True
         self._records_at = self._whole = 0  # where the first record begins, and the last whole message ends
         self._file, self.path = _open(beside)
         weakref.finalize(self, os.close, self._file)  # tables read records here again as long as there is one
@@ -80,6 +88,7 @@ class Journal:
     def close(self, *, complete: bool) -> None:
         """Finish, and remove the file if it is `complete`: the outputs hold it all. Records can still be read."""
         self.finish()
+        self._in_memory = {}
         if complete and self.path is not None and is_open_file(self._file, self.path):
             self.path.unlink(missing_ok=True)
 
@@ -88,7 +97,9 @@ class Journal:
         builder = TableBuilder(on_disk=True)
         decode = packed_decoder()
         with gc_paused():
-            for place, packed in self._messages():
+            for place, record in self._in_memory.items():
+                builder.add(record, place)
+            for place, packed in () if self._in_memory else self._messages():
                 builder.add(decode(packed), place)
             for number, record in enumerate(self._kept):
                 builder.add(record, ~number)
@@ -97,6 +108,8 @@ class Journal:
     def fetch(self, places: Iterable[int]) -> Iterator[Record]:
         """Yield the records at places that a table of this journal knows."""
         remaining = iter(places)
+        while self._in_memory and (place := next(remaining, None)) is not None:
+            yield self._in_memory[place] if place >= 0 else self._kept[~place]
         while some := list(islice(remaining, FETCHED_TOGETHER)):
             block, begins = self._block_of(some)
             for place in some:
@@ -132,7 +145,7 @@ class Journal:
         other = Journal()
         for record in self.records():
             other.add(change(record))
-        other.finish()
+        other.close(complete=True)
         return other
 
     def rescue(self) -> Path | None:
@@ -183,12 +196,27 @@ class Journal:
 
     def _write_together(self, items: list[RunInfo | Record | RunProgress]) -> None:
         """Write items at once, and forget them; records that do not get to disk are kept."""
-        encoded = [_encoded(item) for item in items]
+        encoded, place = [_encoded(item) for item in items], self._whole
         written = self._write_pieces(encoded)
         for item, data, done in zip(items, encoded, written, strict=True):
-            if isinstance(item, Record) and not (done and data):
-                self._kept.append(item)
+            if isinstance(item, Record):
+                if not (done and data):
+                    self._kept.append(item)
+                elif self._is_short:
+                    self._hold(item, place)
+            place += len(data) * done
         items.clear()
+        del self._leaving[-FREED_EACH * len(written) :]
+
+    def _hold(self, record: Record, place: int) -> None:
+        """Hold a record in memory too; where there is none, or the run is no longer short, let go of all."""
+        try:
+            self._in_memory[place] = record
+            self._is_short = self._whole <= SHORT_BYTES
+        except MemoryError:
+            self._is_short = False
+        if not self._is_short:
+            self._leaving, self._in_memory = list(self._in_memory.values()), {}
 
     def _write_pieces(self, pieces: list[bytes]) -> list[bool]:
         """Return of each piece whether it is in the file."""
