@@ -14,6 +14,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*
 # One more than processors, for tests also wait.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 # What runs on the special builds of the core: the tests that drive it directly.
+SPECIAL := sanitize coverage threads
 CORE_TESTS := $(wildcard tests/core tests/transport)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
 
@@ -55,29 +56,41 @@ help:
 demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
-# What needs one processor runs two at a time, the longest first. The summary of the tests of the wheel closes the output.
-test: .venv-test/installed
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target sanitize coverage types threads lint build/counted/installed
-	@$(MAKE) --no-print-directory unit
+# The core is built, four times, while all else is fetched. Then what needs one processor runs beside the tests of the wheel,
+# whose summary closes the output.
+test: .venv-test/tools
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target .venv-test/packages build/release/wheel $(SPECIAL:%=build/%/installed)
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target unit lint types $(SPECIAL)
 	@$(MAKE) --no-print-directory report
 	@tail -n 1 build/unit.log
 
 .venv/bin/python .venv-test/bin/python:
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; name one: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+	@# An old one needs three times as long to choose among all versions.
+	$(@D)/pip install $(PIP) --no-compile --upgrade pip
 
 .venv/installed: $(SOURCES) | .venv/bin/python
 	.venv/bin/pip install $(PIP) '.[simulator]'
 	@touch $@
 
-build/release/wheel: $(SOURCES) | $(BIN)/python
+# What builds the core.
+.venv-test/tools: pyproject.toml tools/requirements.py | $(BIN)/python
+	$(BIN)/python tools/requirements.py build | $(BIN)/pip install $(PIP) --no-compile -r /dev/stdin cmake ninja
+	@touch $@
+
+# All else that is imported in the tests.
+.venv-test/packages: pyproject.toml tools/requirements.py | .venv-test/tools
+	$(BIN)/python tools/requirements.py test sdks | $(BIN)/pip install $(PIP) --no-compile -r /dev/stdin
+	@touch $@
+
+build/release/wheel: $(SOURCES) | .venv-test/tools
 	@rm -rf build/release
-	$(BIN)/pip wheel $(PIP) --no-deps -w build/release .
+	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation -w build/release .
 	@ls build/release/*.whl > $@
 
-.venv-test/installed: build/release/wheel
-	$(BIN)/pip install $(PIP) --no-compile --upgrade "$$(cat $<)[test,sdks]"
-	$(BIN)/pip install $(PIP) --force-reinstall --no-deps "$$(cat $<)"
+.venv-test/installed: build/release/wheel .venv-test/packages
+	$(BIN)/pip install $(PIP) --no-compile --force-reinstall --no-deps "$$(cat $<)"
 	@touch $@
 
 lint: .venv-test/installed
@@ -93,13 +106,12 @@ types: .venv-test/installed
 	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error tests/typed_api.py
 
 # A special build of the core, in a folder that comes before the installed one on the path.
-build/%/installed: .venv-test/installed
-	@rm -rf build/$*/wheel build/$*/site
-	$(BIN)/pip wheel $(PIP) --no-deps --no-build-isolation -w build/$*/wheel -Cbuild-dir=build/$*/cmake $(DEFINE_$*) .
-	$(BIN)/pip install $(PIP) --no-deps --no-compile --target build/$*/site build/$*/wheel/*.whl
+build/%/installed: $(SOURCES) | .venv-test/tools
+	@rm -rf build/$*/site
+	$(BIN)/pip install $(PIP) --no-deps --no-build-isolation --no-compile --target build/$*/site -Cbuild-dir=build/$*/cmake $(DEFINE_$*) .
 	@touch $@
 
-sanitize threads coverage: %: build/%/installed
+$(SPECIAL): %: build/%/installed .venv-test/installed
 	@find build/$* -name '*.gcda' -delete
 	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PLUGINS) $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 
@@ -108,9 +120,15 @@ build/counted/installed: .venv-test/installed tools/count_lines.py tools/counter
 	$(BIN)/python -I tools/count_lines.py build/counted
 	@touch $@
 
-unit: build/counted/installed
+# Each worker would rewrite the asserts of all test files; once is enough.
+build/rewritten: | build/counted/installed
+	@PYTHONPATH=$(CURDIR)/build/counted/site $(BIN)/python -m pytest $(PLUGINS) --collect-only -qq >/dev/null || true
+	@touch $@
+
+# With a + the output comes as it is made, also beside other targets.
+unit: build/counted/installed build/rewritten
 	@rm -f build/counted/ran/*
-	PYTHONPATH=$(CURDIR)/build/counted/site LENS_TEST_BUILD=release $(BIN)/python -m pytest $(PLUGINS) -p xdist.plugin \
+	+PYTHONPATH=$(CURDIR)/build/counted/site LENS_TEST_BUILD=release $(BIN)/python -m pytest $(PLUGINS) -p xdist.plugin \
 		-n $(WORKERS) --dist loadfile --no-loadscope-reorder 2>&1 | tee build/unit.log
 
 report:

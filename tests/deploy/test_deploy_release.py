@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from needs import need_module, need_program
+from needs import need_program
 from waiting import HANG_S
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,6 @@ def clocks(tmp_path_factory) -> list[Path]:
     if sys.platform != "linux":
         pytest.skip("the flags of the linker are those of Linux")
     need_program(("cc", "gcc"), "apt-get install gcc")
-    cython_cmake = need_module("cython_cmake", "pip install cython-cmake")
     beside = Path(sys.executable).parent
     cmake, ninja = (need_program(name, f"pip install {name}", beside) for name in ("cmake", "ninja"))
     environ = {**os.environ, "PATH": f"{beside}{os.pathsep}{os.environ['PATH']}"}
@@ -88,8 +87,7 @@ def clocks(tmp_path_factory) -> list[Path]:
         (folder / "src/lens/__init__.py").touch()
         shutil.copy(ROOT / "CMakeLists.txt", folder)
         how = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}", "-DCMAKE_BUILD_TYPE=Release",
-               f"-DPython_EXECUTABLE={sys.executable}",
-               f"-DCMAKE_MODULE_PATH={Path(cython_cmake.__file__).parent / 'cmake'}"]  # fmt: skip
+               f"-DPython_EXECUTABLE={sys.executable}"]  # fmt: skip
         for words in ([cmake, "-S", ".", "-B", "out", *how], [ninja, "-C", "out", "clock"]):
             done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, cwd=folder, env=environ)
             assert done.returncode == 0, done.stdout + done.stderr
