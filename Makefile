@@ -14,7 +14,6 @@ SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*
 # One more than processors, for tests also wait.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 # What runs on the special builds of the core: the tests that drive it directly.
-SPECIAL := sanitize coverage threads
 CORE_TESTS := $(wildcard tests/core tests/transport)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
 
@@ -59,8 +58,8 @@ demo: .venv/installed
 # The core is built, four times, while all else is fetched. Then what needs one processor runs beside the tests of the wheel,
 # whose summary closes the output.
 test: .venv-test/tools
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target .venv-test/packages build/release/wheel $(SPECIAL:%=build/%/installed)
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target unit lint types $(SPECIAL)
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target .venv-test/packages build/release/wheel build/{sanitize,coverage,threads}/installed
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target unit lint types sanitize coverage threads
 	@$(MAKE) --no-print-directory report
 	@tail -n 1 build/unit.log
 
@@ -111,7 +110,7 @@ build/%/installed: $(SOURCES) | .venv-test/tools
 	$(BIN)/pip install $(PIP) --no-deps --no-build-isolation --no-compile --target build/$*/site -Cbuild-dir=build/$*/cmake $(DEFINE_$*) .
 	@touch $@
 
-$(SPECIAL): %: build/%/installed .venv-test/installed
+sanitize coverage threads: %: build/%/installed .venv-test/installed
 	@find build/$* -name '*.gcda' -delete
 	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PLUGINS) $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 
