@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import codecs
 import errno
+import os
 import re
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -33,6 +35,8 @@ _LONG_KEY = lazy_pattern(rf"(?<![\w-])[\w-]++(?:[ \t]*+\.[ \t]*+[\w-]++){{{MAX_D
 
 # Of a file of settings, keys or prices.
 MOST_BYTES = 64 << 20
+# Of a file of prompts, sessions or times, which is read as a whole.
+MOST_DATA_BYTES = 1 << 30
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -50,10 +54,38 @@ def read_small(path: Path) -> bytes:
         OSError: it cannot be read, or holds more than MOST_BYTES.
     """
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it holds more than {MOST_BYTES >> 20} MB; is it the right file?")
+        return read_upto(file, MOST_BYTES)
+
+
+def read_data(path: Path) -> bytes:
+    """Return the content of a file of prompts, sessions or a trace.
+
+    Raises:
+        OSError: it cannot be read, or holds more than MOST_DATA_BYTES; what is no file, more than MOST_BYTES.
+    """
+    with path.open("rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            return read_upto(file, MOST_BYTES, "; it is a pipe or a device: write what it brings to a file first")
+        if state.st_size > MOST_DATA_BYTES:
+            raise _too_large(MOST_DATA_BYTES)
+        return read_upto(file, MOST_DATA_BYTES)
+
+
+def read_upto(file: BinaryIO, most: int = MOST_BYTES, hint: str = "; is it the right file?") -> bytes:
+    """Return what is left of an open file.
+
+    Raises:
+        OSError: it cannot be read, or holds more than `most` bytes.
+    """
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise _too_large(most, hint)
     return data
+
+
+def _too_large(most: int, hint: str = "; is it the right file?") -> OSError:
+    return OSError(errno.EFBIG, f"it holds more than {most >> 20} MB{hint}")
 
 
 def decode_text(data: bytes) -> str:

@@ -109,4 +109,21 @@ ROWS = [
         "exit code 2; the message says which file holds what was measured",
         "tests/cli/test_cli_running.py::test_a_run_that_runs_out_of_memory_names_the_file_of_what_was_measured",
     ),
+    (
+        "a file that never ends (a device, a pipe that is fed for ever), wherever a file is named",
+        "exit code 2 and why: settings, keys, prices and certificates hold at most 64 MB, prompts, sessions and traces "
+        "1 GB, what comes through a pipe 64 MB; a run is a file",
+        "tests/cli/test_cli_endless_files.py::test_a_file_that_never_ends_is_refused",
+    ),
+    (
+        "a record without end in a run file, or much that is no record",
+        "what stands before it is kept, with a warning: a line or a message holds at most 512 MB; the file has any "
+        "size, a JSON document 4 GB",
+        "tests/test_history_framing.py::test_records_before_what_is_no_record_are_kept",
+    ),
+    (
+        "a link in place of the state that `lll ui` keeps in its folder",
+        "neither read nor written through; the state is kept until the end only",
+        "tests/ui/test_ui_folder.py::test_a_link_in_place_of_the_state_is_neither_read_nor_written_through",
+    ),
 ]

@@ -149,3 +149,8 @@ def test_what_the_chain_finds_signs_requests(chain):
     chain.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     found = find_credentials(NOWHERE, whole_chain=True)
     assert (found.current().access_key, found.region) == ("AKC", "eu-west-1")
+
+
+def test_a_profile_file_that_never_ends_is_refused():
+    with pytest.raises(ConfigError, match="cannot read /dev/zero: it holds more than 64 MB"):
+        find_credentials({**NOWHERE, "AWS_SHARED_CREDENTIALS_FILE": "/dev/zero"}, whole_chain=False)

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from handmade import INFO, failed_record, full_record, record
 
-from lens.history.read import read_run, split_pieces
+from lens.history.framing import split_pieces
+from lens.history.read import read_run
 from lens.history.write import MAGIC, RunProgress
 from lens.orchestrator.run_state import RunState
 from lens.orchestrator.schedule import Stage

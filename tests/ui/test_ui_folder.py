@@ -106,6 +106,18 @@ def test_a_folder_that_cannot_be_written_to_is_reported(root):
     assert "kept until the end only" in folder.trouble
 
 
+@pytest.mark.parametrize("target", ["precious", "/dev/zero", "absent"])
+def test_a_link_in_place_of_the_state_is_neither_read_nor_written_through(root, tmp_path_factory, target):
+    precious = tmp_path_factory.mktemp("home") / "precious"
+    precious.write_text("mine")
+    (root / UI_STATE).symlink_to(precious if target == "precious" else target)
+    folder = Folder(root)
+    folder.star("one.jsonl")
+    assert "is a link or no file, and is left alone" in folder.trouble
+    assert precious.read_text() == "mine"
+    assert (root / UI_STATE).is_symlink()
+
+
 @pytest.mark.parametrize(
     "name", ["../one.jsonl", "/etc/passwd", "notes.json", "absent.jsonl", "broken.jsonl", "a\0b.jsonl", UI_STATE]
 )

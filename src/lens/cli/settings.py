@@ -28,7 +28,7 @@ from lens.config.load import VARIABLES, config_file, make_config
 from lens.config.settings import RunConfig
 from lens.errors import ConfigError, FileError
 from lens.orchestrator.variants import with_ways
-from lens.parsing import decode_text
+from lens.parsing import decode_text, read_upto
 from lens.pricing import PriceBook, parse_price, standard_book
 from lens.secrets import remember_secret
 
@@ -240,9 +240,10 @@ def _prompt(text: str) -> str:
     if text != "-":
         return text
     try:
-        found = decode_text(sys.stdin.buffer.read())
+        found = decode_text(read_upto(sys.stdin.buffer))
     except (OSError, ValueError) as error:
-        raise FileError(f"--prompt -: cannot read standard input: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise FileError(f"--prompt -: cannot read standard input: {why}") from error
     if not found.strip():
         raise ConfigError("--prompt -: standard input was empty; pipe a text in")
     return found.removesuffix("\n")

@@ -9,7 +9,6 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -17,19 +16,30 @@ import msgspec
 
 from lens.columns import UNREADABLE, decode_hook
 from lens.errors import FileError
+from lens.history.framing import (
+    BLOCK_BYTES,
+    LENGTH_BYTES,
+    MOST_RECORD,
+    check_regular,
+    length_at,
+    possible_length,
+    split_lines,
+    split_pieces,
+)
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
-from lens.history.write import MAGIC, NOTE, own_file
+from lens.history.write import MAGIC, own_file
 from lens.model import SCHEMA, Record, RunInfo
 from lens.patterns import lazy_pattern
 
-# Read at a time from a MessagePack file.
-BLOCK_BYTES = 1 << 20
 PARQUET = b"PAR1"
 MOST_HEADER = 1 << 20  # bytes of a header
 MOST_DOCUMENT = 64 << 20  # bytes of a JSON document whose header is looked for
 _DOCUMENT = lazy_pattern(rb'\{\s*"run"\s*:')  # how a JSON export begins
-_LENGTH = struct.Struct("<I")  # before each message
-LENGTH_BYTES, length_at = _LENGTH.size, _LENGTH.unpack_from
+# Bytes of a JSON document, which is read as a whole; the other layouts have any size.
+MOST_WHOLE = 4 << 30
+# Lines or messages that cannot be read before the first that can: what begins with more is no run.
+MOST_UNREADABLE = 10_000
+MOST_WARNINGS = 100  # of what cannot be read
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +134,9 @@ class RunStream:
         self.warnings: list[str] = []
         self._read = 0  # bytes
         self._number = 0  # of the line or message that was read last
+        self._unreadable_count = 0
         self._document: list[msgspec.Raw] | None = None  # of a JSON document: its requests
+        check_regular(path)
         try:
             self._file: BinaryIO = path.open("rb")
             head = self._file.read(len(MAGIC))
@@ -133,9 +145,6 @@ class RunStream:
             if path.is_dir():
                 raise FileError(f"{path} is a folder; name a run file in it") from None
             raise FileError(f"cannot read {path}: {error.strerror}") from error
-        if not self._file.seekable():
-            self.close()
-            raise FileError(f"{path} is a pipe, and a run is read more than once: write it to a file first")
         if head.startswith(PARQUET):
             self.close()
             raise FileError(
@@ -155,6 +164,9 @@ class RunStream:
         for place, piece in self._pieces:
             if self._decoded(self._layout.record, piece) is not None:
                 self._ahead.append((place, bytes(piece)))
+                break
+            if self._unreadable_count > MOST_UNREADABLE:
+                self._pieces = iter(())
                 break
         if self.info is None and not self._ahead:
             self.close()
@@ -219,6 +231,8 @@ class RunStream:
                         yield place, item
         except OSError as error:
             raise FileError(f"cannot read {self.path}: {error.strerror}") from error
+        if (more := self._unreadable_count - MOST_WARNINGS) > 0:
+            self.warnings.append(f"{more:,} more {'messages' if self._packed else 'lines'} cannot be read")
         self.close()
 
     def _decoded(self, decode: Callable[[Any], Any], piece: bytes | memoryview) -> Any:
@@ -237,7 +251,9 @@ class RunStream:
             else:
                 self._header(info)
                 return None
-        self.warnings.append(self._unreadable(piece, why))
+        self._unreadable_count += 1
+        if self._unreadable_count <= MOST_WARNINGS:
+            self.warnings.append(self._unreadable(piece, why))
         return None
 
     def _unreadable(self, piece: bytes | memoryview, why: Exception | None) -> str:
@@ -257,23 +273,38 @@ class RunStream:
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines of JSON Lines, or the requests of one JSON document that may span lines."""
-        first = self._file.readline()
-        if not self._is_item(first) or not (second := self._file.readline()):
-            data = first + self._file.read()
+        lines: Iterable[bytes] = split_lines(self._file)
+        if self._may_be_document():
+            self._file.seek(0)
+            data = self._file.read()
             document = self._whole_document(data)
             if document is not None:
                 for self._number, request in enumerate(document):
                     yield self._number, bytes(request)
                 return
-            lines: Iterable[bytes] = data.splitlines(keepends=True)
-        else:
-            lines = chain((first, second), self._file)
+            if b"\n" not in data:
+                lines = data.splitlines(keepends=True)
+        self._file.seek(0)
         place = 0
         for self._number, line in enumerate(lines, 1):
             if line.strip():
                 yield place, line
             place += len(line)
             self._read = place
+        if place < self._size and self._file.tell() > place:
+            self._warn_of_length("line")
+
+    def _may_be_document(self) -> bool:
+        """Return whether the file may be one JSON document: its first line is no item, or its only one."""
+        lines = (line for line in split_lines(self._file) if line.strip())
+        first = next(lines, b"")
+        if not first.lstrip().startswith(b"{"):
+            return False
+        return self._size <= MOST_WHOLE and (not self._is_item(first) or next(lines, None) is None)
+
+    def _warn_of_length(self, kind: str) -> None:
+        most = f"{MOST_RECORD >> 20} MB"
+        self.warnings.append(f"{kind} {self._number + 1} is longer than {most}; it and the rest were left out")
 
     def _is_item(self, line: bytes) -> bool:
         for decode in (self._layout.record, self._layout.info):
@@ -311,7 +342,13 @@ class RunStream:
                 self._number += 1
                 yield place, piece
             self._read = place + LENGTH_BYTES + len(piece)
-        if self._file.tell() > self._read:
+        if self._file.tell() <= self._read:
+            return
+        self._file.seek(self._read)
+        length = self._file.read(LENGTH_BYTES)
+        if len(length) == LENGTH_BYTES and length_at(length)[0] and not possible_length(length_at(length)[0]):
+            self._warn_of_length("message")
+        else:
             self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
 
 
@@ -348,32 +385,6 @@ def _run_of_document(data: bytes) -> bytes:
         return bytes(msgspec.json.decode(data, type=_HeaderOfDocument).run)
     except UNREADABLE:
         return b""
-
-
-def split_messages(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, memoryview]]:
-    """Yield the place of each message and what stands behind its length; notes are passed over."""
-    for place, piece, is_note in split_pieces(blocks, begins):
-        if not is_note:
-            yield place, piece
-
-
-def split_pieces(blocks: Iterable[bytes], begins: int) -> Iterator[tuple[int, memoryview, bool]]:
-    """Yield the place of each message or note, its content, and which it is, however the bytes are cut into blocks.
-
-    begins: the place of the first byte. What is left at the end is no whole message and is left out.
-    """
-    rest = b""
-    for block in blocks:
-        data = rest + block
-        at, end, view = 0, len(data), memoryview(data)
-        while at + LENGTH_BYTES <= end:
-            size = length_at(data, at)[0]
-            upto = at + LENGTH_BYTES + (size & ~NOTE)
-            if upto > end:
-                break
-            yield begins + at, view[at + LENGTH_BYTES : upto], bool(size & NOTE)
-            at = upto
-        rest, begins = data[at:], begins + at
 
 
 def read_run(path: Path) -> Run:

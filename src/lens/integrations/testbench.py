@@ -26,6 +26,7 @@ from lens.metrics.definitions import METRICS
 from lens.metrics.rows import error_texts, timestamps, values_of
 from lens.metrics.table import Table
 from lens.model import Record, RunInfo
+from lens.parsing import read_small
 from lens.profiler import Profiler
 from lens.results.request_metrics import RequestMetrics
 
@@ -121,7 +122,7 @@ class TestBenchReport(msgspec.Struct, frozen=True, kw_only=True):
             FileError: it cannot be read, or is no report.
         """
         try:
-            return _decoded(Path(path).read_bytes())
+            return _decoded(read_small(Path(path)))
         except OSError as error:
             raise FileError(f"test bench report {path}: cannot read: {error.strerror}") from None
         except UNREADABLE as error:

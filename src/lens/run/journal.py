@@ -18,8 +18,9 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from lens.errors import FileError
+from lens.history.framing import BLOCK_BYTES, LENGTH_BYTES, length_at, split_messages
 from lens.history.lean import packed_decoder
-from lens.history.read import BLOCK_BYTES, LENGTH_BYTES, decode_message, length_at, split_messages
+from lens.history.read import decode_message
 from lens.history.write import JOURNAL, MAGIC, PARTIAL, RunProgress, create_beside, is_open_file, message, write_run
 from lens.metrics.buffer import gc_paused
 from lens.metrics.builder import TableBuilder

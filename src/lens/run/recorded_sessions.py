@@ -44,6 +44,8 @@ def recorded_sessions(config: RunConfig) -> tuple[Session, ...]:
 def is_run_file(path: Path) -> bool:
     """Return whether a file begins as the runs of this program do."""
     try:
+        if not path.is_file():  # what was read of a pipe nobody could read again
+            return False
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError:

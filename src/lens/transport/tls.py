@@ -6,14 +6,21 @@ last record is handed on, not lost. Only http/1.1 is offered (ALPN).
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import socket
 import ssl
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
 from lens._core.clock import now_ns
 from lens.errors import ConfigError, TlsError
+from lens.parsing import MOST_BYTES, read_small
 from lens.patterns import lazy_pattern
 from lens.transport import sockets
 from lens.transport.endpoint import Endpoint
@@ -56,17 +63,21 @@ def load_tls_context(endpoint: Endpoint) -> ssl.SSLContext:
 
 @functools.cache
 def _load_context(cafile: str | None, cert: str | None, client_key: str | None, insecure: bool) -> ssl.SSLContext:
+    option = "--cacert" if cafile else "SSL_CERT_FILE"
+    bundle = cafile or os.environ.get("SSL_CERT_FILE")
     try:
-        context = ssl.create_default_context(cafile=cafile)
+        with _finite(bundle) as path:
+            context = ssl.create_default_context(cafile=path if cafile else None)
     except OSError as error:
-        raise ConfigError(f"--cacert {cafile}: {_describe_file_error(error)}") from None
+        raise ConfigError(f"{option} {bundle}: {_describe_file_error(error)}") from None
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if cert:
         try:
-            # Without a password function OpenSSL would ask on the terminal.
-            context.load_cert_chain(cert, client_key, password=_refuse_password)
+            with _finite(cert) as chain, _finite(client_key) as key:
+                # Without a password function OpenSSL would ask on the terminal.
+                context.load_cert_chain(str(chain), key, password=_refuse_password)
         except (OSError, ValueError) as error:
             named = f"--cert {cert}" + (f" --client-key {client_key}" if client_key else "")
             apart = isinstance(error, ssl.SSLError) and not client_key
@@ -74,6 +85,28 @@ def _load_context(cafile: str | None, cert: str | None, client_key: str | None, 
             raise ConfigError(f"{named}: {_describe_file_error(error)}{hint}") from None
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+@contextmanager
+def _finite(path: str | None) -> Iterator[str | None]:
+    """Yield the name under which OpenSSL reads a file to its end, which it looks for without a limit.
+
+    What a pipe brings gets a file in memory, so that it is read no further than a file of settings may be long.
+
+    Raises:
+        OSError: it cannot be read, or holds more than that.
+    """
+    state = os.stat(path) if path and os.path.exists(path) else None
+    if path is None or state is None or (stat.S_ISREG(state.st_mode) and state.st_size <= MOST_BYTES):
+        yield path  # who reads it says that there is none
+        return
+    data = read_small(Path(path))
+    if not hasattr(os, "memfd_create"):
+        raise OSError(errno.EINVAL, "it is no file; write what it brings to one")
+    with os.fdopen(os.memfd_create("lll-pem"), "wb") as file:
+        file.write(data)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _refuse_password() -> str:
@@ -172,5 +205,6 @@ def _describe_file_error(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         return f"it holds no usable PEM certificate ({(error.reason or 'unreadable').replace('_', ' ').lower()})"
     if isinstance(error, OSError):
-        return (error.strerror or "it cannot be read").lower()
+        why = error.strerror or "it cannot be read"
+        return why[:1].lower() + why[1:]
     return str(error)

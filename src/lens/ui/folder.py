@@ -22,6 +22,7 @@ from lens.history.files import SUFFIXES
 from lens.history.read import read_header
 from lens.history.write import JOURNAL, MONITOR_COMMAND, UI_STATE, NewFile
 from lens.model import RunInfo
+from lens.parsing import read_small
 from lens.report.html.header import load_text
 from lens.report.terminal import clean
 from lens.units import NS_PER_S
@@ -199,10 +200,17 @@ class Folder:
         self._kept = False
 
     def _read_state(self) -> State:
+        if not self._own_state():
+            return State()
         try:
-            return msgspec.json.decode((self.root / UI_STATE).read_bytes(), type=State)
+            return msgspec.json.decode(read_small(self.root / UI_STATE), type=State)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return State()
+
+    def _own_state(self) -> bool:
+        """Return whether the state is a file; a link, which others may have put there, would lead to another."""
+        path = self.root / UI_STATE
+        return path.is_file() and not path.is_symlink()
 
     def flush(self) -> None:
         """Write what is to be kept, if it has changed."""
@@ -210,6 +218,9 @@ class Folder:
             return
         self._kept = True
         path = self.root / UI_STATE
+        if not self._own_state() and (path.is_symlink() or path.exists()):
+            self.trouble = f"{path} is a link or no file, and is left alone: kept until the end only"
+            return
         try:
             with NewFile(path, force=True) as file:
                 file.write(msgspec.json.encode(self._state))

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from lens.columns import UNREADABLE
+from lens.history.framing import LENGTH_BYTES, MOST_RECORD, split_pieces
 from lens.history.lean import MISSING, listed_decoder, packed_decoder
-from lens.history.read import LENGTH_BYTES, split_pieces
 from lens.history.write import MAGIC, RunProgress
 from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Column, Run
@@ -107,7 +107,7 @@ class LiveRun:
         else:
             end = data.rfind(b"\n") + 1
             found = data[:end].splitlines()
-        self._rest = bytes(data[end:])
+        self._rest = bytes(data[end:]) if len(data) - end <= MOST_RECORD else b""
         for piece in found:
             try:
                 yield self._decode(piece)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lens.errors import ConfigError, MissingKey
+from lens.parsing import read_small
 from lens.providers.auth.background import BackgroundRefresh
 from lens.providers.auth.sigv4 import AwsCredentials
 from lens.wire import Secret
@@ -70,8 +71,7 @@ def _config(environ: Mapping[str, str]) -> dict[str, str]:
 def _section(path: str, name: str) -> dict[str, str]:
     parser = configparser.RawConfigParser()
     try:
-        with open(path, encoding="utf-8") as file:
-            parser.read_file(file)
+        parser.read_string(read_small(Path(path)).decode())
     except FileNotFoundError:
         return {}
     except OSError as error:
