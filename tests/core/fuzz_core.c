@@ -13,7 +13,9 @@ static const char *const json_words[] = {"{\"a\":\"", "\"}", "[", "]", "{", "}",
                                          "\"c\":\"eyJhIjoieHkifQ==\"", "{\"c\":\"eyJhIjoi", " ", "\n", "[DONE]"};
 static const char *const events[][2] = {{"{\"a\":\"", "\"}"}, {"{\"a\":\"", "\",\"u\":null}"}, {"{\"b\":[{\"t\":\"", "\"}]}"},
                                         {"{\"b\":[{\"t\":\"", "\",\"k\":true}]}"}, {"{\"c\":\"eyJhIjoi", "\"}"},
-                                        {"[{\"a\":\"", "\"}, {\"u\":[0]}]"}, {"{\"\\u0061\" : \"", "\" }"}};
+                                        {"[{\"a\":\"", "\"}, {\"u\":[0]}]"}, {"{\"\\u0061\" : \"", "\" }"},
+                                        {"{\"object\":\"chat.completion.chunk\",\"choices\":[{\"delta\":{\"content\":\"",
+                                         "\"}}],\"usage\":{\"n\":1}}"}};
 static const char *const texts[] = {"hello", "x", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\\u12", "\\\"", "\xC3\xA9", "\xE2\x82",
                                     "\xF0\x9F\x98\x80", "\xFF", " and more of it", "0123456789abcdef", "", "\\", "\""};
 static const char *const chunk_words[] = {"5\r\n", "\r\n", "0\r\n", "1;x=y\r\n", "\n", "A: b\r\n", "ff", "g", "00"};

@@ -19,6 +19,7 @@ static void *fuzz_malloc(size_t n) { return refused() ? NULL : malloc(n); }
 #define malloc fuzz_malloc
 #include "array.h"
 #include "body.h"
+#include "chat.h"
 #include "eventstream.h"
 #include "scan.h"
 #include "sse.h"
@@ -77,6 +78,24 @@ static void mix(uint64_t *h, const void *data, size_t n) {
     while (n--) *h = (*h ^ *p++) * 1099511628211ULL;
 }
 
+/* An event as a chunk of a chat, in a block of exactly its size: its parts lie within it, and its text gets no longer. */
+static void take_chat(const lens_event_t *event) {
+    unsigned char *data = (unsigned char *)malloc(event->n ? event->n : 1), *text;
+    lens_chat_chunk_t chunk;
+    int i;
+    memcpy(data, event->data, event->n);
+    if (lens_chat_read(data, event->n, &chunk)) {
+        for (i = 0; i < LENS_CHAT_PARTS; i++) {
+            const lens_chat_part_t *part = &chunk.parts[i];
+            LENS_ASSERT(!part->p || (part->p > data && part->n < event->n - (size_t)(part->p - data)));
+        }
+        text = (unsigned char *)malloc(event->n);
+        if (chunk.escaped) LENS_ASSERT(lens_chat_unescape(&chunk.parts[LENS_CHAT_TEXT], text) < (ptrdiff_t)event->n);
+        free(text);
+    }
+    free(data);
+}
+
 static void take_event(answer_t *a, const lens_event_t *event, lens_template_t *learned, lens_tape_t *tape, int kind) {
     lens_found_t learnt, alone;
     const unsigned char *type = kind == LENS_EVENTS_AWS ? event->name + event->type_at : NULL;
@@ -93,6 +112,7 @@ static void take_event(answer_t *a, const lens_event_t *event, lens_template_t *
         fprintf(stderr, "the template changed an answer\n");
         abort();
     }
+    take_chat(event);
     a->events++;
     mix(&a->hash, event->data, event->n);
     mix(&a->hash, event->name, event->name_n);

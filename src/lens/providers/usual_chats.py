@@ -1,4 +1,4 @@
-"""Read the stream of a chat that holds text alone and ended as it should, in a third of the time of any other.
+"""Read the stream of a chat that holds text alone and ended as it should, in a quarter of the time of any other.
 
 Nearly every answer of a run is one: chunks as every server writes them, one choice, counts of tokens, `[DONE]`. What is
 not exactly so is left to the protocol's reader from its beginning, which finds the same in these.
@@ -6,23 +6,18 @@ not exactly so is left to the protocol's reader from its beginning, which finds 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from lens.model import Billing, Signal, Usage
-from lens.providers.answers import DONE_MARKER, make_reading
+from lens._core.chats import read_chat
+from lens.model import Billing, Usage
+from lens.providers.answers import make_reading
 from lens.providers.billing import TIER_HEADERS, cost_in_headers_usd
 from lens.providers.headers import merge_headers
-from lens.providers.usual_chunks import read_usual_chunk
-from lens.providers.values import MAX_TOKENS, without_none
+from lens.providers.values import MAX_TOKENS, merge_counts
 from lens.wire import Exchange, Reading
 
-_TEXT_BIT = int(Signal.TEXT)
-# What no event of such a stream signals.
-_UNUSUAL_BITS = ~int(Signal.TEXT | Signal.USAGE | Signal.FINISH)
-# Stands in no chunk.
-_NOT_KNOWN = (b"\0", b"")
 _FINISHED = frozenset({"stop", "length"})
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_TOKENS)] | None
 
@@ -61,88 +56,44 @@ class _Counts(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 _NO_PROMPT_DETAILS, _NO_COMPLETION_DETAILS = _PromptDetails(), _CompletionDetails()
 
 
-class _Chat(msgspec.Struct, gc=False):
-    """What the chunks of an answer hold."""
-
-    events: int  # that were read
-    text: str
-    counts: dict[str, Any] | None
-    finish: str | None
-    model: str | None
-    tier: str | None
-
-
 def read_usual_chat(exchange: Exchange) -> Reading | None:
     """Return what the answer means; None where it is anything else than usual."""
     if exchange.status != 200 or exchange.framing != "sse" or exchange.document or exchange.error_field:
         return None
-    chat = _read_frames(exchange)
-    if chat is None or chat.finish not in _FINISHED:
+    chat = read_chat(exchange.frames, exchange.events.signals)
+    if chat is None:
         return None
-    usage = _read_usage(chat.counts) if chat.counts else None
+    events, text, counted, finish, model, tier = chat
     headers = merge_headers(exchange.headers)
-    if (chat.counts and usage is None) or not headers.keys().isdisjoint(TIER_HEADERS):
+    if finish not in _FINISHED or not headers.keys().isdisjoint(TIER_HEADERS):
         return None
+    usage = raw = None
+    if counted is not None:
+        try:
+            raw = msgspec.json.decode(counted)
+            usage = _usage_of(msgspec.convert(raw, _Counts))
+        except msgspec.DecodeError:
+            return None
+        if usage is None:
+            return None
     return make_reading(
         headers,
         "success",
         None,
         usage=usage,
-        usage_raw=without_none(**chat.counts) if chat.counts else None,
-        finish_reason=chat.finish,
-        served_model=chat.model or None,
-        text=chat.text,
+        usage_raw=merge_counts({}, raw) if raw else None,
+        finish_reason=finish,
+        served_model=model,
+        text=text,
         reported_cost_usd=cost_in_headers_usd(headers),
-        billing=Billing(service_tier=chat.tier) if chat.tier else None,
-        events_read=chat.events if chat.events < len(exchange.events) else None,
+        billing=Billing(service_tier=tier) if tier else None,
+        events_read=events if events < len(exchange.events) else None,
         warnings=exchange.warnings,
     )
 
 
-def _read_frames(exchange: Exchange) -> _Chat | None:
-    signals = exchange.events.signals
-    texts: list[str] = []
-    counts = finish = model = tier = fingerprint = None
-    around = _NOT_KNOWN
-    for frame in exchange.frames:
-        data, at = frame.data, frame.index
-        if data == DONE_MARKER:
-            return _Chat(at + 1, "".join(texts), counts, finish, model, tier)
-        bits = signals[at] if at < len(signals) and not frame.name else _UNUSUAL_BITS
-        if bits == _TEXT_BIT and (text := _text_within(data, around)):
-            texts.append(text)
-            continue
-        chunk = None if bits & _UNUSUAL_BITS else read_usual_chunk(data)
-        if chunk is None or len(chunk.choices) > 1:
-            return None
-        model, tier, fingerprint = (
-            model or chunk.model,
-            tier or chunk.service_tier,
-            fingerprint or chunk.system_fingerprint,
-        )
-        if chunk.service_tier not in (None, "", tier) or chunk.system_fingerprint not in (None, "", fingerprint):
-            return None
-        if chunk.usage:
-            if counts or bits & _TEXT_BIT:
-                return None
-            counts = chunk.usage
-        for choice in chunk.choices:
-            text = choice.delta.content or ""
-            if choice.index or bool(text) is not bool(bits & _TEXT_BIT):
-                return None
-            texts.append(text)
-            finish = choice.finish_reason or finish
-            if text and not choice.finish_reason:
-                around = _bytes_around(data)
-    return None
-
-
-def _read_usage(raw: dict[str, Any]) -> Usage | None:
-    """Return what parse_usage() would; None where it is not usual, or the answer counts no token of its own."""
-    try:
-        counts = msgspec.convert(raw, _Counts)
-    except msgspec.ValidationError:
-        return None
+def _usage_of(counts: _Counts) -> Usage | None:
+    """Return what parse_usage() would; None where reasoning comes on top, or the answer counts no token of its own."""
     of_prompt = counts.prompt_tokens_details or _NO_PROMPT_DETAILS
     of_completion = counts.completion_tokens_details or _NO_COMPLETION_DETAILS
     given, made, total = counts.prompt_tokens, counts.completion_tokens, counts.total_tokens
@@ -165,26 +116,3 @@ def _read_usage(raw: dict[str, Any]) -> Usage | None:
         image_input_tokens=of_prompt.image_tokens,
         image_output_tokens=of_completion.image_tokens,
     )
-
-
-def _bytes_around(data: bytes) -> tuple[bytes, bytes]:
-    """Return what stands before and after the text of a chunk; every chunk that has the same there differs in it alone.
-
-    data: a usual chunk that has a text. Where it holds an escape or two texts, what is returned stands in no chunk.
-    """
-    if b"\\" in data or data.count(b'"content"') != 1:
-        return _NOT_KNOWN
-    start = data.index(b'"', data.index(b'"content"') + len(b'"content"')) + 1
-    return data[:start], data[data.index(b'"', start) :]
-
-
-def _text_within(data: bytes, around: tuple[bytes, bytes]) -> str:
-    """Return the text of a chunk that is the one `around` is of, but for its text; an empty one where it may not be."""
-    before, after = around
-    if not (data.startswith(before) and data.endswith(after)):
-        return ""
-    try:
-        text = data[len(before) : len(data) - len(after)].decode()
-    except UnicodeDecodeError:
-        return ""
-    return text if text.isprintable() and '"' not in text and "\\" not in text else ""
