@@ -126,4 +126,12 @@ ROWS = [
         "neither read nor written through; the state is kept until the end only",
         "tests/ui/test_ui_folder.py::test_a_link_in_place_of_the_state_is_neither_read_nor_written_through",
     ),
+    (
+        "a receiver of pushes or alerts that answers without end, drips, bombs, redirects, echoes keys, writes "
+        "escapes, or asks to wait for a year",
+        "the push fails within its time (10 s an attempt, at most 3 attempts and 30 s in all), with one clean line "
+        "without keys; redirects are not followed",
+        "tests/push/test_push_evil_receivers.py::"
+        "test_no_receiver_holds_a_push_beyond_its_time_or_writes_on_the_terminal",
+    ),
 ]

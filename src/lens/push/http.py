@@ -94,7 +94,7 @@ def exchange(
     with Deadline(timeout_s) as deadline:
         try:
             answer = _talk(request, target, headers, endpoint, deadline, most_bytes + 1)
-        except (HTTPError, http.client.HTTPException, OSError) as error:
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:  # ValueError: a size below zero
             if not deadline.passed and not isinstance(error, TimeoutError):
                 raise _failure(error, doing, endpoint, deadline) from None
             deadline.passed = True
@@ -213,8 +213,8 @@ def _failure(error: Exception, doing: str, endpoint: Endpoint, deadline: Deadlin
 def _pause_s(retries: urllib3.Retry, answer: Answer | None) -> float:
     """Return how long to wait before the next attempt: as long as the receiver asks, or longer each time."""
     try:
-        asked_s = retries.parse_retry_after(answer.retry_after) if answer and answer.retry_after else 0.0
-    except InvalidHeader:
+        asked_s = float(retries.parse_retry_after(answer.retry_after)) if answer and answer.retry_after else 0.0
+    except (InvalidHeader, ValueError, OverflowError):  # also a year that no calendar has, and thousands of digits
         asked_s = 0.0
     return max(asked_s, FIRST_PAUSE_S, retries.get_backoff_time())
 
