@@ -22,7 +22,7 @@ import lens
 
 PACKAGE = Path(lens.__file__).parent
 INSTALLED = "LENS_TEST_BUILD" in os.environ
-CORE = ("clock", "tape", "signals", "chats", "frames", "inflater", "stream", "reactor", "pacer", "tcp")
+CORE = ("clock", "tape", "signals", "chats", "frames", "inflater", "stream", "exchange", "reactor", "pacer", "tcp")
 
 EMBEDDED = Path(__file__).parent.parent / "docs" / "examples" / "embedded-core"
 

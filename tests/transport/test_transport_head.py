@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lens._core.exchange import read_usual_head
 from lens._core.stream import Stream
 from lens.errors import ConfigError, ProtocolError
 from lens.transport.endpoint import Proxy
@@ -34,7 +35,7 @@ def settled(head: bytes, framing: str = "sse", cut: int | None = None):
     stream.begin(usual_events=framing)
     for piece in (head,) if cut is None else (head[:cut], head[cut:]):
         stream.feed(piece, 1, 1)
-    usual = stream.usual_head
+    usual = read_usual_head(stream)
     assert (stream.state == "parked") == (usual is None)
     return None if usual is None else describe_usual_head(usual)
 
@@ -129,7 +130,7 @@ def test_no_head_means_one_thing_to_the_core_and_another_to_h11(first, end, fiel
     stream = Stream(-1)
     stream.begin(usual_events="sse")
     stream.feed(head, 1, 1)
-    usual = stream.usual_head
+    usual = read_usual_head(stream)
     if usual is None:
         return
     head = stream.head  # a blank line may have come early

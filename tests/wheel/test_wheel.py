@@ -19,7 +19,7 @@ import pytest
 import lens
 from lens._core.clock import now_ns, realtime_ns
 
-CORE = ("chats", "clock", "frames", "inflater", "pacer", "reactor", "signals", "stream", "tape", "tcp")
+CORE = ("chats", "clock", "exchange", "frames", "inflater", "pacer", "reactor", "signals", "stream", "tape", "tcp")
 TOKENS = 5
 TTFT_S = 0.03
 

@@ -38,7 +38,7 @@ class Stream:
         """Begin an exchange: the next bytes are a response head. Return its fresh tape.
 
         With `usual_events`, the event framing that is asked for, a usual head is settled here: the body
-        begins at once, by `signals`, and the stream is never parked. See usual_head.
+        begins at once, by `signals`, and the stream is never parked. See exchange.read_usual_head.
 
         The last four are limits of the answer (0: none): events, bytes of the events that are kept, decompressed
         bytes, and how many of them a compressed byte may become once there are 16 MiB.
@@ -75,14 +75,6 @@ class Stream:
     @property
     def held(self) -> bytes:
         """What has come of the body while parked, in its transfer coding."""
-    @property
-    def usual_head(self) -> tuple[str, Literal["length", "chunked"], int, EventFraming, list[tuple[str, str]]] | None:
-        """What a head that was settled here says: reason, framing and length of the body, its events, its fields in
-        order with their names in lower case. None of any other head.
-
-        Usual is HTTP/1.1 200 in ASCII, with one of Content-Length and Transfer-Encoding: chunked, a Content-Type of
-        the events that were asked for, no Content-Encoding, and no Connection but keep-alive.
-        """
     @property
     def partial_head(self) -> bytes:
         """What came of a head that never ended."""

@@ -16,13 +16,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from lens._core.clock cimport mono_ns
-from lens._core.frames cimport Decoder, LENS_BODY_CHUNKED, LENS_ERROR_MEMORY, event_framing, event_framing_name, \
+from lens._core.frames cimport Decoder, LENS_ERROR_MEMORY, event_framing, \
     lens_error_message, lens_read_queue_clear, lens_read_queue_join, lens_read_queue_t, lens_read_queue_take
 from lens._core.inflater cimport Inflater
 from lens._core.lock cimport let_go, lens_lock_t
 from lens._core.signals cimport SignalSet
-from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState, lens_field_next, lens_field_t, \
-    lens_head_fields
+from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState
 from lens._core.tape cimport Tape
 
 import os
@@ -354,27 +353,6 @@ cdef class Stream(StreamState):
     @property
     def held(self):
         return self._copy(<const unsigned char **>&self.parked.data, &self.parked.n)
-
-    @property
-    def usual_head(self):
-        """(reason, body, its length, its events, [(name, value), ...]) of a head that was settled here; None of another."""
-        cdef lens_field_t field
-        cdef const unsigned char *at
-        cdef const unsigned char *end
-        cdef bytes head
-        cdef list fields = []
-        if not self._flag(&self.c_usual):
-            return None
-        head = self.partial_head
-        end = <const unsigned char *>head + len(head)
-        at = lens_head_fields(<const unsigned char *>head, len(head))
-        reason = head[13:at - <const unsigned char *>head - 2]
-        while at < end - 2:
-            at = lens_field_next(at, end, &field)
-            name = (<const char *>field.name)[:field.name_n].decode("ascii").lower()
-            fields.append((name, (<const char *>field.value)[:field.value_n].decode("ascii")))
-        body = "chunked" if self.usual.body == LENS_BODY_CHUNKED else "length"
-        return reason.decode("ascii"), body, self.usual.length, event_framing_name(self.usual.events), fields
 
     @property
     def document(self):

@@ -6,14 +6,15 @@ all of it at once. A reactor's thread may write it meanwhile, so whoever reads i
 lock, and what comes after is left out. The layout stands in tape.h.
 """
 
-from array import array
-
+from cpython.array cimport array, clone
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from lens._core.lock cimport hold, let_go, lens_lock_t
+
+cdef tuple EMPTY_COLUMNS = tuple([array(code) for code in "qqHII"])
 
 
 cdef class Tape:
@@ -39,7 +40,7 @@ cdef class Tape:
         cdef int held = 0
         cdef uint64_t n = self._number(&self.t.n)
         cdef lens_lock_t *lock
-        columns = tuple(array(code, [0]) * n for code in "qqHII")
+        columns = tuple([clone(empty, n, False) for empty in EMPTY_COLUMNS])
         try:
             for column in columns:
                 PyObject_GetBuffer(column, &views[held], PyBUF_WRITABLE)
@@ -63,7 +64,7 @@ cdef class Tape:
         let_go(lock)
         if not some:
             return None
-        column = array("H", [0]) * n
+        column = clone(EMPTY_COLUMNS[2], n, False)
         PyObject_GetBuffer(column, &view, PyBUF_WRITABLE)
         lock = hold(self.lock)
         lens_tape_blocks(&self.t, n, <uint16_t *>view.buf)

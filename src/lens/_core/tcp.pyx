@@ -17,10 +17,4 @@ cdef tuple read_facts(int fd):
 
 
 def read_tcp_info(int fd):
-    facts = read_facts(fd)
-    return facts[:4] if facts is not None else None
-
-
-def read_acked_bytes(int fd):
-    facts = read_facts(fd)
-    return facts[4] if facts is not None and facts[4] >= 0 else None
+    return read_facts(fd)

@@ -271,7 +271,8 @@ class _PlanRun:
                         self._give_up(worst)
                         return None
                     break
-                record, builder = None, ExchangeBuilder()
+                if record is not None:
+                    record, builder = None, ExchangeBuilder()
                 log_request(slot.index, request, target.endpoint.label, target.key.reveal() if target.key else None)
                 exchange = await self._attempt(slot, target, request, builder)
                 log_answer(slot.index, exchange)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -45,7 +46,7 @@ class Proxy(msgspec.Struct, frozen=True):
         return f"http://{authority(self.host, self.port)}"
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One host as requests reach it. Connections are shared by equal endpoints."""
 
     scheme: Literal["http", "https"]
@@ -63,12 +64,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False  # certificates are not checked
     server_name: str | None = None  # name to ask and check the certificate for; default: host
 
-    @property
+    @cached_property
     def authority(self) -> str:
         """Value of the Host header: the port only where it is not the scheme's own."""
         return authority(self.host, self.port, DEFAULT_PORTS[self.scheme])
 
-    @property
+    @cached_property
     def label(self) -> str:
         """host:port, for messages."""
         return self.unix_socket or authority(self.host, self.port)

@@ -6,14 +6,14 @@ perform() writes here as it proceeds; a caller that cancels it reads here.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lens._core.clock import now_ns
+from lens._core.exchange import read_facts, read_usual_head
 from lens._core.stream import Stream
 from lens._core.tape import Tape
-from lens._core.tcp import read_acked_bytes
 from lens.errors import LensError, ProtocolError
 from lens.model import CONTENT, Attempt, Connection, Events, Failure, Signal, Stamps, TcpInfo
 from lens.transport.connect import ConnectionSetup
@@ -25,6 +25,9 @@ from lens.transport.proxy import MAX_INFORMATIONAL
 from lens.units import NS_PER_US
 from lens.wire import Exchange, Frame
 
+if TYPE_CHECKING:
+    from lens._core.exchange import Facts
+
 _SETUP_STAMPS = (
     "dns_start", "dns_end", "tcp_start", "tcp_end", "proxy_start", "proxy_end", "tls_start", "tls_end",
 )  # fmt: skip
@@ -33,6 +36,8 @@ _SETUP_STAMPS = (
 # As plain ints: `&` of an int with a flag enum takes many times as long.
 _FINISH, _USAGE, _DONE, _ERROR = int(Signal.FINISH), int(Signal.USAGE), int(Signal.DONE), int(Signal.ERROR)
 _OWN = int(CONTENT | Signal.USAGE | Signal.FINISH | Signal.ERROR | Signal.DONE)
+
+_NO_FACTS: Facts = (-1, -1, "call", -1, -1, -1, "read", False, 0, 0)
 
 
 class ExchangeBuilder:
@@ -62,9 +67,7 @@ class ExchangeBuilder:
         """Take the connection that the request is about to be sent over, and its tape of events."""
         self._connection = connection
         self._tape = tape
-        self._tcp_at_send = tcp_info(connection.sock.fileno())
-        if connection.reused:
-            self._acked_at_send = read_acked_bytes(connection.sock.fileno())
+        self._tcp_at_send, self._acked_at_send = tcp_info(connection.sock.fileno())
 
     def was_unread(self, end_ns: int) -> bool:
         """Return whether a reused connection ended, at `end_ns`, before its peer can have read the request."""
@@ -72,7 +75,7 @@ class ExchangeBuilder:
         if used is None or not used.reused or self.informational:
             return False
         round_trip_us = 0 if tcp is None else tcp.rtt_us if tcp.min_rtt_us is None else tcp.min_rtt_us
-        acked = read_acked_bytes(used.sock.fileno())
+        _, acked = tcp_info(used.sock.fileno())
         known = acked is not None and self._acked_at_send is not None
         return was_unread(
             used.stream, end_ns, round_trip_us * NS_PER_US, acked=acked != self._acked_at_send if known else None
@@ -114,7 +117,7 @@ class ExchangeBuilder:
 
     def take_usual_head(self, stream: Stream) -> None:
         """Take the response head if the core has settled it."""
-        if self.head is None and (usual := stream.usual_head) is not None:
+        if self.head is None and (usual := read_usual_head(stream)) is not None:
             self.head = describe_usual_head(usual)
 
     def release_connection(self, connection: PooledConnection) -> None:
@@ -122,7 +125,7 @@ class ExchangeBuilder:
         self._released_ns = now_ns()
         if self._connection is connection:
             self.take_usual_head(connection.stream)
-            self._tcp_at_end = tcp_info(connection.sock.fileno())
+            self._tcp_at_end, _ = tcp_info(connection.sock.fileno())
             if connection.stream.surplus:
                 self.warn("bytes came after the end of the answer: its connection is not used again")
 
@@ -165,13 +168,14 @@ class ExchangeBuilder:
         return self._exchange
 
     def _collect(self) -> Exchange:
-        head, tape = self.head, self._tape
-        stream = self.stream
-        facts: dict[str, Any] = {}
-        if stream is not None and tape is not None:
-            facts = _read_stream(stream, tape, self.start_ns)
+        head, tape, stream = self.head, self._tape, self.stream
+        state, facts = (stream.state, read_facts(stream)) if stream is not None else ("", None)
+        if stream is not None and facts is not None and tape is not None:
+            read = _read_stream(stream, state, facts, tape, self.start_ns)
+        else:
+            read = {"events": Events()}
         return Exchange(
-            stamps=self._stamps(stream, self._answer_end_ns(stream, facts.get("events"))),
+            stamps=self._stamps(state, facts, self._answer_end_ns(stream, read["events"])),
             status=head.status if head else None,
             reason=head.reason if head else "",
             headers=head.headers if head else (),
@@ -181,42 +185,40 @@ class ExchangeBuilder:
             category=self._category,
             connection=self._describe_connection(),
             warnings=(*(head.warnings if head else ()), *self._warnings),
-            **(facts or {"events": Events()}),
+            **read,
         )
 
-    def _answer_end_ns(self, stream: Stream | None, events: Events | None) -> int | None:
+    def _answer_end_ns(self, stream: Stream | None, events: Events) -> int | None:
         """Return when the protocol's terminator came, or the last event of an answer that never got one.
 
         How long the peer then held the body open is no part of the latency. None where the body's end is the answer's.
         """
         wanted = _DONE if stream is not None and stream.done else _OWN if self._gave_up_waiting else 0
-        if not wanted or events is None:
+        if not wanted:
             return None
         for i in range(len(events) - 1, -1, -1):
             if events.signals[i] & wanted:
                 return self.start_ns + events.arrived_ns[i]
         return None
 
-    def _stamps(self, stream: Stream | None, answer_end_ns: int | None) -> Stamps:
+    def _stamps(self, state: str, facts: Facts | None, answer_end_ns: int | None) -> Stamps:
+        sent, left, _, first_byte, head_end, ended = (facts or _NO_FACTS)[:6]
+        end = answer_end_ns
+        if end is None and state in ("ended", "failed"):
+            end = ended if ended > 0 else head_end if head_end > 0 else None
+        if end is None:
+            end = self._released_ns if self._released_ns is not None else now_ns()
         setup = self.setup
-        stamps: dict[str, int | None] = {}
-        if setup is not None:
-            stamps = {name: getattr(setup, name) for name in _SETUP_STAMPS}
-        end = self._released_ns
-        if stream is not None:
-            stamps["send_start"] = _stamp_or_none(stream.send_start_ns)
-            stamps["send_end"] = _stamp_or_none(stream.send_end_ns)
-            stamps["first_byte"] = _stamp_or_none(stream.first_byte_ns)
-            stamps["head_end"] = _stamp_or_none(stream.head_end_ns)
-            if stream.state in ("ended", "failed"):
-                end = _stamp_or_none(stream.end_ns) or _stamp_or_none(stream.head_end_ns) or end
-        end = answer_end_ns if answer_end_ns is not None else end
         return Stamps(
             start=self.start_ns,
             intended=self.intended_ns,
             informational=self.informational_ns,
-            end=end if end is not None else now_ns(),
-            **stamps,
+            send_start=sent if sent >= 0 else None,
+            send_end=left if left >= 0 else None,
+            first_byte=first_byte if first_byte >= 0 else None,
+            head_end=head_end if head_end >= 0 else None,
+            end=end,
+            **({} if setup is None else {name: getattr(setup, name) for name in _SETUP_STAMPS}),
         )
 
     def _describe_connection(self) -> Connection | None:
@@ -231,7 +233,8 @@ class ExchangeBuilder:
         )
 
 
-def _read_stream(stream: Stream, tape: Tape, start_ns: int) -> dict[str, Any]:
+def _read_stream(stream: Stream, state: str, facts: Facts, tape: Tape, start_ns: int) -> dict[str, Any]:
+    sent, _, send_stamp, _, _, _, stamp_kind, clock_stepped, comments, wire_bytes = facts
     arrived, lag, signals, chars, read = tape.columns(start_ns)
     blocks = tape.blocks()
     field = stream.error_field
@@ -246,15 +249,11 @@ def _read_stream(stream: Stream, tape: Tape, start_ns: int) -> dict[str, Any]:
         ),
         "frames": tuple([Frame(i, name.decode("utf-8", "replace"), data) for i, name, data in tape.frames()]),
         "document": stream.document,
-        "ended": stream.ended,
-        "comments": stream.comments,
-        "wire_bytes": stream.wire_bytes,
+        "ended": state == "ended",
+        "comments": comments,
+        "wire_bytes": wire_bytes,
         "error_field": field.decode("utf-8", "replace") if field else None,
-        "stamp_kind": "kernel" if stream.kernel_stamped and stream.reads else "read",
-        "send_stamp": stream.send_stamp if stream.send_start_ns >= 0 else None,
-        "clock_stepped": stream.clock_stepped,
+        "stamp_kind": stamp_kind,
+        "send_stamp": send_stamp if sent >= 0 else None,
+        "clock_stepped": clock_stepped,
     }
-
-
-def _stamp_or_none(stamp_ns: int) -> int | None:
-    return stamp_ns if stamp_ns >= 0 else None

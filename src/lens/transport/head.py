@@ -233,11 +233,10 @@ def interpret_head(response: h11.Response, request: WireRequest) -> ResponseHead
 
 
 def describe_usual_head(
-    usual: tuple[str, Literal["length", "chunked"], int, EventFraming, list[tuple[str, str]]],
+    usual: tuple[str, Literal["length", "chunked"], int, EventFraming, tuple[tuple[str, str], ...]],
 ) -> ResponseHead:
-    """Return the ResponseHead of a head that the core has settled; see Stream.usual_head."""
-    reason, body, length, events, fields = usual
-    headers = tuple(fields)
+    """Return the ResponseHead of a head that the core has settled; see exchange.read_usual_head."""
+    reason, body, length, events, headers = usual
     return ResponseHead(
         status=200,
         reason=reason,

@@ -243,15 +243,19 @@ async def open_loop(*, kernel_stamps: bool = True, fallback: bool = False) -> As
         raise failure
 
 
-def tcp_info(descriptor: int) -> TcpInfo | None:
-    """Return the kernel's TCP_INFO of a connection; None where the system has none."""
+def tcp_info(descriptor: int) -> tuple[TcpInfo | None, int | None]:
+    """Return the kernel's TCP_INFO of a connection, and how many bytes its peer's kernel has acknowledged.
+
+    None where the system does not tell.
+    """
     facts = read_tcp_info(descriptor)
     if facts is None:
-        return None
-    rtt, rttvar, min_rtt, retransmits = facts
-    return TcpInfo(
+        return None, None
+    rtt, rttvar, min_rtt, retransmits, acked = facts
+    info = TcpInfo(
         rtt_us=rtt,
         rttvar_us=rttvar if rttvar >= 0 else None,
         min_rtt_us=min_rtt if min_rtt >= 0 else None,
         retransmits=retransmits,
     )
+    return info, acked if acked >= 0 else None
