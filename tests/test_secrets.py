@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from lens import secrets
 from lens.secrets import (
     MOST_KNOWN,
     bare_url,
@@ -17,6 +18,7 @@ from lens.secrets import (
     holds_secret,
     is_known_in,
     is_sensitive,
+    knows_secrets,
     mask_headers,
     mask_known,
     mask_secrets,
@@ -128,6 +130,15 @@ def test_a_secret_is_masked_however_it_is_written(secret):
     shown = mask_known(" ".join(written))
     assert shown.count("***") == len(written), shown
     assert is_known_in(json.dumps({"key": secret}).encode())
+
+
+def test_there_are_secrets_to_look_for_once_one_was_remembered(monkeypatch):
+    monkeypatch.setattr(secrets, "_known", secrets._Known())
+    remember_secret("short")
+    assert not knows_secrets()
+    remember_secret("tok-of-this-process")
+    assert knows_secrets()
+    assert mask_known("my tok-of-this-process") == "my ***"
 
 
 def test_what_looks_like_a_key_stays_where_only_known_ones_are_masked():

@@ -73,6 +73,9 @@ class _Known:
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
         return self._pattern.sub(MASK, text)
 
+    def has_any(self) -> bool:
+        return bool(self._forms)
+
     def in_bytes(self, data: bytes) -> bool:
         if self._bytes is None:
             self._bytes = tuple([form.encode("utf-8", "replace") for form in self.all_forms()])
@@ -135,6 +138,11 @@ def remember_url(url: str) -> None:
 def mask_known(text: str) -> str:
     """Return the text without the secrets that were remembered; what only looks like a key stays."""
     return _known.mask(text)
+
+
+def knows_secrets() -> bool:
+    """Return whether a secret was remembered."""
+    return _known.has_any()
 
 
 def is_known_in(data: bytes) -> bool:

@@ -82,7 +82,7 @@ _DURATION_CHARS = 64
 class _Names(msgspec.Struct, frozen=True):
     """Which of the headers of an answer say what; found out once, as all answers of an endpoint have the same names."""
 
-    kept: tuple[str, ...]
+    dropped: tuple[str, ...]  # no record keeps them
     ids: tuple[str, ...]  # the first that is not empty counts
     durations: tuple[tuple[str, str, int], ...]  # (header, name of the timing, milliseconds of its unit)
     limits: tuple[tuple[str, str | None, str | None, str | None], ...]  # what is counted, headers of Limit's fields
@@ -97,7 +97,7 @@ def _names_of(names: tuple[str, ...]) -> _Names:
         if (limit := _limit_of(name)) is not None:
             limits.setdefault(limit[0], {})[limit[1]] = name
     return _Names(
-        kept=tuple([name for name in names if _is_kept(name)]),
+        dropped=tuple([name for name in names if not _is_kept(name)]),
         ids=tuple([name for name in _REQUEST_IDS if name in names]),
         durations=tuple([(name, *timing) for name, timing in _DURATIONS.items() if name in names]),
         limits=tuple(
@@ -146,8 +146,10 @@ def header_fields(headers: dict[str, str]) -> dict[str, Any]:
 
 def kept_headers(headers: dict[str, str], names: _Names | None = None) -> dict[str, str]:
     """Return the headers that a record keeps."""
-    names = names or _names_of(tuple(headers))
-    return {name: headers[name] for name in names.kept}
+    kept = headers.copy()
+    for name in (names or _names_of(tuple(headers))).dropped:
+        del kept[name]
+    return kept
 
 
 def request_id(headers: dict[str, str], names: _Names | None = None) -> str | None:
@@ -169,10 +171,9 @@ def go_duration_s(text: str) -> float | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        value = float(text) if text is not None else None
+        return _bounded(float(text)) if text is not None else None
     except ValueError:
         return None
-    return _bounded(value)
 
 
 def _bounded(value: float | None) -> float | None:
