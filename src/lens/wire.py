@@ -13,6 +13,8 @@ import msgspec
 from lens.model import Billing, CacheMiss, Connection, Events, Failure, Limit, Signal, Stamps, ToolCall, Usage
 from lens.secrets import remember_secret
 
+# Scheme -> port of a URL that names none.
+DEFAULT_PORTS = {"http": 80, "https": 443}
 # How the body is cut into events. "document" is one JSON value, not streamed.
 EventFraming = Literal["sse", "ndjson", "json_array", "aws", "document"]
 

@@ -138,13 +138,6 @@ def exchange_of(
     return exchange, stream
 
 
-def category_of(status: int | None, *, incomplete: bool) -> str:
-    """As the transport says it."""
-    if status is None:
-        return "network_error"
-    return "truncated" if incomplete else "protocol_error"
-
-
 def reading_of(name: str, exchange: Exchange) -> Reading:
     return get_provider(CODECS[EXPECTED[name]["protocol"]][0]).decode(request_of(name), exchange)
 

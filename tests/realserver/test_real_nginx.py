@@ -13,8 +13,6 @@ import pytest
 
 RECORDED = [line[6:] for line in (Path(__file__).parent / "recorded.sse").read_text().splitlines() if line]
 USAGE = next(json.loads(line)["usage"] for line in RECORDED if '"usage"' in line)
-# limit_rate lets the first second's worth go at once and then a piece at a time.
-SIZE_BYTES = (Path(__file__).parent / "recorded.sse").stat().st_size
 
 
 def measure(lll, tmp_path, *args: object) -> dict:

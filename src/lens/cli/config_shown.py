@@ -16,6 +16,7 @@ from lens.cli.command import Option
 from lens.config.load import VARIABLES
 from lens.config.secret_settings import without_secrets
 from lens.config.settings import RunConfig, Section, TargetConfig, Tree
+from lens.config.spelling import short_name
 from lens.providers.registry import get_provider
 from lens.secrets import MASK, is_sensitive, mask_headers
 from lens.units import human_duration
@@ -79,7 +80,9 @@ def settings(config: RunConfig, sources: Sources, environ: Mapping[str, str]) ->
         for field in target.__struct_fields__:
             value = shown(field, getattr(target, field))
             if value is not None:
-                yield Setting(name=f"targets.{number}.{_plain(field)}", value=value, **sources.of_target(target, field))
+                yield Setting(
+                    name=f"targets.{number}.{short_name(field)}", value=value, **sources.of_target(target, field)
+                )
         yield from _key(number, target, environ)
     for section in config.__struct_fields__:
         part = getattr(config, section)
@@ -93,7 +96,7 @@ def settings(config: RunConfig, sources: Sources, environ: Mapping[str, str]) ->
         for field in part.__struct_fields__:
             value = shown(field, getattr(part, field))
             if value is not None:
-                yield Setting(name=f"{section}.{_plain(field)}", value=value, **sources.of(section, field))
+                yield Setting(name=f"{section}.{short_name(field)}", value=value, **sources.of(section, field))
 
 
 def _has_key(target: TargetConfig) -> bool:
@@ -162,11 +165,6 @@ def _bare(value: Any) -> Any:
 
 def _duration(value: int) -> str:
     return "0" if not value else human_duration(value).replace(".00 ", " ")
-
-
-def _plain(field: str) -> str:
-    """Return the name as a file has it: without the unit that its value bears."""
-    return field.removesuffix("_ns").removesuffix("_per_s")
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from lens.analysis.compare import Comparison, Shift
 from lens.analysis.gates.checks import Check, checks_of
 from lens.analysis.gates.sla import GateResult
 from lens.analysis.sides import Compared, Side, shift_verdict, too_few_says, verdict_of
+from lens.export.csv import no_formula
 from lens.export.document import document_pieces, summary_fields
 from lens.export.request_json import encode_requests
 from lens.metrics.table import Table
@@ -34,7 +35,6 @@ _TOTALS = {
     "output_tokens_per_second": ("output_tokens_per_second", "tokens/s"),
     "total_cost": ("total_cost", "USD"),
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_document(found: Compared, *, table: Table | None = None, info: RunInfo | None = None) -> Iterator[bytes]:
@@ -109,7 +109,7 @@ def csv_table(found: Compared) -> bytes:
         for metric, statistic, value, unit in _figures(side):
             against = shifts.get((side.name, metric, statistic))
             cells = [metric, statistic, value, unit, *(_shift_cells(*against) if against else [])]
-            writer.writerow([_cell(one) for one in [*who, *cells, *[""] * (len(COLUMNS) - len(who) - len(cells))]])
+            writer.writerow([no_formula(one) for one in [*who, *cells, *[""] * (len(COLUMNS) - len(who) - len(cells))]])
     return out.getvalue().encode()
 
 
@@ -128,13 +128,6 @@ def _shift_cells(baseline: str, shift: Shift) -> list[Any]:
         baseline, shift.baseline, shift.difference, shift.low, shift.high, shift.relative, shift.p_value,
         shift.p_adjusted, shift_verdict(shift), shift.smallest_seen, shift.n, shift.paired,
     ]  # fmt: skip
-
-
-def _cell(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula; what was not measured is empty."""
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def comparison_checks(found: Compared) -> tuple[Check, ...]:

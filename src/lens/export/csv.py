@@ -40,11 +40,12 @@ _REQUEST_COLUMNS = (
     "served_model", "stamp_kind", "retries", "stream", "warmup", "stage", "token_source",
     "session_id", "turn", "cache_miss",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CODED = (
     "provider", "model", "target", "status", "category", "http_status", "finish_reason", "served_model", "stage",
     "token_source", "session_id", "cache_miss",
 )  # fmt: skip
+# With what a spreadsheet takes the begin of a cell for that of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # Characters for which RFC 4180 wants quotes.
 _SPECIAL = re.compile('[,"\r\n]')
 _EMPTY = msgspec.Raw(b"")
@@ -95,12 +96,16 @@ def _listed(codes: Codes, cells: Sequence[msgspec.Raw]) -> list[msgspec.Raw]:
 
 
 def _text(text: str) -> msgspec.Raw:
-    """Return a cell of text that no spreadsheet takes for a formula."""
-    if text.startswith(_FORMULA):
-        text = f"'{text}"
+    """Return a cell of text, quoted."""
+    text = no_formula(text)
     if _SPECIAL.search(text):
         text = '"' + text.replace('"', '""') + '"'
     return msgspec.Raw(text.encode())
+
+
+def no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _coded(name: str) -> Callable[[Table], list[Any]]:

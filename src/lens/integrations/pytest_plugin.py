@@ -32,7 +32,6 @@ SETTINGS = {
     "base_url": "the server's address, where it is not the provider's own",
     "price": "in=USD,out=USD for a million tokens",
 }
-WHICH = "which endpoint? give --latency-lens-provider NAME or --latency-lens-base-url URL"
 _asked = pytest.StashKey["LatencyLens"]()
 
 

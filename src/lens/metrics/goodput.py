@@ -20,7 +20,6 @@ from lens.metrics.table import Table
 from lens.patterns import lazy_pattern
 
 _FORM = lazy_pattern(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
-_UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _OF_CALLS = "tool_"  # of a request: of its first, its last or its slowest call
 _PACE = ("tpot_ms", "itl_ms", "inter_chunk_ms")
 EXAMPLE = "write --goodput ttft:200 tpot:50 e2el:1000 (times in ms)"
@@ -73,9 +72,7 @@ def _parse(text: str) -> Slo:
         raise ConfigError(f"goodput {text!r}: {metric.name} is not a metric of a single request; {EXAMPLE}")
     value = float(limit)
     if unit:
-        if metric.unit not in ("ms", "us"):
-            raise ConfigError(f"goodput {text!r}: {metric.name} is in {metric.unit}, not a time")
-        value *= _UNIT_MS[unit] * (1000 if metric.unit == "us" else 1)
+        value = metric.time_from(value, unit, f"goodput {text!r}")
     return Slo(metric.name, value)
 
 

@@ -17,7 +17,7 @@ from lens.providers.auth.aws import BEARER_VARIABLE, find_credentials, region_of
 from lens.providers.auth.sigv4 import AwsCredentials, signed_headers
 from lens.providers.base import bearer, encode_json, is_host_of, path_under, select_api
 from lens.providers.presets import Preset
-from lens.wire import Ask, Exchange, Prompt, Reading, Secret, WireRequest
+from lens.wire import DEFAULT_PORTS, Ask, Exchange, Prompt, Reading, Secret, WireRequest
 
 CONVERSE, INVOKE = "converse", "invoke"
 _OPERATIONS = {
@@ -28,7 +28,6 @@ _OPERATIONS = {
 }
 _REGION = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 _AMAZON = ("amazonaws.com", "amazonaws.com.cn")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 PRESET = Preset(
     name="bedrock",
     title="AWS Bedrock",
@@ -103,7 +102,7 @@ class RequestSigner:
         if not self.region:
             raise ConfigError("provider bedrock: requests are signed for a region; set AWS_REGION")
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-        is_default = parts.port in (None, _DEFAULT_PORTS.get(parts.scheme))
+        is_default = parts.port in (None, DEFAULT_PORTS.get(parts.scheme))
         self.host = host if is_default else f"{host}:{parts.port}"
         self._credentials = credentials
 

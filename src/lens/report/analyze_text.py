@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lens.analysis.gates.checks import format_check
+from lens.export.csv import no_formula
 
 if TYPE_CHECKING:
     from lens.analysis.explore.findings import Findings
 
 # Shown of those that stand out.
 MOST_OUTLIERS = 5
-# What a spreadsheet takes for the begin of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKS = {"passed": "ok", "failed": "FAILED", "warned": "warning", "skipped": "not compared"}
 
 
@@ -24,12 +23,8 @@ def csv_of(found: Findings) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(found.sheet.columns)
-    writer.writerows([_cell(value) for value in row] for row in found.sheet.rows)
+    writer.writerows([no_formula(value) for value in row] for row in found.sheet.rows)
     return out.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def markdown_of(found: Findings, most: int = MOST_OUTLIERS) -> bytes:

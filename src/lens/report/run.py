@@ -188,19 +188,16 @@ def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
 
 
 def _stage_cells(row: StageRow) -> dict[str, str]:
-    def shown(value: float | None) -> str:
-        return "" if value is None else terminal.number(value)
-
     return {
-        "asked/s": shown(row.asked_per_s),
-        "sent/s": shown(row.sent_per_s),
-        "answered/s": shown(row.answered_per_s),
-        "open": shown(row.open_mean),
-        "TTFT p50": shown(row.ttft_p50_ms),
-        "TTFT p95": shown(row.ttft_p95_ms),
-        "ITL p50": shown(row.itl_p50_ms),
-        "ITL p95": shown(row.itl_p95_ms),
-        "tokens/s": shown(row.output_tokens_per_s),
+        "asked/s": terminal.number_or_blank(row.asked_per_s),
+        "sent/s": terminal.number_or_blank(row.sent_per_s),
+        "answered/s": terminal.number_or_blank(row.answered_per_s),
+        "open": terminal.number_or_blank(row.open_mean),
+        "TTFT p50": terminal.number_or_blank(row.ttft_p50_ms),
+        "TTFT p95": terminal.number_or_blank(row.ttft_p95_ms),
+        "ITL p50": terminal.number_or_blank(row.itl_p50_ms),
+        "ITL p95": terminal.number_or_blank(row.itl_p95_ms),
+        "tokens/s": terminal.number_or_blank(row.output_tokens_per_s),
         "lag p99": "" if row.lag_p99_us is None else f"{row.lag_p99_us:.0f} us",
         "n": f"{row.requests:,}",
         "failed": f"{row.failed:,}",

@@ -128,16 +128,13 @@ def _style(column: str) -> str:
 
 
 def _cells(row: TurnRow) -> dict[str, str]:
-    def shown(value: float | None) -> str:
-        return "" if value is None else terminal.number(value)
-
     return {
         "prompt": "" if row.input_tokens is None else f"{row.input_tokens:,.0f}",
         "cached": "" if row.cached_share is None else f"{row.cached_share:.0%}",
-        "TTFT p50": shown(row.ttft_p50_ms),
-        "p95": shown(row.ttft_p95_ms),
-        "total p50": shown(row.total_p50_ms),
-        "critical": shown(row.critical_ms),
+        "TTFT p50": terminal.number_or_blank(row.ttft_p50_ms),
+        "p95": terminal.number_or_blank(row.ttft_p95_ms),
+        "total p50": terminal.number_or_blank(row.total_p50_ms),
+        "critical": terminal.number_or_blank(row.critical_ms),
         "on path": "" if row.on_path is None else f"{row.on_path:.0%}",
         "broke": f"{row.missed:,}" if row.missed else "",
         "n": f"{row.requests:,}",

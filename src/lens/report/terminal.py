@@ -55,6 +55,11 @@ def number(value: float | None) -> str:
     return f"{value:.{digits}f}"
 
 
+def number_or_blank(value: float | None) -> str:
+    """Return a number as above; nothing where it is None."""
+    return "" if value is None else number(value)
+
+
 def time_ms(value: float | None) -> str:
     """Return a time in ms with its unit; "-" where it is None."""
     return "-" if value is None else f"{number(value)} ms"

@@ -18,10 +18,9 @@ import msgspec
 from lens.errors import ConfigError
 from lens.secrets import bare_url, remember_url
 from lens.units import parse_count
-from lens.wire import Secret
+from lens.wire import DEFAULT_PORTS, Secret
 
 Family = Literal["any", "ipv4", "ipv6"]
-DEFAULT_PORTS = {"http": 80, "https": 443}
 # SOCKS and proxies behind TLS are other protocols than the CONNECT that is spoken here.
 PROXY_PORT = 8080
 

@@ -25,14 +25,13 @@ from lens.analysis.diagnosis.symptoms import (
     requests,
     series,
 )
+from lens.metrics.quality_warnings import CACHED_SHARE
 from lens.model import Record
 from lens.units import ms
 
 # A first request is cold when it waited so much longer than the others, and so many times as long.
 COLD_MS = 100.0
 COLD_TIMES = 1.5
-# Tokens that a provider has in its cache take no prefill: from this share on nothing can be told.
-CACHED_SHARE = 0.5
 
 
 def distance(view: View) -> Found:

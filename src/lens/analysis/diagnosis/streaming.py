@@ -25,6 +25,7 @@ from lens.analysis.diagnosis.symptoms import (
     requests,
     series,
 )
+from lens.metrics.quality_warnings import OWN_LAG_SHARE
 from lens.model import Record
 from lens.units import NS_PER_MS
 
@@ -33,8 +34,6 @@ BUFFERED_SHARE = 0.3
 # ...unless the reads follow each other this closely: then the server is merely fast. A reader sees no pause
 # below some 20 ms.
 CLUMP_GAP_MS = 20.0
-# A client that reads this late itself, as a share of the gap, makes clumps of its own.
-OWN_LAG_SHARE = 0.25
 # A limit with less than this share left is worth a warning.
 REMAINING_SHARE = 0.2
 # This client disturbs its figures from here on.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lens.analysis.diagnosis.streaming import OWN_LAG_SHARE
 from lens.analysis.diagnosis.symptoms import (
     LONG_ANSWER,
     TOOL_CALL,
@@ -20,6 +19,7 @@ from lens.analysis.diagnosis.symptoms import (
     requests,
     series,
 )
+from lens.metrics.quality_warnings import OWN_LAG_SHARE
 from lens.model import Record, Signal
 from lens.units import NS_PER_MS
 

@@ -28,7 +28,6 @@ _FORM = re.compile(r"\s*([A-Za-z_][\w.]*?)\s*(?:=\s*)?(<=|>=|<|>|:|=)\s*(\S+)\s*
 _LIMIT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%|us|ms|s)?", re.IGNORECASE)
 _ABORT = re.compile(r"(.*\S)\s+abort(?:\s*=\s*(\S+))?\s*")
 _OPERATORS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
-_UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 EXAMPLE = "write 'ttft_p95<1000' in quotes (without them the shell takes < for a redirection), or ttft_p95:1000"
 
 
@@ -153,9 +152,7 @@ def _limit(text: str, metric: Metric, whole: str) -> float:
             raise ConfigError(f"threshold {whole!r}: {metric.name} is in {metric.unit}, not a share of 100 %")
         return value / 100
     if unit:
-        if metric.unit not in ("ms", "us"):
-            raise ConfigError(f"threshold {whole!r}: {metric.name} is in {metric.unit}, not a time")
-        return value * _UNIT_MS[unit] * (1000 if metric.unit == "us" else 1)
+        return metric.time_from(value, unit, f"threshold {whole!r}")
     return value
 
 
