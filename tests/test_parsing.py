@@ -10,10 +10,12 @@ from lens.parsing import (
     MAX_DEPTH,
     check_depth,
     decode_text,
+    list_in,
     parse_json,
     parse_toml,
     parse_yaml,
     read_small,
+    table_in,
     text_lines,
 )
 
@@ -157,3 +159,16 @@ def test_a_file_of_settings_that_is_too_large_is_refused_with_words(tmp_path, mo
     with pytest.raises(OSError, match="it holds more than 0 MB; is it the right file") as caught:
         read_small(tmp_path / "large")
     assert caught.value.strerror.startswith("it holds")
+
+
+@pytest.mark.parametrize("held", [None, 5, "text", [1], True])
+def test_what_is_no_table_is_an_empty_one(held):
+    assert table_in({"load": held}, "load") == {}
+    assert table_in({}, "load") == {}
+    assert table_in({"load": {"rate": 1}}, "load") == {"rate": 1}
+
+
+@pytest.mark.parametrize("held", [None, 5, "text", {"a": 1}])
+def test_what_is_no_list_is_an_empty_one(held):
+    assert list_in({"thresholds": held}, "thresholds") == []
+    assert list_in({"thresholds": ("a", "b")}, "thresholds") == ["a", "b"]

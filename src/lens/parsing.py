@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -104,6 +105,18 @@ def decode_text(data: bytes) -> str:
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
         raise ValueError(f"not {name} text (byte {error.start}); save it as UTF-8") from None
+
+
+def table_in(tree: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a table of what a file holds; an empty one where it holds something else."""
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def list_in(tree: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a list of what a file holds; an empty one where it holds something else."""
+    found = tree.get(name)
+    return list(found) if isinstance(found, list | tuple) else []
 
 
 def text_lines(text: str) -> list[str]:

@@ -190,6 +190,12 @@ def test_what_clocks_cannot_resolve_is_refused_unless_they_are_trusted(tmp_path,
         ({"shard": "1/3"}, "not shards of one number"),
         ({"shard": "1/2", "records": [record(index=2)]}, "request 2 is not of shard 1/2"),
         ({"shard": "1/2", "ended_ns": None}, "cut off before its end"),
+        ({"shard": "1/2", "ended_ns": -5}, "ends before it begins"),
+        ({"shard": "1/2", "started_at": "never"}, "started_at 'never' is no time"),
+        ({"shard": "1/2", "started_at": "2026-01-01"}, "it has no time zone"),
+        ({"shard": "1/2", "config": {"load": [1]}}, "not shards of one number"),
+        ({"shard": "1/2", "config": {"load": None}}, "not shards of one number"),
+        ({"shard": "1/1000000000"}, "at most 10,000 machines"),
     ],
 )
 def test_what_is_not_one_run_is_refused(tmp_path, changes, why):
@@ -198,6 +204,14 @@ def test_what_is_not_one_run_is_refused(tmp_path, changes, why):
     with pytest.raises(ConfigError, match=why):
         merge_runs([first, made(tmp_path, "1.jsonl", wall_clock=clock(), **changes)], tmp_path / "all.jsonl")
     assert not (tmp_path / "all.jsonl").exists()
+
+
+def test_of_many_missing_shards_a_few_are_named(tmp_path):
+    parts = [
+        made(tmp_path, f"{n}.jsonl", shard=f"{n}/9000", records=[record(index=n)], wall_clock=clock()) for n in (0, 4)
+    ]
+    with pytest.raises(ConfigError, match=r"shard 1/9000, 2/9000, 3/9000, 5/9000, .* and 8,988 more is missing"):
+        merge_runs(parts, tmp_path / "all.jsonl")
 
 
 def test_shards_that_began_apart_are_reported(tmp_path):

@@ -14,6 +14,7 @@ from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.columns import Column
 from lens.metrics.table import Table
+from lens.parsing import table_in
 from lens.units import NS_PER_S
 
 # Starts of a constant rate are rounded to nanoseconds; gaps that differ more are no constant rate.
@@ -112,7 +113,7 @@ def _tries(stage: Table) -> Sequence[Table]:
     if not _is_scheduled(stage):
         return [stage]
     info = stage.runs[int(stage.column("run")[0])].info
-    if info is None or not (info.config.get("load") or {}).get("search_slo"):
+    if info is None or not table_in(info.config, "load").get("search_slo"):
         return [stage]
     order = np.argsort(_scheduled(stage), kind="stable")
     gaps = np.diff(_scheduled(stage)[order])

@@ -22,6 +22,8 @@ from lens.units import NS_PER_S, NS_PER_US, human_duration, parse_count, parse_d
 
 # Sockets are opened and workers started this long before a start that was agreed upon.
 PREPARE_NS = 3 * NS_PER_S
+# Machines that share one load.
+MOST_SHARDS = 10_000
 # The wall clock may be set while it is waited for: it is looked at again after this.
 LOOK_S = 5.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,6 +79,8 @@ def parse_shard(text: str) -> Share:
     worker, of = parse_count(number), parse_count(many)
     if not slash or worker is None or not of or worker >= of:
         raise ConfigError(f"--shard {text!r}: write I/N, of 4 shards 0/4 to 3/4")
+    if of > MOST_SHARDS:
+        raise ConfigError(f"--shard {text!r}: at most {MOST_SHARDS:,} machines share one load")
     return Share(worker, of)
 
 

@@ -24,12 +24,15 @@ from lens.history.write import MONITOR_COMMAND, write_run
 from lens.model import Record, RunInfo, Status
 from lens.orchestrator.shards import Share, parse_shard, wall_ns_of
 from lens.orchestrator.wall_clock import shift_record
+from lens.parsing import table_in
 from lens.units import NS_PER_MS, human_duration
 
 # Clocks must be known to this part of the shortest run, so that its times and rates are right to as much.
 MOST_UNCERTAIN = 0.01
 # Shards that begin further apart than this did not keep one schedule.
 MOST_APART_NS = 100 * NS_PER_MS
+# Missing shards that are named.
+MOST_NAMED = 10
 # Settings in which the parts of one run differ.
 OF_A_PART = ("shard", "start_at")
 
@@ -86,7 +89,14 @@ def _part(stream: RunStream) -> Part:
     info = stream.info
     if info is None:
         raise ConfigError(f"merge: {stream.path} has no header, so nobody knows of what clock its stamps are")
-    shard = info.config.get("load", {}).get("shard")
+    name = stream.path.name
+    try:
+        wall_ns_of(info.started_at)
+    except ValueError as error:
+        raise ConfigError(f"merge: {name}: started_at {info.started_at!r} is no time: {error}") from None
+    if info.ended_ns is not None and info.ended_ns < info.started_ns:
+        raise ConfigError(f"merge: {name} ends before it begins: its header was changed")
+    shard = table_in(info.config, "load").get("shard")
     return Part(stream=stream, info=info, share=parse_shard(str(shard)) if shard is not None else None)
 
 
@@ -130,8 +140,9 @@ def _missing(parts: Sequence[Part]) -> list[str]:
     twice = next((number for number in numbers if numbers.count(number) > 1), None)
     if twice is not None:
         raise ConfigError(f"merge: two files are shard {twice}/{shares[0].of}; name each shard once")
-    gone = [f"{number}/{shares[0].of}" for number in range(shares[0].of) if number not in numbers]
-    return [f"shard {', '.join(gone)} is missing"] if gone else []
+    gone = [f"{number}/{shares[0].of}" for number in sorted({*range(shares[0].of)} - {*numbers})]
+    more = f" and {len(gone) - MOST_NAMED:,} more" if len(gone) > MOST_NAMED else ""
+    return [f"shard {', '.join(gone[:MOST_NAMED])}{more} is missing"] if gone else []
 
 
 def _difference(one: RunInfo, other: RunInfo) -> str | None:
@@ -144,7 +155,7 @@ def _settings(info: RunInfo) -> dict[str, Any]:
     """Return the settings that all parts of a run have in common, by section and name."""
     found: dict[str, Any] = {"targets": _places(info), "prices": info.prices}
     for section in ("load", "prompts"):
-        fields = info.config.get(section, {}).items()
+        fields = table_in(info.config, section).items()
         found |= {f"{section}.{name}": value for name, value in fields if name not in OF_A_PART}
     return found
 
@@ -227,7 +238,7 @@ def _merged_info(parts: Sequence[Part], clocks: Sequence[WorkerClock], notes: It
         if part.info.ended_ns is not None
     ]
     ended_ns, ended_at = max(ended, default=(None, None))
-    load = {name: value for name, value in first.config.get("load", {}).items() if name not in OF_A_PART}
+    load = {name: value for name, value in table_in(first.config, "load").items() if name not in OF_A_PART}
     labels = {k: v for k, v in first.labels.items() if all(part.info.labels.get(k) == v for part in parts)}
     return replace(
         first,

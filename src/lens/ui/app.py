@@ -21,6 +21,7 @@ import trio
 
 from lens._version import __version__
 from lens.errors import LensError
+from lens.parsing import list_in
 from lens.pricing import PriceBook
 from lens.report.html.document import MOST_RUNS, asset, joined_scripts
 from lens.report.terminal import clean
@@ -175,7 +176,7 @@ class App:
             if self.folder.baseline is not None:
                 with suppress(LensError):
                     baseline = self.folder.entry(self.folder.baseline)
-            own = list(map(str, entry.info.config.get("thresholds") or ()))
+            own = list(map(str, list_in(entry.info.config, "thresholds")))
             return {"own": own, "checks": self._runs.gates(entry, asked.query.get("threshold", []), baseline)}
 
         return _json(await self._in_thread(work))

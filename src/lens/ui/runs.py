@@ -23,6 +23,7 @@ from lens.metrics.builder import read_table
 from lens.metrics.columns import Column
 from lens.metrics.summarize import summarize
 from lens.metrics.table import Table
+from lens.parsing import list_in
 from lens.pricing import PriceBook
 from lens.report.html.document import MOST_RUNS, default_name, report_page, title_of
 from lens.report.html.series import Source, split
@@ -145,7 +146,7 @@ class Runs:
             ConfigError: a threshold cannot be read.
         """
         table = self.source(entry).table.measured()
-        texts = [text for text in thresholds if text.strip()] or list(entry.info.config.get("thresholds") or ())
+        texts = [text for text in thresholds if text.strip()] or list_in(entry.info.config, "thresholds")
         gates = [Gate(threshold=parse_threshold(str(text))) for text in texts]
         compared = None
         if baseline is not None and baseline.file != entry.file:

@@ -19,6 +19,7 @@ from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.metrics.tool_definitions import definitions_of
 from lens.model import RunInfo
+from lens.parsing import table_in
 from lens.pricing import PriceBook
 
 _TOOL = definitions_of("aiperf")
@@ -112,7 +113,7 @@ def _stats(unit: str, column: Column) -> Block | None:
 
 def _input(info: RunInfo) -> dict[str, Any]:
     target = info.targets[0] if info.targets else None
-    load = info.config.get("load", {})
+    load = table_in(info.config, "load")
     return {
         "endpoint": {
             "model_names": [t.model for t in info.targets],

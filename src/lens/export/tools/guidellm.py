@@ -20,6 +20,7 @@ from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.metrics.tool_definitions import definitions_of
 from lens.model import RunInfo
+from lens.parsing import table_in
 from lens.pricing import PriceBook
 
 _TOOL = definitions_of("guidellm")
@@ -85,7 +86,7 @@ def _benchmark(info: RunInfo, stage: str | None, seen: ToolRequests) -> dict[str
 
 
 def _strategy(info: RunInfo, stage: str | None) -> dict[str, Any]:
-    load = info.config.get("load", {})
+    load = table_in(info.config, "load")
     rate = load.get("rate_per_s")
     kind = {"poisson": "poisson"}.get(load.get("arrival", ""), "constant") if rate else "concurrent"
     return {"type_": kind, "rate": rate, "streams": None if rate else load.get("concurrency"), "stage": stage}

@@ -21,6 +21,7 @@ from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 from lens.metrics.tool_definitions import definitions_of
 from lens.model import RunInfo
+from lens.parsing import table_in
 from lens.pricing import PriceBook
 
 _TOOL = definitions_of("vllm")
@@ -70,7 +71,7 @@ def _list(name: str, values: Iterable[Any]) -> Iterator[bytes]:
 
 
 def _settings(info: RunInfo, requests: int) -> dict[str, Any]:
-    load = info.config.get("load", {})
+    load = table_in(info.config, "load")
     target = info.targets[0] if info.targets else None
     model = target.model if target else None
     return {

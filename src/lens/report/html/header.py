@@ -15,6 +15,7 @@ from lens.config.settings import LoadConfig
 from lens.errors import LensError
 from lens.metrics.summary import Summary
 from lens.model import RunInfo
+from lens.parsing import list_in, table_in
 from lens.report.html.series import Source
 from lens.report.terminal import clean
 from lens.units import NS_PER_S
@@ -43,8 +44,12 @@ def load_text(info: RunInfo) -> str:
         load = msgspec.convert(settings, LoadConfig, strict=False)
     except msgspec.ValidationError:
         return ""
-    sessions = info.config.get("sessions") or {}
-    parts = [_shape(load, sessions.get("rate_per_s")), *_limits(load, "session" if sessions else "request")]
+    sessions = table_in(info.config, "sessions")
+    rate = sessions.get("rate_per_s")
+    parts = [
+        _shape(load, rate if isinstance(rate, int | float) else None),
+        *_limits(load, "session" if sessions else "request"),
+    ]
     return clean(", ".join(part for part in parts if part), 300)
 
 
@@ -104,7 +109,7 @@ def gate_lines(sources: Sequence[Source]) -> list[dict[str, str]]:
 def _gates(info: RunInfo | None) -> list[Gate]:
     """Return the thresholds of a run's configuration that this version can read."""
     found = []
-    for text in (info.config.get("thresholds") or ()) if info else ():
+    for text in list_in(info.config, "thresholds") if info else ():
         with suppress(LensError):
             found.append(Gate(threshold=parse_threshold(str(text))))
     return found
