@@ -183,16 +183,19 @@ class Journal:
         self._write(MAGIC)
         self._records_at = self._whole
         together: list[RunInfo | Record | RunProgress] = []
+        gathered = False
         while (item := self._queue.get()) is not None:
             together.append(item)
             if isinstance(item, RunInfo):
                 self._write_together(together)
                 self._records_at = self._whole
                 continue
-            if len(together) == 1:
+            if len(together) == 1 and not gathered:
                 self._ending.wait(GATHER_S)
             if self._queue.empty() or len(together) >= MOST_TOGETHER:
                 self._write_together(together)
+                self._ending.wait(GATHER_S)
+                gathered = not self._queue.empty()
         self._write_together(together)
 
     def _write_together(self, items: list[RunInfo | Record | RunProgress]) -> None:
