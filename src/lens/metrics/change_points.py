@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lens.arrays.dispatch import median
 from lens.metrics.intervals import MOST_ALIKE, correlation, mean_error
 
 Series = NDArray[Any]
@@ -61,7 +62,7 @@ def change_points(values: Sequence[float] | Series, *, alpha: float = ALPHA, lea
     """Return every change of level, in order; values that are None or not finite must have been left out."""
     series = np.asarray(values, dtype=np.float64)
     each = max(ceil(len(series) / MOST_BLOCKS), 1)
-    short = series if each == 1 else np.median(series[: len(series) // each * each].reshape(-1, each), axis=1)
+    short = series if each == 1 else median(series[: len(series) // each * each].reshape(-1, each), axis=1)
     found: dict[int, float] = {}
     _search(short, 0, alpha, found)
     edges = _refined(short, sorted(found))
@@ -72,7 +73,7 @@ def change_points(values: Sequence[float] | Series, *, alpha: float = ALPHA, lea
 def _large_enough(series: Series, edges: list[int], p_values: list[float], least: float) -> list[ChangePoint]:
     """Return the changes without the smallest, one after the other, while it is too small to matter."""
     while edges:
-        levels = [float(np.median(series[a:b])) for a, b in pairwise([0, *edges, len(series)])]
+        levels = [float(median(series[a:b])) for a, b in pairwise([0, *edges, len(series)])]
         found = [ChangePoint(*of) for of in zip(edges, levels, levels[1:], p_values, strict=False)]
         sizes = [abs(one.after - one.before) - least * abs(one.before) for one in found]
         smallest = int(np.argmin(sizes))
@@ -208,4 +209,4 @@ def _refined(series: Series, edges: list[int]) -> list[int]:
 
 
 def _misfit(part: Series) -> float:
-    return float(np.abs(part - np.median(part)).sum())
+    return float(np.abs(part - median(part)).sum())
