@@ -134,4 +134,9 @@ ROWS = [
         "tests/push/test_push_evil_receivers.py::"
         "test_no_receiver_holds_a_push_beyond_its_time_or_writes_on_the_terminal",
     ),
+    (
+        "a monitor's history folder, or its open segment, that is removed or replaced while it is written to",
+        "said once; a new segment is begun in what stands there now, unless another monitor writes to it",
+        "tests/monitor/test_monitor_history.py::test_where_the_segment_is_gone_a_new_one_is_begun_and_it_is_said",
+    ),
 ]

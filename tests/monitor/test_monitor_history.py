@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import pytest
 from handmade import INFO
@@ -58,6 +59,63 @@ def test_a_folder_that_another_monitor_writes_to_is_refused(tmp_path):
         history(tmp_path)
     first.close()
     history(tmp_path).close()
+
+
+def removed(folder):
+    shutil.rmtree(folder)
+
+
+def moved(folder):
+    folder.rename(folder.with_name("moved"))
+
+
+def replaced_by_a_link(folder):
+    moved(folder)
+    (folder.parent / "elsewhere").mkdir()
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def emptied(folder):
+    for path in folder.glob("*.jsonl"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("change", [removed, moved, replaced_by_a_link, emptied])
+def test_where_the_segment_is_gone_a_new_one_is_begun_and_it_is_said(tmp_path, change):
+    folder = tmp_path / "history"
+    kept = history(folder)
+    kept.add(answer(1))
+    change(folder)
+    kept.add(answer(2))
+    assert "it was removed or replaced, with what had been written; a new one was begun" in kept.trouble
+    kept.add(answer(3))
+    assert kept.trouble is None
+    assert kept.lost == 0
+    (segment,) = folder.glob("*.jsonl")
+    assert [record.request_id for record in read_run(segment).records] == ["2", "3"]
+    with pytest.raises(FileError, match="another monitor writes to it"):
+        history(folder)
+    kept.close()
+    history(folder).close()
+
+
+def test_a_folder_of_another_monitor_in_place_of_ones_own_is_not_written_to(tmp_path):
+    folder = tmp_path / "history"
+    kept = history(folder)
+    kept.add(answer(1))
+    moved(folder)
+    other = history(folder)
+    for number in (2, 3):
+        kept.add(answer(number))
+        assert kept.trouble.endswith(
+            "history: another monitor writes to it; give each a folder of its own with --history; requests lost"
+        )
+    assert kept.lost == 2
+    assert not [*folder.glob("*.jsonl")]
+    other.close()
+    kept.add(answer(4))
+    assert kept.trouble is None
+    kept.close()
 
 
 def test_a_small_bound_keeps_most_of_the_past(tmp_path):

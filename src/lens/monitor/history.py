@@ -22,7 +22,7 @@ import msgspec
 
 from lens.errors import FileError
 from lens.export.jsonl import request_lines
-from lens.history.write import MONITOR_COMMAND, MONITOR_LOCK, json_line
+from lens.history.write import MONITOR_COMMAND, MONITOR_LOCK, is_open_file, json_line
 from lens.metrics.builder import is_short, table_of
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
@@ -69,6 +69,7 @@ class History:
         self._keep_s, self._keep_bytes = keep_s, keep_bytes
         self._segment_bytes = min(segment_bytes, keep_bytes // SEGMENT_SHARE)
         self._file: IO[bytes] | None = None
+        self._path = folder  # of the open segment
         self._began_s = 0.0
         self._written = 0
         self.lost = 0  # records that could not be written
@@ -81,7 +82,9 @@ class History:
 
     def add(self, record: Record) -> None:
         """Write it at once; one that cannot be written is counted."""
+        gone = None
         try:
+            gone = self._leave_what_is_gone()
             self._segment()
             line = b"".join(request_lines(table_of([record], self._info, self._book, few=is_short(record))))
             self._write(line)
@@ -90,7 +93,27 @@ class History:
             self.trouble = f"history {self.folder}: {(error.strerror or str(error)).lower()}; requests lost"
             self._close_segment()
             return
-        self.trouble = None
+        self.trouble = gone
+
+    def _leave_what_is_gone(self) -> str | None:
+        """Close a segment that no longer lies in the folder, and lock a folder that took its place.
+
+        Returns what happened, in words; None where nothing did.
+        """
+        if self._file is not None and is_open_file(self._file.fileno(), self._path):
+            return None
+        if self._lock is not None and not is_open_file(self._lock, self.folder / MONITOR_LOCK):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock, former = _locked(self.folder), self._lock
+            except FileError as error:
+                raise OSError(errno.EAGAIN, str(error).removeprefix(f"history {self.folder}: ")) from None
+            self._lock = lock
+            os.close(former)
+        if self._file is None:
+            return None
+        self._close_segment()
+        return f"history {self._path}: it was removed or replaced, with what had been written; a new one was begun"
 
     def _write(self, data: bytes) -> None:
         """Append to the segment; what the disk does not take whole is taken back, so that the file stays readable."""
@@ -113,13 +136,13 @@ class History:
         self._close_segment()
         self._prune(now)
         stem = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        self._file, path = self._new(stem)
+        self._file, self._path = self._new(stem)
         self._began_s, self._written = now, 0
         try:
             self._write(json_line(self._info))
         except OSError:
             with suppress(OSError):  # a disk that is full must not fill with empty segments
-                path.unlink()
+                self._path.unlink()
             raise
 
     def _new(self, stem: str) -> tuple[IO[bytes], Path]:
