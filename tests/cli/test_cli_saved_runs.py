@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import uuid
 
 import pytest
@@ -106,3 +107,12 @@ def test_a_folder_without_runs_is_refused(tmp_path):
     (tmp_path / UI_STATE).write_text("{}")
     with pytest.raises(FileError, match=r"holds no run file \(.jsonl, .msgpack, .json\)"):
         saved_runs([str(tmp_path)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_a_name_that_is_no_text_is_left_out_and_said(tmp_path, capsys):
+    for name in (b"run.jsonl", b"\xff\xfe.jsonl"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(json_line(INFO) + json_line(record()))
+    assert saved_runs([str(tmp_path)]) == [tmp_path / "run.jsonl"]
+    assert "1 left out whose names are no UTF-8 text; rename them" in capsys.readouterr().err

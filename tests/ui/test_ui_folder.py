@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import msgspec
 import pytest
@@ -104,6 +105,21 @@ def test_a_folder_that_cannot_be_written_to_is_reported(root):
     folder.star("one.jsonl")
     assert folder.baseline == "one.jsonl"
     assert "kept until the end only" in folder.trouble
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there")
+def test_a_name_that_is_no_text_spoils_no_list(root):
+    names = [entry.file for entry in Folder(root).scan()]
+    content = (root / "one.jsonl").read_bytes()
+    folder = os.path.join(os.fsencode(root), b"\xff")
+    os.mkdir(folder)
+    for place in (b"\xff\xfe.jsonl", b"\xff/run.jsonl"):
+        with open(os.path.join(os.fsencode(root), place), "wb") as file:
+            file.write(content)
+    (root / "\x1b[31m<b>\n::error::x.jsonl").write_bytes(content)
+    found = Folder(root)
+    assert {entry.file for entry in found.scan()} == {*names, "\x1b[31m<b>\n::error::x.jsonl"}
+    assert msgspec.json.encode([row["file"] for row in rows(found)])
 
 
 @pytest.mark.parametrize("target", ["precious", "/dev/zero", "absent"])

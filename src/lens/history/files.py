@@ -47,8 +47,12 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
         raise FileError(f"cannot read {folder}: {error.strerror}") from error
     found: list[Path] = []
     others: list[Path] = []
+    unnamed = sum(not is_text(path.name) for path in named)
     for path in named:
-        (found if _may_be_run(path) else others).append(path)
+        if is_text(path.name):
+            (found if _may_be_run(path) else others).append(path)
+    if unnamed:
+        notes.append(f"{folder}: {unnamed} left out whose names are no UTF-8 text; rename them")
     if not found:
         raise FileError(f"{folder} holds no run file ({', '.join(SUFFIXES)}); --export jsonl or msgpack writes them")
     if others:
@@ -56,6 +60,11 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
         more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
         notes.append(f"{folder}: no run, left out: {shown}{more}")
     return found
+
+
+def is_text(name: str) -> bool:
+    """Return whether a file's name is UTF-8, which pages, exports and messages can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _named_like_runs(folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ import msgspec
 
 from lens.analysis.explore.filters import compile_row_filter
 from lens.errors import FileError
-from lens.history.files import SUFFIXES
+from lens.history.files import SUFFIXES, is_text
 from lens.history.read import read_header
 from lens.history.write import JOURNAL, MONITOR_COMMAND, UI_STATE, NewFile
 from lens.model import RunInfo
@@ -158,14 +158,17 @@ class Folder:
         raise FileError(f"{clean(file, 200)} is no run file of this folder")
 
     def _files(self) -> Iterator[tuple[str, str, os.stat_result]]:
-        """Yield name and path of what may be run files, here and below; links and what begins with a dot are not."""
+        """Yield name and path of what may be run files, here and below.
+
+        Links, what begins with a dot and names that are no text, which no page can hold, are not.
+        """
         folders, number, looked = [str(self.root)], 0, 0
         begins = len(os.path.join(self.root, ""))
         while folders and looked < MOST_FOLDERS:
             looked += 1
             with suppress(OSError), os.scandir(folders.pop()) as entries:
                 for one in entries:
-                    if one.name.startswith("."):
+                    if one.name.startswith(".") or not is_text(one.name):
                         continue
                     if one.is_dir(follow_symlinks=False):
                         folders.append(one.path)
