@@ -11,6 +11,7 @@ from lens._core.clock import now_ns, realtime_ns
 from lens.config.load import make_config
 from lens.config.settings import LoadConfig
 from lens.errors import ConfigError
+from lens.orchestrator import shards
 from lens.orchestrator.schedule import Stage, stages
 from lens.orchestrator.shards import (
     ALONE,
@@ -80,18 +81,26 @@ def test_an_indexed_job_says_the_shard_and_a_flag_says_more():
         make_config(flags, environ={"LENS_SHARDS": "4"})
 
 
-def test_a_start_is_said_in_three_ways():
+def test_a_start_is_said_in_three_ways(monkeypatch):
     later = realtime_ns() + 3600 * S
     assert parse_start_at("+1h") == pytest.approx(later, abs=60 * S)
+    monkeypatch.setattr(shards, "realtime_ns", lambda: 4133980800 * S - 86_400 * S)
     assert parse_start_at("2101-01-01T00:00:00Z") == parse_start_at("@4133980800") == 4133980800 * S
     assert parse_start_at("2101-01-01T02:00:00.25+02:00") == 4133980800 * S + S // 4
     assert wall_ns_of("1970-01-01T00:00:01.000001Z") == S + 1000
 
 
+def test_no_more_machines_share_a_load_than_there_may_be():
+    assert parse_shard("9999/10000").of == 10_000
+    with pytest.raises(ConfigError, match="at most 10,000 machines share one load"):
+        parse_shard("0/10001")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [("soon", "this is no time"), ("+soon", "this is no time"), ("@", "this is no time"), ("@1", "ago"),
-     ("2101-01-01T00:00:00", "no time zone"), ("2001-01-01T00:00:00Z", "ago")],
+     ("2101-01-01T00:00:00", "no time zone"), ("2001-01-01T00:00:00Z", "ago"), ("+800h", "33 days away"),
+     ("9999-12-31T23:59:59Z", "days away; give a time within 30 days")],
 )  # fmt: skip
 def test_what_is_no_time_to_come_is_refused(text, why):
     with pytest.raises(ConfigError, match=why):

@@ -24,6 +24,9 @@ from lens.units import NS_PER_S, NS_PER_US, human_duration, parse_count, parse_d
 PREPARE_NS = 3 * NS_PER_S
 # Machines that share one load.
 MOST_SHARDS = 10_000
+# A start farther away than this is a mistake, which would be waited for in silence.
+DAY_NS = 86_400 * NS_PER_S
+MOST_AHEAD_NS = 30 * DAY_NS
 # The wall clock may be set while it is waited for: it is looked at again after this.
 LOOK_S = 5.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -105,12 +108,12 @@ def parse_start_at(text: str) -> int:
     """Return when "+30s", "2026-11-29T12:00:00Z" or "@1796040000" is, in nanoseconds of the wall clock.
 
     Raises:
-        ConfigError: it is no time, has no zone, or is over.
+        ConfigError: it is no time, has no zone, is over, or is more than MOST_AHEAD_NS away.
     """
     said, now = text.strip(), realtime_ns()
     try:
         if said.startswith("+"):
-            return now + parse_duration_ns(said[1:])
+            return _near(text, now + parse_duration_ns(said[1:]), now)
         in_seconds = re.fullmatch(r"@[0-9]{1,12}(\.[0-9]+)?", said)
         at_ns = round(float(said[1:]) * NS_PER_S) if in_seconds else wall_ns_of(said)
     except ValueError as error:
@@ -118,6 +121,18 @@ def parse_start_at(text: str) -> int:
         raise ConfigError(f"--start-at {text!r}: {why}; write +30s, 2026-11-29T12:00:00Z or @SECONDS") from None
     if at_ns <= now:
         raise ConfigError(f"--start-at {text}: that was {human_duration(now - at_ns)} ago; give a time to come")
+    return _near(text, at_ns, now)
+
+
+def _near(text: str, at_ns: int, now: int) -> int:
+    """Return an agreed start that is not too far away.
+
+    Raises:
+        ConfigError: nobody would wait for it.
+    """
+    if at_ns - now > MOST_AHEAD_NS:
+        days, most = (at_ns - now) // DAY_NS, MOST_AHEAD_NS // DAY_NS
+        raise ConfigError(f"--start-at {text}: that is {days:,} days away; give a time within {most} days")
     return at_ns
 
 
