@@ -161,14 +161,13 @@ def cost_warning(total_usd: Decimal | None, limit_usd: str | None) -> str | None
 
 def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
     """Return what the run may cost at most, or why that cannot be said; for --dry-run."""
-    if plan.sessions is not None:
-        return _quote_sessions(plan, book)
+    worst_of, unit, what = (
+        (_worst_of_requests, "request", "the request")
+        if plan.sessions is None
+        else (_worst_of_sessions, "session", "each turn")
+    )
     try:
-        each = [
-            worst_usd(plan, target, prompt, book)
-            for target in range(len(plan.targets))
-            for prompt in range(len(plan.prompts))
-        ]
+        most, whole = worst_of(plan, book)
     except ConfigError as error:
         return {"known": False, "why": str(error)}
     price = book.find(plan.targets[0].info.provider, plan.targets[0].info.model)
@@ -176,33 +175,32 @@ def quote(plan: Plan, book: PriceBook) -> dict[str, Any]:
     found: dict[str, Any] = {
         "known": True,
         "price": price.source if price else None,
-        "worst_usd_a_request": str(max(each) * tries),
-        "note": "input counted as one token a byte, output as all that the request allows; fees of tools are not in it",
+        f"worst_usd_a_{unit}": str(most * tries),
+        "note": f"input counted as one token a byte, output as all that {what} allows; fees of tools are not in it",
     }
-    if plan.total is None:
+    if whole is None:
         return {**found, "worst_usd": None, "why": "only time ends this run; --max-cost bounds it"}
-    return {**found, "worst_usd": str(sum(each, Decimal(0)) / len(each) * plan.total * tries)}
+    return {**found, "worst_usd": str(whole * tries)}
 
 
-def _quote_sessions(plan: Plan, book: PriceBook) -> dict[str, Any]:
-    """Return what a run of sessions may cost at most."""
-    try:
-        costs = session_costs(plan, book)
-    except ConfigError as error:
-        return {"known": False, "why": str(error)}
-    price = book.find(plan.targets[0].info.provider, plan.targets[0].info.model)
-    tries = 1 + plan.retry.retries
-    found: dict[str, Any] = {
-        "known": True,
-        "price": price.source if price else None,
-        "worst_usd_a_session": str(max(max(one) for one in costs) * tries),
-        "note": "input counted as one token a byte, output as all that each turn allows; fees of tools are not in it",
-    }
-    many = plan.units_total
-    if many is None:
-        return {**found, "worst_usd": None, "why": "only time ends this run; --max-cost bounds it"}
-    slots = [plan.slot(number, plan.stages[0]) for number in range(many)]
-    return {**found, "worst_usd": str(sum([costs[slot.target][slot.prompt] for slot in slots], Decimal(0)) * tries)}
+def _worst_of_requests(plan: Plan, book: PriceBook) -> tuple[Decimal, Decimal | None]:
+    """Return the most that a request may cost and the most of all together, in USD; None where only time ends them."""
+    each = [
+        worst_usd(plan, target, prompt, book)
+        for target in range(len(plan.targets))
+        for prompt in range(len(plan.prompts))
+    ]
+    return max(each), None if plan.total is None else sum(each, Decimal(0)) / len(each) * plan.total
+
+
+def _worst_of_sessions(plan: Plan, book: PriceBook) -> tuple[Decimal, Decimal | None]:
+    """Return the same of sessions."""
+    costs = session_costs(plan, book)
+    most = max(max(one) for one in costs)
+    if plan.units_total is None:
+        return most, None
+    slots = [plan.slot(number, plan.stages[0]) for number in range(plan.units_total)]
+    return most, sum([costs[slot.target][slot.prompt] for slot in slots], Decimal(0))
 
 
 def session_costs(plan: Plan, book: PriceBook) -> list[list[Decimal]]:
