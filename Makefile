@@ -30,7 +30,7 @@ PATH_coverage := :$(CURDIR)/tools/lazy
 # pytest would rewrite the asserts of every package that brings a plugin, of this one too: it tests what is installed.
 PLUGINS := --disable-plugin-autoload -p pytest_trio.plugin -p _hypothesis_pytestplugin
 
-.PHONY: help demo test lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit man clean
+.PHONY: help demo test checks lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit man clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
@@ -58,10 +58,16 @@ demo: .venv/installed
 # The core is built, four times, while all else is fetched. Then what needs one processor runs beside the tests of the wheel,
 # whose summary closes the output.
 test: .venv-test/tools
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target .venv-test/packages build/release/wheel build/{sanitize,coverage,threads}/installed
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target unit lint types sanitize coverage threads
+	@$(MAKE) --no-print-directory -j 2 .venv-test/packages build/release/wheel build/{sanitize,coverage,threads}/installed
+	@$(MAKE) --no-print-directory build/counted/installed
+	@$(MAKE) --no-print-directory -j 2 unit checks
 	@$(MAKE) --no-print-directory report
 	@tail -n 1 build/unit.log
+
+# Told when all are done: the tests of the wheel write meanwhile.
+checks:
+	@$(MAKE) --no-print-directory --output-sync=target lint types sanitize coverage threads >build/checks.log 2>&1; \
+	code=$$?; cat build/checks.log; exit $$code
 
 .venv/bin/python .venv-test/bin/python:
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; name one: make PYTHON=/path/to/python"; exit 1; }
@@ -124,10 +130,9 @@ build/rewritten: | build/counted/installed
 	@PYTHONPATH=$(CURDIR)/build/counted/site $(BIN)/python -m pytest $(PLUGINS) --collect-only -qq >/dev/null || true
 	@touch $@
 
-# With a + the output comes as it is made, also beside other targets.
 unit: build/counted/installed build/rewritten
 	@rm -f build/counted/ran/*
-	+PYTHONPATH=$(CURDIR)/build/counted/site LENS_TEST_BUILD=release $(BIN)/python -m pytest $(PLUGINS) -p xdist.plugin \
+	PYTHONPATH=$(CURDIR)/build/counted/site LENS_TEST_BUILD=release $(BIN)/python -m pytest $(PLUGINS) -p xdist.plugin \
 		-n $(WORKERS) --dist loadfile --no-loadscope-reorder 2>&1 | tee build/unit.log
 
 report:
