@@ -88,32 +88,16 @@ def _record_decoder(today: Callable[[Any], Record], before: Callable[[Any], Any]
 
 
 @cache
-def _line_layout() -> _Layout:
-    return _Layout(
-        _record_decoder(
-            msgspec.json.Decoder(Record, dec_hook=decode_hook).decode,
-            msgspec.json.Decoder(RecordBeforeNames, dec_hook=decode_hook).decode,
-        ),
-        msgspec.json.Decoder(RunInfo, dec_hook=decode_hook).decode,
-        listed_decoder(),
-    )
-
-
-@cache
-def _message_layout() -> _Layout:
-    return _Layout(
-        _record_decoder(
-            msgspec.msgpack.Decoder(Record, dec_hook=decode_hook).decode,
-            msgspec.msgpack.Decoder(RecordBeforeNames, dec_hook=decode_hook).decode,
-        ),
-        msgspec.msgpack.Decoder(RunInfo, dec_hook=decode_hook).decode,
-        packed_decoder(),
-    )
+def _layout(*, packed: bool) -> _Layout:
+    """Return what decodes the messages of a file, or its lines."""
+    decoder: Any = msgspec.msgpack.Decoder if packed else msgspec.json.Decoder
+    record, before, info = [decoder(one, dec_hook=decode_hook).decode for one in (Record, RecordBeforeNames, RunInfo)]
+    return _Layout(_record_decoder(record, before), info, packed_decoder() if packed else listed_decoder())
 
 
 def decode_message(message: bytes | memoryview) -> Record:
     """Return the record of a message."""
-    return _message_layout().record(message)
+    return _layout(packed=True).record(message)
 
 
 class RunStream:
@@ -152,7 +136,7 @@ class RunStream:
                 "msgpack file"
             )
         self._packed = head == MAGIC  # a MessagePack file, not lines
-        self._layout = _message_layout() if self._packed else _line_layout()
+        self._layout = _layout(packed=self._packed)
         if not self._packed:
             self._file.seek(0)
         self._pieces = self._messages() if self._packed else self._lines()
@@ -363,12 +347,12 @@ def read_header(path: Path) -> RunInfo | None:
         if head == MAGIC:
             size = file.read(LENGTH_BYTES)
             piece = file.read(min(length_at(size)[0], MOST_HEADER)) if len(size) == LENGTH_BYTES else b""
-            decode = _message_layout().info
+            decode = _layout(packed=True).info
         elif not head.startswith(b"{"):
             return None
         else:
             piece = head + file.readline(MOST_HEADER)
-            decode = _line_layout().info
+            decode = _layout(packed=False).info
             if piece.rstrip() == b"{":
                 piece += file.readline(MOST_HEADER)
             if _DOCUMENT.match(piece):
