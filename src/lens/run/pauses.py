@@ -21,6 +21,8 @@ LOOK_EVERY_S = 0.25
 LEAST_NS = 1000 * NS_PER_MS
 # Pauses that are kept: of a run of days the newest.
 MOST_PAUSES = 1000
+_LATE_NS = LEAST_NS + int(LOOK_EVERY_S * NS_PER_S)
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Pause(NamedTuple):
@@ -56,10 +58,14 @@ class PauseWatch:
 
     def look(self, clocks: tuple[int, int] | None = None) -> None:
         """Compare the clocks with those of the last look. clocks: CLOCK_MONOTONIC and CLOCK_BOOTTIME, ns (now)."""
+        now = clocks or _clocks()
+        if 0 <= now[1] - self._last[1] <= _LATE_NS:  # as nearly always, for each record
+            self._last = now
+            return
         with self._lock:
             now = clocks or _clocks()
             lost_ns = max(now[1] - self._last[1], now[0] - self._last[0])
-            if lost_ns > LEAST_NS + int(LOOK_EVERY_S * NS_PER_S):
+            if lost_ns > _LATE_NS:
                 self.pauses.append(Pause(self._last[0], now[0], lost_ns))
                 del self.pauses[:-MOST_PAUSES]
             self._last = now
@@ -92,9 +98,7 @@ class PauseWatch:
 
 
 def _clocks() -> tuple[int, int]:
-    """Return CLOCK_MONOTONIC and, where the system has it, CLOCK_BOOTTIME."""
-    if not hasattr(time, "clock_gettime_ns"):  # Windows
+    """Return CLOCK_MONOTONIC and, where the system has it, CLOCK_BOOTTIME, which also counts while it is suspended."""
+    if _BOOTTIME is None:
         return time.monotonic_ns(), time.monotonic_ns()
-    now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return now, time.clock_gettime_ns(boot) if boot is not None else now
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC), time.clock_gettime_ns(_BOOTTIME)
