@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
 import lens
 from lens.cli.commands.benchmark import command
@@ -28,6 +30,8 @@ from lens.config.settings import (
 from lens.config.spelling import in_python
 from lens.errors import ConfigError
 from lens.model import Status
+from lens.run import driver
+from lens.run.sink import Sink
 from lens.simulator import make_script, start
 from lens.simulator.proxy import start_proxy
 
@@ -548,3 +552,16 @@ def callers(*names):
 def test_only_the_driver_and_the_workers_of_its_runs_carry_out_a_plan():
     assert callers("run_plan") == {"orchestrator/workers/child.py", "run/driver.py"}
     assert callers("run_workers", "run_on_ray") == {"run/driver.py"}
+
+
+def test_the_collector_is_off_until_the_outputs_are_written_and_on_again_then(servers):
+    class Watch(Sink):
+        def on_end(self, result):
+            seen.append((gc.isenabled(), len(result.records)))
+
+    seen: list[tuple[bool, int]] = []
+    url = servers["{url}"]
+    config = RunConfig(targets=(TargetConfig(provider="simulator", base_url=url),), load=LoadConfig(iterations=2))
+    gc.enable()
+    trio.run(driver.run, config, Watch())
+    assert (seen, gc.isenabled()) == ([(False, 2)], True)

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from lens.config.settings import RunConfig
 from lens.errors import NO_MEMORY, FileError, LensError, causes, is_out_of_memory
 from lens.history.write import is_special
+from lens.metrics.buffer import gc_paused
 from lens.model import Record, RunInfo
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import Plan, make_plan
@@ -94,7 +95,8 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
     """
     with with_simulators(with_ways(config)) as hosted:
         run = _DrivenRun(hosted, options, sinks, stop or Stop())
-        with run.outputs, _spool(run.outputs, options.journal) as journal:
+        # Of the objects of a run none is garbage until its outputs are written; the collector would look at each.
+        with run.outputs, _spool(run.outputs, options.journal) as journal, gc_paused():
             info = calibrated(run_info(run.plan, command=options.command, prices=run.prices()))
             journal.add(info)
             for sink in run.sinks:
