@@ -9,7 +9,11 @@ import threading
 
 import pytest
 from cli_program import environment
+from handmade import INFO, record
+from msgspec.structs import replace
 from waiting import wait_until
+
+from lens.history.write import write_run
 
 # Runs a command, and says when the handlers of the program are in place.
 READY = """
@@ -28,10 +32,12 @@ main()
 
 
 def commands(url, folder):
-    """Name -> arguments. None of them would end by itself."""
+    """Name -> arguments. None of them would end by itself: what they read or write is a pipe with no other end."""
     target = ("--provider", "openai", "--model", "m", "--base-url", url, "--api-key", "k-12345678")
     two = ("--target", f"a=openai:m@{url}", "--target", f"b=openai:n@{url}", "--api-key", "k-12345678")
-    pipe = folder / "pipe.jsonl"
+    pipe, runs = folder / "pipe", [folder / "one.jsonl", folder / "two.jsonl"]
+    for path in runs:
+        write_run(path, replace(INFO, run_id=path.name), [record()])
     return {
         "profile": ("profile", *target),
         "a URL": (url,),
@@ -43,12 +49,12 @@ def commands(url, folder):
         "monitor": ("monitor", *target, "--listen", "127.0.0.1:0"),
         "simulate": ("simulate", "--port", "0"),
         "ui": ("ui", folder, "--listen", "127.0.0.1:0"),
-        "analyze": ("analyze", pipe),
-        "report": ("report", pipe, "-o", "-"),
-        "explain": ("explain", "ttft_ms", pipe),
-        "recover": ("recover", pipe, "-o", folder / "recovered.json"),
-        "merge": ("merge", pipe, pipe, "-o", folder / "merged.jsonl"),
-        "testbench": ("testbench", "report", pipe),
+        "analyze": ("analyze", runs[0], "-o", pipe),
+        "report": ("report", runs[0], "-o", pipe),
+        "explain": ("explain", "total_cost", runs[0], "--prices", pipe),
+        "recover": ("recover", runs[0], "-o", pipe),
+        "merge": ("merge", *runs, "--partial", "--trust-clocks", "-o", pipe),
+        "testbench": ("testbench", "report", runs[0], "-o", pipe),
         "prices": ("prices", "--prices", pipe),
         "init": ("init", "-o", folder / "new.toml"),
         "selftest": ("selftest", "--streams", "1"),
@@ -77,7 +83,7 @@ def silent():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_ends_every_command(silent, tmp_path, number):
     """All at once, so that it takes little longer than one."""
-    os.mkfifo(tmp_path / "pipe.jsonl")
+    os.mkfifo(tmp_path / "pipe")
     asked = commands(silent, tmp_path)
     logs = {name: tmp_path / f"{number.name} {name}" for name in asked}
     begun = {}

@@ -12,9 +12,10 @@ from lens.cli.interrupts import interruptible
 
 @pytest.fixture
 def usual_signals():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -38,7 +39,7 @@ def wait_interrupted(number):
 
 
 @pytest.mark.usefixtures("usual_signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_interrupts_while_something_is_waited_for(number):
     with pytest.raises(KeyboardInterrupt):
         wait_interrupted(number)
@@ -57,8 +58,10 @@ def test_handlers_that_somebody_set_stay():
         pass
 
     signal.signal(signal.SIGTERM, own)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup wants it
     with interruptible():
         assert signal.getsignal(signal.SIGTERM) is own
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_other_dropped_exceptions_are_told_as_before(monkeypatch):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command that has no handlers of its own, whatever they come in between."""
+"""Ctrl-C, SIGTERM and a hang-up end a command that has no handlers of its own, whatever they come in between."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGAIN_S = 0.01
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt the block as Ctrl-C does, which cleans up and says so; a second one ends it at once.
+    """Let SIGTERM and SIGHUP interrupt the block as Ctrl-C does, which cleans up and says so; a second ends it at once.
 
     Python drops an exception that is raised while a destructor or the callback of a weak reference runs, as each
     import has them. An interrupt that is lost so is raised again. Only in the main thread, where signals arrive.
@@ -28,8 +28,10 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _interrupt)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     usual = sys.unraisablehook
 
     def hook(dropped: UnraisableHookArgs) -> None:
