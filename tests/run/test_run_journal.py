@@ -62,6 +62,7 @@ def test_records_of_a_short_run_are_those_on_disk(monkeypatch, short_bytes):
             time.sleep(2 * GATHER_S)  # written in several pieces
     journal.finish()
     assert bool(journal._in_memory) == (short_bytes == 1 << 20)
+    assert not journal._leaving
     table = journal.table(INFO, PriceBook())
     whole = list(table.records())
     assert whole == wanted

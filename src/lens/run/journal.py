@@ -85,6 +85,7 @@ class Journal:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+            self._leaving = []
 
     def close(self, *, complete: bool) -> None:
         """Finish, and remove the file if it is `complete`: the outputs hold it all. Records can still be read."""
