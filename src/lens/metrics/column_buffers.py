@@ -138,8 +138,8 @@ def _mapped(file: IO[bytes], kind: Any) -> NDArray[Any]:
 def forget(columns: Iterable[NDArray[Any]]) -> None:
     """Give back the memory that holds what was read of columns on disk; it is read again where it is needed."""
     for column in columns:
-        base = getattr(column, "base", None)
-        while isinstance(base, np.ndarray):
+        base: Any = getattr(column, "base", None)
+        while hasattr(base, "base"):  # an array's; to ask for numpy's type would load numpy for one request on lists
             base = base.base
         lies_in = getattr(base, "obj", None)
         if isinstance(lies_in, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
