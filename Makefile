@@ -120,7 +120,7 @@ sanitize coverage threads: %: build/%/installed .venv-test/installed
 	@find build/$* -name '*.gcda' -delete
 	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PLUGINS) $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 
-# A copy of what is installed, with a probe before each statement of Python.
+# A copy of what is installed, with probes among the statements of Python.
 build/counted/installed: .venv-test/installed tools/count_lines.py tools/counters/ran_lines.py
 	$(BIN)/python -I tools/count_lines.py build/counted
 	@touch $@

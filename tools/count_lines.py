@@ -1,4 +1,4 @@
-"""Copies the installed package with a probe before each statement, so that tests can tell which lines they run.
+"""Copies the installed package with probes among its statements, so that tests can tell which lines they run.
 
     python tools/count_lines.py FOLDER
 
@@ -36,27 +36,53 @@ class Probes:
         self.lines: list[list[int]] = []
 
     def put_into(self, tree: ast.Module) -> None:
-        """Put a probe before each statement of a module."""
+        """Put probes into a module."""
         for node in list(ast.walk(tree)):
             for statements in blocks(node):
-                self._put_before_each(statements, header_lines(node))
+                self._put_into_block(statements, header_lines(node), is_left_early=is_left_early(node))
         place = next((i for i, s in enumerate(tree.body) if not is_head(s)), len(tree.body))
         tree.body.insert(place, ast.copy_location(FIRST, tree.body[place - 1]) if tree.body else FIRST)
 
-    def _put_before_each(self, statements: list[ast.stmt], header: list[int]) -> None:
-        """Put a probe before each statement of a block but a docstring; the first speaks for the block's header too."""
+    def _put_into_block(self, statements: list[ast.stmt], header: list[int], *, is_left_early: bool) -> None:
+        """Put a probe before the last of each row of statements that run one after the other.
+
+        It speaks for all of them, the first for the block's header too. A row that an exception leaves did not run;
+        where exceptions are awaited each statement is a row.
+        """
         counted: list[ast.stmt] = []
+        lines, last = header, next((one for one in reversed(statements) if not is_head(one)), None)
         for statement in statements:
             if not is_head(statement):
-                counted.append(self._probe(statement, header))
-                header = []
+                lines = [*lines, *own_lines(statement)]
+                if is_left_early or statement is last or ends_row(statement):
+                    counted.append(self._probe(statement, lines))
+                    lines = []
             counted.append(statement)
         statements[:] = counted
 
-    def _probe(self, statement: ast.stmt, header: list[int]) -> ast.stmt:
-        decorators = [d.lineno for d in getattr(statement, "decorator_list", ())]
-        self.lines.append([*header, *decorators, statement.lineno])
+    def _probe(self, statement: ast.stmt, lines: list[int]) -> ast.stmt:
+        self.lines.append(lines)
         return ast.fix_missing_locations(ast.copy_location(probe(len(self.lines) - 1), statement))
+
+
+def own_lines(statement: ast.stmt) -> list[int]:
+    """Return the line that a statement begins on, and those of its decorators."""
+    return [*[d.lineno for d in getattr(statement, "decorator_list", ())], statement.lineno]
+
+
+def is_left_early(node: ast.AST) -> bool:
+    """Tell whether exceptions are awaited in the blocks of a statement."""
+    return isinstance(node, ast.Try | ast.TryStar | ast.With | ast.AsyncWith)
+
+
+def ends_row(statement: ast.stmt) -> bool:
+    """Tell whether what follows a statement may not run after it: it has blocks, leaves, or hands over meanwhile."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    leaves = ast.Return | ast.Raise | ast.Continue | ast.Break
+    if isinstance(statement, leaves) or next(blocks(statement), None) or isinstance(statement, ast.Match):
+        return True
+    return any(isinstance(node, ast.Yield | ast.YieldFrom | ast.Await) for node in ast.walk(statement))
 
 
 def probe(number: int) -> ast.stmt:
