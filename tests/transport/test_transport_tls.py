@@ -1,5 +1,6 @@
 """The handshake: what both sides agreed on, what is refused and in which words, and that no byte behind it is lost."""
 
+import os
 import socket
 import ssl
 import struct
@@ -13,7 +14,7 @@ from waiting import HANG_S
 
 from lens._core.clock import now_ns
 from lens.errors import ConfigError, TlsError
-from lens.transport import sockets
+from lens.transport import sockets, tls
 from lens.transport.endpoint import parse_endpoint
 from lens.transport.tls import RECORD_BYTES, handshake, load_tls_context
 
@@ -266,3 +267,30 @@ async def test_a_peer_that_never_pauses_leaves_deadlines_their_turn():
         with trio.move_on_after(0) as scope:
             await sockets.receive(ours)
     assert scope.cancelled_caught
+
+
+@contextmanager
+def through_a_pipe(path, folder):
+    """A pipe that brings the content of a file once, as `<(cat FILE)` does."""
+    pipe = folder / f"{path.name}.pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()), daemon=True)
+    writer.start()
+    yield str(pipe)
+    writer.join(HANG_S)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="a pipe is read into a file in memory")
+def test_certificates_may_come_through_a_pipe_and_none_without_end(files, tmp_path):
+    with through_a_pipe(files / "ca.pem", tmp_path) as pipe:
+        context = load_tls_context(parse_endpoint("https://h", cafile=pipe))
+    assert len(context.get_ca_certs()) == 1
+    with pytest.raises(ConfigError, match="--cacert /dev/zero: it holds more than 64 MB"):
+        load_tls_context(parse_endpoint("https://h", cafile="/dev/zero"))
+
+
+def test_a_bundle_of_the_environment_that_never_ends_is_refused(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/zero")
+    tls._load_context.cache_clear()
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE /dev/zero: it holds more than 64 MB"):
+        load_tls_context(parse_endpoint("https://h"))
