@@ -22,14 +22,16 @@ BUILD = os.environ.get("LENS_TEST_BUILD")
 SOURCES = Path(__file__).parent.parent / "src"
 # The files that take longest, the longest first: none of them is begun when the others are done.
 LONGEST = (
-    "test_docs", "test_cli_conflicts", "test_providers_mutants", "test_export_roundtrip", "test_specified_commands",
-    "test_metrics_table", "test_monitor_daemon", "test_integrations_testbench", "test_monitor_watch", "test_core_walk",
-    "test_analysis_regression", "test_run_driver", "test_simulator_official_sdks", "test_core_fuzz", "test_workers",
-    "test_cli_doctor", "test_monitor_cli", "test_network_realism", "test_analysis_compare", "test_metrics_intervals",
-    "test_real_llama", "test_cli_gates", "test_cli_compare", "test_deploy_release", "test_pricing_columns",
-    "test_ray_engine", "test_packaging", "test_cli_optimize", "test_analysis_caution", "test_docs_optimize",
-    "test_real_backends", "test_report_html", "test_report_chromium", "test_workflow_example", "test_fuzz_guided",
-    "test_plugin_example", "test_cli_signals",
+    "test_docs", "test_run_driver", "test_providers_mutants", "test_report_chromium", "test_analysis_regression",
+    "test_core_fuzz", "test_specified_commands", "test_metrics_table", "test_export_roundtrip", "test_cli_doctor",
+    "test_simulator_official_sdks", "test_workflow_example", "test_cli_conflicts", "test_monitor_watch",
+    "test_cli_compare", "test_cli_patterns", "test_monitor_daemon", "test_analysis_optimize", "test_fuzz_guided",
+    "test_core_walk", "test_integrations_testbench", "test_network_realism", "test_deploy_release",
+    "test_cli_analyze", "test_analysis_compare", "test_cli_file_options", "test_ray_engine", "test_monitor_cli",
+    "test_workers", "test_real_backends", "test_cli_gates", "test_metrics_intervals", "test_push_http",
+    "test_cli_echo", "test_integrations_optimizer", "test_run_probes", "test_faults", "test_cli_profile",
+    "test_real_llama", "test_cli_benchmark", "test_profiler", "test_push_push", "test_cli_optimize", "test_engine",
+    "test_packaging", "test_report_html", "test_plugin_example", "test_cli_signals",
 )  # fmt: skip
 
 # No deadline: a machine that is busy elsewhere is no failure. Slow builds look at fewer examples.
