@@ -149,7 +149,8 @@ async def test_a_round_that_cannot_be_done_is_told_and_the_next_is_tried(clock):
     made = monitor(probe, duration_s=200, say=said.append)
     await made.run(Stop())
     assert len(calls) > 2
-    assert said == ["a round could not be done: no key"]
+    names = ("anthropic/claude", "openai/gpt-4")
+    assert sorted(said) == [f"{name}: a round could not be done: no key" for name in names]
 
 
 async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
@@ -252,8 +253,49 @@ async def test_rounds_go_on_whatever_one_ends_with(clock, error):
     await made.run(Stop())
     assert made.rounds >= 5
     assert probes.count == 2 * (made.rounds - 1)
-    assert sum(f"a round could not be done: {type(error).__name__}" in line for line in said) == 1
-    assert made.failed_rounds is None
+    assert sum(f"a round could not be done: {type(error).__name__}" in line for line in said) == len(TARGETS)
+    assert not made.failed_rounds
+
+
+async def test_a_target_that_hangs_holds_up_no_other_and_is_told(clock):
+    said, probes, held = [], Probes(), trio.Event()
+
+    async def probe(config, take, stop):
+        if config.targets[0].provider == "openai":
+            await held.wait()
+        await probes(config, take, stop)
+
+    made = monitor(probe, duration_s=1000, say=said.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, Stop())
+        await trio.sleep(590)
+        assert probes.count == made.rounds == 10, "the other is asked as ever"
+        health = json.loads(made.health().body)
+        assert health["ok"], "what hangs is the target, not the monitor"
+        assert health["rounds_late"] == 9
+        assert health["firing"] == ["openai/gpt-4: no answer has ended while 3 rounds began"]
+        assert b'target="openai/gpt-4",alert="hanging"} 1' in made.metrics().body
+        held.set()
+        await trio.sleep(5)
+        assert not json.loads(made.health().body)["firing"]
+        assert probes.count == 12, "it takes part in the round that had begun meanwhile"
+        await trio.sleep(60)
+    assert [line.split(":")[0] for line in said] == ["firing", "resolved"]
+    assert sum(watch.requests for watch in made.watches.values()) == probes.count
+
+
+async def test_a_target_slower_than_the_interval_is_asked_again_at_once_and_does_not_hang(clock):
+    said, probes = [], Probes()
+    probes.took_s = 100.0
+
+    async def probe(config, take, stop):
+        for _ in range(4):  # prompts, one after another
+            await probes(config, take, stop)
+
+    made = monitor(probe, targets=TARGETS[:1], duration_s=2001, say=said.append)
+    await made.run(Stop())
+    assert probes.count == 20
+    assert not said
 
 
 async def test_no_receiver_ends_the_monitor(clock):

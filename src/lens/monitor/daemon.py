@@ -1,21 +1,22 @@
 """The monitor: a round of probes each interval, and where their records go.
 
-A round asks every target with every prompt; targets at the same time, the prompts of one after another. A
-round that takes longer than the interval makes the next one late, never two at once. Nothing grows for ever:
-series, minutes, buffers and files have their bounds.
+A round asks every target with every prompt; targets at the same time and apart, the prompts of one after another. A
+target that takes longer than the interval is late for its next round and never asked twice at once; the others do not
+wait for it. Nothing grows for ever: series, minutes, buffers and files have their bounds.
 """
 
 from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import trio
 from msgspec.structs import replace
 
+from lens._core.clock import now_ns
 from lens.config.settings import LoadConfig, MonitorConfig, OutputConfig, RunConfig
 from lens.errors import ConfigError, LensError, causes
 from lens.export.prometheus import PrometheusMetrics
@@ -27,6 +28,7 @@ from lens.monitor.history import History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
 from lens.monitor.watch import Alert, Watch, Who
+from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.plan_target import planned_targets
 from lens.orchestrator.run_info import run_info
@@ -44,10 +46,10 @@ from lens.server import Page, handler_of, open_listeners, serve
 
 # Records are pushed no more often than this.
 PUSH_EVERY_S = 15.0
-# No round for so many intervals: the monitor is not well.
+# No round for so many intervals: the monitor is not well. A target that missed so many hangs.
+SICK_AFTER = 3
 # The collector is off while a round measures: what rounds leave in cycles is collected between them.
 COLLECT_ROUNDS = 100
-SICK_AFTER = 3
 Probe = Callable[[RunConfig, Callable[[Record], None], Stop], Awaitable[None]]
 Say = Callable[[str], None]
 
@@ -107,7 +109,9 @@ class Monitor:
         self._due_s: float | None = None  # of the next round, while it is waited for
         self._jitter = random.Random(seed)
         self._told: set[str] = set()
-        self.failed_rounds: str | None = None
+        self._missed: dict[Who, int] = {}  # targets under way -> rounds that began since one of their answers ended
+        self._again: set[Who] = set()  # of these, who is asked again at once
+        self.failed_rounds: dict[Who, str] = {}  # why the last of a target could not be done
         self.succeeded = 0
 
     async def run(self, stop: Stop, listeners: Sequence[trio.SocketListener] = ()) -> None:
@@ -124,40 +128,72 @@ class Monitor:
         await self._last(DELIVER_S if stop.asked else LAST_S)
 
     async def _rounds(self, stop: Stop) -> None:
-        due_s = trio.current_time()
-        while not stop.asked:
-            interval_s = self.settings.monitor.interval_ns / 1e9
-            if trio.current_time() > due_s + interval_s:
-                self.late += 1
-                due_s = trio.current_time()
-            self.rounds, self._round_at_s = self.rounds + 1, trio.current_time()
-            await self._round(stop)
-            if self.rounds % COLLECT_ROUNDS == 0:
-                gc.collect()
-            if self.settings.once or stop.asked:
-                return
-            due_s += interval_s
-            spread_s = interval_s * self.settings.monitor.jitter * self._jitter.random()
-            self._due_s = due_s + spread_s
-            with trio.move_on_after(max(self._due_s - trio.current_time(), 0)):
-                await stop.wait()
-            self._due_s = None
+        async with trio.open_nursery() as nursery:
+            due_s = trio.current_time()
+            while not stop.asked:
+                interval_s = self.settings.monitor.interval_ns / 1e9
+                if trio.current_time() > due_s + interval_s:  # the process was held up
+                    due_s = trio.current_time()
+                self.rounds, self._round_at_s = self.rounds + 1, trio.current_time()
+                self._begin_round(nursery, stop)
+                if self.rounds % COLLECT_ROUNDS == 0:
+                    gc.collect()
+                if self.settings.once:
+                    return
+                due_s += interval_s
+                spread_s = interval_s * self.settings.monitor.jitter * self._jitter.random()
+                self._due_s = due_s + spread_s
+                with trio.move_on_after(max(self._due_s - trio.current_time(), 0)):
+                    await stop.wait()
+                self._due_s = None
+
+    def _begin_round(self, nursery: trio.Nursery, stop: Stop) -> None:
+        """Begin to ask every target; one that is still under way takes part when it is done."""
+        for who in _targets_of(self.settings.config):
+            if who in self._missed:
+                self._again.add(who)
+                self._missed[who] += 1
+                if self._missed[who] >= SICK_AFTER:
+                    self._alert_each(self._watch_of(who).hanging(self._missed[who], timestamp_of(now_ns())))
+            else:
+                self._missed[who] = 0
+                nursery.start_soon(self._ask, who, stop)
+        self.late += bool(self._again)
+
+    async def _ask(self, who: Who, stop: Stop) -> None:
+        """Ask a target, and again at once where a round began meanwhile."""
+        await self._round(who, stop)
+        while who in self._again and not stop.asked:
+            self._again.discard(who)
+            await self._round(who, stop)
+        self._again.discard(who)
+        del self._missed[who]
 
     @property
     def next_round_s(self) -> float | None:
-        """Time until the next round; None while one is under way."""
+        """Time until the next round; None while one begins."""
         return None if self._due_s is None else max(self._due_s - trio.current_time(), 0)
 
-    async def _round(self, stop: Stop) -> None:
+    async def _round(self, who: Who, stop: Stop) -> None:
+        config = self.settings.config
+        place = {one: number for number, one in enumerate(_targets_of(config))}.get(who)
+        if place is None:  # not asked for any more
+            return
+        count = len(config.targets)
+
+        def take(record: Record) -> None:
+            self.take(replace(record, target_index=place, index=record.index * count + place))
+
+        alone = replace(config.targets[place], name=who.target)
         try:
-            await self._probe(self.settings.config, self.take, stop)
+            await self._probe(replace(config, targets=(alone,)), take, stop)
         except Exception as error:  # a round may fail for any reason; the next one may not
             cause = next(causes(error))
             why = str(cause) if isinstance(cause, LensError) else f"{type(cause).__name__}: {cause}"
-            self._tell(f"a round could not be done: {why}")
-            self.failed_rounds = why
+            self.failed_rounds[who] = f"{who.target}: a round could not be done: {why}"
+            self._tell(self.failed_rounds[who])
             return
-        self.failed_rounds = None
+        self.failed_rounds.pop(who, None)
 
     def take(self, record: Record) -> None:
         """Take the record of a probe that has ended."""
@@ -177,16 +213,23 @@ class Monitor:
             if box.trouble:
                 self._tell(box.trouble)
         who = Who(record.provider, record.model, record.target or f"{record.provider}/{record.model}")
+        watch = self._watch_of(who)
+        if who in self._missed:
+            self._missed[who] = 0
+        self._alert_each(watch.hanging(0, record.timestamp))
+        self._alert_each(watch.add(record, trio.current_time()))
+
+    def _watch_of(self, who: Who) -> Watch:
         watch = self.watches.get(who)
         if watch is None:
             watch = self.watches[who] = Watch(who, self.settings.objectives)
-        for alert in watch.add(record, trio.current_time()):
-            self._alert(alert)
+        return watch
 
-    def _alert(self, alert: Alert) -> None:
-        self._say(f"{alert.status}: {alert.target}: {alert.says}")
-        if self.webhook is not None:
-            self.webhook.add(alert)
+    def _alert_each(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            self._say(f"{alert.status}: {alert.target}: {alert.says}")
+            if self.webhook is not None:
+                self.webhook.add(alert)
 
     def _tell(self, trouble: str) -> None:
         """Once each; a monitor of days must not repeat itself each minute."""
@@ -201,9 +244,9 @@ class Monitor:
 
         Returns the names of what has changed and is obeyed only by a monitor that is started anew.
         """
-        gone = set(self.watches) - _targets_of(settings.config)
-        for who in gone:
+        for who in set(self.watches) - set(_targets_of(settings.config)):
             del self.watches[who]
+            self.failed_rounds.pop(who, None)
         if settings.objectives != self.settings.objectives:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
@@ -244,9 +287,12 @@ class Monitor:
     def _health(self) -> Health:
         age_s = None if self._round_at_s is None else trio.current_time() - self._round_at_s
         troubles = [box.trouble for box in self.outboxes if box.trouble]
-        troubles += [t for t in (self.failed_rounds, self.history.trouble if self.history else None) if t]
+        troubles += [
+            *self.failed_rounds.values(),
+            *([self.history.trouble] if self.history and self.history.trouble else []),
+        ]
         firing = [f"{a.target}: {a.says}" for watch in self.watches.values() for a in watch.firing]
-        sick_s = SICK_AFTER * self.settings.monitor.interval_ns / 1e9 + self.settings.config.load.timeout_ns / 1e9
+        sick_s = SICK_AFTER * self.settings.monitor.interval_ns / 1e9
         return Health(
             ok=age_s is None or age_s <= sick_s,
             rounds=self.rounds,
@@ -282,13 +328,13 @@ def check_monitor(config: RunConfig, book: PriceBook | None = None) -> RunInfo:
     return run_info(make_plan(with_placeholders(config)), command=MONITOR_COMMAND, prices=given)
 
 
-def _targets_of(config: RunConfig) -> set[Who]:
+def _targets_of(config: RunConfig) -> tuple[Who, ...]:
     """Return who is asked, as its records will say it."""
-    return {Who(one.provider, one.model, one.name) for one in planned_targets(config.targets)}
+    return tuple([Who(one.provider, one.model, one.name) for one in planned_targets(config.targets)])
 
 
 async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:
-    """Carry out one round: every target with every prompt; targets at the same time.
+    """Ask every target with every prompt; targets at the same time.
 
     Raises:
         ConfigError: a target cannot be asked.

@@ -18,7 +18,7 @@ class Health(msgspec.Struct, kw_only=True):
 
     ok: bool = True
     rounds: int = 0
-    rounds_late: int = 0  # began after their time, because the one before took too long
+    rounds_late: int = 0  # began while a target was not done with the one before
     last_round_age_s: float | None = None
     targets: int = 0
     firing: list[str] = []
@@ -44,7 +44,7 @@ def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, no
     """Yield the monitor's own families."""
     yield _family("monitor_up", "The monitor runs", "gauge", [((), 1)])
     yield _family("monitor_rounds_total", "Rounds of probes that were begun", "counter", [((), health.rounds)])
-    late = "Rounds that began late, because the one before took too long"
+    late = "Rounds that began while a target was not done with the one before"
     yield _family("monitor_rounds_late_total", late, "counter", [((), health.rounds_late)])
     rates = [
         ((*g.who._asdict().items(), ("slo", g.objective), ("window", g.window)), g.rate)
@@ -54,7 +54,7 @@ def own(watches: Sequence[Watch], outboxes: Sequence[Outbox], health: Health, no
     firing = [
         ((*watch.who._asdict().items(), ("alert", alert)), count)
         for watch in watches
-        for alert in (*BURNS, "failing")
+        for alert in (*BURNS, "failing", "hanging")
         for count in [sum(one.alert == alert for one in watch.firing)]
     ]
     yield _family("alerts_firing", "Alerts of the monitor that are on", "gauge", firing)

@@ -1,4 +1,4 @@
-"""What is held to be wrong, target by target: objectives that burn, levels that changed, targets that only fail.
+"""What is held to be wrong, target by target: objectives that burn, changed levels, targets that only fail or hang.
 
 An Alert is told when it begins and when it ends, and not in between. Everything here is bounded: so many
 values a series, so many minutes a objective.
@@ -42,14 +42,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Something began or ended; what a webhook is told."""
 
     status: Literal["firing", "resolved"]
-    alert: str  # "slo_burn", "slo_burn_slow", "level_changed" or "failing"
+    alert: str  # "slo_burn", "slo_burn_slow", "level_changed", "failing" or "hanging"
     provider: str
     model: str
     says: str
     target: str = ""  # its name
     value: float | None = None
     limit: float | None = None
-    at: str = ""  # of the request that told it
+    at: str = ""  # when the request that told it began; when a round began, where none did
 
 
 class Watch:
@@ -96,14 +96,20 @@ class Watch:
             says = f"{budget.objective.text}: its error budget burns {rate or 0:.1f} times too fast"
             if window is not None:
                 says += f" ({window.name}: over {span(window.long_s)} and {span(window.short_s)})"
-            yield from self._state(alert, budget.objective.text, window is not None, record, says, rate, one.rate)
+            on = window is not None
+            yield from self._state(alert, budget.objective.text, on, record.timestamp, says, rate, one.rate)
 
     def _failing(self, record: Record) -> Iterator[Alert]:
         self._failed = 0 if record.status is Status.SUCCESS else self._failed + 1
         why = record.failure.message if record.failure else record.category
         says = f"{self._failed} requests failed one after another: {why}" if self._failed else "requests succeed again"
         failing = self._failed >= FAILURES
-        yield from self._state("failing", "", failing, record, says, float(self._failed), float(FAILURES))
+        yield from self._state("failing", "", failing, record.timestamp, says, float(self._failed), float(FAILURES))
+
+    def hanging(self, missed: int, at: str) -> Iterator[Alert]:
+        """Take how many rounds began while the target was still being asked; 0: an answer ended, well or not."""
+        says = f"no answer has ended while {missed} rounds began" if missed else "answers end again"
+        yield from self._state("hanging", "", missed > 0, at, says, float(missed), None)
 
     def _changed(self, name: str, series: deque[float], record: Record) -> Iterator[Alert]:
         """Yield an alert once at a change of level; what came before is forgotten, and the new level is the level."""
@@ -123,7 +129,7 @@ class Watch:
         )  # fmt: skip
 
     def _state(
-        self, alert: str, of: str, on: bool, record: Record, says: str, value: float | None, limit: float | None
+        self, alert: str, of: str, on: bool, at: str, says: str, value: float | None, limit: float | None
     ) -> Iterator[Alert]:
         """Yield the alert when its state is another than before."""
         key = f"{alert} {of}"
@@ -131,7 +137,7 @@ class Watch:
             return
         made = Alert(
             status="firing" if on else "resolved", alert=alert, **self.who._asdict(),
-            says=says, value=value, limit=limit, at=record.timestamp,
+            says=says, value=value, limit=limit, at=at,
         )  # fmt: skip
         if on:
             self._firing[key] = made
