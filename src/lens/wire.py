@@ -6,6 +6,7 @@ to a Reading; the transport turns one into the other and knows nothing of either
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -177,6 +178,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     stamp_kind: Literal["kernel", "read"] = "read"
     send_stamp: Literal["kernel", "call", "bound"] | None = None  # see Record
     clock_stepped: bool = False
+    goes_on: Callable[[], bool] | None = None  # asked before each kept event is read: False ends the reading
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,6 +68,10 @@ def test_what_comes_after_the_end_marker_is_not_read():
     assert read({"say": "a"}, b"[END]", {"say": "b"}).text == "a"
 
 
+def test_a_reading_ends_when_whoever_waits_for_it_has_no_patience_left():
+    assert read({"say": "a"}, {"say": "b"}, {"say": "c"}, goes_on=iter([True, True, False]).__next__).text == "ab"
+
+
 def test_the_first_failure_of_a_stream_counts_and_what_came_before_is_kept():
     found = read({"say": "a"}, {"error": "first"}, {"error": "second"})
     assert (found.failure.message, found.failure.where, found.text) == ("first", "stream", "a")

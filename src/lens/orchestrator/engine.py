@@ -15,12 +15,13 @@ import trio
 from lens._core.clock import now_ns
 from lens.errors import NO_MEMORY, BudgetError, LensError, ProtocolError, TransportError
 from lens.model import Record, Status, Try
-from lens.orchestrator.collect import AnswerWarnings, read_answer, record_of, try_of
+from lens.orchestrator.collect import AnswerWarnings, try_of
 from lens.orchestrator.gc_control import GarbageWatch, gc_disabled
 from lens.orchestrator.limits import LimitsSeen, SpendCeiling
 from lens.orchestrator.pacing import Starts
 from lens.orchestrator.plan import Plan, Slot
 from lens.orchestrator.plan_target import PlanTarget
+from lens.orchestrator.recorder import Recorder
 from lens.orchestrator.request_log import log_answer, log_outcome, log_request, log_retry
 from lens.orchestrator.retry import retry_wait_ns
 from lens.orchestrator.run_state import OnRecord, Outcome, RunState
@@ -109,6 +110,7 @@ class _PlanRun:
     ) -> None:
         self.plan, self.pool, self.stop, self.garbage = plan, pool, stop, garbage
         self.state = RunState(None)
+        self.recorder = Recorder(plan)
         self.limits = LimitsSeen()
         self.answers = AnswerWarnings()
         self.ceiling: SpendCeiling | None = None
@@ -276,7 +278,7 @@ class _PlanRun:
                 log_request(slot.index, request, target.endpoint.label, target.key.reveal() if target.key else None)
                 exchange = await self._attempt(slot, target, request, builder)
                 log_answer(slot.index, exchange)
-                record = self._record(slot, target, request, exchange, tries, on_reading)
+                record = await self.recorder.record(slot, target, request, exchange, tries, on_reading)
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
                 if wait_ns is None or self._held_until_end(wait_ns):
                     break
@@ -284,16 +286,17 @@ class _PlanRun:
                 await trio.sleep(wait_ns / NS_PER_S)
                 tries = (*tries, try_of(record, wait_ns))
         except trio.Cancelled:
-            why = f"stopped ({self.stop.why or 'cancelled'}) before the answer was complete"
+            why = f"stopped ({self.stop.why or 'cancelled'})"
             category = "interrupted" if self.stop.asked else "cancelled"
-            cut = builder.build_cancelled(why, category)
-            self._hand_out(record or self._record(slot, target, request, cut, tries), worst)
+            cut = partial(self.recorder.record_cut, slot, target, request, builder, tries, why=why, category=category)
+            self._hand_out(record or cut(), worst)
             raise
         except LensError as error:
             self._break(error)
             return None
         except MemoryError:  # costs this request what it has not been given yet, and no other anything
-            record = self._record(slot, target, request, builder.build_without_events(NO_MEMORY), tries)
+            bare = builder.build_without_events(NO_MEMORY)
+            record = await self.recorder.record(slot, target, request, bare, tries)
         self._hand_out(record, worst)
         return record
 
@@ -323,21 +326,6 @@ class _PlanRun:
             keep_all=self.plan.keep_all or self.plan.is_live,
             builder=builder,
         )
-
-    def _record(
-        self,
-        slot: Slot,
-        target: PlanTarget,
-        request: WireRequest,
-        exchange: Exchange,
-        tries: tuple[Try, ...],
-        on_reading: Callable[[Reading], None] | None = None,
-    ) -> Record:
-        reading = read_answer(target, request, exchange)
-        if on_reading is not None:
-            on_reading(reading)
-        prompt, keep_text = self.plan.asked_by(slot), self.plan.keep_all
-        return record_of(slot, target, request, exchange, reading, prompt=prompt, tries=tries, keep_text=keep_text)
 
     def _affordable(self, worst_nusd: int) -> bool:
         if self.ceiling is None:

@@ -7,6 +7,7 @@ A protocol subclasses AnswerReader and says what one of its events means. What h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -203,11 +204,10 @@ class AnswerReader:
     def _take_frames(self) -> Frame | None:
         """Take the events up to the one that ends the answer; return that one where it is malformed.
 
-        The terminator ends it, a failure and an event that is malformed: what follows is no part of the answer, of
-        its text as little as of its timings.
+        The terminator ends it, a failure and an event that is malformed: what follows is no part of the answer.
         """
-        signals = self.exchange.events.signals
-        for frame in self.exchange.frames:
+        signals, goes_on, frames = self.exchange.events.signals, self.exchange.goes_on, self.exchange.frames
+        for frame in frames if goes_on is None else takewhile(lambda _: goes_on(), frames):
             bits = signals[frame.index] if frame.index < len(signals) else 0
             well_formed = True
             self.tools.event = frame.index
@@ -251,7 +251,7 @@ class AnswerReader:
         """
         data = without_done(self.exchange.document) or (self.exchange.error_field or "").encode()
         if not data and self.finish_reason is None:
-            events = [frame.data for frame in self.exchange.frames if frame.data.strip() != DONE_MARKER]
+            events = [*islice((one.data for one in self.exchange.frames if one.data.strip() != DONE_MARKER), 2)]
             data = events[0] if len(events) == 1 else b""
         if not data.lstrip().startswith((b"{", b"[")) or self.error is not None or self.has_content() or self.text:
             return None
