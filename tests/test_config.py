@@ -251,3 +251,24 @@ def test_a_pattern_may_be_a_table_under_its_name(tmp_path):
     file.write_text('[test_pattern.Burst]\nprompt = "hi"\nconcurrent_requests = 4\niterations = 2\n')
     load = load_config(file).load
     assert (load.pattern, load.concurrency, load.iterations) == ("burst", 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "place"),
+    [
+        ({"target": {"provider": "openai", "temperature": float("inf")}}, r"targets\[0\].temperature"),
+        (
+            {"target": {"provider": "openai", "extra_body": {"a": [1.5, float("nan")]}}},
+            r"targets\[0\].extra_body.a\[1\]",
+        ),
+        ({"load": {"search_max": float("inf")}}, "load.search_max"),
+    ],
+)
+def test_a_number_that_json_cannot_hold_is_refused_where_it_stands(flags, place):
+    with pytest.raises(ConfigError, match=f"{place}: expected a finite number"):
+        make_config(flags, environ={})
+
+
+def test_a_rate_above_one_a_nanosecond_is_refused():
+    with pytest.raises(ConfigError, match=r"load.rate_per_s: expected"):
+        make_config({"load": {"rate_per_s": 1e308}}, environ={})

@@ -155,6 +155,15 @@ def test_every_public_name_has_its_page() -> None:
     assert {name for name in lens.__all__ if name[0].isalpha()} - shown <= {"LensError", "Calibration"}
 
 
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_exists_in_a_checkout(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.M))
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     need_package("mkdocs", "pip install 'llm-latency-lens[docs]'")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]

@@ -23,6 +23,7 @@ from lens.server import (
     open_listeners,
     parse_listen,
     serve,
+    url_of,
 )
 
 PAGES = handler_of({"/metrics": lambda: Page(200, "text/plain", b"up 1\n")})
@@ -54,6 +55,19 @@ async def test_an_address_that_is_taken_is_reported():
         port = taken.socket.getsockname()[1]
         with pytest.raises(ConfigError, match=f"--listen 127.0.0.1:{port}: .*take another port"):
             await open_listeners(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(("listen", "host"), [("256.1.1.1:0", "256.1.1.1"), ("192.0.2.1:0", "192.0.2.1")])
+async def test_an_address_of_another_machine_is_reported_as_one(listen, host):
+    with pytest.raises(ConfigError, match=f"--listen {listen}: {host} is no address of this machine"):
+        await open_listeners(listen)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"), [(("127.0.0.1", 80), "http://127.0.0.1:80"), (("::1", 9464), "http://[::1]:9464")]
+)
+def test_the_url_of_an_address_can_be_opened(address, url):
+    assert url_of(address) == url
 
 
 @pytest.fixture

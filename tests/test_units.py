@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens.units import NS_PER_MS, NS_PER_S, human_duration, parse_count, parse_duration_ns, parse_rate_per_s
+from lens.units import (
+    NS_PER_MS,
+    NS_PER_S,
+    human_duration,
+    parse_count,
+    parse_duration_ns,
+    parse_number,
+    parse_rate_per_s,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +48,7 @@ def test_a_rate_is_read_as_it_is_meant(text, per_s):
     assert parse_rate_per_s(text) == per_s
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "10/d", "inf", "nan", "10//s"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "fast", "10/d", "inf", "nan", "10//s", "1e308", "1e9/m0"])
 def test_what_is_no_rate_is_refused(text):
     with pytest.raises(ValueError, match="is not a rate"):
         parse_rate_per_s(text)
@@ -62,3 +70,13 @@ def test_a_human_duration_is_within_its_rounding(ns):
     number, unit = human_duration(ns).split()
     size = {"ns": 1, "us": 1000, "ms": NS_PER_MS, "s": NS_PER_S}[unit]
     assert abs(float(number) * size - ns) <= 0.005 * size + 1e-6 * ns
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e400", "", "x"])
+def test_what_no_request_can_hold_is_no_number(text):
+    with pytest.raises(ValueError, match="is not a"):
+        parse_number(text)
+
+
+def test_a_number_is_read():
+    assert [parse_number(text) for text in ("0.7", "-1", "1e3")] == [0.7, -1, 1000]

@@ -65,21 +65,20 @@ def commands_page() -> str:
         "",
         "What `lll COMMAND --help-all` prints. Options are the same in every command that has them.",
     ]
-    for name, words, command in _commands():
-        flag = "--help-all" if getattr(command, "essential", ()) else "--help"
-        shown = CliRunner().invoke(lll, [*words, flag], prog_name="lll", env={"COLUMNS": "96"}).output
+    for name, words in _commands():
+        shown = CliRunner().invoke(lll, [*words, "--help-all"], prog_name="lll", env={"COLUMNS": "96"}).output
         lines += ["", f"## lll {name}", "", "```text", shown.rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _commands() -> Iterator[tuple[str, list[str], click.Command]]:
+def _commands() -> Iterator[tuple[str, list[str]]]:
     for name in COMMANDS:
         command = lll.get_command(click.Context(lll), name)
         assert command is not None
         if isinstance(command, click.Group):
-            yield from [(f"{name} {below}", [name, below], one) for below, one in command.commands.items()]
+            yield from [(f"{name} {below}", [name, below]) for below in command.commands]
         else:
-            yield name, [name], command
+            yield name, [name]
 
 
 def contributing_page() -> str:
@@ -87,6 +86,12 @@ def contributing_page() -> str:
     return (ROOT / "CONTRIBUTING.md").read_text().replace("](docs/", "](")
 
 
+# What pages link to in a checkout, where the made pages are not: what they are made of, or the manual page.
+IN_CHECKOUT = {
+    "](../src/lens/metrics/definitions.py": "](metrics.md",
+    "](../share/man/man1/lll.1": "](commands.md",
+    "](../CONTRIBUTING.md": "](contributing.md",
+}
 PAGES = {"metrics.md": metrics_page, "commands.md": commands_page, "contributing.md": contributing_page}
 
 
@@ -95,3 +100,10 @@ def on_files(files: Files, *, config: Any) -> Files:
     for name, make in PAGES.items():
         files.append(File.generated(config, name, content=make()))
     return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Return the text of a page with links to made pages in place of those for a checkout."""
+    for link, made in IN_CHECKOUT.items():
+        markdown = markdown.replace(link, made)
+    return markdown

@@ -5,6 +5,8 @@ Small on purpose: a request is bounded in size, time and number, and only its li
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 from contextlib import aclosing, contextmanager
 from hmac import compare_digest
@@ -26,6 +28,8 @@ MOST_CONNECTIONS = 64
 MOST_FIELDS = 200  # of a query
 DESCRIPTORS_SHARE = 4  # and no more than this part of the descriptors that a process may have
 PATIENCE_S = 0.1
+# Of an address that is not one of this machine, or of a family that it does not speak.
+_NO_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class Asked(NamedTuple):
@@ -124,7 +128,23 @@ async def open_listeners(listen: str) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
-        raise ConfigError(f"--listen {listen}: {(error.strerror or str(error)).lower()}; take another port") from None
+        raise ConfigError(f"--listen {listen}: {_why_not_listening(error, host)}") from None
+
+
+def _why_not_listening(error: OSError, host: str) -> str:
+    """Return why an address cannot be listened on, and what to change: the port, or the address."""
+    why = (error.strerror or str(error)).lower()
+    if isinstance(error, socket.gaierror) or error.errno in _NO_ADDRESS:
+        return f"{host} is no address of this machine ({why}); write one, like 127.0.0.1:9464, or :9464 for all"
+    if error.errno == errno.EACCES:
+        return f"{why}; take a port from 1024 on"
+    return f"{why}; take another port"
+
+
+def url_of(address: tuple[str, int]) -> str:
+    """Return the URL of a listening socket's address, an IPv6 one in brackets: http://[::1]:9464."""
+    host, port = address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def serve(listeners: list[trio.SocketListener], answer: Handler) -> None:

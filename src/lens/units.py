@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 
 from lens.patterns import lazy_pattern
 
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+# One a nanosecond: at a higher rate two requests have no times of their own.
+MOST_PER_S = 1e9
 
 _UNIT_NS = {
     "ns": 1,
@@ -68,7 +71,7 @@ def parse_rate_per_s(text: str) -> float:
     """Requests per second from "10", "10/s", "600/m" or "36000/h".
 
     Raises:
-        ValueError: it is not a rate above zero.
+        ValueError: it is not a rate above zero, or more than MOST_PER_S.
     """
     number, _, per = text.strip().partition("/")
     try:
@@ -77,7 +80,24 @@ def parse_rate_per_s(text: str) -> float:
         raise ValueError(f"{text!r} is not a rate; write 10, 10/s or 600/m") from None
     if not 0 < rate < float("inf"):
         raise ValueError(f"{text!r} is not a rate above zero")
+    if rate > MOST_PER_S:
+        raise ValueError(f"{text!r} is not a rate of at most {MOST_PER_S:,.0f} a second; write 10, 10/s or 600/m")
     return rate
+
+
+def parse_number(text: str) -> float:
+    """Return a number from "0.7" or "1e3".
+
+    Raises:
+        ValueError: it is none, or not finite: no request and no result can hold it.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not isfinite(number):
+        raise ValueError(f"{text!r} is not a finite number")
+    return number
 
 
 def human_duration(ns: int | float) -> str:

@@ -67,6 +67,11 @@ def test_all_options_of_a_command_are_listed_in_groups_with_examples(name):
         assert isinstance(option, click.Argument) or option.hidden or f" {option.opts[0]}" in shown
 
 
+@pytest.mark.parametrize("name", ["", "recover", "config", "testbench", "config schema"])
+def test_help_all_of_a_command_without_more_is_its_help(name):
+    assert lens(*name.split(), "--help-all").output == lens(*name.split(), "--help").output
+
+
 def test_the_help_of_benchmark_is_the_options_most_people_need():
     shown = lens("benchmark", "--help", COLUMNS="80").output
     names = re.findall(r"^  (?:-\w, )?--([\w-]+)", shown, re.MULTILINE)

@@ -48,7 +48,7 @@ def test_the_end_of_the_input_takes_what_is_in_brackets(tmp_path):
         ("openai\ngpt\nsk-abcdef1234567890\n", "no name of a variable"),
         ("opnai\n", "did you mean openai"),
         ("azure\n", "no address of its own"),
-        ("openai\n\n", "write its name"),
+        ("openai\n\n", "write its name as the second answer"),
         ("openai\ngpt\n\nmany\n", "write a number"),
     ],
 )

@@ -29,6 +29,8 @@ def convert(kind, text):
         (options.GAPS, "0, 500ms,1m", (0, 500 * NS_PER_MS, 60 * NS_PER_S)),
         (options.DURATION, "1.5h", 5400 * NS_PER_S),
         (options.RATE, "600/m", 10.0),
+        (options.NUMBER, "0.7", 0.7),
+        (options.FiniteRange(0, 1), "0.7", 0.7),
     ],
 )
 def test_a_word_is_read_as_it_is_meant(kind, text, value):

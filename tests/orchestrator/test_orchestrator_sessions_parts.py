@@ -21,7 +21,7 @@ from lens.orchestrator.sessions.history import LiveAnswer, calls_differ, live_an
 from lens.orchestrator.sessions.pauses import parse_draw, parse_pauses, parse_tools
 from lens.orchestrator.sessions.sent import SentPrompts
 from lens.orchestrator.sessions.session import Session, SessionPlan, SessionsCut, Turn, linear_session
-from lens.orchestrator.sessions.synthetic import made_up_sessions
+from lens.orchestrator.sessions.synthetic import made_up_sessions, turn_counts
 from lens.units import NS_PER_MS, NS_PER_S
 from lens.wire import Reading
 
@@ -262,3 +262,9 @@ async def test_a_wait_that_is_cancelled_holds_nobody_up():
 def test_a_session_is_what_it_was_after_a_worker_has_read_it():
     plan = SessionPlan(sessions=(tool_session(),), source="x", header="X-Session-ID")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=SessionPlan) == plan
+
+
+@pytest.mark.parametrize("spec", ["2-9999999999", "10001"])
+def test_more_turns_than_a_session_may_have_are_refused_by_the_name_of_their_option(spec):
+    with pytest.raises(ConfigError, match=f"--turns '{spec}': at most 10,000 turns a session"):
+        turn_counts(spec, 1)

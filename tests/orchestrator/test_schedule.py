@@ -310,3 +310,10 @@ def test_what_no_machine_can_do_is_refused(load):
 )
 def test_another_default_counts_only_where_requests_end_the_load_and_none_are_given(load, requests):
     assert with_default_requests(load, 50).iterations == requests
+
+
+@pytest.mark.parametrize("arrival", ["constant", "poisson"])
+def test_starts_that_lie_more_than_a_century_apart_are_refused(arrival):
+    (stage,) = stages(LoadConfig(rate_per_s=1e-12, iterations=3, arrival=arrival))
+    with pytest.raises(ConfigError, match="more than a century; raise --rate"):
+        times_ns(stage)

@@ -95,9 +95,8 @@ class Command(click.Command):
         self.essential = frozenset(essential)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the parameters, with --help-all where --help is short."""
-        found = super().get_params(ctx)
-        return [*found[:-1], _HELP_ALL, *found[-1:]] if self.essential else found
+        """Return the parameters, with --help-all, which is listed where --help is short."""
+        return with_help_all(super().get_params(ctx), listed=bool(self.essential))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give each word after a greedy option an option of its own, which is what click understands."""
@@ -155,14 +154,31 @@ def _show_all(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-_HELP_ALL = click.Option(
-    ["--help-all"],
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_all,
-    help="Show all options, by group, and exit.",
+_HELP_ALL, _HELP_ALL_UNLISTED = (
+    click.Option(
+        ["--help-all"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_all,
+        hidden=hidden,
+        help="Show all options, by group, and exit.",
+    )
+    for hidden in (False, True)
 )
+
+
+def with_help_all(parameters: Sequence[click.Parameter], *, listed: bool) -> list[click.Parameter]:
+    """Return the parameters of a command with --help-all before the last, --help; where that shows all, unlisted."""
+    return [*parameters[:-1], _HELP_ALL if listed else _HELP_ALL_UNLISTED, *parameters[-1:]]
+
+
+class Group(click.Group):
+    """A group of commands; --help-all says what --help does."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters with --help-all."""
+        return with_help_all(super().get_params(ctx), listed=False)
 
 
 def with_options(*groups: Sequence[Option]) -> Callable[[click.Command], click.Command]:

@@ -99,6 +99,7 @@ def check_values(config: RunConfig) -> None:
     from lens.export.formats import format_named
     from lens.orchestrator.limits import nusd_of
     from lens.orchestrator.schedule import AUTO, parse_warmup
+    from lens.orchestrator.sessions.synthetic import turn_counts
     from lens.orchestrator.synthetic import lengths
     from lens.providers.registry import get_provider
 
@@ -111,9 +112,16 @@ def check_values(config: RunConfig) -> None:
     for span in (config.load.warmup, config.load.cooldown):
         if span.strip().lower() != AUTO:
             parse_warmup(span)
-    for length in (config.prompts.input_tokens, config.prompts.output_tokens):
+    said = {
+        "--input-tokens": config.prompts.input_tokens,
+        "--output-tokens": config.prompts.output_tokens,
+        "--turn-tokens": config.sessions.turn_tokens,
+    }
+    for option, length in said.items():
         if length is not None:
-            lengths(length, 1)
+            lengths(length, 1, option=option)
+    if config.sessions.turns is not None:
+        turn_counts(config.sessions.turns, 1)
     if config.monitor is not None and config.monitor.slos:
         from lens.monitor.burn import parse_objective
 

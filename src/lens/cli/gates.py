@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lens.cli.command import Option
+from lens.cli.options import NUMBER
 from lens.errors import ConfigError, FileError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ GATES = (
     _gate("--threshold", multiple=True, metavar="'M<X'",
         help="Threshold, repeatable; exit code 3 if it is not met: 'ttft_p95<1000' (in quotes), or ttft_p95:1000. "
         "Followed by abort=30s, the run stops when it is not met after 30 s."),
-    _gate("--threshold-ttft", type=float, metavar="MS", help="Threshold of the mean TTFT, in ms."),
-    _gate("--threshold-tps", type=float, metavar="N",
+    _gate("--threshold-ttft", type=NUMBER, metavar="MS", help="Threshold of the mean TTFT, in ms."),
+    _gate("--threshold-tps", type=NUMBER, metavar="N",
         help="Threshold of the tokens per second of a request, at least."),
     _gate("--sla", metavar="FILE|NAME",
         help="SLA: thresholds from a file (YAML, TOML or JSON), for all targets or per target; or by name: "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lens._version import __version__
+from lens.cli.command import Group
 from lens.cli.endpoint import is_address
 from lens.errors import did_you_mean
 
@@ -48,7 +49,7 @@ Examples:
 """
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Knows its commands by name and loads the one that is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

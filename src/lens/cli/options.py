@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lens.cli.command import Option
-from lens.units import parse_count, parse_duration_ns, parse_rate_per_s
+from lens.units import parse_count, parse_duration_ns, parse_number, parse_rate_per_s
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -29,6 +30,14 @@ class Parsed(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; click lets nan pass, which no bound excludes, and inf."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return number if isfinite(number) else self.fail(f"{value!r} is not a finite number", param, ctx)
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -95,6 +104,7 @@ NUMBERS = Parsed("N,N", _numbers)
 GAPS = Parsed("T,T", _gaps)
 DURATION = Parsed("DURATION", parse_duration_ns)
 RATE = Parsed("RATE", parse_rate_per_s)
+NUMBER = Parsed("NUMBER", parse_number)
 HEADER = Parsed("'K: V'", _header)
 JSON_OBJECT = Parsed("JSON", _json_object)
 PAIR = Parsed("K=V", _pair)
@@ -138,7 +148,7 @@ PROMPT = (
         help="Completion length to request, in tokens: 150, 50-200, or MEAN:SD."),
     _ask("--max-tokens", to="target.max_tokens", type=click.IntRange(min=1), metavar="N",
         help="Limit of the completion, in tokens (default: the provider's; 1024 for Anthropic, which wants one)."),
-    _ask("--temperature", to="target.temperature", type=float, metavar="T",
+    _ask("--temperature", to="target.temperature", type=NUMBER, metavar="T",
         help="Sampling temperature (default: the provider's)."),
     _ask("--seed", to="target.seed", type=int, metavar="N", aliases=["--random-seed"],
         help="Seed sent to the provider, and of synthetic prompts and random arrivals (default: 0, and none is sent)."),
@@ -212,7 +222,7 @@ LOAD = (
         help="Distribution of the arrivals of --rate: constant, poisson or gamma; or trace (default: constant)."),
     _load("--trace", to="load.trace", metavar="FILE",
         help="Replay the timestamps of this trace: JSON Lines, Mooncake, or the CSV of Azure and BurstGPT."),
-    _load("--speedup", to="load.speedup", type=float, metavar="X", help="Speed-up factor of a trace (default: 1)."),
+    _load("--speedup", to="load.speedup", type=NUMBER, metavar="X", help="Speed-up factor of a trace (default: 1)."),
     _load("--ramp-to", to="load.ramp_to_per_s", type=RATE, metavar="R",
         help="Ramp the rate linearly from --rate to this over --duration."),
     _load("--sweep-min", to="load.sweep_min_per_s", type=RATE, metavar="R", help="Rate sweep: first rate."),
@@ -223,7 +233,7 @@ LOAD = (
         help="Concurrency sweep: 1,2,4,8; each step runs -n requests (default: 10), or --duration."),
     _load("--search-slo", to="load.search_slo", multiple=True, metavar="SLO",
         help="Search for the highest rate (with -c: concurrency) that meets this SLO: 'ttft_p95<500'."),
-    _load("--search-max", to="load.search_max", type=float, metavar="X",
+    _load("--search-max", to="load.search_max", type=NUMBER, metavar="X",
         help="Upper bound of the search (default: 1000 requests/s, or 256 in flight)."),
     _load("--until", to="load.until", metavar="'M W%'",
         help="Stop once the 95% confidence interval of a metric is this narrow: 'ttft_p95 5%'."),
@@ -246,7 +256,7 @@ LOAD = (
         help="Preset workload: synthetic prompts of 550 tokens, completions of 150."),
     _load("--cooldown", to="load.cooldown", metavar="N|TIME|%",
         help="Exclude the last requests from the results: 5, 10s, 10% (default: 0)."),
-    _load("--burstiness", to="load.burstiness", type=float, metavar="B",
+    _load("--burstiness", to="load.burstiness", type=NUMBER, metavar="B",
         help="Shape of gamma arrivals; 1 is Poisson, below 1 is burstier (default: 1)."),
     _load("--warmup", to="load.warmup", metavar="N|TIME|%",
         aliases=["--num-warmups", "--warmup-requests", "--warmup-request-count"],

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -220,6 +221,18 @@ def _said(flags: Mapping[str, Any]) -> Tree:
     return {k: s for k, s in sections.items() if s is not None}
 
 
+def _not_finite(value: object, place: str = "") -> str | None:
+    """Return where a number is inf or nan, which JSON cannot hold: a request would be sent with null in its place."""
+    if isinstance(value, float):
+        return None if isfinite(value) else place
+    inside: Iterable[tuple[str, object]] = ()
+    if isinstance(value, Mapping):
+        inside = ((f"{place}.{name}".lstrip("."), one) for name, one in value.items())
+    elif isinstance(value, list | tuple):
+        inside = ((f"{place}[{number}]", one) for number, one in enumerate(value))
+    return next((found for name, one in inside if (found := _not_finite(one, name)) is not None), None)
+
+
 def convert(tree: Tree, source: str = "") -> RunConfig:
     """Return the typed settings of a tree in our own names.
 
@@ -230,6 +243,8 @@ def convert(tree: Tree, source: str = "") -> RunConfig:
     def hook(wanted: type, value: object) -> object:
         return Secret(value) if wanted is Secret and isinstance(value, str) else value
 
+    if (place := _not_finite(tree)) is not None:
+        raise ConfigError(f"{': '.join(filter(None, (source, place)))}: expected a finite number, not inf or nan")
     try:
         return msgspec.convert(tree, RunConfig, dec_hook=hook)
     except msgspec.ValidationError as error:

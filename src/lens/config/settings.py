@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from lens.units import NS_PER_S
+from lens.units import MOST_PER_S, NS_PER_S
 from lens.wire import Secret
 
 # What answers at an address of which nothing else is said.
@@ -23,6 +23,7 @@ Tree = dict[str, Any]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+RatePerS = Annotated[float, msgspec.Meta(gt=0, le=MOST_PER_S)]
 PositiveNs = Annotated[int, msgspec.Meta(gt=0)]
 
 
@@ -102,14 +103,14 @@ class LoadConfig(Section, frozen=True):
     pattern: Pattern | None = None  # load pattern; None: the one that the other settings ask for
     iterations: AtLeastOne | None = None  # requests; of a burst: waves; of a sweep: per step. None: 10, or no limit
     concurrency: AtLeastOne | None = None  # requests in flight; with a rate the most allowed. None: 1, or no limit
-    rate_per_s: Positive | None = None  # open-loop arrival rate; None: closed loop
+    rate_per_s: RatePerS | None = None  # open-loop arrival rate; None: closed loop
     arrival: Arrival | None = None  # distribution of the arrivals; None: constant
     burstiness: Positive | None = None  # shape of gamma arrivals: 1 is Poisson, below it burstier; None: 1
     duration_ns: PositiveNs | None = None  # length of the run; None: until `iterations` are done
-    ramp_to_per_s: Positive | None = None  # ramp the rate linearly from rate_per_s to this over the duration
-    sweep_min_per_s: Positive | None = None  # rate sweep: first rate
-    sweep_max_per_s: Positive | None = None  # rate sweep: last rate
-    sweep_step_per_s: Positive | None = None  # rate sweep: increment
+    ramp_to_per_s: RatePerS | None = None  # ramp the rate linearly from rate_per_s to this over the duration
+    sweep_min_per_s: RatePerS | None = None  # rate sweep: first rate
+    sweep_max_per_s: RatePerS | None = None  # rate sweep: last rate
+    sweep_step_per_s: RatePerS | None = None  # rate sweep: increment
     sweep_concurrency: tuple[AtLeastOne, ...] = ()  # concurrency sweep: (1, 2, 4, 8)
     step_duration_ns: PositiveNs | None = None  # length of a step of a sweep; over concurrency `iterations` may end it
     trace: str | None = None  # file with timestamps to replay
@@ -160,7 +161,7 @@ class SessionConfig(Section, frozen=True):
 
     file: str | None = None
     format: str = "auto"  # of the file; auto: told by its rows
-    rate_per_s: Positive | None = None  # open loop: sessions that start; None: a closed loop of load.concurrency lanes
+    rate_per_s: RatePerS | None = None  # open loop: sessions that start; None: a closed loop of load.concurrency lanes
     history: Literal["live", "recorded"] | None = None  # whose answers are repeated; None: the recorded, if there are
     think: str | None = None  # pauses: "recorded", "none", "cap=15s", "2s:exp"; None: as recorded
     salt: Literal["none", "session", "run"] = "none"  # what has a prefix of its own, so that no cache helps

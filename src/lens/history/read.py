@@ -40,6 +40,7 @@ MOST_WHOLE = 4 << 30
 # Lines or messages that cannot be read before the first that can: what begins with more is no run.
 MOST_UNREADABLE = 10_000
 MOST_WARNINGS = 100  # of what cannot be read
+_KEPT = "; the rest was kept"  # at the end of a warning; not of an error, after which nothing is
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +155,8 @@ class RunStream:
                 break
         if self.info is None and not self._ahead:
             self.close()
-            raise FileError(f"{self.path} is not a run file: {self.warnings[0] if self.warnings else 'it is empty'}")
+            why = self.warnings[0].removesuffix(_KEPT) if self.warnings else "it is empty"
+            raise FileError(f"{self.path} is not a run file: {why}")
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records, once."""
@@ -242,11 +244,11 @@ class RunStream:
 
     def _unreadable(self, piece: bytes | memoryview, why: Exception | None) -> str:
         if self._document is not None:
-            return f"request {self._number + 1} cannot be read ({why}); the rest was kept"
+            return f"request {self._number + 1} cannot be read ({why}){_KEPT}"
         if self._packed:
-            return f"message {self._number} cannot be read ({why}); the rest was kept"
+            return f"message {self._number} cannot be read ({why}){_KEPT}"
         whole = bytes(piece).endswith(b"\n")  # a complete file ends a line
-        return f"line {self._number} {f'cannot be read ({why})' if whole else 'is cut off'}; the rest was kept"
+        return f"line {self._number} {f'cannot be read ({why})' if whole else 'is cut off'}{_KEPT}"
 
     def _header(self, info: RunInfo) -> None:
         if info.schema > SCHEMA:
@@ -333,7 +335,7 @@ class RunStream:
         if len(length) == LENGTH_BYTES and length_at(length)[0] and not possible_length(length_at(length)[0]):
             self._warn_of_length("message")
         else:
-            self.warnings.append(f"message {self._number + 1} is cut off; the rest was kept")
+            self.warnings.append(f"message {self._number + 1} is cut off{_KEPT}")
 
 
 def read_header(path: Path) -> RunInfo | None:

@@ -62,7 +62,7 @@ def load_prompts(
     if config.file:
         prompts = read_prompts(Path(config.file), whole=bool(config.whole), warnings=warnings)
     elif config.input_tokens:
-        sizes = lengths(config.input_tokens, count, seed)
+        sizes = lengths(config.input_tokens, count, seed, option="--input-tokens")
         texts = made_up(sizes, seed=seed, prefix_tokens=config.shared_prefix_tokens)
         prompts = [Prompt(text=text, id=f"made-up-{i}") for i, text in enumerate(texts)]
     else:
@@ -70,7 +70,7 @@ def load_prompts(
     if config.system is not None:
         prompts = [p if p.system or p.messages else msgspec.structs.replace(p, system=config.system) for p in prompts]
     if config.output_tokens:
-        outputs = lengths(config.output_tokens, len(prompts), seed + 1)
+        outputs = lengths(config.output_tokens, len(prompts), seed + 1, option="--output-tokens")
         prompts = [
             p if p.max_tokens else msgspec.structs.replace(p, max_tokens=n)
             for p, n in zip(prompts, outputs, strict=True)

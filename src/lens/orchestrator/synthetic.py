@@ -27,25 +27,31 @@ _NUMBERS = bytes([byte >> 8 - len(WORDS).bit_length() for byte in range(256)])
 _NO_NUMBERS = bytes([byte for byte, number in enumerate(_NUMBERS) if number >= len(WORDS)])
 # No model reads more; a longer prompt is a slip of the hand.
 MOST_WORDS = 4_000_000
+# Of one session; agents' tasks have hundreds, and each turn is sent with all before it.
+MOST_TURNS = 10_000
 _RANGE = lazy_pattern(r"(\d+)(?:-(\d+)|:(\d+))?")
 # The standard scenario of Anyscale's LLMPerf: 550 tokens in, 150 out.
 PRESETS = {"standard": ("550", "150")}
 
 
-def lengths(spec: str, count: int, seed: int = 0) -> list[int]:
+def lengths(
+    spec: str, count: int, seed: int = 0, *, option: str = "length", most: int = MOST_WORDS, what: str = "tokens"
+) -> list[int]:
     """`count` lengths of "550", "100-900" (even) or "550:50" (normal, mean and deviation); never below 1.
+
+    option: where it was said; most: the greatest number in it, of `what`.
 
     Raises:
         ConfigError: it is none of these.
     """
     match = _RANGE.fullmatch(spec.replace(" ", ""))
     if match is None:
-        raise ConfigError(f"length {spec!r}: write 550, 550:50 (mean:deviation) or 100-900")
+        raise ConfigError(f"{option} {spec!r}: write 550, 550:50 (mean:deviation) or 100-900")
     first, last, deviation = int(match[1]), match[2], match[3]
     if first < 1 or (last is not None and int(last) < first):
-        raise ConfigError(f"length {spec!r}: at least 1, and from less to more")
-    if max(int(number or 0) for number in match.groups()) > MOST_WORDS:
-        raise ConfigError(f"length {spec!r}: more than any model reads (at most {MOST_WORDS:,})")
+        raise ConfigError(f"{option} {spec!r}: at least 1, and from less to more")
+    if max(int(number or 0) for number in match.groups()) > most:
+        raise ConfigError(f"{option} {spec!r}: at most {most:,} {what}")
     generator = random.Random(seed)
     if last is not None:
         return [generator.randint(first, int(last)) for _ in range(count)]

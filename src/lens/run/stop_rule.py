@@ -69,8 +69,7 @@ class Until:
         if self.reached or self._records < self._look_at:
             return
         self._look_at = int(self._records * GROWTH) + 1
-        self._values += table_of(self._waiting).measured().values(self.metric.name).tolist()
-        self._waiting.clear()
+        self._read_waiting()
         if len(self._values) < FEWEST:
             return
         value, interval = interval_of(self._values, self.statistic)
@@ -81,6 +80,11 @@ class Until:
         else:
             self._narrow = 0
 
+    def _read_waiting(self) -> None:
+        """Take the values of the records that came since the last look."""
+        self._values += table_of(self._waiting).measured().values(self.metric.name).tolist()
+        self._waiting.clear()
+
     def enough(self) -> bool:
         """Return whether the interval is narrow enough."""
         return self.reached
@@ -89,7 +93,11 @@ class Until:
         """Return how far it came, for the page."""
         name = f"{self.metric.name} {self.statistic}"
         if self.width is None:
-            return f"{name}: too few values ({len(self._values)}) for a confidence interval"
+            if self._waiting:
+                self._read_waiting()
+            few = len(self._values)
+            need = f"; the first look is at {FEWEST}" if few < FEWEST else ""
+            return f"{name}: too few values ({few}) for a confidence interval{need}"
         n = len(self._values)
         reached = "reached" if self.reached else "did not reach"
         unseen = f"; what happens in fewer than one of {n // RARE} requests may not have been met"

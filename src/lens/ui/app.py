@@ -25,7 +25,7 @@ from lens.parsing import list_in
 from lens.pricing import PriceBook
 from lens.report.html.document import MOST_RUNS, asset, joined_scripts
 from lens.report.terminal import clean
-from lens.server import Asked, EventStream, Handler, Page, is_this_machine
+from lens.server import Asked, EventStream, Handler, Page, is_this_machine, url_of
 from lens.ui.folder import Entry, Folder, asks_for_figures, figure_names, filtered, now, row_of
 from lens.ui.live import LiveRun
 from lens.ui.runs import Choice, Runs, entries_named
@@ -291,4 +291,4 @@ def folder_of(path: str | None) -> Folder:
 
 def addresses(hosts: Sequence[tuple[str, int]], token: str) -> list[str]:
     """Return what to open, for each address that is listened on."""
-    return [f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}" for host, port in hosts]
+    return [f"{url_of(host)}/?token={token}" for host in hosts]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lens.cli import options
-from lens.cli.command import Command, Option, said, with_options
+from lens.cli.command import Command, Group, Option, said, with_options
 from lens.cli.echo import echo, echo_json
 from lens.errors import ConfigError, ExitCode
 from lens.secrets import mask_secrets, remember_headers, remember_secret
@@ -29,7 +29,7 @@ EXAMPLE = """
     """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def command() -> None:
     """Check a config file, print its schema, or an example of one.
 

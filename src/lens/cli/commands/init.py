@@ -111,7 +111,7 @@ def _detected(endpoint: tuple[str, str | None]) -> TargetConfig:
     except LensError:  # no key is set yet
         return said
     if served.silent:
-        echo(f"lll: no answer from {url or provider}; the file is written all the same", err=True)
+        echo(f"lll: no answer from {url or provider}: write its model yourself, or start it first", err=True)
     if served.models:
         more = f", and {len(served.models) - 1} more" if len(served.models) > 1 else ""
         echo(f"lll: {one.base_url or provider} serves {served.models[0]}{more}", err=True)
@@ -120,7 +120,7 @@ def _detected(endpoint: tuple[str, str | None]) -> TargetConfig:
 
 def _model(text: str) -> str:
     if not text:
-        raise ConfigError("the endpoint tells no model; write its name")
+        raise ConfigError("the endpoint tells no model; write its name as the second answer; nothing was written")
     return text
 
 

@@ -26,7 +26,7 @@ _watch = partial(Option, group="Monitor")
 WATCH = (
     _watch("--interval", to="monitor.interval_ns", type=options.DURATION, metavar="TIME",
         help="Interval between rounds of probes (default: 60s)."),
-    _watch("--jitter", to="monitor.jitter", type=click.FloatRange(0, 1), metavar="SHARE",
+    _watch("--jitter", to="monitor.jitter", type=options.FiniteRange(0, 1), metavar="SHARE",
         help="Random shift of a round, as a share of the interval (default: 0.1)."),
     _watch("--listen", to="monitor.listen", metavar="ADDRESS:PORT",
         help="Address that serves /metrics and /healthz; '' for none (default: 127.0.0.1:9464)."),
@@ -137,7 +137,7 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
     from lens.monitor.daemon import Monitor, check_monitor, listeners_of, probe
     from lens.orchestrator.stop import Stop, stopped_by_signals
     from lens.run.simulators import Simulators
-    from lens.server import is_this_machine
+    from lens.server import is_this_machine, url_of
 
     table: MonitorTable | None = None
 
@@ -155,12 +155,12 @@ async def _main(ctx: click.Context, settings: Settings) -> int:
         monitor = Monitor(settings, check_monitor(settings.config, settings.book), probe, tell)
         listeners, address = await listeners_of(settings), ""
         for listener in listeners:
-            host, port = listener.socket.getsockname()[:2]
-            address = f"http://{host}:{port}/metrics"
+            place = listener.socket.getsockname()[:2]
+            address = f"{url_of(place)}/metrics"
             say(f"{address}, {len(settings.config.targets)} targets every "
                 f"{settings.monitor.interval_ns / 1e9:g} s")  # fmt: skip
-            if not is_this_machine(host) and settings.monitor.listen_token_file is None:
-                say(f"warning: whoever reaches {host}:{port} can read the targets and their figures; listen on "
+            if not is_this_machine(place[0]) and settings.monitor.listen_token_file is None:
+                say(f"warning: whoever reaches {address} can read the targets and their figures; listen on "
                     "127.0.0.1, or ask for a token with --listen-token-file")  # fmt: skip
         async with stopped_by_signals(Stop()) as stop, trio.open_nursery() as nursery:
             nursery.start_soon(_reload_on_hangup, ctx, monitor, ready, tell)

@@ -29,7 +29,7 @@ SERVER = (
         help="File for the CA certificate (default: lens-simulator-ca.pem)."),
     Option("--log", "log_file", group="Server", metavar="FILE",
         help="Log the time of each write, one JSON line per request."),
-    Option("--seconds", group="Server", type=click.FloatRange(min=0), metavar="S",
+    Option("--seconds", group="Server", type=options.FiniteRange(min=0), metavar="S",
         help="Stop after this many seconds (default: never)."),
     Option("--cpu", group="Server", type=click.IntRange(min=0), metavar="N",
         help="Pin the server to this core (default: any)."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lens.cli.command import Command, Option, given_options, with_options
+from lens.cli.command import Command, Group, Option, given_options, with_options
 from lens.cli.conflicts import refuse_alone
 from lens.cli.echo import echo, echo_json
 from lens.cli.gates import GATES, gates_said
@@ -40,7 +40,7 @@ TRENDS = (
 )  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def command() -> None:
     """Report on test suites: failures, regressions, and trends across reports."""
 

@@ -163,7 +163,7 @@ def _limited(session: Session, config: RunConfig, number: int, seed: int) -> Ses
     spec = config.prompts.output_tokens
     if not spec:
         return session
-    wanted = lengths(spec, len(session.turns), seed + 1 + number)
+    wanted = lengths(spec, len(session.turns), seed + 1 + number, option="--output-tokens")
     turns = [
         turn if turn.max_tokens else replace(turn, max_tokens=tokens)
         for turn, tokens in zip(session.turns, wanted, strict=True)

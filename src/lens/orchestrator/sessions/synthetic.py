@@ -11,11 +11,20 @@ import random
 from lens.config.settings import PromptConfig, SessionConfig
 from lens.orchestrator.sessions.pauses import parse_pauses, parse_tools
 from lens.orchestrator.sessions.session import Message, Session, Turn, linear_session
-from lens.orchestrator.synthetic import lengths, made_up
+from lens.orchestrator.synthetic import MOST_TURNS, lengths, made_up
 
 DEFAULT_TURN_TOKENS = "200"
 # Of a recorded answer, where nobody says how long answers are.
 ANSWER_TOKENS = "150"
+
+
+def turn_counts(spec: str, count: int, seed: int = 0) -> list[int]:
+    """Return how many turns each of `count` sessions has, from "5", "2-10" or "5:2".
+
+    Raises:
+        ConfigError: it is none of these, or more than MOST_TURNS.
+    """
+    return lengths(spec, count, seed, option="--turns", most=MOST_TURNS, what="turns a session")
 
 
 def made_up_sessions(config: SessionConfig, prompts: PromptConfig, *, count: int, seed: int) -> tuple[Session, ...]:
@@ -24,10 +33,10 @@ def made_up_sessions(config: SessionConfig, prompts: PromptConfig, *, count: int
     Raises:
         ConfigError: one of them cannot be read.
     """
-    turns = lengths(config.turns or "1", count, seed)
+    turns = turn_counts(config.turns or "1", count, seed)
     total = sum(turns)
-    sizes = lengths(config.turn_tokens or DEFAULT_TURN_TOKENS, total, seed + 2)
-    answer_sizes = lengths(prompts.output_tokens or ANSWER_TOKENS, total, seed + 3)
+    sizes = lengths(config.turn_tokens or DEFAULT_TURN_TOKENS, total, seed + 2, option="--turn-tokens")
+    answer_sizes = lengths(prompts.output_tokens or ANSWER_TOKENS, total, seed + 3, option="--output-tokens")
     texts = made_up(sizes, seed=seed)
     answers = made_up(answer_sizes, seed=seed + 1)
     shared = made_up([prompts.shared_prefix_tokens], seed=seed, prefix_tokens=prompts.shared_prefix_tokens)[0]
