@@ -282,7 +282,7 @@ SERVED = Served(base_url="https://host.example/api", model="m")
         (failed("network_error", kind="tls", message="certificate verify failed"), SERVED, "certificate", "--cacert"),
         (failed("network_error", kind="tls", message="wrong version number"), SERVED, "scheme", "try http://"),
         (failed("network_error", kind="proxy"), SERVED, "proxy", "--proxy"),
-        (failed("timeout", kind="timeout", message="in the TLS handshake"), SERVED, "scheme", "try http://"),
+        (failed("timeout", kind="timeout", message="in the TLS handshake"), SERVED, "handshake", "server hang"),
         (failed("protocol_error", Status.SERVER_ERROR, "more than 100 informational answers (1xx)", "protocol",
                 came=INFORMED), SERVED, "informational", "--proxy"),
         (failed("timeout", kind="timeout", came=INFORMED), SERVED, "informational", "--proxy"),

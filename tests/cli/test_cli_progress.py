@@ -12,9 +12,15 @@ from lens.model import Usage
 from lens.units import NS_PER_S
 
 
-def state(*, done, total=None, open_=2, failed=0, seconds=10, spent_nusd=None):
+def state(*, done, total=None, open_=2, failed=0, seconds=10, spent_nusd=None, opening=0):
     return SimpleNamespace(
-        done=done, total=total, in_flight=open_, failed=failed, elapsed_ns=seconds * NS_PER_S, spent_nusd=spent_nusd
+        done=done,
+        total=total,
+        in_flight=open_,
+        failed=failed,
+        elapsed_ns=seconds * NS_PER_S,
+        spent_nusd=spent_nusd,
+        opening=opening,
     )
 
 
@@ -46,6 +52,15 @@ def test_plain_lines_come_every_ten_seconds(capsys):
     for second in range(23):
         progress.on_progress(state(done=second, seconds=second))
     assert [line.split("  ")[3] for line in capsys.readouterr().err.splitlines()] == ["10 s", "20 s"]
+
+
+@pytest.mark.parametrize(("live", "lines"), [(False, 1), (True, 3)], ids=["one line", "written over"])
+def test_connections_that_take_long_to_open_are_told(live, lines, capsys):
+    progress = Progress(live=live)
+    for second in range(4):
+        progress.on_progress(state(done=0, seconds=second, opening=4))
+    told = capsys.readouterr().err
+    assert told.count("opening 4 connections before the first request") == lines
 
 
 def test_a_clock_that_begins_again_is_followed(capsys):

@@ -28,6 +28,8 @@ RECENT_GAPS = 2000
 NEWEST = 50
 LIVE_EVERY_NS = 200 * NS_PER_MS
 PLAIN_EVERY_NS = 10 * NS_PER_S
+# Connections are opened ahead within milliseconds; what takes longer than this is told.
+OPENING_NS = NS_PER_S
 MINUTE_S = 60  # that the sparkline shows, a cell a second
 LEAST_BAR, MOST_BAR = 8, 40
 KINDS = 3  # of failures that are named
@@ -51,6 +53,7 @@ class Progress(Sink):
         self._errors: Counter[str] = Counter()
         self._tokens = 0
         self._done_by_second: dict[int, int] = {}
+        self._told_opening = False
         self._drawn = Redrawn()
         self._spinner = Spinner(live=live)
 
@@ -68,6 +71,9 @@ class Progress(Sink):
         if elapsed_ns < self._seen_ns:
             self._begin_again()
         self._seen_ns = elapsed_ns
+        if state.opening:
+            self._tell_opening(state.opening, elapsed_ns)
+            return
         second = elapsed_ns // NS_PER_S
         self._done_by_second[second] = state.done
         self._done_by_second.pop(second - MINUTE_S - 1, None)
@@ -79,6 +85,18 @@ class Progress(Sink):
             self._drawn.draw([self._colored(line) for line in lines])
         else:
             sys.stderr.write(f"lll: {self.line(state, elapsed_ns)}\n")
+            sys.stderr.flush()
+
+    def _tell_opening(self, connections: int, elapsed_ns: int) -> None:
+        """Say that connections are being opened ahead, where that takes long; once where lines follow."""
+        if elapsed_ns < OPENING_NS:
+            return
+        says = f"opening {connections} connection{'s' if connections > 1 else ''} before the first request"
+        if self._live:
+            self._drawn.draw([f"{says}{GAP}{elapsed_ns // NS_PER_S} s"])
+        elif not self._told_opening:
+            self._told_opening = True
+            sys.stderr.write(f"lll: {says}\n")
             sys.stderr.flush()
 
     def _begin_again(self) -> None:

@@ -179,11 +179,13 @@ class _PlanRun:
         connections = self.share.part(self.plan.warm_connections)
         if not connections:
             return
+        self.state.opening = connections
         for endpoint in {target.endpoint for target in self.plan.targets}:
             try:
                 await self.pool.warm(endpoint, connections, self.plan.timeouts)
             except (TransportError, ProtocolError):
                 continue
+        self.state.opening = 0
 
     async def _closed_loop(self, stage: Stage, start_ns: int | None) -> None:
         if start_ns is not None:

@@ -22,6 +22,7 @@ class RunState:
         self.total = total  # None: time ends it
         self.stage: Stage | None = None
         self.started_ns = now_ns()
+        self.opening = 0  # connections that are being opened ahead of the first request
         self.begun = 0
         self.done = 0
         self.failed = 0

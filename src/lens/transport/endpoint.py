@@ -109,6 +109,13 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ns: int | None = None  # from the last byte sent to the first event with content
     idle_ns: int | None = None  # between events with content
 
+    def of_setup(self) -> tuple[str, int | None]:
+        """Return the option that limits the setup of a connection for a request that begins now, and its limit."""
+        total, connect = self.total_ns, self.connect_ns
+        if total is not None and (connect is None or total < connect):
+            return "--timeout", total
+        return "--connect-timeout", connect
+
 
 NO_TIMEOUTS = Timeouts()
 

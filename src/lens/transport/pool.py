@@ -116,7 +116,7 @@ class Pool:
         sockets.close(connection.sock)
 
     async def warm(self, endpoint: Endpoint, count: int, timeouts: Timeouts = NO_TIMEOUTS) -> int:
-        """Open connections until `count` are idle; return how many were opened.
+        """Open connections until `count` are idle, within the time limits of a request; return how many were opened.
 
         Raises:
             TransportError: one could not be opened; the others stay open.
@@ -125,18 +125,19 @@ class Pool:
         failures: list[LensError] = []
         async with trio.open_nursery() as nursery:
             for _ in range(missing):
-                nursery.start_soon(self._warm_one, endpoint, timeouts.connect_ns, failures)
+                nursery.start_soon(self._warm_one, endpoint, timeouts, failures)
         if failures:
             raise failures[0]
         return max(missing, 0)
 
-    async def _warm_one(self, endpoint: Endpoint, limit_ns: int | None, failures: list[LensError]) -> None:
+    async def _warm_one(self, endpoint: Endpoint, timeouts: Timeouts, failures: list[LensError]) -> None:
         setup = ConnectionSetup()
+        option, limit_ns = timeouts.of_setup()
         try:
             with trio.move_on_after(limit_ns / NS_PER_S if limit_ns is not None else float("inf")) as scope:
                 self.put_idle(await self.open(endpoint, setup))
             if scope.cancelled_caught:
-                raise make_connect_timeout(endpoint, setup, limit_ns or 0)
+                raise make_connect_timeout(endpoint, setup, limit_ns or 0, option)
         except LensError as error:
             failures.append(error)
 
@@ -168,9 +169,7 @@ class Pool:
                 connection.session_kept = True
 
 
-def make_connect_timeout(
-    endpoint: Endpoint, setup: ConnectionSetup, limit_ns: int, option: str = "--connect-timeout"
-) -> TimedOut:
+def make_connect_timeout(endpoint: Endpoint, setup: ConnectionSetup, limit_ns: int, option: str) -> TimedOut:
     """Return the error of a connection setup that took too long."""
     limit = human_duration(limit_ns)
     return TimedOut(f"no connection to {endpoint.label} within {limit} ({option}); it was {setup.phase}")

@@ -146,7 +146,9 @@ def _proxy(*_: object) -> Told:
 def _timeout(record: Record, served: Served) -> Told:
     says = record.failure.message if record.failure else ""
     if "TLS handshake" in says:
-        return _wrong_scheme(served)
+        address = urlsplit(served.base_url).netloc.rpartition("@")[2] or "the address"
+        means = f"{address} accepts connections and is silent in the TLS handshake"
+        return "handshake", means, "does the server hang, or a proxy before it? A port without TLS wants http://"
     if record.stamps.tcp_end is None and record.stamps.send_end is None:
         return _connect(record, served)
     means = "no answer within the time limit"
