@@ -280,6 +280,36 @@ def test_a_load_beyond_all_that_can_be_held_is_refused_at_once(load):
         [times_ns(stage) for stage in stages(LoadConfig(**load))]
 
 
+@pytest.mark.parametrize("iterations", [10**8 + 1, 2**63, 10**20, 10**400])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"concurrency": 4},
+        {"duration_ns": S},
+        {"rate_per_s": 10.0},
+        {"sweep_concurrency": (1, 2)},
+        {"idle_gaps_ns": (1,)},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_an_open_and_a_closed_loop_hold_as_many_requests(iterations, more):
+    with pytest.raises(ConfigError, match=r"more than this can hold \(100,000,000\); lower --iterations"):
+        stages(LoadConfig(iterations=iterations, **more))
+
+
+@pytest.mark.parametrize(
+    ("load", "says"),
+    [
+        ({"warmup": str(10**20)}, "lower --warmup"),
+        ({"pattern": "burst", "iterations": 10**7}, "at most 1,000,000; lower --iterations"),
+        ({"pattern": "burst", "iterations": 10**5, "concurrency": 10**4}, "lower --iterations or --concurrent"),
+    ],
+)
+def test_counts_beyond_all_memory_name_their_option(load, says):
+    with pytest.raises(ConfigError, match=says):
+        stages(LoadConfig(**load))
+
+
 @pytest.mark.parametrize(
     "load",
     [{"concurrency": 10**9}, {"sweep_concurrency": (1, 10**9)}, {"workers": 10**6}],

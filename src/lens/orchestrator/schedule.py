@@ -33,8 +33,8 @@ MAX_STARTS = 100_000_000
 MAX_SPAN_S = 100 * 366 * 86_400  # nanoseconds of 292 years fit into 64 bits
 # More requests at a time than a machine has ports for, and more processes than it starts within minutes.
 MAX_CONCURRENCY, MAX_WORKERS = 100_000, 1_000
-# More steps than this are a slip of the keyboard too.
-MAX_STEPS = 10_000
+# More steps than this are a slip of the keyboard too; and waves, each a stage of its own.
+MAX_STEPS, MAX_WAVES = 10_000, 1_000_000
 # A warm-up that is found in the results and cut off there.
 AUTO = "auto"
 # Of an idle ladder: requests that say what warm is, and how often each gap is tried.
@@ -78,6 +78,7 @@ def stages(load: LoadConfig, *, trace_ns: Sequence[int] = ()) -> tuple[Stage, ..
         raise ConfigError(f"{at_a_time:,} requests at a time: at most {MAX_CONCURRENCY:,}; lower --concurrent")
     if load.workers > MAX_WORKERS:
         raise ConfigError(f"{load.workers:,} workers: at most {MAX_WORKERS:,}; lower --workers")
+    _check_starts(load.iterations or 0, "--iterations")
     measured = _MEASURED[pattern](load, trace_ns)
     if load.concurrency is not None and pattern != "burst":
         measured = [msgspec.structs.replace(s, limit=load.concurrency) if s.open_loop else s for s in measured]
@@ -209,9 +210,9 @@ def _whole(starts: float) -> int:
     return ceil(starts - 1e-9) if starts < MAX_STARTS else MAX_STARTS + 1
 
 
-def _check_starts(n: int) -> None:
+def _check_starts(n: int, lower: str = "--rate or --duration") -> None:
     if n > MAX_STARTS:
-        raise ConfigError(f"{n:,} requests are more than this can hold ({MAX_STARTS:,}); lower --rate or --duration")
+        raise ConfigError(f"{n:,} requests are more than this can hold ({MAX_STARTS:,}); lower {lower}")
 
 
 def _single(_load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
@@ -233,14 +234,15 @@ def with_default_requests(load: LoadConfig, requests: int) -> LoadConfig:
 
 
 def _iterations(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
-    span = load.duration_ns
-    return [
-        Stage(name="iterations", concurrency=load.concurrency or 1, count=requests_of(load, span), duration_ns=span)
-    ]
+    span, at_a_time = load.duration_ns, load.concurrency or 1
+    return [Stage(name="iterations", concurrency=at_a_time, count=requests_of(load, span), duration_ns=span)]
 
 
 def _burst(load: LoadConfig, _trace: Sequence[int]) -> list[Stage]:
     waves = load.iterations or DEFAULT_REQUESTS
+    if waves > MAX_WAVES:
+        raise ConfigError(f"{waves:,} waves: at most {MAX_WAVES:,}; lower --iterations")
+    _check_starts(waves * (load.concurrency or 1), "--iterations or --concurrent")
     return [Stage(name=f"burst {i + 1}", times_ns=(0,) * (load.concurrency or 1)) for i in range(waves)]
 
 
@@ -343,6 +345,7 @@ def with_warmup(load: LoadConfig, measured: Sequence[Stage]) -> tuple[Stage, ...
     if load.warmup.strip().lower() == AUTO:
         return tuple(measured)
     requests, span_ns, share = parse_warmup(load.warmup)
+    _check_starts(requests, "--warmup")
     if not (requests or span_ns or share):
         return tuple(measured)
     first = measured[0]
