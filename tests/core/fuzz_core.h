@@ -83,7 +83,7 @@ static void take_chat(const lens_event_t *event) {
     unsigned char *data = (unsigned char *)malloc(event->n ? event->n : 1), *text;
     lens_chat_chunk_t chunk;
     int i;
-    memcpy(data, event->data, event->n);
+    if (event->n) memcpy(data, event->data, event->n);  /* one without data may have no address */
     if (lens_chat_read(data, event->n, &chunk)) {
         for (i = 0; i < LENS_CHAT_PARTS; i++) {
             const lens_chat_part_t *part = &chunk.parts[i];
