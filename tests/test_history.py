@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from array import array
 from pathlib import Path
 
 import msgspec
 import pytest
 from handmade import INFO, failed_record, full_record, record
+from waiting import HANG_S
 
 from lens.errors import FileError
 from lens.history.read import RunStream, read_header, read_run
-from lens.history.write import PARTIAL, NewFile, is_special, write_run
+from lens.history.write import LOG, PARTIAL, NewFile, create_beside, is_abandoned, is_special, is_stdout, write_run
 from lens.metrics.builder import read_table
 from lens.metrics.summarize import summarize
 from lens.model import Usage
@@ -319,3 +321,55 @@ def test_a_file_that_is_taken_away_while_it_is_written_is_no_complete_output(tmp
         file.finish()
     assert not (tmp_path / "run.json").exists()
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [("-", True), ("/dev/stdout", True), ("/dev/fd/1", True), ("/proc/self/fd/1", True), ("/dev/stderr", False),
+     ("/dev/fd/2", False), ("stdout", False), (None, False)],
+)  # fmt: skip
+def test_standard_output_is_known_by_each_of_its_names(name, is_it):
+    assert is_stdout(name) is is_it
+
+
+def test_an_empty_file_of_a_dead_writer_is_replaced_and_one_with_content_is_not(tmp_path):
+    for name, left in (("a", b""), ("b", b"x")):
+        (tmp_path / f"{name}{PARTIAL}").write_bytes(left)
+    file, path = create_beside(tmp_path / "a", PARTIAL)
+    with file:
+        assert path == tmp_path / f"a{PARTIAL}"
+        other, beside = create_beside(tmp_path / "a", PARTIAL)  # the first is empty, and its writer lives
+        other.close()
+    assert beside == tmp_path / f"a.2{PARTIAL}"
+    file, path = create_beside(tmp_path / "b", PARTIAL)
+    file.close()
+    assert path == tmp_path / f"b.2{PARTIAL}"
+    assert (tmp_path / f"b{PARTIAL}").read_bytes() == b"x"
+
+
+def test_a_file_is_abandoned_once_nobody_has_it_open(tmp_path):
+    file, path = create_beside(tmp_path / "run.json", PARTIAL)
+    assert not is_abandoned(path)
+    file.close()
+    assert is_abandoned(path)
+    assert not is_abandoned(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_abandoned(tmp_path / "pipe")
+
+
+def test_a_pipe_without_a_reader_is_told_and_one_with_a_reader_is_not(tmp_path, monkeypatch):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+
+    monkeypatch.setattr(LOG, "warning", lambda *_: reader.start())  # the reader comes once it is waited for
+    with NewFile(pipe) as file:
+        file.write(b"one")
+    reader.join(HANG_S)
+    assert got == [b"one"]
+    held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with NewFile(pipe) as file:  # nothing starts a thread twice
+        file.write(b"two")
+    assert os.read(held, 10) == b"two"
+    os.close(held)

@@ -9,10 +9,11 @@ from handmade import failed_record, record
 
 from lens.cli.progress import Progress
 from lens.model import Usage
+from lens.orchestrator.schedule import Stage
 from lens.units import NS_PER_S
 
 
-def state(*, done, total=None, open_=2, failed=0, seconds=10, spent_nusd=None, opening=0):
+def state(*, done, total=None, open_=2, failed=0, seconds=10, spent_nusd=None, opening=0, stage=None):
     return SimpleNamespace(
         done=done,
         total=total,
@@ -21,6 +22,7 @@ def state(*, done, total=None, open_=2, failed=0, seconds=10, spent_nusd=None, o
         elapsed_ns=seconds * NS_PER_S,
         spent_nusd=spent_nusd,
         opening=opening,
+        stage=stage,
     )
 
 
@@ -45,6 +47,32 @@ def test_a_run_that_time_ends_knows_what_is_left():
 
 def test_a_run_without_an_end_says_only_how_far_it_is():
     assert shown(Progress(live=False), state(done=3)) == "0.3 req/s  2 open  3 done  10 s"
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "open_", "says"),
+    [
+        (600, 4, "20 s, waiting for 4 answers (at most 600 s each: --timeout)"),
+        (0, 1, "20 s, waiting for 1 answer (without limit: --timeout)"),
+        (600, 0, "20 s, 0 s left"),
+    ],
+)
+def test_after_its_duration_a_run_says_what_it_waits_for(timeout_s, open_, says, capsys):
+    stage = Stage(name="iterations", concurrency=4, duration_ns=3 * NS_PER_S)
+    progress = Progress(live=False, duration_ns=3 * NS_PER_S, timeout_ns=timeout_s * NS_PER_S)
+    for second in (0, 1, 20):
+        progress.on_progress(state(done=12, open_=open_, seconds=second, stage=stage))
+    assert capsys.readouterr().err.splitlines()[-1].endswith(says)
+
+
+@pytest.mark.parametrize(("second", "says"), [(14, "14 s, 1 s left"), (16, "16 s, waiting for 4 answers")])
+def test_the_last_answers_are_waited_for_once_none_has_come_for_a_while(second, says, capsys):
+    progress = Progress(live=False, timeout_ns=NS_PER_S)
+    progress.on_progress(state(done=95, total=100, open_=4, seconds=0))
+    progress.on_progress(state(done=96, total=100, open_=4, seconds=10))
+    progress._next_ns = 0
+    progress.on_progress(state(done=96, total=100, open_=4, seconds=second))
+    assert says in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_plain_lines_come_every_ten_seconds(capsys):

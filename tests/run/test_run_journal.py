@@ -17,7 +17,7 @@ from lens.history.read import read_run
 from lens.history.write import JOURNAL, RunProgress
 from lens.metrics.columns import Codes
 from lens.pricing import PriceBook
-from lens.run.journal import GATHER_S, Journal, rescue
+from lens.run.journal import GATHER_S, LOG, Journal, rescue
 
 RECORDS = [full_record(), failed_record("the peer closed the connection"), record((1, 2, 3), index=2)]
 
@@ -78,6 +78,21 @@ def test_records_of_a_short_run_are_those_on_disk(monkeypatch, short_bytes):
             assert numpy.array_equal(
                 table.column(name), other.column(name), equal_nan=table.column(name).dtype.kind == "f"
             )
+
+
+def test_a_journal_that_a_killed_run_left_is_told_and_kept(tmp_path, monkeypatch):
+    left = tmp_path / f"run.json{JOURNAL}"
+    filled(tmp_path).close(complete=False)
+    before = left.read_bytes()
+    lines = []
+    monkeypatch.setattr(LOG, "warning", lambda text, *words: lines.append(text % words))
+    living = filled(tmp_path)
+    assert len(lines) == 1
+    assert f"{left} was left by a run that was killed: `lll recover" in lines[0]
+    filled(tmp_path).close(complete=True)
+    assert sum(f"{left} was" in line for line in lines) == len(lines) == 2, "the other is of a run that goes on"
+    living.close(complete=True)
+    assert left.read_bytes() == before
 
 
 def test_it_goes_when_the_outputs_are_complete(tmp_path):

@@ -12,6 +12,7 @@ from lens.config.settings import ExportConfig, LoadConfig, OutputConfig, PromptC
 from lens.export import formats
 from lens.history.read import read_run
 from lens.run.driver import RunOptions, run
+from lens.run.outputs import destinations, exports_to_stdout
 from lens.simulator import make_script, start
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="nothing is isolated elsewhere")
@@ -97,3 +98,14 @@ async def test_a_built_in_export_that_breaks_takes_no_other_with_it(broken, tmp_
     whole = {f"run{formats.FORMATS[name].suffix}" for name in BUILT_IN if name != broken}
     assert {path.name for path in result.paths} == whole
     assert {path.name for path in tmp_path.iterdir()} - {f"run{formats.FORMATS[broken].suffix}.partial"} == whole
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1"])
+@pytest.mark.parametrize("in_config", [False, True])
+def test_an_export_to_standard_output_is_known_by_any_name(name, in_config):
+    output = OutputConfig(exports=(ExportConfig(format="jsonl", file=name if in_config else None),))
+    said = None if in_config else name
+    assert exports_to_stdout(output, said)
+    config = RunConfig(targets=(TargetConfig(provider="openai"),), output=output)
+    assert [place.path for place in destinations(config, said)] == [None]
+    assert not exports_to_stdout(output, "run.jsonl")

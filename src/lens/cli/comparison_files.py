@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from lens.config.settings import ExportConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError
 from lens.export.formats import Format, format_named
+from lens.history.write import is_stdout
 from lens.run.outputs import Destination, OpenPlaces, destinations
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def without_own(settings: Settings) -> tuple[Settings, list[Destination]]:
     if not own:
         return settings, own
     output = replace(config.output, exports=tuple(rest))
-    to_stdout = settings.output if settings.output == "-" and rest else None
+    to_stdout = settings.output if is_stdout(settings.output) and rest else None
     return settings._replace(config=replace(config, output=output), output=to_stdout), own
 
 

@@ -17,6 +17,7 @@ from lens.cli.redraw import Redrawn, bars, has_blocks
 from lens.cli.steps import Spinner
 from lens.model import Record, Status
 from lens.orchestrator.run_state import RunState
+from lens.orchestrator.schedule import Stage
 from lens.run.result import RunResult
 from lens.run.sink import Sink
 from lens.units import NS_PER_MS, NS_PER_S
@@ -30,6 +31,7 @@ LIVE_EVERY_NS = 200 * NS_PER_MS
 PLAIN_EVERY_NS = 10 * NS_PER_S
 # Connections are opened ahead within milliseconds; what takes longer than this is told.
 OPENING_NS = NS_PER_S
+STALLED_NS = 5 * NS_PER_S  # without an answer, while no more requests begin
 MINUTE_S = 60  # that the sparkline shows, a cell a second
 LEAST_BAR, MOST_BAR = 8, 40
 KINDS = 3  # of failures that are named
@@ -39,11 +41,15 @@ GAP = "  "
 class Progress(Sink):
     """Shows the progress of a run; `live` writes a few lines over, else lines follow."""
 
-    def __init__(self, *, live: bool, duration_ns: int | None = None) -> None:
-        self._live, self._duration_ns = live, duration_ns
+    def __init__(self, *, live: bool, duration_ns: int | None = None, timeout_ns: int = 0) -> None:
+        """timeout_ns: of a request; 0 is none."""
+        self._live, self._duration_ns, self._timeout_ns = live, duration_ns, timeout_ns
         self._every_ns = LIVE_EVERY_NS if live else PLAIN_EVERY_NS
         self._next_ns = self._every_ns if not live else 0
         self._seen_ns = 0
+        self._stage: Stage | None = None
+        self._done = 0
+        self._stage_ns = self._done_ns = 0  # when the stage began, and when a request had last ended
         self._color = live and not os.environ.get("NO_COLOR")
         self._fine = has_blocks()
         self._ttft_ms: deque[float] = deque(maxlen=RECENT)
@@ -74,6 +80,10 @@ class Progress(Sink):
         if state.opening:
             self._tell_opening(state.opening, elapsed_ns)
             return
+        if state.stage is not self._stage:
+            self._stage, self._stage_ns = state.stage, elapsed_ns
+        if state.done != self._done:
+            self._done, self._done_ns = state.done, elapsed_ns
         second = elapsed_ns // NS_PER_S
         self._done_by_second[second] = state.done
         self._done_by_second.pop(second - MINUTE_S - 1, None)
@@ -102,7 +112,9 @@ class Progress(Sink):
     def _begin_again(self) -> None:
         """Count from zero: a search for a load tries the next one, with a clock of its own."""
         self._next_ns = 0 if self._live else self._every_ns
-        self._tokens = 0
+        self._tokens = self._done = 0
+        self._stage = None
+        self._stage_ns = self._done_ns = 0
         self._errors.clear()
         self._done_by_second.clear()
 
@@ -151,7 +163,20 @@ class Progress(Sink):
 
     def _times(self, state: RunState, elapsed_ns: int) -> str:
         seconds, share = elapsed_ns / NS_PER_S, self._share(state, elapsed_ns)
+        if self._only_waits(state, elapsed_ns):
+            most = f"at most {self._timeout_ns / NS_PER_S:g} s each" if self._timeout_ns else "without limit"
+            answers = "answer" if state.in_flight == 1 else "answers"
+            return f"{seconds:.0f} s, waiting for {state.in_flight} {answers} ({most}: --timeout)"
         return f"{seconds:.0f} s" + (f", {seconds / share - seconds:.0f} s left" if share else "")
+
+    def _only_waits(self, state: RunState, elapsed_ns: int) -> bool:
+        """Return whether all requests of the stage have begun and their answers are waited for."""
+        if not state.in_flight:
+            return False
+        if self._stage and self._stage.duration_ns and elapsed_ns - self._stage_ns >= self._stage.duration_ns:
+            return True
+        all_begun = state.total is not None and state.done + state.in_flight >= state.total
+        return all_begun and elapsed_ns - self._done_ns >= STALLED_NS
 
     def _figures(self, state: RunState, elapsed_ns: int) -> list[str]:
         """Return tokens a second, latencies, spend and the lag of this client."""

@@ -139,7 +139,8 @@ def _shown_progress(settings: Settings) -> Iterator[Sequence[Sink]]:
         return
     from lens.cli.progress import Progress
 
-    progress = Progress(live=settings.ui == "live", duration_ns=settings.config.load.duration_ns)
+    load = settings.config.load
+    progress = Progress(live=settings.ui == "live", duration_ns=load.duration_ns, timeout_ns=load.timeout_ns)
     try:
         yield (progress,)
     finally:

@@ -8,9 +8,12 @@ socket is written to as it is, for it cannot be replaced.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import stat
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -23,6 +26,10 @@ from lens.columns import encode_hook, pack_hook
 from lens.errors import FileError
 from lens.model import Record, RunInfo
 
+if sys.platform != "win32":
+    import fcntl
+
+LOG = logging.getLogger(__name__)
 PARTIAL = ".partial"
 JOURNAL = ".journal.msgpack"  # behind the name of the output beside which a run keeps what has ended
 MONITOR_COMMAND = "lll monitor"  # in the header of a segment of a monitor's history
@@ -31,6 +38,7 @@ MONITOR_LOCK, UI_STATE = ".lll-monitor.lock", ".lll-ui.json"
 _OWN = {MONITOR_LOCK: "the lock file of a monitor's history", UI_STATE: "what `lll ui` keeps of a folder"}
 # Names of files that this process has open; to open them again would begin at their start.
 _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
 # Set in the length of a note: what a journal says of a run that goes on, and whoever reads the run passes over.
@@ -90,9 +98,9 @@ class NewFile:
                 if not numbered:
                     raise FileError(f"{self.path} exists; choose another --output, or --force to replace it")
             elif numbered:
+                partial = self.path.with_name(self.path.name + PARTIAL)
                 with suppress(FileExistsError):
-                    partial = self.path.with_name(self.path.name + PARTIAL)
-                    return partial.open("xb"), partial
+                    return _create_locked(partial), partial
             else:
                 return create_beside(self._target, PARTIAL)
             self.path = _numbered(self.path, number)
@@ -196,13 +204,30 @@ def _descriptor_of(path: Path) -> int | None:
     """Return the open file that a name like /dev/stdout stands for."""
     if str(path) in _STREAMS:
         return _STREAMS[str(path)]
-    return int(path.name) if str(path.parent) == "/dev/fd" and path.name.isdecimal() else None
+    return int(path.name) if str(path.parent) in _DESCRIPTORS and path.name.isdecimal() else None
+
+
+def is_stdout(name: str | None) -> bool:
+    """Return whether the name of an output stands for standard output: "-", /dev/stdout, /dev/fd/1."""
+    return name == "-" or (name is not None and _descriptor_of(Path(name)) == 1)
 
 
 def _open_special(path: Path) -> BinaryIO:
-    """Open a device or a pipe for writing; one that waits for a reader waits here."""
+    """Open a device or a pipe for writing; a pipe that nobody reads yet waits here, and says so."""
     number = _descriptor_of(path)
-    return open(path if number is None else os.dup(number), "wb")
+    if number is not None:
+        return open(os.dup(number), "wb")
+    if path.is_fifo():
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            LOG.warning("%s is a pipe that nobody reads yet: waiting for a reader (cat %s)", path, path)
+        else:
+            os.set_blocking(file, True)
+            return open(file, "wb")
+    return path.open("wb")
 
 
 def create_beside(path: Path, suffix: str) -> tuple[BinaryIO, Path]:
@@ -211,12 +236,70 @@ def create_beside(path: Path, suffix: str) -> tuple[BinaryIO, Path]:
     Raises:
         OSError: it cannot be created.
     """
-    beside = path.with_name(path.name + suffix)
-    for number in count(2):
+    for beside in names_beside(path, suffix):
         with suppress(FileExistsError):
-            return beside.open("x+b", buffering=-1), beside
-        beside = path.with_name(f"{path.name}.{number}{suffix}")
+            return _create_locked(beside), beside
     raise AssertionError("unreachable")
+
+
+def names_beside(path: Path, suffix: str) -> Iterator[Path]:
+    """Yield the names that files beside `path` get, in this order: NAME.suffix, NAME.2.suffix, ..."""
+    yield path.with_name(path.name + suffix)
+    for number in count(2):
+        yield path.with_name(f"{path.name}.{number}{suffix}")
+
+
+def _create_locked(path: Path) -> BinaryIO:
+    """Create a file and lock it while it is open, so that others see that its writer lives.
+
+    An empty one that a killed process has left is replaced: nothing is lost with it.
+
+    Raises:
+        FileExistsError: it exists.
+    """
+    _remove_empty(path)
+    while True:
+        file = path.open("x+b")
+        if sys.platform == "win32":
+            return file
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if is_open_file(file.fileno(), path):  # nobody removed it before it was locked
+            return file
+        file.close()
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove an empty file whose writer no longer lives."""
+    with suppress(OSError), _lock_abandoned(path) as file:
+        if os.fstat(file.fileno()).st_size == 0 and is_open_file(file.fileno(), path):
+            path.unlink()
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether a file that was created beside an output has no living writer; False where locks tell nothing."""
+    try:
+        _lock_abandoned(path).close()
+    except OSError:
+        return False
+    return True
+
+
+def _lock_abandoned(path: Path) -> BinaryIO:
+    """Open and lock a file that nobody writes to any more.
+
+    Raises:
+        OSError: somebody does, or it is no regular file, or locks tell nothing here.
+    """
+    if sys.platform == "win32" or not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "no file whose lock tells anything")
+    file = path.open("rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -8,11 +8,13 @@ a MessagePack run file, the journal; it is removed when they are complete. After
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -21,7 +23,18 @@ from lens.errors import FileError
 from lens.history.framing import BLOCK_BYTES, LENGTH_BYTES, length_at, split_messages
 from lens.history.lean import packed_decoder
 from lens.history.read import decode_message
-from lens.history.write import JOURNAL, MAGIC, PARTIAL, RunProgress, create_beside, is_open_file, message, write_run
+from lens.history.write import (
+    JOURNAL,
+    MAGIC,
+    PARTIAL,
+    RunProgress,
+    create_beside,
+    is_abandoned,
+    is_open_file,
+    message,
+    names_beside,
+    write_run,
+)
 from lens.metrics.buffer import gc_paused
 from lens.metrics.builder import TableBuilder
 from lens.metrics.columns import Run
@@ -29,6 +42,7 @@ from lens.metrics.table import Table
 from lens.model import Record, RunInfo
 from lens.pricing import PriceBook
 
+LOG = logging.getLogger(__name__)
 # What comes within this time is written together: a writer that wakes takes the GIL from the measuring loop.
 GATHER_S = 0.01
 MOST_TOGETHER = 256
@@ -258,6 +272,7 @@ def _open(beside: Path | None) -> tuple[int, Path | None]:
     try:
         if beside is not None:
             created, path = create_beside(beside, JOURNAL)
+            _tell_abandoned(beside, path)
             with created:
                 return os.dup(created.fileno()), path
         with tempfile.TemporaryFile(prefix="lll-spool-") as unnamed:
@@ -265,6 +280,17 @@ def _open(beside: Path | None) -> tuple[int, Path | None]:
     except OSError as error:
         where = beside.with_name(beside.name + JOURNAL) if beside is not None else "a temporary file"
         raise FileError(f"cannot write {where}: {error.strerror}") from error
+
+
+def _tell_abandoned(beside: Path, own: Path) -> None:
+    """Say which earlier journals of this output were left by runs that were killed."""
+    for name in takewhile(lambda name: name != own, names_beside(beside, JOURNAL)):
+        if is_abandoned(name):
+            LOG.warning(
+                "%s was left by a run that was killed: `lll recover %s` makes a run file of it; then remove it",
+                name,
+                shlex.quote(str(name)),
+            )
 
 
 def rescue(info: RunInfo, records: list[Record]) -> Path | None:

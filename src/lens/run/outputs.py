@@ -20,7 +20,7 @@ import msgspec
 from lens.config.settings import OutputConfig, RunConfig
 from lens.errors import ConfigError, FileError
 from lens.export.formats import Export, Format, format_named, open_export, why_incomplete, write_export
-from lens.history.write import NewFile
+from lens.history.write import NewFile, is_stdout
 from lens.model import Record, RunInfo
 from lens.orchestrator.collect import without_arguments
 from lens.pricing import PriceBook
@@ -234,8 +234,8 @@ def uses_stdout(output: OutputConfig, file: str | None = None) -> bool:
 
 def exports_to_stdout(output: OutputConfig, file: str | None = None) -> bool:
     """Return whether standard output belongs to an export."""
-    to_files = file not in (None, "-") or output.dir is not None
-    return any(e.endpoint is None and (file == "-" or not (to_files or e.file)) for e in output.exports)
+    places = [file or one.file for one in output.exports if one.endpoint is None]
+    return any(is_stdout(place) if place else output.dir is None for place in places)
 
 
 def run_name(config: RunConfig, time: str) -> str:
@@ -259,7 +259,7 @@ def without_text(record: Record) -> Record:
 def _path(
     output: OutputConfig, file: str | None, chosen: Format, own: str | None, name: str, *, several: bool
 ) -> Path | None:
-    if file == "-":
+    if is_stdout(file or own):
         return None
     if file:
         path = Path(file)

@@ -215,6 +215,7 @@ def _compared(ctx: click.Context, table: Table) -> Regression | None:
 def _write(ctx: click.Context, found: Findings, table: Table) -> None:
     """Write the page or document to its place, then what CI asked for."""
     from lens.analysis.explore.findings import document
+    from lens.history.write import is_stdout
     from lens.report.analyze_text import csv_of, markdown_of
 
     form, output = ctx.params["format"], ctx.params["output"]
@@ -223,22 +224,23 @@ def _write(ctx: click.Context, found: Findings, table: Table) -> None:
     else:
         most = ctx.params["anomalies"]
         made = document(found) if form == "json" else csv_of(found) if form == "csv" else markdown_of(found, most)
-        if output in (None, "-"):
+        if output is None or is_stdout(output):
             sys.stdout.buffer.write(made)
             sys.stdout.buffer.flush()
         else:
             _file(output, made, force=ctx.params["force"])
-    _for_ci(ctx, found, on_stdout=form == "table" or output not in (None, "-"))
+    _for_ci(ctx, found, on_stdout=form == "table" or not (output is None or is_stdout(output)))
 
 
 def _page(ctx: click.Context, found: Findings, table: Table) -> None:
     from io import StringIO
 
+    from lens.history.write import is_stdout
     from lens.report.analyze import print_findings
     from lens.report.terminal import WIDEST, console_for
 
     output, most, chosen = ctx.params["output"], ctx.params["anomalies"], bool(ctx.params["metrics"])
-    if output in (None, "-"):
+    if output is None or is_stdout(output):
         print_findings(console_for(sys.stdout), found, table, most, chosen=chosen)
         return
     text = StringIO()

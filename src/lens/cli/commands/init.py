@@ -39,7 +39,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     The endpoint is asked for its models. An empty answer, or the end of piped input, takes the default in brackets.
     Of a key only the name of its environment variable is written.
     """
-    from lens.history.write import NewFile, is_special
+    from lens.history.write import NewFile, is_special, is_stdout
 
     path = Path(ctx.params["output"])
     if path.exists() and not ctx.params["force"] and not is_special(path):
@@ -53,10 +53,11 @@ def command(ctx: click.Context, /, **_: object) -> int:
     text = _toml(target.provider, target.base_url, model, variable, requests, concurrency)
     with NewFile(path, force=ctx.params["force"]) as file:
         file.write(text.encode())
-    echo(f"written      {path}")
+    on_stderr = is_stdout(ctx.params["output"])
+    echo(f"written      {path}", err=on_stderr)
     used = "" if path.name == DEFAULT_FILE and path.parent == Path() else f" --config {path}"
-    echo(f"try          lll profile{used}")
-    echo(f"             lll benchmark{used}")
+    echo(f"try          lll profile{used}", err=on_stderr)
+    echo(f"             lll benchmark{used}", err=on_stderr)
     return ExitCode.OK
 
 

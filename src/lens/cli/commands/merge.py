@@ -38,6 +38,7 @@ def command(files: tuple[str, ...], output: str, *, force: bool, partial: bool, 
     Percentiles, rates and gates of the merged run are those of one run: nothing is averaged. Runs without --shard
     are joined in the order of time where their targets are the same. Exits with 1 where no request succeeded.
     """
+    from lens.history.write import is_stdout
     from lens.run.merge import merge_runs
 
     paths = saved_runs(files)
@@ -46,6 +47,7 @@ def command(files: tuple[str, ...], output: str, *, force: bool, partial: bool, 
         click.echo(f"lll: {warning}", err=True)
     most_ns = max(clock.uncertainty_ns for clock in found.info.worker_clocks)
     clocks = f"clocks known to {most_ns / 1e6:.3f} ms" if most_ns else "one clock"
-    click.echo(f"merged       {len(paths)} runs, {found.requests} requests; {clocks}")
-    click.echo(f"written      {output}")
+    on_stderr = is_stdout(output)
+    click.echo(f"merged       {len(paths)} runs, {found.requests} requests; {clocks}", err=on_stderr)
+    click.echo(f"written      {output}", err=on_stderr)
     return ExitCode.OK if found.successes else ExitCode.NOTHING_MEASURED

@@ -35,7 +35,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     the output is complete. The journal stays; remove it when the run is as you want it.
     """
     from lens.cli.settings import book_of
-    from lens.history.write import NewFile
+    from lens.history.write import NewFile, is_stdout
     from lens.run.recover import name_of_run, recover, write_recovered
 
     journal, book = Path(ctx.params["journal"]), book_of(ctx)
@@ -47,5 +47,5 @@ def command(ctx: click.Context, /, **_: object) -> int:
     with NewFile(output, force=ctx.params["force"], numbered=numbered) as file:
         for piece in write_recovered(run, output, book):
             file.write(piece)
-    echo(f"recovered    {len(run.table)} requests in {file.path}")
+    echo(f"recovered    {len(run.table)} requests in {file.path}", err=is_stdout(ctx.params["output"]))
     return ExitCode.OK if len(run.table) else ExitCode.NOTHING_MEASURED

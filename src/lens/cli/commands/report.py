@@ -43,7 +43,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     page loads nothing from the network, works in light and dark mode, and prints.
     """
     from lens.cli.settings import book_of
-    from lens.history.write import NewFile
+    from lens.history.write import NewFile, is_stdout
     from lens.metrics.builder import read_table
     from lens.report.html.document import MOST_RUNS, default_name, report_page
     from lens.report.html.series import Source
@@ -63,7 +63,7 @@ def command(ctx: click.Context, /, **_: object) -> int:
     for source in sources:
         for warning in source.warnings:
             echo(f"lll: {source.name}: {warning}", err=True)
-    if output == "-":
+    if is_stdout(output):
         sys.stdout.buffer.write(page)
     else:
         with NewFile(Path(output), force=ctx.params["force"]) as file:

@@ -63,6 +63,7 @@ def report(ctx: click.Context, /, file: Path, **_: object) -> int:
     Exit code 3: a test case failed, exceeded a limit, or regressed from the baseline.
     """
     from lens.analysis.gates.regression import parse_tolerance
+    from lens.history.write import is_stdout
     from lens.integrations.testbench import regressions
 
     refuse_alone(ctx, "tolerance", "baseline")
@@ -71,7 +72,7 @@ def report(ctx: click.Context, /, file: Path, **_: object) -> int:
     found = _read(ctx, file, judged=True)
     before = ctx.params["baseline"]
     worse = regressions(_read(ctx, Path(before), judged=False), found, tolerance) if before else []
-    _print(found, worse, on_stderr=ctx.params["output"] == "-")
+    _print(found, worse, on_stderr=is_stdout(ctx.params["output"]))
     if ctx.params["output"]:
         _write(found, ctx.params["output"], force=ctx.params["force"])
     return ExitCode.THRESHOLD if found.failed or worse else ExitCode.OK
@@ -161,9 +162,9 @@ def _print(found: TestBenchReport, worse: Sequence[Change], *, on_stderr: bool) 
 
 
 def _write(found: TestBenchReport, output: str, *, force: bool) -> None:
-    from lens.history.write import NewFile
+    from lens.history.write import NewFile, is_stdout
 
-    if output == "-":
+    if is_stdout(output):
         click.echo(found.encoded().decode())
         return
     with NewFile(Path(output), force=force) as file:
