@@ -1,7 +1,6 @@
 """The nouns that flow: what one request did, and the circumstances of a run.
 
-Frozen structs and nothing else. Times are int nanoseconds on CLOCK_MONOTONIC of the machine that measured; what was
-not measured is None, never 0. The reading leg (metrics, export, analysis) knows only what stands in this file.
+Times are int nanoseconds on CLOCK_MONOTONIC of the machine that measured; what was not measured is None, never 0.
 """
 
 from __future__ import annotations
@@ -392,6 +391,7 @@ class RunInfo(Noun, frozen=True):
     machine: Machine | None = None
     ended_at: str | None = None
     ended_ns: int | None = None
+    stopped_by: str | None = None  # why it ended early: a signal's name, a reason; None: it ran to its end
     calibration: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     labels: dict[str, str] = {}

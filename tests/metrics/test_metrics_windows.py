@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from handmade import INFO, START, record, stamps
+from handmade import INFO, START, failed_record, record, stamps
 
 from lens.metrics.builder import table_of
+from lens.metrics.stages import stage_tables
+from lens.metrics.summarize import summarize
 from lens.metrics.windows import rates_of, stage_window, window_of
-from lens.model import SessionTurn
+from lens.model import SessionTurn, Status
 from lens.units import NS_PER_MS
 
 SEARCH = msgspec.structs.replace(INFO, config={"load": {"search_slo": ["ttft_p95<500"]}})
@@ -84,3 +86,46 @@ def test_turns_of_sessions_are_no_schedule():
     assert window_of(
         scheduled([0, 500, 900], session=SessionTurn(session_id="s", turn=0, turns=1))
     ).window_s == pytest.approx(1.03)
+
+
+def stopped(times_ms, *, open_since_ms=(), at_ms=10_000, **header):
+    """Return a table of a run that was stopped at a time, while requests that began at these times were open."""
+    info = msgspec.structs.replace(INFO, **{"stopped_by": "SIGINT", "ended_ns": START + at_ms * NS_PER_MS} | header)
+    records = [record((20,), index=n, stamps=stamps(START + at * NS_PER_MS, end=130)) for n, at in enumerate(times_ms)]
+    for at in open_since_ms:
+        made = stamps(START + at * NS_PER_MS, end=at_ms - at)
+        records.append(failed_record(index=len(records), status=Status.CANCELLED, category="interrupted", stamps=made))
+    return table_of(records, info)
+
+
+@pytest.mark.parametrize(
+    ("table", "window_s", "busy_s"),
+    [
+        (stopped([0, 100, 200], open_since_ms=[50, 300]), 10.0, 0.39 + 9.95 + 9.7),
+        (stopped([0, 100, 200], open_since_ms=[50, 300], stopped_by=None), 10.0, 0.39 + 9.95 + 9.7),  # of an older file
+        (stopped([0, 100, 200]), 10.0, 0.39),
+        (stopped([0, 100, 200], stopped_by=None), 0.33, 0.39),  # it ran to its end
+        (stopped([0, 100, 200], ended_ns=None), 0.33, 0.39),
+    ],
+)
+def test_a_run_that_was_stopped_lasted_until_then_and_what_was_open_counts(table, window_s, busy_s):
+    found = window_of(table.measured())
+    assert (found.window_s, found.busy_s) == (pytest.approx(window_s), pytest.approx(busy_s))
+    summary = summarize(table)
+    assert summary.requests_per_second == pytest.approx(3 / window_s)
+    assert summary.concurrency_mean == pytest.approx(busy_s / window_s)
+    assert (summary.requests, summary.interrupted) == (3, len(table) - 3)
+    assert [row.answered_per_s for row in summary.stages] == [pytest.approx(3 / window_s)]
+
+
+def test_the_stage_in_which_a_run_was_stopped_lasts_until_then():
+    info = msgspec.structs.replace(INFO, stopped_by="SIGINT", ended_ns=START + 9000 * NS_PER_MS)
+    times = [(0, "4 at a time"), (100, "4 at a time"), (2000, "8 at a time"), (2100, "8 at a time")]
+    records = [
+        record((20,), index=n, stage=stage, stamps=stamps(START + at * NS_PER_MS, end=130))
+        for n, (at, stage) in enumerate(times)
+    ]
+    table = table_of(records, info)
+    assert [stage_window(one).window_s for one in stage_tables(table)] == [pytest.approx(0.23), pytest.approx(7.0)]
+    marked = table.with_warmup(np.array([False, False, True, True]))  # its end is cut as cool-down
+    assert window_of(marked.measured()).window_s == pytest.approx(0.23)

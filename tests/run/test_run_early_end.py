@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from handmade import failed_record, record
+from handmade import START, failed_record, record, stamps
 from waiting import HANG_S
 
 from lens.analysis.gates.sla import Gate
@@ -13,9 +13,11 @@ from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConf
 from lens.errors import ConfigError, ExitCode
 from lens.metrics.summarize import summarize
 from lens.model import Failure, Status
+from lens.run import early_end
 from lens.run.driver import RunOptions, run
 from lens.run.early_end import EarlyEnd
 from lens.simulator import make_script, start_thread
+from lens.units import NS_PER_S
 
 GOOD = record()
 BAD = failed_record(status=Status.SERVER_ERROR, category="server_error")
@@ -75,6 +77,46 @@ def test_a_threshold_that_is_lost_ends_a_run_after_its_delay(text, records, ends
     found = said(EarlyEnd(None, [gate(text)]), records)
     assert (found and found[0]) == ends_at
     assert found is None or "ends the run" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "done", "in_flight", "ends_at_s"),
+    [
+        ("requests_per_second>10 abort=3s", 12, 4, 3),
+        ("requests_per_second>10 abort", 12, 4, 1.25),
+        ("output_tokens_per_second>10 abort=3s", 12, 4, 3.75),  # 36 tokens
+        ("requests_per_second>10 abort=3s", 0, 4, 3),
+        ("requests_per_second>10 abort=3s", 2, 40, 4.25),  # even if all that are open ended now
+        ("requests_per_second>10 abort", 2, 4, None),  # of so few nothing is said without a delay
+        ("requests_per_second<100 abort=3s", 12, 4, None),
+        ("ttft_p50<1000 abort=3s", 12, 4, None),
+        ("requests_per_second>0.1 abort=3s", 12, 4, None),
+    ],
+)
+def test_a_rate_is_lost_by_the_time_that_passes_while_no_request_ends(monkeypatch, text, done, in_flight, ends_at_s):
+    at_ns = START
+    monkeypatch.setattr(early_end, "now_ns", lambda: at_ns)
+    early = EarlyEnd(None, [gate(text)])
+    for index in range(done):
+        assert early.add(record((10, 20, 30), index=index, stamps=stamps(START, end=40))) is None
+    assert early.watches_time is ("per_second>" in text)
+    while at_ns < START + 60 * NS_PER_S:
+        at_ns += NS_PER_S // 4
+        if (why := early.look(in_flight)) is not None:
+            break
+    assert (why and (at_ns - START) / NS_PER_S) == (ends_at_s and pytest.approx(ends_at_s, rel=0.11))
+
+
+async def test_a_server_that_hangs_ends_a_run_whose_rate_is_lost():
+    with start_thread(make_script(ttft="5ms", itl="1ms", tokens=4, stall="2:60s")) as handle:
+        target = TargetConfig(provider="openai", model="m", base_url=f"{handle.url}/v1", proxy="")
+        load, prompts = LoadConfig(iterations=50, concurrency=4), PromptConfig(texts=("hi",))
+        with trio.fail_after(HANG_S):
+            options = RunOptions(gates=(gate("requests_per_second>1000 abort=200ms"),))
+            result = await run(RunConfig(targets=(target,), load=load, prompts=prompts), options=options)
+    assert "requests_per_second > 1000 is not met" in result.ended_by
+    assert result.info.stopped_by == result.ended_by
+    assert result.summary.interrupted == 4
 
 
 def test_first_answers_that_all_refuse_the_key_end_a_run():

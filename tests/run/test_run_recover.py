@@ -6,9 +6,11 @@ import pytest
 from handmade import INFO, failed_record, record
 from msgspec.structs import replace
 
+from lens.analysis.explore.findings import run_warnings
 from lens.errors import FileError
 from lens.history.read import read_run
-from lens.history.write import JOURNAL, write_run
+from lens.history.write import JOURNAL, NOT_ENDED, RunProgress, write_run
+from lens.metrics.builder import read_table
 from lens.metrics.summarize import summarize
 from lens.pricing import PriceBook
 from lens.run.expectations import judge_of
@@ -26,9 +28,13 @@ def journal(folder, info=INFO):
     return spool.path
 
 
-def written(run, path):
+def written_to(run, path):
     path.write_bytes(b"".join(write_recovered(run, path, PriceBook())))
-    return read_run(path)
+    return path
+
+
+def written(run, path):
+    return read_run(written_to(run, path))
 
 
 @pytest.mark.parametrize("name", ["run.json", "run.jsonl", "run.msgpack"])
@@ -42,6 +48,23 @@ def test_every_request_of_a_journal_is_in_the_run_in_its_order(tmp_path, name):
     assert ENDED in found.info.warnings
     assert found.info.ended_ns == max(one.stamps.end for one in RECORDS if one.stamps.end)
     assert found.info.ended_at == "2025-11-07T18:30:00.055000Z"
+
+
+@pytest.mark.parametrize("noted", [{"at_ns": INFO.started_ns + 4_000_000_000}, {}])
+def test_a_run_that_was_killed_lasted_until_it_was_last_seen(tmp_path, noted):
+    spool = Journal(tmp_path / "run.json")
+    note = RunProgress(elapsed_ns=4_000_000_000, begun=4, done=3, **noted)
+    for item in (replace(INFO, ended_at=None, ended_ns=None), *RECORDS, note):
+        spool.add(item)
+    spool.close(complete=False)
+    table, _ = read_table(spool.path)
+    assert table.info.stopped_by == NOT_ENDED
+    run = recover(spool.path, PriceBook())
+    assert (run.info.ended_at, run.info.stopped_by) == ("2025-11-07T18:30:04.000000Z", "killed")
+    found = read_table(written_to(run, tmp_path / "run.json"))[0]
+    assert [summarize(one).requests_per_second for one in (table, run.table, found)] == [0.5, 0.5, 0.5]
+    assert ENDED in run_warnings(found)
+    assert NOT_ENDED in run_warnings(table)
 
 
 @pytest.mark.parametrize("saves", [True, False])

@@ -27,7 +27,7 @@ from lens.history.framing import (
     split_pieces,
 )
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
-from lens.history.write import MAGIC, own_file
+from lens.history.write import MAGIC, own_file, with_last_note
 from lens.model import SCHEMA, Record, RunInfo
 from lens.patterns import lazy_pattern
 
@@ -118,6 +118,7 @@ class RunStream:
         self.info: RunInfo | None = None
         self.warnings: list[str] = []
         self._read = 0  # bytes
+        self._note = b""  # the last of a journal
         self._number = 0  # of the line or message that was read last
         self._unreadable_count = 0
         self._document: list[msgspec.Raw] | None = None  # of a JSON document: its requests
@@ -184,6 +185,11 @@ class RunStream:
                     yield self._layout.record(data)
         except (OSError, struct.error, *UNREADABLE) as error:
             raise FileError(f"{self.path}: a request cannot be read again: {error}") from error
+
+    @property
+    def info_with_end(self) -> RunInfo | None:
+        """The header; of a journal, whose header knows no end, with the time at which the run was last seen."""
+        return with_last_note(self.info, self._note)
 
     @property
     def share(self) -> float:
@@ -324,7 +330,9 @@ class RunStream:
         """Yield the messages of a MessagePack file; the first is the header, a later header replaces it."""
         self._read = len(MAGIC)
         for place, piece, is_note in split_pieces(iter(partial(self._file.read, BLOCK_BYTES), b""), self._read):
-            if not is_note:
+            if is_note:
+                self._note = bytes(piece)
+            else:
                 self._number += 1
                 yield place, piece
             self._read = place + LENGTH_BYTES + len(piece)

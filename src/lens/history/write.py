@@ -22,7 +22,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from lens.columns import encode_hook, pack_hook
+from lens.columns import UNREADABLE, encode_hook, pack_hook
 from lens.errors import FileError
 from lens.model import Record, RunInfo
 
@@ -44,6 +44,8 @@ MAGIC = b"LENSRUN1"
 # Set in the length of a note: what a journal says of a run that goes on, and whoever reads the run passes over.
 NOTE = 1 << 31
 encode_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number").encode
+# What is said of the end of a run in its journal.
+NOT_ENDED = "this run was killed, or has not ended yet"
 _pack = msgspec.msgpack.Encoder(enc_hook=pack_hook)
 
 
@@ -59,6 +61,19 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     duration_ns: int | None = None
     stage: str | None = None
     spent_nusd: int | None = None  # under a spend ceiling
+    at_ns: int | None = None  # when it was noted, on the run's monotonic clock
+
+
+def with_last_note(info: RunInfo | None, note: bytes) -> RunInfo | None:
+    """Return the header of a journal, which knows no end, with the time at which its last note saw the run."""
+    if info is None or info.ended_ns is not None or not note:
+        return info
+    try:
+        seen = msgspec.msgpack.decode(note, type=RunProgress)
+    except UNREADABLE:
+        return info
+    at_ns = seen.at_ns if seen.at_ns is not None else info.started_ns + seen.elapsed_ns
+    return msgspec.structs.replace(info, ended_ns=at_ns, stopped_by=NOT_ENDED)
 
 
 class NewFile:

@@ -360,7 +360,7 @@ def table_of_stream(
             builder.add(record, place)
             if on_progress is not None and not number % BATCH:
                 on_progress(stream.share)
-    table = builder.table(Run(name, stream.info, stream.fetch), book)
+    table = builder.table(Run(name, stream.info_with_end, stream.fetch), book)
     return join_tables([*done, table]) if done else table, [*warnings, *builder.warnings]
 
 

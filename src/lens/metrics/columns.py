@@ -308,16 +308,6 @@ class Columns:
         """Which requests were cut by the end of their run, as bool: they neither succeeded nor failed."""
         return self.codes("category").equal("interrupted")
 
-    def measured(self, *, interrupted: bool = False) -> Self:
-        """Return the requests of the measured window: without those of warm-up and cool-down, and those cut by its end.
-
-        interrupted: with the latter.
-        """
-        rows = np.flatnonzero(~self.warmup if interrupted else ~(self.warmup | self.interrupted))
-        if len(rows) == len(self):
-            return self
-        return self.take(rows)
-
     def started(self) -> Self:
         """Return the requests in the order in which they started, by the wall clock where there are several runs."""
         order = np.argsort(self.column("wall_us" if len(self.runs) > 1 else "start"), kind="stable")

@@ -65,9 +65,10 @@ def stage_rows(table: Table, spread: Mapping[str, Distribution] | None = None) -
 
 def stage_tables(table: Table) -> list[Table]:
     """Return the requests of each stage, in the order of `stage_rows`."""
-    ordered = table.measured().started()
+    ordered = table.measured().with_interrupted.started()
     groups = ordered.grouped(ordered.codes("stage").codes)
-    return [ordered.take(rows) for rows in groups] if len(groups) != 1 else [ordered]
+    stages = [ordered.take(rows) for rows in groups] if len(groups) != 1 else [ordered]
+    return [measured for one in stages if len(measured := one.measured())]
 
 
 def _row(table: Table, itl: Distribution | None) -> StageRow:
@@ -113,6 +114,7 @@ def _itl(table: Table, known: Distribution | None) -> tuple[float | None, float 
 
 def _first_wave(table: Table) -> tuple[int | None, float | None]:
     """(requests that began before any had ended, ms from the first send of them to the last), if there are several."""
+    table = table.with_interrupted
     starts, sent, end = table.column("start"), table.stamp("send_start"), table.stamp("end")
     ended, was_sent = end != MISSING, sent != MISSING
     if not ended.any():

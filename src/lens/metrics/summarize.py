@@ -1,7 +1,8 @@
 """Sum up a table: counts, distributions, throughput, money, warnings.
 
 A failed request is counted, never dropped, and speaks only for what it still measured. Requests of warm-up
-and cool-down are not part of the figures. Rates of several runs are over the sum of their windows.
+and cool-down are not part of the figures. Rates of several runs are over the sum of their windows. What the end of a
+run cut neither succeeded nor failed: it counts in the window and as open alone.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def summarize(
         info = info or requests.info
     table = requests if isinstance(requests, Table) else table_of(requests, info, book)
     measured = table.measured()
-    cut = int((table.interrupted & ~table.warmup).sum())
+    cut = len(measured.with_interrupted) - len(measured)
     found = _summary(measured, slos, distributions(measured, percents, metrics), server_times(measured, percents))
     found = msgspec.structs.replace(found, interrupted=cut)
     warnings = (*(info.warnings if info else ()), *quality_warnings(found))

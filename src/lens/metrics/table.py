@@ -55,6 +55,25 @@ class Table(Columns):
         super().__init__(columns, lists, runs, parent=parent, rows=rows)
         self.book: PriceBook = book or (parent.book if parent is not None else PriceBook())
         self._kept: dict[str, Column] = {}
+        self._with_interrupted: Self | None = None
+
+    def measured(self, *, interrupted: bool = False) -> Self:
+        """Return the requests of the measured window: without those of warm-up and cool-down, and those cut by its end.
+
+        interrupted: with the latter.
+        """
+        rows = np.flatnonzero(~self.warmup if interrupted else ~(self.warmup | self.interrupted))
+        if len(rows) == len(self):
+            return self
+        made = self.take(rows)
+        if not interrupted and (self.interrupted & ~self.warmup).any():
+            made._with_interrupted = self.measured(interrupted=True)
+        return made
+
+    @property
+    def with_interrupted(self) -> Self:
+        """These requests and those that the end of the run cut, where `measured` left those out: rates are of both."""
+        return self if self._with_interrupted is None else self._with_interrupted
 
     def metric(self, name: str) -> Column:
         """Return a metric's value of each request as float64, NaN where it was not measured; of a pooled one the mean.

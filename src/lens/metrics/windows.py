@@ -3,6 +3,7 @@
 A schedule lasts a gap longer than from its first start to its last: n requests at a rate have n - 1 gaps between them,
 and would seem to come faster than they do. Of an irregular schedule that gap is the mean of the others. Requests of
 one time are one start. A search repeats a load: its tries are apart, and what lies between them was not asked for.
+A run that was stopped was asked for until then: requests that its end cut were open, and count in the window.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
-from lens.metrics.columns import Column
+from lens.metrics.columns import Column, Run
 from lens.metrics.table import Table
 from lens.parsing import table_in
 from lens.units import NS_PER_S
@@ -42,12 +43,18 @@ class Rates(NamedTuple):
 
 def window_of(table: Table) -> Window:
     """Return the window of the requests of a table."""
+    return _window(table.with_interrupted)
+
+
+def _window(table: Table, *, to_stop: bool = True) -> Window:
+    """Return the window of requests. to_stop: it lasts until the run was stopped, if it was while they were sent."""
     window_ns = busy_ns = 0
-    for _, run in table.by_run():
-        start, end = run.column("start"), run.stamp("end")
+    for run, requests in table.by_run():
+        start, end = requests.column("start"), requests.stamp("end")
         ended = end != MISSING
         if ended.any():
-            last = max(int((start + end)[ended].max()), _schedule_end(run))
+            stopped = _stopped_at(run, requests) if to_stop else 0
+            last = max(int((start + end)[ended].max()), _schedule_end(requests), stopped)
             window_ns += max(last - int(start.min()), 0)
             busy_ns += int(end[ended].sum())
     return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S)
@@ -55,12 +62,14 @@ def window_of(table: Table) -> Window:
 
 def stage_window(stage: Table) -> Window:
     """Return the window of the requests of one stage of a run: the tries of a load without what lies between them."""
-    windows = [window_of(one) for one in _tries(stage)]
+    *before, last = _tries(stage.with_interrupted)
+    windows = [*[_window(one, to_stop=False) for one in before], _window(last)]
     return Window(sum([one.window_s or 0.0 for one in windows]) or None, sum([one.busy_s for one in windows]))
 
 
 def rates_of(stage: Table) -> Rates:
     """Return the rates that requests of one stage were asked and sent at."""
+    stage = stage.with_interrupted
     if not _is_scheduled(stage):
         return Rates(None, _rate_of_sends(stage))
     tries = _tries(stage)
@@ -73,6 +82,24 @@ def rates_of(stage: Table) -> Rates:
     if not took or min(map(len, sends)) < 2:
         return Rates(asked, None)
     return Rates(asked, asked * sum([_span(_scheduled(one)) for one in tries]) / took)
+
+
+def _stopped_at(run: Run, requests: Table) -> int:
+    """Return when the run of these requests was stopped; 0 where it ran to its end, or they are of an earlier stage."""
+    if run.info is None or run.info.stopped_by is None or run.info.ended_ns is None:
+        return 0
+    return run.info.ended_ns if bool(requests.of_whole(_sent_last).any()) else 0
+
+
+def _sent_last(whole: Table) -> Column:
+    """Return which requests are of the stage in which their run ended, as bool; none where that is cut as cool-down."""
+    found, stage = np.zeros_like(whole.warmup), whole.codes("stage").codes
+    for _, run in whole.by_run():
+        number = int(run.column("run")[0])
+        last = int(run.column("start").argmax())
+        if not run.warmup[last]:
+            found |= (whole.column("run") == number) & (stage == run.codes("stage").codes[last])
+    return found
 
 
 def _is_scheduled(table: Table) -> bool:

@@ -62,6 +62,8 @@ def print_findings(console: Console, found: Findings, table: Requests, outliers:
         warned = found.groups if len(found.groups) <= MOST_WARNED else [found.total]
         for warning in dict.fromkeys(says for one in warned for says in one.warnings):
             fact(console, "warning", clean(warning), style="yellow")
+    for says in found.run_warnings:
+        fact(console, "warning", clean(says), style="yellow")
     for word, says in over_time(found, outliers):
         fact(console, word, clean(says), style="yellow" if says.endswith(": worse") else "")
     gates = [check for check in found.checks if check.suite != "regression"]
@@ -70,7 +72,7 @@ def print_findings(console: Console, found: Findings, table: Requests, outliers:
         _print_checks(console, gates)
     if found.regression is not None:
         _print_regression(console, found.regression)
-    for says in notes(found)[len(found.warnings) :]:
+    for says in notes(found)[len(found.warnings) + len(found.run_warnings) :]:
         fact(console, "note", says, style="dim")
 
 

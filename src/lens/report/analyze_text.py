@@ -77,7 +77,7 @@ def over_time(found: Findings, most: int) -> list[tuple[str, str]]:
 
 def notes(found: Findings) -> list[str]:
     """Return what is to be known of the figures, in sentences."""
-    says = list(found.warnings)
+    says = [*found.warnings, *found.run_warnings]
     compared = found.regression
     if compared is not None and not compared.run_to_run:
         says.append(

@@ -112,7 +112,8 @@ async def run(config: RunConfig, *sinks: Sink, options: RunOptions = DEFAULTS, s
                 *([journal.warning] if journal.warning and journal.path else []),
             )
             info = with_end(info, started_ns=outcome.started_ns, ended_ns=outcome.ended_ns, warnings=warnings)
-            result = run.result(replace(info, worker_clocks=outcome.clocks), outcome, journal)
+            info = replace(info, stopped_by=outcome.stopped_by, worker_clocks=outcome.clocks)
+            result = run.result(info, outcome, journal)
             for sink in run.sinks:
                 sink.on_end(result)
             result.paths, result.kept = run.outputs.complete, run.outputs.kept
@@ -276,7 +277,7 @@ class _DrivenRun:
         """Carry out a plan in this process, or in those that share it."""
         if (judge := self.judge) is not None:
             on_record = partial(_take_judged, on_record, judge)
-        on_progress = self._show if any(map(wants_progress, self.sinks)) else None
+        on_progress = self._show if self.early.watches_time or any(map(wants_progress, self.sinks)) else None
         if is_shared(self.config.load):
             share = _processes() if self.config.load.engine == "processes" else _ray()
 
@@ -339,6 +340,8 @@ class _DrivenRun:
             sink.on_warmup(record)
 
     def _show(self, state: RunState) -> None:
+        if self.early.watches_time and not self.stop.asked and (why := self.early.look(state.in_flight)) is not None:
+            self.stop.ask(why)
         for sink in self.sinks:
             sink.on_progress(state)
 

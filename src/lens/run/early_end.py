@@ -1,4 +1,7 @@
-"""End a run that is doomed: too many failures, a threshold that is lost already, a key that is not accepted."""
+"""End a run that is doomed: too many failures, a threshold that is lost already, a key that is not accepted.
+
+Rates are judged by the time that has passed, so that a server that hangs does not keep those of the moment before.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from lens._core.clock import now_ns
 from lens.errors import ConfigError
-from lens.model import Record, Status
+from lens.metrics.definitions import METRICS
+from lens.model import SCHEMA, Record, RunInfo, Status
+from lens.units import NS_PER_S
 
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import Gate
@@ -24,6 +29,8 @@ LAST = 2000
 # So many first answers that refuse the key, and no other, end a run.
 REFUSALS = 3
 INTERRUPTED = "interrupted"
+# Where no request ends rates are judged again after so much of the time that has passed, and not more often than this.
+QUIET_SHARE, QUIET_NS = 0.1, NS_PER_S // 4
 
 
 class EarlyEnd:
@@ -54,6 +61,12 @@ class EarlyEnd:
         self._last: deque[Record] = deque(maxlen=LAST)
         self._began_ns = now_ns()
         self._look_at = FEWEST
+        self._looked_ns = self._began_ns
+
+    @property
+    def watches_time(self) -> bool:
+        """Whether a threshold is of a rate, which is lost also while no request ends."""
+        return any(_is_rate(gate) for gate in self._gates)
 
     def add(self, record: Record) -> str | None:
         """Take one more request; return why the run should end, None if it should go on."""
@@ -64,6 +77,24 @@ class EarlyEnd:
         if self._gates or self._end_if_refused:
             self._last.append(record)
         return self._refused() or self._too_many() or self._lost()
+
+    def look(self, in_flight: int) -> str | None:
+        """Return why the run should end although nothing has ended for a while; None if it should go on."""
+        at_ns = now_ns()
+        elapsed_ns = at_ns - self._began_ns
+        if at_ns - self._looked_ns < max(QUIET_NS, int(QUIET_SHARE * elapsed_ns)):
+            return None
+        if self._done >= FEWEST:
+            return self._judge([gate for gate in self._gates if _is_rate(gate)])
+        self._looked_ns = at_ns
+        # Too few have ended to say more than that the rate would be too low even if all that are open ended now.
+        most = (self._done - self._failed + in_flight) * NS_PER_S / elapsed_ns
+        for gate in self._gates:
+            grace_ns = gate.threshold.abort_ns or 0
+            is_due = 0 < grace_ns <= elapsed_ns and gate.threshold.metric == "requests_per_second" and _is_rate(gate)
+            if is_due and not gate.threshold.kept(most):
+                return _says(str(gate.threshold), most)
+        return None
 
     def _refused(self) -> str | None:
         if not self._end_if_refused or self._done != REFUSALS:
@@ -82,18 +113,20 @@ class EarlyEnd:
         return None
 
     def _lost(self) -> str | None:
-        if not self._gates or self._done < self._look_at:
-            return None
-        elapsed_ns = now_ns() - self._began_ns
-        due = [gate for gate in self._gates if (gate.threshold.abort_ns or 0) <= elapsed_ns]
+        return self._judge(self._gates) if self._gates and self._done >= self._look_at else None
+
+    def _judge(self, gates: Sequence[Gate]) -> str | None:
+        """Return which of the gates is lost by the last requests, and by the time until now."""
+        at_ns = now_ns()
+        due = [gate for gate in gates if (gate.threshold.abort_ns or 0) <= at_ns - self._began_ns]
         if not due:
             return None
         from lens.analysis.gates.sla import evaluate_gates, evaluate_targets
         from lens.metrics.builder import table_of
         from lens.metrics.summarize import summarize
 
-        self._look_at = int(self._done * GROWTH) + 1
-        table = table_of(self._last)
+        self._look_at, self._looked_ns = int(self._done * GROWTH) + 1, at_ns
+        table = table_of(self._last, _until_now(self._began_ns, at_ns))
         results = (
             evaluate_targets(due, table, slos=self._slos)
             if self._of_targets
@@ -101,9 +134,32 @@ class EarlyEnd:
         )
         for result in results:
             if result.failed and result.verdict.actual is not None:
-                said = f"{result.whose}{result.gate.threshold}"
-                return f"threshold {said} is not met ({result.verdict.actual:.6g}), and ends the run"
+                return _says(f"{result.whose}{result.gate.threshold}", result.verdict.actual)
         return None
+
+
+def _is_rate(gate: Gate) -> bool:
+    """Return whether a gate asks for a rate, which falls while nothing ends."""
+    metric = METRICS[gate.threshold.metric]
+    return gate.threshold.operator in (">", ">=") and metric.kind == "run" and metric.unit.endswith("/s")
+
+
+def _until_now(began_ns: int, at_ns: int) -> RunInfo:
+    """Return the header of a run that is stopped now: its rates are over the time until then."""
+    return RunInfo(
+        schema=SCHEMA,
+        version="",
+        run_id="",
+        started_at="",
+        targets=(),
+        started_ns=began_ns,
+        ended_ns=at_ns,
+        stopped_by="judged",
+    )
+
+
+def _says(threshold: str, actual: float) -> str:
+    return f"threshold {threshold} is not met ({actual:.6g}), and ends the run"
 
 
 def _parse_limit(text: str) -> tuple[int | None, float | None]:

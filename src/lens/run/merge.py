@@ -247,6 +247,7 @@ def _merged_info(parts: Sequence[Part], clocks: Sequence[WorkerClock], notes: It
         started_ns=parts[begun].info.started_ns - clocks[begun].offset_ns,
         ended_at=ended_at,
         ended_ns=ended_ns,
+        stopped_by=next((part.info.stopped_by for part in parts if part.info.stopped_by is not None), None),
         config={**first.config, "load": load},
         labels=labels,
         warnings=tuple(dict.fromkeys([*notes, *[one for part in parts for one in part.info.warnings]])),

@@ -41,5 +41,6 @@ class ProgressNotes(Sink):
                 duration_ns=self._duration_ns,
                 stage=state.stage.name if self._staged and state.stage is not None else None,
                 spent_nusd=state.spent_nusd,
+                at_ns=at_ns,
             )
         )

@@ -83,12 +83,17 @@ def _saves_text(info: RunInfo) -> bool:
 
 
 def _with_end(info: RunInfo, table: Table, notes: tuple[str, ...]) -> RunInfo:
-    """Return the header with the end of the last request that ended."""
+    """Return the header with the end of the last request that ended, or when the run was last seen after that."""
     after = table.stamp("end")
     ends = (table.column("start") + after)[after != MISSING]
-    ended_ns = int(ends.max()) if len(ends) else info.started_ns
-    warnings = (*info.warnings, *notes)
-    return msgspec.structs.replace(info, ended_ns=ended_ns, ended_at=_later(info, ended_ns), warnings=warnings)
+    ended_ns = max(int(ends.max()) if len(ends) else info.started_ns, info.ended_ns or 0)
+    return msgspec.structs.replace(
+        info,
+        ended_ns=ended_ns,
+        ended_at=_later(info, ended_ns),
+        stopped_by="killed",
+        warnings=(*info.warnings, *notes),
+    )
 
 
 def _later(info: RunInfo, at_ns: int) -> str | None:

@@ -13,6 +13,7 @@ from lens.analysis.explore.groups import Group, Sheet
 from lens.analysis.explore.trends import Trend
 from lens.analysis.gates.checks import Check
 from lens.analysis.gates.regression import Regression
+from lens.history.write import NOT_ENDED
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 
@@ -51,12 +52,25 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     regression: Regression | None = None
     trends: Trends = Trends()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # of what of the files could not be read
+    run_warnings: tuple[str, ...] = ()  # of the runs themselves: that one was stopped early, that this client was busy
 
     @property
     def failed(self) -> bool:
         """Whether a check failed."""
         return any(check.state == "failed" for check in self.checks)
+
+
+def run_warnings(table: Table) -> tuple[str, ...]:
+    """Return what the runs of a table say of themselves; of several each begins with the name of its file."""
+    several = len({run.name for run in table.runs}) > 1
+    found = [
+        f"{run.name}: {says}" if several else says
+        for run in table.runs
+        if run.info is not None
+        for says in (*run.info.warnings, *([NOT_ENDED] if run.info.stopped_by == NOT_ENDED else []))
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def document(found: Findings) -> bytes:
@@ -78,7 +92,7 @@ def document(found: Findings) -> bytes:
             "failed": found.failed,
             "regression": found.regression,
             "course": found.trends,
-            "warnings": found.warnings,
+            "warnings": (*found.warnings, *found.run_warnings),
         }
     )
 

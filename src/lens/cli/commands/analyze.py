@@ -130,14 +130,14 @@ def _meant(table: Table, where: str | None) -> Table:
     """Return the requests of the measured windows of which --where is true."""
     from lens.analysis.explore.filters import compile_filter
 
-    measured = table.measured()
     if where is None:
-        return measured
+        return table.measured()
+    every = table.measured(interrupted=True)
     try:
-        wanted = compile_filter(where, measured)
+        wanted = compile_filter(where, every)
     except ConfigError as error:
         raise ConfigError(f"--where: {error}") from None
-    return measured.take(wanted(measured))
+    return every.take(wanted(every)).measured()
 
 
 def _query(ctx: click.Context, table: Table) -> Findings:
@@ -154,7 +154,7 @@ def _names(table: Table) -> tuple[str, ...]:
 
 def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...]) -> Findings:
     """Figures of each group and of all, and what the gates say."""
-    from lens.analysis.explore.findings import Findings, find_trends
+    from lens.analysis.explore.findings import Findings, find_trends, run_warnings
     from lens.analysis.explore.groups import Groups, figures_named, percents_of
     from lens.analysis.gates.checks import checks_of
     from lens.analysis.gates.sla import evaluate_gates
@@ -186,6 +186,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
         regression=compared,
         trends=find_trends(table),
         warnings=warnings,
+        run_warnings=run_warnings(table),
     )
 
 
