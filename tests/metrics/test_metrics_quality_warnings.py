@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from handmade import TEXT, events, record
+from handmade import TEXT, events, failed_record, record
 
 from lens.metrics.distribution import distribution
 from lens.metrics.quality_warnings import CHECKS, quality_warnings
@@ -49,6 +49,7 @@ TABLE = [
     ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.5 ms (p99) after their time"),
     (slow_client(0.05), "5 % of the time of sessions is this client's, whose turns started late"),
     ({"successes": 880}, "12 % of requests failed"),
+    ({"without_content": 250}, "250 of 1000 answers brought no text, reasoning or tool call: no TTFT there"),
     ({"retries": 3}, "3 attempts were repeated"),
     ({"retries": 1}, "1 attempt was repeated"),
     ({"retransmitting": 40}, "4 % of requests had packet loss"),
@@ -72,6 +73,7 @@ QUIET = [
     {"successes": 995},
     {"connections_opened": 1000},  # each of its own: that was the plan
     {"one_piece": 10},
+    {"without_content": 9},
     {"retransmitting": 9},
     {"input_tokens": 100, "cached_tokens": 49},
     {"served_models": {"a": 1000}},
@@ -119,6 +121,12 @@ def test_the_summary_counts_what_is_doubted():
     )
     assert (found.clock_stepped, found.compressed, found.one_piece, found.retransmitting) == (1, 1, 1, 1)
     assert (found.cached_tokens, found.served_models) == (4, {"a": 1})
+
+
+def test_answers_without_content_are_those_of_streams_that_succeeded():
+    empty = record(())
+    found = summarize([empty, record(), msgspec.structs.replace(empty, stream=False), failed_record()])
+    assert found.without_content == 1
 
 
 def test_an_old_price_is_doubted_as_of_the_day_of_the_request():

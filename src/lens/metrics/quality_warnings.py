@@ -133,6 +133,16 @@ def _failed(summary: Summary) -> str | None:
     return f"{percent(failed / summary.requests)} of requests failed: latencies are those of successful requests only"
 
 
+def _without_content(summary: Summary) -> str | None:
+    empty = summary.without_content
+    if not summary.successes or empty / summary.successes < FAILED_SHARE:
+        return None
+    return (
+        f"{empty} of {_of(summary.successes, 'answer')} brought no text, reasoning or tool call: no TTFT there, and "
+        "rates count them as successes; look at one with --log-level trace"
+    )
+
+
 def _retries(summary: Summary) -> str | None:
     if not summary.retries:
         return None
@@ -233,6 +243,7 @@ CHECKS: tuple[Callable[[Summary], str | None], ...] = (
     _schedule,
     _late_turns,
     _failed,
+    _without_content,
     _retries,
     _loss,
     _connections,

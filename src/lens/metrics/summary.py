@@ -47,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     clock_stepped: int = 0  # requests during which the wall clock was set
     compressed: int = 0  # answers with a content encoding
     one_piece: int = 0  # streams of which all content came in one event
+    without_content: int = 0  # streams that succeeded and brought no text, reasoning or tool call
     retransmitting: int = 0  # requests with segments sent again
     served_models: dict[str, int] = {}  # what the answers said they came from
     estimated_costs: int = 0  # successes whose cost is an estimate, for a tokenizer of ours counted their tokens
