@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from lens.errors import ConfigError
 from lens.metrics import content_formulas as c
 from lens.metrics import formulas as f
 from lens.metrics.sessions import session_column, session_cost
@@ -52,16 +51,6 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         if self.column is None:
             raise KeyError(f"{self.name} belongs to a whole run")
         return self.column(table)
-
-    def time_from(self, value: float, unit: str, what: str) -> float:
-        """Return a time that was written in us, ms or s in the unit of this metric.
-
-        Raises:
-            ConfigError: it is no metric of time; `what` begins the message.
-        """
-        if self.unit not in ("ms", "us"):
-            raise ConfigError(f"{what}: {self.name} is in {self.unit}, not a time")
-        return value * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit] * (1000 if self.unit == "us" else 1)
 
 
 METRICS: dict[str, Metric] = {}

@@ -15,7 +15,7 @@ import msgspec
 from lens.arrays.dispatch import np
 from lens.errors import ConfigError, did_you_mean
 from lens.metrics.columns import Column
-from lens.metrics.definitions import METRICS, metric_named
+from lens.metrics.definitions import METRICS, Metric, metric_named
 from lens.metrics.table import Table
 from lens.patterns import lazy_pattern
 
@@ -72,8 +72,19 @@ def _parse(text: str) -> Slo:
         raise ConfigError(f"goodput {text!r}: {metric.name} is not a metric of a single request; {EXAMPLE}")
     value = float(limit)
     if unit:
-        value = metric.time_from(value, unit, f"goodput {text!r}")
+        value = in_unit_of(metric, value, unit, f"goodput {text!r}")
     return Slo(metric.name, value)
+
+
+def in_unit_of(metric: Metric, value: float, unit: str, what: str) -> float:
+    """Return a time that was written in us, ms or s in the unit of a metric.
+
+    Raises:
+        ConfigError: it is no metric of time; `what` begins the message.
+    """
+    if metric.unit not in ("ms", "us"):
+        raise ConfigError(f"{what}: {metric.name} is in {metric.unit}, not a time")
+    return value * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit] * (1000 if metric.unit == "us" else 1)
 
 
 def _of_session(name: str, whole: Table) -> Column:

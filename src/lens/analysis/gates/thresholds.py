@@ -18,6 +18,7 @@ from lens.arrays.dispatch import numpy_array
 from lens.errors import ConfigError, did_you_mean
 from lens.metrics.definitions import METRICS, Metric, metric_named
 from lens.metrics.distribution import values_needed
+from lens.metrics.goodput import in_unit_of
 from lens.metrics.ordered_values import ordered_values
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
@@ -152,7 +153,7 @@ def _limit(text: str, metric: Metric, whole: str) -> float:
             raise ConfigError(f"threshold {whole!r}: {metric.name} is in {metric.unit}, not a share of 100 %")
         return value / 100
     if unit:
-        return metric.time_from(value, unit, f"threshold {whole!r}")
+        return in_unit_of(metric, value, unit, f"threshold {whole!r}")
     return value
 
 
