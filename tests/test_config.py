@@ -269,6 +269,12 @@ def test_a_number_that_json_cannot_hold_is_refused_where_it_stands(flags, place)
         make_config(flags, environ={})
 
 
+@pytest.mark.parametrize("seed", [1 << 64, -(1 << 63) - 1])
+def test_a_number_that_no_run_file_holds_is_refused(seed):
+    with pytest.raises(ConfigError, match=r"load.seed: expected a number of at most 64 bits"):
+        make_config({"load": {"seed": seed}}, environ={})
+
+
 def test_a_rate_above_one_a_nanosecond_is_refused():
     with pytest.raises(ConfigError, match=r"load.rate_per_s: expected"):
         make_config({"load": {"rate_per_s": 1e308}}, environ={})

@@ -36,7 +36,22 @@ def test_a_duration_is_read_as_it_is_meant(text, ns):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "1x", "s", "-1s", "1s2", "1..5s", "\u00b3s", "9" * 400, "1e3s", "nan", "9" * 20_000 + "x"]
+    "text",
+    [
+        "",
+        "soon",
+        "1x",
+        "s",
+        "-1s",
+        "1s2",
+        "1..5s",
+        "\u00b3s",
+        "9" * 400,
+        "9999999999h",
+        "1e3s",
+        "nan",
+        "9" * 20_000 + "x",
+    ],
 )
 def test_what_is_no_duration_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="write 60, 60s, 1m30s or 500ms"):

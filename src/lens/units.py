@@ -10,6 +10,8 @@ from lens.patterns import lazy_pattern
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+# A century; nanoseconds of 292 years fit into 64 bits.
+MOST_NS = 100 * 366 * 86_400 * NS_PER_S
 # One a nanosecond: at a higher rate two requests have no times of their own.
 MOST_PER_S = 1e9
 
@@ -51,14 +53,15 @@ def parse_duration_ns(text: str) -> int:
         ValueError: it is not a duration; the message says what would be one.
     """
     stripped = text.strip()
-    try:
-        if re.fullmatch(r"\d+(\.\d*)?|\.\d+", stripped):
-            return round(float(stripped) * NS_PER_S)
-        if _PARTS.fullmatch(stripped):
-            return round(sum(float(p.group(1)) * _UNIT_NS[p.group(2)] for p in _PART.finditer(stripped)))
-    except OverflowError:
-        pass
-    raise ValueError(f"{text!r} is not a duration; write 60, 60s, 1m30s or 500ms")
+    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", stripped):
+        length_ns = float(stripped) * NS_PER_S
+    elif _PARTS.fullmatch(stripped):
+        length_ns = sum(float(p.group(1)) * _UNIT_NS[p.group(2)] for p in _PART.finditer(stripped))
+    else:
+        raise ValueError(f"{text!r} is not a duration; write 60, 60s, 1m30s or 500ms")
+    if length_ns > MOST_NS:
+        raise ValueError(f"{text!r} is not a duration of at most a century; write 60, 60s, 1m30s or 500ms")
+    return round(length_ns)
 
 
 def parse_count(text: str) -> int | None:

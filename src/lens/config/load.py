@@ -26,6 +26,8 @@ from lens.units import parse_count
 from lens.wire import Secret
 
 LOG = logging.getLogger(__name__)
+# What MessagePack holds.
+LEAST_INT, MOST_INT = -(1 << 63), (1 << 64) - 1
 # The config file that is read where none is named.
 FILES_OF_FOLDER = tuple([f"llm-latency-lens.{suffix}" for suffix in ("toml", "yaml", "yml", "json")])
 
@@ -221,16 +223,21 @@ def _said(flags: Mapping[str, Any]) -> Tree:
     return {k: s for k, s in sections.items() if s is not None}
 
 
-def _not_finite(value: object, place: str = "") -> str | None:
-    """Return where a number is inf or nan, which JSON cannot hold: a request would be sent with null in its place."""
+def _unwritable(value: object, place: str = "") -> str | None:
+    """Return where a number stands that neither a request nor a run file can hold, and what would do; None: nowhere.
+
+    JSON has no inf and nan: a request would be sent with null in their place.
+    """
     if isinstance(value, float):
-        return None if isfinite(value) else place
+        return None if isfinite(value) else f"{place}: expected a finite number, not inf or nan"
+    if isinstance(value, int):
+        return None if LEAST_INT <= value <= MOST_INT else f"{place}: expected a number of at most 64 bits"
     inside: Iterable[tuple[str, object]] = ()
     if isinstance(value, Mapping):
         inside = ((f"{place}.{name}".lstrip("."), one) for name, one in value.items())
     elif isinstance(value, list | tuple):
         inside = ((f"{place}[{number}]", one) for number, one in enumerate(value))
-    return next((found for name, one in inside if (found := _not_finite(one, name)) is not None), None)
+    return next((found for name, one in inside if (found := _unwritable(one, name)) is not None), None)
 
 
 def convert(tree: Tree, source: str = "") -> RunConfig:
@@ -243,8 +250,8 @@ def convert(tree: Tree, source: str = "") -> RunConfig:
     def hook(wanted: type, value: object) -> object:
         return Secret(value) if wanted is Secret and isinstance(value, str) else value
 
-    if (place := _not_finite(tree)) is not None:
-        raise ConfigError(f"{': '.join(filter(None, (source, place)))}: expected a finite number, not inf or nan")
+    if (wrong := _unwritable(tree)) is not None:
+        raise ConfigError(f"{source}: {wrong}" if source else wrong)
     try:
         return msgspec.convert(tree, RunConfig, dec_hook=hook)
     except msgspec.ValidationError as error:

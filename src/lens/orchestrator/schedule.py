@@ -15,7 +15,7 @@ import msgspec
 
 from lens.config.settings import Arrival, LoadConfig, Pattern
 from lens.errors import ConfigError
-from lens.units import NS_PER_S, human_duration, parse_count, parse_duration_ns
+from lens.units import MOST_NS, NS_PER_S, human_duration, parse_count, parse_duration_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,6 @@ UNTIL_REQUESTS = 10_000
 DEFAULT_STEP_NS = 30 * NS_PER_S
 # More starts than this in one stage are a slip of the keyboard; they would need 800 MB.
 MAX_STARTS = 100_000_000
-MAX_SPAN_S = 100 * 366 * 86_400  # nanoseconds of 292 years fit into 64 bits
 # More requests at a time than a machine has ports for, and more processes than it starts within minutes.
 MAX_CONCURRENCY, MAX_WORKERS = 100_000, 1_000
 # More steps than this are a slip of the keyboard too; and waves, each a stage of its own.
@@ -200,7 +199,7 @@ def starts_within(rate_per_s: float, duration_ns: int | None, count: int | None)
     if n is None:
         raise ConfigError("a rate needs an end: give --duration or --iterations")
     _check_starts(n)
-    if n > rate_per_s * MAX_SPAN_S:
+    if n > rate_per_s * MOST_NS / NS_PER_S:
         raise ConfigError(f"{n:,} requests at {rate_per_s:g} requests/s take more than a century; raise --rate")
     return n
 
