@@ -128,14 +128,14 @@ async def open_listeners(listen: str) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
-        raise ConfigError(f"--listen {listen}: {_why_not_listening(error, host)}") from None
+        raise ConfigError(f"--listen {listen}: {why_not_listening(error, host)}") from None
 
 
-def _why_not_listening(error: OSError, host: str) -> str:
+def why_not_listening(error: OSError, host: str) -> str:
     """Return why an address cannot be listened on, and what to change: the port, or the address."""
-    why = (error.strerror or str(error)).lower()
+    why = (error.strerror or str(error)).partition(" (while ")[0].lower()
     if isinstance(error, socket.gaierror) or error.errno in _NO_ADDRESS:
-        return f"{host} is no address of this machine ({why}); write one, like 127.0.0.1:9464, or :9464 for all"
+        return f"{host} is no address of this machine ({why}); 127.0.0.1 is one, and 0.0.0.0 stands for all"
     if error.errno == errno.EACCES:
         return f"{why}; take a port from 1024 on"
     return f"{why}; take another port"

@@ -75,7 +75,7 @@ def test_the_log_file_holds_the_requests(tmp_path):
     [
         (["--ttft", "soon"], "script option ttft=soon: 'soon' is not a duration; write 50ms"),
         (["--script", "missing.toml"], "script file missing.toml:"),
-        (["--host", "256.1.1.1"], "simulate, 256.1.1.1:0:"),
+        (["--host", "256.1.1.1"], "simulate, 256.1.1.1:0: 256.1.1.1 is no address of this machine"),
         (["--proxy-mode", "--proxy-delay", "soon"], "'soon' is not a duration"),
     ],
 )

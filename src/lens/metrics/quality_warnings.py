@@ -137,9 +137,10 @@ def _without_content(summary: Summary) -> str | None:
     empty = summary.without_content
     if not summary.successes or empty / summary.successes < FAILED_SHARE:
         return None
+    whose = "the answer" if summary.successes == 1 else f"{empty} of {summary.successes} answers"
     return (
-        f"{empty} of {_of(summary.successes, 'answer')} brought no text, reasoning or tool call: no TTFT there, and "
-        "rates count them as successes; look at one with --log-level trace"
+        f"{whose} brought no text, reasoning or tool call: no TTFT there, and each counts as a success; "
+        "look at one with --log-level trace"
     )
 
 

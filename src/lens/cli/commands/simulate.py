@@ -89,9 +89,19 @@ def command(ctx: click.Context, /, **_: object) -> int:
     except ScriptError as error:
         raise ConfigError(str(error)) from None
     except (OSError, TlsMissing) as error:
-        raise ConfigError(f"simulate, {server.unix or f'{server.host}:{server.port}'}: {error}") from None
+        place = server.unix or f"{server.host}:{server.port}"
+        raise ConfigError(f"simulate, {place}: {_why(error, server.host) if not server.unix else error}") from None
     echo(_punctuality(stats))
     return 0
+
+
+def _why(error: Exception, host: str) -> str:
+    """Return why the server cannot start: a file, a value, or an address that cannot be listened on."""
+    from lens.server import why_not_listening
+
+    if isinstance(error, OSError) and error.filename is None:
+        return why_not_listening(error, host)
+    return str(error)
 
 
 def _on_the_line(given: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +157,7 @@ def _run_proxy(given: dict[str, Any]) -> int:
         script = ProxyScript(delay_ns=parse_duration_ns(given["proxy_delay"]))
         proxy = start_proxy(script, host=given["host"], port=given["port"])
     except (ValueError, OSError) as error:
-        raise ConfigError(f"simulate --proxy-mode: {error}") from None
+        raise ConfigError(f"simulate --proxy-mode: {_why(error, given['host'])}") from None
     with proxy:
         echo(f"listening  {proxy.url}")
         echo(f"try        lll profile --proxy {proxy.url} --provider openai ...")
