@@ -1,7 +1,7 @@
 """Thresholds in every form in which they are typed, and what they say of a run."""
 
 import pytest
-from handmade import failed_record, record
+from handmade import failed_record, record, stamps
 
 from lens.analysis.gates.thresholds import (
     Threshold,
@@ -147,3 +147,37 @@ def test_errors_are_limited_by_their_kind():
 def test_a_threshold_is_written_as_it_is_read(text):
     read = parse_threshold(text)
     assert parse_threshold(read.text) == read
+
+
+BROKEN = {"status": Status.SERVER_ERROR, "category": "stream_error"}
+
+
+@pytest.mark.parametrize(
+    ("text", "slow", "broken", "kept", "actual", "says"),
+    [
+        ("ttft_p50<50", 8, 12, False, 90, "with 12 requests that failed it is 10"),
+        ("ttft_from_send_p50<50", 8, 12, False, 89, "with 12 requests that failed"),
+        ("ttft<50", 0, 12, False, None, "all that have it are 12 requests that failed"),
+        ("ttft_p50<100", 8, 12, True, 10, None),  # so it is either way
+        ("ttft_p50>50", 8, 12, False, 10, None),
+        ("ttft_p50<100", 20, 0, True, 90, None),
+        ("send_p50<50", 8, 12, True, 1, None),  # whether the answer broke makes no difference
+    ],
+)
+def test_answers_that_break_after_their_first_token_do_not_open_a_gate(text, slow, broken, kept, actual, says):
+    made = stamps(send_start=0, send_end=1, first_byte=5, end=100)
+    records = [record((90, 95), stamps=made) for _ in range(slow)]
+    records += [record((10, 11), stamps=made, **BROKEN) for _ in range(broken)]
+    table = table_of(records)
+    (verdict,) = evaluate_thresholds([parse_threshold(text)], table, summarize(table))
+    assert (verdict.kept, verdict.actual if actual is None else round(verdict.actual)) == (kept, actual)
+    assert says is None or says in verdict.reason
+
+
+def test_a_page_says_what_failed_requests_make_of_ttft():
+    records = [record((90, 95)) for _ in range(8)] + [record((10, 11), **BROKEN) for _ in range(12)]
+    found = summarize(records)
+    assert (found.distributions["ttft_ms"].n, found.ttft_of_successes.n) == (20, 8)
+    said = "requests that failed after their first token change TTFT: of successful ones alone p50 90 ms instead of 10"
+    assert said in found.warnings
+    assert summarize(records[:8]).ttft_of_successes is None

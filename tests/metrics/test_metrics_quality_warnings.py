@@ -41,6 +41,22 @@ TABLE = [
     ({"stamp_kinds": {"read": 3, "kernel": 997}}, "3 of 1000 requests have no kernel timestamps"),
     ({"clock_stepped": 2}, "the system clock was adjusted during 2 requests"),
     ({"coalesced_share": 0.12}, "12 % of tokens arrived coalesced: a proxy or the server buffers"),
+    ({"successes": 750}, "25 % of requests failed: latencies are those of successful requests only"),
+    (
+        {
+            "successes": 750,
+            "distributions": having(ttft_ms=[10.0] * 25 + [40.0] * 75),
+            "ttft_of_successes": distribution("ttft_ms", "ms", [40.0] * 75),
+        },
+        "25 % of requests failed: TTFT is of all that got a first token, other latencies are of successful",
+    ),
+    (
+        {
+            "distributions": having(ttft_ms=[10.0] * 60 + [40.0] * 40),
+            "ttft_of_successes": distribution("ttft_ms", "ms", [40.0] * 40),
+        },
+        "of successful ones alone p50 40 ms instead of 10",
+    ),
     ({"one_piece": 900}, "90 % of answers arrived in one piece"),
     ({"compressed": 7}, "7 answers arrived compressed"),
     ({"token_evidence": {"assumed_one_per_event": 4}}, "ITL of 4 requests counts each event as one token"),

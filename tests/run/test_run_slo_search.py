@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from lens.run.slo_search import LoadSearch
+from lens.run.slo_search import Found, LoadSearch
 
 
 def run(search, judge):
@@ -55,6 +55,34 @@ def test_what_does_not_decide_is_repeated_and_then_the_plain_value_does():
     search = run(LoadSearch(1, 100, repeats=3), judge)
     assert asked.count(4.0) == 3
     assert [one.counted_as for one in search.tries if one.load == 4.0] == ["again", "again", "kept"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "sure", "says"),
+    [
+        (
+            lambda load: ("undecided", True),
+            False,
+            "undecided, no try had enough requests to tell; the values alone meet",
+        ),
+        (lambda load: ("undecided", False), False, "the values alone meet it at no load; try longer with --duration"),
+        (lambda load: ("kept" if load < 2 else "undecided", True), True, "still met at 8 requests/s"),
+        (lambda load: ("undecided" if load < 2 else "broken", load < 2), False, "up to 1.938 requests/s; try longer"),
+        (lambda load: ("broken", False), True, "no load that was tried met"),
+    ],
+)
+def test_a_search_of_which_no_try_decides_anything_is_undecided(judge, sure, says):
+    search = run(LoadSearch(1, 8), judge)
+    assert search.sure == sure
+    found = Found(
+        unit="requests/s",
+        slos=("ttft_p95<150",),
+        highest=search.kept,
+        broken_at=search.broken,
+        tries=(),
+        sure=search.sure,
+    )
+    assert says in found.says()
 
 
 def test_noise_near_the_edge_does_not_mislead_by_much():

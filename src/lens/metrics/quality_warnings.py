@@ -19,6 +19,7 @@ COALESCED_SHARE = 0.05
 ONE_PIECE_SHARE = 0.05
 SCHEDULE_LAG_US = 1000
 FAILED_SHARE = 0.01
+TTFT_SHOWN, TTFT_CHANGE = ("p50", "p95", "p99"), 0.005
 RETRANSMIT_SHARE = 0.01
 CACHED_SHARE = 0.5  # of the input: what a provider has in its cache takes no prefill
 CLIENT_SHARE_OF_TASK = 0.02
@@ -130,7 +131,26 @@ def _failed(summary: Summary) -> str | None:
     failed = summary.requests - summary.successes
     if not summary.successes or failed / summary.requests < FAILED_SHARE:
         return None
-    return f"{percent(failed / summary.requests)} of requests failed: latencies are those of successful requests only"
+    share = f"{percent(failed / summary.requests)} of requests failed"
+    if summary.ttft_of_successes is None:
+        return f"{share}: latencies are those of successful requests only"
+    return f"{share}: TTFT is of all that got a first token, other latencies are of successful requests only"
+
+
+def _failed_ttft(summary: Summary) -> str | None:
+    every, alone = summary.distributions.get("ttft_ms"), summary.ttft_of_successes
+    if every is None or alone is None:
+        return None
+    names = [name for name in TTFT_SHOWN if name in every.percentiles and name in alone.percentiles]
+    both = [(name, every.percentiles[name], alone.percentiles[name]) for name in names]
+    changed = [f"{name} {own:.4g} ms instead of {all_of:.4g}" for name, all_of, own in both if _is_apart(all_of, own)]
+    if not changed:
+        return None
+    return f"requests that failed after their first token change TTFT: of successful ones alone {', '.join(changed)}"
+
+
+def _is_apart(one: float, other: float) -> bool:
+    return abs(one - other) > TTFT_CHANGE * max(abs(one), abs(other))
 
 
 def _without_content(summary: Summary) -> str | None:
@@ -244,6 +264,7 @@ CHECKS: tuple[Callable[[Summary], str | None], ...] = (
     _schedule,
     _late_turns,
     _failed,
+    _failed_ttft,
     _without_content,
     _retries,
     _loss,

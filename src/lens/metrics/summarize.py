@@ -138,6 +138,7 @@ def _summary(
         stamp_kinds=_stamp_kinds(table),
         token_evidence=_evidence(table),
         server_timing_ms=told,
+        ttft_of_successes=_ttft_of_successes(table, spread),
         goodput_rps=good / window_s if good is not None and window_s else None,
         good=good,
         slos=tuple([str(slo) for slo in slos]),
@@ -162,6 +163,15 @@ def _summary(
 def _coalesced(table: Table) -> float:
     """Return how many content events of the successes came in the read of the one before."""
     return float(sum([float(coalesced_events(part)[part.success].sum()) for part in table.slices()]))
+
+
+def _ttft_of_successes(table: Table, spread: dict[str, Distribution]) -> Distribution | None:
+    """Return the TTFT of the successes, where requests that failed have one too; None where it was not asked for."""
+    found = spread.get("ttft_ms")
+    if found is None or bool(table.success.all()):
+        return None
+    values = table.take(table.success).values("ttft_ms")
+    return distribution("ttft_ms", "ms", values, PERCENTILES, own=True) if 0 < len(values) < found.n else None
 
 
 def _mean(values: Column) -> float | None:

@@ -40,6 +40,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     stamp_kinds: dict[str, int]
     token_evidence: dict[str, int]  # who counted tokens per event -> requests
     server_timing_ms: dict[str, Distribution]
+    # Where requests that failed got a first token too, and are in TTFT.
+    ttft_of_successes: Distribution | None = None
     goodput_rps: float | None = None  # requests that met every SLO / window; None: no SLO was given
     good: int | None = None  # how many they were
     slos: tuple[str, ...] = ()  # as they were read: "ttft_ms <= 200"

@@ -190,7 +190,7 @@ class _DrivenRun:
         )  # fmt: skip
         self.pauses = PauseWatch()
         self.notes: tuple[str, ...] = ()
-        self.unkept = False  # an SLO that was searched for is kept at no load
+        self.unkept = False  # an SLO that was searched for is kept at no load, or no try decided it
         single = pattern_of(load) == "single"
         places = destinations(config, options.output)
         self.outputs = Outputs(places, self.book, force=options.force, single=single, save_text=output.save_text)
@@ -216,7 +216,7 @@ class _DrivenRun:
 
                 outcome, found = await search(self._plan(), self._measure, on_record=self._take, stop=self.stop)
                 self.notes = (found.says(), *found.tries)
-                self.unkept = found.highest is None and found.broken_at is not None
+                self.unkept = not found.sure or (found.highest is None and found.broken_at is not None)
             else:
                 outcome = await self._measure(self._plan(), self._take)
                 self.notes = (self.until.says(),) if self.until else ()

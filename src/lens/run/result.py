@@ -102,7 +102,7 @@ class RunResult(RunView):
     ) -> None:
         """
         notes: what the run's own goals came to. spent_nusd: nano-dollars under a spend ceiling.
-        unkept: an SLO that was searched for is kept at no load.
+        unkept: an SLO that was searched for is kept at no load, or no try decided it.
         """
         self.unkept = unkept
         self.info, self.outcome, self.spent_nusd, self.paths = info, outcome, spent_nusd, paths

@@ -79,6 +79,12 @@ class LoadSearch:
         """Return the load to try; None when the answer is known."""
         return self._load
 
+    @property
+    def sure(self) -> bool:
+        """Whether a try decided the answer: that a load keeps the SLOs, or where none seems to, that one does not."""
+        wanted = "broken" if self.kept is None else "kept"
+        return not self.tries or any(one.verdict == wanted for one in self.tries)
+
     def add_verdict(self, verdict: Verdict, *, plainly_kept: bool) -> None:
         """Take what the try of next_load() showed; `plainly_kept` judges the value without its interval."""
         load = self._load
@@ -119,10 +125,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     highest: float | None  # that kept the SLOs; None: none did
     broken_at: float | None  # the lowest that did not; None: the most that was tried kept them
     tries: tuple[str, ...]  # each in words
+    sure: bool = True  # a try decided that a load keeps them, or that none does; False: the plain values alone say so
 
     def says(self) -> str:
         """Return the answer as one sentence."""
         slos = " and ".join(self.slos)
+        if not self.sure:
+            where = "at no load" if self.highest is None else f"up to {self.highest:.4g} {self.unit}"
+            plainly = f"the values alone meet it {where}"
+            return f"{slos}: undecided, no try had enough requests to tell; {plainly}; try longer with --duration"
         if self.highest is None:
             if self.broken_at is None:
                 return f"{slos}: no load was tried to its end"
@@ -192,6 +203,7 @@ async def search(
         highest=finder.kept,
         broken_at=finder.broken,
         tries=tuple(said),
+        sure=finder.sure,
     )
     return _joined(outcomes), found
 

@@ -29,6 +29,8 @@ _FORM = re.compile(r"\s*([A-Za-z_][\w.]*?)\s*(?:=\s*)?(<=|>=|<|>|:|=)\s*(\S+)\s*
 _LIMIT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%|us|ms|s)?", re.IGNORECASE)
 _ABORT = re.compile(r"(.*\S)\s+abort(?:\s*=\s*(\S+))?\s*")
 _OPERATORS: dict[str, Operator] = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
+# What is read of an answer before it is known to fail.
+_OF_ANSWERS = frozenset(("first_token", "first_output_token", "first_reasoning_token", "hidden_thinking", "tool_calls"))
 EXAMPLE = "write 'ttft_p95<1000' in quotes (without them the shell takes < for a redirection), or ttft_p95:1000"
 
 
@@ -187,8 +189,22 @@ def evaluate_thresholds(thresholds: Iterable[Threshold], table: Table, summary: 
             continue
         if metric.name not in columns:
             columns[metric.name] = numpy_array(ordered_values(measured.pieces(metric.name)).by_size)
-        verdicts.append(_of_values(threshold, columns[metric.name]))
+        verdict = _of_values(threshold, columns[metric.name])
+        verdicts.append(_of_successes(verdict, metric, measured) if verdict.kept else verdict)
     return tuple(verdicts)
+
+
+def _of_successes(verdict: Verdict, metric: Metric, measured: Table) -> Verdict:
+    """Return a verdict on the successes alone, where requests that failed keep the threshold for them."""
+    if not metric.partial or _OF_ANSWERS.isdisjoint(metric.read_from) or bool(measured.success.all()):
+        return verdict
+    values = numpy_array(ordered_values(measured.take(measured.success).pieces(metric.name)).by_size)
+    alone = verdict if len(values) == verdict.n else _of_values(verdict.threshold, values)
+    if alone.kept:
+        return verdict
+    failed = f"{verdict.n - len(values)} requests that failed"
+    why = f"with {failed} it is {verdict.actual:.6g}" if len(values) else f"all that have it are {failed}"
+    return msgspec.structs.replace(alone, reason=why)
 
 
 def _of_values(threshold: Threshold, ordered: Any) -> Verdict:
