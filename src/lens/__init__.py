@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         SessionConfig,
         TargetConfig,
     )
-    from lens.errors import LensError
+    from lens.errors import LensError, RunInterrupted
     from lens.export.benchmark_summary import BenchmarkSummary, LatencyStats
     from lens.metrics.rows import TokenTiming
     from lens.metrics.summarize import summarize
@@ -81,6 +81,7 @@ _HOME = {
     "RunConfig": "lens.config.settings",
     "SessionConfig": "lens.config.settings",
     "RunInfo": "lens.model",
+    "RunInterrupted": "lens.errors",
     "RunResult": "lens.run.result",
     "SavedRun": "lens.results.saved_run",
     "Sink": "lens.run.sink",
@@ -127,6 +128,7 @@ __all__ = [
     "RequestStatus",
     "RunConfig",
     "RunInfo",
+    "RunInterrupted",
     "RunResult",
     "SavedRun",
     "SessionConfig",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 NO_MEMORY = "no memory is left; raise the limit of this process (ulimit -v), or lower --concurrent"
 # Of what Python and the core say where no thread can be started.
@@ -34,6 +35,18 @@ class LensError(Exception):
     exit_code = ExitCode.NOTHING_MEASURED
     category = "network_error"
     retryable = False
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a call that waits for a run, in order.
+
+    `result` is what the call would have returned, of what was measured until then; files that were asked for are
+    written.
+    """
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("the run was interrupted; `result` of this error holds what was measured")
+        self.result = result
 
 
 class ConfigError(LensError):

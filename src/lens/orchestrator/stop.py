@@ -73,9 +73,10 @@ async def stopped_by_signals(stop: Stop, *numbers: signal.Signals) -> AsyncItera
     again = False
     async with trio.open_nursery() as nursery:
 
-        async def watch() -> None:
+        async def watch(task_status: trio.TaskStatus[None]) -> None:
             nonlocal again
             with trio.open_signal_receiver(*(numbers or (signal.SIGINT, signal.SIGTERM))) as signals:
+                task_status.started()
                 async for number in signals:
                     if stop.asked:
                         again = True
@@ -83,7 +84,7 @@ async def stopped_by_signals(stop: Stop, *numbers: signal.Signals) -> AsyncItera
                         return
                     stop.ask(signal.Signals(number).name)
 
-        nursery.start_soon(watch)
+        await nursery.start(watch)
         yield stop
         nursery.cancel_scope.cancel()
     if again:
