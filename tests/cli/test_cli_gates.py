@@ -39,7 +39,7 @@ def test_a_run_is_held_to_its_gates(words, code, says):
     [
         (("--threshold", "ttft_p95"), "in quotes"),
         (("--threshold", "tft_p95<3"), "did you mean ttft"),
-        (("--threshold-ttft", "soon"), "is not a valid float"),
+        (("--threshold-ttft", "soon"), "is not a number"),
         (("--sla", "none.yaml"), "none.yaml"),
     ],
 )
