@@ -80,3 +80,23 @@ def test_too_few_answers_are_reported():
                                   INFO2), targets=2)  # fmt: skip
     (comparison,) = found.comparisons
     assert verdict_of(comparison) == "far against near: too few requests succeeded on both sides to compare them"
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "says"),
+    [
+        (40, 0, "no request of far succeeded"),
+        (0, 40, "no request of near succeeded"),
+        (40, 2, "too few requests of far succeeded (2) to compare them"),
+        (2, 2, "too few requests succeeded on both sides to compare them"),
+    ],
+)
+def test_the_side_that_cannot_be_compared_is_named(near, far, says):
+    records = [
+        (record if turn < good else failed_record)(target=name, target_index=target, index=2 * turn + target)
+        for target, (name, good) in enumerate((("near", near), ("far", far)))
+        for turn in range(40)
+    ]
+    (comparison,) = compared_run(table_of(records, INFO2), targets=2).comparisons
+    assert verdict_of(comparison).startswith(f"far against near: {says}")
+    assert (comparison.paired, comparison.succeeded) == (True, (near, far))

@@ -68,6 +68,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     shifts: tuple[Shift, ...]
     failed: tuple[int, int]  # requests of each
     too_few: dict[str, int] = {}  # "ttft_ms p95" -> requests of each that it needs, where there were fewer
+    succeeded: tuple[int, int] | None = None  # requests of each
+    paired: bool = False  # they took turns
 
 
 def compare_targets(table: Table, *, targets: int) -> list[Comparison]:
@@ -127,7 +129,7 @@ def _compared(a: Table, b: Table, *, paired: bool) -> Comparison:
     failed = [int((side.codes("failure").codes >= 0).sum()) for side in (a, b)]
     return Comparison(
         baseline=target_name(a), candidate=target_name(b), shifts=tuple(shifts), failed=(failed[0], failed[1]),
-        too_few=too_few,
+        too_few=too_few, succeeded=(int(a.success.sum()), int(b.success.sum())), paired=paired,
     )  # fmt: skip
 
 

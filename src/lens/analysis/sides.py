@@ -131,16 +131,25 @@ def shift_verdict(shift: Shift) -> Literal["same", "better", "worse"]:
 
 def too_few_says(one: Comparison) -> str:
     """Return which figures had too few requests to be compared, and how many they need."""
-    if not one.too_few:
-        return "too few requests succeeded on both sides to compare them"
-    least = min(one.too_few.values())
     if not one.shifts:
-        return f"too few requests succeeded on both sides to compare them: {least} of each are needed"
+        least = min(one.too_few.values(), default=None)
+        needs = "" if least is None else f": {least} of each are needed"
+        return f"{_whose_too_few(one, least or 1)}{needs}"
     by_number: dict[int, list[str]] = {}
     for name, needed in one.too_few.items():
         by_number.setdefault(needed, []).append(name)
     parts = [f"{', '.join(names)} (needs {needed} requests of each)" for needed, names in by_number.items()]
     return f"too few to tell: {'; '.join(parts)}"
+
+
+def _whose_too_few(one: Comparison, least: int) -> str:
+    """Return which sides had too few successes to be compared."""
+    sides = zip((one.baseline, one.candidate), one.succeeded or (0, 0), strict=True)
+    few = [(name, n) for name, n in sides if n < least]
+    if len(few) != 1:
+        return "too few requests succeeded on both sides to compare them"
+    ((name, n),) = few
+    return f"no request of {name} succeeded" if not n else f"too few requests of {name} succeeded ({n}) to compare them"
 
 
 def verdict_of(one: Comparison) -> str:

@@ -130,7 +130,7 @@ def _print_failures(console: Console, side: Side) -> None:
 
 def _print_shifts(console: Console, one: Comparison) -> None:
     console.print()
-    how = _HOW[bool(one.shifts) and one.shifts[0].paired]
+    how = _HOW[one.paired]
     title = f"{terminal.clean(one.candidate)} against {terminal.clean(one.baseline)}, {how}"
     console.print(Text(title, style="bold"))
     if one.shifts:

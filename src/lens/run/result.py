@@ -218,7 +218,10 @@ class RunResult(RunView):
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 4 ended by the spend ceiling, 2 an output failed, 1 nothing succeeded, 3 a gate, 0 fine."""
+        """130 interrupted, 4 ended by the spend ceiling, 2 an output failed, 1 nothing succeeded, 3 a gate, 0 fine.
+
+        Of a comparison also 1 where nothing succeeded of one of the targets.
+        """
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if self.outcome.over_budget:
@@ -229,4 +232,12 @@ class RunResult(RunView):
             return ExitCode.NOTHING_MEASURED
         early = self.ended_by is not None or self.outcome.incomplete is not None
         lost = self.unkept or early or any(one.failed for one in self.verdicts)
-        return ExitCode.THRESHOLD if lost else ExitCode.OK
+        if lost:
+            return ExitCode.THRESHOLD
+        return ExitCode.NOTHING_MEASURED if self._judging.of_targets and self._is_one_dead() else ExitCode.OK
+
+    def _is_one_dead(self) -> bool:
+        """Return whether no request of some target succeeded: nothing can be compared with it."""
+        measured = self.listed.measured()
+        alive = set(measured.column("target_index")[measured.success].tolist())
+        return len(alive) < len(self.info.targets)

@@ -187,7 +187,9 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
         return ExitCode.USAGE
     if not any(side.summary.successes for side in found.sides):
         return ExitCode.NOTHING_MEASURED
-    return ExitCode.THRESHOLD if found.failed else ExitCode.OK
+    if found.failed:
+        return ExitCode.THRESHOLD
+    return ExitCode.OK if all(side.summary.successes for side in found.sides) else ExitCode.NOTHING_MEASURED
 
 
 def _rescued(result: RunResult) -> str:

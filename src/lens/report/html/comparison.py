@@ -55,7 +55,7 @@ def _comparison(one: Comparison, names: dict[str, int]) -> dict[str, Any]:
         "baseline": names[one.baseline],
         "candidate": names[one.candidate],
         "says": clean(verdict_of(one), 600),
-        "paired": bool(one.shifts) and one.shifts[0].paired,
+        "paired": one.paired,
         "too_few": clean(too_few_says(one), 600) if one.too_few or not one.shifts else "",
         "shifts": [_shift(shift) for shift in one.shifts],
     }
