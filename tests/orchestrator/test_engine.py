@@ -413,7 +413,7 @@ async def test_requests_that_are_all_refused_leave_others_their_turn():
             provider="openai-compatible", model="m", base_url=f"http://127.0.0.1:{nobody.getsockname()[1]}/v1", proxy=""
         )
         plan = make_plan(
-            RunConfig(targets=(target,), load=LoadConfig(iterations=10**9), prompts=PromptConfig(texts=("hi",))), {}
+            RunConfig(targets=(target,), load=LoadConfig(iterations=10**8), prompts=PromptConfig(texts=("hi",))), {}
         )
         stop, records = Stop(), []
 
