@@ -361,8 +361,13 @@ ELSEWHERE = [
         f"{_HERE}::test_a_kept_connection_that_ends_after_the_request_was_read",
     ),
     Elsewhere(
+        "garbage in place of an answer on a kept connection",
+        "`protocol_error`; the request is not sent again",
+        f"{_HERE}::test_garbage_on_a_kept_connection_is_the_answer",
+    ),
+    Elsewhere(
         "408 on a kept connection",
-        "its end: the request is sent over a new one",
+        "its end: the request is sent over a new one; after a second and more it is the answer",
         f"{_HERE}::test_a_timeout_of_the_server_ends_a_kept_connection",
     ),
     Elsewhere(

@@ -222,6 +222,27 @@ def test_a_timeout_of_the_server_ends_a_kept_connection():
     assert not second.connection.reused
 
 
+@pytest.mark.parametrize("connections", [0, 1], ids=["of an earlier answer", "opened ahead"])
+def test_garbage_on_a_kept_connection_is_the_answer(connections):
+    answered = []
+    steps = ((b"hello\n", Close),) if connections else ((LENGTH_BODY,), (b"hello\n", Close))
+    with serving(*steps, answered=answered) as port:
+        load = {**REUSE, "connections": connections}
+        *_, last = measured(f"http://127.0.0.1:{port}/v1", requests=len(steps), load=load)
+    assert (last.category, last.connection.reused) == ("protocol_error", True)
+    assert "is not HTTP/1.1" in last.failure.message
+    assert len(answered) == len(steps), "it is not sent again"
+
+
+@pytest.mark.parametrize("wait_s", [0, 0.02], ids=["at once", "after many times the round trip"])
+def test_a_408_on_a_kept_connection_is_its_end_however_soon_it_comes(wait_s):
+    timeout = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+    with serving((LENGTH_BODY,), (Wait(wait_s), timeout, Close), (LENGTH_BODY,)) as port:
+        first, second = measured(f"http://127.0.0.1:{port}/v1", requests=2, load=REUSE)
+    assert (first.category, second.category, second.connection.reused) == ("success", "success", False)
+    assert "the peer had ended the idle connection with HTTP 408" in second.warnings[0]
+
+
 def test_a_success_before_the_request_was_sent_is_none():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

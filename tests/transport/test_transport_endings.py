@@ -19,7 +19,7 @@ from lens.errors import ProtocolError
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
 from lens.transport.exchange_builder import ExchangeBuilder
-from lens.transport.faults import CLOSING_NS, was_unread
+from lens.transport.faults import CLOSING_NS, GIVING_UP_NS, ends_idle_time, was_unread
 from lens.transport.head import interpret_head, parse_head, sniff_framing
 from lens.units import NS_PER_MS
 from lens.wire import SignalRules, WireRequest
@@ -205,6 +205,19 @@ def test_only_an_end_that_was_under_way_leaves_a_request_unread():
             assert was_unread(stream, sent + far_ns * 3 // 2, far_ns, acked=acked)
             assert not was_unread(stream, sent + far_ns * 3 // 2 + 1, far_ns, acked=acked)
         assert was_unread(stream, sent + far_ns, 0, acked=False), "nobody ever had it"
+
+
+@pytest.mark.parametrize(("after_ns", "idle"), [(0, True), (GIVING_UP_NS - 1, True), (GIVING_UP_NS, False)])
+def test_a_408_after_a_second_is_the_answer_of_a_server_that_gave_up(after_ns, idle):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = Stream(ours.fileno())
+        stream.begin()
+        assert ends_idle_time(stream), "nothing was sent"
+        stream.send(b"request")
+        came = stream.send_end_ns + after_ns
+        stream.feed(b"HTTP/1.1 408 Request Timeout\r\n", came, came)
+        assert ends_idle_time(stream) is idle
 
 
 def test_a_request_without_room_for_its_events_is_a_failure_and_no_more():

@@ -17,7 +17,7 @@ from lens._core.tape import Tape
 from lens.errors import LensError, ProtocolError
 from lens.model import CONTENT, Attempt, Connection, Events, Failure, Signal, Stamps, TcpInfo
 from lens.transport.connect import ConnectionSetup
-from lens.transport.faults import was_unread
+from lens.transport.faults import ends_idle_time, was_unread
 from lens.transport.head import ResponseHead, describe_usual_head
 from lens.transport.loop import tcp_info
 from lens.transport.pool import PooledConnection
@@ -72,14 +72,32 @@ class ExchangeBuilder:
     def was_unread(self, end_ns: int) -> bool:
         """Return whether a reused connection ended, at `end_ns`, before its peer can have read the request."""
         used, tcp = self._connection, self._tcp_at_send
-        if used is None or not used.reused or self.informational:
+        if used is None or not self._may_be_stale():
             return False
         round_trip_us = 0 if tcp is None else tcp.rtt_us if tcp.min_rtt_us is None else tcp.min_rtt_us
-        _, acked = tcp_info(used.sock.fileno())
-        known = acked is not None and self._acked_at_send is not None
-        return was_unread(
-            used.stream, end_ns, round_trip_us * NS_PER_US, acked=acked != self._acked_at_send if known else None
-        )
+        return was_unread(used.stream, end_ns, round_trip_us * NS_PER_US, acked=self._acked())
+
+    def came_unasked(self) -> bool:
+        """Return whether what came over a reused connection left its peer before the request was there."""
+        used = self._connection
+        if used is None or not self._may_be_stale():
+            return False
+        return used.stream.first_byte_ns <= used.stream.send_start_ns or self._acked() is False
+
+    def was_timed_out(self) -> bool:
+        """Return whether a 408 on a reused connection, which has just come, is the end of its idle time."""
+        used = self._connection
+        return used is not None and self._may_be_stale() and ends_idle_time(used.stream)
+
+    def _may_be_stale(self) -> bool:
+        return self._connection is not None and self._connection.reused and not self.informational
+
+    def _acked(self) -> bool | None:
+        """Return whether the peer's kernel has acknowledged bytes of the request; None where it is not known."""
+        if self._connection is None or self._acked_at_send is None:
+            return None
+        _, acked = tcp_info(self._connection.sock.fileno())
+        return acked != self._acked_at_send if acked is not None else None
 
     @property
     def stream(self) -> Stream | None:

@@ -21,7 +21,7 @@ from lens.errors import (
 )
 from lens.transport.endpoint import ANSWER_LIMITS, AnswerLimits
 from lens.transport.tls import describe_reason
-from lens.units import NS_PER_MS
+from lens.units import NS_PER_MS, NS_PER_S
 
 _TYPES: tuple[tuple[type[LensError], str], ...] = (
     (TimedOut, "timeout"),
@@ -58,6 +58,8 @@ _LIMITS = {
     "compressed too densely": ("ratio", "bytes of body for each compressed byte"),
     "head too long": ("head", "bytes of head"),
 }
+# A server that gives up a request which it has read has waited for longer than this.
+GIVING_UP_NS = NS_PER_S
 # How long after a request came a process that was closing an idle connection may take to do so.
 CLOSING_NS = 5 * NS_PER_MS
 
@@ -74,25 +76,34 @@ def was_unread(stream: Stream, end_ns: int, round_trip_ns: int, *, acked: bool |
     return acked is False or end_ns - sent <= max(round_trip_ns * 3 // 2, CLOSING_NS)
 
 
+def ends_idle_time(stream: Stream) -> bool:
+    """Return whether a 408 that has come is no answer: the peer timed out the idle connection, not the request.
+
+    RFC 9110, section 15.5.9: a request in transit may be repeated over a new connection.
+    """
+    return stream.send_end_ns < 0 or stream.first_byte_ns - stream.send_end_ns < GIVING_UP_NS
+
+
 def make_head_error(
-    stream: Stream, limits: AnswerLimits, *, unread: bool, broken: OSError | None, action: str
+    stream: Stream, limits: AnswerLimits, *, stale: bool, broken: OSError | None, action: str
 ) -> LensError | StaleConnection:
     """Return the error of a request that got no response head.
 
-    unread: the connection was reused, and ended before the request can have been read: it may be sent again.
+    stale: the connection was reused, and its end or its bytes were under way before the request can have been read:
+    it may be sent again.
     broken: the error of sending, if that failed.
     """
     error = stream.error or "no answer"
     if (reason := _tls_reason(error)) is not None:
         return TlsError(f"{action}: TLS failed: {describe_reason(reason)}")
     if stream.first_byte_ns < 0:
-        if unread:
+        if stale:
             return StaleConnection()
         how = "reset" if _was_reset(stream, broken) else "closed"
         return TransportError(f"{action}: the peer {how} the connection without an answer")
     head = stream.partial_head.lstrip(b"\r\n")
     if head and not head.startswith(b"HTTP/"[: len(head)]):
-        if unread:
+        if stale:
             return StaleConnection(LEFT_OVER)
         return ProtocolError(f"{action}: the answer is not HTTP/1.1")
     if stream.closed:

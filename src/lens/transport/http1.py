@@ -260,11 +260,10 @@ async def _read_response(
             blank_lines += 1
             stream.informational()
             continue
-        unread = builder.was_unread(stream.first_byte_ns)
-        if unread and not data.startswith(b"HTTP/"):
+        if not data.startswith(b"HTTP/") and builder.came_unasked():
             raise StaleConnection(LEFT_OVER)
         response = parse_head(data)
-        if unread and response.status_code == REQUEST_TIMEOUT:
+        if response.status_code == REQUEST_TIMEOUT and builder.was_timed_out():
             raise StaleConnection(TIMED_OUT)
         if response.status_code == AUTHENTICATION_REQUIRED and (relay := connection.endpoint.relay) is not None:
             raise ProxyError(f"proxy {relay.label}: 407; {HOW_TO_AUTHENTICATE}")
@@ -280,8 +279,9 @@ async def _read_response(
         stream.informational()
     builder.take_usual_head(stream)
     if builder.head is None:
-        ended = stream.first_byte_ns if stream.first_byte_ns >= 0 else stream.end_ns
-        raise make_head_error(stream, limits, unread=builder.was_unread(ended), broken=broken, action=action)
+        came = stream.first_byte_ns >= 0
+        stale = builder.came_unasked() if came else builder.was_unread(stream.end_ns)
+        raise make_head_error(stream, limits, stale=stale, broken=broken, action=action)
     if stream.done and stream.state not in _BODY_STATES:
         await _drain(pool, stream, builder.head)
     if stream.state == "failed":
