@@ -143,6 +143,23 @@ def test_a_queue_is_growth_with_others_and_the_servers_word_for_it_is_shown():
     assert "the server's own tgi_queue 200 ms (0.000 to 400; requests 8 to 12)" in found.evidence
 
 
+@pytest.mark.parametrize(
+    ("ttfts", "kind", "says", "ms"),
+    [
+        ([50] * 6 + [550] * 2, "time", "with 8 requests at once 2 of them wait 500 ms longer", 125),  # six slots
+        ([50] * 7 + [550], "fine", "7 of 8 at once wait no longer than one alone, one 500 ms", None),
+        ([50] * 6 + [90] * 2, "fine", "8 at once wait no longer than one alone", None),
+        ([50] + [550] * 7, "time", "with 8 requests at once the first token comes 500 ms later than to one alone", 500),
+    ],
+)
+def test_a_queue_of_few_is_seen_too(ttfts, kind, says, ms):
+    found = named(healthy(at_once=[asked(8 + i, CONCURRENT, ttft) for i, ttft in enumerate(ttfts)]), "queue")
+    assert found.kind == kind
+    assert says in found.says
+    assert found.ms == (ms if ms is None else pytest.approx(ms, abs=1))
+    assert f"({min(ttfts):.1f} to " in found.evidence[0]
+
+
 def test_a_client_that_wakes_late_takes_the_queue_for_nobodys():
     waits = [asked(8 + i, CONCURRENT, 250) for i in range(5)]
     found = diagnose(healthy(at_once=waits), client=Client(loop_lag_ms=150.0))

@@ -28,6 +28,12 @@ def test_a_benchmark_takes_a_url_too(strict):
     assert strict.log(last=1)[0]["model"] == "large"
 
 
+def test_a_failure_of_the_built_in_simulator_has_a_hint():
+    ended = lll("profile", "--provider", "simulator", "-H", "x-lens-script: status=401")
+    assert (ended.returncode, "the key was refused" in ended.stderr) == (1, True)
+    assert "no address" not in ended.stderr
+
+
 def test_an_address_given_twice_is_refused(strict):
     ended = lll("profile", strict.url, "--base-url", strict.url)
     assert ended.returncode == 2

@@ -76,6 +76,15 @@ async def test_a_failed_run_has_a_hint(strict, address, model, says, advice):
     assert advice in hint
 
 
+async def test_a_page_in_place_of_an_answer_has_a_hint():
+    with start(make_script(html=True)) as handle:
+        target = at(f"{handle.url}/v1", model="m")
+        result = await run(RunConfig(targets=(target,), load=LoadConfig(pattern="single")))
+    (hint,) = await hints(target, result.records)
+    assert "is the base URL that of an API?" in hint
+    assert "login page" in hint
+
+
 @pytest.mark.parametrize(
     ("address", "url"),
     [

@@ -97,8 +97,13 @@ def tell_hints(settings: Settings, result: RunResult) -> None:
     if not len(result.listed) or result.listed.measured().success.any():
         return
     import trio
+    from msgspec.structs import replace
 
     from lens.run.detect import hints
+    from lens.run.simulators import needs_simulator
 
-    for says in trio.run(hints, settings.config.targets[0], result.records):
+    (target,) = settings.config.targets
+    if needs_simulator(target):  # it has ended, and had the address of the run
+        target = replace(target, base_url=result.info.targets[0].url)
+    for says in trio.run(hints, target, result.records):
         echo(f"lll: {says}", err=True)

@@ -24,12 +24,15 @@ from lens.analysis.diagnosis.symptoms import (
     in_one_piece,
     requests,
     series,
+    waited_ms,
 )
 from lens.metrics.quality_warnings import CACHED_SHARE
 from lens.model import Record
 from lens.units import ms
 
 # A first request is cold when it waited so much longer than the others, and so many times as long.
+# One request of several that waited longer may be chance.
+FEWEST_QUEUED = 2
 COLD_MS = 100.0
 COLD_TIMES = 1.5
 
@@ -196,9 +199,17 @@ def queue(view: View) -> Found:
     if together is None or base is None:
         return "queue: no answer came of those that were asked at once"
     told = _queue_times(view)
-    more = grew_ms(together, base)
+    more, asked = grew_ms(together, base), len(together.values)
+    waited = waited_ms(together, base)
+    if more is None and len(waited) >= FEWEST_QUEUED:
+        more = sum(waited) / asked
+        later = f"{len(waited)} of them wait {figure(median(waited))} ms longer for the first token than one alone"
+    else:
+        later = f"the first token comes {figure(more or 0)} ms later than to one alone"
     if more is None:
-        says = f"queue: {len(together.values)} at once wait no longer than one alone"
+        few = f"{asked - len(waited)} of {asked}" if waited else f"{asked}"
+        one = f", one {figure(waited[0])} ms" if waited else ""
+        says = f"queue: {few} at once wait no longer than one alone{one}"
         return Finding(cause="queue", kind="fine", says=says, evidence=(together.says("at once"), base.says("alone")))
     lag = view.client.loop_lag_ms if view.client else None
     if lag is not None and lag > more / 2:
@@ -206,8 +217,7 @@ def queue(view: View) -> Found:
     return Finding(
         cause="queue",
         kind="time",
-        says=f"queue: with {len(together.values)} requests at once the first token comes {figure(more)} ms later than "
-        "to one alone",
+        says=f"queue: with {asked} requests at once {later}",
         ms=more,
         evidence=(together.says("TTFT at once"), base.says("alone"), *told),
         try_next="more replicas or larger batches at the server; `lll benchmark --sweep-concurrency 1,2,4,8` draws the "

@@ -19,6 +19,8 @@ _OF_MODEL = re.compile(r"model", re.IGNORECASE)
 _PLAIN_ON_TLS = re.compile(r"wrong.version.number|record layer|unknown protocol|not HTTP", re.IGNORECASE)
 _TLS_ON_PLAIN = re.compile(r"plain HTTP|HTTPS port|HTTP request to an HTTPS|not HTTP/1.1", re.IGNORECASE)
 
+CONTENT_TYPE = "content_type"  # the kind of a failure whose answer is a page or a document
+
 Told = tuple[str, str, str]  # cause, what it means, what to try next
 
 
@@ -27,8 +29,8 @@ def refusals(records: Sequence[Record], served: Served) -> list[Finding]:
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.status not in (Status.SUCCESS, Status.CANCELLED):
-            kind = (record.failure.type or "") if record.failure else ""
-            finer = kind if record.status is Status.NETWORK_ERROR else ""
+            kind = kind_of(record)
+            finer = kind if record.status is Status.NETWORK_ERROR or kind == CONTENT_TYPE else ""
             groups.setdefault((record.category, finer), []).append(record)
     found = [_finding(category, kind, group, len(records), served) for (category, kind), group in groups.items()]
     return [finding for _, finding in sorted(found, key=lambda pair: -pair[0])]
@@ -79,6 +81,8 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
         return _no_model(served)
     if category in _OF_CATEGORY:
         return _OF_CATEGORY[category]
+    if kind_of(record) == CONTENT_TYPE:
+        return _PAGE
     if category == "protocol_error" and record.http_status is None:
         return _broken_http(record, served)
     return (
@@ -86,6 +90,11 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
         f"the server failed ({category.replace('_', ' ')})",
         "ask again in a while; its log, or the provider's status page, knows more",
     )
+
+
+def kind_of(record: Record) -> str:
+    """Return the kind of a failure, "" where there is none."""
+    return (record.failure.type or "") if record.failure else ""
 
 
 def _host(served: Served) -> str:
@@ -197,6 +206,12 @@ _INFORMATIONAL: Told = (
     "informational",
     "only informational heads (1xx) came, and never the answer",
     "a proxy or gateway before the server may send them: ask past it (--proxy '' goes without); its log knows more",
+)
+_PAGE: Told = (
+    "page",
+    "a page or document was served, not an answer of the API",
+    "is the base URL that of an API? Most servers of OpenAI's protocol want /v1 at its end; else a login page or a "
+    "proxy stands before it",
 )
 _OF_NETWORK: dict[str, Callable[[Record, Served], Told]] = {
     "dns": _dns,

@@ -112,6 +112,12 @@ def grew_ms(more: Series, base: Series) -> float | None:
     return by if by > noise else None
 
 
+def waited_ms(together: Series, base: Series) -> list[float]:
+    """Return by how much those of several at once took longer that took more than twice as long as one alone."""
+    least = max(base.middle, NOISE_TIMES_SCATTER * base.scatter, NOISE_MS)
+    return [value - base.middle for value in together.values if value - base.middle > least]
+
+
 def figure(ms: float) -> str:
     """Return a number with enough digits to tell values apart."""
     return f"{ms:.3f}" if abs(ms) < 1 else f"{ms:.1f}" if abs(ms) < 100 else f"{ms:,.0f}"
