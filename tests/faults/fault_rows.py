@@ -95,6 +95,11 @@ ROWS = [
         f"{_HOSTILE}::test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_the_pages",
     ),
     (
+        "a target of the monitor that hangs within all its limits of time",
+        "the others are asked as ever; `hanging` fires after three rounds",
+        "tests/monitor/test_monitor_daemon.py::test_a_target_that_hangs_holds_up_no_other_and_is_told",
+    ),
+    (
         "memory that is limited (`ulimit -v`), and an export that does not fit",
         "exit code 2; the run is saved, and the message says where; a library that crashes costs only its own process",
         f"{_OUTPUTS}::test_a_run_whose_export_breaks_is_rescued",
