@@ -19,9 +19,13 @@ from lens.secrets import (
     is_known_in,
     is_sensitive,
     knows_secrets,
+    mask_command,
+    mask_given_headers,
     mask_headers,
     mask_known,
     mask_secrets,
+    may_hold_secret,
+    remember_given_headers,
     remember_headers,
     remember_secret,
     remember_url,
@@ -215,3 +219,28 @@ def test_json_means_the_same_and_steers_no_terminal():
 def test_a_long_text_is_searched_in_linear_time():
     text = "?" + "key" * 100_000
     assert mask_secrets(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("X-Gateway-Pass", True), ("X-Session", True), ("X-Api", True), ("Authorization", True), ("x-tenant", True),
+        ("X-Request-ID", False), ("user-agent", False), ("x-lens-script", False), ("OpenAI-Organization", False),
+    ],
+)  # fmt: skip
+def test_a_header_that_a_user_gives_is_secret_unless_its_name_is_harmless(name, hidden):
+    assert may_hold_secret(name) is hidden
+    assert mask_given_headers([(name, "q9 value")]) == [(name, "***" if hidden else "q9 value")]
+    for words in (["-H", f"{name}: abc"], ["--header", f"{name}=abc"], [f"--header={name}: abc"], [f"-H{name}: abc"]):
+        assert ("abc" in " ".join(mask_command(["profile", *words, "-n", "4"]))) is not hidden
+
+
+def test_values_of_given_headers_are_masked_everywhere_but_plain_words_in_their_headers_alone():
+    remember_given_headers([("X-Gateway-Pass", "q9-hidden-1"), ("X-Tenant", "openai"), ("X-Request-ID", "q9-shown-1")])
+    assert mask_secrets("q9-hidden-1 openai q9-shown-1") == "*** openai q9-shown-1"
+    assert mask_headers([("x-tenant", "openai"), ("X-Other", "openai")]) == [("x-tenant", "***"), ("X-Other", "openai")]
+
+
+def test_words_of_a_command_that_are_no_headers_are_kept():
+    words = ["benchmark", "-p", "a: b", "--threshold", "ttft_p95<1", "-H", "X-Trace: 7", "-H"]
+    assert mask_command(words) == words

@@ -8,7 +8,7 @@ stands under, or because it looks like a key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qsl, quote, unquote
 
 from lens.patterns import lazy_pattern
@@ -47,6 +47,20 @@ _HOLDS_SECRET = lazy_pattern(
 )
 
 
+# Headers that a user gives and that hold no secret; any other may, whatever its name says.
+_HARMLESS = frozenset((
+    "accept", "accept-charset", "accept-encoding", "accept-language", "anthropic-beta", "anthropic-version",
+    "baggage", "cache-control", "connection", "content-encoding", "content-language", "content-length",
+    "content-type", "date", "dnt", "expect", "forwarded", "host", "http-referer", "idempotency-key", "keep-alive",
+    "openai-beta", "openai-organization", "openai-project", "origin", "pragma", "priority", "referer", "te",
+    "traceparent", "tracestate", "transfer-encoding", "upgrade", "user-agent", "via", "x-app", "x-b3-spanid",
+    "x-b3-traceid", "x-client-request-id", "x-correlation-id", "x-forwarded-for", "x-forwarded-host",
+    "x-forwarded-proto", "x-goog-user-project", "x-lens-script", "x-request-id", "x-request-timeout", "x-title",
+    "x-trace", "x-trace-id",
+))  # fmt: skip
+_OF_HEADERS = ("-H", "--header")  # options behind which a header stands
+
+
 class _Known:
     """The secrets of this process, in every form in which one may be written."""
 
@@ -83,6 +97,7 @@ class _Known:
 
 
 _known = _Known()
+_given: set[str] = set()  # names, in small letters, of headers that a user gave and that may hold a secret
 
 
 def _forms(value: str) -> tuple[str, ...]:
@@ -116,6 +131,40 @@ def remember_headers(headers: Iterable[tuple[str, str]]) -> None:
     for name, value in headers:
         if is_sensitive(name):
             remember_secret(value)
+
+
+def may_hold_secret(name: str) -> bool:
+    """Return whether a header that a user gives may hold a secret: each may whose name is not known to be harmless."""
+    return is_sensitive(name) or name.strip().lower() not in _HARMLESS
+
+
+def remember_given_headers(headers: Iterable[tuple[str, str]]) -> None:
+    """Remember the headers that a user gave and that may hold a secret: their names, and their values.
+
+    A plain word under a name that does not sound secret is masked in its header alone: it may be a provider's name.
+    """
+    for name, value in headers:
+        if may_hold_secret(name):
+            _given.add(name.strip().lower())
+            if is_sensitive(name) or not value.isalpha():
+                remember_secret(value)
+
+
+def mask_given_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return headers that a user gave, with the values of those masked that may hold secrets."""
+    return [(name, MASK if may_hold_secret(name) else value) for name, value in headers]
+
+
+def mask_command(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line without secrets."""
+    found = []
+    for before, word in zip(("", *words), words, strict=False):
+        option = next((one for one in ("--header=", "-H") if word.startswith(one) and word != one), "")
+        header = word.removeprefix(option)
+        name = header[: min((at for at in (header.find(":"), header.find("=")) if at > 0), default=0)]
+        is_given = (option or before in _OF_HEADERS) and name
+        found.append(f"{option}{name}: {MASK}" if is_given and may_hold_secret(name) else mask_secrets(word))
+    return found
 
 
 def remember_url(url: str) -> None:
@@ -191,8 +240,8 @@ def _escaped(character: str) -> str:
 
 
 def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the headers with the values of those masked that may hold secrets by their names."""
-    return [(name, MASK if is_sensitive(name) else value) for name, value in headers]
+    """Return the headers with the values of those masked that may hold secrets by their names, or that a user gave."""
+    return [(name, MASK if is_sensitive(name) or name.lower() in _given else value) for name, value in headers]
 
 
 def bare_url(url: str) -> str:

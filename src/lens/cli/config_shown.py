@@ -18,7 +18,7 @@ from lens.config.secret_settings import without_secrets
 from lens.config.settings import RunConfig, Section, TargetConfig, Tree
 from lens.config.spelling import short_name
 from lens.providers.registry import get_provider
-from lens.secrets import MASK, is_sensitive, mask_headers
+from lens.secrets import MASK, is_sensitive, mask_given_headers
 from lens.units import human_duration
 from lens.wire import Secret
 
@@ -149,7 +149,7 @@ def shown(field: str, value: Any) -> str | None:
     if isinstance(value, str | int | float):
         return str(without_secrets(value))
     if field == "headers":
-        return ", ".join(f"{name}: {text}" for name, text in mask_headers(dict(value).items()))
+        return ", ".join(f"{name}: {text}" for name, text in mask_given_headers(dict(value).items()))
     if isinstance(value, tuple) and all(isinstance(one, str | int | float) for one in value):
         return ", ".join(str(one) for one in value)
     return msgspec.json.encode(_bare(msgspec.json.decode(msgspec.json.encode(value)))).decode()

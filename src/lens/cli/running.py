@@ -24,7 +24,7 @@ from lens.run.driver import RunOptions
 from lens.run.outputs import uses_stdout
 from lens.run.result import RunResult
 from lens.run.sink import Sink
-from lens.secrets import mask_secrets
+from lens.secrets import mask_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,4 +171,4 @@ def remember_secrets(settings: Settings) -> None:
 
 def _command() -> str:
     """Return what was typed, without secrets."""
-    return shlex.join([PROGRAM, *[mask_secrets(word) for word in sys.argv[1:]]])
+    return shlex.join([PROGRAM, *mask_command(sys.argv[1:])])

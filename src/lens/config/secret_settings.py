@@ -11,9 +11,9 @@ from lens.secrets import (
     MASK,
     bare_url,
     holds_secret,
-    mask_headers,
+    mask_given_headers,
     mask_known,
-    remember_headers,
+    remember_given_headers,
     remember_secret,
     remember_url,
 )
@@ -61,9 +61,9 @@ def without_secrets(settings: Any, *, free: bool = False) -> Any:
 
 def _without_secrets_of(name: str, value: Any, *, free: bool) -> Any:
     if name == "headers" and isinstance(value, dict):
-        return dict(mask_headers(value.items()))
+        return dict(mask_given_headers(value.items()))
     if name == "headers" and isinstance(value, list | tuple):
-        return [list(header) for header in mask_headers(value)]
+        return [list(header) for header in mask_given_headers(value)]
     if name == "webhook" and isinstance(value, str):
         return f"{bare_url(value).partition('://')[0]}://{urlsplit(value).hostname}/{MASK}"
     if free and isinstance(value, str) and holds_secret(name):
@@ -72,13 +72,13 @@ def _without_secrets_of(name: str, value: Any, *, free: bool) -> Any:
 
 
 def _remember_target(target: TargetConfig) -> None:
-    remember_headers(target.headers)
+    remember_given_headers(target.headers)
     for url in (target.base_url, target.proxy):
         if url:
             remember_url(url)
     _remember_fields(target.extra_body)
     if target.custom is not None:
-        remember_headers(tuple(target.custom.headers.items()))
+        remember_given_headers(tuple(target.custom.headers.items()))
         _remember_fields(target.custom.body)
 
 
