@@ -62,10 +62,6 @@ class BillingReader:
             if (tool := name.removesuffix("_requests")) not in _FREE_TOOLS:
                 self.take_fee(tool, count)
 
-    def has_fee(self, tool: str) -> bool:
-        """Return whether calls of this tool were counted."""
-        return tool in self._fees
-
     def billing(self, headers: Mapping[str, str]) -> Billing | None:
         """Return what is known; None where the answer says nothing."""
         if self.service_tier is None:

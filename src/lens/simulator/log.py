@@ -32,7 +32,6 @@ class LogEntry:
         "end",
         "end_ns",
         "first_byte_ns",
-        "head_due_ns",
         "head_ns",
         "method",
         "model",
@@ -60,7 +59,6 @@ class LogEntry:
         self.tls_hello_ns: int | None = None
         self.tls_done_ns: int | None = None
         self.head_ns: tuple[int, int] | None = None  # before and after
-        self.head_due_ns = 0
         self.writes: tuple[Write, ...] = ()
         self.due_ns: tuple[int, ...] = ()  # of each write, after base_ns
         self.stamps = array("q")  # before, after, before, after, ... of the writes that were made
