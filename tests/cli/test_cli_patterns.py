@@ -64,9 +64,9 @@ def test_the_standard_scenario_is_550_in_and_150_out(bench):
 
 
 def test_until_ends_a_run_when_a_figure_is_known(bench):
-    told, page, records = bench("--until", "ttft_p50 30%", "-c", "4", ttft_ns=150_000_000)
+    told, page, records = bench("--until", "output_tokens_mean 30%", "-c", "4")
     assert 30 <= len(records) < 200
-    assert "ttft_ms p50: reached" in told["notes"][0]
+    assert "output_tokens mean: reached" in told["notes"][0]
     assert "reached" in page
 
 

@@ -90,9 +90,9 @@ def test_a_ceiling_ends_a_run_before_it_is_passed(run):
 
 
 def test_a_run_until_a_figure_is_known_says_what_it_knew(run):
-    found = run("-c", 4, "--until", "ttft_p50 50%")
+    found = run("-c", 4, "--until", "output_tokens_mean 50%")
     assert found.summary.notes
-    assert found.summary.notes[0].startswith("ttft_ms p50: reached")
+    assert found.summary.notes[0].startswith("output_tokens mean: reached")
     assert found.exit_code == ExitCode.OK
 
 

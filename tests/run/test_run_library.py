@@ -40,9 +40,9 @@ def test_a_single_request_over_the_ceiling_is_an_error_and_not_sent(profiler):
 
 
 def test_a_stop_rule_ends_a_run_that_names_no_number_of_requests(profiler):
-    result = profiler.run_blocking("hi", until="ttft_p50 90%", concurrency=4)
+    result = profiler.run_blocking("hi", until="output_tokens_mean 90%", concurrency=4)
     assert len(result.records) >= 125, "two looks, the first after 100"
-    assert result.notes[0].startswith("ttft_ms p50: reached")
+    assert result.notes[0].startswith("output_tokens mean: reached")
 
 
 def test_a_stream_has_a_result_once_it_has_ended(profiler):
