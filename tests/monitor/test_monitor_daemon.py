@@ -166,6 +166,25 @@ async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
     assert 'requests_total{provider="anthropic",model="claude",target="anthropic/claude",status="Success"}' in text
 
 
+async def test_a_target_that_could_never_be_asked_is_no_trouble_once_it_is_gone(clock):
+    probes = Probes()
+
+    async def probe(config, take, stop):
+        if config.targets[0].provider == "anthropic":
+            raise ConfigError("no key")
+        await probes(config, take, stop)
+
+    made = monitor(probe, duration_s=600)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, Stop())
+        await trio.sleep(200)
+        assert json.loads(made.health().body)["troubles"] == ["anthropic/claude: a round could not be done: no key"]
+        fewer = msgspec.structs.replace(made.settings.config, targets=TARGETS[:1])
+        made.reload(made.settings._replace(config=fewer))
+        await trio.sleep(100)
+        assert json.loads(made.health().body)["troubles"] == []
+
+
 async def test_what_only_a_new_monitor_obeys_is_told_until_it_is_as_it_was(clock):
     made = monitor(Probes(), keep_mb=500)
     before = made.settings

@@ -149,7 +149,9 @@ class Monitor:
 
     def _begin_round(self, nursery: trio.Nursery, stop: Stop) -> None:
         """Begin to ask every target; one that is still under way takes part when it is done."""
-        for who in _targets_of(self.settings.config):
+        asked = _targets_of(self.settings.config)
+        self.failed_rounds = {who: why for who, why in self.failed_rounds.items() if who in asked}
+        for who in asked:
             if who in self._missed:
                 self._again.add(who)
                 self._missed[who] += 1
@@ -176,13 +178,13 @@ class Monitor:
 
     async def _round(self, who: Who, stop: Stop) -> None:
         config = self.settings.config
-        place = {one: number for number, one in enumerate(_targets_of(config))}.get(who)
-        if place is None:  # not asked for any more
+        asked = _targets_of(config)
+        if who not in asked:  # not any more
             return
-        count = len(config.targets)
+        place = asked.index(who)
 
         def take(record: Record) -> None:
-            self.take(replace(record, target_index=place, index=record.index * count + place))
+            self.take(replace(record, target_index=place, index=record.index * len(asked) + place))
 
         alone = replace(config.targets[place], name=who.target)
         try:
@@ -246,7 +248,6 @@ class Monitor:
         """
         for who in set(self.watches) - set(_targets_of(settings.config)):
             del self.watches[who]
-            self.failed_rounds.pop(who, None)
         if settings.objectives != self.settings.objectives:
             self.watches.clear()
         self.settings = settings._replace(pushes=self.settings.pushes)
@@ -286,11 +287,8 @@ class Monitor:
 
     def _health(self) -> Health:
         age_s = None if self._round_at_s is None else trio.current_time() - self._round_at_s
-        troubles = [box.trouble for box in self.outboxes if box.trouble]
-        troubles += [
-            *self.failed_rounds.values(),
-            *([self.history.trouble] if self.history and self.history.trouble else []),
-        ]
+        told = [*[box.trouble for box in self.outboxes], self.history.trouble if self.history else None]
+        troubles = [*filter(None, told), *self.failed_rounds.values()]
         firing = [f"{a.target}: {a.says}" for watch in self.watches.values() for a in watch.firing]
         sick_s = SICK_AFTER * self.settings.monitor.interval_ns / 1e9
         return Health(

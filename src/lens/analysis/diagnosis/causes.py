@@ -31,10 +31,10 @@ from lens.model import Record
 from lens.units import ms
 
 # A first request is cold when it waited so much longer than the others, and so many times as long.
-# One request of several that waited longer may be chance.
-FEWEST_QUEUED = 2
 COLD_MS = 100.0
 COLD_TIMES = 1.5
+# One request of several that waited longer may be chance.
+FEWEST_QUEUED = 2
 
 
 def distance(view: View) -> Found:
