@@ -27,6 +27,23 @@ class Answer(NamedTuple):
     drip_s: float = 0  # pause before each byte of the words
 
 
+def endless(head, more, pause_s=0.0):
+    """What does to a connection what a receiver does that never ends: the head, then more and more."""
+
+    def answer(sock):
+        sock.sendall(head)
+        while True:
+            sock.sendall(more)
+            time.sleep(pause_s)
+
+    return answer
+
+
+def dripping(head, more):
+    """The same, a little again and again, so that no single read ever waits long."""
+    return endless(head, more, 0.02)
+
+
 class Backend:
     """Its address, and what it got; answers after the script's end are 204."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from backend import dripping, endless
 from handmade import INFO, record
 from waiting import HANG_S
 
@@ -113,25 +113,6 @@ def whole(head, body=b""):
     return lambda sock: sock.sendall(head + body)
 
 
-def endless(head, more):
-    def answer(sock):
-        sock.sendall(head)
-        while True:
-            sock.sendall(more)
-
-    return answer
-
-
-def trickled(head, more):
-    def answer(sock):
-        sock.sendall(head)
-        while True:
-            sock.sendall(more)
-            time.sleep(0.02)
-
-    return answer
-
-
 def silent(sock):
     while sock.recv(65536):
         pass
@@ -147,12 +128,12 @@ BOMB = gzip.compress(bytes(20 << 20), mtime=0)
 # What the receiver does, and words of the failure.
 EVIL = {
     "100 Continue without end": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 500), "illegal answer"),
-    "100 Continue now and then": (trickled(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer within"),
+    "100 Continue now and then": (dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer within"),
     "a head without end": (endless(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 500), "illegal answer"),
     "a header without end": (endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536), "illegal answer"),
     "a reason without end": (endless(b"HTTP/1.1 200 ", b"y" * 65536), "illegal answer"),
-    "a head a byte at a time": (trickled(b"HTTP/1.1 200 OK\r\n", b"X"), "no answer within"),
-    "a body a byte at a time": (trickled(b"HTTP/1.1 400 No\r\n\r\n", b"x"), "no answer within"),
+    "a head a byte at a time": (dripping(b"HTTP/1.1 200 OK\r\n", b"X"), "no answer within"),
+    "a body a byte at a time": (dripping(b"HTTP/1.1 400 No\r\n\r\n", b"x"), "no answer within"),
     "a body without end": (endless(b"HTTP/1.1 400 No\r\n\r\n", b"x" * 65536), "HTTP 400: xxx"),
     "chunks without end": (
         endless(b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000), "HTTP 400: xxx"

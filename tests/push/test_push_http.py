@@ -9,14 +9,13 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from functools import partial
 
 import pytest
 import trio
 import trustme
-from backend import Answer, backend
+from backend import Answer, backend, dripping, endless
 from waiting import HANG_S
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, ProxyError, TimedOut, TlsError, TransportError
@@ -203,15 +202,6 @@ def test_an_answer_that_is_none_is_told_with_who_was_asked(answer, kind, says):
     assert says in str(caught.value)
 
 
-def endless(head, more):
-    def answer(sock):
-        sock.sendall(head)
-        while True:
-            sock.sendall(more)
-
-    return answer
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -238,18 +228,6 @@ def test_an_answer_without_end_is_not_read_without_end(answer):
 def test_a_flood_of_heads_or_headers_is_no_answer(answer):
     with serving(answer) as (port, _), pytest.raises(ProtocolError, match="illegal answer"):
         ask(f"http://127.0.0.1:{port}")
-
-
-def dripping(head, more):
-    """Sends a little again and again, so that no single read ever waits long."""
-
-    def answer(sock):
-        sock.sendall(head)
-        while True:
-            sock.sendall(more)
-            time.sleep(0.02)
-
-    return answer
 
 
 @pytest.mark.parametrize(
