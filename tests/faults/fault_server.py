@@ -151,10 +151,10 @@ def read_request(sock):
 
 
 @contextlib.contextmanager
-def serving(*answers, context=None, answered=None):
+def serving(*answers, context=None, read=None):
     """The port. Each request gets the next answer, the last one again and again; `context` makes it TLS.
 
-    `answered` takes the number of each request that has its whole answer.
+    `read` takes the number of each request as its last byte has come: before the client can know of an answer.
     """
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     taken, lock = [0], threading.Lock()
@@ -165,10 +165,10 @@ def serving(*answers, context=None, answered=None):
             while read_request(peer):
                 with lock:
                     steps = answers[min(taken[0], len(answers) - 1)]
+                    if read is not None:
+                        read.append(taken[0])
                     taken[0] += 1
                 play(peer, steps)
-                if answered is not None:
-                    answered.append(len(answered))
                 if steps and steps[-1] in (Close, Notify, Reset, Alert):
                     return
 

@@ -205,12 +205,12 @@ def test_a_kept_connection_that_died():
 
 @pytest.mark.parametrize("end", [Close, Reset])
 def test_a_kept_connection_that_ends_after_the_request_was_read(end):
-    answered = []
-    with serving((LENGTH_BODY,), (Wait(0.1), end), answered=answered) as port:
+    read = []
+    with serving((LENGTH_BODY,), (Wait(0.1), end), read=read) as port:
         first, second = measured(f"http://127.0.0.1:{port}/v1", requests=2, load=REUSE)
     assert (first.category, second.category) == ("success", "network_error")
     assert "without an answer" in second.failure.message
-    assert len(answered) == 2, "it is not sent again in silence"
+    assert len(read) == 2, "it is not sent again in silence"
 
 
 def test_a_timeout_of_the_server_ends_a_kept_connection():
@@ -224,14 +224,14 @@ def test_a_timeout_of_the_server_ends_a_kept_connection():
 
 @pytest.mark.parametrize("connections", [0, 1], ids=["of an earlier answer", "opened ahead"])
 def test_garbage_on_a_kept_connection_is_the_answer(connections):
-    answered = []
+    read = []
     steps = ((b"hello\n", Close),) if connections else ((LENGTH_BODY,), (b"hello\n", Close))
-    with serving(*steps, answered=answered) as port:
+    with serving(*steps, read=read) as port:
         load = {**REUSE, "connections": connections}
         *_, last = measured(f"http://127.0.0.1:{port}/v1", requests=len(steps), load=load)
     assert (last.category, last.connection.reused) == ("protocol_error", True)
     assert "is not HTTP/1.1" in last.failure.message
-    assert len(answered) == len(steps), "it is not sent again"
+    assert len(read) == len(steps), "it is not sent again"
 
 
 @pytest.mark.parametrize("wait_s", [0, 0.02], ids=["at once", "after many times the round trip"])
@@ -285,15 +285,15 @@ def test_no_file_descriptors_left(tmp_path):
 
 
 def test_a_slow_reader_of_an_export():
-    answered = []
-    with serving((HEAD + chunk(STREAM), b"0\r\n\r\n"), answered=answered) as port:
+    read = []
+    with serving((HEAD + chunk(STREAM), b"0\r\n\r\n"), read=read) as port:
         words = ["--base-url", f"http://127.0.0.1:{port}/v1", "-m", "m", "-n", "400", "-c", "4", "--ui", "none"]
         process = subprocess.Popen(
             [sys.executable, "-m", "lens", "benchmark", *words, "-e", "jsonl"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         # Nobody reads: the pipe is full long before, and the requests go on.
-        wait_until(lambda: len(answered) >= 400)
+        wait_until(lambda: len(read) >= 400)
         text, _ = process.communicate(timeout=HANG_S)
     rows = [json.loads(line) for line in text.splitlines()]
     requests = [row for row in rows if "ttft_ms" in row]
