@@ -57,8 +57,9 @@ def test_a_run_without_an_end_says_only_how_far_it_is():
         (600, 0, "20 s, 0 s left"),
     ],
 )
-def test_after_its_duration_a_run_says_what_it_waits_for(timeout_s, open_, says, capsys):
-    stage = Stage(name="iterations", concurrency=4, duration_ns=3 * NS_PER_S)
+@pytest.mark.parametrize("of_workers", [False, True])
+def test_after_its_duration_a_run_says_what_it_waits_for(timeout_s, open_, says, of_workers, capsys):
+    stage = None if of_workers else Stage(name="iterations", concurrency=4, duration_ns=3 * NS_PER_S)
     progress = Progress(live=False, duration_ns=3 * NS_PER_S, timeout_ns=timeout_s * NS_PER_S)
     for second in (0, 1, 20):
         progress.on_progress(state(done=12, open_=open_, seconds=second, stage=stage))

@@ -173,7 +173,9 @@ class Progress(Sink):
         """Return whether all requests of the stage have begun and their answers are waited for."""
         if not state.in_flight:
             return False
-        if self._stage and self._stage.duration_ns and elapsed_ns - self._stage_ns >= self._stage.duration_ns:
+        # Several workers have no stage in common.
+        begun_ns, lasts_ns = (self._stage_ns, self._stage.duration_ns) if self._stage else (0, self._duration_ns)
+        if lasts_ns and elapsed_ns - begun_ns >= lasts_ns:
             return True
         all_begun = state.total is not None and state.done + state.in_flight >= state.total
         return all_begun and elapsed_ns - self._done_ns >= STALLED_NS
