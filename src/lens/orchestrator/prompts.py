@@ -19,7 +19,8 @@ from lens.config.settings import PromptConfig
 from lens.errors import ConfigError, FileError
 from lens.orchestrator.sessions.blocks import Blocks, block_text
 from lens.orchestrator.synthetic import MOST_WORDS, lengths, made_up
-from lens.parsing import decode_text, parse_json, read_data, text_lines
+from lens.orchestrator.text_file import read_text
+from lens.parsing import parse_json, text_lines
 from lens.wire import Prompt
 
 DEFAULT_TEXT = "Write a short story about a lighthouse."
@@ -87,12 +88,7 @@ def read_prompts(path: Path, *, whole: bool = False, warnings: list[str] | None 
     Raises:
         FileError: it cannot be read, or holds no prompt.
     """
-    try:
-        text = decode_text(read_data(path))
-    except OSError as error:
-        raise FileError(f"prompt file {path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise FileError(f"prompt file {path}: {error}") from error
+    text = read_text(path, "prompt file")
     found = list(_prompts_of(text, path, whole, warnings))
     prompts = [one for one in found if isinstance(one, Prompt)]
     skipped = [one for one in found if isinstance(one, _NothingAsked)]

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from lens.errors import FileError
 from lens.orchestrator.synthetic import MOST_WORDS
-from lens.parsing import decode_text, parse_json, read_data, text_lines
+from lens.orchestrator.text_file import read_text
+from lens.parsing import parse_json, text_lines
 from lens.units import NS_PER_MS, NS_PER_S, parse_count
 
 MOST_NS = 2**62
@@ -45,12 +46,7 @@ def read_trace_ns(path: Path, warnings: list[str] | None = None) -> list[int]:
     Raises:
         FileError: it cannot be read, or a line holds no timestamp.
     """
-    try:
-        text = decode_text(read_data(path))
-    except OSError as error:
-        raise FileError(f"trace {path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise FileError(f"trace {path}: {error}") from error
+    text = read_text(path, "trace")
     if path.suffix == ".csv":
         return [row.at_ns for row in table_rows(text, path, warnings)]
     times = [

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from lens.errors import FileError
 from lens.orchestrator.sessions.session import Message
-from lens.parsing import decode_text, parse_json, read_data, text_lines
+from lens.orchestrator.text_file import read_text
+from lens.parsing import parse_json, text_lines
 from lens.units import NS_PER_S
 
 # Longer pauses than this are a slip: a day.
@@ -53,12 +54,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[UnusableRow]]:
 
 
 def _read_file(path: Path) -> tuple[list[Row], list[UnusableRow]]:
-    try:
-        text = decode_text(read_data(path))
-    except OSError as error:
-        raise FileError(f"session file {path}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise FileError(f"session file {path}: {error}") from error
+    text = read_text(path, "session file")
     rows, unusable = [], []
     for where, value in _csv_rows(text, path) if path.suffix == ".csv" else _items(text):
         if isinstance(value, dict):
