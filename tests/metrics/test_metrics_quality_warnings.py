@@ -62,7 +62,7 @@ TABLE = [
     ({"token_evidence": {"assumed_one_per_event": 4}}, "ITL of 4 requests counts each event as one token"),
     ({"token_evidence": {"assumed_beyond_what_came": 4}}, "more tokens are claimed for 4 answers than came"),
     ({"token_evidence": {"spread": 4}}, "ITL of 4 requests distributes"),
-    ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.5 ms (p99) after their time"),
+    ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.50 ms (p99) after their time"),
     (slow_client(0.05), "5 % of the time of sessions is this client's, whose turns started late"),
     ({"successes": 880}, "12 % of requests failed"),
     ({"without_content": 250}, "250 of 1000 answers brought no text, reasoning or tool call: no TTFT there"),

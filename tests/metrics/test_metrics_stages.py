@@ -5,7 +5,7 @@ import pytest
 from handmade import START, failed_record, record, stamps
 
 from lens.metrics.builder import table_of
-from lens.metrics.stages import StageRow, pacing_warnings, stage_rows
+from lens.metrics.stages import stage_rows
 from lens.model import Try
 
 MS = 1_000_000
@@ -25,7 +25,7 @@ def test_rates_and_lags_of_an_open_loop():
     assert row.lag_p50_us == pytest.approx(500)
     assert row.ttft_p50_ms == row.ttft_p95_ms == 50
     assert row.kept
-    assert pacing_warnings([row]) == ()
+    assert row.late_for is None
 
 
 def test_a_retry_is_asked_and_first_sent_at_its_time():
@@ -78,15 +78,3 @@ def test_stages_stand_in_the_order_in_which_they_began_and_warm_up_is_left_out()
 def test_failures_are_counted():
     (row,) = stage_rows(table_of([failed_record(stage="a"), record((100,), stage="a")]))
     assert (row.requests, row.failed) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("row", "says"),
-    [
-        ({"asked_per_s": 100.0, "sent_per_s": 90.0, "lag_p99_us": 9e5}, "could not keep 100 requests/s and reached 90"),
-        ({"asked_per_s": 10.0, "sent_per_s": 10.0, "lag_p99_us": 15_000.0}, "up to 15 ms late"),
-    ],
-)
-def test_a_schedule_that_was_not_kept_is_reported(row, says):
-    (said,) = pacing_warnings([StageRow(name="x", requests=9, failed=0, **row)])
-    assert says in said

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from lens.metrics.distribution import Distribution
 from lens.metrics.summary import Summary
 from lens.metrics.token_counts import ASSUMED, BEYOND, SPREAD
+from lens.units import NS_PER_US, human_duration
 
 # From here on a disturbance is worth a sentence.
 LAG_SHARE_OF_ITL = 0.03
@@ -124,7 +125,8 @@ def _schedule(summary: Summary) -> str | None:
     late_us = _tail(lag, "p99") if lag else 0
     if late_us < SCHEDULE_LAG_US:
         return None
-    return f"requests were sent up to {late_us / 1000:.1f} ms (p99) after their time: see ttft_from_schedule_ms"
+    late = human_duration(late_us * NS_PER_US)
+    return f"requests were sent up to {late} (p99) after their time: see ttft_from_schedule_ms"
 
 
 def _failed(summary: Summary) -> str | None:

@@ -14,14 +14,13 @@ from lens.arrays.dispatch import np
 from lens.history.lean import MISSING
 from lens.metrics.distribution import Distribution, percentile
 from lens.metrics.ordered_values import ordered_values
+from lens.metrics.pacing import CLIENT, WAITED_FOR, allowed_us, late_for
 from lens.metrics.table import Table
 from lens.metrics.windows import rates_of, stage_window
-from lens.units import NS_PER_MS
+from lens.units import NS_PER_MS, NS_PER_US, human_duration
 
 # A schedule that falls behind by more than this share was not kept.
 KEPT = 0.995
-# Lag beyond this share of the gap between two starts changes what the endpoint sees.
-LAG_SHARE = 0.1
 # Fewer values than this have no p95: one in twenty would lie above it.
 LEAST_P95 = 20
 
@@ -43,6 +42,7 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tokens_per_s: float | None = None
     lag_p50_us: float | None = None  # of the sends behind their schedule
     lag_p99_us: float | None = None
+    late_for: str | None = None  # what made them late: the "client", "connecting", "places" or the "rate limit"
     # Of a closed loop: the requests that began before any had ended, and how long after the first the last was sent.
     first_wave: int | None = None
     first_wave_ms: float | None = None
@@ -98,6 +98,7 @@ def _row(table: Table, itl: Distribution | None) -> StageRow:
         output_tokens_per_s=float(tokens.sum()) / window_s if len(tokens) and window_s else None,
         lag_p50_us=percentile(lags, 50) if len(lags) else None,
         lag_p99_us=percentile(lags, 99) if len(lags) else None,
+        late_for=late_for(table, rates.asked) if rates.asked is not None else None,
         first_wave=wave,
         first_wave_ms=wave_ms,
     )
@@ -126,20 +127,20 @@ def _first_wave(table: Table) -> tuple[int | None, float | None]:
 
 
 def pacing_warnings(rows: Sequence[StageRow]) -> tuple[str, ...]:
-    """Return what to say of a schedule that this client did not keep."""
-    said = []
-    for row in rows:
-        if row.asked_per_s is None or row.lag_p99_us is None:
-            continue
-        gap_us = 1e6 / row.asked_per_s
-        if not row.kept:
-            said.append(
-                f"this client could not keep {row.asked_per_s:.4g} requests/s and reached {row.sent_per_s:.4g}: "
-                "use --workers, or a faster machine"
-            )
-        elif row.lag_p99_us > max(LAG_SHARE * gap_us, 1000):
-            said.append(
-                f"at {row.asked_per_s:.4g} requests/s sends were up to {row.lag_p99_us / 1000:.3g} ms late (p99): "
-                "this client was busy"
-            )
-    return tuple(said)
+    """Return what to say of a schedule that was not kept."""
+    return tuple([said for row in rows if (said := _warning(row)) is not None])
+
+
+def _warning(row: StageRow) -> str | None:
+    if row.asked_per_s is None or row.lag_p99_us is None:
+        return None
+    asked, waited_for = f"{row.asked_per_s:.4g} requests/s", WAITED_FOR.get(row.late_for or CLIENT)
+    if not row.kept:
+        reached = f"{row.sent_per_s:.4g}"
+        if waited_for is None:
+            return f"this client could not keep {asked} and reached {reached}: use --workers, or a faster machine"
+        return f"of {asked} only {reached} were sent: {waited_for}"
+    if row.lag_p99_us <= allowed_us(row.asked_per_s):
+        return None
+    late = human_duration(row.lag_p99_us * NS_PER_US)
+    return f"at {asked} sends were up to {late} late (p99): {waited_for or 'this client was busy'}"

@@ -22,6 +22,7 @@ from lens.report.figures import other_metrics, other_run_figures
 from lens.report.instrument import clocks_say, error_says
 from lens.report.plots import print_histogram, print_over_time, print_phases
 from lens.report.sessions import print_sessions
+from lens.units import NS_PER_US, human_duration
 
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import GateResult
@@ -162,7 +163,7 @@ def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
         row = rows[0]
         lag = ""
         if row.lag_p50_us is not None and row.lag_p99_us is not None:
-            lag = f"; sends behind it p50 {row.lag_p50_us:.0f} us, p99 {row.lag_p99_us:.0f} us"
+            lag = f"; sends behind it p50 {_lag(row.lag_p50_us)}, p99 {_lag(row.lag_p99_us)}"
         asked, sent = terminal.number(row.asked_per_s), terminal.number(row.sent_per_s)
         terminal.fact(console, "schedule", f"{asked} requests/s asked, {sent} sent{lag}")
     elif rows and (rows[0].first_wave or 0) >= _WAVE:
@@ -198,10 +199,14 @@ def _stage_cells(row: StageRow) -> dict[str, str]:
         "ITL p50": terminal.number_or_blank(row.itl_p50_ms),
         "ITL p95": terminal.number_or_blank(row.itl_p95_ms),
         "tokens/s": terminal.number_or_blank(row.output_tokens_per_s),
-        "lag p99": "" if row.lag_p99_us is None else f"{row.lag_p99_us:.0f} us",
+        "lag p99": "" if row.lag_p99_us is None else _lag(row.lag_p99_us),
         "n": f"{row.requests:,}",
         "failed": f"{row.failed:,}",
     }
+
+
+def _lag(us: float) -> str:
+    return human_duration(us * NS_PER_US)
 
 
 def _stage_cell(name: str, text: str, row: StageRow) -> Text:
