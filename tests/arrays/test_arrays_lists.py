@@ -56,7 +56,7 @@ def test_truth_values_are_combined_as_numpy_combines_them(pairs):
     lambda n: (np.random.default_rng(n).standard_exponential(n) * 1e3).tolist()))  # fmt: skip
 def test_sums_and_extremes_are_numpys_to_the_last_bit(values):
     few, many = ListArray(values), np.array(values)
-    for name in ("sum", "mean", "min", "max", "copy", "tolist"):
+    for name in ("sum", "mean", "min", "max", "argmax", "copy", "tolist"):
         assert same(getattr(few, name)(), getattr(many, name)()), name
     few.sort()
     many.sort()

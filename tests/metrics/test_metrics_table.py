@@ -94,6 +94,10 @@ def any_record(draw):
 several_records = st.lists(any_record() | st.sampled_from([full_record(), failed_record()]), max_size=8)
 
 
+STOPPED = msgspec.structs.replace(INFO, stopped_by="SIGINT", ended_ns=START + 10**10)
+INTERRUPTED = failed_record(status=Status.CANCELLED, category="interrupted")
+
+
 def absent_as_none(column):
     return [None if np.isnan(value) else value for value in column]
 
@@ -123,10 +127,13 @@ def test_a_column_holds_what_is_said_of_each_record_alone(records):
 
 
 @settings(max_examples=60, deadline=None)
-@given(any_record() | st.sampled_from([full_record(), failed_record(), record()]))
-def test_one_request_on_lists_has_the_figures_that_it_has_on_arrays(one):
+@given(
+    any_record() | st.sampled_from([full_record(), failed_record(), record(), INTERRUPTED]),
+    st.sampled_from([INFO, STOPPED, msgspec.structs.replace(STOPPED, config={"load": {"search_slo": "ttft_p95<500"}})]),
+)
+def test_one_request_on_lists_has_the_figures_that_it_has_on_arrays(one, info):
     book = PriceBook([parse_price("in=3,out=15,cached=1")])
-    few, many = table_of([one], INFO, book, few=True), table_of([one], INFO, book)
+    few, many = table_of([one], info, book, few=True), table_of([one], info, book)
     for metric in request_metrics():
         assert repr(values_of(few, metric)) == repr(values_of(many, metric)), metric.name
         assert repr(few.pooled(metric.name).values.tolist()) == repr(many.pooled(metric.name).values.tolist())

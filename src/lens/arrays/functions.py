@@ -162,8 +162,7 @@ def split(a: Any, ends: Any) -> list[ListArray]:
 
 
 def argmax(a: Any) -> int:
-    values = list_of(a)
-    return values.index(max(values))
+    return ListArray(list_of(a)).argmax()
 
 
 def median(a: Any) -> float:

@@ -90,6 +90,9 @@ class ListArray:
     def max(self) -> Any:
         return reduce(greatest, self._values)
 
+    def argmax(self) -> int:
+        return self._values.index(self.max())
+
     def all(self) -> bool:
         return all(self._values)
 
