@@ -73,6 +73,19 @@ async def test_a_cancelled_reading_leaves_the_loop_free_and_ends():
     assert codec.ended.wait(HANG_S)
 
 
+async def test_a_failed_answer_is_read_as_far_as_there_is_time(monkeypatch):
+    monkeypatch.setattr(recorder, "FAILED_READING_NS", 1_000_000)
+    failed = msgspec.structs.replace(
+        exchange(recorder.MANY_FRAMES + 1), category="protocol_error", failure=Failure(message="too much")
+    )
+    with trio.fail_after(HANG_S):
+        one = await recorder.Recorder(PLAN).record(SLOT, target(Codec(endless=True)), REQUEST, failed, ())
+    assert one.usage is None, "counts of a part are not those of the answer"
+    with trio.fail_after(HANG_S):
+        one = await recorder.Recorder(PLAN).record(SLOT, target(Codec()), REQUEST, failed, ())
+    assert one.usage.output_tokens == 3
+
+
 async def test_interrupted_answers_are_read_for_half_a_second_all_together(monkeypatch):
     monkeypatch.setattr(recorder, "CUT_READING_NS", 1_000_000)
     one, codec = recorder.Recorder(PLAN), Codec(endless=True)

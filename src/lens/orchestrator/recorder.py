@@ -7,7 +7,6 @@ deadlines and other requests are served meanwhile. What is interrupted is read a
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import trio
 from msgspec.structs import replace
@@ -18,13 +17,15 @@ from lens.orchestrator.collect import read_answer, record_of
 from lens.orchestrator.plan import Plan, Slot
 from lens.orchestrator.plan_target import PlanTarget
 from lens.transport.exchange_builder import ExchangeBuilder
-from lens.units import NS_PER_MS
+from lens.units import NS_PER_MS, NS_PER_S
 from lens.wire import Exchange, Reading, WireRequest
 
 # An answer of more kept events than this is read in a thread; handing it over takes as long as reading five events.
 MANY_FRAMES = 1_000
 # How long the interrupted answers of a run may take to be read, all together: a signal ends a program within 2 s.
 CUT_READING_NS = 500 * NS_PER_MS
+# How long a failed answer may take: a flood of events that met a limit was sent in a second, and takes half a minute.
+FAILED_READING_NS = 2 * NS_PER_S
 
 
 class _Patience:
@@ -83,21 +84,31 @@ class Recorder:
         if patience.exhausted:
             told = f"{why} before all {len(exchange.events)} events of the answer were read"
             exchange = replace(exchange, category=category, failure=Failure(message=told, where="client"))
-            # Counts of the first events are not those of the answer.
-            reading = replace(reading, usage=None, token_source=None, tokens_per_event=None)
+            reading = _of_a_part(reading)
         return self._record(slot, target, request, exchange, tries, reading)
 
     async def _read(self, target: PlanTarget, request: WireRequest, exchange: Exchange) -> Reading:
         if len(exchange.frames) <= MANY_FRAMES:
             return read_answer(target, request, exchange)
         patience = _Patience()
-        read = partial(read_answer, target, request, replace(exchange, goes_on=patience))
+        try:
+            reading = await self._read_beside(target, request, exchange, patience)
+        finally:
+            patience.until_ns = 0  # a thread that was left behind ends
+        return _of_a_part(reading) if patience.exhausted else reading
+
+    async def _read_beside(
+        self, target: PlanTarget, request: WireRequest, exchange: Exchange, patience: _Patience
+    ) -> Reading:
+        def read() -> Reading:
+            if exchange.failure is not None:
+                patience.until_ns = now_ns() + FAILED_READING_NS
+            return read_answer(target, request, replace(exchange, goes_on=patience))
+
         try:
             return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._reader)
         except RuntimeError:  # the system gives no further thread
             return read()
-        finally:
-            patience.until_ns = 0  # a thread that was left behind ends
 
     def _record(
         self,
@@ -110,3 +121,8 @@ class Recorder:
     ) -> Record:
         prompt, keep_text = self._plan.asked_by(slot), self._plan.keep_all
         return record_of(slot, target, request, exchange, reading, prompt=prompt, tries=tries, keep_text=keep_text)
+
+
+def _of_a_part(reading: Reading) -> Reading:
+    """Return what is known of an answer of which the first events were read: their counts are not those of all."""
+    return replace(reading, usage=None, token_source=None, tokens_per_event=None)
