@@ -6,6 +6,7 @@ import ssl
 import struct
 import threading
 import time
+from functools import partial
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -51,6 +52,14 @@ class Wait(float):
     """Seconds of silence."""
 
 
+class Silence:
+    """Nothing, until the client is gone."""
+
+
+class Taken:
+    """Nothing, until the client has read all that was sent."""
+
+
 class Trickle(bytes):
     """A byte at a time."""
 
@@ -63,6 +72,13 @@ def play(sock, steps):
     for step in steps:
         if isinstance(step, Wait):
             time.sleep(step)
+        elif step is Silence:
+            while sock.recv(65536):
+                pass
+        elif step is Taken:
+            from waiting import all_read, wait_until  # not where only the table is asked for
+
+            wait_until(partial(all_read, sock.getsockname()[1]))
         elif isinstance(step, Trickle):
             for k in range(len(step)):
                 sock.sendall(step[k : k + 1])
@@ -151,10 +167,11 @@ def read_request(sock):
 
 
 @contextlib.contextmanager
-def serving(*answers, context=None, read=None):
+def serving(*answers, context=None, read=None, done=None):
     """The port. Each request gets the next answer, the last one again and again; `context` makes it TLS.
 
     `read` takes the number of each request as its last byte has come: before the client can know of an answer.
+    `done` takes it once all its steps are, and its connection is closed where they end with that.
     """
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     taken, lock = [0], threading.Lock()
@@ -164,12 +181,18 @@ def serving(*answers, context=None, read=None):
             peer = sock if context is None else TlsByHand(sock, context)
             while read_request(peer):
                 with lock:
-                    steps = answers[min(taken[0], len(answers) - 1)]
+                    number = taken[0]
+                    steps = answers[min(number, len(answers) - 1)]
                     if read is not None:
-                        read.append(taken[0])
+                        read.append(number)
                     taken[0] += 1
                 play(peer, steps)
-                if steps and steps[-1] in (Close, Notify, Reset, Alert):
+                ends = bool(steps) and steps[-1] in (Close, Notify, Reset, Alert)
+                if ends:
+                    sock.close()
+                if done is not None:
+                    done.append(number)
+                if ends:
                     return
 
     def accept():

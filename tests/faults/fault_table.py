@@ -8,7 +8,21 @@ import zlib
 from typing import NamedTuple
 
 from fault_rows import ROWS
-from fault_server import FINISH, HEAD, PLAIN_HEAD, STREAM, WHOLE, Close, Endless, Reset, Trickle, Wait, chunk, event
+from fault_server import (
+    FINISH,
+    HEAD,
+    PLAIN_HEAD,
+    STREAM,
+    WHOLE,
+    Close,
+    Endless,
+    Reset,
+    Silence,
+    Trickle,
+    Wait,
+    chunk,
+    event,
+)
 
 OK = "success"
 SOME = -1  # tokens: at least two, how many depends on the moment
@@ -26,6 +40,7 @@ class Fault(NamedTuple):
 
 
 LIMIT = 300_000_000
+FOR_EVER = 10_000  # times; the client leaves long before
 PACKED = gzip.compress(STREAM, mtime=0)
 # Two events, flushed, and nothing of the end.
 _packer = zlib.compressobj(wbits=31)
@@ -67,11 +82,11 @@ FAULTS = [
         "without a finish reason or its end marker",
         2,
     ),
-    Fault("silence after the request", (Wait(1), Close), "timeout", "--ttft-timeout", 0, {"ttft_timeout_ns": LIMIT}),
-    Fault("silence after the head", (HEAD, Wait(1), Close), "timeout", "--ttft-timeout", 0, {"ttft_timeout_ns": LIMIT}),
+    Fault("silence after the request", (Silence,), "timeout", "--ttft-timeout", 0, {"ttft_timeout_ns": LIMIT}),
+    Fault("silence after the head", (HEAD, Silence), "timeout", "--ttft-timeout", 0, {"ttft_timeout_ns": LIMIT}),
     Fault(
         "silence after two tokens",
-        (HEAD + chunk(event("a") + event("b")), Wait(1), Close),
+        (HEAD + chunk(event("a") + event("b")), Silence),
         "timeout",
         "--idle-timeout",
         2,
@@ -79,7 +94,7 @@ FAULTS = [
     ),
     Fault(
         "pings, and never a token",
-        (HEAD, *[chunk(b": ping\n\n"), Wait(0.1)] * 10, Close),
+        (HEAD, *[chunk(b": ping\n\n"), Wait(0.1)] * FOR_EVER),
         "timeout",
         "--ttft-timeout",
         0,
@@ -87,7 +102,7 @@ FAULTS = [
     ),
     Fault(
         "tokens without end",
-        (HEAD, *[chunk(event("a")), Wait(0.05)] * 20, Close),
+        (HEAD + chunk(event("a")), *[chunk(event("a")), Wait(0.05)] * FOR_EVER),
         "timeout",
         "--timeout",
         SOME,
@@ -153,7 +168,7 @@ FAULTS = [
     ),
     Fault(
         "1xx now and then, and never the answer",
-        (*[b"HTTP/1.1 103 Early Hints\r\n\r\n", Wait(0.1)] * 20, Close),
+        (*[b"HTTP/1.1 103 Early Hints\r\n\r\n", Wait(0.1)] * FOR_EVER,),
         "timeout",
         "only informational heads (1xx) had come",
         0,
@@ -195,7 +210,7 @@ FAULTS = [
     ),
     Fault(
         "more bytes in gzip than the limit",
-        (PLAIN_HEAD + b"Content-Encoding: gzip\r\n\r\n" + CUT_PACKED, Wait(1)),
+        (PLAIN_HEAD + b"Content-Encoding: gzip\r\n\r\n" + CUT_PACKED, Silence),
         "protocol_error",
         "--answer-limit inflated=N",
         2,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 
 import pytest
@@ -73,5 +72,6 @@ async def test_one_that_is_cleared_or_set_anew_is_not_woken_by_what_was_before(w
 
 
 async def test_an_instant_is_the_same_on_both_clocks():
-    ahead = trio_time(now_ns() + NS_PER_S) - trio.current_time()
-    assert math.isclose(ahead, 1, abs_tol=0.5)
+    before = trio_time(now_ns())
+    between = trio.current_time()
+    assert before - 0.001 <= between <= trio_time(now_ns()) + 0.001

@@ -86,7 +86,7 @@ async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_att
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         answer = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(answer)
-        taken = threading.Event()
+        taken, closed = threading.Event(), threading.Event()
 
         def serve() -> None:
             # The first connection answers once, and is closed when the next request is about to be sent over it.
@@ -96,6 +96,7 @@ async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_att
                     peer.recv(65536)
                     peer.sendall(head + answer)
                     taken.wait(HANG_S)
+                closed.set()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -114,6 +115,7 @@ async def test_a_connection_closed_while_idle_is_replaced_and_recorded_as_an_att
                 while pool.idle_count(endpoint):
                     await trio.sleep(0.001)
                 taken.set()
+                closed.wait(HANG_S)  # and hold up this thread, so that nothing is sent before
         thread.join(HANG_S)
     assert [e.failure for e in exchanges] == [None, None]
     assert exchanges[1].connection.reused is False
