@@ -84,17 +84,21 @@ async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_t
         port = listeners[0].socket.getsockname()[1]
         take = monitor.take
         monitor.take = lambda record: (records.append(record), take(record))
+
+        def answered(name, *status):
+            return sum(one.target == name and (not status or one.status in status) for one in records)
+
         with trio.fail_after(HANG_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(monitor.run, stop, listeners)
-                while min(sum(one.target == name for one in records) for name in ("good", "evil")) < ROUNDS:
+                # A busy machine may make the good one late as well; held up by the other it would never succeed.
+                while min(answered("evil"), answered("good", Status.SUCCESS)) < ROUNDS:
                     healthy.append(json.loads(await page(port, "/healthz")))
                 metrics = await page(port, "/metrics")
                 ended = tuple(records)
                 stop.ask("that is enough")
-    by_target = {name: [one for one in ended if one.target == name] for name in ("good", "evil")}
-    assert {one.status for one in by_target["good"]} == {Status.SUCCESS}
-    assert Status.SUCCESS not in {one.status for one in by_target["evil"]}
+    assert {one.category for one in ended if one.target == "good"} <= {"success", "timeout"}
+    assert Status.SUCCESS not in {one.status for one in ended if one.target == "evil"}
     assert healthy
     assert all(one["ok"] for one in healthy)
     assert 'target="good"' in metrics

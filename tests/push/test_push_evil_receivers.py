@@ -30,12 +30,16 @@ BOOK = PriceBook([])
 KINDS = ("push-gateway", "influx", "otlp", "export-prometheus", "webhook")
 
 
+def set_times(monkeypatch, timeout_s, budget_s):
+    monkeypatch.setitem(http.send.__kwdefaults__, "timeout_s", timeout_s)
+    monkeypatch.setitem(http.send.__kwdefaults__, "budget_s", budget_s)
+    monkeypatch.setattr("lens.monitor.outbox.LAST_S", budget_s)
+
+
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch):
     monkeypatch.setattr(http, "FIRST_PAUSE_S", 0.05)
-    monkeypatch.setitem(http.send.__kwdefaults__, "timeout_s", TIMEOUT_S)
-    monkeypatch.setitem(http.send.__kwdefaults__, "budget_s", BUDGET_S)
-    monkeypatch.setattr("lens.monitor.outbox.LAST_S", BUDGET_S)
+    set_times(monkeypatch, TIMEOUT_S, BUDGET_S)
 
 
 class Receiver:
@@ -162,7 +166,8 @@ def check(found, says):
     for kind, error in found.items():
         assert isinstance(error, TransportError), f"{kind}: {error!r}"
         text = str(error)
-        assert says in text or "no answer within" in text, f"{kind}: {text}"  # the latter on a machine that is busy
+        # The latter two on a machine that is busy.
+        assert any(one in text for one in (says, "no answer within", "there was no time left")), f"{kind}: {text}"
         assert text.isprintable(), f"{kind}: {text!r}"
         assert not any("\u2066" <= c <= "\u2069" or "\u202a" <= c <= "\u202e" for c in text)
         assert text.startswith("push to http")
@@ -200,7 +205,8 @@ def test_what_is_no_tls_ends_the_push(answer):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_to_another_host_nor_in_a_circle(status):
+def test_a_redirect_is_not_followed_to_another_host_nor_in_a_circle(status, monkeypatch):
+    set_times(monkeypatch, HANG_S, HANG_S)  # one attempt is enough
     with receiving(silent) as other:
         for port in (other.port, None):
 

@@ -4,19 +4,20 @@ No peer holds one of them longer than its deadline, whatever it sends.
 """
 
 import gzip
+import re
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
 import trio
 import trustme
 from backend import Answer, backend, dripping, endless
-from waiting import HANG_S
+from waiting import HANG_S, limits
 
 from lens.errors import ConfigError, PeerClosed, ProtocolError, ProxyError, TimedOut, TlsError, TransportError
 from lens.push.http import Request, exchange, in_thread, send
@@ -33,7 +34,7 @@ def serving(answer, context=None, *, at=None, wait=True):
 
     at: the path of a unix socket instead. wait: for the request before the answer.
     """
-    got = []
+    got, held = [], []
     with unix_server(at) if at else socket.create_server(("127.0.0.1", 0)) as listener:
 
         def run():
@@ -41,7 +42,8 @@ def serving(answer, context=None, *, at=None, wait=True):
                 try:
                     sock, _ = listener.accept()
                     with context.wrap_socket(sock, server_side=True) if context else sock as talk:
-                        talk.settimeout(5)
+                        talk.settimeout(HANG_S)
+                        held[:] = [talk]
                         if wait:
                             got.append(whole_request(talk))
                         answer(talk) if callable(answer) else talk.sendall(answer)
@@ -56,6 +58,9 @@ def serving(answer, context=None, *, at=None, wait=True):
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+            for talk in held:  # one that the client left with a full window would be held for minutes
+                with suppress(OSError):
+                    talk.shutdown(socket.SHUT_RDWR)
             thread.join(HANG_S)
 
 
@@ -230,6 +235,16 @@ def test_a_flood_of_heads_or_headers_is_no_answer(answer):
         ask(f"http://127.0.0.1:{port}")
 
 
+def message_at_the_deadline(phase, url, **options):
+    """Return what is said of an exchange that its deadline ends, in this phase where the machine gets so far."""
+    for timeout_s in limits(0.5):
+        with pytest.raises(TimedOut) as caught:
+            ask(url, timeout_s=timeout_s, **options)
+        if phase in str(caught.value):
+            break
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("answer", "phase"),
     [
@@ -246,8 +261,10 @@ def test_the_deadline_ends_an_exchange_whatever_comes(answer, phase, tls, tmp_pa
     with serving(answer, context) as (port, _):
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         endpoint = parse_endpoint(url, insecure=tls)
-        with pytest.raises(TimedOut, match=rf"POST 127\.0\.0\.1:{port}: no answer within 0\.5 s; it was {phase}"):
-            ask(url, timeout_s=0.5, endpoint=endpoint)
+        assert re.fullmatch(
+            rf"POST 127\.0\.0\.1:{port}: no answer within [\d.]+ s; it was {phase}",
+            message_at_the_deadline(phase, url, endpoint=endpoint),
+        )
 
 
 @pytest.mark.parametrize(
@@ -262,16 +279,14 @@ def test_the_deadline_ends_an_exchange_whatever_comes(answer, phase, tls, tmp_pa
 def test_a_proxy_that_never_ends_its_answer_is_left_at_the_deadline(answer):
     with serving(answer, wait=False) as (port, _):
         endpoint = parse_endpoint("https://h", proxy=f"http://127.0.0.1:{port}")
-        with pytest.raises(TimedOut, match="it was waiting for the proxy"):
-            ask("https://h", timeout_s=0.5, endpoint=endpoint)
+        phase = "waiting for the proxy"
+        assert f"it was {phase}" in message_at_the_deadline(phase, "https://h", endpoint=endpoint)
 
 
 def test_a_handshake_that_never_ends_is_left_at_the_deadline():
-    with (
-        serving(lambda sock: sock.recv(65536) and sock.recv(65536), wait=False) as (port, _),
-        pytest.raises(TimedOut, match="it was in the TLS handshake"),
-    ):
-        ask(f"https://127.0.0.1:{port}", timeout_s=0.5)
+    with serving(lambda sock: sock.recv(65536) and sock.recv(65536), wait=False) as (port, _):
+        phase = "in the TLS handshake"
+        assert f"it was {phase}" in message_at_the_deadline(phase, f"https://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Bearer s3cret\r\nX: y"}, {"Authorization": "s3cret\u20ac"}])
