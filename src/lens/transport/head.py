@@ -193,6 +193,8 @@ def parse_head(data: bytes) -> h11.Response | h11.InformationalResponse:
     try:
         event = protocol.next_event()
     except h11.RemoteProtocolError as error:
+        if data.split(b" ", 2)[1:2] == [b"101"]:
+            raise ProtocolError("HTTP 101: the server switched protocols, which was not asked for") from None
         # What stands behind the colon is the answer's own bytes, a cookie perhaps.
         raise ProtocolError(f"the answer is not HTTP/1.1: {str(error).partition(':')[0]}") from None
     if isinstance(event, h11.Response | h11.InformationalResponse):

@@ -27,7 +27,7 @@ from lens.transport.faults import (
 )
 from lens.transport.head import REQUEST_TIMEOUT, ResponseHead, decide_by_bytes, interpret_head, parse_head
 from lens.transport.pool import Pool, PooledConnection, make_connect_timeout
-from lens.transport.proxy import AUTHENTICATION_REQUIRED, HOW_TO_AUTHENTICATE, MAX_INFORMATIONAL
+from lens.transport.proxy import AUTHENTICATION_REQUIRED, MAX_INFORMATIONAL, wants_credentials
 from lens.units import NS_PER_MS, NS_PER_S, human_duration
 from lens.wire import Exchange, WireRequest
 
@@ -266,7 +266,7 @@ async def _read_response(
         if response.status_code == REQUEST_TIMEOUT and builder.was_timed_out():
             raise StaleConnection(TIMED_OUT)
         if response.status_code == AUTHENTICATION_REQUIRED and (relay := connection.endpoint.relay) is not None:
-            raise ProxyError(f"proxy {relay.label}: 407; {HOW_TO_AUTHENTICATE}")
+            raise ProxyError(f"proxy {relay.label}: 407; {wants_credentials(relay)}")
         if response.status_code >= FIRST_FINAL_STATUS:
             head = interpret_head(response, request)  # type: ignore[arg-type]  # an h11.Response from 200 on
             await _begin_body(pool, stream, head, request, builder, deadlines, action)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 AUTHENTICATION_REQUIRED = 407
 # Heads of 1xx before the final one; curl stops at a hundred heads, too.
 MAX_INFORMATIONAL = 100
-HOW_TO_AUTHENTICATE = "write the proxy as http://USER:PASSWORD@HOST:PORT"
 
 
 async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
@@ -43,7 +42,7 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, target: str) -> bytes:
     except OSError as error:
         raise ProxyError(f"{doing}: {(error.strerror or 'it broke off').lower()}") from None
     if not 200 <= response.status_code < 300:
-        raise ProxyError(f"{doing}: {_describe_refusal(response)}")
+        raise ProxyError(f"{doing}: {_describe_refusal(response, proxy)}")
     return protocol.trailing_data[0]
 
 
@@ -68,6 +67,13 @@ async def _receive_response(sock: socket.socket, protocol: h11.Connection, doing
         raise ProxyError(f"{doing}: it closed the connection or is no HTTP proxy") from None
 
 
-def _describe_refusal(response: h11.Response) -> str:
+def _describe_refusal(response: h11.Response, proxy: Proxy) -> str:
     words = f"{response.status_code} {response.reason.decode('latin-1')}".strip()
-    return f"{words}; {HOW_TO_AUTHENTICATE}" if response.status_code == AUTHENTICATION_REQUIRED else words
+    return f"{words}; {wants_credentials(proxy)}" if response.status_code == AUTHENTICATION_REQUIRED else words
+
+
+def wants_credentials(proxy: Proxy) -> str:
+    """Return what a 407 of a proxy means."""
+    if proxy.credentials is not None:
+        return "it does not accept the user and password that its URL gives"
+    return "it wants a user and a password: give them in its URL, before the host and an @"

@@ -18,7 +18,11 @@ MOST_MODELS = 8
 _OF_MODEL = re.compile(r"model", re.IGNORECASE)
 _PLAIN_ON_TLS = re.compile(r"wrong.version.number|record layer|unknown protocol|not HTTP", re.IGNORECASE)
 _TLS_ON_PLAIN = re.compile(r"plain HTTP|HTTPS port|HTTP request to an HTTPS|not HTTP/1.1", re.IGNORECASE)
+_OF_SOCKET = re.compile(r"no connection to (?P<path>/.*): (?P<why>[^:]*)$")
+_OF_FAMILY = re.compile(r": it has no (?P<family>IPv[46]) address$")
+_OF_LIMIT = re.compile(r"--answer-limit \w+=N")
 
+NO_CONTENT = 204
 CONTENT_TYPE = "content_type"  # the kind of a failure whose answer is a page or a document
 
 Told = tuple[str, str, str]  # cause, what it means, what to try next
@@ -75,7 +79,7 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
         return _OF_NETWORK[kind](record, served)
     if category == "not_found":
         return _not_found(record, served)
-    if category == "invalid_request" and _TLS_ON_PLAIN.search(record.failure.message if record.failure else ""):
+    if category == "invalid_request" and _TLS_ON_PLAIN.search(_says(record)):
         return _wrong_scheme(served)
     if category == "invalid_request" and not served.model:
         return _no_model(served)
@@ -83,8 +87,8 @@ def _told(category: str, kind: str, record: Record, served: Served) -> Told:
         return _OF_CATEGORY[category]
     if kind_of(record) == CONTENT_TYPE:
         return _PAGE
-    if category == "protocol_error" and record.http_status is None:
-        return _broken_http(record, served)
+    if category == "protocol_error" and (record.http_status or 0) < 400:
+        return _wrong_answer(record, served)
     return (
         "server error",
         f"the server failed ({category.replace('_', ' ')})",
@@ -97,12 +101,19 @@ def kind_of(record: Record) -> str:
     return (record.failure.type or "") if record.failure else ""
 
 
+def _says(record: Record) -> str:
+    return record.failure.message if record.failure else ""
+
+
 def _host(served: Served) -> str:
     return urlsplit(served.base_url).hostname or "the host"
 
 
-def _dns(_: Record, served: Served) -> Told:
+def _dns(record: Record, served: Served) -> Told:
     host = _host(served)
+    if (wanted := _OF_FAMILY.search(_says(record))) is not None:
+        option = "-4" if wanted["family"] == "IPv4" else "-6"
+        return "name", f"{host} has no {wanted['family']} address", f"leave out {option}, or give another address"
     return (
         "name",
         f"the name {host} does not resolve to an address",
@@ -111,7 +122,10 @@ def _dns(_: Record, served: Served) -> Told:
 
 
 def _connect(record: Record, served: Served) -> Told:
-    says = (record.failure.message if record.failure else "").lower()
+    if (socket := _OF_SOCKET.search(_says(record))) is not None:
+        means = f"no server takes connections at {socket['path']}: {socket['why']}"
+        return "socket", means, "is the server running, and is that the path of its socket (--unix-socket)?"
+    says = _says(record).lower()
     address = urlsplit(served.base_url).netloc.rpartition("@")[2] or "the address"
     if "refused" in says:
         means = f"nothing listens at {address}: the connection was refused"
@@ -121,8 +135,7 @@ def _connect(record: Record, served: Served) -> Told:
 
 
 def _tls(record: Record, served: Served) -> Told:
-    says = record.failure.message if record.failure else ""
-    if _PLAIN_ON_TLS.search(says):
+    if _PLAIN_ON_TLS.search(_says(record)):
         return _wrong_scheme(served)
     return (
         "certificate",
@@ -138,8 +151,17 @@ def _wrong_scheme(served: Served) -> Told:
     return "scheme", f"the port does not speak what {here}:// means", f"try {other}:// in the same address"
 
 
-def _broken_http(record: Record, served: Served) -> Told:
-    if _PLAIN_ON_TLS.search(record.failure.message if record.failure else ""):
+def _wrong_answer(record: Record, served: Served) -> Told:
+    """Return what to say of an answer that is no error of the server's, and none that can be read."""
+    status = record.http_status or 0
+    if 300 <= status < 400:
+        means = f"the API is not at {served.base_url or 'this address'}: the server points elsewhere"
+        return "moved", means, "give the address that it points to as --base-url; redirects are not followed"
+    if status == NO_CONTENT:
+        return "no content", "the server accepted the request and sent nothing", "is the path that of a streaming API?"
+    if _OF_LIMIT.search(_says(record)):
+        return "limit", "the answer is beyond what is read of one", "the option that it names allows more"
+    if not status and _PLAIN_ON_TLS.search(_says(record)):
         return _wrong_scheme(served)
     return (
         "protocol",
@@ -153,7 +175,10 @@ def _proxy(*_: object) -> Told:
 
 
 def _timeout(record: Record, served: Served) -> Told:
-    says = record.failure.message if record.failure else ""
+    says = _says(record)
+    if "waiting for the proxy" in says:
+        means = "the proxy takes connections and does not answer"
+        return "proxy", means, "is --proxy, or HTTPS_PROXY, the address of an HTTP proxy? --proxy '' goes without"
     if "TLS handshake" in says:
         address = urlsplit(served.base_url).netloc.rpartition("@")[2] or "the address"
         means = f"{address} accepts connections and is silent in the TLS handshake"
