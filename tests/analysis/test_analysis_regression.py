@@ -106,9 +106,19 @@ def test_a_gate_that_sees_nothing_fails_and_what_is_too_few_is_named():
     few = gate([run_of(1, n=29)], run_of(2, n=29))
     assert {"ttft_ms mean", "ttft_ms p50", "ttft_ms p95"} <= set(few.not_compared)
     assert {one.name for one in few.changes} == {"success_rate"}
+    assert few.failed, "the share of successes alone says nothing of times"
+    assert few.unjudged == (
+        "29 successful requests of the baseline and 29 of the run are too few to compare their times",
+    )
     enough = gate([run_of(1, n=60)], run_of(2, n=60))
     assert "ttft_ms p95" in enough.not_compared
     assert {"ttft_ms mean", "ttft_ms p50"} <= {one.name for one in enough.changes}
+
+
+def test_a_baseline_without_a_success_judges_nothing():
+    found = gate([[failed_record(index=i) for i in range(60)]], run_of(2, n=60))
+    assert found.failed
+    assert found.unjudged[0].startswith("0 successful requests of the baseline and 60 of the run")
 
 
 def test_few_requests_are_compared_where_the_runs_lie_wholly_apart():
@@ -166,6 +176,15 @@ def test_each_target_is_compared_with_the_same_one():
     assert found.regressed[0].name.startswith("near: ttft_ms")
     assert {one.target for one in found.changes} == {"near", "far"}
     assert "new (no baseline has it)" in found.not_compared
+
+
+def test_a_target_that_could_not_be_judged_fails_and_one_that_is_gone_is_named():
+    before = named(near=run_of(1), far=run_of(2, n=5), gone=run_of(6))
+    found = regression_by_target([before], named(near=run_of(3), far=run_of(4, n=5)))
+    assert not found.regressed
+    assert [one.partition(":")[0] for one in found.unjudged] == ["far"]
+    assert found.failed
+    assert "gone (the run has it not)" in found.not_compared
 
 
 def test_one_target_is_compared_with_one_whatever_they_are_called():

@@ -79,6 +79,8 @@ def test_what_got_worse_between_two_reports_is_listed_and_trends_are_rows(profil
     (change,) = regressions(before, after)
     assert (change.test_case_id, change.metric, change.relative) == ("a", "ttft_ms", 1.0)
     assert regressions(after, before) == []
+    with pytest.raises(ConfigError, match="none of these test cases"):
+        regressions(msgspec.structs.replace(before, test_cases=()), after)
     assert trend([before, after], "ttft_ms") == {
         "a": [case.metrics["ttft_ms"], slower.metrics["ttft_ms"]],
         "new": [None, None],

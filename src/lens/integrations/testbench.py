@@ -302,8 +302,13 @@ def regressions(before: TestBenchReport, after: TestBenchReport, tolerance: floa
     """Return what got worse by more than the tolerance, worst first; cases that only one of them has are left out.
 
     One request a case tells no noise from a change: for that, compare runs (`lll compare`, `lll analyze --baseline`).
+
+    Raises:
+        ConfigError: they have no case in common.
     """
     old = {case.id: case for case in before.test_cases}
+    if not any(case.id in old for case in after.test_cases):
+        raise ConfigError("the baseline has none of these test cases: there is nothing to compare")
     found = [
         change
         for case in after.test_cases

@@ -124,8 +124,9 @@ def _print_regression(console: Console, found: Regression) -> None:
     console.print()
     many = f"{found.baselines} baselines" if found.baselines > 1 else "the baseline"
     console.print(Text(f"against {many}, tolerance {found.tolerance * 100:g} %", style="bold"))
+    for says in found.unjudged:
+        fact(console, "FAIL", Text(f"not judged: {says}", style="bold red"))
     if not found.changes:
-        fact(console, "FAIL", "nothing could be compared: too few requests on one side", style="bold red")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
     for name in ("", "base", "now", "change", "p", "detectable", "verdict"):

@@ -20,6 +20,7 @@ from lens.analysis.difference import Error, Sides, run_sides, share_memory
 from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
+from lens.metrics.lists import Codes
 from lens.metrics.table import Table
 
 Result = Literal["regressed", "improved", "within tolerance", "no change shown"]
@@ -60,6 +61,7 @@ class Regression(msgspec.Struct, frozen=True, kw_only=True):
     baselines: int
     run_to_run: bool  # whether the noise between runs is in the model
     not_compared: tuple[str, ...]  # what too few requests had on one side
+    unjudged: tuple[str, ...] = ()  # why no figure but the share of successes could be judged; a sentence a target
 
     @property
     def regressed(self) -> tuple[Change, ...]:
@@ -69,7 +71,7 @@ class Regression(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def failed(self) -> bool:
         """A gate that sees nothing must not open."""
-        return bool(self.regressed) or not self.changes
+        return bool(self.regressed or self.unjudged)
 
 
 def parse_tolerance(text: str) -> float:
@@ -127,6 +129,7 @@ def regression(
         sides.prepare(enough)
         per_run = _figures(runs, name, enough) if len(runs) >= RUNS_FOR_SPREAD else {}
         found += [_difference(name, statistic, sides, per_run.get(statistic, ())) for statistic in enough]
+    unjudged = () if found else (_too_few(runs, now),)
     failures = _success(runs, now)
     found += [failures] if failures else []
     several = len(runs) >= RUNS_FOR_SPREAD
@@ -136,21 +139,29 @@ def regression(
         baselines=len(runs),
         run_to_run=several,
         not_compared=tuple(absent),
+        unjudged=unjudged,
     )
+
+
+def _too_few(runs: Sequence[Table], now: Sequence[Table]) -> str:
+    before, after = (sum([int(run.success.sum()) for run in side]) for side in (runs, now))
+    return f"{before} successful requests of the baseline and {after} of the run are too few to compare their times"
 
 
 def regression_by_target(baselines: Sequence[Table], current: Table, *, tolerance: float = TOLERANCE) -> Regression:
     """Return how each target of a run differs from the same target in its baselines.
 
-    One target is compared with one, whatever they are called. What no baseline has is listed as not compared.
+    One target is compared with one, whatever they are called. What only one side has is listed as not compared.
     """
     names = [run.codes("target") for run in (*baselines, current)]
     if all(len(one.used()) <= 1 for one in names):
         return regression(baselines, current, tolerance=tolerance)
     changes: list[Change] = []
-    absent: list[str] = []
+    unjudged: list[str] = []
+    now = names[-1].used()
+    absent = [f"{name} (the run has it not)" for name in _used(names[:-1]) if name not in now]
     several = False
-    for name in names[-1].used():
+    for name in now:
         mine = [run.take(known.equal(name)) for run, known in zip((*baselines, current), names, strict=True)]
         runs = [run for run in mine[:-1] if len(run)]
         if not runs:
@@ -159,6 +170,7 @@ def regression_by_target(baselines: Sequence[Table], current: Table, *, toleranc
         found = regression(runs, mine[-1], tolerance=tolerance)
         changes += [msgspec.structs.replace(one, target=name) for one in found.changes]
         absent += [f"{name}: {one}" for one in found.not_compared]
+        unjudged += [f"{name}: {one}" for one in found.unjudged]
         several = several or found.run_to_run
     return Regression(
         changes=tuple(changes),
@@ -166,7 +178,12 @@ def regression_by_target(baselines: Sequence[Table], current: Table, *, toleranc
         baselines=len(baselines),
         run_to_run=several,
         not_compared=tuple(absent),
+        unjudged=tuple(unjudged) if changes else ("no baseline has a target of the run",),
     )
+
+
+def _used(names: Sequence[Codes]) -> list[str]:
+    return list(dict.fromkeys(name for one in names for name in one.used()))
 
 
 def _difference(metric: str, statistic: str, sides: Sides, per_run: Sequence[float]) -> _Difference:
