@@ -1,8 +1,20 @@
-"""What is known of the clocks of a run: how a machine's time was kept, and how those of several are related."""
+"""The machine of a run and its clocks: how its time was kept, and how those of several machines are related."""
 
 from __future__ import annotations
 
 import msgspec
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the instrument ran."""
+
+    hostname: str
+    system: str
+    kernel: str
+    cpus: int
+    python: str
+    clock_resolution_ns: int
+    clock_cost_ns: int
 
 
 class WallClock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from lens.clocks import WallClock, WorkerClock
+from lens.clocks import Machine, WallClock, WorkerClock
 
 if TYPE_CHECKING:
     Column = array[int]
 else:
     Column = array  # not subscriptable before Python 3.12, and msgspec asks for the type when it runs
 
-# Number of the run-file layout; raised when a reader of the old layout would misread the new one.
-# 2: columns of a MessagePack file are raw integers, where 1 had lists. 3: `target` of a request is a name, no index.
+# Layout of run files. 2: columns of MessagePack are raw integers, were lists. 3: `target` is a name, was an index.
 SCHEMA = 3
 
 
@@ -286,6 +285,7 @@ class Try(Noun, frozen=True):
     http_status: int | None = None
     message: str | None = None
     wait_ns: int = 0  # waited before the next one; part of no latency but those from the schedule
+    resent: int = 0  # how often it was sent before, over connections that died
 
 
 class SessionTurn(Noun, frozen=True):
@@ -365,18 +365,6 @@ class Target(Noun, frozen=True):
     named: bool = False  # by the user: the name says which target it is, wherever that is
 
 
-class Machine(Noun, frozen=True):
-    """Where the instrument ran."""
-
-    hostname: str
-    system: str
-    kernel: str
-    cpus: int
-    python: str
-    clock_resolution_ns: int
-    clock_cost_ns: int
-
-
 class RunInfo(Noun, frozen=True):
     """The circumstances of a run: the header of a run file."""
 
@@ -398,3 +386,12 @@ class RunInfo(Noun, frozen=True):
     worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines, or of the shards of a merged run
     wall_clock: WallClock | None = None  # how well the machine's time was kept
     prices: dict[str, Any] = {}  # those that were given for the run; see pricing.run_prices
+
+
+def resends_of(record: Any) -> int:
+    """Return how often a request, or an earlier attempt of it, was sent over a connection that died.
+
+    record: a Record, or what a table reads of one.
+    """
+    attempts = record.connection.attempts if record.connection is not None else ()
+    return int(sum([one.resent for one in (*attempts, *record.tries)]))

@@ -8,8 +8,8 @@ from cli_program import lll
 
 from lens.calibration import Calibration, Case, Condition, Spread, Verdict
 from lens.calibration.verdicts import BUSY
+from lens.clocks import Machine
 from lens.history.read import read_run
-from lens.model import Machine
 from lens.orchestrator.run_info import machine
 from lens.run.certificate import calibrated, recall, remember
 

@@ -37,7 +37,7 @@ from waiting import HANG_S, limits, wait_until
 
 from lens._core.clock import now_ns
 from lens.config.settings import LoadConfig, PromptConfig, RunConfig, TargetConfig
-from lens.model import CONTENT, STATUS_OF_CATEGORY
+from lens.model import CONTENT, STATUS_OF_CATEGORY, resends_of
 from lens.orchestrator.engine import run_plan
 from lens.orchestrator.plan import make_plan
 from lens.transport.endpoint import parse_endpoint
@@ -224,6 +224,21 @@ def test_a_kept_connection_that_ends_after_the_request_was_read(end):
     assert (first.category, second.category) == ("success", "network_error")
     assert "without an answer" in second.failure.message
     assert len(read) == 2, "it is not sent again in silence"
+
+
+def test_what_was_sent_again_before_a_retry_is_said():
+    refused = b"HTTP/1.1 429 Slow\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\n{}"
+    for _ in range(20):  # a reset that comes late is no end of an idle connection: then nothing is sent again
+        read = []
+        with serving((LENGTH_BODY,), (Reset,), (refused,), (LENGTH_BODY,), read=read) as port:
+            records = measured(f"http://127.0.0.1:{port}/v1", requests=2, load={**REUSE, "retries": 2})
+        assert len(read) == sum(1 + len(one.tries) + resends_of(one) for one in records)
+        if records[1].tries[0].resent:
+            break
+    second = records[1]
+    assert (second.category, [one.category for one in second.tries]) == ("success", ["rate_limited"])
+    assert second.tries[0].resent == 1
+    assert any("sent again over a new connection" in one for one in second.warnings)
 
 
 def test_a_timeout_of_the_server_ends_a_kept_connection():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lens.metrics.packing import FEWEST_TIMESTAMPS, resends, tcp_rows, transposed, wall_times, wall_us
-from lens.model import Attempt, Connection, TcpInfo
+from lens.metrics.packing import FEWEST_TIMESTAMPS, tcp_rows, transposed, wall_times, wall_us
+from lens.model import Connection, TcpInfo
 
 NAN = float("nan")
 OURS = [
@@ -48,13 +48,6 @@ def test_segments_sent_again_are_those_of_this_request_where_the_connection_was_
     ]
     expected = [(NAN, NAN, NAN), (NAN, NAN, NAN), (10, 7, 2), (10, 7, 5), (1, NAN, 0)]
     np.testing.assert_array_equal(tcp_rows(connections), expected)
-
-
-def test_attempts_that_were_sent_again_are_counted():
-    made = Attempt(address="192.0.2.1", family="ipv4", start_ns=0, end_ns=1)
-    again = Attempt(address="192.0.2.1", family="ipv4", start_ns=0, end_ns=1, resent=True)
-    connections = [None, Connection(reused=True), Connection(reused=False, attempts=(made, again, again))]
-    assert resends(connections) == [0, 0, 2]
 
 
 @pytest.mark.parametrize("few", [False, True])

@@ -12,7 +12,7 @@ from handmade import MS, events, failed_record, record, stamps
 
 from lens._core.clock import now_ns
 from lens.config.settings import TargetConfig
-from lens.model import Failure, SessionTurn, Signal, Status, ToolCall
+from lens.model import Attempt, Connection, Failure, SessionTurn, Signal, Status, ToolCall, Try, resends_of
 from lens.orchestrator import collect
 from lens.orchestrator.plan import Slot
 from lens.orchestrator.plan_target import make_target
@@ -149,6 +149,14 @@ def test_an_attempt_keeps_when_it_ran_and_why_it_was_not_the_last():
     unended = msgspec.structs.replace(one, stamps=msgspec.structs.replace(one.stamps, end=None), failure=None)
     assert collect.try_of(unended, 0).end_ns == one.stamps.start
     assert collect.try_of(unended, 0).message is None
+
+
+def test_an_attempt_keeps_how_often_it_alone_was_sent_before():
+    died = Attempt(address="127.0.0.1", family="ipv4", start_ns=0, end_ns=1, error="closed", resent=True)
+    before = Try(start_ns=1, end_ns=2, category="overloaded", resent=3)
+    one = failed_record(connection=Connection(reused=False, attempts=(died, died)), tries=(before,))
+    assert collect.try_of(one, 0).resent == 2
+    assert resends_of(one) == 5
 
 
 @pytest.mark.parametrize("_", range(3))

@@ -14,7 +14,7 @@ from lens.calibration.audit import Condition, conditions
 from lens.calibration.capacity import Capacity, capacity
 from lens.calibration.cases import Case, Scheme, Spread, case_of, measured, spread_of
 from lens.calibration.verdicts import BUSY, Verdict, verdicts_of
-from lens.model import Machine
+from lens.clocks import Machine
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.run_info import machine
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lens.calibration.cases import ITL_NS, TTFT_NS, Case
-from lens.model import Machine
+from lens.clocks import Machine
 from lens.units import us
 
 # What is promised (README, Precision), and for how many streams of 50 tokens a second.

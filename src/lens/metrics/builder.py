@@ -31,7 +31,6 @@ from lens.metrics.packing import (
     content_lists,
     event_columns,
     narrow,
-    resends,
     tcp_rows,
     transposed,
     unpacked,
@@ -41,7 +40,7 @@ from lens.metrics.session_columns import session_columns, session_ids
 from lens.metrics.table import Table
 from lens.metrics.target_names import named_targets
 from lens.metrics.token_counts import tokens_of_events
-from lens.model import CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage
+from lens.model import CONTENT, OUTPUT, Record, RunInfo, Signal, Stamps, Status, Usage, resends_of
 from lens.pricing import PriceBook
 from lens.pricing.run_prices import unpacked_prices
 
@@ -218,7 +217,7 @@ class TableBuilder:
         self._put_codes("target", [one if isinstance(one, str) and one else None for one in targets])
         self._put("tries", self._column([len(record.tries) for record in records], np.int32))
         self._put("wall_us", self._array(wall_times([record.timestamp for record in records]), dtype=np.int64))
-        self._put("resent", self._column(resends(connections), np.int32))
+        self._put("resent", self._column([resends_of(record) for record in records], np.int32))
         hidden = [record.hidden_thinking_ns for record in records]
         self._put("hidden_thinking", self._column([MISSING if one is None else one for one in hidden], np.int64))
         self._put("kernel", self._column([record.stamp_kind == "kernel" for record in records], bool))

@@ -162,12 +162,6 @@ def _tcp_row(connection: Any, end: Any) -> tuple[float, float, float]:
     return end.rtt_us, shortest, end.retransmits - (begin.retransmits if begin else 0)
 
 
-def resends(connections: Sequence[Any]) -> list[int]:
-    """Return how many attempts of each request were sent again on another connection."""
-    attempts = [() if one is None else one.attempts for one in connections]
-    return [sum([last.resent for last in one]) if one else 0 for one in attempts]
-
-
 def content_lists(records: Sequence[Any]) -> dict[str, list[int]]:
     """Return the columns of the tool calls of records, one record's behind the other's, and of their text's times."""
     calls = [record.tool_calls for record in records]

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from lens._core.clock import now_ns, realtime_ns
-from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, ToolCall, Try
+from lens.model import STATUS_OF_CATEGORY, Events, Failure, Record, Status, ToolCall, Try, resends_of
 from lens.orchestrator.plan import Slot
 from lens.orchestrator.plan_target import PlanTarget
 from lens.orchestrator.text_marks import text_marks
@@ -35,6 +35,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)  # else a child would name its requests as its parent does
 # Kinds of warnings that a run tells; a server that invents names must not fill the page.
 MOST_WARNINGS = 16
+RESENT_BEFORE = "an earlier attempt was sent again over a new connection: its idle one had been closed by the peer"
 
 
 def record_of(
@@ -96,7 +97,7 @@ def record_of(
         warmup=slot.warmup,
         stage=slot.stage.name,
         choices=reading.choices if keep_text else None,
-        warnings=reading.warnings,
+        warnings=(*reading.warnings, *_of_tries(tries)),
         billing=reading.billing,
         hidden_thinking_ns=reading.hidden_thinking_ns,
         session=slot.turn,
@@ -198,7 +199,12 @@ def try_of(record: Record, wait_ns: int) -> Try:
         http_status=record.http_status,
         message=record.failure.message if record.failure else None,
         wait_ns=wait_ns,
+        resent=resends_of(record) - sum([one.resent for one in record.tries]),
     )
+
+
+def _of_tries(tries: Sequence[Try]) -> tuple[str, ...]:
+    return (RESENT_BEFORE,) if any(one.resent for one in tries) else ()
 
 
 def timestamp_of(at_ns: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 from lens.errors import BudgetError, ConfigError
-from lens.model import Limit, Record, Status
+from lens.model import Limit, Record, Status, resends_of
 from lens.units import NS_PER_S
 
 NUSD_PER_USD = 1_000_000_000
@@ -73,8 +73,7 @@ class SpendCeiling:
         if cost is None:
             cost = 0 if record.status is not Status.SUCCESS and not len(record.events) else worst_nusd
         # What was sent before, over a connection that ended, may have been answered and is paid for then.
-        resent = sum(one.resent for one in record.connection.attempts) if record.connection is not None else 0
-        self.spent_nusd += cost + resent * worst_nusd
+        self.spent_nusd += cost + resends_of(record) * worst_nusd
 
 
 class LimitsSeen:

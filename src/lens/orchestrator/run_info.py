@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from lens._core.clock import cost_ns, now_ns, resolution_ns
+from lens.clocks import Machine
 from lens.config.secret_settings import without_secrets
 from lens.config.settings import RunConfig, TargetConfig
-from lens.model import SCHEMA, Machine, RunInfo
+from lens.model import SCHEMA, RunInfo
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import Plan
 from lens.orchestrator.wall_clock import read_wall_clock, with_moved

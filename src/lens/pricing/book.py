@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from lens.columns import UNREADABLE
 from lens.errors import ConfigError, FileError
-from lens.model import Billing, Record, Usage
+from lens.model import Billing, Record, Usage, resends_of
 from lens.parsing import read_small
 from lens.pricing.rates import GIVE_PRICE, BillLine, Cost, Price, Uncounted, cost_of, fee_line, uncounted_resends
 from lens.pricing.run_prices import RunPrices, check_prices
@@ -181,8 +181,7 @@ class PriceBook:
         key = price_key(record)
         counted = self.cost_at(key, record.usage)
         reported = parse_reported_cost(record.reported_cost_usd)
-        attempts = record.connection.attempts if record.connection is not None else ()
-        resent = uncounted_resends(sum(one.resent for one in attempts))
+        resent = uncounted_resends(resends_of(record))
         if reported is not None:
             return replace(counted, total_cost=reported, source="reported", reason=None, uncounted=resent)
         return replace(counted, uncounted=(*counted.uncounted, *resent)) if resent else counted

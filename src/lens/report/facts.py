@@ -71,7 +71,8 @@ def outcome_facts(record: Record, error: str | None) -> Iterator[tuple[str, str]
     for attempt in record.tries:
         status = f"HTTP {attempt.http_status} " if attempt.http_status else ""
         why = clean(attempt.message or "")
-        yield "retried", f"{status}{attempt.category}: {why}; waited {attempt.wait_ns / 1e9:.1f} s"
+        times = f"; sent {attempt.resent + 1} times" if attempt.resent else ""
+        yield "retried", f"{status}{attempt.category}: {why}{times}; waited {attempt.wait_ns / 1e9:.1f} s"
     said = [f"finish reason {clean(record.finish_reason)}"] if record.finish_reason else []
     if record.served_model and record.served_model != record.model:
         said.append(f"served by {clean(record.served_model)}")

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from lens.clocks import Machine
 from lens.columns import UNREADABLE
 from lens.errors import FileError
 from lens.history.write import NewFile
-from lens.model import Machine, RunInfo
+from lens.model import RunInfo
 
 # What must not have changed since; the clock's cost is measured anew each time and may differ.
 _SAME = ("hostname", "system", "kernel", "cpus", "python")
