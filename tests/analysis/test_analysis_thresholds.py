@@ -50,6 +50,7 @@ def test_every_form_is_understood(text, meant):
         ("ttft_p95", "shell takes <"),
         ("tttf_p95<10", "did you mean ttft"),
         ("ttft<fast", "is no number"),
+        ("ttft_p95<1e999", "'1e999' is not a finite number"),
         ("ttft<50%", "not a share"),
         ("success_rate>5ms", "not a time"),
         ("", "a metric and a limit"),
@@ -75,7 +76,7 @@ def test_the_specified_section_of_thresholds():
         "success_rate >= 0.99",
         "total_cost mean <= 0.1",
     ]
-    with pytest.raises(ConfigError, match="expected a number"):
+    with pytest.raises(ConfigError, match="expected a finite number"):
         thresholds_of({"ttft_p95": "fast"})
 
 

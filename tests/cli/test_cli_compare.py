@@ -6,8 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 from cli_program import lll, scripted
+from handmade import INFO, record
+from msgspec.structs import replace
 
 from lens.history.read import read_run
+from lens.history.write import write_run
 from lens.simulator import make_script, start
 
 # Requests of each with which a median is compared also where chance lets neighbours resemble each other.
@@ -129,6 +132,16 @@ def test_flags_name_pairs_and_the_file_says_where_they_are(two_speeds):
     ended = lll("compare", "--config", two_speeds, "--providers", "sglang,vllm", "--models", "slow,quick", "-n", ENOUGH)
     assert ended.returncode == 0, ended.stderr
     assert verdicts(ended.stdout)["ttft_ms p50"] == "better"
+
+
+def test_a_file_without_a_request_is_named_and_no_comparison(tmp_path):
+    empty, full = tmp_path / "empty.jsonl", tmp_path / "full.jsonl"
+    write_run(empty, INFO, [])
+    write_run(full, replace(INFO, run_id="another"), [record(index=n) for n in range(3)])
+    for files in ((full, empty), (empty, full)):
+        ended = lll("compare", *files, "--threshold", "ttft_p95<1000")
+        assert ended.returncode == 1, ended.stdout
+        assert "lll: empty.jsonl holds no request: it is compared with nothing" in ended.stderr
 
 
 def test_run_files_are_compared_with_the_first(tmp_path):

@@ -32,6 +32,7 @@ def test_slos_are_read_as_people_write_them(text, slos):
         ("ttfp:3", "did you mean ttft"),
         ("rps:3", "not a metric of a single request"),
         ("coalescing:3ms", "not a time"),
+        (f"ttft:{'9' * 400}", "is not a finite number"),
     ],
 )
 def test_what_is_no_slo_says_what_would_be_one(text, says):

@@ -18,6 +18,7 @@ from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS, Metric, metric_named
 from lens.metrics.table import Table
 from lens.patterns import lazy_pattern
+from lens.units import parse_number
 
 _FORM = lazy_pattern(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
 _OF_CALLS = "tool_"  # of a request: of its first, its last or its slowest call
@@ -70,7 +71,10 @@ def _parse(text: str) -> Slo:
         raise ConfigError(f"goodput {text!r}: no metric {name!r}; {did_you_mean(name, known, then=EXAMPLE)}")
     if metric.name not in usable:
         raise ConfigError(f"goodput {text!r}: {metric.name} is not a metric of a single request; {EXAMPLE}")
-    value = float(limit)
+    try:
+        value = parse_number(limit)
+    except ValueError as error:
+        raise ConfigError(f"goodput {text!r}: {error}; {EXAMPLE}") from None
     if unit:
         value = in_unit_of(metric, value, unit, f"goodput {text!r}")
     return Slo(metric.name, value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from math import isnan
+from sys import float_info
 from typing import Any, Literal
 
 import msgspec
@@ -22,7 +23,7 @@ from lens.metrics.goodput import in_unit_of
 from lens.metrics.ordered_values import ordered_values
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
-from lens.units import parse_duration_ns
+from lens.units import parse_duration_ns, parse_number
 
 Operator = Literal["<", "<=", ">", ">="]
 _FORM = re.compile(r"\s*([A-Za-z_][\w.]*?)\s*(?:=\s*)?(<=|>=|<|>|:|=)\s*(\S+)\s*")
@@ -149,7 +150,10 @@ def _limit(text: str, metric: Metric, whole: str) -> float:
     found = _LIMIT.fullmatch(text)
     if found is None:
         raise ConfigError(f"threshold {whole!r}: {text!r} is no number; {EXAMPLE}")
-    value, unit = float(found[1]), (found[2] or "").lower()
+    try:
+        value, unit = parse_number(found[1]), (found[2] or "").lower()
+    except ValueError as error:
+        raise ConfigError(f"threshold {whole!r}: {error}; {EXAMPLE}") from None
     if unit == "%":
         if metric.unit != "share":
             raise ConfigError(f"threshold {whole!r}: {metric.name} is in {metric.unit}, not a share of 100 %")
@@ -167,8 +171,8 @@ def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
     """
     found = []
     for key, value in section.items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise ConfigError(f"thresholds: {key}: expected a number, not {value!r}")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= float_info.max:
+            raise ConfigError(f"thresholds: {key}: expected a finite number, not {value!r}")
         bound = re.fullmatch(r"(\w+)_(min|max)", key)
         at_least = bound and bound[2] == "min"
         metric, statistic = metric_and_statistic(bound[1] if bound else key)

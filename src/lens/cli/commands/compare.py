@@ -177,6 +177,9 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
         for name, (_, warnings) in zip(paths, read, strict=True):
             for warning in warnings:
                 echo(f"lll: {name}: {warning}", err=True)
+        empty = [name for name, (table, _) in zip(names, read, strict=True) if not len(table)]
+        for missing in empty:
+            echo(f"lll: {missing} holds no request: it is compared with nothing", err=True)
         trouble = written.write(found)
     console = page_console(on_stderr=any(place.path is None for place in places))
     print_comparison(console, found, files=list(written.complete))
@@ -189,7 +192,8 @@ def _files(ctx: click.Context, files: Sequence[str]) -> int:
         return ExitCode.NOTHING_MEASURED
     if found.failed:
         return ExitCode.THRESHOLD
-    return ExitCode.OK if all(side.summary.successes for side in found.sides) else ExitCode.NOTHING_MEASURED
+    whole = not empty and all(side.summary.successes for side in found.sides)
+    return ExitCode.OK if whole else ExitCode.NOTHING_MEASURED
 
 
 def _rescued(result: RunResult) -> str:
