@@ -129,8 +129,9 @@ def test_a_slow_server_fails_a_test_with_a_report_that_can_be_read(suite):
         )
     assert done.returncode == 1
     assert "slower than this test allows:" in done.stdout
-    assert re.search(r"test_chat.py::test_chat_endpoint_performance: ttft_ms is [7-9]\d\d", done.stdout)
-    assert re.search(r"SLOW     TTFT    [7-9]\d\d", done.stdout)
+    # 700 ms and what a busy machine adds.
+    assert re.search(r"test_chat.py::test_chat_endpoint_performance: ttft_ms is ([7-9]|\d+,?\d)\d\d", done.stdout)
+    assert re.search(r"SLOW     TTFT  +([7-9]|\d+,?\d)\d\d", done.stdout)
     assert "Traceback" not in done.stdout
     report = TestBenchReport.read(suite / "out.json")
     assert report.failed
