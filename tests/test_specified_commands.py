@@ -92,11 +92,15 @@ class World:
     def run_program(self, code):
         return forks.server().run(code=code, cwd=self.folder, environ=self.environ)
 
+    def answered(self):
+        """How many answers have been sent whole since the log was emptied."""
+        return sum(one["end"] == "complete" for one in self.simulator.log())
+
     def ended_by(self, number, command, folder=None, answers=3):
         """Start a command, and end it by a signal when it has had so many answers."""
-        before = self.simulator.stats()["requests"]
+        self.simulator.reset()
         running = self.start(["-m", "lens", *program(command)], folder)
-        wait_until(lambda: self.simulator.stats()["requests"] >= before + answers or running.poll() is not None)
+        wait_until(lambda: self.answered() >= answers or running.poll() is not None)
         if not LONG or number == signal.SIGTERM:
             running.send_signal(number)
         out, err = running.communicate(timeout=HANG_S + 150 * LONG)
