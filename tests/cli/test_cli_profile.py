@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 
 import pytest
 from cli_program import environment, lll, scripted
+from ports import free_port
 from waiting import HANG_S
 
 from lens.history.read import read_run
@@ -126,10 +126,7 @@ def test_a_stream_cut_in_the_middle_keeps_what_had_come(fault, status):
 
 
 def test_an_unknown_host_and_a_closed_port_are_reported():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    for where in (f"http://127.0.0.1:{port}/v1", "http://no-such-host.invalid/v1"):
+    for where in (f"http://127.0.0.1:{free_port()}/v1", "http://no-such-host.invalid/v1"):
         ended = lll("profile", "--provider", "openai", "-m", "x", "--base-url", where)
         assert ended.returncode == 1
         assert "NetworkError" in ended.stdout

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,18 +14,13 @@ from urllib.parse import quote
 
 import pytest
 import yaml
+from ports import free_port
 from waiting import HANG_S, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))
 from queries import DEPLOY, OF_MONITOR, program
 
 SERVICES = yaml.safe_load((DEPLOY / "docker" / "compose.yml").read_text())["services"]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def get(url: str) -> bytes:
@@ -110,10 +104,10 @@ def test_prometheus_sees_the_monitor_and_its_requests(demo, tmp_path):
 
     with running([*words, f"--web.listen-address={url.partition('//')[2]}"], tmp_path, f"{url}/-/ready"):
         asked = "rate(llm_latency_lens_requests_total[3s]) > 0"
-        wait_until(lambda: found(asked), lambda: str(found("up")))
-        (up,) = found('up{job="llm_latency_lens"}')
-        assert up["value"][1] == "1"
+        rates = wait_until(lambda: found(asked), lambda: str(found("up")))
+        up = 'up{job="llm_latency_lens"}'
+        wait_until(lambda: [one["value"][1] for one in found(up)] == ["1"], lambda: str(found(up)))
         assert found("llm_latency_lens_connect_ms_bucket")
-        (series,) = {(one["metric"]["provider"], one["metric"]["model"]) for one in found(asked)}
+        (series,) = {(one["metric"]["provider"], one["metric"]["model"]) for one in rates}
         assert series == ("vllm", "simulated")
     assert os.listdir(tmp_path / "data")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from needs import need_package, need_program
+from ports import free_port
 from waiting import HANG_S, wait_until
 
 HERE = Path(__file__).parent
@@ -40,12 +41,6 @@ http {{
     }}
 }}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(port: int, child: subprocess.Popen) -> None:

@@ -7,7 +7,6 @@ tests say so and are skipped.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import urllib.request
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from handmade import INFO, record
 from needs import need_package, need_program
+from ports import free_port
 from waiting import HANG_S, wait_until
 
 from lens.errors import TransportError
@@ -30,12 +30,6 @@ PREFIX = "llm_latency_lens_"
 
 def found(name: str) -> str:
     return need_program(name, "apt-get install prometheus prometheus-pushgateway influxdb")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def get(url: str) -> bytes:
@@ -128,7 +122,7 @@ def test_prometheus_takes_a_remote_write(measured, tmp_path):
     ttft = summary.distributions["ttft_ms"]
     assert float(total["value"][1]) == pytest.approx(ttft.mean * ttft.n)
     assert count["metric"]["provider"] == "vllm"
-    assert 0 < float(quantile["value"][1]) <= 50
+    assert 0 < float(quantile["value"][1]) <= 10 * ttft.median, "as far as buckets tell"
 
 
 def test_promtool_accepts_the_exposition_and_prometheus_scrapes_it(lll, measured, tmp_path):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
+from ports import free_port
 
 from lens.config.settings import LoadConfig, RunConfig, TargetConfig
 from lens.run.detect import UNNAMED, detect, hints, with_model, with_scheme
@@ -52,11 +51,6 @@ async def test_a_model_is_asked_for_only_where_none_is_named(strict):
     assert (one.model, served.model) == ("small", "small")
     one, served = await with_model(at(f"{strict.url}/v1", model="mine"))
     assert (one.model, served.models) == ("mine", None)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 @pytest.mark.parametrize(
