@@ -11,10 +11,12 @@ import pytest
 import yaml
 from waiting import HANG_S
 
+from lens.errors import ExitCode
 from lens.simulator import make_script, start
 
 ACTION = Path(__file__).parent.parent / "action.yml"
 WORKFLOW = Path(__file__).parent.parent / "docs" / "examples" / "github-actions" / "performance.yml"
+MOST_TIMES = 3  # a busy machine may be slow for once, and one request is what a gate of the example sees
 QUICK = {"itl": "2ms", "tokens": 20, "usage": "always"}
 
 
@@ -58,7 +60,12 @@ def test_every_step_passes_on_an_endpoint_that_is_quick_and_is_as_it_was(shell, 
             if "main/baseline.json" in step:
                 (tmp_path / "main").mkdir()
                 (tmp_path / "main" / "baseline.json").write_bytes((tmp_path / "baseline.json").read_bytes())
-            done = shell(step, handle.url)
+            for _ in range(MOST_TIMES):
+                done = shell(step, handle.url)
+                if done.returncode != ExitCode.THRESHOLD:
+                    break
+                for path in tmp_path.glob("test-cases.*"):
+                    path.unlink()
             assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
     assert "llm_latency_lens_ttft_ms_bucket" in (tmp_path / "test-cases.prom").read_text()
     assert (tmp_path / "junit.xml").exists()

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 import simulator_wire as wire
+from waiting import limits
 
 from lens.simulator import Script, make_script
 from lens.simulator.protocols.completion import make_deltas
@@ -111,16 +112,18 @@ def test_flood_sends_all_as_fast_as_the_socket_takes_it(simulator):
 
 
 def test_a_reader_that_sleeps_delays_the_stamp_after_not_the_stamp_before():
+    body = '{"model":"m","stream":true,"messages":[]}'
+    head = f"POST /chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     with wire.running(flood="yes", ttft="1ms", tokens=60000) as simulator, wire.connect(simulator) as sock:
-        body = '{"model":"m","stream":true,"messages":[]}'
-        sock.sendall(
-            f"POST /chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
-        data = sock.recv(1)
-        threading.Event().wait(0.3)
-        while not data.endswith(b"\r\n0\r\n\r\n"):
-            data += sock.recv(1 << 20)
-        slowest = max(after - before for _, before, after, _, _ in simulator.log()[0]["events"])
+        for pause_s in limits(0.3):
+            sock.sendall(f"{head}{body}".encode())
+            data = sock.recv(1)
+            threading.Event().wait(pause_s)
+            while not data.endswith(b"\r\n0\r\n\r\n"):
+                data += sock.recv(1 << 20)
+            slowest = max(after - before for _, before, after, _, _ in simulator.log(last=1)[0]["events"])
+            if slowest > 50 * MS:  # else the simulator did not get to fill the socket meanwhile
+                break
         assert slowest > 50 * MS
 
 
@@ -156,8 +159,11 @@ def test_a_cold_start_delays_the_first_request_and_the_first_after_idling():
         for wait in (0, 0, 2.1):
             threading.Event().wait(wait)
             wire.chat(simulator)
-        waits = [record["base_ns"] - record["request_complete_ns"] for record in simulator.log()]
-        assert waits == [100 * MS, 0, 100 * MS]
+        records = simulator.log()
+        waits = [record["base_ns"] - record["request_complete_ns"] for record in records]
+        # Of a machine that stood still between the first two.
+        cold = records[1]["request_complete_ns"] - records[0]["end_ns"] > 1900 * MS
+        assert waits == [100 * MS, waits[1] if cold else 0, 100 * MS]
 
 
 def test_with_slots_the_others_queue_in_order():
