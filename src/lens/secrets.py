@@ -227,10 +227,19 @@ def clean_piece(text: str) -> str:
     return _RUNNER_COMMAND.sub(lambda found: f"{found[0][0]} {found[0][1]}", text) if _MARK.search(text) else text
 
 
+def clean_lines(text: str) -> str:
+    """Return lines of text, each without what steers a terminal or a runner; see `clean_line`."""
+    return "\n".join(map(clean_piece, text.split("\n")))
+
+
 def clean_json(text: str) -> str:
     """Return JSON text that means the same, with an escape for each character that steers a terminal."""
     text = text.replace("##", "#\\u0023")  # both stand in a string, nowhere else
-    return "".join([c if c.isprintable() or c == "\n" else _escaped(c) for c in text])
+    lines = [
+        line if line.isprintable() else "".join([c if c.isprintable() else _escaped(c) for c in line])
+        for line in text.split("\n")
+    ]
+    return "\n".join(lines)
 
 
 def _escaped(character: str) -> str:

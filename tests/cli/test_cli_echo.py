@@ -1,5 +1,6 @@
 """What a server says reaches a terminal and a log clean, on every page and in every line of every command."""
 
+import csv
 import json
 import os
 import subprocess
@@ -79,6 +80,29 @@ def test_no_text_of_a_server_steers_a_terminal_or_a_runner(url, command):
     assert steering(ended.stderr) == []
 
 
+LINES = ("jsonl", "otlp")
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "otlp", "vllm-json"])
+def test_no_export_on_standard_output_does(url, form, tmp_path):
+    given = ("-n", "4", "--retries", "0", "--prompt", "echo", "--prompt", "refuse", "--save-text", "--ui", "none")
+    ended = lll("benchmark", *given, "--provider", "openai", "-m", "m", "--base-url", f"{url}/v1", "-e", form)
+    assert steering(ended.stdout) == []
+    if form == "csv":
+        (tmp_path / "run.csv").write_text(ended.stdout)
+        with (tmp_path / "run.csv").open(newline="") as file:
+            assert len(list(csv.DictReader(file))) == 4
+    else:
+        assert all(json.loads(one) for one in (ended.stdout.splitlines() if form in LINES else [ended.stdout]))
+
+
+def test_lines_on_standard_output_while_it_goes_on_do_not(url):
+    given = ("-n", "2", "--retries", "0", "--prompt", "refuse", "--ui", "none", "--real-time")
+    ended = lll("benchmark", *given, "--provider", "openai", "-m", "m", "--base-url", f"{url}/v1")
+    assert steering(ended.stdout) == []
+    assert json.loads(ended.stdout.splitlines()[0])["event"] == "request"
+
+
 def test_no_value_of_a_config_file_does(tmp_path):
     (tmp_path / "lens.toml").write_text(
         '[providers.openai]\nmodel = "\\u001b[2J\\u202e::error::x"\nbase_url = "http://h"\n'
@@ -106,9 +130,11 @@ def test_lines_are_printed_clean_and_json_means_the_same(capsys):
         ("providers >/dev/full", 2),
         ("profile --provider simulator --export json >/dev/full", 2),
         ("profile --provider simulator >/dev/full", 2),
-        ("providers >&-", 0),
+        ("providers >&-", 2),
+        ("--help >&-", 2),
+        ("profile --provider simulator --export json >&-", 2),
         ("providers 2>&-", 0),
-        ("providers >&- 2>&-", 0),
+        ("providers >&- 2>&-", 2),
         ("nonsense 2>/dev/full", 2),
         # Nobody reads: the pipe is closed before the table is written.
         ("prices '*' | true; exit ${PIPESTATUS[0]}", 0),
@@ -120,6 +146,6 @@ def test_an_output_that_takes_nothing_is_told_without_a_traceback(command, code)
         ["bash", "-c", line], env=environment(), capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert ended.returncode == code, ended.stderr
-    full = ">/dev/full" in command and "2>" not in command
-    assert full == ("No space left on device" in ended.stderr)
+    said = "2>" not in command and (">/dev/full" in command or ">&-" in command)
+    assert said == ("cannot write to standard output: " in ended.stderr)
     assert not any(word in ended.stderr for word in ("Traceback", "Exception ignored", "this is a bug"))

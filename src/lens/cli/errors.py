@@ -26,8 +26,8 @@ from lens.secrets import one_line
 PROGRAM, LONG_PROGRAM = "lll", "llm-latency-lens"
 # Given back before an error is told: to say that no memory is left takes some.
 RESERVE_BYTES = 4 << 20
-# What a write to a device that takes no more raises.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# What a write raises to a device that takes no more, and to an output that was closed before the start.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
@@ -66,10 +66,13 @@ def _called() -> str:
 
 
 def _replace_closed() -> None:
-    """Give what is printed a place to go where standard output or standard error was closed before the start."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
+    """Take the numbers of standard output and error where they were closed before the start: no other file gets them.
+
+    What is printed to a closed standard output cannot be written, and it is said so.
+    """
+    for number, name, mode in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:
-            file = os.open(os.devnull, os.O_WRONLY)
+            file = os.open(os.devnull, mode)
             if file != number:  # else a file that is opened later would get what is printed
                 os.dup2(file, number)
                 os.close(file)

@@ -26,6 +26,7 @@ from lens.orchestrator.collect import without_arguments
 from lens.pricing import PriceBook
 from lens.run.result import RunResult
 from lens.run.sink import Sink
+from lens.secrets import clean_json, clean_lines
 
 # Characters of a file name that say what was measured; with time and suffixes file systems take 255.
 MOST_NAME = 120
@@ -110,7 +111,7 @@ class OpenPlaces:
         file = self._files[number]
         try:
             for piece in pieces_of(number):
-                _write_piece(file, piece)
+                _write_piece(file, piece, self._places[number].format.name)
             if file is not None:
                 file.finish()
         except Exception as error:  # also a lack of memory, and an export of a plugin
@@ -122,13 +123,20 @@ class OpenPlaces:
         return None
 
 
-def _write_piece(file: NewFile | None, piece: bytes) -> None:
-    """Write to a file, or to standard output at once."""
+# Formats that hold the text of a server as it came.
+_PRINTED = {"csv": clean_lines} | dict.fromkeys(
+    ("json", "jsonl", "otlp", "vllm-json", "aiperf-json", "guidellm-json"), clean_json
+)
+
+
+def _write_piece(file: NewFile | None, piece: bytes, format_name: str) -> None:
+    """Write to a file, or to standard output at once: there without what steers a terminal or a runner."""
     if file is not None:
         file.write(piece)
         return
+    clean = _PRINTED.get(format_name)
     try:
-        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.write(piece if clean is None else clean(piece.decode()).encode())
         sys.stdout.buffer.flush()
     except OSError as error:
         raise FileError(f"cannot write to standard output: {error.strerror}") from error

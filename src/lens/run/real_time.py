@@ -14,6 +14,7 @@ from lens.model import Record
 from lens.orchestrator.run_state import RunState
 from lens.run.result import RunResult
 from lens.run.sink import Sink
+from lens.secrets import clean_json
 from lens.units import NS_PER_S
 
 _FIGURES = ("ttfb_ms", "ttft_ms", "tpot_ms", "total_latency_ms", "tokens_per_second")
@@ -86,7 +87,7 @@ class RealTime(Sink):
             return
         line = {"event": event, **{name: value for name, value in fields.items() if value is not None}}
         try:
-            sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+            sys.stdout.buffer.write(clean_json(msgspec.json.encode(line).decode()).encode() + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             self._gone = True

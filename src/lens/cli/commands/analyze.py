@@ -218,19 +218,21 @@ def _write(ctx: click.Context, found: Findings, table: Table) -> None:
     from lens.analysis.explore.findings import document
     from lens.history.write import is_stdout
     from lens.report.analyze_text import csv_of, markdown_of
+    from lens.secrets import clean_json
 
     form, output = ctx.params["format"], ctx.params["output"]
+    on_stdout = output is None or is_stdout(output)
     if form == "table":
         _page(ctx, found, table)
     else:
         most = ctx.params["anomalies"]
         made = document(found) if form == "json" else csv_of(found) if form == "csv" else markdown_of(found, most)
-        if output is None or is_stdout(output):
-            sys.stdout.buffer.write(made)
+        if on_stdout:
+            sys.stdout.buffer.write(clean_json(made.decode()).encode() if form == "json" else made)
             sys.stdout.buffer.flush()
         else:
             _file(output, made, force=ctx.params["force"])
-    _for_ci(ctx, found, on_stdout=form == "table" or not (output is None or is_stdout(output)))
+    _for_ci(ctx, found, on_stdout=form == "table" or not on_stdout)
 
 
 def _page(ctx: click.Context, found: Findings, table: Table) -> None:
