@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def exists(module: str) -> bool:
     return path.is_dir() or any(path.with_suffix(s).is_file() for s in (".py", ".pyx"))
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Full names of the modules of lens that a file imports, wherever the import stands."""
     if path.suffix == ".pyx":
@@ -86,7 +88,10 @@ def imports_of(path: Path) -> set[str]:
     return {m for m in found if m.split(".")[0] == "lens"} - {module_of(path)}
 
 
-IMPORTS = {module_of(path): imports_of(path) for path in PYTHON + CYTHON}
+@cache
+def all_imports() -> dict[str, set[str]]:
+    """Read when a test wants it: each worker collects this file."""
+    return {module_of(path): imports_of(path) for path in PYTHON + CYTHON}
 
 
 def reach(start: str) -> set[str]:
@@ -94,7 +99,7 @@ def reach(start: str) -> set[str]:
     seen: set[str] = set()
     todo = [start]
     while todo:
-        for module in IMPORTS.get(todo.pop(), ()):
+        for module in all_imports().get(todo.pop(), ()):
             if module not in seen and module != "lens":
                 seen.add(module)
                 todo.append(module)
@@ -121,7 +126,7 @@ def test_every_room_has_a_floor_and_every_floor_its_rooms() -> None:
 
 
 def test_no_module_comes_along_with_itself() -> None:
-    assert [module for module in IMPORTS if module in reach(module)] == []
+    assert [module for module in all_imports() if module in reach(module)] == []
 
 
 @pytest.mark.parametrize("path", [p for p in PYTHON if in_simulator(module_of(p))], ids=name_of)
@@ -131,7 +136,7 @@ def test_the_simulator_imports_nothing_of_the_instrument(path: Path) -> None:
 
 @pytest.mark.parametrize(("leg", "other"), [(READING, MEASURING), (MEASURING, READING)], ids=["reading", "measuring"])
 def test_the_two_legs_know_nothing_of_each_other(leg: set[str], other: set[str]) -> None:
-    for module in (m for m in IMPORTS if room_of(m) in leg):
+    for module in (m for m in all_imports() if room_of(m) in leg):
         strangers = {m for m in reach(module) if room_of(m) in other}
         assert not strangers, f"{module} brings in {', '.join(sorted(strangers))}"
 
