@@ -13,8 +13,9 @@ PIP := -qq --disable-pip-version-check
 SOURCES := pyproject.toml CMakeLists.txt README.md $(shell find src -name '*.py*' -not -name '*.pyc' -o -name '*.h' -o -name '*.c')
 # One more than processors, for tests also wait.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
-# What runs on the special builds of the core: the tests that drive it directly.
-CORE_TESTS := $(wildcard tests/core tests/transport)
+# What runs on the special builds of the core: the tests that drive it directly. Two compile programs of their own from
+# its headers, with the same flags whatever was built: `unit` runs them.
+CORE_TESTS := $(wildcard tests/core tests/transport) $(addprefix --ignore=tests/core/,test_core_fuzz.py test_core_headers.py)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
 
 DEFINE_sanitize := -Ccmake.define.LENS_CORE_CHECKED=ON -Ccmake.define.LENS_CORE_SANITIZE=address,undefined
@@ -55,10 +56,10 @@ help:
 demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
-# The core is built, four times, while all else is fetched. Then what needs one processor runs beside the tests of the wheel,
-# whose summary closes the output.
+# The core is built, four times, while all else is fetched, which mostly waits. Then what needs one processor runs beside
+# the tests of the wheel, whose summary closes the output.
 test: .venv-test/tools
-	@$(MAKE) --no-print-directory -j 2 .venv-test/packages build/release/wheel build/{sanitize,coverage,threads}/installed
+	@$(MAKE) --no-print-directory -j 3 .venv-test/packages build/release/wheel build/{sanitize,coverage,threads}/installed
 	@$(MAKE) --no-print-directory build/counted/installed
 	@$(MAKE) --no-print-directory -j 2 unit checks
 	@$(MAKE) --no-print-directory report
