@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from waiting import HANG_S
 
 from lens import _core
 
@@ -48,5 +49,5 @@ def test_a_header_can_be_included_by_itself(header, tmp_path):
     source = tmp_path / "alone.c"
     source.write_text(f'#include "{header.name}"\n#include "{header.name}"\nint main(void) {{ return 0; }}\n')
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", CORE]
-    done = subprocess.run([compiler, *flags, source], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([compiler, *flags, source], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
