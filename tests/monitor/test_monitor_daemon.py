@@ -10,7 +10,7 @@ from probes import answer
 
 from lens.config.settings import ExportConfig, LoadConfig, MonitorConfig, OutputConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, FileError, TransportError
-from lens.model import RunInfo
+from lens.model import RunInfo, Status
 from lens.monitor.burn import parse_objective
 from lens.monitor.daemon import Monitor, Settings, check_monitor, read_token
 from lens.monitor.outbox import MetricsOutbox, Outbox
@@ -163,7 +163,90 @@ async def test_other_settings_take_the_place_of_the_old_and_counts_go_on(clock):
         assert made.reload(made.settings._replace(config=fewer)) == ()
     assert set(made.watches) == {("openai", "gpt-4", "openai/gpt-4")}
     text = made.metrics().body.decode()
-    assert 'requests_total{provider="anthropic",model="claude",target="anthropic/claude",status="Success"}' in text
+    assert 'requests_total{provider="openai",model="gpt-4",target="openai/gpt-4",status="Success"} 10' in text
+    assert "anthropic" not in text, "its series end with it"
+
+
+async def test_alerts_of_what_a_reload_gives_up_are_resolved_at_every_receiver(clock):
+    said, objectives = [], tuple(map(parse_objective, ("success 99%", "ttft<50 99%")))
+    made = monitor(Probes(ok=False), objectives=objectives, duration_s=1300, say=said.append, webhook="http://hook/x")
+    made.outboxes.clear()  # the webhook takes nothing here: what it would be told stays in it
+    await made.run(Stop())
+    fired = [(alert.target, alert.alert, alert.says) for watch in made.watches.values() for alert in watch.firing]
+    assert {alert for target, alert, _ in fired if target == "openai/gpt-4"} == {"failing", "slo_burn", "slo_burn_slow"}
+    kept, before = made.watches["anthropic", "claude", "anthropic/claude"], len(made.webhook._alerts)
+    renamed = (msgspec.structs.replace(TARGETS[0], name="other"), TARGETS[1])
+    config = msgspec.structs.replace(made.settings.config, targets=renamed)
+    made.reload(made.settings._replace(config=config))
+    told = list(made.webhook._alerts)[before:]
+    assert {one.status for one in told} == {"resolved"}
+    gone = [(target, alert, f"no longer watched; it was: {says}") for target, alert, says in fired if "gpt" in target]
+    assert [(one.target, one.alert, one.says) for one in told] == gone
+    assert [line for line in said if "no longer watched" in line] == [f"resolved: {t}: {says}" for t, _, says in gone]
+    assert made.watches["anthropic", "claude", "anthropic/claude"] is kept
+    assert "openai/gpt-4" not in made.metrics().body.decode() + made.health().body.decode()
+
+    made.reload(made.settings._replace(objectives=objectives[1:]))
+    resolved = [(one.alert, "success 99%" in one.says) for one in list(made.webhook._alerts)[before + len(told) :]]
+    assert resolved == [("slo_burn", True), ("slo_burn_slow", True)], "of the objective that is gone"
+    assert [alert.alert for alert in kept.firing] == ["failing", "slo_burn", "slo_burn_slow"]
+    assert kept.budgets[0].rate(1300.0, 3600.0) is not None, "the one that stays keeps its counts"
+
+
+class CutProbes(Probes):
+    """Answers that never end; who asks says so when the wait is cut."""
+
+    async def __call__(self, config, take, stop):
+        await stop.wait()
+        target = config.targets[0]
+        cut = answer(self.count, ok=False, provider=target.provider, model=target.model)
+        take(msgspec.structs.replace(cut, category="interrupted", status=Status.CANCELLED))
+        self.count += 1
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "duration"])
+async def test_the_probe_under_way_at_the_end_is_recorded_as_interrupted(clock, tmp_path, end):
+    probes, backend, stop, said = CutProbes(), Backend(), Stop(), []
+    made = monitor(
+        probes, duration_s=30 if end == "duration" else None, say=said.append, history=str(tmp_path / "h"),
+        objectives=(parse_objective("success 99%"),),
+    )  # fmt: skip
+    made.outboxes.append(MetricsOutbox("influx", backend))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, stop)
+        await trio.sleep(20)
+        if end == "SIGTERM":
+            stop.ask(end)
+    from lens.history.read import read_run
+
+    (path,) = (tmp_path / "h").glob("*.jsonl")
+    assert [record.category for record in read_run(path).records] == ["interrupted"] * 2
+    assert sorted(backend.taken) == ["0", "1"]
+    text = made.metrics().body.decode()
+    assert 'requests_total{provider="openai",model="gpt-4",target="openai/gpt-4",status="Cancelled"} 1' in text
+    assert "errors_total" not in text
+    assert not any(watch.failures for watch in made.watches.values()), "what we cut says nothing of the target"
+    assert not said
+
+
+async def test_the_probe_of_a_target_that_a_reload_removes_is_cut_and_recorded(clock, tmp_path):
+    probes, stop = CutProbes(), Stop()
+    made = monitor(probes, history=str(tmp_path / "h"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run, stop)
+        await trio.sleep(20)
+        fewer = msgspec.structs.replace(made.settings.config, targets=TARGETS[:1])
+        made.reload(made.settings._replace(config=fewer))
+        await trio.sleep(1)
+        assert probes.count == 1
+        assert b"claude" not in made.metrics().body
+        assert not made.watches
+        stop.ask("SIGTERM")
+    from lens.history.read import read_run
+
+    (path,) = (tmp_path / "h").glob("*.jsonl")
+    records = read_run(path).records
+    assert [(one.model, one.category) for one in records] == [("claude", "interrupted"), ("gpt-4", "interrupted")]
 
 
 async def test_a_target_that_could_never_be_asked_is_no_trouble_once_it_is_gone(clock):

@@ -97,3 +97,18 @@ def test_what_is_held_is_bounded():
     watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
     alerts(watch, [answer(ttft_ms=100 + k % 7) for k in range(1500)], every_s=180)
     assert watch.held() <= 2 * SERIES + 6 * 60 + LONGEST_S / 900 + 4
+
+
+def test_a_level_that_got_worse_is_resolved_when_its_target_is_watched_no_longer():
+    watch = Watch(Who("openai", "gpt-4", "chat"), [])
+    told = alerts(
+        watch, [answer(ttft_ms=100 + n % 3) for n in range(60)] + [answer(ttft_ms=300 + n) for n in range(30)]
+    )
+    assert {alert.status for _, alert in told} == {"firing"}
+    last = {alert.says.split()[0]: f"no longer watched; it was: {alert.says}" for _, alert in told}
+    ends = list(watch.end("2026-01-02T00:00:00Z"))
+    assert [(end.status, end.alert, end.at) for end in ends] == [
+        ("resolved", "level_changed", "2026-01-02T00:00:00Z")
+    ] * len(last)
+    assert {end.says for end in ends} == set(last.values())
+    assert not [*watch.end("2026-01-03T00:00:00Z")]

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -114,10 +114,21 @@ class PrometheusMetrics:
         self._last: dict[Labels, float] = {}
 
     def add(self, table: Table) -> None:
-        """Count requests; those of the warm-up are not part of the results."""
+        """Count requests; those of the warm-up are not part of the results, interrupted ones only of the requests."""
         measured = table.measured()
         for part in measured.slices() if len(measured) else ():
             self._add(part)
+        every = measured.with_interrupted
+        if len(every) > len(measured):
+            self._count(every.take(np.flatnonzero(every.interrupted)))
+
+    def forget(self, **labels: str) -> None:
+        """Drop the series that have these labels."""
+        kept: list[dict[Labels, Any]] = [self._requests, self._errors, self._retries, self._rates, self._last]
+        kept += [self._cost, self._estimated, *self._tokens.values(), *self._histograms.values()]
+        for values in kept:
+            for series in [one for one in values if labels.items() <= dict(one).items()]:
+                del values[series]
 
     def _add(self, table: Table) -> None:
         series, of = _series(table)
@@ -150,7 +161,7 @@ class PrometheusMetrics:
         """Count requests by outcome, and failures by cause."""
         status, of = _series(table, "status")
         _add_sums(self._requests, status, of, np.ones(len(table), dtype=np.int64))
-        failed = np.flatnonzero(table.codes("failure").codes >= 0)
+        failed = np.flatnonzero((table.codes("failure").codes >= 0) & ~table.interrupted)
         if len(failed):
             causes, of = _series(table.take(failed), "category")
             _add_sums(self._errors, causes, of, np.ones(len(failed), dtype=np.int64))

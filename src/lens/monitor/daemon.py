@@ -92,6 +92,7 @@ class Monitor:
             ConfigError: a backend cannot be pushed to. FileError: the history cannot be kept.
         """
         self._token = read_token(settings.monitor)
+        self._asked = _targets_of(settings.config)
         self.settings, self.info, self._probe, self._say, self._sender = settings, info, probe, say, sender
         self._exposed = PrometheusMetrics()
         self._uncounted: list[Record] = []  # that are not in it yet
@@ -111,21 +112,28 @@ class Monitor:
         self._told: set[str] = set()
         self._missed: dict[Who, int] = {}  # targets under way -> rounds that began since one of their answers ended
         self._again: set[Who] = set()  # of these, who is asked again at once
+        self._under_way: dict[Who, Stop] = {}  # of each probe
         self.failed_rounds: dict[Who, str] = {}  # why the last of a target could not be done
         self.succeeded = 0
 
     async def run(self, stop: Stop, listeners: Sequence[trio.SocketListener] = ()) -> None:
         """Run until stopped, or until the duration is over."""
+        duration_s = self.settings.duration_s or float("inf")
         async with trio.open_nursery() as nursery:
             for box in self.outboxes:
                 nursery.start_soon(box.run, PUSH_EVERY_S if isinstance(box, MetricsOutbox) else 0.0, self._sender)
             if listeners:
                 pages = {"/metrics": self.metrics, "/healthz": self.health}
                 nursery.start_soon(serve, list(listeners), handler_of(pages, token=self._token, without=["/healthz"]))
-            with trio.move_on_after(self.settings.duration_s or float("inf")):
-                await self._rounds(stop)
+            with stop.part() as rounds, trio.move_on_after(duration_s + DELIVER_S):
+                nursery.start_soon(self._end_after, duration_s, rounds)
+                await self._rounds(rounds)
             nursery.cancel_scope.cancel()
         await self._last(DELIVER_S if stop.asked else LAST_S)
+
+    async def _end_after(self, duration_s: float, rounds: Stop) -> None:
+        await trio.sleep(duration_s)
+        rounds.ask("--duration is over")
 
     async def _rounds(self, stop: Stop) -> None:
         async with trio.open_nursery() as nursery:
@@ -149,9 +157,8 @@ class Monitor:
 
     def _begin_round(self, nursery: trio.Nursery, stop: Stop) -> None:
         """Begin to ask every target; one that is still under way takes part when it is done."""
-        asked = _targets_of(self.settings.config)
-        self.failed_rounds = {who: why for who, why in self.failed_rounds.items() if who in asked}
-        for who in asked:
+        self.failed_rounds = {who: why for who, why in self.failed_rounds.items() if who in self._asked}
+        for who in self._asked:
             if who in self._missed:
                 self._again.add(who)
                 self._missed[who] += 1
@@ -169,6 +176,7 @@ class Monitor:
             self._again.discard(who)
             await self._round(who, stop)
         self._again.discard(who)
+        self._under_way.pop(who, None)
         del self._missed[who]
 
     @property
@@ -177,8 +185,7 @@ class Monitor:
         return None if self._due_s is None else max(self._due_s - trio.current_time(), 0)
 
     async def _round(self, who: Who, stop: Stop) -> None:
-        config = self.settings.config
-        asked = _targets_of(config)
+        config, asked = self.settings.config, self._asked
         if who not in asked:  # not any more
             return
         place = asked.index(who)
@@ -188,7 +195,8 @@ class Monitor:
 
         alone = replace(config.targets[place], name=who.target)
         try:
-            await self._probe(replace(config, targets=(alone,)), take, stop)
+            with stop.part() as self._under_way[who]:  # so that it may end alone
+                await self._probe(replace(config, targets=(alone,)), take, self._under_way[who])
         except Exception as error:  # a round may fail for any reason; the next one may not
             cause = next(causes(error))
             why = str(cause) if isinstance(cause, LensError) else f"{type(cause).__name__}: {cause}"
@@ -198,13 +206,13 @@ class Monitor:
         self.failed_rounds.pop(who, None)
 
     def take(self, record: Record) -> None:
-        """Take the record of a probe that has ended."""
-        if record.category in ("cancelled", "interrupted"):
-            return
+        """Take the record of a probe that has ended; one that we cut tells nothing of its target."""
+        who = _who(record)
         self.succeeded += record.status is Status.SUCCESS
-        self._uncounted.append(record)
-        if len(self._uncounted) >= BATCH:
-            self._count()
+        if who in self._asked:
+            self._uncounted.append(record)
+            if len(self._uncounted) >= BATCH:
+                self._count()
         if self.history is not None:
             self.history.add(record)
             if self.history.trouble:
@@ -214,7 +222,8 @@ class Monitor:
                 box.add(record)
             if box.trouble:
                 self._tell(box.trouble)
-        who = Who(record.provider, record.model, record.target or f"{record.provider}/{record.model}")
+        if who not in self._asked or record.status is Status.CANCELLED:
+            return
         watch = self._watch_of(who)
         if who in self._missed:
             self._missed[who] = 0
@@ -242,15 +251,22 @@ class Monitor:
             self._say(trouble)
 
     def reload(self, settings: Settings) -> tuple[str, ...]:
-        """Go on with other targets, prompts, intervals and objectives; what was counted stays counted.
+        """Go on with other targets, prompts, intervals and objectives; targets that stay keep what was counted.
+
+        Alerts of what is watched no longer are resolved.
 
         Returns the names of what has changed and is obeyed only by a monitor that is started anew.
         """
-        for who in set(self.watches) - set(_targets_of(settings.config)):
-            del self.watches[who]
-        if settings.objectives != self.settings.objectives:
-            self.watches.clear()
-        self.settings = settings._replace(pushes=self.settings.pushes)
+        self._count()
+        self.settings, self._asked = settings._replace(pushes=self.settings.pushes), _targets_of(settings.config)
+        at = timestamp_of(now_ns())
+        for who in [who for who in self.watches if who not in self._asked]:
+            self._alert_each(self.watches.pop(who).end(at))
+            self._exposed.forget(**who._asdict())
+        for who in self._under_way.keys() - set(self._asked):
+            self._under_way[who].ask("its target is watched no longer")
+        for watch in self.watches.values():
+            self._alert_each(watch.watch_objectives(settings.objectives, at))
         later = [name for name in STARTED_WITH if getattr(settings.monitor, name) != getattr(self._started_with, name)]
         return tuple([name.removesuffix("_ns") for name in later])
 
@@ -329,6 +345,10 @@ def check_monitor(config: RunConfig, book: PriceBook | None = None) -> RunInfo:
 def _targets_of(config: RunConfig) -> tuple[Who, ...]:
     """Return who is asked, as its records will say it."""
     return tuple([Who(one.provider, one.model, one.name) for one in planned_targets(config.targets)])
+
+
+def _who(record: Record) -> Who:
+    return Who(record.provider, record.model, record.target or f"{record.provider}/{record.model}")
 
 
 async def probe(config: RunConfig, take: Callable[[Record], None], stop: Stop) -> None:

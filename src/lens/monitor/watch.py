@@ -61,7 +61,8 @@ class Watch:
         self._series: dict[str, deque[float]] = {name: deque(maxlen=SERIES) for name in WATCHED}
         self.requests = self.failures = 0  # since the start
         self._failed = 0  # one after another
-        self._firing: dict[str, Alert] = {}
+        self._firing: dict[tuple[str, str], Alert] = {}  # by its name and what it is of
+        self._worse: dict[str, Alert] = {}  # metrics whose level changed for the worse, and not back since
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -87,6 +88,21 @@ class Watch:
                 if not isnan(value):
                     series.append(value)
                     yield from self._changed(name, series, record)
+
+    def watch_objectives(self, objectives: Sequence[Objective], at: str) -> Iterator[Alert]:
+        """Go on with other objectives: those that stay keep what was counted, alerts of the others are resolved."""
+        known = {budget.objective.text: budget for budget in self.budgets}
+        self.budgets = [known.get(objective.text) or ErrorBudget(objective) for objective in objectives]
+        gone = known.keys() - {objective.text for objective in objectives}
+        for key in [key for key in self._firing if key[0] in BURNS and key[1] in gone]:
+            yield _given_up(self._firing.pop(key), at)
+
+    def end(self, at: str) -> Iterator[Alert]:
+        """Resolve every alert that was told as firing: the target is watched no longer."""
+        told = [*self._firing.values(), *self._worse.values()]
+        self._firing.clear()
+        self._worse.clear()
+        yield from [_given_up(alert, at) for alert in told]
 
     def _burning(self, budget: ErrorBudget, record: Record, at_s: float) -> Iterator[Alert]:
         for alert, windows in BURNS.items():
@@ -123,16 +139,20 @@ class Watch:
         worse = (last.after > last.before) == (METRICS[name].better == "lower")
         word = "worse" if worse else "better"
         says = f"{name} went from {last.before:.4g} to {last.after:.4g} ({last.relative:+.0%}): {word}"
-        yield Alert(
+        alert = Alert(
             status="firing" if worse else "resolved", alert="level_changed", **self.who._asdict(),
             says=says, value=last.after, limit=last.before, at=record.timestamp,
         )  # fmt: skip
+        self._worse.pop(name, None)
+        if worse:
+            self._worse[name] = alert
+        yield alert
 
     def _state(
         self, alert: str, of: str, on: bool, at: str, says: str, value: float | None, limit: float | None
     ) -> Iterator[Alert]:
         """Yield the alert when its state is another than before."""
-        key = f"{alert} {of}"
+        key = (alert, of)
         if on == (key in self._firing):
             return
         made = Alert(
@@ -148,6 +168,11 @@ class Watch:
     def held(self) -> int:
         """Values and slots in memory."""
         return sum(map(len, self._series.values())) + sum(map(len, self.budgets))
+
+
+def _given_up(alert: Alert, at: str) -> Alert:
+    """Return the end of an alert whose cause nobody looks for any more."""
+    return msgspec.structs.replace(alert, status="resolved", says=f"no longer watched; it was: {alert.says}", at=at)
 
 
 def span(seconds: float) -> str:

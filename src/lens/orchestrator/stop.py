@@ -7,8 +7,8 @@ still gets its Record. A second signal interrupts the program at once.
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import trio
@@ -24,6 +24,7 @@ class Stop:
     def __init__(self) -> None:
         self.why: str | None = None  # "SIGINT", "SIGTERM", or a sentence
         self._event = trio.Event()
+        self._parts: list[Stop] = []
 
     @property
     def asked(self) -> bool:
@@ -35,6 +36,20 @@ class Stop:
         if self.why is None:
             self.why = why
         self._event.set()
+        for part in self._parts:
+            part.ask(why)
+
+    @contextmanager
+    def part(self) -> Iterator[Stop]:
+        """Yield the flag of a part of the run: it is asked with the whole, and may be asked alone."""
+        made = Stop()
+        if self.why is not None:
+            made.ask(self.why)
+        self._parts.append(made)
+        try:
+            yield made
+        finally:
+            self._parts.remove(made)
 
     async def wait(self) -> None:
         """Return once somebody has asked."""
