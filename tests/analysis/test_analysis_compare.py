@@ -1,5 +1,6 @@
 """Comparisons held to simulated truth: seldom different where nothing is, and found where something is."""
 
+import msgspec
 import numpy as np
 import pytest
 from handmade import START, record, stamps
@@ -17,6 +18,7 @@ from lens.analysis.compare import (
 from lens.analysis.difference import Sides, fewest
 from lens.metrics.builder import table_of
 from lens.metrics.long_series import MOST
+from lens.model import Status
 
 MS = 1_000_000
 
@@ -110,6 +112,27 @@ def interleaved(n, slower):
             for place, target in enumerate(order)
         ]
     return records
+
+
+def broken_off(one):
+    """The same, of which the answer broke off after a first token that had come at once."""
+    events = record((1,)).events
+    return msgspec.structs.replace(one, status=Status.NETWORK_ERROR, category="truncated", events=events)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_target_whose_answers_break_off_is_not_faster_for_that(paired):
+    records = interleaved(200, slower=20)
+    records = [broken_off(one) if one.target_index == 1 and one.index % 3 else one for one in records]
+    table = table_of(records)
+    if paired:
+        (found,) = compare_targets(table, targets=2)
+    else:
+        target = table.column("target_index")
+        (found,) = compare_runs([table.take(target == 0), table.take(target == 1)], ["a", "b"])
+    shift = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "p50"))
+    assert (shift.different, shift.better) == (True, False)
+    assert shift.difference == pytest.approx(20, abs=3)
 
 
 def test_targets_of_a_run_are_compared_pair_by_pair():

@@ -27,7 +27,7 @@ from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.metrics.joins import join_tables
 from lens.metrics.rows import timestamps
-from lens.model import Target
+from lens.model import Status, Target
 from lens.pricing import Price, PriceBook
 
 BOOK = PriceBook(
@@ -221,6 +221,17 @@ def test_failures_of_the_choice_are_told_and_reliability_can_decide():
     assert "20 of 40 requests to cheap/m failed" in found.reasoning
     assert advice(*runs, weights={"reliability": 1.0}).recommended == "dear/m"
     assert advice(*runs, constraints=ReliabilityAbove(0.9)).recommended == "dear/m"
+
+
+def test_a_target_that_breaks_its_answers_off_is_not_recommended_for_their_first_tokens():
+    breaks = [
+        msgspec.structs.replace(one, status=Status.NETWORK_ERROR, category="truncated", events=record((1,)).events)
+        if one.index % 2
+        else one
+        for one in asked("breaks", 100)
+    ]
+    found = advice(breaks, asked("good", 50), weights={"latency": 1.0})
+    assert found.recommended == "good/m"
 
 
 def test_the_current_target_can_be_named_and_kept():

@@ -3,7 +3,14 @@
 import pytest
 from handmade import INFO, failed_record, record
 
-from lens.analysis.gates.sla import evaluate_each, evaluate_gates, evaluate_sides, evaluate_targets, gates_of
+from lens.analysis.gates.sla import (
+    evaluate_each,
+    evaluate_gates,
+    evaluate_run,
+    evaluate_sides,
+    evaluate_targets,
+    gates_of,
+)
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.metrics.summarize import summarize
@@ -50,6 +57,15 @@ def test_a_file_holds_gates_for_all_and_for_one_target():
 def test_what_is_no_agreement_is_refused_with_what_would_work(tree, says):
     with pytest.raises(ConfigError, match=says):
         gates_of(tree)
+
+
+def test_each_target_of_a_run_keeps_its_gates_or_the_run_does_not():
+    """The median of both together would be 150 ms, which neither has."""
+    table = run()
+    (gate,) = gates_of({"thresholds": ["ttft_p50<120"]})
+    assert kept(evaluate_run([gate], table, summarize(table))) == [("near: ", True, False), ("far: ", False, True)]
+    near = table.take(table.codes("target").equal("near"))
+    assert kept(evaluate_run([gate], near, summarize(near))) == [("", True, False)]
 
 
 def test_a_run_is_judged_as_a_whole_and_a_gate_of_one_target_by_its_requests():

@@ -238,3 +238,18 @@ def test_runs_without_shards_are_joined_in_the_order_of_their_starts(tmp_path):
     assert merge_runs([failed, second], tmp_path / "x.jsonl").successes == 1
     with pytest.raises(ConfigError, match="targets differs"):
         merge_runs([first, made(tmp_path, "3.jsonl", wall_clock=clock(), targets=())], tmp_path / "y.jsonl")
+
+
+def test_two_addresses_are_two_targets_unless_the_user_calls_them_alike(tmp_path):
+    def at(url, **more):
+        return tuple([msgspec.structs.replace(one, url=url, **more) for one in INFO.targets])
+
+    first = made(tmp_path, "0.jsonl", wall_clock=clock(), targets=at("http://a/v1"))
+    second = made(tmp_path, "1.jsonl", wall_clock=clock(), targets=at("http://b/v1"))
+    with pytest.raises(ConfigError, match="targets differs"):
+        merge_runs([first, second], tmp_path / "all.jsonl")
+    named = [
+        made(tmp_path, f"{n}.jsonl", wall_clock=clock(), targets=at(url, named=True), run_id=str(n))
+        for n, url in enumerate(["http://a/v1", "http://b/v1"], 2)
+    ]
+    assert merge_runs(named, tmp_path / "all.jsonl").successes

@@ -79,7 +79,7 @@ def run_settings(
     *,
     keep_text: bool = False,
     gates_of_each: bool = False,
-    gates_of_targets: bool = False,
+    needs_all_targets: bool = False,
     journal: Path | None = None,
     prepare: Callable[[RunResult], object] | None = None,
 ) -> RunResult:
@@ -98,7 +98,7 @@ def run_settings(
         slos=settings.slos,
         gates=settings.gates,
         gates_of_each=gates_of_each,
-        gates_of_targets=gates_of_targets,
+        needs_all_targets=needs_all_targets,
         pushes=settings.pushes,
         output=settings.output,
         force=settings.force,

@@ -57,6 +57,11 @@ class Table(Columns):
         self._kept: dict[str, Column] = {}
         self._with_interrupted: Self | None = None
 
+    @property
+    def successes(self) -> Self:
+        """The requests that succeeded."""
+        return self if bool(self.success.all()) else self.take(self.success)
+
     def measured(self, *, interrupted: bool = False) -> Self:
         """Return the requests of the measured window: without those of warm-up and cool-down, and those cut by its end.
 

@@ -67,7 +67,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     slos: tuple[Slo, ...] = ()  # what a request must keep to count as good
     gates: tuple[Gate, ...] | None = None  # None: the thresholds of the configuration
     gates_of_each: bool = False  # hold each request to the gates by itself
-    gates_of_targets: bool = False  # hold each target to the gates by itself
+    needs_all_targets: bool = False  # exit code 1 also where only one target had no success
     pushes: tuple[Push, ...] | None = None  # None: the exports of the configuration that have an endpoint
     output: str | None = None  # the file of the exports, in place of what the configuration says; "-": standard output
     force: bool = False  # replace files that exist
@@ -184,10 +184,7 @@ class _DrivenRun:
         self.spending = Spending(self.plan, self.book, limit) if limit is not None else None
         self.costly = CostWarning(self.book, load.warn_cost_usd) if load.warn_cost_usd is not None else None
         self.until = _stop_rule(load.until) if load.until else None
-        self.early = EarlyEnd(
-            load.max_errors, self.gates, slos=options.slos, end_if_refused=options.end_if_refused,
-            of_targets=options.gates_of_targets,
-        )  # fmt: skip
+        self.early = EarlyEnd(load.max_errors, self.gates, slos=options.slos, end_if_refused=options.end_if_refused)
         self.pauses = PauseWatch()
         self.notes: tuple[str, ...] = ()
         self.unkept = False  # an SLO that was searched for is kept at no load, or no try decided it
@@ -240,7 +237,7 @@ class _DrivenRun:
                 options.gates_of_each,
                 options.usd_per_gpu_hour,
                 self._warn_cost_usd(),
-                options.gates_of_targets,
+                options.needs_all_targets,
             ),
             notes=self.notes,
             count_tokens=self.count_tokens,

@@ -43,11 +43,10 @@ class EarlyEnd:
         *,
         slos: Sequence[Slo] = (),
         end_if_refused: bool = False,
-        of_targets: bool = False,
     ) -> None:
         """
         max_errors: a number of failures, or a share of the requests that ended ("5%").
-        end_if_refused: end when the first answers all refuse the key. of_targets: hold each target to the gates.
+        end_if_refused: end when the first answers all refuse the key.
 
         Raises:
             ConfigError: max_errors is neither.
@@ -56,7 +55,7 @@ class EarlyEnd:
         self._said = max_errors
         self._gates = tuple([gate for gate in gates if gate.threshold.abort_ns is not None])
         self._slos = tuple(slos)
-        self._end_if_refused, self._of_targets = end_if_refused, of_targets
+        self._end_if_refused = end_if_refused
         self._done = self._failed = 0
         self._last: deque[Record] = deque(maxlen=LAST)
         self._began_ns = now_ns()
@@ -121,18 +120,14 @@ class EarlyEnd:
         due = [gate for gate in gates if (gate.threshold.abort_ns or 0) <= at_ns - self._began_ns]
         if not due:
             return None
-        from lens.analysis.gates.sla import evaluate_gates, evaluate_targets
+        from lens.analysis.gates.sla import evaluate_run
         from lens.metrics.builder import table_of
         from lens.metrics.summarize import summarize
 
         self._look_at, self._looked_ns = int(self._done * GROWTH) + 1, at_ns
         table = table_of(self._last, _until_now(self._began_ns, at_ns))
-        results = (
-            evaluate_targets(due, table, slos=self._slos)
-            if self._of_targets
-            else evaluate_gates(due, table, summarize(table, slos=self._slos, metrics=()), slos=self._slos)
-        )
-        for result in results:
+        summary = summarize(table, slos=self._slos, metrics=())
+        for result in evaluate_run(due, table, summary, slos=self._slos):
             if result.failed and result.verdict.actual is not None:
                 return _says(f"{result.whose}{result.gate.threshold}", result.verdict.actual)
         return None

@@ -160,8 +160,9 @@ def _settings(info: RunInfo) -> dict[str, Any]:
     return found
 
 
-def _places(info: RunInfo) -> list[tuple[str, str, str]]:
-    return [(target.provider, target.model, target.name) for target in info.targets]
+def _places(info: RunInfo) -> list[tuple[str, str, str, str]]:
+    """Return what each target is; one that the user named is what is called so, wherever it is."""
+    return [(one.provider, one.model, one.name, "" if one.named else one.url) for one in info.targets]
 
 
 def _difference_of_targets(one: RunInfo, other: RunInfo) -> str | None:

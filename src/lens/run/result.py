@@ -42,7 +42,7 @@ class Judging(NamedTuple):
     each: bool = False  # hold each request to the gates by itself
     usd_per_gpu_hour: Decimal | None = None
     warn_cost_usd: str | None = None  # warned of where the cost passes it
-    of_targets: bool = False  # hold each target to the gates by itself
+    needs_all_targets: bool = False  # a target without a success is as good as none measured
 
 
 class Finished(NamedTuple):
@@ -191,13 +191,11 @@ class RunResult(RunView):
         gates = self._judging.gates
         if not gates:
             return ()
-        from lens.analysis.gates.sla import evaluate_each, evaluate_gates, evaluate_targets
+        from lens.analysis.gates.sla import evaluate_each, evaluate_run
 
         if self._judging.each:
             return evaluate_each(gates, self.listed)
-        if self._judging.of_targets:
-            return evaluate_targets(gates, self.listed, slos=self._judging.slos)
-        return evaluate_gates(gates, self.listed, self.summary, slos=self._judging.slos)
+        return evaluate_run(gates, self.listed, self.summary, slos=self._judging.slos)
 
     @property
     def interrupted(self) -> bool:
@@ -234,7 +232,7 @@ class RunResult(RunView):
         lost = self.unkept or early or any(one.failed for one in self.verdicts)
         if lost:
             return ExitCode.THRESHOLD
-        return ExitCode.NOTHING_MEASURED if self._judging.of_targets and self._is_one_dead() else ExitCode.OK
+        return ExitCode.NOTHING_MEASURED if self._judging.needs_all_targets and self._is_one_dead() else ExitCode.OK
 
     def _is_one_dead(self) -> bool:
         """Return whether no request of some target succeeded: nothing can be compared with it."""

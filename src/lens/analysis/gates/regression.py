@@ -202,7 +202,7 @@ def _figures(runs: Sequence[Table], name: str, statistics: Sequence[str]) -> dic
     """Return statistics of each run; those with few values are left out."""
     found: dict[str, list[float]] = {statistic: [] for statistic in statistics}
     for run in runs:
-        ordered = np.sort(run.values(name))
+        ordered = np.sort(run.successes.values(name))
         for statistic, figures in found.items() if len(ordered) >= FEWEST else ():
             figures.append(statistic_of(ordered, statistic))
     return found

@@ -115,6 +115,18 @@ def evaluate_gates(
     return tuple(found)
 
 
+def evaluate_run(
+    gates: Iterable[Gate], table: Table, summary: Summary, *, slos: Sequence[Slo] = ()
+) -> tuple[GateResult, ...]:
+    """Return whether a run keeps its gates: each of its targets, for figures of several together are those of none.
+
+    summary: of the table.
+    """
+    if len(table.codes("target").used()) > 1:
+        return evaluate_targets(gates, table, slos=slos)
+    return evaluate_gates(gates, table, summary, slos=slos)
+
+
 def evaluate_sides(
     gates: Iterable[Gate], sides: Mapping[str, Table], *, slos: Sequence[Slo] = ()
 ) -> tuple[GateResult, ...]:

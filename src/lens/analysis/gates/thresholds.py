@@ -202,7 +202,7 @@ def _of_successes(verdict: Verdict, metric: Metric, measured: Table) -> Verdict:
     """Return a verdict on the successes alone, where requests that failed keep the threshold for them."""
     if not metric.partial or _OF_ANSWERS.isdisjoint(metric.read_from) or bool(measured.success.all()):
         return verdict
-    values = numpy_array(ordered_values(measured.take(measured.success).pieces(metric.name)).by_size)
+    values = numpy_array(ordered_values(measured.successes.pieces(metric.name)).by_size)
     alone = verdict if len(values) == verdict.n else _of_values(verdict.threshold, values)
     if alone.kept:
         return verdict

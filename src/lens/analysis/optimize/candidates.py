@@ -95,7 +95,10 @@ class Sample:
         elif METRICS[metric].kind == "run":
             values, of = np.empty(0), np.empty(0, dtype=np.int64)
         else:
-            values, of = candidate.table.pooled(metric)
+            # An answer that breaks off after its first token had that one soon: it speaks for no target.
+            rows = np.flatnonzero(candidate.table.success)
+            values, of = candidate.table.take(rows).pooled(metric)
+            of = rows[of]
         order = np.argsort(values, kind="stable")
         self.values, self.of = values[order], of[order]
         self.n = len(np.unique(of))  # requests that have it

@@ -157,7 +157,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     from lens.analysis.explore.findings import Findings, find_trends, run_warnings
     from lens.analysis.explore.groups import Groups, figures_named, percents_of
     from lens.analysis.gates.checks import checks_of
-    from lens.analysis.gates.sla import evaluate_gates
+    from lens.analysis.gates.sla import evaluate_run
 
     slos = slos_of(ctx)
     figures = figures_named(ctx.params["metrics"])
@@ -172,7 +172,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
         (total,) = everything.sheet(figures).rows
         sheet.rows.append(("all", *[""] * (len(by) - 1), *total))
     summary = everything.groups[0].summary
-    results = evaluate_gates(gates, table, summary, slos=slos)
+    results = evaluate_run(gates, table, summary, slos=slos)
     compared = _compared(ctx, table)
     return Findings(
         files=_names(table),

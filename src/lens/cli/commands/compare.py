@@ -128,7 +128,7 @@ def _measured(settings: Settings) -> int:
     rest, places = without_own(settings)
     on_stderr = uses_stdout(settings.config.output, settings.output)
     with ComparisonFiles(places, force=settings.force) as files:
-        result = run_settings(rest, gates_of_targets=True, journal=next(iter(files.paths), None))
+        result = run_settings(rest, needs_all_targets=True, journal=next(iter(files.paths), None))
         tell_troubles(result)
         found = compared_run(
             result.table, targets=len(settings.config.targets), slos=settings.slos, verdicts=result.verdicts
