@@ -148,6 +148,29 @@ def test_what_the_reading_thread_writes_others_may_see_and_change(pollers):
     reactor.close()
 
 
+def test_reads_wait_for_each_other_only_where_no_stream_is_fast():
+    reactor = Reactor()
+    reactor.start()
+    connections = [Connection(reactor) for _ in range(80)]
+
+    def write_until(batches, some):
+        deadline = time.monotonic() + HANG_S
+        while reactor.batches is not batches:
+            assert time.monotonic() < deadline
+            for connection in some:
+                connection.peer.sendall(b"H")  # of a head that never ends
+        assert not reactor.unstamped
+
+    for connection in connections:
+        connection.peer.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    write_until(True, connections)
+    write_until(False, connections[:1])
+    write_until(True, connections)
+    for connection in connections:
+        connection.close()
+    reactor.close()
+
+
 def test_a_compressed_flood_is_decoded_while_it_is_read():
     reactor, sent = Reactor(), 20_000
     reactor.start()

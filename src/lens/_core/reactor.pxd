@@ -9,12 +9,11 @@ cdef extern from "sysio.h" nogil:
         pass
 
 cdef extern from "read_rate.h" nogil:
-    enum:
-        LENS_BATCH_NS
     ctypedef struct lens_read_rate_t:
         int64_t since
-        int64_t batching
-    void lens_rate_update(lens_read_rate_t *rate, int64_t now, int64_t all_reads, int64_t streams) noexcept
+        int64_t wait_ns
+    void lens_rate_count(lens_read_rate_t *rate, int64_t *window, int64_t *reads) noexcept
+    void lens_rate_update(lens_read_rate_t *rate, int64_t now, int64_t all_reads, int batches) noexcept
 
 cdef extern from "work_queue.h" nogil:
     ctypedef struct lens_work_queue_t:

@@ -272,7 +272,7 @@ cdef class Reactor:
                 more = fd < self.n_fds and self.by_fd[fd] != NULL
                 if more:
                     if fds[i] < 0 and turn == 0:
-                        (<Stream>self.by_fd[fd]).c_take_sent()
+                        (<Stream>self.by_fd[fd]).c_take_sent(True)
                     more = self.c_read(<Stream>self.by_fd[fd], stepped)
                 lens_lock_give(&self.lock)
                 turn += 1
@@ -285,6 +285,7 @@ cdef class Reactor:
         seen = mono_ns()
         self.n_reads += 1
         if got > 0:
+            lens_rate_count(&self.rate, &stream.rate_window, &stream.rate_reads)
             stream.c_read(self.buffer, got, self.c_arrival(stream, real, seen, stepped), seen)
         elif got == 0 or error != EAGAIN:
             if stream.attached:
@@ -300,13 +301,11 @@ cdef class Reactor:
         """The reading thread."""
         cdef int fds[LENS_READY_MOST]
         cdef int n, wait_ms = -1
-        cdef int64_t now
-        cdef bint batching = False
+        cdef int64_t now, batch_ns = 0
         while wait_ms != OVER:
+            if batch_ns:
+                lens_sleep(batch_ns)
             n = lens_epoll_ready(self.epoll, fds, LENS_READY_MOST, wait_ms)
-            if n > 0 and batching:
-                lens_sleep(LENS_BATCH_NS)
-                n = lens_epoll_ready(self.epoll, fds, LENS_READY_MOST, 0)
             if n < 0:
                 lens_lock_take(&self.lock)
                 self.os_error = last_errno
@@ -315,8 +314,8 @@ cdef class Reactor:
                 self.c_drain(fds, n)
             lens_lock_take(&self.lock)
             now = mono_ns()
-            lens_rate_update(&self.rate, now, self.n_reads, 0 if self.n_unstamped else self.n_streams)
-            batching = self.rate.batching
+            lens_rate_update(&self.rate, now, self.n_reads, self.n_unstamped == 0)
+            batch_ns = self.rate.wait_ns
             wait_ms = self.c_tell(now)
             lens_lock_give(&self.lock)
 
@@ -377,7 +376,7 @@ cdef class Reactor:
 
     @property
     def batches(self):
-        return bool(self._counted(&self.rate.batching))
+        return self._counted(&self.rate.wait_ns) > 0
 
     def close(self):
         cdef Stream stream

@@ -167,7 +167,7 @@ cdef class Stream(StreamState):
                     if self.c_send_start_ns < 0:
                         self.c_send_start_ns = before
                     if self.offset != NULL:
-                        self.c_take_sent()
+                        self.c_take_sent(False)
                 let_go(lock)
         finally:
             PyBuffer_Release(&view)

@@ -67,6 +67,7 @@ cdef class StreamState:
     cdef lens_read_queue_t cipher         # TLS records not yet decrypted
     cdef int64_t c_first_byte_ns, c_head_end_ns, c_last_read_ns, c_send_start_ns, c_send_end_ns
     cdef int64_t c_wire_bytes, c_reads
+    cdef int64_t rate_window, rate_reads  # the reactor's: how often it was read of late
     cdef Offset *offset        # of the reactor's clocks; NULL: the kernel does not stamp what is sent
     cdef uint32_t sent_bytes   # since stamping began, modulo 2^32
     cdef bint c_sent_stamped   # c_send_end_ns is the kernel's: when the last byte left
@@ -82,7 +83,7 @@ cdef class StreamState:
     cdef void c_body_over(self) noexcept nogil
     cdef void c_replay(self) noexcept nogil
     cdef void c_inflated(self, bint inside_member) noexcept nogil
-    cdef void c_take_sent(self) noexcept nogil
+    cdef void c_take_sent(self, bint rest) noexcept nogil
     cdef bint c_sent_is_late(self) noexcept nogil
     cdef void c_eof(self, int64_t at, int os_error) noexcept nogil
     cdef void c_close(self) noexcept nogil

@@ -163,12 +163,12 @@ cdef class StreamState:
         self.ended_at = at
         self.changed = True
 
-    cdef void c_take_sent(self) noexcept nogil:
-        """Read when what was sent has left; the stamp of the last byte is what counts."""
+    cdef void c_take_sent(self, bint rest) noexcept nogil:
+        """Read when what was sent has left; the stamp of the last byte is what counts. rest: also what follows it."""
         cdef uint32_t last = 0
         cdef int64_t real, now
         cdef bint stepped
-        while self.offset != NULL and lens_receive_sent(self.fd, &last, &real):
+        while self.offset != NULL and (rest or not self.c_sent_stamped) and lens_receive_sent(self.fd, &last, &real):
             if self.c_send_end_ns < 0 or real == 0 or last + 1 != self.sent_bytes:
                 continue
             now = mono_ns()
