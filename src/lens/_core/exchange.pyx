@@ -1,20 +1,22 @@
 # cython: language_level=3
 """What is known of a stream's exchange, read at one moment: its stamps and counts, and its head where that is usual.
 
-The lines of heads are kept, decoded: most lines of an answer stood in those before it.
+The lines of heads are kept, decoded: most lines of an answer stood in the one before it, at the same place.
 """
 
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 from lens._core.frames cimport LENS_BODY_CHUNKED, event_framing_name
 from lens._core.lock cimport hold, let_go, lens_lock_t
 from lens._core.stream_state cimport StreamState, lens_field_next, lens_field_t, lens_head_fields
 
 cdef enum:
-    KNOWN_LINES = 1024
+    KNOWN_LINES = 64
 
-cdef dict known_lines = {}
+# Of the heads before, by the number of the line.
+cdef list known_lines = []
+cdef list known_fields = []
 
 
 def read_facts(StreamState stream not None):
@@ -54,22 +56,26 @@ def read_usual_head(StreamState stream not None):
     reason = head[13:at - <const unsigned char *>head - 2].decode("ascii")
     while at < end - 2:
         stop = <const unsigned char *>memchr(at, c'\n', end - at) + 1
-        fields.append(_field((<const char *>at)[:stop - at]))
+        fields.append(_field(at, stop - at, len(fields)))
         at = stop
     body = "chunked" if stream.usual.body == LENS_BODY_CHUNKED else "length"
     return reason, body, stream.usual.length, event_framing_name(stream.usual.events), tuple(fields)
 
 
-cdef tuple _field(bytes line):
-    """(name in lower case, value) of a line of a usual head."""
+cdef tuple _field(const unsigned char *at, Py_ssize_t n, Py_ssize_t number):
+    """(name in lower case, value) of line `number` of a usual head."""
     cdef lens_field_t field
-    cdef const unsigned char *at = line
-    found = known_lines.get(line)
-    if found is None:
-        lens_field_next(at, at + len(line), &field)
-        name = (<const char *>field.name)[:field.name_n].decode("ascii").lower()
-        found = name, (<const char *>field.value)[:field.value_n].decode("ascii")
-        if len(known_lines) >= KNOWN_LINES:
-            known_lines.clear()
-        known_lines[line] = found
+    cdef bytes line
+    if number < len(known_lines):
+        line = <bytes>known_lines[number]
+        if len(line) == n and memcmp(<const char *>line, at, n) == 0:
+            return <tuple>known_fields[number]
+    lens_field_next(at, at + n, &field)
+    name = (<const char *>field.name)[:field.name_n].decode("ascii").lower()
+    found = name, (<const char *>field.value)[:field.value_n].decode("ascii")
+    if number < KNOWN_LINES:
+        if number == len(known_lines):
+            known_lines.append(None)
+            known_fields.append(None)
+        known_lines[number], known_fields[number] = (<const char *>at)[:n], found
     return found

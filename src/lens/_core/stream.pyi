@@ -65,6 +65,9 @@ class Stream:
     def take_changed(self) -> bool:
         """True once after each change of state; how the plain loop learns what poll() tells."""
 
+    def is_due(self) -> bool:
+        """Whether its task has something to do: parked, done, ended, failed, or a backlog to decompress."""
+
     @property
     def fd(self) -> int: ...
     @property

@@ -21,7 +21,7 @@ from lens._core.frames cimport Decoder, LENS_ERROR_MEMORY, event_framing, \
 from lens._core.inflater cimport Inflater
 from lens._core.lock cimport let_go, lens_lock_t
 from lens._core.signals cimport SignalSet
-from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, StreamState
+from lens._core.stream_state cimport BODY, ENDED, HEAD, IDLE, PARKED, StreamState
 from lens._core.tape cimport Tape
 
 import os
@@ -194,6 +194,13 @@ cdef class Stream(StreamState):
         self.c_eof(at_ns, errno)
         let_go(lock)
         self.settle()
+
+    def is_due(self):
+        cdef lens_lock_t *lock = self.c_hold()
+        cdef bint value = self.c_backlog or self.c_state == PARKED or self.c_state >= ENDED
+        value = value or (self.decoder is not None and self.decoder.c_done)
+        let_go(lock)
+        return value
 
     def take_changed(self):
         cdef lens_lock_t *lock = self.c_hold()

@@ -33,6 +33,8 @@ _NUMBER = lazy_pattern(r"[0-9]+")
 _random = random.Random()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)  # else a child would name its requests as its parent does
+# The bits of a UUID of version 4 and variant 10 that are random, and those of the others that are set.
+_UUID_FREE, _UUID_SET = ~(0xF << 76 | 0b11 << 62), 4 << 76 | 0b10 << 62
 # Kinds of warnings that a run tells; a server that invents names must not fill the page.
 MOST_WARNINGS = 16
 RESENT_BEFORE = "an earlier attempt was sent again over a new connection: its idle one had been closed by the peer"
@@ -221,6 +223,5 @@ def _format_second(seconds: int) -> str:
 
 def make_request_id() -> str:
     """Return a random UUID (RFC 9562, version 4); uuid.uuid4() asks the system each time, which hands the GIL away."""
-    digits = f"{_random.getrandbits(128):032x}"
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    digits = f"{_random.getrandbits(128) & _UUID_FREE | _UUID_SET:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

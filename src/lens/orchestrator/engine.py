@@ -7,8 +7,9 @@ loop nothing waits for answers.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -205,7 +206,9 @@ class _PlanRun:
                 record = await self._carry_out(self._slot(stage))
                 if until is not None and record is not None and record.stamps.first_byte is None:
                     await trio.sleep(AFTER_REFUSAL_S)
-                await trio.lowlevel.checkpoint()  # a refusal may wait for nothing: others have their turn all the same
+                if record is None or record.stamps.first_byte is None:
+                    # A refusal may wait for nothing: others have their turn all the same.
+                    await trio.lowlevel.checkpoint()
             if self.sessions is not None:
                 self.sessions.lane_free = True
 
@@ -246,9 +249,9 @@ class _PlanRun:
         number = self.sessions.begin() if self.sessions is not None else self.begin()
         return self.plan.slot(number, stage, intended_ns, warmup=warmup)
 
-    async def _carry_out(self, slot: Slot) -> Record | None:
-        """Send what the schedule has at this place; return its last record."""
-        return await (self.request(slot) if self.sessions is None else self.sessions.carry_out(slot))
+    def _carry_out(self, slot: Slot) -> Coroutine[Any, Any, Record | None]:
+        """Send what the schedule has at this place; its last record is awaited."""
+        return self.request(slot) if self.sessions is None else self.sessions.carry_out(slot)
 
     def begin(self) -> int:
         """Return the number of the next request, among those of all workers."""
@@ -314,10 +317,10 @@ class _PlanRun:
         if self.ceiling is not None:
             self.ceiling.release(worst_nusd)
 
-    async def _attempt(
+    def _attempt(
         self, slot: Slot, target: PlanTarget, request: WireRequest, builder: ExchangeBuilder
-    ) -> Exchange:
-        return await perform(
+    ) -> Coroutine[Any, Any, Exchange]:
+        return perform(
             self.pool,
             target.endpoint,
             request,

@@ -24,16 +24,23 @@ class Alarm:
         """wake: called with a stream whose deadline has passed."""
         self._wake = wake
         self._due: dict[Stream, int] = {}
-        self._queue: list[tuple[int, int, Stream]] = []  # also of streams that wait no longer, until they come first
+        # When each is looked at next, at its deadline or before; also of streams that wait no longer.
+        self._looks: dict[Stream, int] = {}
+        self._queue: list[tuple[int, int, Stream]] = []
         self._numbers = count()
         self._sleep: trio.CancelScope | None = None
 
     def set(self, stream: Stream, at_ns: int) -> None:
         """Wake the task of this stream at an instant of the monotonic clock."""
         self._due[stream] = at_ns
+        if at_ns < self._looks.get(stream, at_ns + 1):  # else it is looked at before that
+            self._look_at(stream, at_ns)
+
+    def _look_at(self, stream: Stream, at_ns: int) -> None:
+        self._looks[stream] = at_ns
         heappush(self._queue, (at_ns, next(self._numbers), stream))
         if self._sleep is not None and self._queue[0][2] is stream:
-            self._sleep.deadline = trio_time(self._queue[0][0])
+            self._sleep.deadline = trio_time(at_ns)
 
     def clear(self, stream: Stream) -> None:
         """Forget the deadline of this stream."""
@@ -49,13 +56,15 @@ class Alarm:
 
     def _ring(self) -> None:
         now = now_ns()
-        while self._queue:
-            at_ns, _, stream = self._queue[0]
-            waits = self._due.get(stream) == at_ns
-            if waits and at_ns > now:
-                return
-            heappop(self._queue)
-            if waits:
+        while self._queue and self._queue[0][0] <= now:
+            at_ns, _, stream = heappop(self._queue)
+            if self._looks.get(stream) != at_ns:
+                continue  # it has been looked at earlier
+            del self._looks[stream]
+            due = self._due.get(stream)
+            if due is not None and due > now:
+                self._look_at(stream, due)
+            elif due is not None:
                 del self._due[stream]
                 self._wake(stream)
 

@@ -7,7 +7,7 @@ head; any other goes through h11, which is loaded then: most runs of one request
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -280,7 +280,15 @@ def sniff_framing(start: bytes, declared: EventFraming, expected: EventFraming) 
 
 
 def _media_type(headers: tuple[tuple[str, str], ...]) -> str:
-    return next((v.partition(";")[0].strip().lower() for n, v in headers if n == "content-type"), "")
+    for name, value in headers:
+        if name == "content-type":
+            return _media_of(value)
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _media_of(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _content_coding(headers: tuple[tuple[str, str], ...], warnings: list[str]) -> str:

@@ -7,6 +7,7 @@ cancellation and errors of the program or its configuration do.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 import trio
 
@@ -53,8 +54,6 @@ FIRST_FINAL_STATUS, FIRST_ERROR_STATUS = 200, 300
 _UNLIMITED_HEAD = 1 << 62
 UNASKED = "the answer came before the request was sent"
 
-# What a task waits for: a head that the core does not settle itself, and the end.
-_STATES = ("parked", "ended", "failed")
 _BODY_STATES = ("ended", "failed")
 
 
@@ -73,9 +72,11 @@ class _Deadlines:
 
     def next_deadline(self, stream: Stream) -> int | None:
         """Return the deadline by what has come until now; comments and pings are not content and move nothing."""
+        ttft, idle = self.timeouts.ttft_ns, self.timeouts.idle_ns
+        if ttft is None and idle is None:
+            return self.total_at
         # A document has no content events: any byte counts as content.
         content = stream.last_read_ns if stream.is_document else stream.last_content_ns
-        ttft, idle = self.timeouts.ttft_ns, self.timeouts.idle_ns
         if content >= 0:
             return _earliest(self.total_at, content + idle if idle is not None else None)
         sent = stream.send_end_ns
@@ -218,10 +219,10 @@ async def _acquire_connection(
 
 async def _send(connection: PooledConnection, data: bytes, deadlines: _Deadlines, action: str) -> OSError | None:
     """Send the request; return the error if the connection broke, for it may still hold a response."""
-    stream, view = connection.stream, memoryview(data)
+    stream = connection.stream
     try:
-        for at in range(0, len(view), PIECE_BYTES):
-            piece = connection.encrypt(view[at : at + PIECE_BYTES])
+        for plain in _pieces(data):
+            piece = connection.encrypt(plain)
             sent = stream.send(piece)
             while sent < len(piece):
                 if stream.state != "head":
@@ -231,6 +232,14 @@ async def _send(connection: PooledConnection, data: bytes, deadlines: _Deadlines
     except OSError as error:
         return error
     return None
+
+
+def _pieces(data: bytes) -> Iterable[bytes | memoryview]:
+    """Return what is sent at once."""
+    if len(data) <= PIECE_BYTES:
+        return (data,)
+    view = memoryview(data)
+    return [view[at : at + PIECE_BYTES] for at in range(0, len(view), PIECE_BYTES)]
 
 
 async def _wait_writable(connection: PooledConnection, deadlines: _Deadlines, action: str) -> None:
@@ -292,12 +301,8 @@ async def _read_response(
 
 async def _next_head(pool: Pool, stream: Stream, builder: ExchangeBuilder, deadlines: _Deadlines, action: str) -> bool:
     """Wait for a head that the core leaves to this task; return False when the answer is over instead."""
-
-    def is_due() -> bool:
-        return stream.backlog or stream.done or stream.state in _STATES
-
     # The core wakes no task when content comes, so the deadlines are checked once each idle time.
-    while not await pool.loop.wait_until(stream, is_due, deadlines.next_check(stream)) or stream.backlog:
+    while not await pool.loop.wait_until(stream, stream.is_due, deadlines.next_check(stream)) or stream.backlog:
         if stream.backlog:
             stream.inflate_more()
             if deadlines.total_at is not None and now_ns() >= deadlines.total_at:

@@ -82,23 +82,26 @@ class Loop(abc.ABC):
         """
         if is_met():
             await trio.lowlevel.checkpoint()  # the core is quick; other tasks have their turn all the same
-        while not is_met():
+            if is_met():
+                return True
+        while True:
             if self._stopped is not None:
                 # Where the loop was cancelled together with this task, that is the reason, not the loop.
                 await trio.lowlevel.checkpoint_if_cancelled()
                 raise LoopClosed(self._stopped)
             if deadline_ns is None:
                 await self._suspend(stream)
-                continue
-            if now_ns() >= deadline_ns:
+            elif now_ns() >= deadline_ns:
                 self.refresh(stream)
                 return is_met()
-            self.alarm.set(stream, deadline_ns)
-            try:
-                await self._suspend(stream)
-            finally:
-                self.alarm.clear(stream)
-        return True
+            else:
+                self.alarm.set(stream, deadline_ns)
+                try:
+                    await self._suspend(stream)
+                finally:
+                    self.alarm.clear(stream)
+            if is_met():
+                return True
 
     async def _suspend(self, stream: Stream) -> None:
         def abort(_: RaiseCancelT) -> Abort:
