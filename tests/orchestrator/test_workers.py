@@ -22,6 +22,7 @@ from lens.orchestrator.plan import make_plan
 from lens.orchestrator.shards import Share
 from lens.orchestrator.stop import Stop
 from lens.orchestrator.workers import messages as handover
+from lens.orchestrator.workers import parent
 from lens.orchestrator.workers.parent import run_workers
 from lens.run.checks import check_workers
 from lens.simulator import Script, start
@@ -187,3 +188,26 @@ def test_an_interrupt_drains_all_workers(server, url, tmp_path):
     assert process.returncode == 130, errors
     assert len(read_run(out).records) > 20
     assert not any(os.path.exists(f"/proc/{pid}") for pid in workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found by /proc")
+def test_a_frozen_worker_is_not_waited_for_at_the_end(server, url, monkeypatch):
+    monkeypatch.setattr(parent, "DRAIN_S", 10 * HANG_S)
+    records, stop = [], Stop()
+
+    async def go():
+        with trio.fail_after(HANG_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(freeze_one)
+                plan = make_plan(config(url, iterations=100_000, concurrency=4, workers=2))
+                return await run_workers(plan, on_record=records.append, stop=stop)
+
+    async def freeze_one():
+        while len(workers := workers_that_measure(os.getpid(), server)) < 2:
+            await trio.sleep(0.05)
+        os.kill(workers[0], signal.SIGSTOP)
+        stop.ask("SIGINT")
+
+    outcome = trio.run(go)
+    assert outcome.requests == len(records) > 0
+    assert outcome.incomplete.count("did not end in time") == 1

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import reduce
+from pathlib import Path
 from typing import Any, Protocol
 
 import trio
@@ -35,7 +36,10 @@ from lens.units import NS_PER_MS
 LEAD_NS = 100 * NS_PER_MS
 # What is under way has so long to end when a run is stopped; then its workers are left.
 DRAIN_S = 10
+# One that neither says nor does anything for so long meanwhile is frozen: it is waited for no longer.
+FROZEN_S = 1.0
 READ_BYTES = 1 << 18
+_PROCESSOR_TIMES = slice(11, 13)  # of the fields behind the name in /proc/PID/stat
 TICK_S = 0.1
 
 
@@ -53,6 +57,9 @@ class Link(Protocol):
 
     async def end(self) -> str | None:
         """Return how it ended, once it has said all; None: as it should."""
+
+    def is_moving(self) -> bool:
+        """Return whether it does anything, or has since it was last asked; also where that cannot be seen."""
 
     def to_theirs(self, at_ns: int) -> int:
         """Return an instant of our clock on its clock."""
@@ -74,6 +81,7 @@ class _Worker:
         self.how: str | None = None  # it ended, where that is not as it should
         self.begun = 0
         self.received = 0
+        self.moved_s = 0.0  # when it last showed that it does something
         self.outcome: Outcome | None = None
         self.error: str | None = None
 
@@ -130,6 +138,7 @@ class _SharedRun:
         await worker.link.send(handover.packed(handover.ORDER, handover.encoded(order)))
         unpacker = handover.Unpacker()
         while data := await worker.link.receive():
+            worker.moved_s = trio.current_time()
             for kind, value in unpacker.feed(data):
                 self._hear(worker, kind, value)
             await self._start_stage()
@@ -184,8 +193,22 @@ class _SharedRun:
         """Tell workers to end what is under way and hand it back, when asked to stop."""
         await self.stop.wait()
         await self._say_all(handover.STOP)
-        await trio.sleep(DRAIN_S if self.began else 0)  # what has not begun has nothing to hand back
+        with trio.move_on_after(DRAIN_S if self.began else 0):  # what has not begun has nothing to hand back
+            await self._all_frozen()
         scope.cancel()
+
+    async def _all_frozen(self) -> None:
+        """Return once no worker that has not ended has done anything for a while."""
+        for worker in self.workers:
+            worker.moved_s = trio.current_time()
+        while True:
+            await trio.sleep(TICK_S)
+            alive = [worker for worker in self.workers if not worker.ended]
+            for worker in alive:
+                if worker.link.is_moving():
+                    worker.moved_s = trio.current_time()
+            if all(trio.current_time() - worker.moved_s > FROZEN_S for worker in alive):
+                return
 
     async def end_when(self, enough: Callable[[], bool]) -> None:
         """Start nothing more once it is enough."""
@@ -256,6 +279,7 @@ class _Pipes:
     def __init__(self, process: trio.Process, cpu: int | None) -> None:
         self._process, self.cpu = process, cpu
         self._sending = trio.Lock()
+        self._used: list[str] = []  # of the processor, when it was last asked
 
     async def send(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -274,6 +298,15 @@ class _Pipes:
         if code < 0:
             return f"was ended by signal {-code}"
         return f"ended with code {code}" if code else None
+
+    def is_moving(self) -> bool:
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return True
+        fields = stat.rpartition(")")[2].split()
+        before, self._used = self._used, fields[_PROCESSOR_TIMES]
+        return fields[0] == "R" or self._used != before
 
     def to_theirs(self, at_ns: int) -> int:
         return at_ns

@@ -151,6 +151,9 @@ class _Remote:
             return f"was ended by signal {-code}"
         return f"ended with code {code}" if code else None
 
+    def is_moving(self) -> bool:
+        return True  # it is on another machine
+
     def to_theirs(self, at_ns: int) -> int:
         return at_ns + self._offset.ns
 
