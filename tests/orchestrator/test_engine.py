@@ -252,6 +252,16 @@ async def test_a_retry_keeps_the_time_that_its_first_attempt_was_meant_to_start_
     assert all(record.stamps.start - record.stamps.intended > NS_PER_S for record in retried)
 
 
+@pytest.mark.parametrize("load", [{"concurrency": 2}, {"rate_per_s": 20.0}], ids=["closed", "open"])
+async def test_a_retry_that_would_come_long_after_the_end_of_its_stage_is_not_waited_for(simulator, load):
+    handle = simulator(status=503, fail_first=1_000, retry_after=100)
+    _, records, _ = await run(config_for(handle, duration_ns=NS_PER_S // 2, retries=3, **load))
+    assert records
+    assert {(record.category, record.failure.retry_after_s, record.tries) for record in records} == {
+        ("overloaded", 100.0, ())
+    }
+
+
 async def test_without_retries_a_failure_is_final(simulator):
     _, (record,), _ = await run(config_for(simulator(status=503, fail_first=1), pattern="single"))
     assert (record.status, record.tries) == (Status.SERVER_ERROR, ())

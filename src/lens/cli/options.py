@@ -285,7 +285,7 @@ CONNECTION = (
     _way("--insecure", to="target.insecure", is_flag=True, stands_for=True,
         help="Do not verify the server's certificate; the result records it."),
     _way("--retries", to="load.retries", type=click.IntRange(min=0), metavar="N",
-        help="Retries of retryable failures, with back-off (default: 0)."),
+        help="Retries of retryable failures, with back-off; none long after --duration (default: 0)."),
     _way("--timeout", to="load.timeout_ns", type=DURATION, metavar="TIME",
         help="Timeout of a whole request; 0 is none (default: 600s)."),
     _way("--connect-timeout", to="load.connect_timeout_ns", type=DURATION, metavar="TIME",

@@ -46,6 +46,8 @@ LEAD_NS = 5 * NS_PER_MS
 TICK_S = 0.1
 # A closed loop that is ended only by time waits this long after a request that got no answer at all,
 # so that a dead server does not fill a file with refusals.
+# The back-off of a request that fails at the end of its stage may last so long; what a server asks for is longer.
+RETRIES_AFTER_END_NS = 2 * NS_PER_S
 AFTER_REFUSAL_S = 0.05
 
 
@@ -285,7 +287,7 @@ class _PlanRun:
                 log_answer(slot.index, exchange)
                 record = await self.recorder.record(slot, target, request, exchange, tries, on_reading)
                 wait_ns = None if self.over else retry_wait_ns(self.plan.retry, record, len(tries))
-                if wait_ns is None or self._held_until_end(wait_ns):
+                if wait_ns is None or self._comes_too_late(wait_ns):
                     break
                 log_retry(record, wait_ns)
                 await trio.sleep(wait_ns / NS_PER_S)
@@ -305,9 +307,11 @@ class _PlanRun:
         self._hand_out(record, worst)
         return record
 
-    def _held_until_end(self, wait_ns: int) -> bool:
-        """Return whether a retry under adaptive throttling would come after the end of its stage."""
-        return self.throttle is not None and self.end_ns is not None and now_ns() + wait_ns >= self.end_ns
+    def _comes_too_late(self, wait_ns: int) -> bool:
+        """Return whether a retry would come after the end of its stage; under adaptive throttling none may."""
+        if self.end_ns is None:
+            return False
+        return now_ns() + wait_ns >= self.end_ns + (RETRIES_AFTER_END_NS if self.throttle is None else 0)
 
     def _give_up(self, worst_nusd: int) -> None:
         """Record a request that a rate limit held back until its stage was over; it is not sent."""
