@@ -44,10 +44,10 @@ from lens.wire import Exchange, Reading, WireRequest
 LEAD_NS = 5 * NS_PER_MS
 # How often progress is reported.
 TICK_S = 0.1
-# A closed loop that is ended only by time waits this long after a request that got no answer at all,
-# so that a dead server does not fill a file with refusals.
 # The back-off of a request that fails at the end of its stage may last so long; what a server asks for is longer.
 RETRIES_AFTER_END_NS = 2 * NS_PER_S
+# A closed loop that is ended only by time waits this long after a request that got no answer at all,
+# so that a dead server does not fill a file with refusals.
 AFTER_REFUSAL_S = 0.05
 
 
