@@ -7,9 +7,11 @@ import report_runs as runs
 from handmade import INFO, failed_record, record
 from msgspec.structs import replace
 
+from lens.history.write import KILLED, NOT_ENDED
 from lens.metrics.builder import table_of
 from lens.metrics.summarize import summarize
-from lens.report.html.header import gate_lines, heads, load_text, verdict
+from lens.model import Status
+from lens.report.html.header import gate_lines, heads, killed_lines, load_text, verdict
 from lens.report.html.series import Source
 
 
@@ -92,3 +94,22 @@ def test_a_comparison_comes_first_and_is_as_bad_as_its_worst_shift(verdicts, lev
     lines = verdict([summarize([record()])], compared)
     assert lines[0] == {"level": level, "says": "b against a"}
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize("stopped_by", [KILLED, NOT_ENDED])
+def test_no_verdict_is_green_of_a_run_that_left_requests_open(stopped_by):
+    header = replace(INFO, stopped_by=stopped_by, unrecorded=4)
+    table = table_of([record(index=index) for index in range(3)], header)
+    killed = killed_lines([Source("r", table, header), Source("whole", table, INFO)])
+    found = verdict([summarize(table)], [], killed=killed)
+    assert [line["level"] for line in found] == ["warn", "warn"]
+    assert found[0]["says"].startswith("r: this run was killed")
+    assert found[0]["says"].endswith("at least 4 requests that were under way are not in it")
+    assert found[1]["says"] == "all 3 requests that ended succeeded"
+    assert verdict([], [], killed=killed) == killed, "also where none ended"
+
+
+def test_no_verdict_is_green_of_a_run_whose_end_cut_requests():
+    cut = [failed_record(index=9, status=Status.CANCELLED, category="interrupted") for _ in range(2)]
+    (found,) = verdict([summarize(table_of([record(), *cut], INFO))], [])
+    assert found == {"level": "warn", "says": "the request that ended succeeded; 2 were interrupted"}

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from handmade import INFO, failed_record, record
 from msgspec.structs import replace
 
 from lens.analysis.explore.findings import run_warnings
+from lens.cli.main import lll
 from lens.errors import FileError
 from lens.history.read import read_run
 from lens.history.write import JOURNAL, NOT_ENDED, RunProgress, write_run
@@ -45,7 +47,7 @@ def test_every_request_of_a_journal_is_in_the_run_in_its_order(tmp_path, name):
     assert [one.request_id for one in found.records] == [
         one.request_id for one in sorted(RECORDS, key=lambda one: one.index)
     ]
-    assert ENDED in found.info.warnings
+    assert found.info.warnings[0] == f"{ENDED}; requests that were under way are not in it"
     assert found.info.ended_ns == max(one.stamps.end for one in RECORDS if one.stamps.end)
     assert found.info.ended_at == "2025-11-07T18:30:00.055000Z"
 
@@ -63,8 +65,43 @@ def test_a_run_that_was_killed_lasted_until_it_was_last_seen(tmp_path, noted):
     assert (run.info.ended_at, run.info.stopped_by) == ("2025-11-07T18:30:04.000000Z", "killed")
     found = read_table(written_to(run, tmp_path / "run.json"))[0]
     assert [summarize(one).requests_per_second for one in (table, run.table, found)] == [0.5, 0.5, 0.5]
-    assert ENDED in run_warnings(found)
-    assert NOT_ENDED in run_warnings(table)
+    assert run_warnings(found)[0] == f"{ENDED}; at least 1 request that was under way is not in it"
+    assert run_warnings(table)[0] == f"{NOT_ENDED}; at least 1 request that was under way is not in it"
+    assert not any(NOT_ENDED in says for says in run_warnings(found)), "once, and as it is"
+    assert [one.info.unrecorded for one in (table, run.table, found)] == [1, 1, 1]
+    assert [summarize(one).concurrency_mean for one in (table, run.table, found)] == [None] * 3, "not known"
+
+
+@pytest.mark.parametrize(
+    ("note", "load", "still_open"),
+    [
+        (RunProgress(elapsed_ns=1, begun=44, done=0), {}, 41),
+        (RunProgress(elapsed_ns=1, begun=104, done=99), {}, 2),  # of a search, whose tries begin to count anew
+        (RunProgress(elapsed_ns=1, begun=2, done=0), {}, 0),  # more ended since than were open
+        (RunProgress(elapsed_ns=1, begun=44, done=20, warmup_done=20), {"warmup": "20"}, 0),
+        (RunProgress(elapsed_ns=1, begun=64, done=20, warmup_done=20), {}, 41),
+    ],
+)
+def test_requests_that_ended_after_the_last_note_were_not_lost(tmp_path, note, load, still_open):
+    spool = Journal(tmp_path / "run.json")
+    for item in (replace(INFO, ended_at=None, ended_ns=None, config={"load": load}), note, *RECORDS):
+        spool.add(item)
+    spool.close(complete=False)
+    assert read_table(spool.path)[0].info.unrecorded == still_open
+
+
+def test_a_killed_run_says_so_above_its_figures(tmp_path):
+    spool = Journal(tmp_path / "run.json")
+    for item in (replace(INFO, ended_at=None, ended_ns=None), *RECORDS, RunProgress(elapsed_ns=1, begun=7, done=3)):
+        spool.add(item)
+    spool.close(complete=False)
+    found = written_to(recover(spool.path, PriceBook()), tmp_path / "run.json")
+    for path, says in ((spool.path, NOT_ENDED), (found, ENDED)):
+        page = CliRunner().invoke(lll, ["analyze", str(path)]).output
+        told = " ".join(page.split())
+        assert f"{says}; at least 4 requests that were under way are not in it" in told
+        assert told.index(says) < told.index("throughput")
+        assert told.count(says) == 1
 
 
 @pytest.mark.parametrize("saves", [True, False])

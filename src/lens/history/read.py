@@ -118,7 +118,7 @@ class RunStream:
         self.info: RunInfo | None = None
         self.warnings: list[str] = []
         self._read = 0  # bytes
-        self._note = b""  # the last of a journal
+        self._note, self._noted_at = b"", 0  # the last of a journal, and the message before it
         self._number = 0  # of the line or message that was read last
         self._unreadable_count = 0
         self._document: list[msgspec.Raw] | None = None  # of a JSON document: its requests
@@ -188,8 +188,8 @@ class RunStream:
 
     @property
     def info_with_end(self) -> RunInfo | None:
-        """The header; of a journal, whose header knows no end, with the time at which the run was last seen."""
-        return with_last_note(self.info, self._note)
+        """The header; of a journal, whose header knows no end, with what its last note says of it."""
+        return with_last_note(self.info, self._note, self._number - self._noted_at)
 
     @property
     def share(self) -> float:
@@ -331,7 +331,7 @@ class RunStream:
         self._read = len(MAGIC)
         for place, piece, is_note in split_pieces(iter(partial(self._file.read, BLOCK_BYTES), b""), self._read):
             if is_note:
-                self._note = bytes(piece)
+                self._note, self._noted_at = bytes(piece), self._number
             else:
                 self._number += 1
                 yield place, piece

@@ -25,6 +25,7 @@ import msgspec
 from lens.columns import UNREADABLE, encode_hook, pack_hook
 from lens.errors import FileError
 from lens.model import Record, RunInfo
+from lens.parsing import table_in
 
 if sys.platform != "win32":
     import fcntl
@@ -44,8 +45,8 @@ MAGIC = b"LENSRUN1"
 # Set in the length of a note: what a journal says of a run that goes on, and whoever reads the run passes over.
 NOTE = 1 << 31
 encode_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number").encode
-# What is said of the end of a run in its journal.
-NOT_ENDED = "this run was killed, or has not ended yet"
+# Why a run ended, of which there is only a journal, and of one that was recovered from its journal.
+NOT_ENDED, KILLED = "this run was killed, or has not ended yet", "killed"
 _pack = msgspec.msgpack.Encoder(enc_hook=pack_hook)
 
 
@@ -64,8 +65,11 @@ class RunProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     at_ns: int | None = None  # when it was noted, on the run's monotonic clock
 
 
-def with_last_note(info: RunInfo | None, note: bytes) -> RunInfo | None:
-    """Return the header of a journal, which knows no end, with the time at which its last note saw the run."""
+def with_last_note(info: RunInfo | None, note: bytes, records_since: int = 0) -> RunInfo | None:
+    """Return the header of a journal, which knows no end, with what its last note says of it.
+
+    The time at which the run was last seen, and how many requests were open then that did not end since.
+    """
     if info is None or info.ended_ns is not None or not note:
         return info
     try:
@@ -73,7 +77,21 @@ def with_last_note(info: RunInfo | None, note: bytes) -> RunInfo | None:
     except UNREADABLE:
         return info
     at_ns = seen.at_ns if seen.at_ns is not None else info.started_ns + seen.elapsed_ns
-    return msgspec.structs.replace(info, ended_ns=at_ns, stopped_by=NOT_ENDED)
+    still_open = max(seen.begun - seen.done - records_since, 0)
+    if table_in(info.config, "load").get("warmup") and seen.done == seen.warmup_done:
+        still_open = 0  # of the warm-up there are no records
+    says = f"{NOT_ENDED}{unrecorded_says(still_open)}"
+    return msgspec.structs.replace(
+        info, ended_ns=at_ns, stopped_by=NOT_ENDED, unrecorded=still_open, warnings=(says, *info.warnings)
+    )
+
+
+def unrecorded_says(still_open: int) -> str:
+    """Return what follows on the end of a run that was killed: how many requests it does not tell of."""
+    if not still_open:
+        return "; requests that were under way are not in it"
+    which = "request that was under way is" if still_open == 1 else "requests that were under way are"
+    return f"; at least {still_open:,} {which} not in it"
 
 
 class NewFile:

@@ -76,7 +76,8 @@ def _row(table: Table, itl: Distribution | None) -> StageRow:
     success = table.success
     ttfts, lags = (np.sort(table.values(name)) for name in ("ttft_ms", "schedule_lag_us"))
     itl_p50_ms, itl_p95_ms = _itl(table, itl)
-    window_s, busy_s = stage_window(table)
+    window = stage_window(table)
+    window_s = window.window_s
     tokens = table.usage("output_tokens")[success]
     tokens = tokens[~np.isnan(tokens)]
     stage = table.codes("stage")
@@ -90,7 +91,7 @@ def _row(table: Table, itl: Distribution | None) -> StageRow:
         asked_per_s=rates.asked,
         sent_per_s=rates.sent if len(lags) else None,
         answered_per_s=int(success.sum()) / window_s if window_s else None,
-        open_mean=busy_s / window_s if window_s else None,
+        open_mean=window.open_mean,
         ttft_p50_ms=percentile(ttfts, 50) if len(ttfts) else None,
         ttft_p95_ms=percentile(ttfts, 95) if len(ttfts) >= LEAST_P95 else None,
         itl_p50_ms=itl_p50_ms,

@@ -105,7 +105,8 @@ def _summary(
 ) -> Summary:
     success = table.success
     requests, successes = len(table), int(success.sum())
-    window_s, busy_s = window_of(table)
+    window = window_of(table)
+    window_s = window.window_s
     costs = table.costs
     output = _total(table, "output_tokens")
     sessions = session_summary(table, slos)
@@ -124,7 +125,7 @@ def _summary(
         success_rate=successes / requests if requests else None,
         requests_per_second=successes / window_s if window_s else None,
         output_tokens_per_second=output / window_s if window_s and output is not None else None,
-        concurrency_mean=busy_s / window_s if window_s else None,
+        concurrency_mean=window.open_mean,
         input_tokens=_total(table, "input_tokens"),
         output_tokens=output,
         total_cost=costs.total,

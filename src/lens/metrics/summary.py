@@ -26,7 +26,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     success_rate: float | None
     requests_per_second: float | None
     output_tokens_per_second: float | None
-    concurrency_mean: float | None  # sum of latencies / window
+    concurrency_mean: float | None  # sum of latencies / window; None too of a killed run that left requests open
     input_tokens: int | None
     output_tokens: int | None
     total_cost: Decimal | None

@@ -31,7 +31,12 @@ class Window(NamedTuple):
     """
 
     window_s: float | None
-    busy_s: float
+    busy_s: float | None  # None: a run was killed, and no record tells of requests that were open then
+
+    @property
+    def open_mean(self) -> float | None:
+        """How many requests were open on average."""
+        return self.busy_s / self.window_s if self.window_s and self.busy_s is not None else None
 
 
 class Rates(NamedTuple):
@@ -48,7 +53,7 @@ def window_of(table: Table) -> Window:
 
 def _window(table: Table, *, to_stop: bool = True) -> Window:
     """Return the window of requests. to_stop: it lasts until the run was stopped, if it was while they were sent."""
-    window_ns = busy_ns = 0
+    window_ns = busy_ns = unrecorded = 0
     for run, requests in table.by_run():
         start, end = requests.column("start"), requests.stamp("end")
         ended = end != MISSING
@@ -57,14 +62,17 @@ def _window(table: Table, *, to_stop: bool = True) -> Window:
             last = max(int((start + end)[ended].max()), _schedule_end(requests), stopped)
             window_ns += max(last - int(start.min()), 0)
             busy_ns += int(end[ended].sum())
-    return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S)
+            unrecorded += run.info.unrecorded if stopped and run.info is not None else 0
+    return Window(window_ns / NS_PER_S or None, busy_ns / NS_PER_S if not unrecorded else None)
 
 
 def stage_window(stage: Table) -> Window:
     """Return the window of the requests of one stage of a run: the tries of a load without what lies between them."""
     *before, last = _tries(stage.with_interrupted)
     windows = [*[_window(one, to_stop=False) for one in before], _window(last)]
-    return Window(sum([one.window_s or 0.0 for one in windows]) or None, sum([one.busy_s for one in windows]))
+    busy_s = [one.busy_s for one in windows if one.busy_s is not None]
+    window_s = sum([one.window_s or 0.0 for one in windows]) or None
+    return Window(window_s, sum(busy_s) if len(busy_s) == len(windows) else None)
 
 
 def rates_of(stage: Table) -> Rates:

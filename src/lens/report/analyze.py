@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -52,18 +53,20 @@ def print_findings(console: Console, found: Findings, table: Requests, outliers:
     # Runs that one file holds, one behind the other, are one page.
     info = table.runs[0].info if len(found.files) == 1 and table.runs else table.info
     if not found.by and info is not None:
-        print_report(console, found.total, info, table=table)
+        # What the run says of itself takes the most from its figures, like that it was killed.
+        told = structs.replace(found.total, warnings=(*found.run_warnings, *found.total.warnings))
+        print_report(console, told, info, table=table)
         if chosen:
             console.print()
             print_sheet(console, found.sheet)
     else:
         _print_head(console, found)
         print_sheet(console, found.sheet)
+        for says in found.run_warnings:
+            fact(console, "warning", clean(says), style="yellow")
         warned = found.groups if len(found.groups) <= MOST_WARNED else [found.total]
         for warning in dict.fromkeys(says for one in warned for says in one.warnings):
             fact(console, "warning", clean(warning), style="yellow")
-    for says in found.run_warnings:
-        fact(console, "warning", clean(says), style="yellow")
     for word, says in over_time(found, outliers):
         fact(console, word, clean(says), style="yellow" if says.endswith(": worse") else "")
     gates = [check for check in found.checks if check.suite != "regression"]

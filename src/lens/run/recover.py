@@ -13,7 +13,7 @@ from lens.config.settings import LoadConfig
 from lens.errors import FileError
 from lens.export.formats import format_named, format_of_suffix, open_export, write_export
 from lens.history.lean import MISSING
-from lens.history.write import JOURNAL, PARTIAL
+from lens.history.write import JOURNAL, KILLED, NOT_ENDED, PARTIAL, unrecorded_says
 from lens.metrics.builder import read_table
 from lens.metrics.summarize import summarize
 from lens.metrics.table import Table
@@ -25,7 +25,7 @@ from lens.run.result import finish_table
 
 # What a second run beside a journal is numbered with: run.json.2.journal.msgpack
 _NUMBERED = re.compile(r"\.\d+$")
-ENDED = "recovered from the journal of a run that was killed: requests that were under way are not in it"
+ENDED = "recovered from the journal of a run that was killed"
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ def recover(path: Path, book: PriceBook) -> Recovered:
     table, notes = finish_table(table, _load(info))
     if not _saves_text(info):
         table = table.with_records(without_text)
-    return Recovered(table=table, info=_with_end(info, table, (ENDED, *notes)), warnings=warnings)
+    return Recovered(table=table, info=_with_end(info, table, notes), warnings=warnings)
 
 
 def write_recovered(run: Recovered, path: Path, book: PriceBook) -> Iterator[bytes]:
@@ -87,12 +87,13 @@ def _with_end(info: RunInfo, table: Table, notes: tuple[str, ...]) -> RunInfo:
     after = table.stamp("end")
     ends = (table.column("start") + after)[after != MISSING]
     ended_ns = max(int(ends.max()) if len(ends) else info.started_ns, info.ended_ns or 0)
+    says = f"{ENDED}{unrecorded_says(info.unrecorded)}"
     return msgspec.structs.replace(
         info,
         ended_ns=ended_ns,
         ended_at=_later(info, ended_ns),
-        stopped_by="killed",
-        warnings=(*info.warnings, *notes),
+        stopped_by=KILLED,
+        warnings=(says, *[warning for warning in info.warnings if not warning.startswith(NOT_ENDED)], *notes),
     )
 
 

@@ -13,7 +13,6 @@ from lens.analysis.explore.groups import Group, Sheet
 from lens.analysis.explore.trends import Trend
 from lens.analysis.gates.checks import Check
 from lens.analysis.gates.regression import Regression
-from lens.history.write import NOT_ENDED
 from lens.metrics.summary import Summary
 from lens.metrics.table import Table
 
@@ -68,7 +67,7 @@ def run_warnings(table: Table) -> tuple[str, ...]:
         f"{run.name}: {says}" if several else says
         for run in table.runs
         if run.info is not None
-        for says in (*run.info.warnings, *([NOT_ENDED] if run.info.stopped_by == NOT_ENDED else []))
+        for says in run.info.warnings
     ]
     return tuple(dict.fromkeys(found))
 

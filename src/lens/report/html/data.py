@@ -24,7 +24,7 @@ from lens.pricing.columns import PICO, UNKNOWN, Costs
 from lens.report.facts import connection_facts
 from lens.report.figures import other_run_figures, rows_of
 from lens.report.html.comparison import comparisons
-from lens.report.html.header import gate_lines, heads, verdict
+from lens.report.html.header import gate_lines, heads, killed_lines, verdict
 from lens.report.html.load_curve import by_load, knee, point_of
 from lens.report.html.plots import dots, histograms, over_time, slice_s, steps
 from lens.report.html.requests import requests
@@ -56,7 +56,7 @@ def page_data(sources: Sequence[Source], title: str, summary: Summary | None = N
     return {
         "title": clean(title, 200),
         "heads": heads(sources),
-        "verdict": verdict(summaries, compared, gate_lines(sources)),
+        "verdict": verdict(summaries, compared, gate_lines(sources), killed_lines(sources)),
         "comparisons": compared,
         "version": __version__,
         "phases": list(PHASES),

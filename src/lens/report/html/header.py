@@ -13,6 +13,7 @@ from lens.analysis.gates.sla import Gate, evaluate_targets
 from lens.analysis.gates.thresholds import parse_threshold
 from lens.config.settings import LoadConfig
 from lens.errors import LensError
+from lens.history.write import KILLED, NOT_ENDED, unrecorded_says
 from lens.metrics.summary import Summary
 from lens.model import RunInfo
 from lens.parsing import list_in, table_in
@@ -115,30 +116,52 @@ def _gates(info: RunInfo | None) -> list[Gate]:
     return found
 
 
+def killed_lines(sources: Sequence[Source]) -> list[dict[str, str]]:
+    """Return a line of each run that was killed: requests that were open then are in no figure."""
+    lines = []
+    for source in sources:
+        info = source.info
+        if info is not None and info.stopped_by in (KILLED, NOT_ENDED):
+            of = f"{source.name}: " if len(sources) > 1 else ""
+            ended = NOT_ENDED if info.stopped_by == NOT_ENDED else "this run was killed"
+            lines.append({"level": "warn", "says": clean(f"{of}{ended}{unrecorded_says(info.unrecorded)}", 600)})
+    return lines
+
+
 def verdict(
-    summaries: Sequence[Summary], compared: Sequence[dict[str, Any]], gates: Sequence[dict[str, str]] = ()
+    summaries: Sequence[Summary],
+    compared: Sequence[dict[str, Any]],
+    gates: Sequence[dict[str, str]] = (),
+    killed: Sequence[dict[str, str]] = (),
 ) -> list[dict[str, str]]:
     """Return what came of it, a line each with its level: good, warn or bad; what matters most first.
 
-    Its thresholds (of `gate_lines`); of several series how they differ from the first; how the requests ended.
+    Its thresholds (of `gate_lines`); of several series how they differ from the first; that a run was `killed` (of
+    `killed_lines`); how the requests ended.
     """
     lines = [*gates, *[{"level": _level(one), "says": one["says"]} for one in compared]]
     failed = sum(summary.requests - summary.successes for summary in summaries)
     asked = sum(summary.requests for summary in summaries)
+    lines += killed
     if asked:
         kinds: dict[str, int] = {}
         for summary in summaries:
             for category, count in summary.by_category.items():
                 kinds[category] = kinds.get(category, 0) + (count if category != "success" else 0)
         why = ", ".join(f"{count:,} {category}" for category, count in kinds.items() if count)
-        says = f"{failed:,} of {asked:,} requests failed: {why}" if failed else _all_succeeded(asked)
-        lines.append({"level": "bad" if failed else "good", "says": clean(says, 300)})
+        cut = sum(summary.interrupted for summary in summaries)
+        says = f"{failed:,} of {asked:,} requests failed: {why}" if failed else _all_succeeded(asked, cut or killed)
+        says += f"; {cut:,} {'was' if cut == 1 else 'were'} interrupted" if cut else ""
+        level = "bad" if failed else "warn" if cut or killed else "good"
+        lines.append({"level": level, "says": clean(says, 300)})
     lines += [{"level": "warn", "says": clean(note, 300)} for summary in summaries for note in summary.notes]
     return lines
 
 
-def _all_succeeded(asked: int) -> str:
-    return f"all {asked:,} requests succeeded" if asked > 1 else "the request succeeded"
+def _all_succeeded(asked: int, cut: object) -> str:
+    """Return what is said of requests of which none failed. cut: whether some did not come to their end."""
+    ended = " that ended" if cut else ""
+    return f"all {asked:,} requests{ended} succeeded" if asked > 1 else f"the request{ended} succeeded"
 
 
 def _level(one: dict[str, Any]) -> str:

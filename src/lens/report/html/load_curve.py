@@ -36,7 +36,8 @@ class Point(NamedTuple):
 def point_of(name: str, table: Table) -> Point:
     """Return a stage, of which these are the requests, as a point."""
     good = table.success
-    window_s, busy_s = stage_window(table)
+    window = stage_window(table)
+    window_s = window.window_s
     told = table.usage("output_tokens")[good]
     told = told[~np.isnan(told)]
     tokens = float(told.sum()) if len(told) else None
@@ -53,7 +54,7 @@ def point_of(name: str, table: Table) -> Point:
         name=name,
         requests=len(table),
         failed=len(table) - int(good.sum()),
-        open=busy_s / window_s if window_s else None,
+        open=window.open_mean,
         requests_per_second=int(good.sum()) / window_s if window_s else None,
         tokens_per_second=tokens / window_s if window_s and tokens is not None else None,
         ttft_p50_ms=at("ttft_ms", "p50"),
