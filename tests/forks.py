@@ -37,7 +37,12 @@ import lens.simulator as simulator
 start, quick = simulator.start, simulator.make_script(ttft="100ms", head="first", itl="4ms")
 simulator.start = lambda script=None, **more: start(script or quick, **more)
 """
-IMPORTED = ("lens", "lens.run.driver", "lens.metrics.summarize", "lens.report.html", "lens.simulator", "numpy")
+IMPORTED = (
+    "lens", "lens.run.driver", "lens.metrics.summarize", "lens.report.html", "lens.simulator", "numpy", "numpy.fft",
+    "numpy.ma", "h11", "rich.live", "rich.table", "lens.analysis.explore.findings", "lens.analysis.optimize",
+    "lens.cli.running", "lens.providers.openai", "lens.report.analyze_text", "lens.report.ci", "lens.report.request",
+    "lens.report.run",
+)  # fmt: skip
 
 
 class Server:
