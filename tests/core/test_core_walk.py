@@ -29,40 +29,40 @@ documents = st.recursive(
 )
 
 
+# Documents that meet the rules, which chance alone would not write. To build a strategy costs more than a draw from it.
+text = st.one_of(st.none(), st.text(max_size=6), leaves)
+delta = st.fixed_dictionaries({}, optional=dict.fromkeys(("content", "reasoning", "reasoning_content", "text"), text))
+part = st.one_of(text, st.fixed_dictionaries({}, optional={"text": text, "thought": leaves, "call": documents}))
+inner = st.fixed_dictionaries({}, optional={"type": st.sampled_from(["t", "r"]), "text": text})
+encoded = st.one_of(inner, st.lists(inner, max_size=2)).map(lambda v: base64.b64encode(json.dumps(v).encode()).decode())
+shapes = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(st.fixed_dictionaries({"delta": delta}, optional={"finish_reason": text}), max_size=3),
+        "type": st.one_of(st.sampled_from(["t", "r", "stop"]), leaves),
+        "delta": st.one_of(delta, st.just("x")),
+        "parts": st.lists(part, max_size=3),
+        "usage": documents,
+        "b": st.one_of(encoded, leaves),
+        "unknown": documents,
+    },
+)
+flags = st.booleans()
+indents = st.sampled_from([None, None, 1])
+separations = st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", "\r\n:")])
+actions = st.sampled_from(["cut", "drop", "put", "put"])
+pieces = st.sampled_from(
+    [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b"e", b".", b"\x1f", b"\xff", b"u"]
+)
+
+
 @st.composite
 def shaped(draw):
-    """Documents that meet the rules, which chance alone would not write."""
-    text = st.one_of(st.none(), st.text(max_size=6), leaves)
-    delta = st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("content", "reasoning", "reasoning_content", "text"), text)
-    )
-    part = st.one_of(text, st.fixed_dictionaries({}, optional={"text": text, "thought": leaves, "call": documents}))
-    inner = st.fixed_dictionaries({}, optional={"type": st.sampled_from(["t", "r"]), "text": text})
-    encoded = st.one_of(inner, st.lists(inner, max_size=2)).map(
-        lambda v: base64.b64encode(json.dumps(v).encode()).decode()
-    )
-    document = draw(
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "choices": st.lists(
-                    st.fixed_dictionaries({"delta": delta}, optional={"finish_reason": text}), max_size=3
-                ),
-                "type": st.one_of(st.sampled_from(["t", "r", "stop"]), leaves),
-                "delta": st.one_of(delta, st.just("x")),
-                "parts": st.lists(part, max_size=3),
-                "usage": documents,
-                "b": st.one_of(encoded, leaves),
-                "unknown": documents,
-            },
-        )
-    )
-    return dict(draw(st.permutations(list(document.items()))))
+    return dict(draw(st.permutations(list(draw(shapes).items()))))
 
 
 def written(draw, value) -> bytes:
-    ascii_only, indent = draw(st.booleans()), draw(st.sampled_from([None, None, 1]))
-    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\t", "\r\n:")]))
+    ascii_only, indent, separators = draw(flags), draw(indents), draw(separations)
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent, separators=separators)
     return text.encode(errors="surrogatepass")
 
@@ -80,17 +80,13 @@ def test_damaged_json_is_refused_where_json_loads_refuses_it(data, document):
     event = bytearray(written(data.draw, document))
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(event)))
-        action = data.draw(st.sampled_from(["cut", "drop", "put", "put"]))
+        action = data.draw(actions)
         if action == "cut":
             del event[at:]
         elif action == "drop":
             del event[at : at + 1]
         else:
-            event[at:at] = data.draw(
-                st.sampled_from(
-                    [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b"e", b".", b"\x1f", b"\xff", b"u"]
-                )
-            )
+            event[at:at] = data.draw(pieces)
     try:
         truth = twin_signals.scan(CHAT + GUARDED, b"", bytes(event))
     except twin_signals.DuplicateKey:
@@ -126,9 +122,9 @@ def test_the_template_changes_nothing(data, documents, texts):
         document = json.dumps(data.draw(st.sampled_from(documents)), ensure_ascii=False)
         for key in ("content", "text"):
             at = document.find(f'"{key}": "')
-            if at >= 0 and data.draw(st.booleans()):
+            if at >= 0 and data.draw(flags):
                 at += len(key) + 5
-                document = document[:at] + json.dumps(text, ensure_ascii=data.draw(st.booleans()))[1:-1] + document[at:]
+                document = document[:at] + json.dumps(text, ensure_ascii=data.draw(flags))[1:-1] + document[at:]
         events.append(document.encode(errors="replace"))
     assert streamed(rules, events) == [scan(rules, event) for event in events]
 

@@ -34,60 +34,61 @@ any_call = st.builds(
 )  # fmt: skip
 
 
+# Built once: to build a strategy costs more than to draw from it.
+NAMES = [name for name in Stamps.__struct_fields__ if name != "start"]
+after_start = st.lists(st.none() | st.integers(-50 * MS, 5000 * MS), min_size=len(NAMES), max_size=len(NAMES))
+event_rows = st.lists(
+    st.tuples(st.integers(0, 900), st.sampled_from(KINDS), st.integers(0, 9), st.booleans()), max_size=12
+)
+widths = st.sampled_from(["qqHII", "qqqqq"])
+tokens_of_event = st.integers(0, 4) | st.just(2**39)
+any_tcp = st.none() | st.builds(TcpInfo, rtt_us=st.integers(1, 9999), min_rtt_us=count, retransmits=st.integers(0, 5))
+PARTS = {
+    "usage": st.none()
+    | st.builds(Usage, input_tokens=count, output_tokens=claimed, reasoning_tokens=count, cache_read_tokens=count),
+    "server_timing_ms": st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2),
+    "stamp_kind": st.sampled_from(["kernel", "read"]),
+    "tool_calls": st.lists(any_call, max_size=3).map(tuple),
+    "text_marks": st.none() | st.builds(TextMarks, sentence_ns=count, line_ns=count, code_block_ns=count),
+    "judged": st.none()
+    | st.builds(Judgement, valid=st.booleans(), usable_ns=count, reason=st.sampled_from([None, "x"])),
+    "hidden_thinking_ns": st.none() | st.integers(0, 900 * MS),
+    "reported_cost_usd": st.sampled_from([None, "0.25"]),
+    "status": st.sampled_from([Status.SUCCESS, Status.NETWORK_ERROR]),
+    "connection": st.none() | st.builds(Connection, reused=st.booleans(), tcp_at_send=any_tcp, tcp_at_end=any_tcp),
+}
+
+
 @st.composite
 def any_stamps(draw):
-    names = [name for name in Stamps.__struct_fields__ if name != "start"]
-    after = draw(st.lists(st.none() | st.integers(-50 * MS, 5000 * MS), min_size=len(names), max_size=len(names)))
-    later = {name: START + at for name, at in zip(names, after, strict=True) if at is not None}
+    later = {name: START + at for name, at in zip(NAMES, draw(after_start), strict=True) if at is not None}
     return Stamps(start=START, **later)
 
 
 @st.composite
 def any_events(draw):
-    rows = draw(
-        st.lists(st.tuples(st.integers(0, 900), st.sampled_from(KINDS), st.integers(0, 9), st.booleans()), max_size=12)
-    )
+    rows = draw(event_rows)
     at = np.cumsum([row[0] * MS for row in rows]).tolist()
     reads = np.cumsum([row[3] for row in rows]).astype(int).tolist()
-    wide = draw(st.sampled_from(["qqHII", "qqqqq"]))
+    wide = draw(widths)
     columns = (at, [7 * row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], reads)
     names = ("arrived_ns", "lag_ns", "signals", "chars", "read")
     return Events(**{n: array(code, c) for n, code, c in zip(names, wide, columns, strict=True)})
 
 
+stamps_of_any, events_of_any = any_stamps(), any_events()
+
+
 @st.composite
 def any_record(draw):
-    events = draw(any_events())
+    events = draw(events_of_any)
     content = len(oracle.timeline(record(events=events)).at_ns)
-    told = draw(
-        st.none() | st.lists(st.integers(0, 4) | st.just(2**39), min_size=content, max_size=content) | st.just([1, 2])
-    )
-    tcp = st.none() | st.builds(TcpInfo, rtt_us=st.integers(1, 9999), min_rtt_us=count, retransmits=st.integers(0, 5))
+    told = draw(st.none() | st.lists(tokens_of_event, min_size=content, max_size=content) | st.just([1, 2]))
     return record(
         events=events,
-        stamps=draw(any_stamps()),
-        usage=draw(
-            st.none()
-            | st.builds(
-                Usage, input_tokens=count, output_tokens=claimed, reasoning_tokens=count, cache_read_tokens=count
-            )
-        ),
+        stamps=draw(stamps_of_any),
         tokens_per_event=None if told is None else array("q", told),
-        server_timing_ms=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 900), max_size=2)),
-        stamp_kind=draw(st.sampled_from(["kernel", "read"])),
-        tool_calls=tuple(draw(st.lists(any_call, max_size=3))),
-        text_marks=draw(
-            st.none() | st.builds(TextMarks, sentence_ns=count, line_ns=count, code_block_ns=count),
-        ),
-        judged=draw(
-            st.none() | st.builds(Judgement, valid=st.booleans(), usable_ns=count, reason=st.sampled_from([None, "x"]))
-        ),
-        hidden_thinking_ns=draw(st.none() | st.integers(0, 900 * MS)),
-        reported_cost_usd=draw(st.sampled_from([None, "0.25"])),
-        status=draw(st.sampled_from([Status.SUCCESS, Status.NETWORK_ERROR])),
-        connection=draw(
-            st.none() | st.builds(Connection, reused=st.booleans(), tcp_at_send=tcp, tcp_at_end=tcp),
-        ),
+        **{name: draw(part) for name, part in PARTS.items()},
     )
 
 
