@@ -122,13 +122,15 @@ def read_both(out: int, err: int, timeout: float) -> tuple[str, str]:
 
 
 _server: Server | None = None
+_first = threading.Lock()  # threads that run commands side by side may all be the first to ask
 
 
 def server() -> Server:
-    """Return the server of this process; it starts when first asked for."""
+    """Return the one server of this process; it starts when first asked for."""
     global _server
-    if _server is None:
-        _server = Server()
+    with _first:
+        if _server is None:
+            _server = Server()
     return _server
 
 
