@@ -30,6 +30,7 @@ PLAIN = {
     "AtLeastOne": "int",
     "Count": "int",
     "Positive": "float",
+    "Shape": "float",
     "RatePerS": "float",
     "PositiveNs": "int",
     "Secret": "Secret | str",

@@ -4,6 +4,7 @@ import io
 import sys
 from decimal import Decimal
 
+import click
 import pytest
 
 from lens.cli.commands import doctor, monitor
@@ -234,3 +235,23 @@ def test_an_export_that_is_asked_for_leaves_the_files_of_the_config_file(tmp_pat
     found = settings("--config", file, *words)
     assert [(one.format, one.file) for one in found.config.output.exports] == wanted
     assert len(found.pushes) == (0 if "--output" in words else 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "says"),
+    [
+        ("--duration 0", "--duration", "must be more than 0"),
+        ("--idle-gaps 0,5s", "--idle-gaps", "must be more than 0"),
+        ("--trace t.csv --speedup 0", "--speedup", "must be more than 0"),
+        ("--search-slo ttft_p95<5 --search-max -5", "--search-max", "must be more than 0"),
+        ("--rate 5 --arrival gamma --burstiness 0", "--burstiness", "must be at least 0.001"),
+        ("--rate 5 --arrival gamma --burstiness 1e-300", "--burstiness", "must be at least 0.001"),
+        (f"--seed {10**22}", "--seed", "must be a number of at most 64 bits"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(words, option, says):
+    with pytest.raises(click.BadParameter) as refused:
+        settings(*words.split())
+    assert refused.value.param is not None
+    assert option in refused.value.param.opts
+    assert refused.value.message == says

@@ -26,7 +26,8 @@ ROWS = [
     ),
     (
         "a run that is killed",
-        "`lll recover` turns its journal into the file that it would have written",
+        "`lll recover` turns its journal into the file that it would have written, and says how many requests were "
+        "under way at least",
         "tests/cli/test_cli_recover.py",
     ),
     (

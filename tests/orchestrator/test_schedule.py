@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lens.config.load import convert
 from lens.config.settings import LoadConfig
 from lens.errors import ConfigError
 from lens.orchestrator.schedule import (
@@ -77,6 +78,14 @@ def test_burstiness_sets_the_spread_of_the_gaps_and_not_their_mean(shape, relati
     gaps = np.diff(gamma(100, None, 40_000, shape=shape, seed=1))
     assert gaps.mean() == pytest.approx(10 * NS_PER_MS, rel=0.05)
     assert gaps.std() / gaps.mean() == pytest.approx(relative_spread, rel=0.06)
+
+
+def test_the_burstiest_arrivals_that_may_be_asked_for_can_be_drawn():
+    with np.errstate(all="raise"):
+        at = gamma(5, None, 5000, shape=0.001, seed=1)
+    assert (np.diff(at) >= 0).all()
+    with pytest.raises(ConfigError, match=r"burstiness.*0\.001"):
+        convert({"load": {"burstiness": 0.0009}})
 
 
 def test_random_patterns_are_the_same_for_the_same_seed_and_differ_for_another():

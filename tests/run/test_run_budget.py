@@ -70,6 +70,12 @@ def test_what_is_not_known_is_an_error_and_a_quote_that_says_so(max_tokens, book
     assert says in told["why"]
 
 
+@pytest.mark.parametrize("limit", ["nan", "-1", "much"])
+def test_what_is_no_amount_is_refused_as_such_before_prices_are_looked_up(limit):
+    with pytest.raises(ConfigError, match=f"--max-cost '{limit}': write dollars"):
+        Spending(plan_of(), PriceBook(), limit)
+
+
 def test_a_model_whose_output_is_free_needs_no_bound():
     plan = plan_of(max_tokens=None)
     assert worst_usd(plan, 0, 0, standard_book([parse_price("in=3,out=0")])) == by_hand(plan, max_tokens=0)

@@ -214,7 +214,7 @@ def said(ctx: click.Context) -> dict[str, Any]:
     An option that was left out is absent; the environment and the config file speak for it.
 
     Raises:
-        UsageError: two options set the same setting to different values.
+        UsageError: two options set the same setting to different values, or a number is out of range.
     """
     tree: dict[str, Any] = {}
     for parameter in ctx.command.params:
@@ -231,7 +231,38 @@ def said(ctx: click.Context) -> dict[str, Any]:
         if field:
             if tree.get(section, {}).get(field, chosen) != chosen:
                 raise click.UsageError(f"{_names(parameter)} contradicts another option: both set {parameter.to}", ctx)
+            _check_range(ctx, parameter, section, field, chosen)
             tree.setdefault(section, {})[field] = chosen
         else:
             tree[section] = chosen
     return tree
+
+
+# How bounds are told of a setting, and of the option that sets it.
+_BOUND = lazy_pattern(r"expected (?:int|float) (>=|<=|>|<) (\S+)")
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def _check_range(ctx: click.Context, option: Option, section: str, field: str, value: Any) -> None:
+    """Refuse a number, or one of several, that the setting of the option cannot be; the message names the option.
+
+    Raises:
+        BadParameter: it is too small or too large.
+    """
+    if isinstance(value, bool) or not isinstance(
+        value[0] if isinstance(value, tuple) and value else value, int | float
+    ):
+        return
+    from lens.config.load import convert
+
+    of_target = {"targets": [{"provider": "openai", field: value}]}
+    try:
+        convert(of_target if section == "target" else {section: {field: value}})
+    except ConfigError as error:
+        says = str(error).partition(": ")[2].replace("expected a number", "must be a number")
+        if (bound := _BOUND.fullmatch(says)) is not None:
+            above, least = bound[1], float(bound[2])
+            if field.endswith("_ns") and (above, least) == (">=", 1):
+                above, least = ">", 0
+            says = f"must be {_BOUNDS[above]} {least:g}"
+        raise click.BadParameter(says, ctx, option) from None

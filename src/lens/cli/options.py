@@ -257,7 +257,7 @@ LOAD = (
     _load("--cooldown", to="load.cooldown", metavar="N|TIME|%",
         help="Exclude the last requests from the results: 5, 10s, 10% (default: 0)."),
     _load("--burstiness", to="load.burstiness", type=NUMBER, metavar="B",
-        help="Shape of gamma arrivals; 1 is Poisson, below 1 is burstier (default: 1)."),
+        help="Shape of gamma arrivals; 1 is Poisson, below 1 is burstier, down to 0.001 (default: 1)."),
     _load("--warmup", to="load.warmup", metavar="N|TIME|%",
         aliases=["--num-warmups", "--warmup-requests", "--warmup-request-count"],
         help="Warm-up: send first, exclude from the results: 5, 10s, 10%, or auto to detect it (default: 0)."),

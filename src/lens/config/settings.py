@@ -23,6 +23,8 @@ Tree = dict[str, Any]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+# Below it all gaps but one in a thousand are 0, which is one burst; far below, numpy draws nothing but 0 and nan.
+Shape = Annotated[float, msgspec.Meta(ge=0.001)]
 RatePerS = Annotated[float, msgspec.Meta(gt=0, le=MOST_PER_S)]
 PositiveNs = Annotated[int, msgspec.Meta(gt=0)]
 
@@ -105,7 +107,7 @@ class LoadConfig(Section, frozen=True):
     concurrency: AtLeastOne | None = None  # requests in flight; with a rate the most allowed. None: 1, or no limit
     rate_per_s: RatePerS | None = None  # open-loop arrival rate; None: closed loop
     arrival: Arrival | None = None  # distribution of the arrivals; None: constant
-    burstiness: Positive | None = None  # shape of gamma arrivals: 1 is Poisson, below it burstier; None: 1
+    burstiness: Shape | None = None  # shape of gamma arrivals: 1 is Poisson, below it burstier; None: 1
     duration_ns: PositiveNs | None = None  # length of the run; None: until `iterations` are done
     ramp_to_per_s: RatePerS | None = None  # ramp the rate linearly from rate_per_s to this over the duration
     sweep_min_per_s: RatePerS | None = None  # rate sweep: first rate

@@ -103,6 +103,7 @@ class Spending:
             ConfigError: the limit is no amount, a price is unknown, or answers are not bounded.
         """
         self._plan, self._book = plan, book
+        limit_nusd = nusd_of(limit_usd)
         if plan.sessions is not None:
             session_costs(plan, book)  # refuses what cannot be bounded before anything is sent
         self._worst = {
@@ -110,7 +111,7 @@ class Spending:
             for target in range(len(plan.targets))
             for prompt in range(len(plan.prompts))
         }
-        self.ceiling = SpendCeiling(nusd_of(limit_usd), self._cost_nusd)
+        self.ceiling = SpendCeiling(limit_nusd, self._cost_nusd)
 
     def worst_nusd(self, slot: Slot) -> int:
         """Return the most that a request may cost."""
