@@ -1,6 +1,6 @@
 # Two commands for everyone: `make demo` and `make test`. Each makes its own environment.
-# The core is built four times for the tests: as it ships (release), with bounds and overflow checks under
-# ASan and UBSan (sanitize), under TSan (threads), and counting its lines (coverage).
+# The core is built three times for the tests: as it ships (release), with bounds and overflow checks under ASan and
+# UBSan, counting its lines (sanitize), and under TSan (threads).
 
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
@@ -18,28 +18,27 @@ WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) 
 CORE_TESTS := $(wildcard tests/core tests/transport) $(addprefix --ignore=tests/core/,test_core_fuzz.py test_core_headers.py)
 TESTS_threads := tests/core/test_core_threads.py tests/core/test_core_reactor.py
 
-DEFINE_sanitize := -Ccmake.define.LENS_CORE_CHECKED=ON -Ccmake.define.LENS_CORE_SANITIZE=address,undefined
+DEFINE_sanitize := -Ccmake.define.LENS_CORE_CHECKED=ON -Ccmake.define.LENS_CORE_SANITIZE=address,undefined \
+	-Ccmake.define.LENS_CORE_COVERAGE=ON
 DEFINE_threads := -Ccmake.define.LENS_CORE_SANITIZE=thread
-DEFINE_coverage := -Ccmake.define.LENS_CORE_COVERAGE=ON
 # The sanitizers want to be loaded first and to see each object; CPython itself leaks by design.
 ENV_sanitize := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
 # What it finds is printed and ends the run.
 ENV_threads := LD_PRELOAD="$$($(CC) -print-file-name=libtsan.so)" TSAN_OPTIONS=halt_on_error=1
 PYTEST_threads := --capture=sys
-PATH_coverage := :$(CURDIR)/tools/lazy
+PATH_sanitize := :$(CURDIR)/tools/lazy
 # pytest would rewrite the asserts of every package that brings a plugin, of this one too: it tests what is installed.
 PLUGINS := --disable-plugin-autoload -p pytest_trio.plugin -p _hypothesis_pytestplugin
 
-.PHONY: help demo test checks lint types sanitize threads coverage unit report bench figures docs site prices faults calibration fuzz mutants audit man clean
+.PHONY: help demo test checks lint types sanitize threads unit report bench figures docs site prices faults calibration fuzz mutants audit man clean
 
 help:
 	@echo "make demo      measure the built-in simulator and print the report"
 	@echo "make test      lint, types, and all tests, on the wheel as it ships"
 	@echo "make unit      only the tests on the wheel as it ships"
-	@echo "make sanitize  the core's tests with bounds and overflow checks, under ASan and UBSan"
+	@echo "make sanitize  the core's tests with bounds and overflow checks, under ASan and UBSan, counting its lines"
 	@echo "make threads   the core's tests with threads, under TSan"
-	@echo "make coverage  the core's tests, counting its lines"
 	@echo "make bench     every claim of benchmarks/, measured"
 	@echo "make figures   what it found, into README.md"
 	@echo "make faults    docs/faults.md and docs/answers.md, from the tables of their tests"
@@ -56,10 +55,10 @@ help:
 demo: .venv/installed
 	.venv/bin/lll benchmark --provider simulator -n 64 -c 16
 
-# The core is built, four times, while all else is fetched, which mostly waits. Then what needs one processor runs beside
+# The core is built, three times, while all else is fetched, which mostly waits. Then what needs one processor runs beside
 # the tests of the wheel, whose summary closes the output.
 test: .venv-test/tools
-	@$(MAKE) --no-print-directory -j 3 .venv-test/packages build/release/wheel build/{sanitize,coverage,threads}/installed
+	@$(MAKE) --no-print-directory -j 3 .venv-test/packages build/release/wheel build/{sanitize,threads}/installed
 	@$(MAKE) --no-print-directory build/counted/installed
 	@$(MAKE) --no-print-directory -j 2 unit checks
 	@$(MAKE) --no-print-directory report
@@ -67,7 +66,7 @@ test: .venv-test/tools
 
 # Told when all are done: the tests of the wheel write meanwhile.
 checks:
-	@$(MAKE) --no-print-directory --output-sync=target lint types sanitize coverage threads >build/checks.log 2>&1; \
+	@$(MAKE) --no-print-directory --output-sync=target lint types sanitize threads >build/checks.log 2>&1; \
 	code=$$?; cat build/checks.log; exit $$code
 
 .venv/bin/python .venv-test/bin/python:
@@ -117,7 +116,7 @@ build/%/installed: $(SOURCES) | .venv-test/tools
 	$(BIN)/pip install $(PIP) --no-deps --no-build-isolation --no-compile --target build/$*/site -Cbuild-dir=build/$*/cmake $(DEFINE_$*) .
 	@touch $@
 
-sanitize coverage threads: %: build/%/installed .venv-test/installed
+sanitize threads: %: build/%/installed .venv-test/installed
 	@find build/$* -name '*.gcda' -delete
 	PYTHONPATH=$(CURDIR)/build/$*/site$(PATH_$*) LENS_TEST_BUILD=$* $(ENV_$*) $(BIN)/python -m pytest -q $(PLUGINS) $(PYTEST_$*) $(or $(TESTS_$*),$(CORE_TESTS))
 
@@ -126,8 +125,9 @@ build/counted/installed: .venv-test/installed tools/count_lines.py tools/counter
 	$(BIN)/python -I tools/count_lines.py build/counted
 	@touch $@
 
-# Each worker would rewrite the asserts of all test files; once is enough.
+# Each worker would rewrite the asserts of all test files, and find out what Hypothesis knows of characters; once is enough.
 build/rewritten: | build/counted/installed
+	@$(BIN)/python -c 'from hypothesis.strategies import text; text().validate()'
 	@PYTHONPATH=$(CURDIR)/build/counted/site $(BIN)/python -m pytest $(PLUGINS) --collect-only -qq >/dev/null || true
 	@touch $@
 
@@ -137,7 +137,7 @@ unit: build/counted/installed build/rewritten
 		-n $(WORKERS) --dist loadfile --no-loadscope-reorder 2>&1 | tee build/unit.log
 
 report:
-	$(BIN)/python tools/coverage_report.py build/counted build/coverage/cmake
+	$(BIN)/python tools/coverage_report.py build/counted build/sanitize/cmake
 
 docs: .venv-test/installed
 	$(BIN)/mkdocs serve

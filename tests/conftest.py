@@ -1,6 +1,6 @@
 """What all tests share: how long Hypothesis may look, and which build of the program they test.
 
-LENS_TEST_BUILD is set by the Makefile: release, sanitize, threads or coverage. Then the
+LENS_TEST_BUILD is set by the Makefile: release, sanitize or threads. Then the
 program must come from what was built, never from the source tree.
 """
 
@@ -37,7 +37,7 @@ LONGEST = (
 # No deadline: a machine that is busy elsewhere is no failure. Slow builds look at fewer examples.
 hypothesis.settings.register_profile("full", deadline=None)
 hypothesis.settings.register_profile("slow", deadline=None, max_examples=25)
-hypothesis.settings.load_profile("slow" if BUILD in ("sanitize", "threads", "coverage") else "full")
+hypothesis.settings.load_profile("slow" if BUILD in ("sanitize", "threads") else "full")
 
 
 def pytest_report_header() -> str:

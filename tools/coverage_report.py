@@ -153,7 +153,7 @@ def own_tests(cov: coverage.Coverage) -> list[tuple[float, str, str]]:
 def main(counted: Path, build_dir: Path) -> int:
     counts = core_counts(build_dir)
     if not counts:
-        print(f"coverage: no .gcno files under {build_dir}; run `make coverage` first", file=sys.stderr)
+        print(f"coverage: no .gcno files under {build_dir}; run `make sanitize` first", file=sys.stderr)
         return 1
 
     def install(plugins: Plugins) -> None:
