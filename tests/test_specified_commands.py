@@ -25,13 +25,14 @@ import pytest
 import specified
 from waiting import HANG_S, wait_until
 
+from lens.errors import ExitCode
 from lens.simulator import make_script, start_thread
 
 PROVIDERS = ("api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com")
 KEYS = {"OPENAI_API_KEY": "sk-none", "ANTHROPIC_API_KEY": "sk-ant-none", "GOOGLE_API_KEY": "none"}
 TARGET = "--provider openai --model gpt-4"
 SLA = "thresholds: [ttft_p95<1000, success_rate>=99%]\n"
-MOST_TIMES = 3  # one of the programs asserts how quick a single request is; a busy machine may be slow for once
+MOST_TIMES = 3  # some assert how quick a single request is; a busy machine may be slow for once
 LONG = bool(os.environ.get("LENS_LONG"))
 
 
@@ -146,7 +147,10 @@ def world(tmp_path_factory):
 def test_a_command_runs_as_printed(name, world):
     if name == "performance thresholds" and not (world.folder / "baseline.json").exists():
         world.run(specified.COMMANDS["performance baseline"])
-    done = world.run(specified.COMMANDS[name])
+    for _ in range(MOST_TIMES):
+        done = world.run(specified.COMMANDS[name])
+        if done.returncode != ExitCode.THRESHOLD:
+            break
     assert done.returncode == 0, f"{done.stdout[-800:]}{done.stderr}"
     if name == "provider comparison":
         assert "claude-4.1-sonnet" in done.stdout
