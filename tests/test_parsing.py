@@ -12,6 +12,7 @@ from lens.parsing import (
     decode_text,
     list_in,
     parse_json,
+    parse_json_table,
     parse_toml,
     parse_yaml,
     read_small,
@@ -172,3 +173,28 @@ def test_what_is_no_table_is_an_empty_one(held):
 def test_what_is_no_list_is_an_empty_one(held):
     assert list_in({"thresholds": held}, "thresholds") == []
     assert list_in({"thresholds": ("a", "b")}, "thresholds") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "says"),
+    [
+        (parse_yaml, "load: {a: 1}\nother: 2\nload: {b: 2}\n", r"'load' stands twice \(at line 3, column 1\)"),
+        (parse_yaml, "a: {b: 1, b: 1}", "'b' stands twice"),
+        (parse_json_table, '{"load": {"a": 1}, "load": {}}', "'load' stands twice"),
+        (parse_json_table, '[{"a": {"b": 1, "b": 2}}]', "'b' stands twice"),
+        (parse_toml, "[load]\n[load]\n", "twice"),
+        (parse_yaml, f"a: {'9' * 10_000}", "an integer of more than 4,300 digits"),
+        (parse_toml, f"a = {'9' * 10_000}", "an integer of more than 4,300 digits"),
+    ],
+)
+def test_what_would_be_dropped_or_takes_too_long_is_refused_in_words(parse, text, says):
+    with pytest.raises(ValueError, match=says):
+        parse(text)
+
+
+def test_a_key_may_stand_once_in_each_table():
+    assert parse_yaml("a: {x: 1}\nb: &b {x: 1}\nc: {<<: *b, x: 2}") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 2}}
+    assert parse_json_table('{"a": {"x": 1}, "b": [{"x": 0.5}, {"x": 12345678901234567890}]}') == {
+        "a": {"x": 1},
+        "b": [{"x": 0.5}, {"x": 12345678901234567890}],
+    }

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import codecs
 import errno
+import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +27,8 @@ MAX_DEPTH = 100
 # Values that aliases of one YAML document may stand for, counting those inside of what they name.
 MAX_ALIASED = 100_000
 
+# Python reads no longer integers from text, for that takes quadratic time.
+_LONG_NUMBER = "set_int_max_str_digits"
 TOO_DEEP = f"tables and lists are nested too deeply: at most {MAX_DEPTH} levels"
 # A string or a comment of TOML, also one without its end; what is left has only brackets, keys and plain values.
 _TOML_TEXT = lazy_pattern(
@@ -142,6 +147,44 @@ def parse_json(data: bytes | str, kind: Any = Any) -> Any:
     return value
 
 
+def parse_json_table(text: str) -> Any:
+    """Return what a JSON document holds in which no object has a key twice.
+
+    Raises:
+        ValueError: it is not JSON, nested more than MAX_DEPTH levels, or an object has a key twice.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if (twice := _twice([key for key, _ in pairs])) is not None:
+            raise ValueError(f"{pairs[twice][0]!r} stands twice")
+        return dict(pairs)
+
+    value = parse_json(text)
+    json.loads(text, object_pairs_hook=unique, parse_int=str, parse_float=str)
+    return value
+
+
+def _twice(keys: Sequence[Hashable]) -> int | None:
+    """Return the place of the first key that an earlier one equals; None where none does."""
+    seen: set[Hashable] = set()
+    for place, key in enumerate(keys):
+        if key in seen:
+            return place
+        seen.add(key)
+    return None
+
+
+@contextmanager
+def _short_numbers() -> Iterator[None]:
+    """Let the error of an integer that is too long to be read speak of the file."""
+    try:
+        yield
+    except ValueError as error:
+        if _LONG_NUMBER not in str(error):
+            raise
+        raise ValueError(f"an integer of more than {sys.get_int_max_str_digits():,} digits") from None
+
+
 def parse_toml(text: str) -> dict[str, Any]:
     """Return the tables of a TOML document.
 
@@ -158,7 +201,8 @@ def parse_toml(text: str) -> dict[str, Any]:
             raise ValueError(TOO_DEEP)
     if _LONG_KEY.search(bare):
         raise ValueError(TOO_DEEP)
-    value = tomllib.loads(text)
+    with _short_numbers():
+        value = tomllib.loads(text)
     check_depth(value)
     return value
 
@@ -173,7 +217,8 @@ def parse_yaml(data: bytes | str) -> Any:
     import yaml  # type: ignore[import-untyped, unused-ignore]
 
     try:
-        value = yaml.load(data, yaml_loader())  # noqa: S506 - a SafeLoader
+        with _short_numbers():
+            value = yaml.load(data, yaml_loader())  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         # Its own text shows the line, and a key may stand there.
         at = error.problem_mark
@@ -220,7 +265,15 @@ def yaml_loader() -> Any:
             else:
                 self.nodes += 1
                 self.sizes[id(node)] = self.nodes - before
+                if isinstance(node, yaml.MappingNode):
+                    self._refuse_twice(node)
             return node
+
+        def _refuse_twice(self, node: Any) -> None:
+            """Refuse a key that stands twice in a mapping, of which YAML would take the last."""
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if (twice := _twice([(key.tag, key.value) for key in keys])) is not None:
+                raise self._refusal(f"{keys[twice].value!r} stands twice", keys[twice])
 
         def _count_alias(self, node: Any, event: Any) -> None:
             size = self.sizes.get(id(node))

@@ -151,7 +151,7 @@ def test_a_tolerance_is_a_share_of_the_baseline(text, share):
     assert parse_tolerance(text) == pytest.approx(share)
 
 
-@pytest.mark.parametrize("text", ["five", "-1%", "", "nan", "inf"])
+@pytest.mark.parametrize("text", ["five", "-1%", "", "nan", "inf", "1e9", "1001%"])
 def test_anything_else_is_no_tolerance(text):
     with pytest.raises(ConfigError, match="like 5%"):
         parse_tolerance(text)

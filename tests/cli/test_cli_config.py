@@ -195,6 +195,7 @@ def test_what_cannot_be_together_is_reported(tmp_path, text, says):
         ("[thresholds]\nttfp_p95 = 3\n", "ttfp"),
         ('[load]\nmax_cost_usd = "much"\n', "much"),
         ('[load]\nwarmup = "soon"\n', "soon"),
+        ('[load]\nstart_at = "99999-01-01"\n', "this is no time"),
         ('[prompts]\ninput_tokens = "few"\n', "few"),
         ('[output]\nlog_level = "loud"\n', "loud"),
         ('[providers.opnai]\nmodel = "x"\n', "did you mean openai"),

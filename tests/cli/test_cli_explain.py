@@ -64,7 +64,7 @@ def test_a_figure_of_a_run_is_led_back_to_its_parts(run_file):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["ttfp"], "no metric 'ttfp'"),
+        (["ttfp"], "lll: no metric 'ttfp'"),
         (["thinking_ms", "run.jsonl"], "none of 40 requests has it"),
         (["goodput_rps", "run.jsonl"], "--goodput ttft:200"),
         (["ttft", "absent.jsonl"], "cannot read"),

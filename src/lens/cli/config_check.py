@@ -100,6 +100,7 @@ def check_values(config: RunConfig) -> None:
     from lens.orchestrator.limits import nusd_of
     from lens.orchestrator.schedule import AUTO, parse_warmup
     from lens.orchestrator.sessions.synthetic import turn_counts
+    from lens.orchestrator.shards import parse_start_at
     from lens.orchestrator.synthetic import lengths
     from lens.providers.registry import get_provider
 
@@ -117,6 +118,8 @@ def check_values(config: RunConfig) -> None:
         "--output-tokens": config.prompts.output_tokens,
         "--turn-tokens": config.sessions.turn_tokens,
     }
+    if config.load.start_at is not None:
+        parse_start_at(config.load.start_at)
     for option, length in said.items():
         if length is not None:
             lengths(length, 1, option=option)

@@ -25,7 +25,7 @@ from lens.config.settings import (
     Tree,
 )
 from lens.errors import ConfigError, FileError, did_you_mean
-from lens.parsing import decode_text, parse_json, parse_toml, parse_yaml, read_small
+from lens.parsing import decode_text, parse_json_table, parse_toml, parse_yaml, read_small
 from lens.patterns import lazy_pattern
 from lens.units import parse_duration_ns, parse_rate_per_s
 
@@ -104,7 +104,7 @@ def parsed(path: Path) -> Any:
         text = decode_text(data)
         if path.suffix in (".yaml", ".yml"):
             return _text_keys(parse_yaml(text) or {})
-        return parse_json(text) if path.suffix == ".json" else parse_toml(text)
+        return parse_json_table(text) if path.suffix == ".json" else parse_toml(text)
     except ValueError as error:
         raise FileError(f"config file {path}: {error}") from error
 

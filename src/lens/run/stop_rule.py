@@ -48,7 +48,7 @@ class Until:
         found = _FORM.fullmatch(text)
         if found is None:
             raise ConfigError(f"--until {text!r}: write a statistic and a width, like 'ttft_p95 5%'")
-        self.metric, self.statistic = metric_and_statistic(found[1])
+        self.metric, self.statistic = metric_and_statistic(found[1], f"--until {text!r}")
         if self.metric.kind in ("run", "cost") or not re.fullmatch(r"mean|p[\d.]+", self.statistic):
             raise ConfigError(f"--until {text!r}: expected a mean or a percentile of a request's metric")
         self.wanted = float(found[2]) / 100

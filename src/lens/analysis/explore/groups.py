@@ -197,7 +197,7 @@ def figures_named(text: str | None) -> tuple[Figure, ...]:
     """
     if not text:
         return FIGURES
-    found = [metric_and_statistic(name.strip()) for name in text.split(",") if name.strip()]
+    found = [metric_and_statistic(name.strip(), "--metrics") for name in text.split(",") if name.strip()]
     return tuple((metric.name, statistic) for metric, statistic in found)
 
 

@@ -9,7 +9,7 @@ are corrected together (Holm 1979). What could not have been seen is said, so th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, sqrt
+from math import sqrt
 from typing import Literal
 
 import msgspec
@@ -29,6 +29,8 @@ RUNS_FOR_SPREAD = 3
 # Requests that a baseline needs to tell it.
 FEWEST = 8
 TOLERANCE = 0.05
+# A larger one would let everything pass.
+MOST_TOLERANCE = 10
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,15 +80,16 @@ def parse_tolerance(text: str) -> float:
     """`5%` or `0.05`.
 
     Raises:
-        ConfigError: it is no share from 0 on.
+        ConfigError: it is no share from 0 to MOST_TOLERANCE.
     """
     stripped = text.strip()
     try:
         value = float(stripped.removesuffix("%")) / (100 if stripped.endswith("%") else 1)
     except ValueError:
         value = -1.0
-    if not 0 <= value < inf:
-        raise ConfigError(f"--tolerance {text!r}: write a share of the baseline, like 5% or 0.05")
+    if not 0 <= value <= MOST_TOLERANCE:
+        most = f"{MOST_TOLERANCE * 100:,} %"
+        raise ConfigError(f"--tolerance {text!r}: write a share of the baseline of at most {most}, like 5% or 0.05")
     return value
 
 

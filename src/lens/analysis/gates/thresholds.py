@@ -89,7 +89,7 @@ def parse_threshold(text: str) -> Threshold:
     if found is None:
         raise ConfigError(f"threshold {text!r}: expected a metric and a limit; {EXAMPLE}")
     name, operator, limit = found.groups()
-    metric, statistic = metric_and_statistic(name)
+    metric, statistic = metric_and_statistic(name, f"threshold {text!r}")
     towards: Operator = ">=" if metric.better == "higher" else "<="
     return Threshold(
         metric=metric.name,
@@ -107,8 +107,10 @@ def _delay_ns(delay: str, whole: str) -> int:
         raise ConfigError(f"threshold {whole!r}: abort: {error}") from None
 
 
-def metric_and_statistic(name: str) -> tuple[Metric, str]:
+def metric_and_statistic(name: str, of: str = "") -> tuple[Metric, str]:
     """Return the metric and the statistic of `ttft_p95`, `ttft_p95_ms`, `p95_ttft_ms`, `itl_mean`, `success_rate`.
+
+    of: what names it, before the message.
 
     Raises:
         ConfigError: no metric of that name; the message names the nearest.
@@ -129,13 +131,13 @@ def metric_and_statistic(name: str) -> tuple[Metric, str]:
         else:
             rest.append(word)
         at += 1
-    metric = _metric("_".join(rest), name)
+    metric = _metric("_".join(rest), of)
     if metric.kind == "run":
         return metric, ""
     return metric, statistic or "mean"
 
 
-def _metric(name: str, typed: str) -> Metric:
+def _metric(name: str, of: str) -> Metric:
     for candidate in (name, f"{name}_ms", f"{name}_us", name.removesuffix("_ms"), name.removesuffix("_usd")):
         try:
             return metric_named(candidate)
@@ -143,7 +145,7 @@ def _metric(name: str, typed: str) -> Metric:
             continue
     known = [*METRICS, *[alias for metric in METRICS.values() for alias in metric.aliases]]
     hint = did_you_mean(name, known, then="`lll explain` lists them")
-    raise ConfigError(f"threshold {typed!r}: no metric {name!r}; {hint}")
+    raise ConfigError(f"{of}{': ' if of else ''}no metric {name!r}; {hint}")
 
 
 def _limit(text: str, metric: Metric, whole: str) -> float:
@@ -175,7 +177,7 @@ def thresholds_of(section: Mapping[str, Any]) -> tuple[Threshold, ...]:
             raise ConfigError(f"thresholds: {key}: expected a finite number, not {value!r}")
         bound = re.fullmatch(r"(\w+)_(min|max)", key)
         at_least = bound and bound[2] == "min"
-        metric, statistic = metric_and_statistic(bound[1] if bound else key)
+        metric, statistic = metric_and_statistic(bound[1] if bound else key, "thresholds")
         operator: Operator = ">=" if at_least or (not bound and metric.better == "higher") else "<="
         found.append(Threshold(metric=metric.name, statistic=statistic, operator=operator, limit=float(value)))
     return tuple(found)
