@@ -3,6 +3,7 @@ place."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from lens.simulator import make_script, start
 
 ACTION = Path(__file__).parent.parent / "action.yml"
 WORKFLOW = Path(__file__).parent.parent / "docs" / "examples" / "github-actions" / "performance.yml"
-MOST_TIMES = 3  # a busy machine may be slow for once, and one request is what a gate of the example sees
+MOST_TIMES = (
+    3  # a busy machine may be slow for the one request that a gate of the example sees, or too noisy for another
+)
 QUICK = {"itl": "2ms", "tokens": 20, "usage": "always"}
 
 
@@ -55,18 +58,21 @@ def shell(tmp_path):
 
 
 def test_every_step_passes_on_an_endpoint_that_is_quick_and_is_as_it_was(shell, tmp_path):
+    files = ("baseline.json", "test-cases.prom", "junit.xml")
+    (tmp_path / "main").mkdir()
     with start(make_script(ttft="30ms", **QUICK)) as handle:
-        for name, step in steps().items():
-            if "main/baseline.json" in step:
-                (tmp_path / "main").mkdir()
-                (tmp_path / "main" / "baseline.json").write_bytes((tmp_path / "baseline.json").read_bytes())
-            for _ in range(MOST_TIMES):
+        for _ in range(MOST_TIMES):
+            for step in steps().values():
+                if "main/baseline.json" in step:
+                    shutil.copy(tmp_path / "baseline.json", tmp_path / "main")
                 done = shell(step, handle.url)
-                if done.returncode != ExitCode.THRESHOLD:
+                if done.returncode:
                     break
-                for path in tmp_path.glob("test-cases.*"):
-                    path.unlink()
-            assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+            if done.returncode != ExitCode.THRESHOLD:
+                break
+            for file in files:
+                (tmp_path / file).unlink(missing_ok=True)
+    assert done.returncode == 0, f"{step}: {done.stdout}{done.stderr}"
     assert "llm_latency_lens_ttft_ms_bucket" in (tmp_path / "test-cases.prom").read_text()
     assert (tmp_path / "junit.xml").exists()
 
