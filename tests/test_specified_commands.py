@@ -31,8 +31,9 @@ from lens.simulator import make_script, start_thread
 PROVIDERS = ("api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com")
 KEYS = {"OPENAI_API_KEY": "sk-none", "ANTHROPIC_API_KEY": "sk-ant-none", "GOOGLE_API_KEY": "none"}
 TARGET = "--provider openai --model gpt-4"
+HISTORY = "llm-latency-lens benchmark --provider openai --model gpt-4 -n 20 -c 5 -o historical-data.jsonl"
 SLA = "thresholds: [ttft_p95<1000, success_rate>=99%]\n"
-MOST_TIMES = 3  # some assert how quick a single request is; a busy machine may be slow for once
+MOST_TIMES = 3  # some say how quick a few requests must be; a busy machine may be slow for once
 LONG = bool(os.environ.get("LENS_LONG"))
 
 
@@ -98,7 +99,7 @@ class World:
         """How many answers have been sent whole since the log was emptied."""
         return sum(one["end"] == "complete" for one in self.simulator.log())
 
-    def ended_by(self, number, command, folder=None, answers=3):
+    def ended_by(self, number, command, folder=None, answers=10):
         """Start a command, and end it by a signal when it has had so many answers."""
         self.simulator.reset()
         running = self.start(["-m", "lens", *program(command)], folder)
@@ -136,21 +137,23 @@ def world(tmp_path_factory):
         proxy_to(simulator) as (proxy, got),
     ):
         made = World(folder, simulator, proxy, got)
-        done = made.run(
-            "llm-latency-lens benchmark --provider openai --model gpt-4 -n 20 -c 5 -o historical-data.jsonl"
-        )
-        assert done.returncode == 0, done.stderr
+        for _ in range(MOST_TIMES):
+            done = made.run(f"{HISTORY} --force")
+            assert done.returncode == 0, done.stderr
+            if made.run("llm-latency-lens analyze historical-data.jsonl --sla sla-config.yaml").returncode == 0:
+                break
         yield made
 
 
 @pytest.mark.parametrize("name", specified.COMMANDS)
 def test_a_command_runs_as_printed(name, world):
-    if name == "performance thresholds" and not (world.folder / "baseline.json").exists():
-        world.run(specified.COMMANDS["performance baseline"])
     for _ in range(MOST_TIMES):
+        if name == "performance thresholds" and not (world.folder / "baseline.json").exists():
+            world.run(specified.COMMANDS["performance baseline"])
         done = world.run(specified.COMMANDS[name])
         if done.returncode != ExitCode.THRESHOLD:
             break
+        (world.folder / "baseline.json").unlink(missing_ok=True)  # what was measured then was slow
     assert done.returncode == 0, f"{done.stdout[-800:]}{done.stderr}"
     if name == "provider comparison":
         assert "claude-4.1-sonnet" in done.stdout
@@ -217,7 +220,7 @@ def test_the_variables_of_the_environment_are_obeyed(world, tmp_path):
 def test_a_program_runs(name, world):
     for _ in range(MOST_TIMES):
         done = world.run_program(specified.PROGRAMS[name])
-        if "AssertionError: TTFT too high" not in done.stderr:
+        if done.returncode == 0:
             break
     assert (done.returncode, done.stderr) == (0, "")
     if name == "library integration":
