@@ -16,7 +16,7 @@ from lens.metrics.summarize import summarize
 from lens.model import Status, Target
 from lens.pricing import PriceBook, parse_price
 from lens.report import terminal
-from lens.report.run import print_report
+from lens.report.run import MOST_STAGES, print_report
 from lens.report.terminal import console_for
 
 BOOK = PriceBook([parse_price("in=30,out=60")])
@@ -175,6 +175,13 @@ def test_each_stage_has_a_row_whose_columns_are_whole(width, columns):
     assert " ".join(row(shown, "stage  ").split()[1:]) == columns
     assert row(shown, "concurrency 32").split()[-1] == "0"
     assert "…" not in shown
+
+
+def test_of_very_many_stages_the_first_have_rows_and_the_others_are_counted():
+    most = MOST_STAGES + 7
+    shown = page([record(index=n, stage=f"load {n}", stamps=stamps(START + n * MS, end=135)) for n in range(most)])
+    assert sum(line.startswith("load ") for line in shown.splitlines()) == MOST_STAGES
+    assert " ".join(row(shown, "more").split()) == "more 7 stages; `lll analyze --by stage --format csv` has all"
 
 
 def test_a_stage_of_few_requests_has_dashes():

@@ -27,6 +27,8 @@ from lens.units import NS_PER_US, human_duration
 if TYPE_CHECKING:
     from lens.analysis.gates.sla import GateResult
 
+# Stages beyond these are counted, not shown.
+MOST_STAGES = 200
 _STAGE_COLUMNS = (
     "asked/s", "sent/s", "answered/s", "open", "TTFT p50", "TTFT p95", "ITL p50", "ITL p95", "tokens/s", "lag p99", "n",
     "failed",
@@ -156,7 +158,10 @@ def _print_targets(console: Console, table: Table | None, info: RunInfo) -> None
 def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
     """Print a row for each stage, where there are several; the pace of an open loop in any case."""
     if len(rows) > 1:
-        console.print(_stage_table(console, rows))
+        console.print(_stage_table(console, rows[:MOST_STAGES]))
+        if len(rows) > MOST_STAGES:
+            says = f"{len(rows) - MOST_STAGES:,} stages; `lll analyze --by stage --format csv` has all"
+            terminal.fact(console, "more", says, style="dim")
         terminal.fact(console, "TTFT, ITL", "in ms; - where there are too few values", style="dim")
         console.print()
     elif rows and rows[0].asked_per_s is not None and rows[0].sent_per_s is not None:
