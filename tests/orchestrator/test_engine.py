@@ -142,8 +142,9 @@ async def test_concurrency_caps_an_open_loop_and_latency_from_the_schedule_has_t
     assert [record.category for record in records] == ["success"] * 6
     ends = sorted([(r.stamps.start, 1) for r in records] + [(r.stamps.end, -1) for r in records])
     assert max(np.cumsum([step for _, step in ends])) == 2
-    last = max(records, key=lambda record: record.index)
-    assert last.stamps.intended - records[0].stamps.intended < 30 * NS_PER_MS
+    # What a stalled machine starts late begins in no order, so the last is not always that of the last number.
+    last = max(records, key=lambda record: record.stamps.start)
+    assert max(abs(one.stamps.intended - last.stamps.intended) for one in records) < 30 * NS_PER_MS
     assert last.stamps.start - last.stamps.intended > 90 * NS_PER_MS
 
 
