@@ -14,9 +14,11 @@ from handmade import INFO, failed_record, full_record, record
 from waiting import HANG_S
 
 from lens.errors import FileError
+from lens.export.jsonl import JsonLines, Packed
+from lens.history.framing import Loss
 from lens.history.read import RunStream, read_header, read_run
 from lens.history.write import LOG, PARTIAL, NewFile, create_beside, is_abandoned, is_special, is_stdout, write_run
-from lens.metrics.builder import read_table
+from lens.metrics.builder import read_table, table_of
 from lens.metrics.summarize import summarize
 from lens.model import Usage
 from lens.pricing import PriceBook, parse_price, standard_book
@@ -44,9 +46,35 @@ def test_a_file_cut_anywhere_keeps_what_was_whole(tmp_path, name):
         run = read_run(path)
         assert run.info == INFO
         assert run.records == RECORDS[: len(run.records)]
-        assert len(run.records) < len(RECORDS) or name == "run.jsonl"
-        if len(run.records) < len(RECORDS):
-            assert "cut off" in run.warnings[0]
+        if name == "run.jsonl" and cut == len(data) - 1:
+            continue  # the end of the last line: nothing is lost
+        assert "cut off" in run.warnings[0]
+        assert all(isinstance(one, Loss) for one in run.warnings)
+
+
+def test_a_file_cut_at_the_end_of_a_line_is_known_for_it(tmp_path):
+    path = tmp_path / "run.jsonl"
+    write_run(path, INFO, RECORDS)
+    lines = path.read_bytes().splitlines(keepends=True)
+    for kept in range(1, len(lines)):
+        path.write_bytes(b"".join(lines[:kept]))
+        run = read_run(path)
+        assert len(run.records) == kept - 1
+        assert run.warnings == ("it was cut: its last line is missing, and requests may be",)
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    assert read_run(path).warnings == ("1 of its 3 requests are missing: it was cut or damaged",)
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
+def test_an_export_that_was_cut_says_how_many_requests_it_lacks(tmp_path, name):
+    path, table = tmp_path / name, table_of(RECORDS, INFO)
+    kind = Packed if name.endswith("msgpack") else JsonLines
+    pieces = b"".join(kind(INFO, PriceBook()).write(table, INFO, summarize(table)))
+    path.write_bytes(pieces)
+    assert read_run(path).warnings == ()
+    if kind is JsonLines:
+        path.write_bytes(b"".join(pieces.splitlines(keepends=True)[:2]))
+        assert read_run(path).warnings == ("2 of its 3 requests are missing: it was cut or damaged",)
 
 
 def test_a_broken_line_in_the_middle_costs_that_line_only(tmp_path):
@@ -280,7 +308,7 @@ def test_a_header_is_read_without_the_requests(tmp_path, name):
 @pytest.mark.parametrize("indent", [None, 1, 4])
 def test_the_header_of_a_json_export_is_read_however_it_is_laid_out(tmp_path, indent):
     write_run(tmp_path / "run.jsonl", INFO, RECORDS)
-    header, *rest = map(json.loads, (tmp_path / "run.jsonl").read_text().splitlines())
+    header, *rest, _ = map(json.loads, (tmp_path / "run.jsonl").read_text().splitlines())
     (tmp_path / "run.json").write_text(json.dumps({"run": header, "requests": rest}, indent=indent))
     assert read_header(tmp_path / "run.json") == INFO
 

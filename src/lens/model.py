@@ -386,6 +386,7 @@ class RunInfo(Noun, frozen=True):
     worker_clocks: tuple[WorkerClock, ...] = ()  # of workers on other machines, or of the shards of a merged run
     wall_clock: WallClock | None = None  # how well the machine's time was kept
     prices: dict[str, Any] = {}  # those that were given for the run; see pricing.run_prices
+    requests: int | None = None  # how many its file holds, TOLD_AT_END before they are counted; for who reads the file
     unrecorded: int = 0  # requests that were open when a run was killed, of which no record tells; at least
 
 

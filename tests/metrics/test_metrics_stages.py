@@ -54,6 +54,13 @@ def test_a_closed_loop_asks_for_no_rate():
     assert row.kept
 
 
+@pytest.mark.parametrize(("late_ms", "kept"), [(2, True), (80, False)])
+def test_the_last_of_a_few_that_is_a_little_late_is_no_other_rate(late_ms, kept):
+    (row,) = stage_rows(table_of([sent(0), sent(1), sent(2, late_ms=late_ms)]))
+    assert row.sent_per_s < 0.995 * row.asked_per_s
+    assert row.kept == kept
+
+
 def test_the_first_wave_of_a_closed_loop_is_what_was_sent_before_the_first_end():
     def at(start_ms, send_ms):
         begun = stamps(START + start_ms * MS, send_start=send_ms, send_end=send_ms, first_byte=40, end=60)

@@ -1,9 +1,14 @@
-"""Run files as an export: the header, a request a line or a message, and the header again."""
+"""Run files as an export: the header, a request a line or a message, and the header again.
+
+The header says how many requests follow, so that a file which lost some is known for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+
+from msgspec.structs import replace
 
 from lens.export.request_json import encode_requests
 from lens.history.write import MAGIC, json_line, message
@@ -22,9 +27,10 @@ class JsonLines:
         """Takes what every export takes."""
 
     def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - not in it
-        yield json_line(info)
+        header = json_line(replace(info, requests=len(table)))
+        yield header
         yield from request_lines(table)
-        yield json_line(info)
+        yield header
 
 
 class Packed:
@@ -34,9 +40,10 @@ class Packed:
         """Takes what every export takes."""
 
     def write(self, table: Table, info: RunInfo, summary: Summary) -> Iterator[bytes]:  # noqa: ARG002 - not in it
-        yield MAGIC + message(info)
+        header = message(replace(info, requests=len(table)))
+        yield MAGIC + header
         yield from _together(map(message, table.records()))
-        yield message(info)
+        yield header
 
 
 def request_lines(table: Table) -> Iterator[bytes]:

@@ -23,6 +23,12 @@ _LENGTH = struct.Struct("<I")  # before each message
 LENGTH_BYTES, length_at = _LENGTH.size, _LENGTH.unpack_from
 
 
+class Loss(str):
+    """A warning that a file lacks requests, or holds some that cannot be read."""
+
+    __slots__ = ()
+
+
 def check_regular(path: Path) -> None:
     """Refuse what is no file without opening it: a pipe would wait for its writer, and a device may never end.
 

@@ -20,6 +20,7 @@ from lens.history.framing import (
     BLOCK_BYTES,
     LENGTH_BYTES,
     MOST_RECORD,
+    Loss,
     check_regular,
     length_at,
     possible_length,
@@ -27,7 +28,7 @@ from lens.history.framing import (
     split_pieces,
 )
 from lens.history.lean import RecordBeforeNames, listed_decoder, packed_decoder, with_target_index
-from lens.history.write import MAGIC, own_file, with_last_note
+from lens.history.write import MAGIC, TOLD_AT_END, own_file, with_last_note
 from lens.model import SCHEMA, Record, RunInfo
 from lens.patterns import lazy_pattern
 
@@ -120,7 +121,7 @@ class RunStream:
         self._read = 0  # bytes
         self._note, self._noted_at = b"", 0  # the last of a journal, and the message before it
         self._number = 0  # of the line or message that was read last
-        self._unreadable_count = 0
+        self._unreadable_count = self._records = self._counted = 0  # counted: by the header
         self._document: list[msgspec.Raw] | None = None  # of a JSON document: its requests
         check_regular(path)
         try:
@@ -213,18 +214,24 @@ class RunStream:
             for place, piece in ahead:
                 item = self._decoded(decode, piece)
                 if item is not None:
+                    self._records += 1
                     yield place, item
             for place, piece in self._pieces:
                 try:
-                    yield place, decode(piece)
+                    item = decode(piece)
                 except UNREADABLE:
                     item = self._decoded(decode, piece)
-                    if item is not None:
-                        yield place, item
+                if item is not None:
+                    self._records += 1
+                    yield place, item
         except OSError as error:
             raise FileError(f"cannot read {self.path}: {error.strerror}") from error
         if (more := self._unreadable_count - MOST_WARNINGS) > 0:
-            self.warnings.append(f"{more:,} more {'messages' if self._packed else 'lines'} cannot be read")
+            self.warnings.append(Loss(f"{more:,} more {'messages' if self._packed else 'lines'} cannot be read"))
+        if self._counted == TOLD_AT_END:
+            self.warnings.append(Loss("it was cut: its last line is missing, and requests may be"))
+        elif (lost := self._counted - self._records) > 0:
+            self.warnings.append(Loss(f"{lost:,} of its {self._counted:,} requests are missing: it was cut or damaged"))
         self.close()
 
     def _decoded(self, decode: Callable[[Any], Any], piece: bytes | memoryview) -> Any:
@@ -245,7 +252,7 @@ class RunStream:
                 return None
         self._unreadable_count += 1
         if self._unreadable_count <= MOST_WARNINGS:
-            self.warnings.append(self._unreadable(piece, why))
+            self.warnings.append(Loss(self._unreadable(piece, why)))
         return None
 
     def _unreadable(self, piece: bytes | memoryview, why: Exception | None) -> str:
@@ -261,7 +268,7 @@ class RunStream:
             self.close()
             says = f"has layout {info.schema}, this version reads up to {SCHEMA}; use a newer one"
             raise FileError(f"{self.path} {says}")
-        self.info = info
+        self.info, self._counted = msgspec.structs.replace(info, requests=None), info.requests or 0
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield the lines of JSON Lines, or the requests of one JSON document that may span lines."""
@@ -296,7 +303,7 @@ class RunStream:
 
     def _warn_of_length(self, kind: str) -> None:
         most = f"{MOST_RECORD >> 20} MB"
-        self.warnings.append(f"{kind} {self._number + 1} is longer than {most}; it and the rest were left out")
+        self.warnings.append(Loss(f"{kind} {self._number + 1} is longer than {most}; it and the rest were left out"))
 
     def _is_item(self, line: bytes) -> bool:
         for decode in (self._layout.record, self._layout.info):
@@ -343,7 +350,7 @@ class RunStream:
         if len(length) == LENGTH_BYTES and length_at(length)[0] and not possible_length(length_at(length)[0]):
             self._warn_of_length("message")
         else:
-            self.warnings.append(f"message {self._number + 1} is cut off{_KEPT}")
+            self.warnings.append(Loss(f"message {self._number + 1} is cut off{_KEPT}"))
 
 
 def read_header(path: Path) -> RunInfo | None:
@@ -368,7 +375,7 @@ def read_header(path: Path) -> RunInfo | None:
             if _DOCUMENT.match(piece):
                 piece = _run_of_document(piece + file.read(MOST_DOCUMENT))
     try:
-        return decode(piece)
+        return msgspec.structs.replace(decode(piece), requests=None)
     except UNREADABLE:
         return None
 

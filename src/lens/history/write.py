@@ -42,6 +42,7 @@ _STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTORS = ("/dev/fd", "/proc/self/fd")
 # First bytes of a MessagePack run file; then each message behind its length, uint32, little endian.
 MAGIC = b"LENSRUN1"
+TOLD_AT_END = -1  # RunInfo.requests in a first header: the last one has the number
 # Set in the length of a note: what a journal says of a run that goes on, and whoever reads the run passes over.
 NOTE = 1 << 31
 encode_json = msgspec.json.Encoder(enc_hook=encode_hook, decimal_format="number").encode
@@ -359,6 +360,9 @@ def write_run(path: Path, info: RunInfo, records: Iterable[Record], *, force: bo
     encode = message if packed else json_line
     with NewFile(path, force=force) as file:
         file.write(MAGIC if packed else b"")
-        file.write(encode(info))
+        file.write(encode(msgspec.structs.replace(info, requests=TOLD_AT_END)))
+        requests = 0
         for record in records:
             file.write(encode(record))
+            requests += 1
+        file.write(encode(msgspec.structs.replace(info, requests=requests)))

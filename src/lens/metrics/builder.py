@@ -382,7 +382,7 @@ def read_tables(
         tell = None if on_progress is None else partial(_tell_of_several, on_progress, number, len(paths))
         table, says = read_table(path, book, name=called, on_progress=tell)
         tables.append(table)
-        warnings += [f"{called}: {one}" for one in says]
+        warnings += [type(one)(f"{called}: {one}") for one in says]
     if len(tables) == 1:
         return tables[0], tuple(warnings)
     whole = join_tables(tables)

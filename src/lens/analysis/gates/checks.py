@@ -21,7 +21,7 @@ State = Literal["passed", "failed", "warned", "skipped"]
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One question that was put to a run."""
 
-    suite: str  # "thresholds" or "regression"
+    suite: str  # "files", "thresholds" or "regression"
     name: str
     state: State
     says: str
@@ -38,6 +38,11 @@ def checks_of(results: Sequence[GateResult], found: Regression | None) -> tuple[
         ]
         checks += [Check(suite="regression", name="times", state="failed", says=says) for says in found.unjudged]
     return tuple(checks)
+
+
+def checks_of_files(lost: Sequence[str]) -> tuple[Check, ...]:
+    """Return a failed check for each thing that run files lost: gates were judged without it."""
+    return tuple([Check(suite="files", name="complete", state="failed", says=says) for says in lost])
 
 
 def _of_gate(one: GateResult) -> Check:

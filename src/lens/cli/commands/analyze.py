@@ -156,8 +156,9 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     """Figures of each group and of all, and what the gates say."""
     from lens.analysis.explore.findings import Findings, find_trends, run_warnings
     from lens.analysis.explore.groups import Groups, figures_named, percents_of
-    from lens.analysis.gates.checks import checks_of
+    from lens.analysis.gates.checks import checks_of, checks_of_files
     from lens.analysis.gates.sla import evaluate_run
+    from lens.history.framing import Loss
 
     slos = slos_of(ctx)
     figures = figures_named(ctx.params["metrics"])
@@ -174,6 +175,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
     summary = everything.groups[0].summary
     results = evaluate_run(gates, table, summary, slos=slos)
     compared = _compared(ctx, table)
+    lost = [one for one in warnings if isinstance(one, Loss)]
     return Findings(
         files=_names(table),
         requests=len(table),
@@ -182,7 +184,7 @@ def _find(ctx: click.Context, table: Table, gates: Any, warnings: tuple[str, ...
         sheet=sheet,
         total=summary,
         groups=tuple(groups),
-        checks=checks_of(results, compared),
+        checks=(*(checks_of_files(lost) if gates or compared else ()), *checks_of(results, compared)),
         regression=compared,
         trends=find_trends(table),
         warnings=warnings,
