@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from specified import CONFIG as SPECIFIED_TOML
 
-from lens.config.load import load_config, make_config
+from lens.config.load import load_config, make_config, settings_of_program
 from lens.config.settings import ExportConfig, LoadConfig, RunConfig, TargetConfig
 from lens.errors import ConfigError, ExitCode, FileError
 from lens.units import NS_PER_MS, NS_PER_S
@@ -278,3 +278,11 @@ def test_a_number_that_no_run_file_holds_is_refused(seed):
 def test_a_rate_above_one_a_nanosecond_is_refused():
     with pytest.raises(ConfigError, match=r"load.rate_per_s: expected"):
         make_config({"load": {"rate_per_s": 1e308}}, environ={})
+
+
+def test_a_program_has_the_shard_of_its_pod():
+    pod = {"LENS_SHARDS": "4", "JOB_COMPLETION_INDEX": "2"}
+    assert settings_of_program(RunConfig(), pod).load.shard == "2/4"
+    given = RunConfig(load=LoadConfig(shard="1/3"))
+    assert settings_of_program(given, pod) is given
+    assert settings_of_program(given, {}) is given

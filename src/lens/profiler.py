@@ -12,9 +12,17 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
+from lens.config.load import settings_of_program
 from lens.config.options import LoadOptions, PromptOptions, TargetOptions
 from lens.config.profile import ProfileConfig, RequestConfig
-from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
+from lens.config.settings import (
+    LoadConfig,
+    OutputConfig,
+    PromptConfig,
+    RunConfig,
+    SessionConfig,
+    TargetConfig,
+)
 from lens.config.spelling import python_errors, section_of
 from lens.errors import BudgetError, ConfigError, LensError
 from lens.model import Record, RunInfo
@@ -62,7 +70,7 @@ async def measure(
         ConfigError: a field of the configuration cannot be obeyed. Whatever a callback raised.
     """
     sink = FunctionSink(on_record, on_start=on_start, on_warmup=on_warmup, on_progress=on_progress)
-    return (await run(config, sink, options=RunOptions(command=command), stop=stop)).info
+    return (await run(settings_of_program(config), sink, options=RunOptions(command=command), stop=stop)).info
 
 
 async def run_config(
@@ -85,7 +93,7 @@ def _work(config: RunConfig | ProfileConfig, sinks: Sequence[Sink], book: PriceB
     async def work(stop: Stop) -> RunResult:
         with python_errors():
             whole = config.run_config() if isinstance(config, ProfileConfig) else config
-            return await run(whole, *sinks, options=RunOptions(book=book), stop=stop)
+            return await run(settings_of_program(whole), *sinks, options=RunOptions(book=book), stop=stop)
 
     return work
 

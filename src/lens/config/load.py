@@ -190,8 +190,8 @@ def from_environment(environ: Mapping[str, str]) -> Tree:
         if not (count := parse_count(concurrency)):
             raise ConfigError(f"LLL_CONCURRENCY={concurrency!r}: write a number of 1 or more")
         tree["load"]["concurrency"] = count
-    if environ.get("LENS_SHARDS"):
-        tree["load"]["shard"] = _shard_of(environ)
+    if (shard := shard_of_environment(environ)) is not None:
+        tree["load"]["shard"] = shard
     if environ.get("LLL_EXPORT_FORMAT"):
         tree["output"]["exports"] = [{"format": f.strip()} for f in environ["LLL_EXPORT_FORMAT"].split(",")]
     for variable, field in (("LLL_OUTPUT_DIR", "dir"), ("LLL_LOG_LEVEL", "log_level")):
@@ -200,12 +200,25 @@ def from_environment(environ: Mapping[str, str]) -> Tree:
     return tree
 
 
-def _shard_of(environ: Mapping[str, str]) -> str:
-    """Return the shard of a pod of an indexed Job (Kubernetes, completionMode: Indexed).
+def settings_of_program(config: RunConfig, environ: Mapping[str, str] = os.environ) -> RunConfig:
+    """Return the settings of a run that a program gives, with the shard of its environment.
 
     Raises:
         ConfigError: LENS_SHARDS is set, and JOB_COMPLETION_INDEX is not.
     """
+    if config.load.shard is not None or (shard := shard_of_environment(environ)) is None:
+        return config
+    return msgspec.structs.replace(config, load=msgspec.structs.replace(config.load, shard=shard))
+
+
+def shard_of_environment(environ: Mapping[str, str]) -> str | None:
+    """Return the shard of a pod of an indexed Job (Kubernetes, completionMode: Indexed); None where this is none.
+
+    Raises:
+        ConfigError: LENS_SHARDS is set, and JOB_COMPLETION_INDEX is not.
+    """
+    if not environ.get("LENS_SHARDS"):
+        return None
     index = environ.get("JOB_COMPLETION_INDEX")
     if not index:
         raise ConfigError(

@@ -49,7 +49,7 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def kept(self) -> bool:
-        """The schedule was kept, or there was none; of a few requests one that is a little late lowers the rate most."""
+        """The schedule was kept, or there was none. Of a few, one that is a little late is no other rate."""
         if self.asked_per_s is None or self.sent_per_s is None or self.sent_per_s >= KEPT * self.asked_per_s:
             return True
         return self.lag_p99_us is not None and self.lag_p99_us <= allowed_us(self.asked_per_s)
