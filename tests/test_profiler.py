@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,13 @@ from lens.simulator import make_script, start_thread
 def simulator():
     with start_thread(make_script(ttft="20ms", itl="10ms", tokens=10)) as handle:
         yield handle
+
+
+@pytest.fixture
+def silent():
+    """One whose requests are never answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield Profiler("openai", "m", base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/v1", api_key="k-12345678")
 
 
 @pytest.fixture
@@ -231,6 +240,25 @@ async def test_leaving_it_early_under_trio_stops_it_too(profiler):
 
 def test_a_stream_nobody_reads_on_ends_by_itself(profiler):
     next(profiler.stream_metrics("hi", iterations=10_000))
+    wait_until(lambda: all(thread.name != "lens-stream" for thread in threading.enumerate()))
+
+
+@pytest.mark.parametrize("library", ["asyncio", "trio"])
+def test_a_stream_whose_reader_is_cancelled_ends_though_somebody_holds_it(silent, library):
+    stream = silent.stream_metrics("hi", iterations=10_000)
+
+    async def under_trio():
+        with trio.move_on_after(0.05):
+            await anext(stream)
+
+    async def under_asyncio():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.05)
+
+    if library == "trio":
+        trio.run(under_trio)
+    else:
+        asyncio.run(under_asyncio())
     wait_until(lambda: all(thread.name != "lens-stream" for thread in threading.enumerate()))
 
 

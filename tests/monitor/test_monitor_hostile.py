@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import trio
-from waiting import HANG_S
+from waiting import HANG_S, limits
 
 from lens.config.settings import LoadConfig, MonitorConfig, PromptConfig, RunConfig, TargetConfig
 from lens.model import Status
@@ -55,17 +55,8 @@ async def page(port, path):
         return b"".join([data async for data in stream]).partition(b"\r\n\r\n")[2].decode()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "first", "again", "pause_s"),
-    [
-        pytest.param("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, 0, id="1xx without end"),
-        pytest.param("http", b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 0.01, id="1xx now and then"),
-        pytest.param("https", b"", HELLO_REQUEST * 2000, 0, id="handshake records without end"),
-        pytest.param("http", HEAD, b"X-More: and more\r\n", 0.01, id="a head that never ends"),
-        pytest.param("http", HEAD + b"\r\n", b"data: {}\n\n" * 5000, 0, id="events without end"),
-    ],
-)
-async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_the_pages(scheme, first, again, pause_s):
+async def watched(scheme, first, again, pause_s, interval_s):
+    """The records of an evil target beside a good one, what /healthz said meanwhile, and /metrics at the end."""
     records, healthy = [], []
     with endless(first, again, pause_s) as evil, start(make_script(ttft="5ms", itl="1ms", tokens=3)) as good:
         targets = tuple(
@@ -77,7 +68,7 @@ async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_t
             targets=targets,
             prompts=PromptConfig(texts=("hi",)),
             load=limits,
-            monitor=MonitorConfig(interval_ns=50_000_000, jitter=0),
+            monitor=MonitorConfig(interval_ns=round(interval_s * 1e9), jitter=0),
         )
         monitor = Monitor(Settings(config=config, book=PriceBook()), check_monitor(config), probe, print)
         stop, listeners = Stop(), await open_listeners("127.0.0.1:0")
@@ -97,6 +88,24 @@ async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_t
                 metrics = await page(port, "/metrics")
                 ended = tuple(records)
                 stop.ask("that is enough")
+    return ended, healthy, metrics
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "again", "pause_s"),
+    [
+        pytest.param("http", b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, 0, id="1xx without end"),
+        pytest.param("http", b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", 0.01, id="1xx now and then"),
+        pytest.param("https", b"", HELLO_REQUEST * 2000, 0, id="handshake records without end"),
+        pytest.param("http", HEAD, b"X-More: and more\r\n", 0.01, id="a head that never ends"),
+        pytest.param("http", HEAD + b"\r\n", b"data: {}\n\n" * 5000, 0, id="events without end"),
+    ],
+)
+async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_the_pages(scheme, first, again, pause_s):
+    for interval_s in limits(0.05):  # of a busy machine no target may answer for three short intervals
+        ended, healthy, metrics = await watched(scheme, first, again, pause_s, interval_s)
+        if all(one["ok"] for one in healthy):
+            break
     assert {one.category for one in ended if one.target == "good"} <= {"success", "timeout"}
     assert Status.SUCCESS not in {one.status for one in ended if one.target == "evil"}
     assert sum(healthy) > len(healthy) / 2, "a round is late after 150 ms, which a busy machine may add at times"

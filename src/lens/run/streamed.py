@@ -45,7 +45,11 @@ class Streamed(Generic[T, R]):
 
     def __next__(self) -> T:
         self._begin()
-        found = None if self._ended else self._run.handed.get()
+        try:
+            found = None if self._ended else self._run.handed.get()
+        except BaseException:
+            self._leave()
+            raise
         if found is None:
             self._end()
             raise StopIteration
@@ -56,7 +60,11 @@ class Streamed(Generic[T, R]):
 
     async def __anext__(self) -> T:
         self._begin()
-        found = None if self._ended else await self._take()
+        try:
+            found = None if self._ended else await self._take()
+        except BaseException:
+            self._leave()
+            raise
         if found is None:
             self._end()
             raise StopAsyncIteration
@@ -96,6 +104,11 @@ class Streamed(Generic[T, R]):
         if self._thread is None:
             self._thread = threading.Thread(target=self._run.run, name="lens-stream", daemon=True)
             self._thread.start()
+
+    def _leave(self) -> None:
+        """Stop the run where waiting for it was interrupted or cancelled; free a thread that waits in place of us."""
+        self._run.runner.ask_to_stop("the reader has stopped")
+        self._run.handed.put(None)
 
     def _end(self) -> None:
         """End once all is taken: an error of the run itself is raised to the reader."""
