@@ -108,7 +108,8 @@ def test_a_gate_that_sees_nothing_fails_and_what_is_too_few_is_named():
     assert {one.name for one in few.changes} == {"success_rate"}
     assert few.failed, "the share of successes alone says nothing of times"
     assert few.unjudged == (
-        "29 successful requests of the baseline and 29 of the run are too few to compare their times",
+        "29 successful requests of the baseline and 29 of the run are too few to compare their times; "
+        "give 30 of each, or more",
     )
     enough = gate([run_of(1, n=60)], run_of(2, n=60))
     assert "ttft_ms p95" in enough.not_compared

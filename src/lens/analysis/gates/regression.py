@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from lens.analysis.compare import COMPARED, LEVEL, POWER, STATISTICS
+from lens.analysis.difference import FEWEST as FEWEST_COMPARED
 from lens.analysis.difference import Error, Sides, run_sides, share_memory
 from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
@@ -148,7 +149,8 @@ def regression(
 
 def _too_few(runs: Sequence[Table], now: Sequence[Table]) -> str:
     before, after = (sum([int(run.success.sum()) for run in side]) for side in (runs, now))
-    return f"{before} successful requests of the baseline and {after} of the run are too few to compare their times"
+    many = f"{before} successful requests of the baseline and {after} of the run"
+    return f"{many} are too few to compare their times; give {FEWEST_COMPARED} of each, or more"
 
 
 def regression_by_target(baselines: Sequence[Table], current: Table, *, tolerance: float = TOLERANCE) -> Regression:
