@@ -269,6 +269,14 @@ def test_a_mistake_in_a_stream_is_told_to_who_reads_it(simulator):
     assert [m.ok for m in broken.stream_metrics("hi", iterations=1)] in ([True], [False])
 
 
+@pytest.mark.parametrize("given", [["a", "b"], 3, None, b"a"])
+def test_prompts_are_separate_arguments(given):
+    profiler = Profiler("simulator", "m")
+    for call in (profiler.run_blocking, profiler.stream_metrics, lambda *prompts: trio.run(profiler.run, *prompts)):
+        with pytest.raises(ConfigError, match=f"not {type(given).__name__}; prompts are separate arguments"):
+            call("hi", given)
+
+
 def test_a_provider_without_a_model_says_what_to_give():
     for make in (ProviderConfig.openai, ProviderConfig.anthropic, ProviderConfig.google):
         with pytest.raises(ConfigError, match="no model"):

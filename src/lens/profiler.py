@@ -23,7 +23,7 @@ from lens.config.settings import (
     SessionConfig,
     TargetConfig,
 )
-from lens.config.spelling import python_errors, section_of
+from lens.config.spelling import prompt_texts, python_errors, section_of
 from lens.errors import BudgetError, ConfigError, LensError
 from lens.model import Record, RunInfo
 from lens.orchestrator.run_state import OnRecord, RunState
@@ -262,7 +262,7 @@ class Profiler:
         return RunConfig(
             targets=(self.target,),
             load=section_of(LoadConfig, load, "run()", over=self.load),
-            prompts=PromptConfig(texts=prompts),
+            prompts=PromptConfig(texts=prompt_texts(prompts)),
             sessions=sessions or SessionConfig(),
         )
 

@@ -102,6 +102,19 @@ def section_of(kind: type[SectionT], given: Mapping[str, Any], call: str, over: 
         raise ConfigError(f"{call}: {shown}{said[:1].lower()}{said[1:]}") from None
 
 
+def prompt_texts(prompts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the prompts of a run as they are, once each is known to be a text.
+
+    Raises:
+        ConfigError: one is none, like a list of prompts in place of several arguments.
+    """
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            kind = type(prompt).__name__
+            raise ConfigError(f"run(): a prompt is a str, not {kind}; prompts are separate arguments: run('a', 'b')")
+    return prompts
+
+
 def _shown(name: str, value: Any) -> str:
     """Return a value for a message, "" where it may hold a secret or is long."""
     plain = isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 40)
