@@ -151,6 +151,24 @@ def test_ini_settings_name_the_endpoint_and_a_wrong_mark_is_reported(tmp_path):
     assert "did you mean ttft" in done.stdout
 
 
+def test_limits_that_were_held_against_nothing_are_not_kept(tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
+        "limits = pytest.mark.latency_lens(ttft_ms=500)\n"
+        "@limits\ndef test_asks_nothing(latency_lens):\n    pass\n"
+        "@limits\ndef test_takes_nothing():\n    pass\n"
+        "@limits\ndef test_is_skipped():\n    pytest.skip('today')\n"
+        "@pytest.mark.latency_lens\ndef test_has_no_limit():\n    pass\n"
+        "@limits\nclass TestOfAll:\n    def test_needs_no_answer(self):\n        pass\n"
+    )
+    done = run_pytest(tmp_path, "--latency-lens-provider", "simulator")
+    assert "2 failed, 2 passed, 1 skipped, 1 warning" in done.stdout, done.stdout
+    failures, _, warnings = done.stdout.partition("warnings summary")
+    assert "limits, but no request was measured: send it with latency_lens.profile()" in failures
+    assert "limits, but nothing was measured: take the fixture latency_lens" in failures
+    assert "limits, but nothing was measured: take the fixture latency_lens" in warnings.partition("short test")[0]
+
+
 def test_without_an_endpoint_the_message_says_what_to_give(suite):
     done = run_pytest(suite)
     assert done.returncode == 1

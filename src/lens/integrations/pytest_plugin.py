@@ -104,9 +104,24 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Check the requests of a test against its limits once it has passed."""
     result = yield
     lens = item.stash.get(_asked, None)
+    _require_requests(item, lens)
     if lens is not None:
         _hold(item, lens)
     return result
+
+
+def _require_requests(item: pytest.Item, lens: LatencyLens | None) -> None:
+    """Fail a test that has limits and measured nothing; warn where only its class or module has them."""
+    if not any(mark.args or mark.kwargs for mark in item.iter_markers(MARK)) or (lens is not None and lens.metrics):
+        return
+    if lens is not None:
+        missing = "no request was measured: send it with latency_lens.profile() or profile_request()"
+    else:
+        missing = "nothing was measured: take the fixture latency_lens, or mark only tests that do"
+    if lens is None and not any(mark.name == MARK for mark in item.own_markers):
+        item.warn(pytest.PytestWarning(f"{MARK} mark: this test has limits, but {missing}"))
+    else:
+        pytest.fail(f"{MARK} mark: this test has limits, but {missing}", pytrace=False)
 
 
 def _hold(item: pytest.Item, lens: LatencyLens) -> None:
