@@ -113,3 +113,13 @@ def test_no_verdict_is_green_of_a_run_whose_end_cut_requests():
     cut = [failed_record(index=9, status=Status.CANCELLED, category="interrupted") for _ in range(2)]
     (found,) = verdict([summarize(table_of([record(), *cut], INFO))], [])
     assert found == {"level": "warn", "says": "the request that ended succeeded; 2 were interrupted"}
+
+
+def test_no_verdict_is_green_where_answers_were_empty():
+    some = [summarize([record(), record(), record(())]), summarize([record(), record(())])]
+    says = "all 5 requests succeeded; 2 of 5 answers brought no text, reasoning or tool call"
+    assert verdict(some, []) == [{"level": "warn", "says": says}]
+    says = "the request succeeded; the answer brought no text, reasoning or tool call"
+    assert verdict([summarize([record(())])], []) == [{"level": "warn", "says": says}]
+    (line,) = verdict([summarize([record(), record(()), failed_record()])], [])
+    assert (line["level"], "; 1 of 2 answers brought no text" in line["says"]) == ("bad", True)

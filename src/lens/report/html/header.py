@@ -152,10 +152,20 @@ def verdict(
         cut = sum(summary.interrupted for summary in summaries)
         says = f"{failed:,} of {asked:,} requests failed: {why}" if failed else _all_succeeded(asked, cut or killed)
         says += f"; {cut:,} {'was' if cut == 1 else 'were'} interrupted" if cut else ""
-        level = "bad" if failed else "warn" if cut or killed else "good"
+        empty = _without_content(summaries)
+        says += f"; {empty}" if empty else ""
+        level = "bad" if failed else "warn" if cut or killed or empty else "good"
         lines.append({"level": level, "says": clean(says, 300)})
     lines += [{"level": "warn", "says": clean(note, 300)} for summary in summaries for note in summary.notes]
     return lines
+
+
+def _without_content(summaries: Sequence[Summary]) -> str:
+    """Return how many answers that count as successes were empty; "" where none was."""
+    empty = sum(summary.without_content for summary in summaries)
+    answers = sum(summary.successes for summary in summaries)
+    whose = "the answer" if answers == 1 else f"{empty:,} of {answers:,} answers"
+    return f"{whose} brought no text, reasoning or tool call" if empty else ""
 
 
 def _all_succeeded(asked: int, cut: object) -> str:
