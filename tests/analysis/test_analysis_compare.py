@@ -16,9 +16,10 @@ from lens.analysis.compare import (
     shift,
 )
 from lens.analysis.difference import Sides, fewest
+from lens.analysis.sides import verdict_of
 from lens.metrics.builder import table_of
 from lens.metrics.long_series import MOST
-from lens.model import Status
+from lens.model import Events, Status
 
 MS = 1_000_000
 
@@ -133,6 +134,20 @@ def test_a_target_whose_answers_break_off_is_not_faster_for_that(paired):
     shift = next(one for one in found.shifts if (one.metric, one.statistic) == ("ttft_ms", "p50"))
     assert (shift.different, shift.better) == (True, False)
     assert shift.difference == pytest.approx(20, abs=3)
+
+
+def test_answers_without_content_are_no_quick_answers_and_the_verdict_counts_them():
+    def emptied(one):
+        soon = msgspec.structs.replace(one.stamps, first_byte=one.stamps.start + MS, end=one.stamps.start + MS)
+        return msgspec.structs.replace(one, events=Events(), stamps=soon)
+
+    records = [emptied(one) if one.target_index == 1 and one.index % 4 == 1 else one for one in interleaved(200, 0)]
+    (found,) = compare_targets(table_of(records), targets=2)
+    assert found.failed == (0, 0)
+    assert found.empty[0] == 0 < found.empty[1]
+    total = next(one for one in found.shifts if (one.metric, one.statistic) == ("total_latency_ms", "mean"))
+    assert abs(total.difference) < 5, "a quarter of the answers took 1 ms in place of 112"
+    assert verdict_of(found).endswith(f"; {found.empty[1]} of its requests failed or brought nothing (0 of openai/m0)")
 
 
 def test_targets_of_a_run_are_compared_pair_by_pair():

@@ -27,7 +27,7 @@ from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.metrics.joins import join_tables
 from lens.metrics.rows import timestamps
-from lens.model import Status, Target
+from lens.model import Events, Status, Target
 from lens.pricing import Price, PriceBook
 
 BOOK = PriceBook(
@@ -232,6 +232,14 @@ def test_a_target_that_breaks_its_answers_off_is_not_recommended_for_their_first
     ]
     found = advice(breaks, asked("good", 50), weights={"latency": 1.0})
     assert found.recommended == "good/m"
+
+
+def test_answers_without_content_count_as_failures_of_a_target():
+    half = [msgspec.structs.replace(one, events=Events()) if one.index % 2 else one for one in asked("half", 30)]
+    found = advice(half, asked("good", 50), weights={"latency": 1.0, "reliability": 4.0})
+    assert found.recommended == "good/m"
+    by_latency = advice(half, asked("good", 50), weights={"latency": 1.0})
+    assert "20 of 40 requests to half/m failed or brought nothing; add reliability" in by_latency.reasoning
 
 
 def test_the_current_target_can_be_named_and_kept():

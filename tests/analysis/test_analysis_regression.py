@@ -10,6 +10,7 @@ from lens.analysis.stats import t_tails
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.metrics.distribution import percentile
+from lens.model import Events
 
 MS = 1_000_000
 
@@ -99,6 +100,14 @@ def test_failures_that_appear_are_a_regression():
     assert "success_rate" in {one.name for one in result.regressed}
     one_lost = [*run_of(2, n=60)[:59], failed_record(index=59)]
     assert "success_rate" not in {one.name for one in gate([run_of(1, n=60)], one_lost).regressed}
+
+
+def test_answers_that_became_empty_are_a_regression():
+    emptied = [msgspec.structs.replace(one, events=Events()) if one.index % 2 else one for one in run_of(2, n=60)]
+    found = gate([run_of(1, n=60)], emptied)
+    assert [one.name for one in found.regressed] == ["success_rate with content"]
+    assert (found.regressed[0].baseline, found.regressed[0].current) == (1.0, 0.5)
+    assert "success_rate with content" not in {one.name for one in gate([emptied], emptied).regressed}
 
 
 def test_a_gate_that_sees_nothing_fails_and_what_is_too_few_is_named():

@@ -68,6 +68,12 @@ def test_each_target_of_a_run_keeps_its_gates_or_the_run_does_not():
     assert kept(evaluate_run([gate], near, summarize(near))) == [("", True, False)]
 
 
+def test_a_gate_over_several_loads_says_so():
+    table = table_of([record((100, 110), index=i, stage=f"{i % 2 + 1} at a time") for i in range(10)], INFO)
+    (found,) = evaluate_run(gates_of({"thresholds": ["ttft_p50<120"]}), table, summarize(table))
+    assert found.verdict.reason == "over 2 stages together"
+
+
 def test_a_run_is_judged_as_a_whole_and_a_gate_of_one_target_by_its_requests():
     table = run()
     assert kept(evaluate_gates(gates_of(AGREED), table, summarize(table))) == [

@@ -67,6 +67,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     candidate: str
     shifts: tuple[Shift, ...]
     failed: tuple[int, int]  # requests of each
+    empty: tuple[int, int] = (0, 0)  # successes of each that brought no content
     too_few: dict[str, int] = {}  # "ttft_ms p95" -> requests of each that it needs, where there were fewer
     succeeded: tuple[int, int] | None = None  # requests of each
     paired: bool = False  # they took turns
@@ -129,7 +130,8 @@ def _compared(a: Table, b: Table, *, paired: bool) -> Comparison:
     failed = [int((side.codes("failure").codes >= 0).sum()) for side in (a, b)]
     return Comparison(
         baseline=target_name(a), candidate=target_name(b), shifts=tuple(shifts), failed=(failed[0], failed[1]),
-        too_few=too_few, succeeded=(int(a.success.sum()), int(b.success.sum())), paired=paired,
+        empty=(int(a.empty.sum()), int(b.empty.sum())), too_few=too_few,
+        succeeded=(int(a.success.sum()), int(b.success.sum())), paired=paired,
     )  # fmt: skip
 
 

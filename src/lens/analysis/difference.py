@@ -5,7 +5,7 @@ over the density there (Bahadur 1966); what has many values a request, as the ga
 difference of figures is off by what the mean of the influences is off by, which is read as in `metrics.intervals`, so
 that neighbours may resemble each other. A side that several runs make up is read run by run. What disturbs one metric
 disturbs all: the longest memory that one of them shows counts for the others, as far as they may have it.
-Figures are those of successful requests: an answer that breaks off after its first token had that one soon.
+Figures are those of answers: one that breaks off after its first token had that one soon, and an empty one ends soon.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _fewest_beyond(statistic: str, beyond: int = FEWEST_BEYOND) -> int:
 
 def pair_sides(a: Table, b: Table, name: str) -> Sides:
     """Return a metric of two tables whose rows are pairs, of those that have it on both sides."""
-    rows = np.flatnonzero(~(np.isnan(_of_successes(a, name)) | np.isnan(_of_successes(b, name))))
+    rows = np.flatnonzero(~(np.isnan(_of_answers(a, name)) | np.isnan(_of_answers(b, name))))
     x, y = (_Measured.of([side.take(rows)], name) for side in (a, b))
     return Sides(x.values, y.values, paired=True, pools=_pools(x, y))
 
@@ -70,8 +70,8 @@ def run_sides(a: Sequence[Table], b: Sequence[Table], name: str) -> Sides:
     return Sides(x.values, y.values, paired=False, pools=_pools(x, y), runs=(x.runs, y.runs))
 
 
-def _of_successes(table: Table, name: str) -> Column:
-    return np.where(table.success, table.metric(name), np.nan)
+def _of_answers(table: Table, name: str) -> Column:
+    return np.where(table.answered, table.metric(name), np.nan)
 
 
 def share_memory(metrics: Sequence[Sides]) -> None:
@@ -94,7 +94,7 @@ class _Measured(NamedTuple):
 
     @classmethod
     def of(cls, tables: Sequence[Table], name: str) -> _Measured:
-        columns = [_of_successes(table, name) for table in tables]
+        columns = [_of_answers(table, name) for table in tables]
         rows = [np.flatnonzero(~np.isnan(column)) for column in columns]
         values = np.concatenate([column[some] for column, some in zip(columns, rows, strict=True)])
         pool = None if METRICS[name].pooled is None else partial(_pooled, tables, rows, name)

@@ -167,4 +167,6 @@ def verdict_of(one: Comparison) -> str:
         if by_metric:
             figures = "; ".join([f"{name} {', '.join(of)}" for name, of in by_metric.items()])
             parts.append(f"{verdict} in {figures}")
-    return f"{who}: {', and '.join(parts) or 'no difference was shown'}"
+    before, after = (sum(pair) for pair in zip(one.failed, one.empty, strict=True))
+    lost = f"; {after} of its requests failed or brought nothing ({before} of {one.baseline})" if after > before else ""
+    return f"{who}: {', and '.join(parts) or 'no difference was shown'}{lost}"

@@ -78,6 +78,7 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "candidate": one.candidate,
         "verdict": verdict_of(one),
         "failed": {"baseline": one.failed[0], "candidate": one.failed[1]},
+        "empty": {"baseline": one.empty[0], "candidate": one.empty[1]},
         "too_few": one.too_few,
         "shifts": [{**msgspec.structs.asdict(shift), "verdict": shift_verdict(shift)} for shift in one.shifts],
     }

@@ -150,7 +150,7 @@ def _summary(
         clock_stepped=int(table.column("clock_stepped").sum()),
         compressed=int(((encodings.codes >= 0) & ~encodings.equal("identity")).sum()),
         one_piece=int(pieces.sum()),
-        without_content=int((success & (table.n == 0) & table.column("stream")).sum()),
+        without_content=int(table.empty.sum()),
         retransmitting=int((success & (table.column("retransmits") > 0)).sum()),
         served_models=_counts(table, "served_model"),
         valid_rate=_mean(table.column("valid")[success]),

@@ -58,9 +58,22 @@ class Table(Columns):
         self._with_interrupted: Self | None = None
 
     @property
-    def successes(self) -> Self:
-        """The requests that succeeded."""
-        return self if bool(self.success.all()) else self.take(self.success)
+    def empty(self) -> Column:
+        """Whether a stream succeeded and brought no text, reasoning or tool call, as bool."""
+        found: Column = self.success & (self.n == 0) & self.column("stream")
+        return found
+
+    @property
+    def answered(self) -> Column:
+        """Whether a request succeeded and its answer has content, as bool: by these it is judged what is faster."""
+        found: Column = self.success & ~self.empty
+        return found
+
+    @property
+    def answers(self) -> Self:
+        """The requests whose answer has content."""
+        answered = self.answered
+        return self if bool(answered.all()) else self.take(answered)
 
     def measured(self, *, interrupted: bool = False) -> Self:
         """Return the requests of the measured window: without those of warm-up and cool-down, and those cut by its end.

@@ -139,6 +139,8 @@ def _print_shifts(console: Console, one: Comparison) -> None:
         terminal.fact(console, "not compared", too_few_says(one), style="dim")
     if any(one.failed):
         terminal.fact(console, "failed", f"{one.failed[0]} of the baseline, {one.failed[1]} of the candidate")
+    if any(one.empty):
+        terminal.fact(console, "empty", f"answers: {one.empty[0]} of the baseline, {one.empty[1]} of the candidate")
 
 
 def _sureness(console: Console) -> list[str]:

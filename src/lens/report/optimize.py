@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lens.analysis.optimize.presets import OBJECTIVES
+from lens.analysis.optimize.reasons import failures_of
 from lens.analysis.optimize.recommendation import Figure, OptimizationRecommendation, Standing
 from lens.report import terminal
 
@@ -33,7 +34,10 @@ def print_recommendation(console: Console, found: OptimizationRecommendation) ->
         named = found.recommended
         if found.by_provider and found.recommended_config:
             named = f"{found.recommended_config.provider}, with {named}"
-        terminal.fact(console, "recommended", terminal.clean(named), style="bold green")
+        chosen = next((one for one in found.standings if one.name == found.recommended), None)
+        lost = failures_of(chosen) if chosen is not None else None
+        said = f"{named}, but {lost}" if lost else named
+        terminal.fact(console, "recommended", terminal.clean(said), style="bold yellow" if lost else "bold green")
         _print_gains(console, found)
         sure = "too few requests to tell" if found.confidence is None else f"{found.confidence:.1%}"
         terminal.fact(console, "confidence", sure)

@@ -246,7 +246,7 @@ def judge(slos: Sequence[Threshold], records: Sequence[Record]) -> tuple[Verdict
     plainly, words = True, []
     for slo in slos:
         metric = METRICS[slo.metric]
-        values = table.successes.values(metric.name)
+        values = table.answers.values(metric.name)
         if not len(values):
             return "broken", False, f"{metric.name} was not measured"
         value, interval = interval_of(values, slo.statistic)

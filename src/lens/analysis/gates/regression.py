@@ -20,6 +20,7 @@ from lens.analysis.difference import FEWEST as FEWEST_COMPARED
 from lens.analysis.difference import Error, Sides, run_sides, share_memory
 from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
+from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.metrics.lists import Codes
 from lens.metrics.table import Table
@@ -134,8 +135,7 @@ def regression(
         per_run = _figures(runs, name, enough) if len(runs) >= RUNS_FOR_SPREAD else {}
         found += [_difference(name, statistic, sides, per_run.get(statistic, ())) for statistic in enough]
     unjudged = () if found else (_too_few(runs, now),)
-    failures = _success(runs, now)
-    found += [failures] if failures else []
+    found += _shares(runs, now)
     several = len(runs) >= RUNS_FOR_SPREAD
     return Regression(
         changes=_changes(found, tolerance),
@@ -148,7 +148,7 @@ def regression(
 
 
 def _too_few(runs: Sequence[Table], now: Sequence[Table]) -> str:
-    before, after = (sum([int(run.success.sum()) for run in side]) for side in (runs, now))
+    before, after = (sum([int(run.answered.sum()) for run in side]) for side in (runs, now))
     many = f"{before} successful requests of the baseline and {after} of the run"
     return f"{many} are too few to compare their times; give {FEWEST_COMPARED} of each, or more"
 
@@ -207,7 +207,7 @@ def _figures(runs: Sequence[Table], name: str, statistics: Sequence[str]) -> dic
     """Return statistics of each run; those with few values are left out."""
     found: dict[str, list[float]] = {statistic: [] for statistic in statistics}
     for run in runs:
-        ordered = np.sort(run.successes.values(name))
+        ordered = np.sort(run.answers.values(name))
         for statistic, figures in found.items() if len(ordered) >= FEWEST else ():
             figures.append(statistic_of(ordered, statistic))
     return found
@@ -232,15 +232,30 @@ def _with_runs(within: Error, per_run: Sequence[float], share: float) -> Error:
     return Error(sqrt(squared), squared**2 / (within.size**4 / within.freedom + of_runs**2 / (k - 1)))
 
 
-def _success(runs: Sequence[Table], now: Sequence[Table]) -> _Difference | None:
-    """Return the share of successes; the spread is Agresti and Caffo's (2000), which holds for few failures too."""
+def _shares(runs: Sequence[Table], now: Sequence[Table]) -> list[_Difference]:
+    """Return the share of successes, and where some brought nothing that of those with content."""
     sizes = (sum(map(len, runs)), sum(map(len, now)))
     if not all(sizes):
-        return None
-    good = tuple([sum([int(run.success.sum()) for run in side]) for side in (runs, now)])
-    shares = [(hit + 1) / (n + 2) for hit, n in zip(good, sizes, strict=True)]
+        return []
+    good, full = ([sum([int(rows(run).sum()) for run in side]) for side in (runs, now)] for rows in (_good, _full))
+    found = [_share("", good, sizes)]
+    return found if good == full else [*found, _share("with content", full, sizes)]
+
+
+def _good(run: Table) -> Column:
+    return run.success
+
+
+def _full(run: Table) -> Column:
+    return run.answered
+
+
+def _share(statistic: str, hits: Sequence[int], sizes: tuple[int, int]) -> _Difference:
+    """Return a share of requests; its spread is Agresti and Caffo's (2000), which holds for few failures too."""
+    shares = [(hit + 1) / (n + 2) for hit, n in zip(hits, sizes, strict=True)]
     variance = sum(p * (1 - p) / (n + 2) for p, n in zip(shares, sizes, strict=True))
-    return _Difference("success_rate", "", good[0] / sizes[0], good[1] / sizes[1], Error(sqrt(variance), 1e6), sizes)
+    before, after = (hit / n for hit, n in zip(hits, sizes, strict=True))
+    return _Difference("success_rate", statistic, before, after, Error(sqrt(variance), 1e6), sizes)
 
 
 def _changes(found: Sequence[_Difference], tolerance: float) -> tuple[Change, ...]:

@@ -197,14 +197,21 @@ def evaluate_thresholds(thresholds: Iterable[Threshold], table: Table, summary: 
             columns[metric.name] = numpy_array(ordered_values(measured.pieces(metric.name)).by_size)
         verdict = _of_values(threshold, columns[metric.name])
         verdicts.append(_of_successes(verdict, metric, measured) if verdict.kept else verdict)
-    return tuple(verdicts)
+    stages = len(measured.codes("stage").used())
+    return tuple(verdicts) if stages < 2 else tuple([_of_stages(one, stages) for one in verdicts])
+
+
+def _of_stages(verdict: Verdict, stages: int) -> Verdict:
+    """Return a verdict that says how many loads it is over: one with more requests weighs more."""
+    together = f"over {stages} stages together"
+    return msgspec.structs.replace(verdict, reason=f"{verdict.reason}; {together}" if verdict.reason else together)
 
 
 def _of_successes(verdict: Verdict, metric: Metric, measured: Table) -> Verdict:
     """Return a verdict on the successes alone, where requests that failed keep the threshold for them."""
     if not metric.partial or _OF_ANSWERS.isdisjoint(metric.read_from) or bool(measured.success.all()):
         return verdict
-    values = numpy_array(ordered_values(measured.successes.pieces(metric.name)).by_size)
+    values = numpy_array(ordered_values(measured.answers.pieces(metric.name)).by_size)
     alone = verdict if len(values) == verdict.n else _of_values(verdict.threshold, values)
     if alone.kept:
         return verdict

@@ -39,8 +39,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def successes(self) -> int:
-        """How many of its requests succeeded."""
-        return int(self.table.success.sum())
+        """How many of its requests had an answer with content."""
+        return int(self.table.answered.sum())
 
 
 def candidates_of(table: Table) -> list[Candidate]:
@@ -90,13 +90,14 @@ class Sample:
         self.drawable = METRICS[metric].kind != "run" or metric in OF_OUTCOMES
         if metric in OF_OUTCOMES:
             good = metric == "success_rate"
-            values = (candidate.table.success == good).astype(np.float64)
+            values = (candidate.table.answered == good).astype(np.float64)
             of = np.arange(len(values))
         elif METRICS[metric].kind == "run":
             values, of = np.empty(0), np.empty(0, dtype=np.int64)
         else:
-            # An answer that breaks off after its first token had that one soon: it speaks for no target.
-            rows = np.flatnonzero(candidate.table.success)
+            # An answer that breaks off after its first token had that one soon, and an empty one ends soon: neither
+            # speaks for a target.
+            rows = np.flatnonzero(candidate.table.answered)
             values, of = candidate.table.take(rows).pooled(metric)
             of = rows[of]
         order = np.argsort(values, kind="stable")

@@ -108,15 +108,22 @@ def _more(found: OptimizationRecommendation, chosen: Standing) -> str:
     return f"; about {ceil(times * chosen.requests):,} requests a target would settle it"
 
 
+def failures_of(one: Standing) -> str | None:
+    """Return how many requests to a target failed, where they are many."""
+    failed = one.requests - one.successes
+    if failed <= MANY_FAILED * one.requests:
+        return None
+    return f"{failed} of {one.requests} requests to {one.name} failed or brought nothing"
+
+
 def _caveats(found: OptimizationRecommendation, chosen: Standing) -> list[str]:
     """Return what to know before acting on the recommendation."""
     said = []
     for one in found.standings:
         if one.unranked:
             said.append(f"{one.name} is not ranked: {one.unranked}.")
-        failed = one.requests - one.successes
-        if one is chosen and failed > MANY_FAILED * one.requests and "reliability" not in found.criteria:
-            said.append(f"{failed} of {one.requests} requests to {one.name} failed; add reliability to the criteria.")
+    if (lost := failures_of(chosen)) and "reliability" not in found.criteria:
+        said.append(f"{lost}; add reliability to the criteria.")
     priced = _partly(chosen.figures["cost"], chosen)
     if priced and "cost" in found.criteria:
         said.append(priced)
