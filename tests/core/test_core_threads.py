@@ -151,7 +151,7 @@ def test_what_the_reading_thread_writes_others_may_see_and_change(pollers):
 def test_reads_wait_for_each_other_only_where_no_stream_is_fast():
     reactor = Reactor()
     reactor.start()
-    connections = [Connection(reactor) for _ in range(80)]
+    connections = [Connection(reactor) for _ in range(200)]
 
     def write_until(batches, some):
         deadline = time.monotonic() + HANG_S

@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 enum {
-    LENS_BATCH_NS = 500000,         /* the longest wait */
+    LENS_BATCH_STREAMS = 100,       /* as fast as the fastest, about 250 of a usual server: fewer keep a read a token */
+    LENS_BATCH_NS = 300000,         /* the longest wait */
     LENS_BATCH_SHARE = 32,          /* it is at most the 32nd part of a gap: 3 % */
     LENS_RATE_WINDOW_NS = 50000000, /* the rate is that of the last window */
 };
@@ -32,7 +33,7 @@ static inline void lens_rate_count(lens_read_rate_t *rate, int64_t *window, int6
 static inline void lens_rate_update(lens_read_rate_t *rate, int64_t now, int64_t all_reads, int batches) {
     int64_t took = now - rate->since, reads = all_reads - rate->reads, wait;
     if (took < LENS_RATE_WINDOW_NS) return;
-    wait = batches && rate->most ? took / rate->most / LENS_BATCH_SHARE : 0;
+    wait = batches && rate->most && reads >= LENS_BATCH_STREAMS * rate->most ? took / rate->most / LENS_BATCH_SHARE : 0;
     if (wait > LENS_BATCH_NS) wait = LENS_BATCH_NS;
     /* A wait that gathers less than one event more saves no wake-up. */
     rate->wait_ns = wait * reads >= took ? wait : 0;

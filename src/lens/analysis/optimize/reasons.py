@@ -118,10 +118,7 @@ def failures_of(one: Standing) -> str | None:
 
 def _caveats(found: OptimizationRecommendation, chosen: Standing) -> list[str]:
     """Return what to know before acting on the recommendation."""
-    said = []
-    for one in found.standings:
-        if one.unranked:
-            said.append(f"{one.name} is not ranked: {one.unranked}.")
+    said = [f"{one.name} is not ranked: {one.unranked}." for one in found.standings if one.unranked]
     if (lost := failures_of(chosen)) and "reliability" not in found.criteria:
         said.append(f"{lost}; add reliability to the criteria.")
     priced = _partly(chosen.figures["cost"], chosen)
