@@ -61,6 +61,14 @@ def failing(ended):
     return [line for line in ended.stdout.splitlines() if line.startswith("FAIL")]
 
 
+def test_a_file_of_which_nothing_was_measured_passes_no_gate(runs, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    write_run(empty, msgspec.structs.replace(read_run(runs / "base.jsonl").info, run_id="none"), [])
+    ended = lll("analyze", runs / "base.jsonl", empty, "--threshold", "ttft_p50<1000")
+    assert ended.returncode == 3
+    assert failing(ended) == ["FAIL         complete: empty.jsonl: no request in it was measured"]
+
+
 @pytest.mark.parametrize("name", ["base.jsonl", "base.msgpack"])
 def test_one_run_is_shown_as_it_was_when_it_was_measured(runs, name):
     ended = lll("analyze", runs / name)

@@ -12,6 +12,7 @@ from lens.cli.main import lll
 from lens.errors import ConfigError
 from lens.history.write import write_run
 from lens.integrations.testbench import TestBenchReport
+from lens.model import Status
 
 
 def run(*words):
@@ -57,6 +58,16 @@ def test_what_got_worse_than_the_baseline_fails(runs):
     assert "late: RateLimited" in done.output
     tolerant = run("report", runs / "first.jsonl", "--baseline", runs / "second.jsonl", "--tolerance", "60%")
     assert tolerant.return_value == 0
+    assert "1 test cases of the baseline are not in it: late" in tolerant.output
+
+
+def test_a_run_of_which_nothing_was_measured_is_no_pass(runs):
+    cut = failed_record(status=Status.CANCELLED, category="interrupted")
+    for name, records in (("cut.jsonl", [cut]), ("empty.jsonl", [])):
+        write_run(runs / name, INFO, records)
+        done = run("report", runs / name, "--threshold", "ttft<1000")
+        assert done.return_value == 1
+        assert "no request in" in done.output
 
 
 def test_trends_are_a_row_a_test_case(runs):

@@ -90,7 +90,8 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
         return ExitCode.NOTHING_MEASURED
     with shown_steps() as steps:
         steps.computing()
-        found = _query(ctx, table) if ctx.params["sql"] else _find(ctx, table, gates, warnings)
+        unmeasured = _unmeasured(whole) if ctx.params["where"] is None else []
+        found = _query(ctx, table) if ctx.params["sql"] else _find(ctx, table, gates, (*warnings, *unmeasured))
     _write(ctx, found, table)
     return ExitCode.THRESHOLD if found.failed else ExitCode.OK
 
@@ -138,6 +139,19 @@ def _meant(table: Table, where: str | None) -> Table:
     except ConfigError as error:
         raise ConfigError(f"--where: {error}") from None
     return every.take(wanted(every)).measured()
+
+
+def _unmeasured(whole: Table) -> list[str]:
+    """Return what to say of files of which nothing was measured: no gate judges them."""
+    from lens.history.framing import Loss
+
+    several = len(whole.runs) > 1
+    measured = {int(number) for number in whole.measured().column("run")} if several else set()
+    return [
+        Loss(f"{run.name}: no request in it was measured")
+        for number, run in enumerate(whole.runs)
+        if several and number not in measured
+    ]
 
 
 def _query(ctx: click.Context, table: Table) -> Findings:

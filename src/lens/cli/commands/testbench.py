@@ -22,6 +22,7 @@ from lens.errors import ConfigError, ExitCode
 if TYPE_CHECKING:
     from lens.integrations.testbench import Change, TestBenchReport
 
+MOST_NAMED = 8  # test cases
 REPORT = (
     Option("--baseline", group="Gates", metavar="FILE",
         help="Baseline report or run; exit code 3 on a regression of a test case."),
@@ -70,9 +71,16 @@ def report(ctx: click.Context, /, file: Path, **_: object) -> int:
     refuse_alone(ctx, "force", "output")
     tolerance = parse_tolerance(ctx.params["tolerance"])
     found = _read(ctx, file, judged=True)
+    if not found.test_cases:
+        echo(f"lll: testbench report: no request in {file} was measured", err=True)
+        return ExitCode.NOTHING_MEASURED
     before = ctx.params["baseline"]
-    worse = regressions(_read(ctx, Path(before), judged=False), found, tolerance) if before else []
+    earlier = _read(ctx, Path(before), judged=False) if before else None
+    worse = regressions(earlier, found, tolerance) if earlier is not None else []
+    gone = _gone(earlier, found) if earlier is not None else []
     _print(found, worse, on_stderr=is_stdout(ctx.params["output"]))
+    if gone:
+        echo(f"lll: {len(gone)} test cases of the baseline are not in it: {', '.join(gone[:MOST_NAMED])}", err=True)
     if ctx.params["output"]:
         _write(found, ctx.params["output"], force=ctx.params["force"])
     return ExitCode.THRESHOLD if found.failed or worse else ExitCode.OK
@@ -148,6 +156,12 @@ def _is_report(path: Path) -> bool:
             return b'"test_suite_id"' in file.read(200)
     except OSError:
         return False
+
+
+def _gone(before: TestBenchReport, after: TestBenchReport) -> list[str]:
+    """Return the test cases of the baseline that are not in a report."""
+    here = {case.id for case in after.test_cases}
+    return [case.id for case in before.test_cases if case.id not in here]
 
 
 def _print(found: TestBenchReport, worse: Sequence[Change], *, on_stderr: bool) -> None:
