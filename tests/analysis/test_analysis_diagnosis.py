@@ -358,6 +358,48 @@ def test_failures_come_before_times_and_are_counted():
     assert found.findings[2].kind == "time"
 
 
+def empty(index, stage, tokens=0, **more):
+    """A stream that succeeded without any content."""
+    usage = Usage(input_tokens=10, output_tokens=tokens)
+    return record((), index=index, stage=stage, finish_reason="stop", usage=usage, **more)
+
+
+def test_answers_without_content_come_first_and_are_counted():
+    found = diagnose(healthy(new_connection=[empty(0, NEW_CONNECTION), fresh(1)], at_once=[empty(8, CONCURRENT)]))
+    finding, second = found.findings[:2]
+    assert (finding.cause, finding.kind, second.kind) == ("empty answer", "failure", "time")
+    assert finding.says == "2 of 9 answers brought no text, reasoning or tool call"
+    assert finding.evidence[0].startswith("requests 0, 8: ")
+    assert finding.evidence[1:] == ("finish reason: stop",)
+    assert "--log-level trace" in finding.try_next
+    assert (found.answered, found.empty) == (9, 2)
+
+
+def test_empty_answers_and_failures_are_in_the_order_of_their_number():
+    refused = [
+        msgspec.structs.replace(failed("server_error", Status.SERVER_ERROR, http=500), index=n, stage=CONCURRENT)
+        for n in (8, 9)
+    ]
+    few, many = (
+        diagnose(healthy(long_answer=[empty(6 + n, LONG_ANSWER) for n in range(k)], at_once=refused)) for k in (1, 3)
+    )
+    assert [one.cause for one in few.findings[:2]] == ["server error", "empty answer"]
+    assert [one.cause for one in many.findings[:2]] == ["empty answer", "server error"]
+
+
+def test_where_every_answer_is_empty_nothing_else_is_blamed():
+    found = diagnose([empty(n, NEW_CONNECTION, tokens=16) for n in range(4)])
+    (finding,) = found.findings
+    assert finding.says == "4 of 4 answers brought no text, reasoning or tool call"
+    assert "the server counts 64 output tokens of them" in finding.evidence
+    assert "--extra-body" in finding.try_next
+    assert (found.answered, found.empty, found.total_ms) == (4, 4, None)
+
+
+def test_an_answer_that_was_not_streamed_is_not_empty():
+    assert diagnose([*healthy(), empty(10, CONCURRENT, stream=False)]).empty == 0
+
+
 def test_noise_is_no_growth():
     base = Series((100.0, 102.0, 98.0), (0, 1, 2))
     assert grew_ms(Series((106.0,), (3,)), base) is None

@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 from cli_program import lll
+from click.testing import CliRunner
 from served import served
 
+from lens.cli.main import lll as program
 from lens.simulator import make_script, start
 from lens.simulator.proxy import ProxyScript, start_proxy
 
@@ -126,6 +128,39 @@ def test_without_a_model_the_first_that_is_listed_is_asked(strict):
     assert ended.returncode == 0
     assert "none was named; the server lists small first, and 1 more" in " ".join(ended.stdout.split())
     assert strict.log(last=1)[0]["model"] == "small"
+
+
+class Empty(BaseHTTPRequestHandler):
+    """A server that lost its weights: every answer succeeds, and those of the model `all` bring nothing."""
+
+    answers = 0
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        Empty.answers += 1
+        brings = asked["model"] != "all" and Empty.answers % 2
+        chunk = {"choices": [{"index": 0, "delta": {"content": "so"} if brings else {}, "finish_reason": "stop"}]}
+        body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("model", "empty", "code"), [("all", 7, 1), ("half", 3, 0)])
+def test_answers_without_content_are_the_first_finding_and_where_all_are_nothing_was_measured(model, empty, code):
+    Empty.answers = 0
+    with served(Empty) as url:
+        words = ["doctor", f"{url}/v1", "-m", model, "-n", "1", "-c", "2", "--json"]
+        ended = CliRunner().invoke(program, words, standalone_mode=False)
+    assert ended.return_value == code, ended.output
+    told = json.loads(ended.stdout)
+    assert (told["asked"], told["answered"], told["empty"]) == (7, 7, empty)
+    assert told["findings"][0]["says"] == f"{empty} of 7 answers brought no text, reasoning or tool call"
 
 
 class Short(BaseHTTPRequestHandler):

@@ -35,6 +35,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     untold: tuple[str, ...]  # sentences
     asked: int
     answered: int
+    empty: int = 0  # of the answers: they brought no text, reasoning or tool call
     total_ms: float | None = None  # of the described request
 
 
@@ -46,9 +47,10 @@ def diagnose(
 ) -> Diagnosis:
     """Return what these records say."""
     view = View(records, client)
-    failures = refusals(view.records, served or Served())
-    if not view.good:
-        return Diagnosis(findings=tuple(failures), fine=(), untold=(), asked=len(records), answered=0)
+    good, empty = len(view.good), len(view.empty)
+    failures = refusals(view.records, served or Served(), view.empty)
+    if good == empty:
+        return Diagnosis(findings=tuple(failures), fine=(), untold=(), asked=len(records), answered=good, empty=empty)
     told = [cause(view) for cause in CAUSES]
     found = [one for one in told if isinstance(one, Finding)]
     timed = sorted((f for f in found if f.kind == "time"), key=lambda one: -(one.ms or 0))
@@ -66,6 +68,7 @@ def diagnose(
         fine=(*[f for f in timed if f not in large], *[f for f in found if f.kind == "fine"]),
         untold=tuple([one for one in told if isinstance(one, str)]),
         asked=len(records),
-        answered=len(view.good),
+        answered=good,
+        empty=empty,
         total_ms=total,
     )

@@ -1,4 +1,4 @@
-"""Requests that failed, as findings: what happened, in whose words, and what to try next.
+"""Requests that failed or brought nothing, as findings: what happened, in whose words, and what to try next.
 
 One finding for each way of failing, however many requests it struck. A message is shown as the record
 holds it, which holds no secret.
@@ -28,8 +28,8 @@ CONTENT_TYPE = "content_type"  # the kind of a failure whose answer is a page or
 Told = tuple[str, str, str]  # cause, what it means, what to try next
 
 
-def refusals(records: Sequence[Record], served: Served) -> list[Finding]:
-    """Return a finding for each way in which requests failed, the most frequent first."""
+def refusals(records: Sequence[Record], served: Served, empty: Sequence[Record] = ()) -> list[Finding]:
+    """Return a finding for each way in which requests failed, and one for empty answers; the most frequent first."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.status not in (Status.SUCCESS, Status.CANCELLED):
@@ -37,7 +37,29 @@ def refusals(records: Sequence[Record], served: Served) -> list[Finding]:
             finer = kind if record.status is Status.NETWORK_ERROR or kind == CONTENT_TYPE else ""
             groups.setdefault((record.category, finer), []).append(record)
     found = [_finding(category, kind, group, len(records), served) for (category, kind), group in groups.items()]
+    if empty:
+        found.append((len(empty), _empty(empty, sum(record.status is Status.SUCCESS for record in records))))
     return [finding for _, finding in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _empty(empty: Sequence[Record], answered: int) -> Finding:
+    """Return the finding of the answers that succeeded and brought nothing."""
+    tokens = sum((record.usage.output_tokens or 0) for record in empty if record.usage)
+    reasons = sorted({record.finish_reason for record in empty if record.finish_reason})
+    evidence = [
+        f"{requests([one.index for one in empty])}: they succeeded, and no token came, so that nothing is timed"
+    ]
+    if reasons:
+        evidence.append(f"finish reason: {', '.join(reasons)}")
+    if tokens:
+        evidence.append(f"the server counts {tokens:,} output tokens of them")
+    return Finding(
+        cause="empty answer",
+        kind="failure",
+        says=f"{len(empty)} of {answered} answers brought no text, reasoning or tool call",
+        evidence=tuple(evidence),
+        try_next=_THOUGHT if tokens else _NOTHING,
+    )
 
 
 def _finding(category: str, kind: str, group: list[Record], asked: int, served: Served) -> tuple[int, Finding]:
@@ -227,6 +249,15 @@ def _models(served: Served) -> str:
     return f"--model with one of: {shown}{more}"
 
 
+# What to try where answers are empty: tokens were counted, or none.
+_THOUGHT = (
+    "thinking that is not shown may use up all the tokens that an answer may have: ask for less of it, like "
+    '--extra-body \'{"reasoning_effort": "low"}\'; else look at an answer with `lll profile --log-level trace`'
+)
+_NOTHING = (
+    "look at an answer with `lll profile --log-level trace`; are weights, tokenizer and chat template those of the "
+    "model? The server's log knows more"
+)
 _INFORMATIONAL: Told = (
     "informational",
     "only informational heads (1xx) came, and never the answer",

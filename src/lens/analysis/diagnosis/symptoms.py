@@ -158,6 +158,7 @@ class View:
         self.table = table_of(self.records)
         self._rows = {id(record): row for row, record in enumerate(self.records)}
         self.good = [record for record in self.records if record.status is Status.SUCCESS]
+        self.empty = [self.records[row] for row in np.flatnonzero(self.table.empty)]
         self.client = client
         one_by_one = [r for r in self.of(NEW_CONNECTION, REUSED_CONNECTION) if r is not self.first]
         # TTFT of short questions asked alone: what all else is compared with.

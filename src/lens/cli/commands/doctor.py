@@ -123,7 +123,7 @@ def _one(settings: Settings, target: TargetConfig, given: dict[str, Any], file: 
     if found.over_budget:
         echo(f"lll: {found.over_budget}", err=True)
         return ExitCode.BUDGET
-    return ExitCode.OK if diagnosis.answered else ExitCode.NOTHING_MEASURED
+    return ExitCode.OK if diagnosis.answered > diagnosis.empty else ExitCode.NOTHING_MEASURED
 
 
 def _limits(ctx: click.Context) -> dict[str, Any]:
@@ -227,7 +227,10 @@ def print_diagnosis(
         lists = f"{found.served.model} first, and {others} more" if others else f"only {found.served.model}"
         line("model", f"none was named; the server lists {lists}")
     asked = "; ".join(f"{name}: {requests(numbers)}" for name, numbers in _questions(found).items())
-    line("asked", f"{diagnosis.asked} requests, {diagnosis.answered} answered" + (f" ({asked})" if asked else ""))
+    empty = f", {diagnosis.empty} of them empty" if diagnosis.empty else ""
+    line(
+        "asked", f"{diagnosis.asked} requests, {diagnosis.answered} answered{empty}" + (f" ({asked})" if asked else "")
+    )
     for note in found.notes:
         line("note", note)
     if diagnosis.total_ms is not None:
