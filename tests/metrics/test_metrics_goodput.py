@@ -58,6 +58,8 @@ def test_a_failed_request_is_never_good_though_it_began_well():
 def test_what_was_not_measured_keeps_no_promise_but_one_piece_has_no_pace():
     assert good(record((100, 110), usage=None), slos="tpot:50") == 0
     assert good(record((100,)), slos="tpot:50 itl:1") == 1
+    assert good(record((100,)), slos="longest_gap_ms:50 stall_count:0") == 1
+    assert good(record(()), slos="longest_gap_ms:50") == 0
 
 
 def test_goodput_is_over_the_same_window_as_throughput():

@@ -131,6 +131,25 @@ async def test_a_stop_ends_it_and_what_waits_is_sent(clock):
     assert len(backend.taken) == probes.count
 
 
+async def test_an_slo_that_a_target_can_never_keep_is_told_once_at_start_and_after_a_reload(clock):
+    said, slos = [], (parse_objective("ttft<1000 99%"),)
+    whole = msgspec.structs.replace(TARGETS[0], stream=False)
+    made = monitor(Probes(), targets=(TARGETS[1],), objectives=slos, duration_s=300, say=said.append)
+
+    async def reload():
+        await trio.sleep(100)
+        assert said == []
+        made.reload(made.settings._replace(config=msgspec.structs.replace(made.settings.config, targets=(whole,))))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reload)
+        await made.run(Stop())
+    assert [one for one in said if "stream: false" in one] == said[:1]
+    first = monitor(Probes(), targets=(whole,), objectives=slos, once=True, say=said.append)
+    await first.run(Stop())
+    assert said[-1] == said[0]
+
+
 async def test_once_is_one_round(clock):
     probes = Probes()
     await monitor(probes, once=True).run(Stop())

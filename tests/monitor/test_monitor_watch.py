@@ -1,12 +1,17 @@
 """Promises that burn, levels that change, targets that fail: told when it begins and when it ends."""
 
 import pytest
+from msgspec.structs import replace
 from probes import answer
 
+from lens.config.settings import TargetConfig
 from lens.errors import ConfigError
 from lens.metrics.builder import table_of
 from lens.monitor.burn import LONGEST_S, ErrorBudget, parse_objective
-from lens.monitor.watch import SERIES, Watch, Who
+from lens.monitor.watch import SERIES, Watch, Who, slo_warnings
+
+EMPTY_ANSWER = answer(tokens=0)
+WHOLE_ANSWER = replace(answer(tokens=0), stream=False)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +40,65 @@ def test_the_burn_rate_is_the_share_that_broke_over_the_share_that_may():
     assert budget.rate(3600.0 + 2 * LONGEST_S, 3600.0) is None
 
 
-def test_a_failed_request_keeps_no_promise_and_a_missing_figure_breaks_none():
-    assert not parse_objective("ttft<1000 99%").kept(table_of([answer(ok=False)]))
-    assert parse_objective("rtt_ms<1 99%").kept(table_of([answer()]))
+@pytest.mark.parametrize(
+    ("slo", "request_", "kept", "lacks"),
+    [
+        ("ttft<1000 99%", answer(), True, False),
+        ("ttft<1000 99%", answer(ok=False), False, False),
+        ("ttft<1000 99%", EMPTY_ANSWER, False, True),
+        ("ttft<1000 99%", WHOLE_ANSWER, False, True),
+        ("success 99%", EMPTY_ANSWER, True, False),
+        ("total_latency<1000 99%", WHOLE_ANSWER, True, False),
+        ("rtt_ms<1 99%", answer(), False, True),
+        ("tpot<50 99%", EMPTY_ANSWER, False, True),
+        ("tpot<50 99%", answer(tokens=1), True, False),
+        ("longest_gap_ms<50 99%", answer(tokens=1), True, False),
+        ("longest_gap_ms<50 99%", EMPTY_ANSWER, False, True),
+    ],
+)
+def test_a_figure_that_was_not_measured_keeps_no_promise(slo, request_, kept, lacks):
+    objective, request_ = parse_objective(slo), table_of([request_])
+    assert (objective.kept(request_), objective.lacks(request_)) == (kept, lacks)
+
+
+def test_an_endpoint_whose_answers_are_empty_burns_and_fires():
+    watch = Watch(Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%")])
+    told = [alert for _, alert in alerts(watch, [EMPTY_ANSWER] * 12)]
+    assert [(alert.alert, alert.status) for alert in told] == [
+        ("failing", "firing"), ("slo_burn", "firing"), ("slo_burn_slow", "firing"),
+    ]  # fmt: skip
+    assert "brought no text, reasoning or tool call" in told[0].says
+    assert watch.budgets[0].rate(660.0, 3600.0) == pytest.approx(100)
+    assert watch.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("slo", "stream", "says"),
+    [
+        (
+            "ttft<10 99%",
+            False,
+            "chat: SLO 'ttft<10 99%': answers that are not streamed (stream: false) have no ttft_ms",
+        ),
+        ("tokens_per_second>5 99%", False, None),
+        ("success 99%", False, None),
+        ("ttft<10 99%", True, None),
+    ],
+)
+def test_an_slo_that_a_target_can_never_keep_is_named_before_anything_is_asked(slo, stream, says):
+    target = TargetConfig(provider="openai", model="gpt-4", stream=stream)
+    told = [*slo_warnings([target], [Who("openai", "gpt-4", "chat")], {}, [parse_objective(slo)])]
+    assert [says in one for one in told] == ([True] if says else [])
+
+
+def test_an_slo_whose_figure_did_not_come_is_named():
+    who, slos = Who("openai", "gpt-4", "chat"), [parse_objective("ttft<200 99%"), parse_objective("success 99%")]
+    target, watch = TargetConfig(provider="openai", model="gpt-4"), Watch(who, slos)
+    alerts(watch, [answer()] * 3)
+    assert [*slo_warnings([target], [who], {who: watch}, slos)] == []
+    alerts(watch, [EMPTY_ANSWER])
+    (says,) = slo_warnings([target], [who], {who: watch}, slos)
+    assert says == "warning: chat: SLO 'ttft<200 99%': an answer without ttft_ms breaks it, and one came"
 
 
 def alerts(watch, records, *, start_s=0.0, every_s=60.0):

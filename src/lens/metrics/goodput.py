@@ -23,6 +23,7 @@ from lens.units import parse_number
 _FORM = lazy_pattern(r"([A-Za-z_]\w*)\s*(?::|<=|>=|=)\s*(\d+\.?\d*|\.\d+)\s*(us|ms|s)?")
 _OF_CALLS = "tool_"  # of a request: of its first, its last or its slowest call
 _PACE = ("tpot_ms", "itl_ms", "inter_chunk_ms")
+_AFTER_FIRST = frozenset({"last_token", "token_events"})  # what a metric of the pace is read from
 EXAMPLE = "write --goodput ttft:200 tpot:50 e2el:1000 (times in ms)"
 
 
@@ -104,6 +105,14 @@ def keep_slos(table: Table, slos: Sequence[Slo]) -> Column:
         if METRICS[slo.metric].of_session and table.has_sessions:
             column = table.of_whole(partial(_of_session, slo.metric))
         kept = column >= slo.limit if slo.at_least else column <= slo.limit
-        # Nothing came after an answer in one piece, whose pace is good.
-        good &= kept | ((table.n == 1) if slo.metric in _PACE else False)
+        good &= kept | without_pace(table, slo.metric)
     return good
+
+
+def without_pace(table: Table, name: str) -> Column:
+    """Return of which requests a metric is the pace of an answer in one piece, as bool: it is good, nothing came after.
+
+    Of a pace are also stalls and gaps: all that needs more than the first token.
+    """
+    found: Column = (table.n == 1) & (not _AFTER_FIRST.isdisjoint(METRICS[name].read_from))
+    return found

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from lens.analysis.gates.thresholds import Threshold, parse_threshold
 from lens.errors import ConfigError
 from lens.metrics.definitions import METRICS
+from lens.metrics.goodput import without_pace
 from lens.metrics.table import Table
 
 _FORM = re.compile(r"\s*(?P<what>\S.*?)\s+(?P<share>\d+(?:\.\d+)?)\s*%\s*")
@@ -24,6 +25,10 @@ SUCCESS = ("success", "success_rate", "availability")
 # So many requests are needed in the long and in the short window, and so many of the long one's must have failed.
 FEWEST = 10
 FEWEST_SHORT = 3
+# What metrics read of the events of a stream: an answer that is requested in one piece has none of it.
+_STREAMED = frozenset(
+    {"first_token", "last_token", "first_output_token", "first_reasoning_token", "token_events", "reads", "text_marks"}
+)
 # Counts are kept by the minute, for the longest window by quarters of an hour.
 SLOT_S = 60.0
 LONGEST_S = 3 * 24 * 3600.0
@@ -52,17 +57,36 @@ class Objective(NamedTuple):
     threshold: Threshold | None  # None: the request succeeds
     share: float  # that keeps it, of 1
 
+    @property
+    def metric(self) -> str:
+        """The metric that it limits; "" of success."""
+        return self.threshold.metric if self.threshold else ""
+
     def kept(self, request: Table) -> bool:
         """Return whether a request, a table of one row, keeps it.
 
-        A request that failed keeps nothing; a figure that a request does not have breaks nothing.
+        A request that failed keeps nothing, and neither does one without the figure; see `lacks`.
         """
-        if not request.success[0]:
+        if not request.success[0] or self.lacks(request):
             return False
         if self.threshold is None:
             return True
-        value = float(request.metric(self.threshold.metric)[0])
+        value = float(request.metric(self.metric)[0])
         return isnan(value) or self.threshold.kept(value)
+
+    def lacks(self, request: Table) -> bool:
+        """Return whether a request succeeded without the figure, like an empty answer without a first token.
+
+        The pace of an answer in one piece is good, as for goodput: nothing came after it.
+        """
+        if self.threshold is None or not request.success[0]:
+            return False
+        return isnan(request.metric(self.metric)[0]) and not bool(without_pace(request, self.metric)[0])
+
+    @property
+    def needs_stream(self) -> bool:
+        """Whether only a streamed answer has the figure."""
+        return self.threshold is not None and not _STREAMED.isdisjoint(METRICS[self.metric].read_from)
 
 
 def parse_objective(text: str) -> Objective:
@@ -126,10 +150,12 @@ class ErrorBudget:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
+        self.lacking = False  # whether an answer succeeded without the figure
         self._counters = (_Counter(SLOT_S, 6 * 3600.0), _Counter(15 * SLOT_S, LONGEST_S))
 
     def add(self, at_s: float, request: Table) -> None:
         """Count a request, a table of one row."""
+        self.lacking = self.lacking or self.objective.lacks(request)
         self.count(at_s, broken=not self.objective.kept(request))
 
     def count(self, at_s: float, *, broken: bool) -> None:

@@ -27,7 +27,7 @@ from lens.monitor.burn import Objective
 from lens.monitor.history import History
 from lens.monitor.outbox import LAST_S, MetricsOutbox, Outbox, Sender, WebhookOutbox
 from lens.monitor.page import Health, health_page, metrics_page
-from lens.monitor.watch import Alert, Watch, Who
+from lens.monitor.watch import Alert, Watch, Who, slo_warnings
 from lens.orchestrator.collect import timestamp_of
 from lens.orchestrator.plan import make_plan
 from lens.orchestrator.plan_target import planned_targets
@@ -158,6 +158,8 @@ class Monitor:
     def _begin_round(self, nursery: trio.Nursery, stop: Stop) -> None:
         """Begin to ask every target; one that is still under way takes part when it is done."""
         self.failed_rounds = {who: why for who, why in self.failed_rounds.items() if who in self._asked}
+        for says in slo_warnings(self.settings.config.targets, self._asked, self.watches, self.settings.objectives):
+            self._tell(says)
         for who in self._asked:
             if who in self._missed:
                 self._again.add(who)

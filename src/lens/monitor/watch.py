@@ -7,12 +7,13 @@ values a series, so many minutes a objective.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from lens.config.settings import TargetConfig
 from lens.metrics.builder import is_short, table_of
 from lens.metrics.change_points import change_points
 from lens.metrics.definitions import METRICS
@@ -28,6 +29,7 @@ LEAST_CHANGE = 0.2
 BURNS = {"slo_burn": URGENT, "slo_burn_slow": SLOW}
 # So many requests of a target that fail one after another.
 FAILURES = 3
+EMPTY = "the answer brought no text, reasoning or tool call"
 
 
 class Who(NamedTuple):
@@ -81,7 +83,7 @@ class Watch:
         for budget in self.budgets:
             budget.add(at_s, request)
             yield from self._burning(budget, record, at_s)
-        yield from self._failing(record)
+        yield from self._failing(record, empty=bool(request.empty[0]))
         if record.status is Status.SUCCESS:
             for name, series in self._series.items():
                 value = float(request.metric(name)[0])
@@ -115,9 +117,9 @@ class Watch:
             on = window is not None
             yield from self._state(alert, budget.objective.text, on, record.timestamp, says, rate, one.rate)
 
-    def _failing(self, record: Record) -> Iterator[Alert]:
-        self._failed = 0 if record.status is Status.SUCCESS else self._failed + 1
-        why = record.failure.message if record.failure else record.category
+    def _failing(self, record: Record, *, empty: bool) -> Iterator[Alert]:
+        self._failed = 0 if record.status is Status.SUCCESS and not empty else self._failed + 1
+        why = EMPTY if empty else record.failure.message if record.failure else record.category
         says = f"{self._failed} requests failed one after another: {why}" if self._failed else "requests succeed again"
         failing = self._failed >= FAILURES
         yield from self._state("failing", "", failing, record.timestamp, says, float(self._failed), float(FAILURES))
@@ -181,6 +183,22 @@ def span(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:g} {name}"
     return f"{seconds / 60:g} min"
+
+
+def slo_warnings(
+    targets: Sequence[TargetConfig], asked: Sequence[Who], watches: Mapping[Who, Watch], objectives: Sequence[Objective]
+) -> Iterator[str]:
+    """Yield a sentence for each SLO of a target whose figure its answers can never have, or did not have."""
+    for target, who in zip(targets, asked, strict=True):
+        lacking = {budget.objective for budget in watches[who].budgets if budget.lacking} if who in watches else ()
+        for slo in objectives:
+            if slo.needs_stream and not target.stream:
+                yield (
+                    f"warning: {who.target}: SLO {slo.text!r}: answers that are not streamed (stream: false) have no "
+                    f"{slo.metric}, and each breaks it; stream them, or take total_latency or success"
+                )
+            elif slo in lacking:
+                yield f"warning: {who.target}: SLO {slo.text!r}: an answer without {slo.metric} breaks it, and one came"
 
 
 class Gauge(NamedTuple):
