@@ -8,7 +8,7 @@ import pytest
 from waiting import wait_until
 
 from lens.cli import steps as module
-from lens.cli.steps import Spinner, Steps, shown_steps
+from lens.cli.steps import Spinner, Steps, shown_step, shown_steps
 
 
 @pytest.fixture
@@ -74,6 +74,23 @@ def test_a_spinner_moves_while_a_step_takes_long_and_leaves_a_clean_line(capsys,
     spinner.stop()
     written.append(capsys.readouterr().err)
     assert "".join(written).endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("looks_on", [True, False])
+def test_a_step_spins_while_its_block_lasts_where_somebody_looks_on(capsys, monkeypatch, looks_on):
+    monkeypatch.setattr(module, "SPIN_S", 0.001)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: looks_on)
+    written = []
+
+    def drawn():
+        written.append(capsys.readouterr().err)
+        return "merging" in "".join(written)
+
+    with shown_step("merging"):
+        if looks_on:
+            wait_until(drawn)
+    written.append(capsys.readouterr().err)
+    assert "".join(written).endswith("\r\x1b[K") == looks_on
 
 
 def test_without_a_terminal_nothing_spins(capsys):

@@ -94,3 +94,14 @@ class Spinner:
         if turn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+@contextmanager
+def shown_step(text: str) -> Iterator[None]:
+    """Say what is being done while the block lasts, where a person looks on and it takes more than a moment."""
+    spinner = Spinner(live=sys.stderr.isatty())
+    spinner.start(text)
+    try:
+        yield
+    finally:
+        spinner.stop()

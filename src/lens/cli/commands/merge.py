@@ -10,6 +10,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.saved_runs import saved_runs
+from lens.cli.steps import shown_step
 from lens.errors import ExitCode
 
 _merge = with_group(Option, group="Merge")
@@ -42,7 +43,8 @@ def command(files: tuple[str, ...], output: str, *, force: bool, partial: bool, 
     from lens.run.merge import merge_runs
 
     paths = saved_runs(files)
-    found = merge_runs(paths, Path(output), partial=partial, trust_clocks=trust_clocks, force=force)
+    with shown_step(f"merging {len(paths)} runs"):
+        found = merge_runs(paths, Path(output), partial=partial, trust_clocks=trust_clocks, force=force)
     for warning in (*found.info.warnings, *found.warnings):
         click.echo(f"lll: {warning}", err=True)
     most_ns = max(clock.uncertainty_ns for clock in found.info.worker_clocks)

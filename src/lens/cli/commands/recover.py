@@ -9,6 +9,7 @@ import click
 from lens.cli import options
 from lens.cli.command import Command, Option, with_options
 from lens.cli.echo import echo
+from lens.cli.steps import shown_step
 from lens.errors import ExitCode
 
 RECOVER = (
@@ -40,11 +41,15 @@ def command(ctx: click.Context, /, **_: object) -> int:
 
     journal, book = Path(ctx.params["journal"]), book_of(ctx)
     output = Path(ctx.params["output"]) if ctx.params["output"] else name_of_run(journal)
-    run = recover(journal, book)
+    with shown_step("reading the journal"):
+        run = recover(journal, book)
     for warning in run.warnings:
         echo(f"lll: {journal}: {warning}", err=True)
     numbered = not ctx.params["output"]
-    with NewFile(output, force=ctx.params["force"], numbered=numbered) as file:
+    with (
+        shown_step(f"writing {len(run.table):,} requests"),
+        NewFile(output, force=ctx.params["force"], numbered=numbered) as file,
+    ):
         for piece in write_recovered(run, output, book):
             file.write(piece)
     echo(f"recovered    {len(run.table)} requests in {file.path}", err=is_stdout(ctx.params["output"]))
