@@ -98,7 +98,7 @@ def test_an_slo_whose_figure_did_not_come_is_named():
     assert [*slo_warnings([target], [who], {who: watch}, slos)] == []
     alerts(watch, [EMPTY_ANSWER])
     (says,) = slo_warnings([target], [who], {who: watch}, slos)
-    assert says == "warning: chat: SLO 'ttft<200 99%': an answer without ttft_ms breaks it, and one came"
+    assert says == "warning: chat: SLO 'ttft<200 99%': an answer came without ttft_ms, which breaks it"
 
 
 def alerts(watch, records, *, start_s=0.0, every_s=60.0):

@@ -198,7 +198,7 @@ def slo_warnings(
                     f"{slo.metric}, and each breaks it; stream them, or take total_latency or success"
                 )
             elif slo in lacking:
-                yield f"warning: {who.target}: SLO {slo.text!r}: an answer without {slo.metric} breaks it, and one came"
+                yield f"warning: {who.target}: SLO {slo.text!r}: an answer came without {slo.metric}, which breaks it"
 
 
 class Gauge(NamedTuple):
