@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from array import array
 from pathlib import Path
@@ -401,3 +402,16 @@ def test_a_pipe_without_a_reader_is_told_and_one_with_a_reader_is_not(tmp_path, 
         file.write(b"two")
     assert os.read(held, 10) == b"two"
     os.close(held)
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "run.msgpack"])
+def test_a_negative_count_of_tokens_is_refused_with_its_line(tmp_path, name):
+    wrong = record(usage=Usage(input_tokens=3, output_tokens=-5))
+    write_run(tmp_path / name, INFO, [*RECORDS, wrong])
+    run, (table, told) = read_run(tmp_path / name), read_table(tmp_path / name)
+    assert run.records == RECORDS
+    assert len(table) == len(RECORDS)
+    for warnings in (run.warnings, told):
+        assert re.search(
+            r" 5 cannot be read \(Expected `(int|float)` >= 0\S* - at `\$.usage.output_tokens`\)", warnings[0]
+        )

@@ -88,6 +88,7 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # What a clock can say; anything else in a file is no stamp.
 Ns = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 Place = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+Tokens = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Stamps(Noun, frozen=True):
@@ -177,21 +178,21 @@ class Connection(Noun, frozen=True):
 class Usage(Noun, frozen=True):
     """Token counts, in the same fields for every provider. A count that is absent is None, never zero or a guess."""
 
-    input_tokens: int | None = None  # all of the prompt, cached or not
-    output_tokens: int | None = None  # everything billed as output, thinking too
-    total_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None  # a part of output_tokens
-    cache_write_1h_tokens: int | None = None  # a part of cache_write_tokens, to be kept for an hour
-    audio_input_tokens: int | None = None
-    audio_output_tokens: int | None = None
-    cache_write_12h_tokens: int | None = None  # a part of cache_write_tokens, to be kept for twelve hours
-    audio_cache_read_tokens: int | None = None  # a part of cache_read_tokens and of audio_input_tokens
-    image_input_tokens: int | None = None
-    image_output_tokens: int | None = None
-    billed_input_tokens: int | None = None  # where the provider bills other counts than it used (Cohere)
-    billed_output_tokens: int | None = None
+    input_tokens: Tokens | None = None  # all of the prompt, cached or not
+    output_tokens: Tokens | None = None  # everything billed as output, thinking too
+    total_tokens: Tokens | None = None
+    cache_read_tokens: Tokens | None = None
+    cache_write_tokens: Tokens | None = None
+    reasoning_tokens: Tokens | None = None  # a part of output_tokens
+    cache_write_1h_tokens: Tokens | None = None  # a part of cache_write_tokens, to be kept for an hour
+    audio_input_tokens: Tokens | None = None
+    audio_output_tokens: Tokens | None = None
+    cache_write_12h_tokens: Tokens | None = None  # a part of cache_write_tokens, to be kept for twelve hours
+    audio_cache_read_tokens: Tokens | None = None  # a part of cache_read_tokens and of audio_input_tokens
+    image_input_tokens: Tokens | None = None
+    image_output_tokens: Tokens | None = None
+    billed_input_tokens: Tokens | None = None  # where the provider bills other counts than it used (Cohere)
+    billed_output_tokens: Tokens | None = None
 
 
 class ToolFee(Noun, frozen=True):

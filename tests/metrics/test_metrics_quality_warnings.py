@@ -64,6 +64,7 @@ TABLE = [
     ({"token_evidence": {"spread": 4}}, "ITL of 4 requests distributes"),
     ({"distributions": having(schedule_lag_us=[2500.0] * 100)}, "sent up to 2.50 ms (p99) after their time"),
     (slow_client(0.05), "5 % of the time of sessions is this client's, whose turns started late"),
+    ({"distributions": having(total_latency_ms=[-0.5, 9.0])}, "start of their request (least total -0.5 ms): do not"),
     ({"successes": 880}, "12 % of requests failed"),
     ({"without_content": 250}, "250 of 1000 answers brought no text, reasoning or tool call: no TTFT there"),
     ({"retries": 3}, "3 attempts were repeated"),

@@ -134,6 +134,12 @@ def test_the_instruments_own_error_is_on_the_page():
     assert "`lll selftest`" in page([record()])
 
 
+def test_ends_before_the_start_have_a_page_that_warns():
+    shown = page([record((), index=i, stamps=stamps(START + i * MS, end=-0.001)) for i in range(3)])
+    assert "earlier than the start of their request" in " ".join(shown.split())
+    assert "least total -0.001 ms" in " ".join(shown.split())
+
+
 def test_a_large_run_is_drawn_from_all_its_requests():
     one = record()
     records = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 from msgspec.msgpack import Ext
@@ -61,7 +61,8 @@ def _stamps() -> Any:
 
 @cache
 def _usage() -> Any:
-    fields = [(name, float, _NAN) for name in Usage.__struct_fields__]
+    count = Annotated[float, msgspec.Meta(ge=0)]
+    fields = [(name, count, _NAN) for name in Usage.__struct_fields__]
     return msgspec.defstruct("LeanUsage", fields, frozen=True, gc=False)
 
 

@@ -79,6 +79,15 @@ def _clock(summary: Summary) -> str | None:
     return f"the system clock was adjusted during {_of(summary.clock_stepped, 'request')}: those times are read times"
 
 
+def _order(summary: Summary) -> str | None:
+    shown = {"TTFT": "ttft_ms", "TTFB": "ttfb_ms", "total": "total_latency_ms"}
+    found = {name: summary.distributions.get(metric) for name, metric in shown.items()}
+    below = [f"least {name} {one.min:.4g} ms" for name, one in found.items() if one is not None and one.min < 0]
+    if not below:
+        return None
+    return f"stamps are earlier than the start of their request ({', '.join(below)}): do not trust times and rates"
+
+
 def _coalesced(summary: Summary) -> str | None:
     share = summary.coalesced_share
     if share is None or share < COALESCED_SHARE:
@@ -255,6 +264,7 @@ def _uncounted(summary: Summary) -> str | None:
 
 # In the order of how much they take from the figures.
 CHECKS: tuple[Callable[[Summary], str | None], ...] = (
+    _order,
     _client_lag,
     _stamps,
     _clock,

@@ -101,10 +101,10 @@ def bar(start: float, end: float, width: int, *, fine: bool) -> str:
 
 
 def sparkline(counts: Sequence[float], *, fine: bool) -> str:
-    """Return one cell a value; nothing where nothing was."""
+    """Return one cell a value; nothing where nothing was, or less: stamps of a file need not make sense."""
     levels = _LEVELS if fine else _PLAIN_LEVELS
     top = max(counts, default=0)
-    return "".join(" " if not c else levels[min(int(c / top * len(levels)), len(levels) - 1)] for c in counts)
+    return "".join(" " if c <= 0 else levels[min(int(c / top * len(levels)), len(levels) - 1)] for c in counts)
 
 
 def fact(console: Console, name: str, says: str | Text, *, style: str = "") -> None:
