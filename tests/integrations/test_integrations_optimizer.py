@@ -290,6 +290,50 @@ def test_the_rate_grows_while_answers_are_fast_and_shrinks_when_they_are_not():
     assert rate.rate_per_s == 1.5, "these had started before the rate was lowered"
 
 
+def broken_off(at_s):
+    """A stream whose first token was quick, and that broke after it."""
+    failure = Failure(message="connection reset", where="transport", retryable=True)
+    return answered("dear", 1, at_s=at_s, status=Status.NETWORK_ERROR, category="truncated", failure=failure)
+
+
+def server_error(at_s):
+    failure = Failure(message="no worker", where="http", retryable=True)
+    one = failed_record(status=Status.SERVER_ERROR, category="server_error", http_status=500, failure=failure)
+    return msgspec.structs.replace(one, stamps=stamps(one.stamps.start + at_s * 1000 * MS, end=1))
+
+
+def empty(at_s):
+    """An answer of HTTP 200 without any content."""
+    one = record(())
+    return msgspec.structs.replace(one, stamps=stamps(one.stamps.start + at_s * 1000 * MS, end=5))
+
+
+def quick(at_s):
+    return answered("dear", 1, at_s=at_s)
+
+
+@pytest.mark.parametrize("metric", ["ttft_ms", "total_latency_ms"])
+@pytest.mark.parametrize("bad", [broken_off, server_error, empty])
+def test_what_is_no_success_with_content_lowers_the_rate(bad, metric):
+    rate = AdaptiveRate(100, metric=metric, start_per_s=8, decrease=0.5, every=5)
+    told = [rate.observe(bad(i)) for i in range(1, 11)]
+    assert told == [8, 8, 8, 8, 4, 4, 4, 4, 4, 2]
+
+
+@pytest.mark.parametrize("bad", [broken_off, server_error, empty])
+def test_a_target_of_which_every_second_answer_is_bad_is_not_fast(bad):
+    rate = AdaptiveRate(100, start_per_s=8, decrease=0.5, every=10)
+    told = [rate.observe((quick, bad)[i % 2](i)) for i in range(1, 21)]
+    assert told == [8.0] * 9 + [4.0] * 10 + [2.0]
+
+
+def test_what_tells_nothing_of_the_target_leaves_the_rate_as_it_is():
+    rate = AdaptiveRate(100, metric="itl_ms", start_per_s=8, every=1)
+    assert rate.observe(answered("dear", 1, at_s=1, status=Status.CANCELLED, category="cancelled")) == 8
+    one_token = record((10,))
+    assert rate.observe(one_token) == 8, "it has content, and no gap between tokens"
+
+
 def test_a_429_halves_the_rate_once_and_holds_it_for_as_long_as_is_asked():
     rate = AdaptiveRate(500, start_per_s=8, least_per_s=1)
     told = refused("dear", at_s=1, retry_after_s=4)

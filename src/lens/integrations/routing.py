@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from math import isnan
+from math import inf, isnan, nan
 
 from lens._core.clock import now_ns as monotonic_ns
 from lens.analysis.optimize.candidates import Candidate, figure_of, verdicts_of
@@ -146,6 +146,8 @@ class Router:
 class AdaptiveRate:
     """Requests a second that a target bears: a little more while it is fast, a share of it when it is not (AIMD).
 
+    A request that failed, and an answer without content, is slower than any target_ms; one that the caller cancelled
+    tells nothing. Where half of the answers that are judged together are slow, the rate is lowered.
     Additive increase, multiplicative decrease (Chiu and Jain 1989). One slow moment lowers the rate once:
     requests that had started before the last decrease do not lower it again.
     """
@@ -199,7 +201,14 @@ class AdaptiveRate:
         return self.rate_per_s
 
     def _measured_ms(self, record: Record) -> float:
-        return float(table_of([record]).metric(self.metric)[0])
+        """Return the metric, infinite without a success that has content; NaN where the answer tells nothing of it."""
+        if record.status is Status.CANCELLED:
+            return nan
+        table = table_of([record])
+        is_empty = record.stream and not table.n[0]
+        if record.status is not Status.SUCCESS or is_empty:
+            return inf
+        return float(table.metric(self.metric)[0])
 
     def delay_s(self, now_ns: int | None = None) -> float:
         """Return how long to wait before the next request is sent; asking takes that place in the schedule."""
@@ -217,7 +226,7 @@ class AdaptiveRate:
             self._lower(0.5, ended)
 
     def _judge(self, record: Record) -> None:
-        median = sorted(self._seen_ms)[(len(self._seen_ms) - 1) // 2]
+        median = sorted(self._seen_ms)[len(self._seen_ms) // 2]
         self._seen_ms.clear()
         if median > self.target_ms:
             self._lower(self._decrease, record.stamps.end or record.stamps.start)
