@@ -57,3 +57,13 @@ async def test_it_is_drawn_and_wiped(capsys, monkeypatch, autojump_clock):
     assert shown.count("round 3, next in 12 s  http://127.0.0.1:9464/metrics") == 2
     assert "near" in shown
     assert shown.endswith("\x1b[J")
+
+
+@pytest.mark.parametrize("width", [30, 43, 59, 79])
+def test_great_numbers_stand_apart_and_are_whole(width):
+    rows = [Row("near", 1234567, 654321, (123456.7,), (98765.4,), ()), ROWS[0]]
+    shown = [line for line, _ in table_lines(rows, width, fine=True)]
+    numbers = [word for word in shown[1].split()[1:] if word[0].isdigit()]
+    assert set(numbers) <= {"1,234,567", "654,321", "123456.7", "98765.4"}
+    assert numbers[:1] == ["654,321"]
+    assert max(map(len, shown)) <= width

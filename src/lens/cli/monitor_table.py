@@ -86,19 +86,32 @@ def table_lines(rows: Sequence[Row], width: int, *, fine: bool) -> list[tuple[st
     """Return the lines, each with whether something is wrong; none before the first probe has ended."""
     if not rows:
         return []
-    columns = [(title, wide) for title, wide, least in COLUMNS if width >= least - 1]
+    figures = [_figures(row) for row in rows]
+    columns = _columns(figures, width)
     room = width - sum(wide for _, wide in columns)
     name = min(max(LEAST_NAME, *[len(row.name) for row in rows]), MOST_NAME, max(room, LEAST_NAME))
     cells = min(room - name - 2, MOST_CELLS)
     head = f"{'target':<{name}}" + "".join([f"{title:>{wide}}" for title, wide in columns])
     lines = [(head + ("  last ones" if cells >= 9 else ""), False)]
-    for row in rows:
-        known = _figures(row)
+    for row, known in zip(rows, figures, strict=True):
         text = f"{row.name[:name]:<{name}}" + "".join([f"{known[title]:>{wide}}" for title, wide in columns])
         drawn = f"  {bars(row.ttft_ms[-cells:], fine=fine)}" if cells > 0 else ""
         lines.append(((text + drawn).rstrip(), bool(row.firing)))
         lines += [(f"  {says}"[:width], True) for says in row.firing]
     return lines
+
+
+def _columns(figures: Sequence[dict[str, str]], width: int) -> list[tuple[str, int]]:
+    """Return title and width of the columns that fit; each has a blank before its widest number."""
+    wanted = [
+        (title, max(wide, *[len(known[title]) + 1 for known in figures]), least)
+        for title, wide, least in COLUMNS
+        if width >= least - 1
+    ]
+    for least in sorted({least for *_, least in wanted if least}, reverse=True):
+        if LEAST_NAME + sum(wide for _, wide, _ in wanted) > width:
+            wanted = [one for one in wanted if one[2] < least]
+    return [(title, wide) for title, wide, _ in wanted]
 
 
 def _figures(row: Row) -> dict[str, str]:

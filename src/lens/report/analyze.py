@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lens.analysis.gates.checks import format_check
 from lens.report.analyze_text import notes, over_time, shown
 from lens.report.run import print_report
+from lens.report.tables import WholeTable, print_left_out, without
 from lens.report.terminal import clean, fact
 
 if TYPE_CHECKING:
@@ -43,6 +42,10 @@ MOST_ROWS = 200
 # Of more groups than this only the warnings of all together are shown.
 MOST_WARNED = 50
 _TEXT_WIDTH = 40
+_LEAST_TEXT = 16  # cells of a text before a column is left out
+_CHANGE_COLUMNS = ("", "base", "now", "change", "p", "detectable", "verdict")
+# Left out in this order until the table fits the terminal.
+_CHANGE_DISPENSABLE = ("p", "detectable", "change", "base")
 
 
 def print_findings(console: Console, found: Findings, table: Requests, outliers: int, *, chosen: bool = False) -> None:
@@ -92,22 +95,15 @@ def print_sheet(console: Console, sheet: Sheet, *, raw: bool = False) -> None:
     """As many columns as fit; those that do not are named below. raw: the columns are the user's own."""
     names = [name if raw or place < sheet.keys else _short(name) for place, name in enumerate(sheet.columns)]
     rows = [[clean(shown(value), _TEXT_WIDTH) for value in row] for row in sheet.rows[:MOST_ROWS]]
-    widths = [max([len(name), *[len(row[i]) for row in rows]]) + 3 for i, name in enumerate(names)]
-    fits = len(names) if raw else max((i for i in range(len(names) + 1) if sum(widths[:i]) <= console.width), default=0)
-    fits = max(fits, sheet.keys + 1)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    for place, name in enumerate(names[:fits]):
-        right = all(not isinstance(row[place], str) for row in sheet.rows)
-        table.add_column(Text(clean(name)), justify="right" if right else "left", no_wrap=not raw, overflow="ellipsis")
+    texts = [place for place in range(len(names)) if any(isinstance(row[place], str) for row in sheet.rows)]
+    words = [place for place in texts if not any(isinstance(row[place], int | float) for row in sheet.rows)]
+    table = WholeTable([clean(name) for name in names], left=texts, folds=dict.fromkeys(words, _LEAST_TEXT))
     for row in rows:
-        table.add_row(*[Text(cell) for cell in row[:fits]])
-    console.print(table)
+        table.add_row(*row)
+    left_out = table.print(console, [range(many) for many in range(len(names), min(sheet.keys, len(names) - 1), -1)])
     if len(sheet.rows) > MOST_ROWS:
         fact(console, "more", f"{len(sheet.rows) - MOST_ROWS:,} rows; --format csv has all", style="dim")
-    if fits < len(names):
-        fact(
-            console, "not shown", f"{', '.join(names[fits:])}: a wider terminal, or --format csv, has them", style="dim"
-        )
+    print_left_out(console, left_out, "--format csv")
 
 
 def _short(name: str) -> str:
@@ -131,12 +127,10 @@ def _print_regression(console: Console, found: Regression) -> None:
         fact(console, "FAIL", Text(f"not judged: {says}", style="bold red"))
     if not found.changes:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    for name in ("", "base", "now", "change", "p", "detectable", "verdict"):
-        table.add_column(name, justify="left" if name in ("", "verdict") else "right", no_wrap=bool(name))
+    table = WholeTable(_CHANGE_COLUMNS, left=(0, len(_CHANGE_COLUMNS) - 1), folds={0: _LEAST_TEXT})
     for one in found.changes:
         table.add_row(*_row(one))
-    console.print(table)
+    print_left_out(console, table.print(console, without(_CHANGE_COLUMNS, _CHANGE_DISPENSABLE)))
     for one in found.regressed:
         fact(console, "FAIL", Text(f"{one.name} {format_check(one)}", style="bold red"))
     if found.not_compared:

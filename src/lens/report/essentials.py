@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as TextTable
 from rich.text import Text
 
 from lens.metrics.distribution import Distribution
@@ -18,6 +16,7 @@ from lens.metrics.summary import Summary
 from lens.model import RunInfo
 from lens.report import terminal
 from lens.report.sessions import print_session_counts
+from lens.report.tables import WholeTable, print_left_out, without
 from lens.report.verdicts import print_verdicts
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ _ROWS = (
     ("to valid", "time_to_valid_ms"),
 )
 _COLUMNS = ("min", "p50", "p90", "p95", "p99", "max", "mean", "n")
-# On a narrower terminal the column is left out.
-_WIDTHS = {"min": 78, "p90": 78, "mean": 62, "p99": 50}
+# Left out in this order until the table fits the terminal.
+_DISPENSABLE = ("min", "p90", "mean", "p99", "n", "max")
 # So many warnings stand above the figures, the ones that take the most from them; the others stand below.
 MATTER = 2
 # Rows that are followed by their confidence intervals; for all it would be a wall of numbers.
@@ -62,9 +61,10 @@ def print_essentials(console: Console, summary: Summary, info: RunInfo, verdicts
     print_session_counts(console, summary)
     _print_failures(console, summary)
     latencies = _latency_table(console, summary)
-    if latencies.row_count:
+    if len(latencies):
         console.print()
-        console.print(latencies)
+        left_out = latencies.print(console, without(latencies.columns, _DISPENSABLE))
+        print_left_out(console, left_out)
         if len(summary.stages) > 1:
             says = f"the values above are of all {len(summary.stages)} together; each has a row below"
             terminal.fact(console, "stages", says, style="dim")
@@ -99,22 +99,18 @@ def _print_failures(console: Console, summary: Summary) -> None:
         terminal.fact(console, f"{count:,} x", f"{category}{': ' if why else ''}{why}", style="red")
 
 
-def _latency_table(console: Console, summary: Summary) -> TextTable:
+def _latency_table(console: Console, summary: Summary) -> WholeTable:
     """Return a row for each metric; those that people decide by are followed by their confidence intervals."""
-    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    table.add_column("ms", no_wrap=True, overflow="crop")
-    columns = [name for name in _COLUMNS if console.width >= _WIDTHS.get(name, 0)]
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True, overflow="crop")
+    table = WholeTable(["ms", *_COLUMNS])
     sure = f" {'±' if terminal.blocks(console) else '+-'} 95 %"
     for label, metric in _ROWS:
         found = summary.distributions.get(metric)
         if found is None or (metric == "ttfo_ms" and "thinking_ms" not in summary.distributions):
             continue
         style = "bold" if label == "TTFT" else ""
-        table.add_row(Text(label, style=style), *(_figure(found, name) for name in columns))
+        table.add_row(Text(label, style=style), *(_figure(found, name) for name in _COLUMNS))
         if metric in _SURE and found.intervals:
-            table.add_row(Text(sure, style="dim"), *(_arm(found, name) for name in columns))
+            table.add_row(Text(sure, style="dim"), *(_arm(found, name) for name in _COLUMNS))
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from lens.analysis.optimize.presets import OBJECTIVES
@@ -11,8 +12,8 @@ from lens.report import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
+_LEAST_NAME = 12  # cells of the name of a target before a column is left out
 # On screens narrower than this there is no room for intervals.
 WIDE = 110
 
@@ -21,7 +22,7 @@ def print_recommendation(console: Console, found: OptimizationRecommendation) ->
     """Print the table of targets, then what follows from it."""
     from rich.text import Text
 
-    console.print(_table(console, found))
+    _print_table(console, found)
     for constraint in found.constraints:
         excludes = ", ".join(constraint.excludes) or "no target"
         terminal.fact(console, "constraint", f"{terminal.clean(constraint.text)} excludes {terminal.clean(excludes)}")
@@ -68,26 +69,29 @@ def _gain(value: float, share: float | None, interval: tuple[float, float] | Non
     return f"{abs(value):.4g} ({'; '.join(notes)})" if notes else f"{abs(value):.4g}"
 
 
-def _table(console: Console, found: OptimizationRecommendation) -> Table:
-    """Return a row a target: its figures, whether it is on the front, how often it is the best."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def _print_table(console: Console, found: OptimizationRecommendation) -> None:
+    """Print a row a target: its figures, whether it is on the front, how often it is the best."""
+    from lens.report.tables import WholeTable, print_left_out, without
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    table.add_column("target", overflow="fold", min_width=12)
-    for one in OBJECTIVES.values():
-        table.add_column(one.title, justify="right", no_wrap=True)
-    for title in ("front", "best in"):
-        table.add_column(title, justify="right", no_wrap=True)
+    titles = [one.title for one in OBJECTIVES.values()]
+
+    def table_with(wide: Collection[str]) -> WholeTable:
+        table = WholeTable(["target", *titles, "front", "best in"], folds={0: _LEAST_NAME})
+        for standing in found.standings:
+            cells = [_cell(name, standing.figures[name], wide=name in wide) for name in OBJECTIVES]
+            best = "-" if standing.best_share is None else f"{standing.best_share:.1%}"
+            style = "bold green" if standing.name == found.recommended else "" if standing.eligible else "dim"
+            table.add_row(terminal.clean(standing.name), *cells, _front(standing), best, style=style)
+        return table
+
     # Intervals of what decides; of more than two there is no room.
-    wide = set(list(found.criteria)[:2]) if console.width >= WIDE else set()
-    for standing in found.standings:
-        cells = [_cell(name, standing.figures[name], wide=name in wide) for name in OBJECTIVES]
-        best = "-" if standing.best_share is None else f"{standing.best_share:.1%}"
-        style = "bold green" if standing.name == found.recommended else "" if standing.eligible else "dim"
-        table.add_row(Text(terminal.clean(standing.name)), *cells, _front(standing), best, style=style)
-    return table
+    table = table_with(list(found.criteria)[:2] if console.width >= WIDE else ())
+    if table.least_width(range(len(table.columns))) > console.width:
+        table = table_with(())
+    # What decides goes last.
+    order = [one.title for name, one in OBJECTIVES.items() if name not in found.criteria] + ["best in", "front"]
+    order += [OBJECTIVES[name].title for name in reversed(list(found.criteria)[1:])]
+    print_left_out(console, table.print(console, without(table.columns, order)))
 
 
 def _front(standing: Standing) -> str:

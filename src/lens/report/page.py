@@ -83,13 +83,13 @@ class TextPage:
         return (getattr(self.out, "encoding", None) or "utf-8").lower()
 
     def print(self, line: Line | None = None, *, wrap: bool = True) -> None:
-        """Print a line; what does not fit goes into the next, or without `wrap` is cut off."""
+        """Print a line; what does not fit goes into the next, or without `wrap` makes the line wider than the page."""
         line = line or Line()
         if wrap:
             for start, end in wrapped(line.plain, self.width):
                 self._write(line.part(start, end))
         else:
-            self._write(line.part(0, fitting(line.plain, self.width)))
+            self._write(line)
 
     def fact(self, name: str, says: str | Line, *, style: str = "") -> None:
         """Print a named line, its text wrapped under itself and not under its name."""

@@ -37,7 +37,7 @@ def print_phases(console: Console, measured: Table) -> None:
         line = Text(f"{name:<11}  {terminal.number(ms(mean)):>9}")
         line.append(f"  {had if had < requests else 'all':>9}  ", style="dim")
         line.append(terminal.bar(at / span, (at + mean) / span, width, fine=fine), style=style)
-        console.print(line, no_wrap=True, overflow="crop")
+        _print_whole(console, line)
         at += mean
     console.print()
 
@@ -62,7 +62,7 @@ def print_over_time(console: Console, measured: Table) -> None:
     if found.failed.any():
         _print_line(console, "failed", found.failed, "red")
     end = f"{terminal.number(span / NS_PER_S)} s"
-    console.print(Text(f"{'':{LEFT}}0{end:>{max(len(found.open) - 1, len(end) + 1)}}", style="dim"), no_wrap=True)
+    _print_whole(console, Text(f"{'':{LEFT}}0{end:>{max(len(found.open) - 1, len(end) + 1)}}", style="dim"))
     console.print()
 
 
@@ -76,7 +76,12 @@ def _print_line(console: Console, name: str, values: Column, style: str) -> None
     line.append(f"  {_short(float(known.max())):>9}  ")
     cells = np.nan_to_num(values).tolist()
     line.append(terminal.sparkline(cells, fine=terminal.blocks(console)), style=style)
-    console.print(line, no_wrap=True, overflow="crop")
+    _print_whole(console, line)
+
+
+def _print_whole(console: Console, line: Text) -> None:
+    """Print a line that may be wider than the terminal: its numbers are never cut."""
+    console.print(line, no_wrap=True, overflow="ignore", crop=False)
 
 
 def _short(value: float) -> str:
@@ -90,14 +95,15 @@ def print_histogram(console: Console, name: str, found: Distribution | None) -> 
         return
     console.print(Text(f"{name}, {found.unit}", style="bold"))
     fine, histogram = terminal.blocks(console), found.histogram
-    width = max(min(console.width - 32, 60), 10)
-    top = max(histogram.counts)
-    for i, count in enumerate(histogram.counts):
-        line = Text(f"{_bin(histogram, i, found.max):>19}", style="dim")
+    bins = [_bin(histogram, i, found.max) for i in range(len(histogram.counts))]
+    label, top = max(19, *map(len, bins)), max(histogram.counts)
+    width = max(min(console.width - label - max(len(f" {top:,}"), 12) - 1, 60), 10)
+    for name, count in zip(bins, histogram.counts, strict=True):
+        line = Text(f"{name:>{label}}", style="dim")
         if count:
             line.append(f" {terminal.bar(0, count / top, width, fine=fine)}", style="green not dim")
             line.append(f" {count:,}")
-        console.print(line, no_wrap=True, overflow="crop")
+        _print_whole(console, line)
     console.print()
 
 

@@ -21,6 +21,7 @@ from lens.report.page import Line, TextPage
 from lens.report.phases import PHASES, phases
 from lens.units import ms, us
 
+_LEFT = 35  # cells left of a bar: name, start, duration
 _MEDIA = ("image input", "image output", "audio input", "audio output")
 
 
@@ -68,7 +69,7 @@ def _print_waterfall(page: TextPage, table: Table) -> None:
     fine = terminal.blocks(page)
     zero = min(0, *(p.start_ns for p in shown))
     span = max(max(p.end_ns for p in shown) - zero, 1)
-    width = max(page.width - 36, 10)
+    width = max(page.width - _LEFT - 1, 4)
     page.print(Line(f"{'phase':<11}  {'start':>9}  {'took':>9}", style="dim"))
     for phase in shown:
         line = Line(f"{phase.name:<11}  ")
@@ -83,14 +84,16 @@ def _print_waterfall(page: TextPage, table: Table) -> None:
         line = Line(f"{'tokens':<11}  {'':>9}  {int(table.tokens.sum()):>9}  ")
         line.append(terminal.sparkline(cells, fine=fine), style="green")
         page.print(line, wrap=False)
-    page.print(Line(f"{'':35}{_axis(zero, span, width)}", style="dim"), wrap=False)
+    page.print(Line(f"{_axis(zero, span, width):>{_LEFT + width}}", style="dim"), wrap=False)
     page.print()
 
 
 def _axis(zero_ns: int, span_ns: int, width: int) -> str:
-    """Return times along the bars: at the left, in the middle, at the right."""
+    """Return times along the bars: at the left, in the middle, at the right; those that have room."""
     left, middle, right = (terminal.number(ms(zero_ns + span_ns * part / 2)) for part in (0, 1, 2))
     gap = width - len(left) - len(right) - 3
+    if gap < 1:
+        return f"{right} ms"
     return f"{left}{middle if gap > len(middle) + 1 else '':^{max(gap, 1)}}{right} ms"
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as TextTable
 from rich.text import Text
 
 from lens.metrics.cold_start import ColdStart
@@ -22,6 +20,7 @@ from lens.report.figures import other_metrics, other_run_figures
 from lens.report.instrument import clocks_say, error_says
 from lens.report.plots import print_histogram, print_over_time, print_phases
 from lens.report.sessions import print_sessions
+from lens.report.tables import WholeTable, print_left_out, without
 from lens.units import NS_PER_US, human_duration
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ _STAGE_COLUMNS = (
 _STAGE_DISPENSABLE = (
     "lag p99", "sent/s", "open", "tokens/s", "n", "asked/s", "ITL p50", "TTFT p50", "ITL p95", "TTFT p95",
 )  # fmt: skip
-_GAP = 3  # cells between two columns
+_LEAST_NAME = 20  # cells of the name of a stage before a column is left out
 # How long fewer requests than this took to be sent at the start says nothing.
 _WAVE = 10
 
@@ -149,16 +148,16 @@ def _print_targets(console: Console, table: Table | None, info: RunInfo) -> None
     if table is None or len(info.targets) < 2:
         return
     from lens.analysis.sides import sides_of
-    from lens.report.compare import side_table
+    from lens.report.compare import print_side_table
 
-    console.print(side_table(console, sides_of(table)))
+    print_side_table(console, sides_of(table))
     console.print()
 
 
 def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
     """Print a row for each stage, where there are several; the pace of an open loop in any case."""
     if len(rows) > 1:
-        console.print(_stage_table(console, rows[:MOST_STAGES]))
+        _print_stage_table(console, rows[:MOST_STAGES])
         if len(rows) > MOST_STAGES:
             says = f"{len(rows) - MOST_STAGES:,} stages; `lll analyze --by stage --format csv` has all"
             terminal.fact(console, "more", says, style="dim")
@@ -176,21 +175,13 @@ def _print_stages(console: Console, rows: Sequence[StageRow]) -> None:
         terminal.fact(console, "first wave", sent)
 
 
-def _stage_table(console: Console, rows: Sequence[StageRow]) -> TextTable:
-    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    table.add_column("stage", no_wrap=True)
+def _print_stage_table(console: Console, rows: Sequence[StageRow]) -> None:
     cells = [_stage_cells(row) for row in rows]
     shown = [name for name in _STAGE_COLUMNS if any(row[name] for row in cells)]
-    widths = {name: _GAP + max(len(name), *[len(row[name]) for row in cells]) for name in shown}
-    first = max(len("stage"), *[len(terminal.clean(row.name)) for row in rows])
-    for name in _STAGE_DISPENSABLE:
-        if first + sum(widths[one] for one in shown) > console.width and name in shown:
-            shown.remove(name)
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = WholeTable(["stage", *shown], folds={0: _LEAST_NAME})
     for row, found in zip(rows, cells, strict=True):
         table.add_row(terminal.clean(row.name), *[_stage_cell(name, found[name], row) for name in shown])
-    return table
+    print_left_out(console, table.print(console, without(table.columns, _STAGE_DISPENSABLE)))
 
 
 def _stage_cells(row: StageRow) -> dict[str, str]:

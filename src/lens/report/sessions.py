@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from rich import box
 from rich.console import Console
-from rich.table import Table as TextTable
 from rich.text import Text
 
 from lens.metrics.prefill import Estimate, PrefillFit
 from lens.metrics.session_summary import CacheMisses, SessionSummary, TurnRow
 from lens.metrics.summary import Summary
 from lens.report import terminal
+from lens.report.tables import WholeTable, print_left_out, without
 
 _PARTS = {"model": "model", "tool": "tools", "think": "think time", "client": "this client"}
 _COLUMNS = ("prompt", "cached", "TTFT p50", "p95", "total p50", "critical", "on path", "broke", "n", "failed")
-# On a narrower terminal the column is left out.
-_WIDTHS = {"on path": 90, "total p50": 70, "p95": 60}
+# Left out in this order until the table fits the terminal.
+_DISPENSABLE = ("on path", "total p50", "p95", "critical", "cached", "broke", "prompt", "n")
+_LEAST_NAME = 12  # cells of the name of a row before a column is left out
 
 
 def print_session_counts(console: Console, summary: Summary) -> None:
@@ -48,7 +48,7 @@ def print_sessions(console: Console, summary: Summary) -> None:
     found = summary.sessions
     for name, rows in (("turn", found.turns), ("prompt tokens", found.contexts)) if found is not None else ():
         if len(rows) > 1:
-            console.print(_table(console, name, rows))
+            _print_table(console, name, rows)
             console.print()
     for name, says in prompt_facts(summary):
         terminal.fact(console, name, says)
@@ -109,18 +109,13 @@ def _range(one: Estimate) -> str:
     return f" ({terminal.number(one.low)} to {terminal.number(one.high)})"
 
 
-def _table(console: Console, name: str, rows: Sequence[TurnRow]) -> TextTable:
-    table = TextTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="bold")
-    table.add_column(name, no_wrap=True)
+def _print_table(console: Console, name: str, rows: Sequence[TurnRow]) -> None:
     cells = [_cells(row) for row in rows]
-    shown = [
-        column for column in _COLUMNS if console.width >= _WIDTHS.get(column, 0) and any(row[column] for row in cells)
-    ]
-    for column in shown:
-        table.add_column(column, justify="right", no_wrap=True)
+    shown = [column for column in _COLUMNS if any(row[column] for row in cells)]
+    table = WholeTable([name, *shown], folds={0: _LEAST_NAME})
     for row, found in zip(rows, cells, strict=True):
         table.add_row(row.label, *[Text(found[column], style=_style(column)) for column in shown])
-    return table
+    print_left_out(console, table.print(console, without(table.columns, _DISPENSABLE)))
 
 
 def _style(column: str) -> str:

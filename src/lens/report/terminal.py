@@ -116,4 +116,4 @@ def fact(console: Console, name: str, says: str | Text, *, style: str = "") -> N
         part.rstrip()
         line = Text.assemble((f"{'' if i else name:<{NAME_WIDTH}}  ", "dim"))
         line.append_text(part)
-        console.print(line, no_wrap=True, overflow="crop")
+        console.print(line, no_wrap=True, overflow="ignore", crop=False)

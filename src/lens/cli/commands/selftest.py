@@ -115,7 +115,7 @@ def print_calibration(console: Console, found: Calibration) -> None:
     console.print(Text(f"{here.system} {here.kernel}, {here.cpus} processors, Python {here.python}, {clock}"))
     console.print()
     console.print(Text("errors of token stamps, us; p99 when read (no kernel stamp) and of the simulator", style="dim"))
-    console.print(_table(found))
+    _print_table(console, found)
     console.print()
     for verdict in found.verdicts:
         figure = "nothing was measured" if verdict.figure_us is None else f"{verdict.figure_us:.1f} us"
@@ -130,14 +130,10 @@ def print_calibration(console: Console, found: Calibration) -> None:
         fact(console, condition.name, f"{condition.value}{doubt}", style="yellow" if doubt else "")
 
 
-def _table(found: Calibration) -> object:
-    from rich import box
-    from rich.table import Table
+def _print_table(console: Console, found: Calibration) -> None:
+    from lens.report.tables import WholeTable, print_left_out, without
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
-    table.add_column("", no_wrap=True)
-    for name in ("stamps", "TTFT bias", "p50", "p99", "max", "when read", "sim. late"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = WholeTable(["", "stamps", "TTFT bias", "p50", "p99", "max", "when read", "sim. late"])
     for case in found.cases:
         tokens = case.tokens
         table.add_row(
@@ -148,7 +144,8 @@ def _table(found: Calibration) -> object:
             _p99(case.read_tokens),
             _p99(case.simulator_late),
         )
-    return table
+    order = ("sim. late", "when read", "TTFT bias", "p50", "stamps")  # left out until the table fits the terminal
+    print_left_out(console, table.print(console, without(table.columns, order)))
 
 
 def _p99(spread: Spread | None) -> str:
