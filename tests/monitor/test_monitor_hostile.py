@@ -56,7 +56,7 @@ async def page(port, path):
 
 
 async def watched(scheme, first, again, pause_s, interval_s):
-    """The records of an evil target beside a good one, what /healthz said meanwhile, and /metrics at the end."""
+    """The records of an evil target beside a good one, whether /healthz was ok meanwhile, and /metrics at the end."""
     records, healthy = [], []
     with endless(first, again, pause_s) as evil, start(make_script(ttft="5ms", itl="1ms", tokens=3)) as good:
         targets = tuple(
@@ -104,9 +104,9 @@ async def watched(scheme, first, again, pause_s, interval_s):
 async def test_a_target_that_never_ends_an_answer_stops_neither_the_others_nor_the_pages(scheme, first, again, pause_s):
     for interval_s in limits(0.05):  # of a busy machine no target may answer for three short intervals
         ended, healthy, metrics = await watched(scheme, first, again, pause_s, interval_s)
-        if all(one["ok"] for one in healthy):
+        if all(healthy):
             break
     assert {one.category for one in ended if one.target == "good"} <= {"success", "timeout"}
     assert Status.SUCCESS not in {one.status for one in ended if one.target == "evil"}
-    assert sum(healthy) > len(healthy) / 2, "a round is late after 150 ms, which a busy machine may add at times"
+    assert all(healthy)
     assert 'target="good"' in metrics
