@@ -1,6 +1,7 @@
 """Every route to an endpoint, on real sockets: each phase is stamped, each refusal is one clear line."""
 
 import datetime
+import re
 import socket
 import threading
 
@@ -243,6 +244,45 @@ async def test_a_wrong_name_and_an_expired_certificate_have_different_errors(tmp
             thread.join(HANG_S)
         assert record.category == "network_error"
         assert word in record.failure.message
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["relayed", "tunnelled"])
+@pytest.mark.parametrize(
+    ("user", "says"), [("", "407.*it wants a user and a password"), ("me:wrong@", "407.*it does not accept the user")]
+)
+async def test_a_proxy_that_wants_another_password_says_which_lacks(simulator, tls, user, says):
+    with start_proxy(ProxyScript(credentials="me:right")) as proxy:
+        url = f"http://{user}127.0.0.1:{proxy.port}"
+        (record,) = await measure(f"{simulator(tls=tls).url}/v1", proxy=url)
+    assert re.search(says, record.failure.message)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"", "closed the connection without an answer|is no HTTP proxy"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "is no HTTP proxy"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 101, "more than 100 informational"),
+    ],
+    ids=["nothing", "another protocol", "1xx without end"],
+)
+async def test_a_tunnel_that_no_proxy_opens(answer, says):
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+        async def answer_once(stream):
+            async with stream:
+                await stream.receive_some(65536)
+                await stream.send_all(answer)
+                stream.socket.shutdown(socket.SHUT_WR)
+                await stream.receive_some(1)
+
+        nursery.start_soon(trio.serve_listeners, answer_once, [listener])
+        port = listener.socket.getsockname()[1]
+        (record,) = await measure("https://other.invalid/v1", proxy=f"http://127.0.0.1:{port}")
+        nursery.cancel_scope.cancel()
+    assert record.failure.type == "proxy"
+    assert re.search(says, record.failure.message)
 
 
 @pytest.mark.parametrize(
