@@ -205,8 +205,7 @@ class AdaptiveRate:
         if record.status is Status.CANCELLED:
             return nan
         table = table_of([record])
-        is_empty = record.stream and not table.n[0]
-        if record.status is not Status.SUCCESS or is_empty:
+        if not table.answered[0]:
             return inf
         return float(table.metric(self.metric)[0])
 
