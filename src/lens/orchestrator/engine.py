@@ -208,9 +208,9 @@ class _PlanRun:
                 record = await self._carry_out(self._slot(stage))
                 if until is not None and record is not None and record.stamps.first_byte is None:
                     await trio.sleep(AFTER_REFUSAL_S)
-                if record is None or record.stamps.first_byte is None:
-                    # A refusal may wait for nothing: others have their turn all the same.
-                    await trio.lowlevel.checkpoint()
+                # A refusal may wait for nothing: others have their turn all the same. And a server that closes its
+                # connection behind an answer is more often seen to before the next request.
+                await trio.lowlevel.checkpoint()
             if self.sessions is not None:
                 self.sessions.lane_free = True
 
