@@ -15,14 +15,7 @@ import msgspec
 from lens.config.load import settings_of_program
 from lens.config.options import LoadOptions, PromptOptions, TargetOptions
 from lens.config.profile import ProfileConfig, RequestConfig
-from lens.config.settings import (
-    LoadConfig,
-    OutputConfig,
-    PromptConfig,
-    RunConfig,
-    SessionConfig,
-    TargetConfig,
-)
+from lens.config.settings import LoadConfig, OutputConfig, PromptConfig, RunConfig, SessionConfig, TargetConfig
 from lens.config.spelling import prompt_texts, python_errors, section_of
 from lens.errors import BudgetError, ConfigError, LensError
 from lens.model import Record, RunInfo

@@ -20,7 +20,6 @@ from lens.analysis.difference import FEWEST as FEWEST_COMPARED
 from lens.analysis.difference import Error, Sides, run_sides, share_memory
 from lens.analysis.stats import holm, statistic_of, t_upper
 from lens.errors import ConfigError
-from lens.metrics.columns import Column
 from lens.metrics.definitions import METRICS
 from lens.metrics.lists import Codes
 from lens.metrics.table import Table
@@ -148,7 +147,7 @@ def regression(
 
 
 def _too_few(runs: Sequence[Table], now: Sequence[Table]) -> str:
-    before, after = (sum([int(run.answered.sum()) for run in side]) for side in (runs, now))
+    before, after = _answered(runs, now)
     many = f"{before} successful requests of the baseline and {after} of the run"
     return f"{many} are too few to compare their times; give {FEWEST_COMPARED} of each, or more"
 
@@ -237,17 +236,15 @@ def _shares(runs: Sequence[Table], now: Sequence[Table]) -> list[_Difference]:
     sizes = (sum(map(len, runs)), sum(map(len, now)))
     if not all(sizes):
         return []
-    good, full = ([sum([int(rows(run).sum()) for run in side]) for side in (runs, now)] for rows in (_good, _full))
+    good = [sum(int(run.success.sum()) for run in side) for side in (runs, now)]
+    full = _answered(runs, now)
     found = [_share("", good, sizes)]
     return found if good == full else [*found, _share("with content", full, sizes)]
 
 
-def _good(run: Table) -> Column:
-    return run.success
-
-
-def _full(run: Table) -> Column:
-    return run.answered
+def _answered(runs: Sequence[Table], now: Sequence[Table]) -> list[int]:
+    """Return how many requests of the baselines and of the run brought content."""
+    return [sum(int(run.answered.sum()) for run in side) for side in (runs, now)]
 
 
 def _share(statistic: str, hits: Sequence[int], sizes: tuple[int, int]) -> _Difference:

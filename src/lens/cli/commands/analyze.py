@@ -90,8 +90,11 @@ def command(ctx: click.Context, /, files: tuple[str, ...], **_: object) -> int:
         return ExitCode.NOTHING_MEASURED
     with shown_steps() as steps:
         steps.computing()
-        unmeasured = _unmeasured(whole) if ctx.params["where"] is None else []
-        found = _query(ctx, table) if ctx.params["sql"] else _find(ctx, table, gates, (*warnings, *unmeasured))
+        if ctx.params["sql"]:
+            found = _query(ctx, table)
+        else:
+            unmeasured = _unmeasured(table) if ctx.params["where"] is None else []
+            found = _find(ctx, table, gates, (*warnings, *unmeasured))
     _write(ctx, found, table)
     return ExitCode.THRESHOLD if found.failed else ExitCode.OK
 
@@ -141,16 +144,17 @@ def _meant(table: Table, where: str | None) -> Table:
     return every.take(wanted(every)).measured()
 
 
-def _unmeasured(whole: Table) -> list[str]:
+def _unmeasured(table: Table) -> list[str]:
     """Return what to say of files of which nothing was measured: no gate judges them."""
+    import numpy as np
+
     from lens.history.framing import Loss
 
-    several = len(whole.runs) > 1
-    measured = {int(number) for number in whole.measured().column("run")} if several else set()
+    if len(table.runs) == 1:
+        return []
+    requests = np.bincount(table.column("run"), minlength=len(table.runs))
     return [
-        Loss(f"{run.name}: no request in it was measured")
-        for number, run in enumerate(whole.runs)
-        if several and number not in measured
+        Loss(f"{run.name}: no request in it was measured") for run, n in zip(table.runs, requests, strict=True) if not n
     ]
 
 
