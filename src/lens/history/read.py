@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
@@ -211,12 +212,7 @@ class RunStream:
     def _items(self, decode: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
         ahead, self._ahead = self._ahead, []
         try:
-            for place, piece in ahead:
-                item = self._decoded(decode, piece)
-                if item is not None:
-                    self._records += 1
-                    yield place, item
-            for place, piece in self._pieces:
+            for place, piece in chain(ahead, self._pieces):
                 try:
                     item = decode(piece)
                 except UNREADABLE:
